@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/buf.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+
+enum { BUF_FIRST_CAP = 64 };
+
+bool span_equal(struct span a, struct span b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+bool span_equal_text(struct span a, const char *text)
+{
+    return span_equal(a, span_text(text));
+}
+
+int span_compare(struct span a, struct span b)
+{
+    size_t common = MIN(a.len, b.len);
+    int order = common == 0 ? 0 : memcmp(a.data, b.data, common);
+    if (order != 0)
+        return order;
+    return a.len < b.len ? -1 : a.len > b.len;
+}
+
+void buf_init(struct buf *b, size_t max_bytes, struct account *account)
+{
+    *b = (struct buf){.max = max_bytes, .account = account};
+}
+
+void buf_release(struct buf *b)
+{
+    free(b->data);
+    if (b->account != NULL)
+        account_give(b->account, b->cap);
+    b->data = NULL;
+    b->len = 0;
+    b->cap = 0;
+}
+
+void buf_clear(struct buf *b)
+{
+    b->len = 0;
+}
+
+/* Doubles up to max; the account pays for the difference before the memory is asked for. */
+static bool grow(struct buf *b, size_t need)
+{
+    size_t cap = b->cap == 0 ? BUF_FIRST_CAP : b->cap;
+    while (cap < need)
+        cap = cap > b->max / 2 ? b->max : cap * 2;
+    cap = MIN(cap, b->max);
+    if (b->account != NULL && !account_take(b->account, cap - b->cap))
+        return false;
+    uint8_t *data = realloc(b->data, cap);
+    if (data == NULL) {
+        if (b->account != NULL)
+            account_give(b->account, cap - b->cap);
+        return false;
+    }
+    b->data = data;
+    b->cap = cap;
+    return true;
+}
+
+uint8_t *buf_reserve(struct buf *b, size_t extra_bytes)
+{
+    if (extra_bytes > b->max - b->len)
+        return NULL;
+    size_t need = b->len + extra_bytes;
+    if ((need > b->cap || b->data == NULL) && !grow(b, MAX(need, 1)))
+        return NULL;
+    return b->data + b->len;
+}
+
+void buf_commit(struct buf *b, size_t n)
+{
+    assert(n <= b->cap - b->len);
+    b->len += n;
+}
+
+enum err buf_append(struct buf *b, const void *data, size_t len)
+{
+    if (len == 0)
+        return ERR_OK;
+    if (len > b->max - b->len)
+        return ERR_TOO_LARGE;
+    uint8_t *to = buf_reserve(b, len);
+    if (to == NULL)
+        return ERR_NOMEM;
+    memcpy(to, data, len);
+    b->len += len;
+    return ERR_OK;
+}
+
+enum err buf_append_span(struct buf *b, struct span s)
+{
+    return buf_append(b, s.data, s.len);
+}
+
+enum err buf_append_text(struct buf *b, const char *text)
+{
+    return buf_append(b, text, strlen(text));
+}
+
+enum err buf_append_byte(struct buf *b, uint8_t byte)
+{
+    return buf_append(b, &byte, 1);
+}
+
+enum err buf_appendf(struct buf *b, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    int need = vsnprintf(NULL, 0, fmt, args);
+    va_end(args);
+    if (need < 0)
+        return ERR_INVALID;
+    if ((size_t)need + 1 > b->max - b->len)
+        return ERR_TOO_LARGE;
+    uint8_t *to = buf_reserve(b, (size_t)need + 1);
+    if (to == NULL)
+        return ERR_NOMEM;
+    va_start(args, fmt);
+    (void)vsnprintf((char *)to, (size_t)need + 1, fmt, args);
+    va_end(args);
+    b->len += (size_t)need;
+    return ERR_OK;
+}
+
+void buf_drop(struct buf *b, size_t n)
+{
+    assert(n <= b->len);
+    b->len -= n;
+    if (b->len > 0 && n > 0)
+        memmove(b->data, b->data + n, b->len);
+}

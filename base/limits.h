@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The memory budget and its accounts.
+ *
+ * Bounded parts do not make a bounded sum, so whoever buffers takes from its account first and gives back when the bytes are
+ * gone. The accounts' limits add up to the budget. The shares (MiB of 64): code and libraries 14, sqlite 4, memory tier 8,
+ * mailboxes 6, receive 10, send 8, tables 10, slack 4; a larger budget keeps code and SQLite as they are and scales the rest.
+ *
+ * Accounts are atomic: any thread may take and give. Nothing here blocks.
+ */
+#ifndef HEARTH_BASE_LIMITS_H
+#define HEARTH_BASE_LIMITS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+
+enum budget_account {
+    ACCOUNT_CODE, /* libraries, stacks, allocator: measured, not charged */
+    ACCOUNT_SQLITE,
+    ACCOUNT_MEMORY_TIER,
+    ACCOUNT_MAILBOX,
+    ACCOUNT_RECEIVE, /* bytes received and window granted beyond the first 256 KiB of a stream */
+    ACCOUNT_SEND,    /* bytes queued towards sockets and requested from storage for peers */
+    ACCOUNT_TABLES,  /* peers, wants, ledgers, filters */
+    ACCOUNT_SLACK,
+    ACCOUNT_COUNT
+};
+
+struct account {
+    const char *name;
+    uint64_t limit_bytes;
+    _Atomic uint64_t used_bytes;
+    _Atomic uint64_t peak_bytes;
+    _Atomic uint64_t refused; /* how often a take did not fit */
+};
+
+struct budget {
+    uint64_t total_bytes;
+    struct account accounts[ACCOUNT_COUNT];
+};
+
+enum { BUDGET_DEFAULT_MIB = 64, BUDGET_MIN_MIB = 32 };
+
+/* Shares total_bytes out. ERR_INVALID under BUDGET_MIN_MIB. */
+enum err budget_init(struct budget *budget, uint64_t total_bytes) MUST_CHECK;
+
+/*
+ * The budget a daemon takes when none is configured: the smaller of 64 MiB and the cgroup's memory limit (v2 memory.max, v1
+ * memory.limit_in_bytes, read below root; pass "" for the real file system). No limit readable means 64 MiB.
+ */
+uint64_t budget_detect(const char *root);
+
+/* An account of its own, for a part that subdivides its share, and for tests. name is borrowed. */
+void account_init(struct account *account, const char *name, uint64_t limit_bytes);
+
+/* Takes bytes; false, counted as refused, when they do not fit. Taking 0 succeeds. */
+bool account_take(struct account *account, uint64_t bytes) MUST_CHECK;
+
+/* Gives back what was taken before. */
+void account_give(struct account *account, uint64_t bytes);
+
+uint64_t account_used(const struct account *account);
+uint64_t account_free(const struct account *account);
+
+#endif
