@@ -101,12 +101,9 @@ static void block_refs_are_charged_until_the_last_unref(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(growth_stops_at_the_maximum),
-        cmocka_unit_test(growth_is_charged_and_given_back),
-        cmocka_unit_test(formatted_text_is_appended),
-        cmocka_unit_test(accounts_refuse_and_count),
-        cmocka_unit_test(budget_shares_add_up),
-        cmocka_unit_test(block_refs_are_charged_until_the_last_unref),
+        cmocka_unit_test(growth_stops_at_the_maximum), cmocka_unit_test(growth_is_charged_and_given_back),
+        cmocka_unit_test(formatted_text_is_appended),  cmocka_unit_test(accounts_refuse_and_count),
+        cmocka_unit_test(budget_shares_add_up),        cmocka_unit_test(block_refs_are_charged_until_the_last_unref),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

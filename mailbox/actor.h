@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The actor contract: what an actor is to the runtime and what the runtime is to an actor.
+ *
+ * An actor is a struct of its own, handlers, and a ctx. It runs on one thread at a time (inproc: its own; sim: the scheduler's), so
+ * its state needs no lock. Nothing here blocks: a call's answer comes later as an info with the caller's tag. Time, randomness,
+ * timers, jobs, network and disk reach it only through ctx, which is why one source runs on every backend.
+ *
+ * Messages are declared once in schemas/: fields points to the message's struct (struct msg_<name>), packed by the runtime when
+ * sent, unpacked and validated by the runtime before a handler sees it. Spans inside received fields, and the tail, are borrowed
+ * for the duration of the handler; block_ref_ref() keeps a tail longer.
+ */
+#ifndef HEARTH_MAILBOX_ACTOR_H
+#define HEARTH_MAILBOX_ACTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/block_ref.h"
+#include "base/err.h"
+#include "mailbox/ports.h"
+
+struct account;
+struct budget;
+struct config;
+struct ctx;
+struct runtime;
+
+/* An index into the runtime's tree of actors; the production tree numbers them in actors/tree.h. 0 is nobody. */
+typedef uint16_t actor_id;
+
+enum { CALLS_IN_FLIGHT_MAX = 1024, REPLY_BYTES_DEFAULT = 4096 };
+
+/* How a life of an actor ended, as its supervisor, the events table and terminate() see it. */
+enum exit_reason {
+    EXIT_NORMAL,   /* done; a transient child is not restarted */
+    EXIT_SHUTDOWN, /* asked to by its supervisor */
+    EXIT_FAILED,   /* cannot go on */
+    EXIT_STUCK,    /* did not stop or did not turn within its bound */
+    EXIT_KILLED,   /* ended from outside */
+    EXIT_REASON_COUNT
+};
+
+/* A message to be sent: kind is one of schemas/, fields points to its struct msg_<name>; tail is borrowed (a reference is taken). */
+struct msg {
+    uint16_t kind;
+    const void *fields;
+    struct block_ref *tail;
+    /* Set on received messages only: */
+    actor_id from;
+    uint64_t deadline_ns; /* CLOCK_MONOTONIC of the backend; UINT64_MAX = none */
+    uint32_t trace;
+};
+
+/* Names one call to be answered; a plain value that may be kept across turns. */
+struct reply_to {
+    actor_id from;
+    uint32_t epoch;
+    uint64_t correlation;
+};
+
+struct call_opts {
+    uint64_t timeout_ns; /* from now; the inherited deadline still bounds it. 0 = what is left of the inherited one */
+    uint32_t reply_bytes_max; /* reserved in the caller's mailbox; 0 = REPLY_BYTES_DEFAULT */
+    const struct reply_to
+        *scope; /* the call on whose behalf this one is made: its cancel cancels this one; NULL = none */
+};
+
+enum info_kind {
+    INFO_REPLY, /* the end of a call: tag, err, on ERR_OK msg. Also ERR_TIMEOUT, ERR_CANCELLED, ERR_UNAVAILABLE, ERR_BUSY… */
+    INFO_CANCEL, /* the caller of `call` gave up or its deadline passed: undo, do not reply */
+    INFO_TIMER,  /* tag */
+    INFO_DOWN,   /* a monitored actor ended: actor, reason */
+    INFO_UP,     /* a monitored actor runs (again): actor */
+    INFO_JOB,    /* a job ended: tag, err, arg (owned by the receiver again) */
+    INFO_ROOM,   /* there is room again in the mailbox of `actor`, which had refused with ERR_BUSY */
+    INFO_NET,    /* net: an event of the actor's net port */
+};
+
+struct info {
+    enum info_kind kind;
+    uint64_t tag;
+    enum err err;
+    const struct msg *msg;       /* INFO_REPLY with ERR_OK */
+    const char *text;            /* INFO_REPLY with an error: what the callee said, may be empty, never NULL */
+    struct reply_to call;        /* INFO_CANCEL */
+    actor_id actor;              /* INFO_DOWN, INFO_UP, INFO_ROOM */
+    enum exit_reason reason;     /* INFO_DOWN */
+    void *arg;                   /* INFO_JOB */
+    const struct net_event *net; /* INFO_NET */
+};
+
+enum actor_ports { PORT_NET = 1, PORT_JOBS = 2, PORT_DNS = 4, PORT_DISK = 8, PORT_WATCH = 16 };
+
+struct actor_class {
+    const char *name;
+    size_t state_bytes;       /* zeroed before init */
+    uint32_t ports;           /* enum actor_ports */
+    uint32_t mailbox_records; /* 0 = 4096 */
+    uint32_t mailbox_bytes;   /* 0 = 1 MiB */
+    /* Returning ERR_OK acknowledges the start; an error is a failed start with the text of ctx_fail(). May not call or wait. */
+    enum err (*init)(struct ctx *, void *state, const struct config *config);
+    /* ERR_OK: a reply was or will be sent. An error is sent as the reply. */
+    enum err (*handle_call)(struct ctx *, void *state, const struct msg *, struct reply_to);
+    void (*handle_cast)(struct ctx *, void *state, const struct msg *);
+    void (*handle_info)(struct ctx *, void *state, const struct info *);
+    /* Releases everything; jobs still running free their own. Called once per life, also after a failed init. */
+    void (*terminate)(struct ctx *, void *state, enum exit_reason reason);
+};
+
+/* ---- time and randomness ---- */
+uint64_t ctx_now(const struct ctx *);      /* monotonic ns; constant within one handler */
+uint64_t ctx_real_now(const struct ctx *); /* ns since the epoch */
+void ctx_random(struct ctx *, void *to, size_t len);
+
+/* ---- messages ---- */
+actor_id ctx_self(const struct ctx *);
+
+/*
+ * Asks. The answer, an error or the timeout comes as one INFO_REPLY with tag, always, unless this returns an error: ERR_BUSY (the
+ * callee's mailbox is full: INFO_ROOM follows; or CALLS_IN_FLIGHT_MAX), ERR_UNAVAILABLE (it is down), ERR_TOO_LARGE, ERR_TIMEOUT
+ * (the inherited deadline has passed). Inside handle_call the deadline of that call is inherited; elsewhere opts bound it.
+ */
+enum err ctx_call(struct ctx *, actor_id to, const struct msg *, struct call_opts opts, uint64_t tag) MUST_CHECK;
+
+/* Tells. ERR_BUSY and INFO_ROOM as above; a cast to a dead actor is dropped and counted. */
+enum err ctx_cast(struct ctx *, actor_id to, const struct msg *);
+
+/* Answers, now or in a later turn, once. Never refused: the caller reserved the room (a reply over it becomes ERR_TOO_LARGE). */
+void ctx_reply(struct ctx *, struct reply_to, const struct msg *);
+void ctx_reply_err(struct ctx *, struct reply_to, enum err err, const char *fmt, ...) PRINTF_LIKE(4, 5);
+
+/* Cancels a call of this actor by its tag: no INFO_REPLY follows, the callee hears INFO_CANCEL. */
+void ctx_cancel_call(struct ctx *, uint64_t tag);
+
+/* The time left of a deadline in ns, 0 when passed. */
+uint64_t ctx_left(const struct ctx *, uint64_t deadline_ns);
+
+/* ---- timers, monitors, jobs ---- */
+/* One INFO_TIMER with tag at the time. Returns an id for ctx_timer_cancel, never 0. At most 4,096 timers (aborts: programmer error). */
+uint64_t ctx_timer(struct ctx *, uint64_t at_ns, uint64_t tag);
+void ctx_timer_cancel(struct ctx *, uint64_t id); /* an id that fired is ignored */
+
+/* INFO_DOWN and INFO_UP for the actor from now on, over its restarts. */
+enum err ctx_monitor(struct ctx *, actor_id who);
+
+/* What runs on a worker thread. Returns the job's result; must look at *cancelled between long steps. */
+typedef enum err job_fn(void *arg, const _Atomic bool *cancelled);
+
+/*
+ * Runs fn(arg) on a worker of the lane (one of the runtime's table of lanes, by name). One INFO_JOB follows. ERR_BUSY when the lane's
+ * queue is full. If this life ends first, the runtime calls free_fn(arg) after fn is done.
+ */
+enum err ctx_job(struct ctx *, const char *lane, job_fn *fn, void *arg, void (*free_fn)(void *arg),
+                 uint64_t tag) MUST_CHECK;
+
+/* ---- what the actor was given ---- */
+const struct net_port *ctx_net(struct ctx *);   /* PORT_NET */
+const struct disk_port *ctx_disk(struct ctx *); /* PORT_DISK: for jobs */
+const struct dns_port *ctx_dns(struct ctx *);   /* PORT_DNS: for jobs */
+struct budget *ctx_budget(struct ctx *);
+
+/* PORT_WATCH: calls handle_info with INFO_READY-like INFO_TIMER tag when the descriptor is readable (inproc and ipc only). */
+enum err ctx_watch(struct ctx *, int fd, uint64_t tag);
+
+/* ---- life ---- */
+/* Ends this life after the handler; text says why, for the events table. */
+void ctx_exit(struct ctx *, enum exit_reason reason, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Says why init fails. Returns err, so that init can return it. */
+enum err ctx_fail(struct ctx *, enum err err, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* ---- what the runtime knows of each actor (state, control) ---- */
+struct actor_stats {
+    const char *name;
+    const char *state; /* starting, running, restarting, stopped, failed */
+    uint32_t epoch;
+    uint32_t restarts;
+    const char *last_exit_reason; /* "" when none */
+    uint64_t mailbox_records;
+    uint64_t mailbox_bytes;
+    uint64_t refused;
+    uint64_t heartbeat_ns; /* realtime */
+};
+size_t ctx_actor_count(const struct ctx *);
+bool ctx_actor_stats(const struct ctx *, size_t index, struct actor_stats *ret_stats);
+
+/* ---- log ---- */
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+void ctx_log(struct ctx *, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ports: how clock-bound and blocking things of the outside world reach an actor. net/ and storage/disk_posix implement them
+ * for production, sim/ for the simulator; the code above cannot tell which it runs on.
+ *
+ * Threads: net_port functions are called only on the thread of the actor that owns the loop, never block, and report through the
+ * sink on the same thread. disk_port functions block and are called from jobs (and at start-up before actors run) only.
+ */
+#ifndef HEARTH_MAILBOX_PORTS_H
+#define HEARTH_MAILBOX_PORTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "base/err.h"
+
+/* ---- network ---- */
+
+enum net_family { NET_IP4 = 4, NET_IP6 = 6 };
+
+struct net_addr {
+    enum net_family family;
+    uint16_t port;     /* host order */
+    uint32_t scope_id; /* IPv6 zone, else 0 */
+    uint8_t ip[16];    /* network order, the first 4 bytes for IPv4 */
+};
+
+struct net_sock;
+
+enum net_event_kind {
+    NET_ACCEPTED,  /* sock is new and belongs to the receiver; tag is the listener's; remote and local are set */
+    NET_CONNECTED, /* a connect succeeded; tag is the caller's */
+    NET_READY,     /* readable and/or writable as wanted; edge: read until ERR_AGAIN */
+    NET_CLOSED,    /* the socket failed (err) or a connect did; close() it still */
+};
+
+struct net_event {
+    enum net_event_kind kind;
+    struct net_sock *sock;
+    uint64_t tag;
+    bool readable;
+    bool writable;
+    enum err err;
+    struct net_addr remote;
+    struct net_addr local;
+};
+
+typedef void net_sink(void *arg, const struct net_event *event);
+
+struct net_port {
+    void *self;
+    /* Listens; ret_bound has the port that was taken for port 0. The listener lives until close_listener. */
+    enum err (*listen)(void *self, const struct net_addr *addr, uint64_t tag, struct net_addr *ret_bound);
+    void (*close_listener)(void *self, uint64_t tag);
+    /* Starts a connect; NET_CONNECTED or NET_CLOSED follows with the tag. close() abandons it. */
+    enum err (*connect)(void *self, const struct net_addr *addr, uint64_t tag, struct net_sock **ret_sock);
+    /* Bytes read, 0 at end of stream; ERR_AGAIN when nothing is there. */
+    enum err (*read)(struct net_sock *sock, const struct iovec *iov, int count, size_t *ret_bytes);
+    /* Writes what fits; ERR_AGAIN when nothing does. */
+    enum err (*write)(struct net_sock *sock, const struct iovec *iov, int count, size_t *ret_bytes);
+    /* Which readiness is reported. A new socket wants nothing: backpressure is want(false, ...). */
+    void (*want)(struct net_sock *sock, bool readable, bool writable);
+    /* Changes the tag that later events carry. */
+    void (*set_tag)(struct net_sock *sock, uint64_t tag);
+    /* Frees the socket; reset sends RST. No event follows. */
+    void (*close)(struct net_sock *sock, bool reset);
+};
+
+/* ---- the loop of an actor that owns descriptors (production: libuv) ---- */
+
+struct loop;
+
+struct loop_port {
+    void *self;
+    /* Makes the loop on the calling thread, which alone uses it. net events go to sink(arg). */
+    enum err (*open)(void *self, net_sink *sink, void *arg, struct loop **ret_loop);
+    /* Calls ready(arg) when fd becomes readable. At most 16 descriptors. */
+    enum err (*watch)(struct loop *loop, int fd, void (*ready)(void *arg), void *arg);
+    /* Runs: before each wait calls turn(arg, &wake_at_ns) (CLOCK_MONOTONIC, UINT64_MAX = none); returns once turn gives false. */
+    void (*run)(struct loop *loop, bool (*turn)(void *arg, uint64_t *ret_wake_at_ns), void *arg);
+    const struct net_port *(*net)(struct loop *loop);
+    void (*close)(struct loop *loop);
+};
+
+/* ---- names ---- */
+
+enum { DNS_RESULTS_MAX = 32 };
+
+struct dns_port {
+    void *self;
+    /* Blocking, from jobs only: A and AAAA records of host, port copied into each. ERR_NOT_FOUND, ERR_TIMEOUT. */
+    enum err (*resolve)(void *self, const char *host, uint16_t port, bool ip4, bool ip6, struct net_addr *ret_addrs,
+                        size_t *ret_count);
+    /* TXT records of name, each as one NUL-terminated string into texts[][256]. */
+    enum err (*txt)(void *self, const char *name, char (*ret_texts)[256], size_t max, size_t *ret_count);
+};
+
+/* ---- disk ---- */
+
+struct disk_file;
+
+enum disk_open {
+    DISK_READ = 1,
+    DISK_WRITE = 2,
+    DISK_CREATE = 4,    /* make it when absent, mode 0600 */
+    DISK_EXCLUSIVE = 8, /* with DISK_CREATE: ERR_EXISTS when it is there */
+};
+
+struct disk_port {
+    void *self;
+    enum err (*open)(void *self, const char *path, unsigned flags, struct disk_file **ret_file);
+    void (*close)(struct disk_file *file);
+    /* Reads up to len bytes; fewer only at the end of the file. */
+    enum err (*pread)(struct disk_file *file, void *to, size_t len, uint64_t offset, size_t *ret_len);
+    /* Writes all or fails; on failure any prefix may have reached the file. */
+    enum err (*pwritev)(struct disk_file *file, const struct iovec *iov, int count, uint64_t offset);
+    enum err (*fdatasync)(struct disk_file *file);
+    enum err (*allocate)(struct disk_file *file, uint64_t offset, uint64_t len); /* preallocates, extends the size */
+    enum err (*truncate)(struct disk_file *file, uint64_t len);
+    enum err (*size)(struct disk_file *file, uint64_t *ret_bytes);
+    /* Takes an exclusive advisory lock (flock) without waiting: ERR_BUSY when another holds it. Released by close. */
+    enum err (*lock)(struct disk_file *file);
+    enum err (*sync_dir)(void *self, const char *path);
+    enum err (*rename)(void *self, const char *from, const char *to);
+    enum err (*unlink)(void *self, const char *path);
+    enum err (*make_dir)(void *self, const char *path); /* mode 0700; ERR_EXISTS */
+    enum err (*exists)(void *self, const char *path);   /* ERR_OK or ERR_NOT_FOUND */
+    /* Calls each(arg, name) for the entries but . and .., sorted by name. */
+    enum err (*list)(void *self, const char *path, void (*each)(void *arg, const char *name), void *arg);
+    enum err (*free_bytes)(void *self, const char *path, uint64_t *ret_bytes);
+};
+
+#endif
