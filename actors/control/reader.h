@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One read through the control socket (`read`, `cat`, `ls`, `resolve`): path resolver, then file exporter or folder lister, with
+ * a bounded window of block requests. An engine: the control actor drives it and it knows neither clock nor messages.
+ *
+ *      reader_new(path, mode)
+ *      reader_next_want      -> "get this block" to store or Bitswap, until ERR_AGAIN
+ *      the answers           -> reader_put_block, reader_fail_block
+ *      reader_state          -> READER_WAITING until the path is resolved, then READER_OPEN; reader_info is known
+ *      reader_read / reader_next_bytes / reader_next_entry until ERR_CLOSED, the end
+ *
+ * After each put or read call reader_next_want again: room may have come. Blocks arrive in any order and are verified by whoever
+ * fetched them; a block that nobody waits for is ignored. A reader that fails stays failed and reader_why says why.
+ *
+ * Sequential `read {path, offset, length}` requests are served by one reader that the control actor keeps for 60 s: reader_position
+ * is the offset at which it goes on.
+ */
+#ifndef HEARTH_ACTORS_CONTROL_READER_H
+#define HEARTH_ACTORS_CONTROL_READER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/block_ref.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "wire/cid.h"
+
+struct reader;
+
+enum { READER_WINDOW_BLOCKS = 32, READER_WINDOW_BYTES = 4 * 1024 * 1024, READER_PATH_MAX = 4096 };
+
+enum reader_mode {
+    READER_RESOLVE, /* ends when the path is resolved; the last block itself is not fetched */
+    READER_STAT,    /* fetches the root block too: kind and size */
+    READER_FILE,    /* file bytes; a folder is an error */
+    READER_LIST     /* entries of a folder; a file lists nothing and says its kind */
+};
+
+enum reader_kind { READER_KIND_UNKNOWN, READER_KIND_FILE, READER_KIND_DIRECTORY, READER_KIND_SYMLINK };
+
+struct reader_options {
+    enum reader_mode mode;
+    uint64_t offset;         /* READER_FILE: first byte */
+    uint64_t length;         /* READER_FILE: most bytes; UINT64_MAX: to the end */
+    uint32_t window_blocks;  /* 0: READER_WINDOW_BLOCKS */
+    uint32_t window_bytes;   /* 0: READER_WINDOW_BYTES */
+    struct account *account; /* may be NULL */
+};
+
+struct reader_info {
+    struct cid cid; /* what the path resolved to */
+    enum reader_kind kind;
+    uint64_t size; /* bytes of the file; length of a symlink's target; entries are not counted for folders */
+    uint32_t mode; /* 0: absent */
+    bool has_mtime;
+    int64_t mtime_seconds;
+    uint32_t mtime_nanos;
+    struct span symlink_target; /* READER_KIND_SYMLINK; lives as long as the reader */
+};
+
+/* An entry of a folder. The name is raw bytes of a stranger: escape it on output. Lives until the next call on the reader. */
+struct reader_entry {
+    struct span name;
+    bool name_unsafe; /* empty, "." or "..", or holds '/' or NUL: never to be used as a file name */
+    struct cid cid;
+    uint64_t tsize; /* as the folder claims, not to be trusted */
+    enum reader_kind
+        kind; /* READER_KIND_FILE when the codec is raw (then its size is tsize), else READER_KIND_UNKNOWN: stat it */
+};
+
+enum reader_state { READER_WAITING, READER_OPEN, READER_FAILED };
+
+/*
+ * text: a CID, `/ipfs/<cid>[/path]`, `<cid>/path` or `ipfs://...`. ERR_INVALID for what is none of these, ERR_UNSUPPORTED for /ipns/, ERR_NOMEM;
+ * ret_why (may be NULL) gets a static sentence then.
+ */
+enum err reader_new(struct span text, const struct reader_options *options, struct reader **ret_reader,
+                    const char **ret_why) MUST_CHECK;
+void reader_free(struct reader *reader);
+
+/* The next block to fetch, each once while it is outstanding. ERR_AGAIN: none at the moment. */
+enum err reader_next_want(struct reader *reader, struct cid *ret_cid) MUST_CHECK;
+
+/* Gives the verified bytes of a wanted block; the reader takes a reference of its own. Ignored when not wanted. */
+void reader_put_block(struct reader *reader, const struct cid *cid, struct block_ref *block);
+
+/* The block cannot be had (ERR_NOT_FOUND, ERR_TIMEOUT, ...): the reader fails with that error. Ignored when not wanted. */
+void reader_fail_block(struct reader *reader, const struct cid *cid, enum err err);
+
+enum reader_state reader_state(const struct reader *reader);
+
+/* Valid from READER_OPEN on (for READER_RESOLVE: cid only). */
+const struct reader_info *reader_info(const struct reader *reader);
+
+/* The offset of the next file byte that will be read. */
+uint64_t reader_position(const struct reader *reader);
+
+/*
+ * READER_FILE: the next bytes in order, without a copy: a span of *ret_block, which the caller unrefs. ERR_AGAIN: waits for
+ * blocks; ERR_CLOSED: the end; else the error that ended the reader.
+ */
+enum err reader_next_bytes(struct reader *reader, struct block_ref **ret_block, struct span *ret_bytes) MUST_CHECK;
+
+/*
+ * READER_FILE: appends up to length_bytes to out, fewer only at the end. ERR_OK: all there or the end was reached; ERR_AGAIN: some bytes
+ * are still missing, call again later with what is left (out->len tells).
+ */
+enum err reader_read(struct reader *reader, struct buf *out, size_t length_bytes) MUST_CHECK;
+
+/* READER_LIST: the next entry, in the folder's own order (shards one after the other). ERR_AGAIN, ERR_CLOSED as above. */
+enum err reader_next_entry(struct reader *reader, struct reader_entry *ret_entry) MUST_CHECK;
+
+/* The error of a failed reader, ERR_OK else; and a static sentence for the user, "" when there is none. */
+enum err reader_error(const struct reader *reader);
+const char *reader_why(const struct reader *reader);
+
+#endif
