@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: MIT */
+#include "schemas/config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+
+static const struct config_key keys[] = {
+#define CONFIG_ROW(type, field, key, fallback, min, max, choices, doc)                                                 \
+    {CONFIG_##type, key, fallback, min, max, choices, doc, offsetof(struct config, field)},
+    CONFIG_KEYS(CONFIG_ROW)
+#undef CONFIG_ROW
+};
+
+static const struct {
+    const char *profile;
+    const char *key;
+    const char *value;
+} profile_rows[] = {
+    {"server", "Discovery.MDNS", "false"},
+    {"lowpower", "Swarm.ConnMgr.LowWater", "16"},
+    {"lowpower", "Swarm.ConnMgr.HighWater", "32"},
+    {"lowpower", "Swarm.ConnMgr.GracePeriod", "10s"},
+    {"home", "Discovery.MDNS", "true"},
+    {"home", "Swarm.ConnMgr.HighWater", "64"},
+    {"randomports", "Addresses.Swarm", "/ip4/0.0.0.0/tcp/0,/ip6/::/tcp/0"},
+    {"test", "Addresses.Swarm", "/ip4/127.0.0.1/tcp/0"},
+    {"test", "Bootstrap", ""},
+    {"test", "Discovery.MDNS", "false"},
+    {"test", "Routing.Type", "none"},
+};
+
+const struct config_key *config_keys(size_t *ret_count)
+{
+    *ret_count = ARRAY_LEN(keys);
+    return keys;
+}
+
+static const struct config_key *find_key(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        if (strcmp(keys[i].key, name) == 0)
+            return &keys[i];
+    }
+    return NULL;
+}
+
+static enum err unknown_key(const char *name, char why[CONFIG_WHY_BYTES])
+{
+    const char *nearest = NULL;
+    size_t best = SIZE_MAX;
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        size_t distance = text_distance(name, keys[i].key);
+        if (distance < best) {
+            best = distance;
+            nearest = keys[i].key;
+        }
+    }
+    if (best <= 4)
+        (void)snprintf(why, CONFIG_WHY_BYTES, "unknown configuration key \"%.100s\": did you mean \"%s\"?", name,
+                       nearest);
+    else
+        (void)snprintf(why, CONFIG_WHY_BYTES, "unknown configuration key \"%.100s\": see `hearth config show`", name);
+    return ERR_NOT_FOUND;
+}
+
+static void *field_of(struct config *config, const struct config_key *key)
+{
+    return (char *)config + key->offset;
+}
+
+static const void *const_field_of(const struct config *config, const struct config_key *key)
+{
+    return (const char *)config + key->offset;
+}
+
+static void release_list(struct config_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->items[i]);
+    free(list->items);
+    *list = (struct config_list){0};
+}
+
+static char *copy_text(struct span text)
+{
+    char *copy = malloc(text.len + 1);
+    if (copy == NULL)
+        return NULL;
+    if (text.len > 0)
+        memcpy(copy, text.data, text.len);
+    copy[text.len] = '\0';
+    return copy;
+}
+
+static enum err list_add(struct config_list *list, struct span item)
+{
+    char **items = realloc(list->items, (list->count + 1) * sizeof(*items));
+    if (items == NULL)
+        return ERR_NOMEM;
+    list->items = items;
+    items[list->count] = copy_text(item);
+    if (items[list->count] == NULL)
+        return ERR_NOMEM;
+    list->count++;
+    return ERR_OK;
+}
+
+static struct span trim(struct span s)
+{
+    while (s.len > 0 && (s.data[0] == ' ' || s.data[0] == '\t'))
+        s = span_skip(s, 1);
+    while (s.len > 0 && (s.data[s.len - 1] == ' ' || s.data[s.len - 1] == '\t'))
+        s.len--;
+    return s;
+}
+
+static enum err parse_list(struct span value, struct config_list *ret_list)
+{
+    struct config_list list = {0};
+    enum err err = ERR_OK;
+    value = trim(value);
+    while (value.len > 0 && err == ERR_OK) {
+        const uint8_t *comma = memchr(value.data, ',', value.len);
+        size_t len = comma == NULL ? value.len : (size_t)(comma - value.data);
+        struct span item = trim(span_first(value, len));
+        err = item.len == 0 || item.len > CONFIG_TEXT_MAX ? ERR_INVALID : list_add(&list, item);
+        value = span_skip(value, comma == NULL ? len : len + 1);
+    }
+    if (err != ERR_OK) {
+        release_list(&list);
+        return err;
+    }
+    *ret_list = list;
+    return ERR_OK;
+}
+
+static bool is_choice(const char *choices, struct span value)
+{
+    for (const char *at = choices; at != NULL && *at != '\0';) {
+        size_t len = strcspn(at, "|");
+        if (span_equal(value, span_of(at, len)))
+            return true;
+        at += len + (at[len] == '|');
+    }
+    return false;
+}
+
+static enum err parse_number(const struct config_key *key, struct span value, uint64_t *ret_number)
+{
+    uint64_t number = 0;
+    enum err err;
+    if (key->type == CONFIG_SIZE)
+        err = text_parse_size(value, &number);
+    else if (key->type == CONFIG_DURATION)
+        err = text_parse_duration(value, &number);
+    else
+        err = text_parse_u64(value, &number);
+    if (err == ERR_OK && (number < key->min || number > key->max))
+        err = ERR_INVALID;
+    if (err == ERR_OK)
+        *ret_number = number;
+    return err;
+}
+
+static enum err set_text(char **field, struct span value)
+{
+    char *copy = copy_text(value);
+    if (copy == NULL)
+        return ERR_NOMEM;
+    free(*field);
+    *field = copy;
+    return ERR_OK;
+}
+
+static enum err set_list(const struct config_key *key, struct config_list *field, struct span value)
+{
+    struct config_list list;
+    enum err err = parse_list(value, &list);
+    if (err != ERR_OK)
+        return err;
+    if (list.count > key->max || list.count < key->min) {
+        release_list(&list);
+        return ERR_INVALID;
+    }
+    release_list(field);
+    *field = list;
+    return ERR_OK;
+}
+
+static enum err set_value(struct config *config, const struct config_key *key, struct span value)
+{
+    if (value.len > 0 && memchr(value.data, '\0', value.len) != NULL)
+        return ERR_INVALID;
+    switch (key->type) {
+    case CONFIG_LIST:
+        return set_list(key, field_of(config, key), value);
+    case CONFIG_BOOL:
+        return text_parse_bool(value, field_of(config, key));
+    case CONFIG_U64:
+    case CONFIG_SIZE:
+    case CONFIG_DURATION:
+        return parse_number(key, value, field_of(config, key));
+    case CONFIG_TEXT:
+        return value.len > key->max ? ERR_TOO_LARGE : set_text(field_of(config, key), value);
+    case CONFIG_CHOICE:
+        return is_choice(key->choices, value) ? set_text(field_of(config, key), value) : ERR_INVALID;
+    }
+    return ERR_INTERNAL;
+}
+
+static void explain(const struct config_key *key, struct span value, char why[CONFIG_WHY_BYTES])
+{
+    static const char *const grammar[] = {
+        [CONFIG_LIST] = "a list, comma-separated in a variable",
+        [CONFIG_BOOL] = "true or false",
+        [CONFIG_U64] = "a whole number",
+        [CONFIG_SIZE] = "a size such as 10GB or 64MiB",
+        [CONFIG_DURATION] = "a duration such as 20s or 22h",
+        [CONFIG_TEXT] = "a short text",
+        [CONFIG_CHOICE] = "one of",
+    };
+    int shown = (int)MIN(value.len, 80);
+    if (key->type == CONFIG_CHOICE)
+        (void)snprintf(why, CONFIG_WHY_BYTES, "%s: \"%.*s\" is not one of %s", key->key, shown,
+                       (const char *)value.data, key->choices);
+    else if (key->type == CONFIG_LIST || key->type == CONFIG_BOOL || key->type == CONFIG_TEXT)
+        (void)snprintf(why, CONFIG_WHY_BYTES, "%s: \"%.*s\" is not %s", key->key, shown, (const char *)value.data,
+                       grammar[key->type]);
+    else
+        (void)snprintf(why, CONFIG_WHY_BYTES, "%s: \"%.*s\" is not %s from %" PRIu64 " to %" PRIu64, key->key, shown,
+                       (const char *)value.data, grammar[key->type], key->min, key->max);
+}
+
+enum err config_set(struct config *config, const char *name, struct span value, char why[CONFIG_WHY_BYTES])
+{
+    const struct config_key *key = find_key(name);
+    if (key == NULL)
+        return unknown_key(name, why);
+    enum err err = set_value(config, key, value);
+    if (err != ERR_OK)
+        explain(key, value, why);
+    return err;
+}
+
+static enum err find_list(const char *name, const struct config_key **ret_key, char why[CONFIG_WHY_BYTES])
+{
+    const struct config_key *key = find_key(name);
+    if (key == NULL)
+        return unknown_key(name, why);
+    if (key->type != CONFIG_LIST) {
+        (void)snprintf(why, CONFIG_WHY_BYTES, "%s takes one value, not a list", name);
+        return ERR_INVALID;
+    }
+    *ret_key = key;
+    return ERR_OK;
+}
+
+enum err config_append(struct config *config, const char *name, struct span item, char why[CONFIG_WHY_BYTES])
+{
+    const struct config_key *key = NULL;
+    enum err err = find_list(name, &key, why);
+    if (err != ERR_OK)
+        return err;
+    struct config_list *list = field_of(config, key);
+    if (list->count >= key->max || item.len == 0 || item.len > CONFIG_TEXT_MAX) {
+        (void)snprintf(why, CONFIG_WHY_BYTES, "%s takes at most %" PRIu64 " items of 1 to %d bytes", name, key->max,
+                       CONFIG_TEXT_MAX);
+        return ERR_TOO_LARGE;
+    }
+    return list_add(list, item);
+}
+
+enum err config_clear_list(struct config *config, const char *name, char why[CONFIG_WHY_BYTES])
+{
+    const struct config_key *key = NULL;
+    enum err err = find_list(name, &key, why);
+    if (err == ERR_OK)
+        release_list(field_of(config, key));
+    return err;
+}
+
+/* "Swarm.ConnMgr.LowWater" as HEARTH_SWARM__CONNMGR__LOWWATER; compares without building the string. */
+static bool names_key(const char *variable, size_t len, const char *key)
+{
+    size_t at = 0;
+    for (; *key != '\0'; key++) {
+        if (*key == '.') {
+            if (at + 2 > len || variable[at] != '_' || variable[at + 1] != '_')
+                return false;
+            at += 2;
+            continue;
+        }
+        char upper = (char)(*key >= 'a' && *key <= 'z' ? *key - ('a' - 'A') : *key);
+        if (at >= len || variable[at] != upper)
+            return false;
+        at++;
+    }
+    return at == len;
+}
+
+static const struct config_key *key_of_variable(const char *variable, size_t len)
+{
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        if (names_key(variable, len, keys[i].key))
+            return &keys[i];
+    }
+    return NULL;
+}
+
+enum err config_set_environment(struct config *config, char *const *environment, char why[CONFIG_WHY_BYTES])
+{
+    static const char prefix[] = "HEARTH_";
+    for (; environment != NULL && *environment != NULL; environment++) {
+        const char *variable = *environment;
+        const char *equals = strchr(variable, '=');
+        if (equals == NULL || strncmp(variable, prefix, strlen(prefix)) != 0)
+            continue;
+        const char *name = variable + strlen(prefix);
+        size_t len = (size_t)(equals - name);
+        const struct config_key *key = key_of_variable(name, len);
+        if (key != NULL) {
+            enum err err = config_set(config, key->key, span_text(equals + 1), why);
+            if (err != ERR_OK)
+                return err;
+            continue;
+        }
+        const char *underscores = strstr(name, "__");
+        if (underscores == NULL || underscores > equals)
+            continue;
+        char dotted[128];
+        size_t to = 0;
+        for (size_t i = 0; i < len && to + 1 < sizeof(dotted); i++) {
+            bool dot = i + 1 < len && name[i] == '_' && name[i + 1] == '_';
+            dotted[to++] = dot ? '.' : name[i];
+            i += dot;
+        }
+        dotted[to] = '\0';
+        return unknown_key(dotted, why);
+    }
+    return ERR_OK;
+}
+
+enum err config_check(const struct config *config, char why[CONFIG_WHY_BYTES])
+{
+    if (config->swarm_connmgr_low_water > config->swarm_connmgr_high_water) {
+        (void)snprintf(why, CONFIG_WHY_BYTES, "Swarm.ConnMgr.LowWater is above Swarm.ConnMgr.HighWater: lower it");
+        return ERR_INVALID;
+    }
+    if (config->memory_budget != 0 && config->memory_budget < 32 * MIB) {
+        (void)snprintf(why, CONFIG_WHY_BYTES, "Memory.Budget is under 32MiB, with which hearth cannot run");
+        return ERR_INVALID;
+    }
+    for (size_t i = 0; i < config->swarm_security.count; i++) {
+        const char *name = config->swarm_security.items[i];
+        if (strcmp(name, "noise") != 0 && strcmp(name, "tls") != 0) {
+            (void)snprintf(why, CONFIG_WHY_BYTES, "Swarm.Transports.Security: \"%.40s\" is neither noise nor tls",
+                           name);
+            return ERR_INVALID;
+        }
+    }
+    return ERR_OK;
+}
+
+static enum err apply_profile(struct config *config, struct span name, char why[CONFIG_WHY_BYTES])
+{
+    bool known = false;
+    for (size_t i = 0; i < ARRAY_LEN(profile_rows); i++) {
+        if (!span_equal_text(name, profile_rows[i].profile))
+            continue;
+        known = true;
+        enum err err = config_set(config, profile_rows[i].key, span_text(profile_rows[i].value), why);
+        if (err != ERR_OK)
+            return err;
+    }
+    if (known)
+        return ERR_OK;
+    (void)snprintf(why, CONFIG_WHY_BYTES,
+                   "unknown profile \"%.*s\": known are server, lowpower, home, randomports, test",
+                   (int)MIN(name.len, 40), (const char *)name.data);
+    return ERR_NOT_FOUND;
+}
+
+enum err config_profile(struct config *config, const char *names, char why[CONFIG_WHY_BYTES])
+{
+    for (struct span rest = span_text(names); rest.len > 0;) {
+        const uint8_t *comma = memchr(rest.data, ',', rest.len);
+        size_t len = comma == NULL ? rest.len : (size_t)(comma - rest.data);
+        enum err err = apply_profile(config, trim(span_first(rest, len)), why);
+        if (err != ERR_OK)
+            return err;
+        rest = span_skip(rest, comma == NULL ? len : len + 1);
+    }
+    return ERR_OK;
+}
+
+/* Double quotes make any value one YAML scalar. */
+static enum err print_quoted(struct buf *to, const char *text)
+{
+    enum err err = buf_append_byte(to, '"');
+    for (; *text != '\0' && err == ERR_OK; text++) {
+        if (*text == '"' || *text == '\\')
+            err = buf_append_byte(to, '\\');
+        if (err == ERR_OK)
+            err = buf_append_byte(to, (uint8_t)*text);
+    }
+    return err == ERR_OK ? buf_append_byte(to, '"') : err;
+}
+
+static enum err print_list(struct buf *to, const struct config_list *list)
+{
+    enum err err = buf_append_text(to, "[");
+    for (size_t i = 0; i < list->count && err == ERR_OK; i++) {
+        if (i > 0)
+            err = buf_append_text(to, ", ");
+        if (err == ERR_OK)
+            err = print_quoted(to, list->items[i]);
+    }
+    return err == ERR_OK ? buf_append_text(to, "]") : err;
+}
+
+static enum err print_value(struct buf *to, const struct config *config, const struct config_key *key)
+{
+    const void *field = const_field_of(config, key);
+    switch (key->type) {
+    case CONFIG_LIST:
+        return print_list(to, field);
+    case CONFIG_BOOL:
+        return buf_append_text(to, *(const bool *)field ? "true" : "false");
+    case CONFIG_U64:
+    case CONFIG_SIZE:
+        return buf_appendf(to, "%" PRIu64, *(const uint64_t *)field);
+    case CONFIG_DURATION:
+        return buf_appendf(to, "%" PRIu64 "ms", *(const uint64_t *)field / MS_NS);
+    case CONFIG_TEXT:
+    case CONFIG_CHOICE:
+        return print_quoted(to, *(char *const *)field);
+    }
+    return ERR_INTERNAL;
+}
+
+static bool is_changed(const struct config *config, const struct config *defaults, const struct config_key *key)
+{
+    struct buf a;
+    struct buf b;
+    buf_init(&a, 64 * KIB, NULL);
+    buf_init(&b, 64 * KIB, NULL);
+    bool same = print_value(&a, config, key) == ERR_OK && print_value(&b, defaults, key) == ERR_OK &&
+                span_equal(buf_span(&a), buf_span(&b));
+    buf_release(&a);
+    buf_release(&b);
+    return !same;
+}
+
+/* Prints the section headers that key has and the key printed before it had not. */
+static enum err print_sections(struct buf *to, const char *previous, const char *key, int *ret_depth)
+{
+    size_t common = 0;
+    for (size_t i = 0; key[i] != '\0' && key[i] == previous[i]; i++) {
+        if (key[i] == '.')
+            common = i + 1;
+    }
+    int depth = 0;
+    enum err err = ERR_OK;
+    for (size_t start = 0; err == ERR_OK;) {
+        size_t len = strcspn(key + start, ".");
+        if (key[start + len] == '\0')
+            break;
+        if (start + len >= common)
+            err = buf_appendf(to, "%*s%.*s:\n", depth * 2, "", (int)len, key + start);
+        depth++;
+        start += len + 1;
+    }
+    *ret_depth = depth;
+    return err;
+}
+
+static enum err print_key(struct buf *to, const struct config *config, const struct config_key *key,
+                          const char *previous, bool comments)
+{
+    int depth = 0;
+    enum err err = print_sections(to, previous, key->key, &depth);
+    const char *dot = strrchr(key->key, '.');
+    const char *last = dot == NULL ? key->key : dot + 1;
+    if (err == ERR_OK && comments)
+        err = buf_appendf(to, "%*s# %s\n", depth * 2, "", key->doc);
+    if (err == ERR_OK)
+        err = buf_appendf(to, "%*s%s: ", depth * 2, "", last);
+    if (err == ERR_OK)
+        err = print_value(to, config, key);
+    return err == ERR_OK ? buf_append_byte(to, '\n') : err;
+}
+
+enum err config_print(const struct config *config, bool comments, bool changed_only, struct buf *to)
+{
+    struct config *defaults = NULL;
+    enum err err = config_new(config->path, &defaults);
+    const char *previous = "";
+    for (size_t i = 0; i < ARRAY_LEN(keys) && err == ERR_OK; i++) {
+        if (changed_only && !is_changed(config, defaults, &keys[i]))
+            continue;
+        err = print_key(to, config, &keys[i], previous, comments);
+        previous = keys[i].key;
+    }
+    config_free(defaults);
+    return err;
+}
+
+enum err config_new(const char *path, struct config **ret_config)
+{
+    struct config *config = calloc(1, sizeof(*config));
+    if (config == NULL)
+        return ERR_NOMEM;
+    config->path = copy_text(span_text(path));
+    enum err err = config->path == NULL ? ERR_NOMEM : ERR_OK;
+    for (size_t i = 0; i < ARRAY_LEN(keys) && err == ERR_OK; i++)
+        err = set_value(config, &keys[i], span_text(keys[i].fallback));
+    if (err != ERR_OK) {
+        config_free(config);
+        return err;
+    }
+    *ret_config = config;
+    return ERR_OK;
+}
+
+void config_free(struct config *config)
+{
+    if (config == NULL)
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        if (keys[i].type == CONFIG_LIST)
+            release_list(field_of(config, &keys[i]));
+        else if (keys[i].type == CONFIG_TEXT || keys[i].type == CONFIG_CHOICE)
+            free(*(char **)field_of(config, &keys[i]));
+    }
+    free(config->path);
+    free(config);
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The configuration, declared once: each key's name, type, default, bounds and meaning. From this list come struct config, the checks,
+ * the environment variables (HEARTH_<SECTION>__<KEY>, dots become two underscores), `config show` and docs/config.md.
+ *
+ * Section names and value grammar are Kubo's. A value arrives as text whatever its source (file, environment, profile), so there is
+ * one setter. A config is immutable once the runtime has started; any thread may read it.
+ */
+#ifndef HEARTH_SCHEMAS_CONFIG_H
+#define HEARTH_SCHEMAS_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+enum { CONFIG_LIST_MAX = 256, CONFIG_TEXT_MAX = 1024, CONFIG_WHY_BYTES = 512 };
+
+struct config_list {
+    size_t count;
+    char **items;
+};
+
+/* type, field, key, default, min, max (of numbers; of a list's count), choices separated by | or NULL, meaning */
+#define CONFIG_KEYS(X)                                                                                                 \
+    X(LIST, addresses_swarm, "Addresses.Swarm", "/ip4/0.0.0.0/tcp/4001,/ip6/::/tcp/4001", 0, 32, NULL,                 \
+      "multiaddrs to listen on for peers; an empty list means none")                                                   \
+    X(LIST, addresses_announce, "Addresses.Announce", "", 0, 32, NULL,                                                 \
+      "multiaddrs told to peers in place of those found on the interfaces")                                            \
+    X(LIST, addresses_api, "Addresses.API", "", 0, 8, NULL, "further control listeners, as nng URLs")                  \
+    X(LIST, addresses_gateway, "Addresses.Gateway", "", 0, 8, NULL, "multiaddrs of the HTTP gateway")                  \
+    X(LIST, bootstrap, "Bootstrap", "", 0, 64, NULL, "multiaddrs with /p2p/ of the peers dialled at start")            \
+    X(LIST, peering_peers, "Peering.Peers", "", 0, 64, NULL,                                                           \
+      "multiaddrs with /p2p/ of peers to stay connected with; never trimmed")                                          \
+    X(BOOL, discovery_mdns, "Discovery.MDNS", "true", 0, 1, NULL, "find peers of the local network")                   \
+    X(CHOICE, routing_type, "Routing.Type", "none", 0, 0, "none|auto|dht|dhtclient|dhtserver",                         \
+      "how peers and providers are found")                                                                             \
+    X(CHOICE, import_profile, "Import.Profile", "unixfs-v1-2025", 0, 0, "unixfs-v1-2025|unixfs-v0-2015",               \
+      "chunking, layout and CIDs of what is added")                                                                    \
+    X(SIZE, datastore_storage_max, "Datastore.StorageMax", "10GB", 1 << 20, UINT64_C(1) << 60, NULL,                   \
+      "bytes the repository may take; adding past it is refused")                                                      \
+    X(SIZE, memory_budget, "Memory.Budget", "0", 0, UINT64_C(1) << 44, NULL,                                           \
+      "bytes of memory for the whole daemon; 0 means the smaller of 64 MiB and the cgroup's limit")                    \
+    X(U64, swarm_connmgr_low_water, "Swarm.ConnMgr.LowWater", "32", 0, 10000, NULL, "connections kept when trimming")  \
+    X(U64, swarm_connmgr_high_water, "Swarm.ConnMgr.HighWater", "96", 1, 10000, NULL,                                  \
+      "connections from which on idle ones are trimmed")                                                               \
+    X(DURATION, swarm_connmgr_grace_period, "Swarm.ConnMgr.GracePeriod", "20s", 0, UINT64_C(3600000000000), NULL,      \
+      "how long a new connection is never trimmed")                                                                    \
+    X(U64, swarm_per_ip_max, "Swarm.PerIPMax", "8", 1, 10000, NULL, "connections from one IPv4 address or IPv6 /56")   \
+    X(LIST, swarm_per_ip_exempt, "Swarm.PerIPExempt", "127.0.0.0/8,::1/128", 0, 64, NULL,                              \
+      "networks to which the limits per address do not apply")                                                         \
+    X(LIST, swarm_security, "Swarm.Transports.Security", "noise,tls", 1, 2, NULL,                                      \
+      "secure channels offered and accepted, in order of preference: noise, tls")                                      \
+    X(BOOL, swarm_early_muxer, "Swarm.Transports.EarlyMuxer", "true", 0, 1, NULL,                                      \
+      "choose the muxer inside the security handshake; off negotiates it by multistream-select")                       \
+    X(TEXT, control_group, "Control.Group", "", 0, 64, NULL,                                                           \
+      "group that may use the control socket and read the databases")                                                  \
+    X(LIST, control_allowed_uids, "Control.AllowedUIDs", "", 0, 16, NULL,                                              \
+      "further user ids that may use the control socket; the daemon's own always may")                                 \
+    X(CHOICE, log_level, "Log.Level", "info", 0, 0, "error|warn|info|debug", "how much is logged to stderr")
+
+#define CONFIG_C_LIST     struct config_list
+#define CONFIG_C_BOOL     bool
+#define CONFIG_C_U64      uint64_t
+#define CONFIG_C_SIZE     uint64_t
+#define CONFIG_C_DURATION uint64_t
+#define CONFIG_C_TEXT     char *
+#define CONFIG_C_CHOICE   char *
+
+/* Owned texts; times in nanoseconds, sizes in bytes. Made by config_new, so no field is ever NULL. */
+struct config {
+    char *path; /* HEARTH_PATH: the repository, absolute */
+#define CONFIG_FIELD(type, field, key, fallback, min, max, choices, doc) CONFIG_C_##type field;
+    CONFIG_KEYS(CONFIG_FIELD)
+#undef CONFIG_FIELD
+    bool offline; /* --offline: no listening, no dialling */
+};
+
+enum config_type { CONFIG_LIST, CONFIG_BOOL, CONFIG_U64, CONFIG_SIZE, CONFIG_DURATION, CONFIG_TEXT, CONFIG_CHOICE };
+
+struct config_key {
+    enum config_type type;
+    const char *key;
+    const char *fallback;
+    uint64_t min;
+    uint64_t max;
+    const char *choices;
+    const char *doc;
+    size_t offset;
+};
+
+/* All defaults. path is copied. ERR_NOMEM. */
+enum err config_new(const char *path, struct config **ret_config) MUST_CHECK;
+void config_free(struct config *config);
+
+/*
+ * Sets one key from text; a list is comma-separated, an empty text the empty list. Key names are exact. On failure the config is
+ * unchanged and why has one sentence naming key, value and what is allowed; an unknown key's sentence suggests the nearest known one.
+ */
+enum err config_set(struct config *config, const char *key, struct span value, char why[CONFIG_WHY_BYTES]) MUST_CHECK;
+
+/* Appends one item to a list key: how a YAML sequence arrives. The first append after config_clear_list replaces the default. */
+enum err config_append(struct config *config, const char *key, struct span item, char why[CONFIG_WHY_BYTES]) MUST_CHECK;
+enum err config_clear_list(struct config *config, const char *key, char why[CONFIG_WHY_BYTES]) MUST_CHECK;
+
+/*
+ * Takes the HEARTH_<SECTION>__<KEY> variables from environ-like "NAME=value" strings; variables of that form that name no key are
+ * errors with a suggestion. HEARTH_PATH and names without a double underscore, unless they name a top-level key, are not looked at.
+ */
+enum err config_set_environment(struct config *config, char *const *environment, char why[CONFIG_WHY_BYTES]) MUST_CHECK;
+
+/* Checks what spans keys (LowWater <= HighWater, budget in range). */
+enum err config_check(const struct config *config, char why[CONFIG_WHY_BYTES]) MUST_CHECK;
+
+/* Applies the comma-separated profiles: server, lowpower, home, randomports, test. ERR_NOT_FOUND names the known ones in why. */
+enum err config_profile(struct config *config, const char *names, char why[CONFIG_WHY_BYTES]) MUST_CHECK;
+
+/* All keys as YAML, with their meanings as comments when comments is set; changed_only leaves out what equals its default. */
+enum err config_print(const struct config *config, bool comments, bool changed_only, struct buf *to) MUST_CHECK;
+
+/* The declarations, for documentation and for the command line. */
+const struct config_key *config_keys(size_t *ret_count);
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "schemas/config.h"
+
+static struct config *fresh(void)
+{
+    struct config *config = NULL;
+    assert_int_equal(config_new("/repository", &config), ERR_OK);
+    return config;
+}
+
+static void defaults_are_the_documented_ones(void **state)
+{
+    (void)state;
+    struct config *config = fresh();
+    assert_int_equal(config->addresses_swarm.count, 2);
+    assert_string_equal(config->addresses_swarm.items[0], "/ip4/0.0.0.0/tcp/4001");
+    assert_int_equal(config->swarm_connmgr_high_water, 96);
+    assert_int_equal(config->datastore_storage_max, UINT64_C(10000000000));
+    assert_string_equal(config->import_profile, "unixfs-v1-2025");
+    config_free(config);
+}
+
+static void an_unknown_key_gets_a_suggestion(void **state)
+{
+    (void)state;
+    struct config *config = fresh();
+    char why[CONFIG_WHY_BYTES] = "";
+    assert_int_equal(config_set(config, "Datastore.StorageMx", span_text("1GB"), why), ERR_NOT_FOUND);
+    assert_non_null(strstr(why, "did you mean \"Datastore.StorageMax\"?"));
+    config_free(config);
+}
+
+static void a_bad_value_changes_nothing_and_names_the_grammar(void **state)
+{
+    (void)state;
+    struct config *config = fresh();
+    char why[CONFIG_WHY_BYTES] = "";
+    assert_int_equal(config_set(config, "Swarm.ConnMgr.HighWater", span_text("many"), why), ERR_INVALID);
+    assert_non_null(strstr(why, "Swarm.ConnMgr.HighWater: \"many\""));
+    assert_int_equal(config->swarm_connmgr_high_water, 96);
+    assert_int_equal(config_set(config, "Routing.Type", span_text("gossip"), why), ERR_INVALID);
+    assert_non_null(strstr(why, "none|auto|dht"));
+    config_free(config);
+}
+
+static void environment_variables_override(void **state)
+{
+    (void)state;
+    struct config *config = fresh();
+    char why[CONFIG_WHY_BYTES] = "";
+    char a[] = "HEARTH_SWARM__CONNMGR__GRACEPERIOD=5s";
+    char b[] = "HEARTH_ADDRESSES__SWARM=/ip4/127.0.0.1/tcp/1, /ip4/127.0.0.1/tcp/2";
+    char c[] = "HEARTH_BOOTSTRAP=";
+    char d[] = "HEARTH_PATH=/elsewhere";
+    char e[] = "OTHER__THING=1";
+    char *good[] = {a, b, c, d, e, NULL};
+    assert_int_equal(config_set_environment(config, good, why), ERR_OK);
+    assert_int_equal(config->swarm_connmgr_grace_period, 5 * SECOND_NS);
+    assert_int_equal(config->addresses_swarm.count, 2);
+    assert_string_equal(config->addresses_swarm.items[1], "/ip4/127.0.0.1/tcp/2");
+    char f[] = "HEARTH_SWARM__CONMGR__GRACEPERIOD=5s";
+    char *bad[] = {f, NULL};
+    assert_int_equal(config_set_environment(config, bad, why), ERR_NOT_FOUND);
+    assert_non_null(strstr(why, "Swarm.ConnMgr.GracePeriod"));
+    config_free(config);
+}
+
+static void keys_are_checked_against_each_other(void **state)
+{
+    (void)state;
+    struct config *config = fresh();
+    char why[CONFIG_WHY_BYTES] = "";
+    assert_int_equal(config_check(config, why), ERR_OK);
+    assert_int_equal(config_set(config, "Swarm.ConnMgr.LowWater", span_text("500"), why), ERR_OK);
+    assert_int_equal(config_check(config, why), ERR_INVALID);
+    config_free(config);
+}
+
+static void printing_nests_the_sections(void **state)
+{
+    (void)state;
+    struct config *config = fresh();
+    char why[CONFIG_WHY_BYTES] = "";
+    assert_int_equal(config_profile(config, "test,lowpower", why), ERR_OK);
+    assert_int_equal(config_profile(config, "fast", why), ERR_NOT_FOUND);
+    struct buf out;
+    buf_init(&out, 64 * KIB, NULL);
+    assert_int_equal(config_print(config, false, true, &out), ERR_OK);
+    assert_true(span_equal_text(buf_span(&out), "Addresses:\n"
+                                                "  Swarm: [\"/ip4/127.0.0.1/tcp/0\"]\n"
+                                                "Discovery:\n"
+                                                "  MDNS: false\n"
+                                                "Swarm:\n"
+                                                "  ConnMgr:\n"
+                                                "    LowWater: 16\n"
+                                                "    HighWater: 32\n"
+                                                "    GracePeriod: 10000ms\n"));
+    buf_release(&out);
+    config_free(config);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_are_the_documented_ones),
+        cmocka_unit_test(an_unknown_key_gets_a_suggestion),
+        cmocka_unit_test(a_bad_value_changes_nothing_and_names_the_grammar),
+        cmocka_unit_test(environment_variables_override),
+        cmocka_unit_test(keys_are_checked_against_each_other),
+        cmocka_unit_test(printing_nests_the_sections),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
