@@ -54,15 +54,23 @@ struct msg {
     uint32_t trace;
 };
 
-/* Names one call to be answered; a plain value that may be kept across turns. */
+/* Names one call to be answered; a plain value that may be kept across turns. Two are the same call when reply_same() says so. */
 struct reply_to {
-    actor_id from;
-    uint32_t epoch;
     uint64_t correlation;
+    uint64_t deadline_ns; /* of the call: what is asked on its behalf inherits it */
+    uint32_t epoch;       /* the caller's life */
+    uint32_t trace;
+    actor_id from;
 };
 
+static inline bool reply_same(const struct reply_to *a, const struct reply_to *b)
+{
+    return a->correlation == b->correlation && a->epoch == b->epoch && a->from == b->from;
+}
+
 struct call_opts {
-    uint64_t timeout_ns; /* from now; the inherited deadline still bounds it. 0 = what is left of the inherited one */
+    uint64_t
+        timeout_ns; /* from now; the inherited deadline still bounds it. 0 = what is left of it, 30 s if there is none */
     uint32_t reply_bytes_max; /* reserved in the caller's mailbox; 0 = REPLY_BYTES_DEFAULT */
     const struct reply_to
         *scope; /* the call on whose behalf this one is made: its cancel cancels this one; NULL = none */
@@ -70,13 +78,14 @@ struct call_opts {
 
 enum info_kind {
     INFO_REPLY, /* the end of a call: tag, err, on ERR_OK msg. Also ERR_TIMEOUT, ERR_CANCELLED, ERR_UNAVAILABLE, ERR_BUSY… */
-    INFO_CANCEL, /* the caller of `call` gave up or its deadline passed: undo, do not reply */
-    INFO_TIMER,  /* tag */
-    INFO_DOWN,   /* a monitored actor ended: actor, reason */
-    INFO_UP,     /* a monitored actor runs (again): actor */
-    INFO_JOB,    /* a job ended: tag, err, arg (owned by the receiver again) */
-    INFO_ROOM,   /* there is room again in the mailbox of `actor`, which had refused with ERR_BUSY */
-    INFO_NET,    /* net: an event of the actor's net port */
+    INFO_CANCEL, /* the caller of `call` gave up or its deadline passed: undo. It may be a call that was answered or never seen */
+    INFO_TIMER, /* tag */
+    INFO_DOWN,  /* a monitored actor ended: actor, reason */
+    INFO_UP,    /* a monitored actor runs (again): actor */
+    INFO_JOB,   /* a job ended: tag, err, arg (owned by the receiver again) */
+    INFO_ROOM,  /* there is room again in the mailbox of `actor`, which had refused with ERR_BUSY */
+    INFO_NET,   /* net: an event of the actor's net port */
+    INFO_WATCH, /* a watched descriptor is readable: tag */
 };
 
 struct info {
@@ -100,7 +109,8 @@ struct actor_class {
     uint32_t ports;           /* enum actor_ports */
     uint32_t mailbox_records; /* 0 = 4096 */
     uint32_t mailbox_bytes;   /* 0 = 1 MiB */
-    /* Returning ERR_OK acknowledges the start; an error is a failed start with the text of ctx_fail(). May not call or wait. */
+    /* Returning ERR_OK acknowledges the start; an error is a failed start with the text of ctx_fail(). May cast, set timers, watch,
+     * monitor and start jobs; may not call, and may block only for its own files. */
     enum err (*init)(struct ctx *, void *state, const struct config *config);
     /* ERR_OK: a reply was or will be sent. An error is sent as the reply. */
     enum err (*handle_call)(struct ctx *, void *state, const struct msg *, struct reply_to);
@@ -125,7 +135,7 @@ actor_id ctx_self(const struct ctx *);
  */
 enum err ctx_call(struct ctx *, actor_id to, const struct msg *, struct call_opts opts, uint64_t tag) MUST_CHECK;
 
-/* Tells. ERR_BUSY and INFO_ROOM as above; a cast to a dead actor is dropped and counted. */
+/* Tells. ERR_BUSY and INFO_ROOM as above; a cast to a dead actor is dropped and counted, which is ERR_OK. */
 enum err ctx_cast(struct ctx *, actor_id to, const struct msg *);
 
 /* Answers, now or in a later turn, once. Never refused: the caller reserved the room (a reply over it becomes ERR_TOO_LARGE). */
@@ -143,7 +153,7 @@ uint64_t ctx_left(const struct ctx *, uint64_t deadline_ns);
 uint64_t ctx_timer(struct ctx *, uint64_t at_ns, uint64_t tag);
 void ctx_timer_cancel(struct ctx *, uint64_t id); /* an id that fired is ignored */
 
-/* INFO_DOWN and INFO_UP for the actor from now on, over its restarts. */
+/* INFO_DOWN and INFO_UP for the actor from now on, over its restarts; an INFO_UP follows at once when it runs already. */
 enum err ctx_monitor(struct ctx *, actor_id who);
 
 /* What runs on a worker thread. Returns the job's result; must look at *cancelled between long steps. */
@@ -151,10 +161,14 @@ typedef enum err job_fn(void *arg, const _Atomic bool *cancelled);
 
 /*
  * Runs fn(arg) on a worker of the lane (one of the runtime's table of lanes, by name). One INFO_JOB follows. ERR_BUSY when the lane's
- * queue is full. If this life ends first, the runtime calls free_fn(arg) after fn is done.
+ * queue is full. If this life ends first, *cancelled is set and the runtime calls free_fn(arg) once fn is done, or without running
+ * it when it had not begun.
  */
 enum err ctx_job(struct ctx *, const char *lane, job_fn *fn, void *arg, void (*free_fn)(void *arg),
                  uint64_t tag) MUST_CHECK;
+
+/* Sets *cancelled for the job with tag; its INFO_JOB follows all the same. */
+void ctx_job_cancel(struct ctx *, uint64_t tag);
 
 /* ---- what the actor was given ---- */
 const struct net_port *ctx_net(struct ctx *);   /* PORT_NET */
@@ -162,12 +176,15 @@ const struct disk_port *ctx_disk(struct ctx *); /* PORT_DISK: for jobs */
 const struct dns_port *ctx_dns(struct ctx *);   /* PORT_DNS: for jobs */
 struct budget *ctx_budget(struct ctx *);
 
-/* PORT_WATCH: calls handle_info with INFO_READY-like INFO_TIMER tag when the descriptor is readable (inproc and ipc only). */
+/* PORT_WATCH: INFO_WATCH with tag in each turn in which fd is readable. At most 8 a life. ERR_UNSUPPORTED in sim. */
 enum err ctx_watch(struct ctx *, int fd, uint64_t tag);
+void ctx_unwatch(struct ctx *, int fd);
 
 /* ---- life ---- */
 /* Ends this life after the handler; text says why, for the events table. */
 void ctx_exit(struct ctx *, enum exit_reason reason, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Declares that this handler may take up to bound_ns, so that the watchdog does not call the actor stuck before. */
+void ctx_long(struct ctx *, uint64_t bound_ns);
 /* Says why init fails. Returns err, so that init can return it. */
 enum err ctx_fail(struct ctx *, enum err err, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
@@ -189,5 +206,6 @@ bool ctx_actor_stats(const struct ctx *, size_t index, struct actor_stats *ret_s
 /* ---- log ---- */
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 void ctx_log(struct ctx *, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void ctx_set_log_level(struct ctx *, enum log_level level); /* of the whole runtime */
 
 #endif

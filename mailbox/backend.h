@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The seam between the runtime and what carries it: threads and nng (inproc) or a seeded scheduler (sim).
+ *
+ * Everything above is one code: the backend gives time, randomness, a place where an actor's life runs, lanes that carry batches
+ * from one actor to another in order, and workers for jobs. It calls back life_begin, actor_turn and life_end.
+ */
+#ifndef HEARTH_MAILBOX_BACKEND_H
+#define HEARTH_MAILBOX_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mailbox/actor.h"
+#include "mailbox/batch.h"
+#include "mailbox/envelope.h"
+
+struct job;
+struct runtime;
+
+struct backend {
+    const char *name;
+
+    /* Opens mailboxes and edges for all actors (rt->actor_count, root included) and the job workers. Nothing runs yet. */
+    enum err (*open)(struct runtime *rt);
+    /* After the last life has ended and all workers are idle. Frees what open made. */
+    void (*close)(struct runtime *rt);
+
+    /* Runs a life of the actor: life_begin, then actor_turn until false, then life_end. ERR_NOMEM when no thread is to be had. */
+    enum err (*spawn)(struct ctx *actor);
+    /* The life has reported its end: waits for the last of it (a thread: join). */
+    void (*reap)(struct ctx *actor);
+    /* Makes the actor turn soon. Any thread. */
+    void (*wake)(struct ctx *actor);
+
+    /* Never blocks. ERR_OK takes *batch and nulls it; ERR_AGAIN leaves it. */
+    enum err (*send)(struct ctx *from, actor_id to, enum lane lane, struct batch **batch);
+    /* ERR_AGAIN when there is none. */
+    enum err (*recv)(struct ctx *actor, enum lane lane, struct batch **ret_batch);
+
+    /* Queues the job on its lane: ERR_BUSY when full. Runs job_run on a worker, then job_done. */
+    enum err (*job)(struct job *job);
+
+    uint64_t (*now)(const struct runtime *rt);
+    uint64_t (*real_now)(const struct runtime *rt);
+    void (*random)(struct ctx *actor, void *to, size_t len);
+    /* Mixes into the trace; NULL when there is none. */
+    void (*trace)(struct runtime *rt, const void *bytes, size_t len);
+    /* Waits, or simulates, until done(arg). */
+    bool (*await)(struct runtime *rt, bool (*done)(void *arg), void *arg, uint64_t timeout_ns);
+    /* ctx_watch may be used. */
+    bool watches;
+};
+
+/* Thread per actor; nng inproc. */
+extern const struct backend backend_inproc;
+
+/* ---- what a backend calls ---- */
+
+/* Begins a life: opens the loop, runs init, reports to root. False when it failed; life_end must follow in both cases. */
+bool life_begin(struct ctx *actor);
+
+/*
+ * One turn: control, data, timers, jobs, then flush. Sets when the next is due (0 = at once, UINT64_MAX = on a wake only).
+ * False when the life is over. The one function for a thread's loop, a loop_port's callback and a step of sim.
+ */
+bool actor_turn(struct ctx *actor, uint64_t *ret_wake_at_ns);
+
+/* terminate, then everything the life held is given back, and root hears of it. */
+void life_end(struct ctx *actor);
+
+#endif
