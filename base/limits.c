@@ -2,9 +2,10 @@
 #include "base/limits.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/text.h"
 
 /* MiB of the 64 MiB reference budget; fixed shares do not grow with it. */
 static const struct {
@@ -43,9 +44,10 @@ static bool read_limit(const char *root, const char *path, uint64_t *ret_bytes)
     FILE *file = fopen(name, "re");
     if (file == NULL)
         return false;
-    int fields = fscanf(file, "%" SCNu64, ret_bytes); /* "max" reads as no field */
+    char line[32] = "";
+    size_t digits = fgets(line, sizeof(line), file) == NULL ? 0 : strcspn(line, "\n");
     (void)fclose(file);
-    return fields == 1;
+    return text_parse_u64(span_of(line, digits), ret_bytes) == ERR_OK; /* "max" is no number: no limit */
 }
 
 uint64_t budget_detect(const char *root)

@@ -72,11 +72,6 @@ static void *field_of(struct config *config, const struct config_key *key)
     return (char *)config + key->offset;
 }
 
-static const void *const_field_of(const struct config *config, const struct config_key *key)
-{
-    return (const char *)config + key->offset;
-}
-
 static void release_list(struct config_list *list)
 {
     for (size_t i = 0; i < list->count; i++)
@@ -246,24 +241,26 @@ enum err config_set(struct config *config, const char *name, struct span value, 
     return err;
 }
 
-static enum err find_list(const char *name, const struct config_key **ret_key, char why[CONFIG_WHY_BYTES])
+/* The key of that name if it is a list, else NULL with the reason. */
+static const struct config_key *find_list(const char *name, enum err *ret_err, char why[CONFIG_WHY_BYTES])
 {
     const struct config_key *key = find_key(name);
-    if (key == NULL)
-        return unknown_key(name, why);
-    if (key->type != CONFIG_LIST) {
-        (void)snprintf(why, CONFIG_WHY_BYTES, "%s takes one value, not a list", name);
-        return ERR_INVALID;
+    if (key == NULL) {
+        *ret_err = unknown_key(name, why);
+        return NULL;
     }
-    *ret_key = key;
-    return ERR_OK;
+    if (key->type == CONFIG_LIST)
+        return key;
+    (void)snprintf(why, CONFIG_WHY_BYTES, "%s takes one value, not a list", name);
+    *ret_err = ERR_INVALID;
+    return NULL;
 }
 
 enum err config_append(struct config *config, const char *name, struct span item, char why[CONFIG_WHY_BYTES])
 {
-    const struct config_key *key = NULL;
-    enum err err = find_list(name, &key, why);
-    if (err != ERR_OK)
+    enum err err = ERR_OK;
+    const struct config_key *key = find_list(name, &err, why);
+    if (key == NULL)
         return err;
     struct config_list *list = field_of(config, key);
     if (list->count >= key->max || item.len == 0 || item.len > CONFIG_TEXT_MAX) {
@@ -276,9 +273,9 @@ enum err config_append(struct config *config, const char *name, struct span item
 
 enum err config_clear_list(struct config *config, const char *name, char why[CONFIG_WHY_BYTES])
 {
-    const struct config_key *key = NULL;
-    enum err err = find_list(name, &key, why);
-    if (err == ERR_OK)
+    enum err err = ERR_OK;
+    const struct config_key *key = find_list(name, &err, why);
+    if (key != NULL)
         release_list(field_of(config, key));
     return err;
 }
@@ -395,118 +392,6 @@ enum err config_profile(struct config *config, const char *names, char why[CONFI
         rest = span_skip(rest, comma == NULL ? len : len + 1);
     }
     return ERR_OK;
-}
-
-/* Double quotes make any value one YAML scalar. */
-static enum err print_quoted(struct buf *to, const char *text)
-{
-    enum err err = buf_append_byte(to, '"');
-    for (; *text != '\0' && err == ERR_OK; text++) {
-        if (*text == '"' || *text == '\\')
-            err = buf_append_byte(to, '\\');
-        if (err == ERR_OK)
-            err = buf_append_byte(to, (uint8_t)*text);
-    }
-    return err == ERR_OK ? buf_append_byte(to, '"') : err;
-}
-
-static enum err print_list(struct buf *to, const struct config_list *list)
-{
-    enum err err = buf_append_text(to, "[");
-    for (size_t i = 0; i < list->count && err == ERR_OK; i++) {
-        if (i > 0)
-            err = buf_append_text(to, ", ");
-        if (err == ERR_OK)
-            err = print_quoted(to, list->items[i]);
-    }
-    return err == ERR_OK ? buf_append_text(to, "]") : err;
-}
-
-static enum err print_value(struct buf *to, const struct config *config, const struct config_key *key)
-{
-    const void *field = const_field_of(config, key);
-    switch (key->type) {
-    case CONFIG_LIST:
-        return print_list(to, field);
-    case CONFIG_BOOL:
-        return buf_append_text(to, *(const bool *)field ? "true" : "false");
-    case CONFIG_U64:
-    case CONFIG_SIZE:
-        return buf_appendf(to, "%" PRIu64, *(const uint64_t *)field);
-    case CONFIG_DURATION:
-        return buf_appendf(to, "%" PRIu64 "ms", *(const uint64_t *)field / MS_NS);
-    case CONFIG_TEXT:
-    case CONFIG_CHOICE:
-        return print_quoted(to, *(char *const *)field);
-    }
-    return ERR_INTERNAL;
-}
-
-static bool is_changed(const struct config *config, const struct config *defaults, const struct config_key *key)
-{
-    struct buf a;
-    struct buf b;
-    buf_init(&a, 64 * KIB, NULL);
-    buf_init(&b, 64 * KIB, NULL);
-    bool same = print_value(&a, config, key) == ERR_OK && print_value(&b, defaults, key) == ERR_OK &&
-                span_equal(buf_span(&a), buf_span(&b));
-    buf_release(&a);
-    buf_release(&b);
-    return !same;
-}
-
-/* Prints the section headers that key has and the key printed before it had not. */
-static enum err print_sections(struct buf *to, const char *previous, const char *key, int *ret_depth)
-{
-    size_t common = 0;
-    for (size_t i = 0; key[i] != '\0' && key[i] == previous[i]; i++) {
-        if (key[i] == '.')
-            common = i + 1;
-    }
-    int depth = 0;
-    enum err err = ERR_OK;
-    for (size_t start = 0; err == ERR_OK;) {
-        size_t len = strcspn(key + start, ".");
-        if (key[start + len] == '\0')
-            break;
-        if (start + len >= common)
-            err = buf_appendf(to, "%*s%.*s:\n", depth * 2, "", (int)len, key + start);
-        depth++;
-        start += len + 1;
-    }
-    *ret_depth = depth;
-    return err;
-}
-
-static enum err print_key(struct buf *to, const struct config *config, const struct config_key *key,
-                          const char *previous, bool comments)
-{
-    int depth = 0;
-    enum err err = print_sections(to, previous, key->key, &depth);
-    const char *dot = strrchr(key->key, '.');
-    const char *last = dot == NULL ? key->key : dot + 1;
-    if (err == ERR_OK && comments)
-        err = buf_appendf(to, "%*s# %s\n", depth * 2, "", key->doc);
-    if (err == ERR_OK)
-        err = buf_appendf(to, "%*s%s: ", depth * 2, "", last);
-    if (err == ERR_OK)
-        err = print_value(to, config, key);
-    return err == ERR_OK ? buf_append_byte(to, '\n') : err;
-}
-
-enum err config_print(const struct config *config, bool comments, bool changed_only, struct buf *to)
-{
-    struct config *defaults = NULL;
-    enum err err = config_new(config->path, &defaults);
-    const char *previous = "";
-    for (size_t i = 0; i < ARRAY_LEN(keys) && err == ERR_OK; i++) {
-        if (changed_only && !is_changed(config, defaults, &keys[i]))
-            continue;
-        err = print_key(to, config, &keys[i], previous, comments);
-        previous = keys[i].key;
-    }
-    config_free(defaults);
-    return err;
 }
 
 enum err config_new(const char *path, struct config **ret_config)

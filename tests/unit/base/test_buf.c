@@ -3,6 +3,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -81,6 +85,39 @@ static void budget_shares_add_up(void **state)
     assert_int_equal(budget_init(&budget, 1 * MIB), ERR_INVALID);
 }
 
+static void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void the_cgroup_bounds_the_default_budget(void **state)
+{
+    (void)state;
+    char root[] = "/tmp/hearth-cgroup-XXXXXX";
+    assert_non_null(mkdtemp(root));
+    assert_int_equal(budget_detect(root), 64 * MIB);
+    const char *folders[] = {"/sys", "/sys/fs", "/sys/fs/cgroup"};
+    char path[128];
+    for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+        (void)snprintf(path, sizeof(path), "%s%s", root, folders[i]);
+        assert_int_equal(mkdir(path, 0700), 0);
+    }
+    (void)snprintf(path, sizeof(path), "%s/sys/fs/cgroup/memory.max", root);
+    write_file(path, "50331648\n");
+    assert_int_equal(budget_detect(root), 48 * MIB);
+    write_file(path, "max\n");
+    assert_int_equal(budget_detect(root), 64 * MIB);
+    assert_int_equal(unlink(path), 0);
+    for (size_t i = ARRAY_LEN(folders); i-- > 0;) {
+        (void)snprintf(path, sizeof(path), "%s%s", root, folders[i]);
+        assert_int_equal(rmdir(path), 0);
+    }
+    assert_int_equal(rmdir(root), 0);
+}
+
 static void block_refs_are_charged_until_the_last_unref(void **state)
 {
     (void)state;
@@ -101,9 +138,13 @@ static void block_refs_are_charged_until_the_last_unref(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(growth_stops_at_the_maximum), cmocka_unit_test(growth_is_charged_and_given_back),
-        cmocka_unit_test(formatted_text_is_appended),  cmocka_unit_test(accounts_refuse_and_count),
-        cmocka_unit_test(budget_shares_add_up),        cmocka_unit_test(block_refs_are_charged_until_the_last_unref),
+        cmocka_unit_test(growth_stops_at_the_maximum),
+        cmocka_unit_test(growth_is_charged_and_given_back),
+        cmocka_unit_test(formatted_text_is_appended),
+        cmocka_unit_test(accounts_refuse_and_count),
+        cmocka_unit_test(budget_shares_add_up),
+        cmocka_unit_test(the_cgroup_bounds_the_default_budget),
+        cmocka_unit_test(block_refs_are_charged_until_the_last_unref),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
