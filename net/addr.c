@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#include "net/addr.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+static const uint8_t mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+socklen_t addr_to_sockaddr(const struct net_addr *addr, struct sockaddr_storage *ret_sa)
+{
+    memset(ret_sa, 0, sizeof(*ret_sa));
+    if (addr->family == NET_IP4) {
+        struct sockaddr_in *in = (struct sockaddr_in *)ret_sa;
+        in->sin_family = AF_INET;
+        in->sin_port = htons(addr->port);
+        memcpy(&in->sin_addr, addr->ip, 4);
+        return sizeof(*in);
+    }
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret_sa;
+    in6->sin6_family = AF_INET6;
+    in6->sin6_port = htons(addr->port);
+    in6->sin6_scope_id = addr->scope_id;
+    memcpy(&in6->sin6_addr, addr->ip, 16);
+    return sizeof(*in6);
+}
+
+enum err addr_from_sockaddr(const struct sockaddr *sa, struct net_addr *ret_addr)
+{
+    struct net_addr addr = {0};
+    if (sa->sa_family == AF_INET) {
+        struct sockaddr_in in;
+        memcpy(&in, sa, sizeof(in));
+        addr.family = NET_IP4;
+        addr.port = ntohs(in.sin_port);
+        memcpy(addr.ip, &in.sin_addr, 4);
+    } else if (sa->sa_family == AF_INET6) {
+        struct sockaddr_in6 in6;
+        memcpy(&in6, sa, sizeof(in6));
+        addr.port = ntohs(in6.sin6_port);
+        bool mapped = memcmp(&in6.sin6_addr, mapped_prefix, sizeof(mapped_prefix)) == 0;
+        addr.family = mapped ? NET_IP4 : NET_IP6;
+        addr.scope_id = mapped ? 0 : in6.sin6_scope_id;
+        memcpy(addr.ip, (const uint8_t *)&in6.sin6_addr + (mapped ? 12 : 0), mapped ? 4 : 16);
+    } else {
+        return ERR_UNSUPPORTED;
+    }
+    *ret_addr = addr;
+    return ERR_OK;
+}
+
+bool addr_equal(const struct net_addr *a, const struct net_addr *b)
+{
+    return a->family == b->family && a->port == b->port && a->scope_id == b->scope_id &&
+           memcmp(a->ip, b->ip, a->family == NET_IP4 ? 4 : 16) == 0;
+}
