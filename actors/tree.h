@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The production tree, as data: who the actors are, who supervises whom, who may call whom, which actor speaks which protocol.
+ */
+#ifndef HEARTH_ACTORS_TREE_H
+#define HEARTH_ACTORS_TREE_H
+
+#include "base/buf.h"
+#include "mailbox/actor.h"
+#include "mailbox/runtime.h"
+
+enum {
+    ACTOR_STATE = 1,
+    ACTOR_TIERED_STORAGE,
+    ACTOR_HEAT_TRACKER,
+    ACTOR_CONNECTION_MANAGER,
+    ACTOR_DISCOVERY,
+    ACTOR_BITSWAP,
+    ACTOR_CONTROL,
+    ACTOR_COUNT
+};
+
+/* Each actor's file defines its own. */
+extern const struct actor_class state_class;
+extern const struct actor_class tiered_storage_class;
+extern const struct actor_class heat_tracker_class;
+extern const struct actor_class connection_manager_class;
+extern const struct actor_class discovery_class;
+extern const struct actor_class bitswap_class;
+extern const struct actor_class control_class;
+
+/*
+ * Fills classes, tree, edges, lanes, schemas and the supervision event hook (events reach the state actor). The caller sets config,
+ * budget, ports, log and backend.
+ */
+void tree_describe(struct runtime_config *config);
+
+/* Whose streams these are: the actor that gets the stream_* casts of a protocol, 0 when connection_manager serves it itself. */
+struct tree_protocol {
+    const char *name;
+    actor_id actor;
+};
+const struct tree_protocol *tree_protocols(size_t *ret_count);
+
+#endif
