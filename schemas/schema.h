@@ -7,7 +7,8 @@
  *
  *      BOOL -> bool    U64 -> uint64_t    I64 -> int64_t    F64 -> double
  *      TEXT -> struct span (UTF-8)        BYTES -> struct span
- *      LIST of U64/TEXT/BYTES/MAP -> struct schema_list, read with schema_list_next
+ *      LIST of U64/TEXT/BYTES/MAP -> struct schema_list, read with schema_list_next_*
+ *      MAP -> struct span, the encoded map, for schema_unpack with the nested schema
  *
  * Spans and lists of an unpacked message borrow from the packed bytes. Unpacking checks type, range, length, count, unknown and
  * missing fields, and allocates nothing in proportion to what the input claims.
@@ -73,7 +74,7 @@ enum schema_form { SCHEMA_ARRAY, SCHEMA_MAP };
 enum err schema_pack(const struct schema *s, enum schema_form form, const void *fields, struct buf *to) MUST_CHECK;
 
 /*
- * Unpacks into a zeroed struct of s->struct_bytes. On an error ret_why (may be NULL, size why_bytes) gets one sentence that names the field.
+ * Unpacks into a struct of s->struct_bytes, zeroed first. On an error ret_why (may be NULL, size why_bytes) gets one sentence that names the field.
  * ERR_INVALID, ERR_TRUNCATED, ERR_TOO_LARGE. Trailing bytes are an error.
  */
 enum err schema_unpack(const struct schema *s, enum schema_form form, struct span from, void *ret_fields, char *ret_why,
