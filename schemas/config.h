@@ -17,7 +17,9 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { CONFIG_LIST_MAX = 256, CONFIG_TEXT_MAX = 1024, CONFIG_WHY_BYTES = 512 };
+struct key_pair;
+
+enum { CONFIG_TEXT_MAX = 1024, CONFIG_WHY_BYTES = 512 };
 
 struct config_list {
     size_t count;
@@ -76,7 +78,8 @@ struct config {
 #define CONFIG_FIELD(type, field, key, fallback, min, max, choices, doc) CONFIG_C_##type field;
     CONFIG_KEYS(CONFIG_FIELD)
 #undef CONFIG_FIELD
-    bool offline; /* --offline: no listening, no dialling */
+    bool offline;              /* --offline: no listening, no dialling */
+    struct key_pair *identity; /* borrowed: the daemon's key of wire/keys.h; NULL in commands that need none */
 };
 
 enum config_type { CONFIG_LIST, CONFIG_BOOL, CONFIG_U64, CONFIG_SIZE, CONFIG_DURATION, CONFIG_TEXT, CONFIG_CHOICE };

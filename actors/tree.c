@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include "actors/tree.h"
+
+#include "schemas/messages.h"
+
+static const struct actor_class *const classes[ACTOR_COUNT] = {
+    [ACTOR_STATE] = &state_class,
+    [ACTOR_TIERED_STORAGE] = &tiered_storage_class,
+    [ACTOR_HEAT_TRACKER] = &heat_tracker_class,
+    [ACTOR_CONNECTION_MANAGER] = &connection_manager_class,
+    [ACTOR_DISCOVERY] = &discovery_class,
+    [ACTOR_BITSWAP] = &bitswap_class,
+    [ACTOR_CONTROL] = &control_class,
+};
+
+/* Ten failures a minute are an illness that a restart does not cure. */
+enum { INTENSITY = 10, PERIOD_MS = 60000 };
+
+#define WORKER(name, actor)                                                                                            \
+    {                                                                                                                  \
+        .id = (name), .type = CHILD_WORKER, .start = (actor), .restart = RESTART_PERMANENT                             \
+    }
+#define SUBTREE(name, spec)                                                                                            \
+    {                                                                                                                  \
+        .id = (name), .type = CHILD_SUPERVISOR, .tree = (spec), .restart = RESTART_PERMANENT                           \
+    }
+#define SUPERVISOR(title, how, rows)                                                                                   \
+    {                                                                                                                  \
+        .name = (title), .strategy = (how), .intensity = INTENSITY, .period_ms = PERIOD_MS, .children = (rows),        \
+        .child_count = ARRAY_LEN(rows)                                                                                 \
+    }
+
+static const struct child_spec keep_children[] = {
+    WORKER("tiered_storage", ACTOR_TIERED_STORAGE),
+    WORKER("heat_tracker", ACTOR_HEAT_TRACKER),
+};
+static const struct supervisor_spec keep = SUPERVISOR("keep", STRATEGY_REST_FOR_ONE, keep_children);
+
+static const struct child_spec protocols_children[] = {
+    WORKER("discovery", ACTOR_DISCOVERY),
+    WORKER("bitswap", ACTOR_BITSWAP),
+};
+static const struct supervisor_spec protocols = SUPERVISOR("protocols", STRATEGY_ONE_FOR_ONE, protocols_children);
+
+static const struct child_spec swarm_children[] = {
+    WORKER("connection_manager", ACTOR_CONNECTION_MANAGER),
+    SUBTREE("protocols", &protocols),
+};
+static const struct supervisor_spec swarm = SUPERVISOR("swarm", STRATEGY_REST_FOR_ONE, swarm_children);
+
+static const struct child_spec front_children[] = {
+    WORKER("control", ACTOR_CONTROL),
+};
+static const struct supervisor_spec front = SUPERVISOR("front", STRATEGY_ONE_FOR_ONE, front_children);
+
+static const struct child_spec root_children[] = {
+    WORKER("state", ACTOR_STATE),
+    SUBTREE("keep", &keep),
+    SUBTREE("swarm", &swarm),
+    SUBTREE("front", &front),
+};
+static const struct supervisor_spec root = SUPERVISOR("root", STRATEGY_ONE_FOR_ONE, root_children);
+
+/* Acyclic: a call goes down this list only. What flows up is a cast. */
+static const struct edge_spec edges[] = {
+    {ACTOR_CONTROL, ACTOR_BITSWAP},
+    {ACTOR_CONTROL, ACTOR_DISCOVERY},
+    {ACTOR_CONTROL, ACTOR_CONNECTION_MANAGER},
+    {ACTOR_CONTROL, ACTOR_HEAT_TRACKER},
+    {ACTOR_CONTROL, ACTOR_TIERED_STORAGE},
+    {ACTOR_CONTROL, ACTOR_STATE},
+    {ACTOR_BITSWAP, ACTOR_DISCOVERY},
+    {ACTOR_BITSWAP, ACTOR_CONNECTION_MANAGER},
+    {ACTOR_BITSWAP, ACTOR_TIERED_STORAGE},
+    {ACTOR_DISCOVERY, ACTOR_CONNECTION_MANAGER},
+    {ACTOR_DISCOVERY, ACTOR_STATE},
+    {ACTOR_CONNECTION_MANAGER, ACTOR_STATE},
+    {ACTOR_HEAT_TRACKER, ACTOR_TIERED_STORAGE},
+};
+
+static const struct lane_spec lanes[] = {
+    {.name = "state", .workers = 1, .queue = 16},
+    {.name = "catalogue", .workers = 1, .queue = 64},
+    {.name = "disk", .workers = 2, .queue = 256},
+    {.name = "dns", .workers = 1, .queue = 32},
+};
+
+static const struct tree_protocol protocol_table[] = {
+    {"/ipfs/bitswap/1.2.0", ACTOR_BITSWAP},
+    {"/ipfs/bitswap/1.1.0", ACTOR_BITSWAP},
+    {"/ipfs/bitswap/1.0.0", ACTOR_BITSWAP},
+    {"/ipfs/bitswap", ACTOR_BITSWAP},
+    {"/ipfs/id/1.0.0", 0},
+    {"/ipfs/id/push/1.0.0", 0},
+    {"/ipfs/ping/1.0.0", 0},
+};
+
+const struct tree_protocol *tree_protocols(size_t *ret_count)
+{
+    *ret_count = ARRAY_LEN(protocol_table);
+    return protocol_table;
+}
+
+/* Tells the state actor what its table of events is to show. What cannot be told is in the log all the same. */
+static void tell_state(void *arg, struct ctx *ctx, const struct supervision_event *event)
+{
+    (void)arg;
+    struct msg_event fields = {
+        .actor = span_text(event->child),
+        .event = span_text(supervision_kind_name(event->kind)),
+        .reason = span_text(event->text[0] == '\0' ? exit_reason_name(event->reason) : event->text),
+    };
+    (void)ctx_cast(ctx, ACTOR_STATE, &(struct msg){.kind = MSG_EVENT, .fields = &fields});
+}
+
+void tree_describe(struct runtime_config *config)
+{
+    config->classes = classes;
+    config->class_count = ACTOR_COUNT;
+    config->tree = &root;
+    config->edges = edges;
+    config->edge_count = ARRAY_LEN(edges);
+    config->lanes = lanes;
+    config->lane_count = ARRAY_LEN(lanes);
+    config->schemas = &schema_messages;
+    config->event = tell_state;
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/repository.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/config_file.h"
+#include "wire/keys.h"
+
+extern char **environ;
+
+static bool join(char to[REPOSITORY_PATH_MAX], const char *path, const char *name)
+{
+    int len = snprintf(to, REPOSITORY_PATH_MAX, "%s/%s", path, name);
+    return len > 0 && len < REPOSITORY_PATH_MAX;
+}
+
+static enum err make_absolute(const char *path, char ret_path[REPOSITORY_PATH_MAX], char why[CONFIG_WHY_BYTES])
+{
+    char cwd[REPOSITORY_PATH_MAX];
+    int len = -1;
+    if (path[0] == '/')
+        len = snprintf(ret_path, REPOSITORY_PATH_MAX, "%s", path);
+    else if (getcwd(cwd, sizeof(cwd)) != NULL)
+        len = snprintf(ret_path, REPOSITORY_PATH_MAX, "%s/%s", cwd, path[0] == '.' && path[1] == '/' ? path + 2 : path);
+    if (len < 0 || len >= REPOSITORY_PATH_MAX) {
+        (void)snprintf(why, CONFIG_WHY_BYTES, "the repository path is longer than %d bytes", REPOSITORY_PATH_MAX - 1);
+        return ERR_TOO_LARGE;
+    }
+    while (len > 1 && ret_path[len - 1] == '/')
+        ret_path[--len] = '\0';
+    return ERR_OK;
+}
+
+bool repository_exists(const char *path)
+{
+    char name[REPOSITORY_PATH_MAX];
+    return join(name, path, "identity.key") && access(name, F_OK) == 0;
+}
+
+enum err repository_find(const char *repo_dir, char ret_path[REPOSITORY_PATH_MAX], char why[CONFIG_WHY_BYTES])
+{
+    const char *variable = getenv("HEARTH_PATH");
+    if (repo_dir != NULL)
+        return make_absolute(repo_dir, ret_path, why);
+    if (variable != NULL && variable[0] != '\0')
+        return make_absolute(variable, ret_path, why);
+    if (repository_exists("data"))
+        return make_absolute("data", ret_path, why);
+    const char *home = getenv("HOME");
+    if (home == NULL || home[0] == '\0') {
+        (void)snprintf(why, CONFIG_WHY_BYTES,
+                       "neither HEARTH_PATH nor HOME is set: name the repository with --repo-dir");
+        return ERR_NOT_FOUND;
+    }
+    char path[REPOSITORY_PATH_MAX];
+    return join(path, home, ".hearth") ? make_absolute(path, ret_path, why) : ERR_TOO_LARGE;
+}
+
+/* Makes path and the folders above it, each 0700 where it is new. */
+static enum err make_folders(const char *path, char why[CONFIG_WHY_BYTES])
+{
+    char part[REPOSITORY_PATH_MAX];
+    for (size_t i = 1; i < REPOSITORY_PATH_MAX; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, 0700) != 0 && errno != EEXIST) {
+            enum err err = err_from_errno(errno);
+            (void)snprintf(why, CONFIG_WHY_BYTES, "cannot make the folder %.300s: %s", part, err_text(err));
+            return err;
+        }
+        if (path[i] == '\0')
+            break;
+    }
+    return ERR_OK;
+}
+
+static enum err sync_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_from_errno(errno);
+    enum err err = fsync(fd) == 0 ? ERR_OK : err_from_errno(errno);
+    (void)close(fd);
+    return err;
+}
+
+static enum err write_and_sync(int fd, struct span content)
+{
+    while (content.len > 0) {
+        ssize_t wrote = write(fd, content.data, content.len);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote <= 0)
+            return err_from_errno(errno);
+        content = span_skip(content, (size_t)wrote);
+    }
+    return fsync(fd) == 0 ? ERR_OK : err_from_errno(errno);
+}
+
+/* Writes beside, syncs, renames, syncs the folder: the name never shows half a file. */
+static enum err write_file(const char *folder, const char *name, struct span content, char why[CONFIG_WHY_BYTES])
+{
+    char beside[REPOSITORY_PATH_MAX];
+    char path[REPOSITORY_PATH_MAX];
+    if (!join(path, folder, name) || snprintf(beside, sizeof(beside), "%s.new", path) >= (int)sizeof(beside))
+        return ERR_TOO_LARGE;
+    int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    enum err err = fd < 0 ? err_from_errno(errno) : write_and_sync(fd, content);
+    if (fd >= 0)
+        (void)close(fd);
+    if (err == ERR_OK && rename(beside, path) != 0)
+        err = err_from_errno(errno);
+    if (err == ERR_OK)
+        err = sync_folder(folder);
+    if (err != ERR_OK)
+        (void)snprintf(why, CONFIG_WHY_BYTES, "cannot write %.300s: %s", path, err_text(err));
+    return err;
+}
+
+static enum err write_config(const char *path, const char *profiles, char why[CONFIG_WHY_BYTES])
+{
+    struct config *config = NULL;
+    enum err err = config_new(path, &config);
+    if (err != ERR_OK)
+        return err;
+    struct buf text;
+    buf_init(&text, CONFIG_FILE_BYTES_MAX, NULL);
+    err = buf_append_text(&text,
+                          "# hearth: what is set here overrides the defaults. `hearth config show` prints all keys.\n");
+    if (err == ERR_OK && profiles != NULL)
+        err = config_profile(config, profiles, why);
+    if (err == ERR_OK)
+        err = config_print(config, false, true, &text);
+    if (err == ERR_OK)
+        err = write_file(path, "config.yaml", buf_span(&text), why);
+    buf_release(&text);
+    config_free(config);
+    return err;
+}
+
+/* The key comes last: a folder with a key is a complete repository. */
+static enum err write_identity(const char *path, char why[CONFIG_WHY_BYTES])
+{
+    struct key_pair *pair = NULL;
+    enum err err = key_pair_generate(&pair);
+    if (err != ERR_OK)
+        return err;
+    uint8_t bytes[ED25519_PRIVATE_KEY_BYTES];
+    key_pair_encode(pair, bytes);
+    err = write_file(path, "identity.key", span_of(bytes, sizeof(bytes)), why);
+    sodium_memzero(bytes, sizeof(bytes));
+    key_pair_free(pair);
+    return err;
+}
+
+enum err repository_init(const char *path, const char *profiles, char why[CONFIG_WHY_BYTES])
+{
+    if (repository_exists(path)) {
+        (void)snprintf(why, CONFIG_WHY_BYTES, "%.300s is a repository already", path);
+        return ERR_EXISTS;
+    }
+    (void)snprintf(why, CONFIG_WHY_BYTES, "cannot make the repository %.300s", path);
+    enum err err = make_folders(path, why);
+    if (err == ERR_OK)
+        err = write_config(path, profiles, why);
+    return err == ERR_OK ? write_identity(path, why) : err;
+}
+
+enum err repository_identity(const char *path, struct key_pair **ret_pair, char why[CONFIG_WHY_BYTES])
+{
+    char name[REPOSITORY_PATH_MAX];
+    if (!join(name, path, "identity.key"))
+        return ERR_TOO_LARGE;
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        enum err err = err_from_errno(errno);
+        (void)snprintf(why, CONFIG_WHY_BYTES, "cannot read %.300s: %s%s", name, err_text(err),
+                       err == ERR_NOT_FOUND ? ". `hearth init` makes a repository" : "");
+        return err;
+    }
+    uint8_t bytes[512]; /* larger than any Ed25519 form */
+    ssize_t len = read(fd, bytes, sizeof(bytes));
+    (void)close(fd);
+    enum err err = len < 0 ? ERR_IO : key_pair_decode(span_of(bytes, (size_t)len), ret_pair);
+    sodium_memzero(bytes, sizeof(bytes));
+    if (err == ERR_UNSUPPORTED)
+        (void)snprintf(why, CONFIG_WHY_BYTES, "%.300s holds a key of another type: hearth's own key is Ed25519", name);
+    else if (err != ERR_OK)
+        (void)snprintf(
+            why, CONFIG_WHY_BYTES,
+            "%.300s is damaged: restore it from a backup, or delete it and run `hearth init` for a new identity", name);
+    return err;
+}
+
+static enum err check_socket_path(const char *path, char why[CONFIG_WHY_BYTES])
+{
+    size_t len = strlen(path) + strlen("/run/control.sock");
+    if (len <= REPOSITORY_SOCKET_MAX)
+        return ERR_OK;
+    (void)snprintf(
+        why, CONFIG_WHY_BYTES,
+        "the control socket's path would be %zu bytes, more than %d: set HEARTH_PATH (--repo-dir) to a shorter path",
+        len, REPOSITORY_SOCKET_MAX);
+    return ERR_TOO_LARGE;
+}
+
+enum err repository_config(const char *path, const char *config_file, struct config **ret_config,
+                           char why[CONFIG_WHY_BYTES])
+{
+    struct config *config = NULL;
+    enum err err = config_new(path, &config);
+    if (err != ERR_OK)
+        return err;
+    char name[REPOSITORY_PATH_MAX];
+    if (config_file != NULL) {
+        err = config_file_load(config, config_file, why);
+    } else if (!join(name, path, "config.yaml")) {
+        err = ERR_TOO_LARGE;
+    } else {
+        err = config_file_load(config, name, why);
+        if (err == ERR_NOT_FOUND && access(name, F_OK) != 0)
+            err = ERR_OK;
+    }
+    if (err == ERR_OK)
+        err = config_set_environment(config, environ, why);
+    if (err == ERR_OK)
+        err = config_check(config, why);
+    if (err == ERR_OK)
+        err = check_socket_path(path, why);
+    if (err != ERR_OK) {
+        config_free(config);
+        return err;
+    }
+    *ret_config = config;
+    return ERR_OK;
+}
+
+enum err repository_lock(const char *path, int *ret_fd, char why[CONFIG_WHY_BYTES])
+{
+    char name[REPOSITORY_PATH_MAX];
+    if (!join(name, path, "repo.lock"))
+        return ERR_TOO_LARGE;
+    int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        enum err err = err_from_errno(errno);
+        (void)snprintf(why, CONFIG_WHY_BYTES, "cannot open %.300s: %s", name, err_text(err));
+        return err;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        enum err err = errno == EWOULDBLOCK ? ERR_BUSY : err_from_errno(errno);
+        (void)close(fd);
+        (void)snprintf(
+            why, CONFIG_WHY_BYTES,
+            "another hearth daemon uses %.300s: stop it with `hearth shutdown`, or choose another HEARTH_PATH", path);
+        return err;
+    }
+    *ret_fd = fd;
+    return ERR_OK;
+}
