@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+# The few commands that people type. Each installs what it needs (Debian packages, with root or sudo) and builds first.
+#
+#   make run      build, then run a node in the foreground on ./data (HEARTH_PATH chooses another folder)
+#   make test     build and run the unit tests
+#   make help     the rest
+
+BUILD     ?= build
+VECTORS   ?= $(HEARTH_VECTORS)
+JOBS      ?= $(shell nproc)
+CMAKE     := cmake -G Ninja -S .
+NODE_PATH := $(or $(HEARTH_PATH),$(CURDIR)/data)
+
+.PHONY: help build run test asan tsan lint interop interop-short bench crash crash-smoke fuzz docs clean
+
+help:
+	@echo "make build        build/hearth and build/hearthd"
+	@echo "make run          a node in the foreground, data in ./data unless HEARTH_PATH says otherwise"
+	@echo "make test         unit tests (VECTORS=DIR adds the published test vectors)"
+	@echo "make asan tsan    the same under AddressSanitizer+UBSan, under ThreadSanitizer"
+	@echo "make lint         source laws, formatting, clang-tidy"
+	@echo "make interop      files and blocks exchanged with Kubo and Helia (needs Go and npm)"
+	@echo "make bench        the mailbox beside nng, an eventfd and Erlang/OTP"
+	@echo "make crash        power loss and kill -9 replayed against the store"
+	@echo "make fuzz         each decoder fuzzed for FUZZ_SECONDS (60)"
+	@echo "make docs         regenerate docs/control.md and docs/config.md"
+
+deps:
+	@tools/install_deps.sh build
+
+build: deps
+	@$(CMAKE) -B $(BUILD) -DCMAKE_BUILD_TYPE=Release -DHEARTH_VECTORS="$(VECTORS)" > $(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@rm -f $(BUILD).log
+	@cmake --build $(BUILD) -j $(JOBS)
+
+run: build
+	@HEARTH_PATH="$(NODE_PATH)" exec $(BUILD)/hearth daemon
+
+test: build
+	@ctest --test-dir $(BUILD) -L unit -j $(JOBS) --output-on-failure
+
+asan tsan: deps
+	@cmake --preset $@ -DHEARTH_VECTORS="$(VECTORS)" > /dev/null
+	@cmake --build --preset $@ -j $(JOBS)
+	@ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp" \
+	  ctest --test-dir build/$@ -L unit -j $(JOBS) --output-on-failure
+
+lint:
+	@tools/install_deps.sh build lint
+	@cmake --preset dev > /dev/null
+	@tools/lint.sh build/dev
+
+interop: build
+	@tests/interop/run.py
+
+interop-short: build
+	@tests/interop/run.py --short
+
+bench: build
+	@tools/install_deps.sh bench
+	@tests/bench/run.py
+
+crash: build
+	@tests/crash/run.sh
+
+crash-smoke: build
+	@tests/crash/run.sh --smoke
+
+fuzz:
+	@tools/install_deps.sh build lint
+	@cmake --preset fuzz > /dev/null
+	@cmake --build --preset fuzz -j $(JOBS)
+	@tests/fuzz/run.sh build/fuzz $(or $(FUZZ_SECONDS),60)
+
+docs: build
+	@tools/generate_docs.sh $(BUILD)
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Installs the Debian packages that a task needs and that are missing. usage: tools/install_deps.sh build|lint|bench|interop...
+set -euo pipefail
+
+packages_for() {
+  case "$1" in
+    build) echo "cmake ninja-build gcc libc6-dev pkg-config libnng-dev nng-utils libsodium-dev libmsgpack-dev libsqlite3-dev sqlite3
+                 libcmocka-dev libuv1-dev libssl-dev libjansson-dev libyaml-dev python3" ;;
+    lint) echo "clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev git python3" ;;
+    bench) echo "erlang-base python3" ;;
+    interop) echo "python3 git" ;;
+    *) echo "install_deps: unknown task $1" >&2; exit 2 ;;
+  esac
+}
+
+wanted=$(for task in "$@"; do packages_for "$task"; done)
+missing=()
+for package in $wanted; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || { echo "install these packages as root, then run again: ${missing[*]}" >&2; exit 1; }
+  as_root=(sudo)
+fi
+echo "installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+"${as_root[@]}" apt-get update -q >/dev/null
+"${as_root[@]}" apt-get install -q -y --no-install-recommends "${missing[@]}" >/dev/null
