@@ -27,6 +27,7 @@
 #include "base/err.h"
 #include "wire/cid.h"
 #include "wire/tree_stream.h"
+#include "wire/unixfs.h"
 
 enum import_profile { IMPORT_UNIXFS_V1_2025, IMPORT_UNIXFS_V0_2015 };
 
@@ -75,6 +76,16 @@ struct import_node {
 /* Hashes the block, names it and hands it to the sink. codec: a multicodec. */
 enum err import_emit(const struct import_options *options, const struct import_sink *sink, uint64_t codec,
                      struct block_ref *block, struct cid *ret_cid) MUST_CHECK;
+
+/* For builders of nodes: sets mode and mtime from meta, which may be NULL. */
+void import_apply_meta(struct unixfs_node *fields, const struct tree_meta *meta);
+
+/*
+ * For builders of nodes: emits the dag-pb node of encoded links and UnixFS fields. Writes cid and tsize, the latter for the block alone,
+ * and leaves file_bytes.
+ */
+enum err import_emit_node(const struct import_options *options, const struct import_sink *sink, struct span links,
+                          const struct unixfs_node *fields, struct import_node *ret_node) MUST_CHECK;
 
 struct file_builder;
 

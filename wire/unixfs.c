@@ -315,6 +315,18 @@ uint8_t *unixfs_put(uint8_t *to, const struct unixfs_node *node)
     return node->has_mtime ? put_mtime(to, node) : to;
 }
 
+uint8_t *unixfs_put_leaf_head(uint8_t *to, size_t data_len)
+{
+    to = put_tagged(to, FIELD_TYPE, UNIXFS_FILE);
+    *to++ = FIELD_DATA << 3 | PB_TYPE_BYTES;
+    return put_varint(to, data_len);
+}
+
+uint8_t *unixfs_put_leaf_tail(uint8_t *to, size_t data_len)
+{
+    return put_tagged(to, FIELD_FILESIZE, data_len);
+}
+
 enum err unixfs_append_blocksize(struct buf *out, uint64_t size)
 {
     uint8_t field[1 + PB_VARINT_BYTES_MAX];

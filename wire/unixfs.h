@@ -64,6 +64,14 @@ bool unixfs_next_blocksize(struct unixfs_blocksizes *iter, uint64_t *ret_size);
 size_t unixfs_size(const struct unixfs_node *node);
 uint8_t *unixfs_put(uint8_t *to, const struct unixfs_node *node);
 
+/*
+ * A file leaf around content that is already in place: head, then data_len bytes, then tail. Each returns the byte after what it wrote;
+ * together they take unixfs_size of a file node with that data and filesize.
+ */
+enum { UNIXFS_LEAF_HEAD_MAX = 2 + 1 + 10, UNIXFS_LEAF_TAIL_MAX = 1 + 10 };
+uint8_t *unixfs_put_leaf_head(uint8_t *to, size_t data_len);
+uint8_t *unixfs_put_leaf_tail(uint8_t *to, size_t data_len);
+
 /* Appends one encoded blocksize (field 4) to what becomes node.blocksizes of the encoder. Errors as buf_append. */
 enum err unixfs_append_blocksize(struct buf *out, uint64_t size) MUST_CHECK;
 
