@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The nanny: the parent process that stays when the daemon dies.
+ *
+ *      nanny  --fork-->  daemon (all threads, nng, databases)
+ *        | forwards SIGTERM, SIGINT and SIGHUP; a second SIGTERM or SIGINT kills
+ *        | reaps whatever becomes its child (it may be pid 1)
+ *        | starts the daemon again after a crash, with backoff, within an intensity
+ *
+ * It forks before nng starts (a fork after that aborts), has one thread, opens no database and no socket, so that nothing the daemon
+ * does can take it down too. An ordered end (exit code 0 or a code the caller lists as final) ends the nanny with the same code.
+ */
+#ifndef HEARTH_MAILBOX_NANNY_H
+#define HEARTH_MAILBOX_NANNY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    NANNY_INTENSITY = 5, /* crashes within the period that end the nanny too */
+    NANNY_PERIOD_MS = 60000,
+    NANNY_BACKOFF_FIRST_MS = 100, /* the first restart is immediate, the next wait doubles from here */
+    NANNY_BACKOFF_MAX_MS = 30000,
+    NANNY_STOP_MS = 12000, /* after SIGTERM: the daemon drains within 10 s, then it is killed */
+    NANNY_EXIT_ESCALATED = 70,
+};
+
+struct nanny_config {
+    int (*daemon)(void *arg, unsigned life); /* in the child; life counts from 0; its result is the exit code */
+    void *arg;
+    const int *final_codes; /* exit codes that are not crashes, besides 0 */
+    size_t final_count;
+    uint32_t intensity;                       /* 0 = NANNY_INTENSITY */
+    uint32_t period_ms;                       /* 0 = NANNY_PERIOD_MS */
+    uint32_t stop_ms;                         /* 0 = NANNY_STOP_MS */
+    void (*log)(void *arg, const char *text); /* one line per event of the nanny's; may be NULL */
+};
+
+/*
+ * Runs the daemon until it ends in an orderly way, a signal ends it, or it crashes too often (NANNY_EXIT_ESCALATED). Returns the exit
+ * code for main. Call with one thread, before any library starts others. Blocks.
+ */
+int nanny_run(const struct nanny_config *config);
+
+#endif
