@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+#include "actors/connection_manager/gate.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+
+/* What is known of one address or one prefix. tokens are in units of GATE_RATE_PERIOD_MS nanoseconds, so no fractions are lost. */
+struct gate_source {
+    uint64_t credit_ns; /* burst x period when full; one connection costs one period */
+    uint64_t updated_ns;
+    uint32_t open;
+    uint32_t half_open;
+};
+
+struct source_key {
+    uint8_t bytes[18]; /* family, bits, address masked */
+};
+
+enum { IP4_BITS = 32, IP4_PREFIX_BITS = 24, IP6_BITS = 56, IP6_PREFIX_BITS = 48 };
+
+static const uint64_t period_ns = GATE_RATE_PERIOD_MS * MS_NS;
+
+static void mask_bits(uint8_t ip[16], unsigned bits)
+{
+    for (unsigned i = 0; i < 16; i++) {
+        unsigned keep = bits > i * 8 ? MIN(bits - i * 8, 8u) : 0;
+        ip[i] &= (uint8_t)(0xff00u >> keep);
+    }
+}
+
+static struct source_key key_of(const struct net_addr *addr, bool prefix)
+{
+    struct source_key key = {{0}};
+    bool ip4 = addr->family == NET_IP4;
+    uint8_t bits = ip4 ? (prefix ? IP4_PREFIX_BITS : IP4_BITS) : (prefix ? IP6_PREFIX_BITS : IP6_BITS);
+    key.bytes[0] = (uint8_t)addr->family;
+    key.bytes[1] = bits;
+    memcpy(key.bytes + 2, addr->ip, ip4 ? 4 : 16);
+    mask_bits(key.bytes + 2, bits);
+    return key;
+}
+
+static struct gate_source *find(const struct gate *gate, const struct net_addr *addr, bool prefix)
+{
+    struct source_key key = key_of(addr, prefix);
+    return table_get(&gate->sources, span_of(key.bytes, sizeof(key.bytes)));
+}
+
+enum err gate_network_parse(const char *text, struct gate_network *ret_network)
+{
+    char ip[64];
+    const char *slash = strchr(text, '/');
+    size_t len = slash == NULL ? strlen(text) : (size_t)(slash - text);
+    if (len >= sizeof(ip))
+        return ERR_INVALID;
+    memcpy(ip, text, len);
+    ip[len] = '\0';
+    struct gate_network n = {0};
+    unsigned max;
+    if (inet_pton(AF_INET, ip, n.base.ip) == 1) {
+        n.base.family = NET_IP4;
+        max = 32;
+    } else if (inet_pton(AF_INET6, ip, n.base.ip) == 1) {
+        n.base.family = NET_IP6;
+        max = 128;
+    } else {
+        return ERR_INVALID;
+    }
+    n.bits = (uint8_t)max;
+    if (slash != NULL) {
+        char *end;
+        unsigned long bits = strtoul(slash + 1, &end, 10);
+        if (slash[1] < '0' || slash[1] > '9' || *end != '\0' || bits > max)
+            return ERR_INVALID;
+        n.bits = (uint8_t)bits;
+    }
+    mask_bits(n.base.ip, n.bits);
+    *ret_network = n;
+    return ERR_OK;
+}
+
+bool gate_network_contains(const struct gate_network *network, const struct net_addr *addr)
+{
+    if (network->base.family != addr->family)
+        return false;
+    uint8_t ip[16] = {0};
+    memcpy(ip, addr->ip, addr->family == NET_IP4 ? 4 : 16);
+    mask_bits(ip, network->bits);
+    return memcmp(ip, network->base.ip, sizeof(ip)) == 0;
+}
+
+static bool is_exempt(const struct gate *gate, const struct net_addr *addr)
+{
+    for (size_t i = 0; i < gate->config.exempt_count; i++)
+        if (gate_network_contains(&gate->config.exempt[i], addr))
+            return true;
+    return false;
+}
+
+void gate_init(struct gate *gate, const struct gate_config *config, struct account *account)
+{
+    *gate = (struct gate){.config = *config, .account = account};
+    table_init(&gate->sources, GATE_SOURCES_MAX, account);
+}
+
+static void source_free(struct gate *gate, struct gate_source *source)
+{
+    if (gate->account != NULL)
+        account_give(gate->account, sizeof(*source));
+    free(source);
+}
+
+void gate_release(struct gate *gate)
+{
+    size_t position = 0;
+    struct gate_source *source;
+    while ((source = table_next(&gate->sources, &position, NULL)) != NULL)
+        source_free(gate, source);
+    table_release(&gate->sources);
+}
+
+static void refill(struct gate_source *source, uint64_t burst, uint64_t now_ns)
+{
+    uint64_t gained = now_ns > source->updated_ns ? now_ns - source->updated_ns : 0;
+    uint64_t full = burst * period_ns;
+    source->credit_ns = gained >= full - source->credit_ns ? full : source->credit_ns + gained;
+    source->updated_ns = now_ns;
+}
+
+/* Forgets sources that hold nothing; the rested ones first, else the one seen first. */
+static void make_room(struct gate *gate, uint64_t now_ns)
+{
+    size_t position = 0;
+    struct span key;
+    struct gate_source *source;
+    struct source_key oldest;
+    bool found = false;
+    while ((source = table_next(&gate->sources, &position, &key)) != NULL) {
+        if (source->open > 0)
+            continue;
+        if (now_ns - source->updated_ns >= GATE_RATE_BURST * period_ns) {
+            source_free(gate, table_remove(&gate->sources, key));
+        } else if (!found) {
+            memcpy(oldest.bytes, key.data, sizeof(oldest.bytes));
+            found = true;
+        }
+    }
+    if (table_len(&gate->sources) + 2 > GATE_SOURCES_MAX && found)
+        source_free(gate, table_remove(&gate->sources, span_of(oldest.bytes, sizeof(oldest.bytes))));
+}
+
+static struct gate_source *find_or_add(struct gate *gate, const struct net_addr *addr, bool prefix, uint64_t now_ns)
+{
+    struct gate_source *source = find(gate, addr, prefix);
+    if (source != NULL)
+        return source;
+    if (gate->account != NULL && !account_take(gate->account, sizeof(*source)))
+        return NULL;
+    source = calloc(1, sizeof(*source));
+    struct source_key key = key_of(addr, prefix);
+    if (source != NULL && table_put(&gate->sources, span_of(key.bytes, sizeof(key.bytes)), source, NULL) == ERR_OK) {
+        source->credit_ns = (uint64_t)GATE_RATE_BURST * (prefix ? GATE_PREFIX_FACTOR : 1) * period_ns;
+        source->updated_ns = now_ns;
+        return source;
+    }
+    if (gate->account != NULL)
+        account_give(gate->account, sizeof(*source));
+    free(source);
+    return NULL;
+}
+
+static bool may_enter(const struct gate_source *source, uint32_t open_max)
+{
+    return source->open < open_max && source->credit_ns >= period_ns;
+}
+
+enum err gate_enter(struct gate *gate, const struct net_addr *from, uint64_t now_ns)
+{
+    if (table_len(&gate->sources) + 2 > GATE_SOURCES_MAX)
+        make_room(gate, now_ns);
+    struct gate_source *ip = find_or_add(gate, from, false, now_ns);
+    struct gate_source *prefix = find_or_add(gate, from, true, now_ns);
+    if (ip == NULL || prefix == NULL || gate->half_open >= GATE_HALF_OPEN_MAX ||
+        gate->total >= gate->config.high + GATE_SPARE)
+        goto refuse;
+    if (!is_exempt(gate, from)) {
+        refill(ip, GATE_RATE_BURST, now_ns);
+        refill(prefix, (uint64_t)GATE_RATE_BURST * GATE_PREFIX_FACTOR, now_ns);
+        if (!may_enter(ip, gate->config.per_ip_max) || !may_enter(prefix, gate->config.per_ip_max * GATE_PREFIX_FACTOR))
+            goto refuse;
+        ip->credit_ns -= period_ns;
+        prefix->credit_ns -= period_ns;
+    }
+    ip->open++;
+    ip->half_open++;
+    prefix->open++;
+    prefix->half_open++;
+    gate->half_open++;
+    gate->total++;
+    return ERR_OK;
+refuse:
+    gate->refused++;
+    return ERR_BUSY;
+}
+
+void gate_dialled(struct gate *gate)
+{
+    gate->total++;
+}
+
+static void leave_half_open(struct gate *gate, const struct net_addr *from)
+{
+    gate->half_open--;
+    for (int prefix = 0; prefix < 2; prefix++)
+        find(gate, from, prefix)->half_open--;
+}
+
+void gate_upgraded(struct gate *gate, const struct net_addr *from)
+{
+    leave_half_open(gate, from);
+}
+
+void gate_left(struct gate *gate, const struct net_addr *from, bool inbound, bool half_open)
+{
+    gate->total--;
+    if (!inbound)
+        return;
+    if (half_open)
+        leave_half_open(gate, from);
+    for (int prefix = 0; prefix < 2; prefix++)
+        find(gate, from, prefix)->open--;
+}
+
+bool gate_is_crowded(const struct gate *gate)
+{
+    return gate->half_open >= GATE_HALF_OPEN_MAX;
+}
+
+uint32_t gate_half_open_of(const struct gate *gate, const struct net_addr *from)
+{
+    const struct gate_source *source = find(gate, from, false);
+    return source == NULL ? 0 : source->half_open;
+}
+
+static bool may_go(const struct gate *gate, const struct gate_candidate *c, uint64_t now_ns)
+{
+    return !c->kept && now_ns - c->opened_ns >= gate->config.grace_ns;
+}
+
+static int goes_before(const void *a, const void *b)
+{
+    const struct gate_candidate *x = a;
+    const struct gate_candidate *y = b;
+    if (x->streams != y->streams)
+        return x->streams < y->streams ? -1 : 1;
+    if (x->active_ns != y->active_ns)
+        return x->active_ns < y->active_ns ? -1 : 1;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+void gate_trim(const struct gate *gate, struct gate_candidate *candidates, size_t count, uint64_t now_ns,
+               size_t *ret_count)
+{
+    *ret_count = 0;
+    if (gate->total <= gate->config.high)
+        return;
+    size_t may = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!may_go(gate, &candidates[i], now_ns))
+            continue;
+        struct gate_candidate swapped = candidates[may];
+        candidates[may++] = candidates[i];
+        candidates[i] = swapped;
+    }
+    qsort(candidates, may, sizeof(*candidates), goes_before);
+    *ret_count = MIN(may, gate->total - gate->config.low);
+}
