@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: MIT */
+#include "actors/connection_manager/dialer.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actors/connection_manager/reach.h"
+#include "base/limits.h"
+#include "base/table.h"
+#include "net/addr.h"
+
+struct attempt {
+    uint64_t id;
+    size_t addr;
+    uint64_t started_ns;
+    bool connected;
+    bool optimistic;
+    bool abandoned; /* waits for its ABANDON order */
+    enum connection_security first;
+};
+
+struct dial {
+    uint64_t id;
+    struct peer_id peer;
+    struct net_addr addrs[DIALER_ADDRS_MAX];
+    bool plain[DIALER_ADDRS_MAX]; /* this one was refused: no optimism any more */
+    size_t addr_count;
+    size_t next;  /* address not tried yet */
+    size_t again; /* address to be tried once more, or SIZE_MAX */
+    unsigned names;
+    struct attempt attempts[DIALER_PER_DIAL_MAX];
+    size_t attempt_count;
+    uint64_t started_ns;
+    uint64_t stagger_ns; /* when the next address is due */
+    enum err err;
+    bool over;
+};
+
+/* What earlier dials have taught about a peer (or an address whose peer is not known). */
+struct memory {
+    bool known;
+    enum connection_security security; /* known: what it accepted last */
+    uint8_t refused;                   /* bits of channels refused when proposed optimistically */
+    uint32_t failures;
+    uint64_t retry_ns;
+};
+
+struct dialer {
+    enum connection_security security[2];
+    size_t security_count;
+    struct account *account;
+    struct dial *dials[DIALER_DIALS_MAX];
+    size_t dial_count;
+    size_t in_flight;
+    uint64_t last_id;
+    struct table memories;
+};
+
+static void add_addrs(struct dial *dial, const struct net_addr *addrs, size_t count)
+{
+    for (size_t i = 0; i < count && dial->addr_count < DIALER_ADDRS_MAX; i++) {
+        bool twice = false;
+        for (size_t k = 0; k < dial->addr_count && !twice; k++)
+            twice = addr_equal(&dial->addrs[k], &addrs[i]);
+        if (!twice && addrs[i].port != 0)
+            dial->addrs[dial->addr_count++] = addrs[i];
+    }
+    reach_sort(dial->addrs + dial->next, dial->addr_count - dial->next);
+}
+
+/* ---- memories ---- */
+
+/* Addresses are keyed by their bytes, since a struct may have padding. */
+struct memory_key {
+    size_t len;
+    uint8_t bytes[48];
+};
+
+static struct memory_key key_for(const struct peer_id *peer, const struct net_addr *addr)
+{
+    struct memory_key key = {.len = peer->len};
+    if (!peer_id_is_empty(peer)) {
+        memcpy(key.bytes, peer->bytes, peer->len);
+        return key;
+    }
+    key.bytes[0] = (uint8_t)addr->family;
+    key.bytes[1] = (uint8_t)(addr->port >> 8);
+    key.bytes[2] = (uint8_t)addr->port;
+    memcpy(key.bytes + 3, addr->ip, addr->family == NET_IP4 ? 4 : 16);
+    key.len = 3 + 16;
+    return key;
+}
+
+static struct memory *recall(const struct dialer *d, const struct peer_id *peer, const struct net_addr *addr)
+{
+    struct memory_key key = key_for(peer, addr);
+    return table_get(&d->memories, span_of(key.bytes, key.len));
+}
+
+static void forget(struct dialer *d, struct span key)
+{
+    struct memory *m = table_remove(&d->memories, key);
+    if (m != NULL && d->account != NULL)
+        account_give(d->account, sizeof(*m));
+    free(m);
+}
+
+static struct memory *remember(struct dialer *d, const struct peer_id *peer, const struct net_addr *addr)
+{
+    struct memory *m = recall(d, peer, addr);
+    if (m != NULL)
+        return m;
+    struct memory_key name = key_for(peer, addr);
+    struct span key = span_of(name.bytes, name.len);
+    if (table_len(&d->memories) == DIALER_MEMORIES_MAX) {
+        size_t position = 0;
+        struct span oldest;
+        struct memory_key gone = {0};
+        (void)table_next(&d->memories, &position, &oldest);
+        gone.len = MIN(oldest.len, sizeof(gone.bytes));
+        memcpy(gone.bytes, oldest.data, gone.len);
+        forget(d, span_of(gone.bytes, gone.len));
+    }
+    if (d->account != NULL && !account_take(d->account, sizeof(*m)))
+        return NULL;
+    m = calloc(1, sizeof(*m));
+    if (m != NULL && table_put(&d->memories, key, m, NULL) == ERR_OK)
+        return m;
+    if (d->account != NULL)
+        account_give(d->account, sizeof(*m));
+    free(m);
+    return NULL;
+}
+
+static void remember_failure(struct dialer *d, const struct dial *dial, uint64_t now_ns)
+{
+    if (dial->addr_count == 0)
+        return;
+    struct memory *m = remember(d, &dial->peer, &dial->addrs[0]);
+    if (m == NULL)
+        return;
+    m->failures = MIN(m->failures + 1, 100u);
+    uint64_t wait_ms = (uint64_t)DIALER_BACKOFF_MS * m->failures * m->failures;
+    m->retry_ns = now_ns + MIN(wait_ms, (uint64_t)DIALER_BACKOFF_MAX_MS) * MS_NS;
+}
+
+/* ---- life cycle ---- */
+
+enum err dialer_new(const enum connection_security *security, size_t security_count, struct account *account,
+                    struct dialer **ret_dialer)
+{
+    if (security_count == 0 || security_count > 2)
+        return ERR_INVALID;
+    struct dialer *d = calloc(1, sizeof(*d));
+    if (d == NULL)
+        return ERR_NOMEM;
+    memcpy(d->security, security, security_count * sizeof(*security));
+    d->security_count = security_count;
+    d->account = account;
+    table_init(&d->memories, DIALER_MEMORIES_MAX, account);
+    *ret_dialer = d;
+    return ERR_OK;
+}
+
+static void dial_free(struct dialer *d, size_t index)
+{
+    free(d->dials[index]);
+    d->dial_count--;
+    memmove(&d->dials[index], &d->dials[index + 1], (d->dial_count - index) * sizeof(d->dials[0]));
+    if (d->account != NULL)
+        account_give(d->account, sizeof(struct dial));
+}
+
+void dialer_free(struct dialer *d)
+{
+    if (d == NULL)
+        return;
+    while (d->dial_count > 0)
+        dial_free(d, d->dial_count - 1);
+    size_t position = 0;
+    struct memory *m;
+    while ((m = table_next(&d->memories, &position, NULL)) != NULL) {
+        if (d->account != NULL)
+            account_give(d->account, sizeof(*m));
+        free(m);
+    }
+    table_release(&d->memories);
+    free(d);
+}
+
+static struct dial *find_dial(const struct dialer *d, uint64_t id)
+{
+    for (size_t i = 0; i < d->dial_count; i++)
+        if (d->dials[i]->id == id)
+            return d->dials[i];
+    return NULL;
+}
+
+static struct dial *dial_to(const struct dialer *d, const struct peer_id *peer)
+{
+    for (size_t i = 0; i < d->dial_count && !peer_id_is_empty(peer); i++)
+        if (!d->dials[i]->over && peer_id_equal(&d->dials[i]->peer, peer))
+            return d->dials[i];
+    return NULL;
+}
+
+static enum err dial_new(struct dialer *d, const struct peer_id *peer, uint64_t now_ns, struct dial **ret_dial)
+{
+    if (d->dial_count == DIALER_DIALS_MAX)
+        return ERR_BUSY;
+    if (d->account != NULL && !account_take(d->account, sizeof(struct dial)))
+        return ERR_NOMEM;
+    struct dial *dial = calloc(1, sizeof(*dial));
+    if (dial == NULL) {
+        if (d->account != NULL)
+            account_give(d->account, sizeof(*dial));
+        return ERR_NOMEM;
+    }
+    dial->id = ++d->last_id;
+    dial->peer = *peer;
+    dial->again = SIZE_MAX;
+    dial->started_ns = now_ns;
+    dial->stagger_ns = now_ns;
+    dial->err = ERR_NOT_FOUND;
+    d->dials[d->dial_count++] = dial;
+    *ret_dial = dial;
+    return ERR_OK;
+}
+
+enum err dialer_start(struct dialer *d, const struct peer_id *peer, const struct net_addr *addrs, size_t count,
+                      unsigned names, bool forced, uint64_t now_ns, uint64_t *ret_dial)
+{
+    struct dial *dial = dial_to(d, peer);
+    if (dial == NULL && count == 0 && names == 0)
+        return ERR_NOT_FOUND;
+    if (dial == NULL && !forced && (count > 0 || !peer_id_is_empty(peer))) {
+        const struct memory *m = recall(d, peer, addrs);
+        if (m != NULL && m->retry_ns > now_ns)
+            return ERR_UNAVAILABLE;
+    }
+    if (dial == NULL) {
+        enum err err = dial_new(d, peer, now_ns, &dial);
+        if (err != ERR_OK)
+            return err;
+    }
+    dial->names += names;
+    add_addrs(dial, addrs, count);
+    *ret_dial = dial->id;
+    return ERR_OK;
+}
+
+void dialer_add(struct dialer *d, uint64_t id, const struct net_addr *addrs, size_t count)
+{
+    struct dial *dial = find_dial(d, id);
+    if (dial == NULL)
+        return;
+    if (dial->names > 0)
+        dial->names--;
+    add_addrs(dial, addrs, count);
+}
+
+static void end_dial(struct dial *dial, enum err err)
+{
+    dial->over = true;
+    dial->err = err;
+    for (size_t i = 0; i < dial->attempt_count; i++)
+        dial->attempts[i].abandoned = true;
+}
+
+void dialer_cancel(struct dialer *d, uint64_t id)
+{
+    struct dial *dial = find_dial(d, id);
+    if (dial != NULL && !dial->over)
+        end_dial(dial, ERR_CANCELLED);
+}
+
+/* ---- progress ---- */
+
+static struct attempt *find_attempt(const struct dialer *d, uint64_t id, struct dial **ret_dial)
+{
+    for (size_t i = 0; i < d->dial_count; i++)
+        for (size_t k = 0; k < d->dials[i]->attempt_count; k++)
+            if (d->dials[i]->attempts[k].id == id && !d->dials[i]->attempts[k].abandoned) {
+                *ret_dial = d->dials[i];
+                return &d->dials[i]->attempts[k];
+            }
+    return NULL;
+}
+
+static void drop_attempt(struct dialer *d, struct dial *dial, struct attempt *a)
+{
+    *a = dial->attempts[--dial->attempt_count];
+    d->in_flight--;
+}
+
+void dialer_attempt_connected(struct dialer *d, uint64_t attempt)
+{
+    struct dial *dial;
+    struct attempt *a = find_attempt(d, attempt, &dial);
+    if (a != NULL)
+        a->connected = true;
+}
+
+void dialer_attempt_upgraded(struct dialer *d, uint64_t attempt, const struct peer_id *peer,
+                             enum connection_security security)
+{
+    struct dial *dial;
+    struct attempt *a = find_attempt(d, attempt, &dial);
+    if (a == NULL)
+        return;
+    struct memory *m = remember(d, peer, &dial->addrs[a->addr]);
+    if (m != NULL) {
+        m->known = true;
+        m->security = security;
+        m->failures = 0;
+        m->retry_ns = 0;
+    }
+    if (peer_id_is_empty(&dial->peer)) {
+        struct memory_key nameless = key_for(&dial->peer, &dial->addrs[0]);
+        forget(d, span_of(nameless.bytes, nameless.len));
+        dial->peer = *peer;
+    }
+    drop_attempt(d, dial, a);
+    end_dial(dial, ERR_OK);
+}
+
+/* Only a channel that was refused, or bytes that were not understood, speak against optimism. */
+static bool blames_optimism(enum err err)
+{
+    return err == ERR_REFUSED || err == ERR_PROTOCOL || err == ERR_RESET || err == ERR_CLOSED;
+}
+
+void dialer_attempt_failed(struct dialer *d, uint64_t attempt, enum err err)
+{
+    struct dial *dial;
+    struct attempt *a = find_attempt(d, attempt, &dial);
+    if (a == NULL)
+        return;
+    if (a->connected && a->optimistic && blames_optimism(err) && dial->again == SIZE_MAX) {
+        dial->plain[a->addr] = true;
+        dial->again = a->addr;
+        struct memory *m = remember(d, &dial->peer, &dial->addrs[a->addr]);
+        if (m != NULL)
+            m->refused |= (uint8_t)(1u << a->first);
+    }
+    dial->err = err;
+    dial->stagger_ns = 0; /* the next address need not wait any more */
+    drop_attempt(d, dial, a);
+}
+
+/* ---- orders ---- */
+
+static enum connection_security other(const struct dialer *d, enum connection_security s)
+{
+    return d->security_count == 2 && d->security[0] == s ? d->security[1] : d->security[0];
+}
+
+static void fill_order(struct dialer *d, struct dial *dial, size_t addr, struct dialer_order *order)
+{
+    const struct memory *m = recall(d, &dial->peer, &dial->addrs[addr]);
+    enum connection_security first = d->security[0];
+    bool offered = m != NULL && m->known && (m->security == d->security[0] || d->security_count == 2);
+    if (offered)
+        first = m->security;
+    else if (m != NULL && (m->refused & (1u << first)) != 0)
+        first = other(d, first);
+    *order = (struct dialer_order){.kind = DIALER_CONNECT,
+                                   .dial = dial->id,
+                                   .attempt = ++d->last_id,
+                                   .addr = dial->addrs[addr],
+                                   .peer = dial->peer,
+                                   .security = {first, other(d, first)},
+                                   .security_count = d->security_count};
+    bool refused = m != NULL && ((m->refused & (1u << first)) != 0 || (m->refused != 0 && !m->known));
+    order->optimistic = !dial->plain[addr] && !refused;
+}
+
+static void take_attempt(struct dialer *d, struct dial *dial, uint64_t now_ns, struct dialer_order *order)
+{
+    size_t addr = dial->again;
+    if (addr != SIZE_MAX)
+        dial->again = SIZE_MAX;
+    else
+        addr = dial->next++;
+    fill_order(d, dial, addr, order);
+    dial->attempts[dial->attempt_count++] = (struct attempt){.id = order->attempt,
+                                                             .addr = addr,
+                                                             .started_ns = now_ns,
+                                                             .optimistic = order->optimistic,
+                                                             .first = order->security[0]};
+    dial->stagger_ns = now_ns + DIALER_STAGGER_MS * MS_NS;
+    d->in_flight++;
+}
+
+static uint64_t attempt_due(const struct dial *dial, const struct attempt *a)
+{
+    uint64_t all_ms = reach_is_near(&dial->addrs[a->addr]) ? DIALER_LOCAL_MS : DIALER_ATTEMPT_MS;
+    return a->started_ns + (a->connected ? all_ms : MIN(all_ms, (uint64_t)DIALER_CONNECT_MS)) * MS_NS;
+}
+
+static void let_time_out(struct dial *dial, uint64_t now_ns)
+{
+    for (size_t i = 0; i < dial->attempt_count; i++) {
+        struct attempt *a = &dial->attempts[i];
+        if (a->abandoned || attempt_due(dial, a) > now_ns)
+            continue;
+        a->abandoned = true;
+        dial->err = ERR_TIMEOUT;
+        dial->stagger_ns = 0;
+    }
+    if (!dial->over && now_ns - dial->started_ns >= DIALER_DIAL_MS * MS_NS)
+        end_dial(dial, ERR_TIMEOUT);
+}
+
+static bool has_address(const struct dial *dial)
+{
+    return dial->again != SIZE_MAX || dial->next < dial->addr_count;
+}
+
+static bool may_attempt(const struct dialer *d, const struct dial *dial, uint64_t now_ns)
+{
+    if (dial->over || !has_address(dial) || d->in_flight == DIALER_ATTEMPTS_MAX ||
+        dial->attempt_count == DIALER_PER_DIAL_MAX)
+        return false;
+    return dial->again != SIZE_MAX || dial->attempt_count == 0 || dial->stagger_ns <= now_ns;
+}
+
+static bool take_abandoned(struct dialer *d, struct dial *dial, struct dialer_order *order)
+{
+    for (size_t i = 0; i < dial->attempt_count; i++) {
+        if (!dial->attempts[i].abandoned)
+            continue;
+        *order = (struct dialer_order){.kind = DIALER_ABANDON,
+                                       .dial = dial->id,
+                                       .attempt = dial->attempts[i].id,
+                                       .addr = dial->addrs[dial->attempts[i].addr]};
+        drop_attempt(d, dial, &dial->attempts[i]);
+        return true;
+    }
+    return false;
+}
+
+bool dialer_next(struct dialer *d, uint64_t now_ns, struct dialer_order *ret_order)
+{
+    for (size_t i = 0; i < d->dial_count; i++) {
+        struct dial *dial = d->dials[i];
+        let_time_out(dial, now_ns);
+        if (take_abandoned(d, dial, ret_order))
+            return true;
+        if (may_attempt(d, dial, now_ns)) {
+            take_attempt(d, dial, now_ns, ret_order);
+            return true;
+        }
+        bool exhausted = !has_address(dial) && dial->names == 0 && dial->attempt_count == 0;
+        if (!dial->over && !exhausted)
+            continue;
+        if (dial->err != ERR_OK && dial->err != ERR_CANCELLED)
+            remember_failure(d, dial, now_ns);
+        *ret_order = (struct dialer_order){.kind = DIALER_DONE, .dial = dial->id, .peer = dial->peer, .err = dial->err};
+        dial_free(d, i);
+        return true;
+    }
+    return false;
+}
+
+uint64_t dialer_deadline(const struct dialer *d, uint64_t now_ns)
+{
+    uint64_t at = UINT64_MAX;
+    for (size_t i = 0; i < d->dial_count; i++) {
+        const struct dial *dial = d->dials[i];
+        if (may_attempt(d, dial, now_ns) || dial->over)
+            return now_ns;
+        at = MIN(at, dial->started_ns + DIALER_DIAL_MS * MS_NS);
+        if (has_address(dial) && dial->attempt_count < DIALER_PER_DIAL_MAX && d->in_flight < DIALER_ATTEMPTS_MAX)
+            at = MIN(at, dial->stagger_ns);
+        for (size_t k = 0; k < dial->attempt_count; k++)
+            at = MIN(at, attempt_due(dial, &dial->attempts[k]));
+    }
+    return at;
+}
