@@ -3,13 +3,13 @@
  * The messages that actors send each other. messages/<receiver>.def declares what an actor accepts and how it answers:
  *
  *      MESSAGE(FETCH, fetch, 0x0701, PUSH_BACK, DATA, "Asks for a block; answered by block.",
- *              (BYTES, cid, REQUIRED, 1, CID_BYTES_MAX, "what is wanted, binary"),
+ *              (BYTES, cid, REQUIRED, 1, MSG_CID_MAX, "what is wanted, binary"),
  *              (U64, session, OPTIONAL, 0, UINT64_MAX, "wants of one session share their peers"))
  *
  * gives MSG_FETCH, struct msg_fetch {struct span cid; uint64_t session;} and a row of schema_messages. The tuples are those of
  * schemas/fields.h. A row of a LIST_MAP is declared before its message, and gives struct item_peer and schema_item_peer:
  *
- *      ITEM(peer, "One connected peer.", (BYTES, id, REQUIRED, 1, PEER_ID_BYTES_MAX, "peer id, binary"))
+ *      ITEM(peer, "One connected peer.", (BYTES, id, REQUIRED, 1, MSG_PEER_MAX, "peer id, binary"))
  *
  * The arguments: name in capitals, name, kind (unique, ascending over messages/all.def), what a full mailbox does (PUSH_BACK,
  * DROP_OLDEST, REFUSE, RESERVED), lane (DATA or CONTROL), one sentence, fields. Replies are messages too (RESERVED: the caller
@@ -21,12 +21,12 @@
 #include "schemas/fields.h"
 #include "schemas/schema.h"
 
-/* Sizes that several messages share, in bytes unless named otherwise. */
+/* Sizes that several messages share, in bytes unless named otherwise; MSG_ where wire/ has exact ones of its own. */
 enum {
-    CID_BYTES_MAX = 168,
-    PEER_ID_BYTES_MAX = 128,
-    MULTIADDR_BYTES_MAX = 1024,
-    MULTIADDR_TEXT_MAX = 2048,
+    MSG_CID_MAX = 168,
+    MSG_PEER_MAX = 128,
+    MSG_ADDR_BYTES_MAX = 1024,
+    MSG_ADDR_MAX = 2048,
     PROTOCOL_TEXT_MAX = 255,
     REASON_TEXT_MAX = 1024,
     NAME_TEXT_MAX = 255,

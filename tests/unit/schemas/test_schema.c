@@ -101,7 +101,7 @@ static void claims_are_not_believed(void **state)
         assert_ok(schema_list_add_bytes(&b, span_text("c")));
     expect_refusal(has, SCHEMA_ARRAY, (const char *)b.data, b.len, ERR_TOO_LARGE, "cids: has 1025 items");
     buf_clear(&b);
-    static const char large[CID_BYTES_MAX + 1];
+    static const char large[MSG_CID_MAX + 1];
     assert_ok(buf_append(&b, "\x91\x91", 2));
     assert_ok(schema_list_add_bytes(&b, span_of(large, sizeof(large))));
     expect_refusal(has, SCHEMA_ARRAY, (const char *)b.data, b.len, ERR_TOO_LARGE, "cids: an item is over");
