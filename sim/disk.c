@@ -328,9 +328,7 @@ void sim_disk_free(struct sim_disk *d)
     for (size_t i = 0; i < d->inode_count; i++)
         inode_free(d->inodes[i]);
     free(d->inodes);
-    free(d->names.live.list);
-    free(d->durable.list);
-    free(d->pending);
+    name_space_release(&d->names);
     free(d);
 }
 

@@ -18,6 +18,7 @@
 #ifndef HEARTH_SIM_DISK_H
 #define HEARTH_SIM_DISK_H
 
+#include "base/attr.h"
 #include "base/random.h"
 #include "mailbox/ports.h"
 
