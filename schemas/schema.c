@@ -258,16 +258,22 @@ static enum err unpack(const struct schema *s, enum schema_form form, struct wal
     return unpack_array(s, token.count, walk, ret_fields, why);
 }
 
-enum err schema_unpack(const struct schema *s, enum schema_form form, struct span from, void *ret_fields, char *ret_why,
-                       size_t why_bytes)
+enum err schema_unpack_over(const struct schema *s, enum schema_form form, struct span from, void *fields,
+                            char *ret_why, size_t why_bytes)
 {
     struct why why = {.text = ret_why, .size = why_bytes};
     struct walk walk = {.left = from};
-    memset(ret_fields, 0, s->struct_bytes);
-    enum err err = unpack(s, form, &walk, ret_fields, &why);
+    enum err err = unpack(s, form, &walk, fields, &why);
     if (err == ERR_OK && walk.left.len > 0)
         return refuse(&why, ERR_INVALID, "%s: %zu bytes too many", s->name, walk.left.len);
     return err;
+}
+
+enum err schema_unpack(const struct schema *s, enum schema_form form, struct span from, void *ret_fields, char *ret_why,
+                       size_t why_bytes)
+{
+    memset(ret_fields, 0, s->struct_bytes);
+    return schema_unpack_over(s, form, from, ret_fields, ret_why, why_bytes);
 }
 
 /* ---- lists ---- */

@@ -80,6 +80,10 @@ enum err schema_pack(const struct schema *s, enum schema_form form, const void *
 enum err schema_unpack(const struct schema *s, enum schema_form form, struct span from, void *ret_fields, char *ret_why,
                        size_t why_bytes) MUST_CHECK;
 
+/* The same over fields that the caller has filled with defaults: what is absent in the input keeps its value. */
+enum err schema_unpack_over(const struct schema *s, enum schema_form form, struct span from, void *fields,
+                            char *ret_why, size_t why_bytes) MUST_CHECK;
+
 /* Lists: iterate with *position = 0; false at the end. The list was validated by schema_unpack. */
 bool schema_list_next_bytes(const struct schema_list *list, size_t *position, struct span *ret_item);
 bool schema_list_next_u64(const struct schema_list *list, size_t *position, uint64_t *ret_item);

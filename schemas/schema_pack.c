@@ -1,23 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <math.h>
-#include <msgpack.h>
 
+#include "schemas/pack.h"
 #include "schemas/schema.h"
 #include "schemas/schema_value.h"
 #include "schemas/walk.h"
-
-struct sink {
-    struct buf *to;
-    enum err err;
-};
-
-static int sink_write(void *data, const char *bytes, size_t len)
-{
-    struct sink *sink = data;
-    if (sink->err == ERR_OK)
-        sink->err = buf_append(sink->to, bytes, len);
-    return sink->err == ERR_OK ? 0 : -1;
-}
 
 static const void *member(const void *fields, const struct field *f)
 {
@@ -66,47 +53,33 @@ bool schema_in_range(const struct field *f, const void *at)
     return false;
 }
 
-static void pack_text(msgpack_packer *packer, struct span text)
-{
-    msgpack_pack_str(packer, text.len);
-    msgpack_pack_str_body(packer, text.data, text.len);
-}
-
-static void pack_bytes(msgpack_packer *packer, struct span bytes)
-{
-    msgpack_pack_bin(packer, bytes.len);
-    msgpack_pack_bin_body(packer, bytes.data, bytes.len);
-}
-
-static void pack_value(msgpack_packer *packer, const struct field *f, const void *at)
+static void pack_value(struct pack *p, const struct field *f, const void *at)
 {
     switch (f->type) {
     case FIELD_BOOL:
-        *(const bool *)at ? msgpack_pack_true(packer) : msgpack_pack_false(packer);
+        pack_bool(p, *(const bool *)at);
         break;
     case FIELD_U64:
-        msgpack_pack_uint64(packer, *(const uint64_t *)at);
+        pack_u64(p, *(const uint64_t *)at);
         break;
     case FIELD_I64:
-        msgpack_pack_int64(packer, *(const int64_t *)at);
+        pack_i64(p, *(const int64_t *)at);
         break;
     case FIELD_F64:
-        msgpack_pack_double(packer, *(const double *)at);
+        pack_f64(p, *(const double *)at);
         break;
     case FIELD_TEXT:
-        pack_text(packer, *(const struct span *)at);
+        pack_span(p, *(const struct span *)at);
         break;
     case FIELD_BYTES:
-        pack_bytes(packer, *(const struct span *)at);
+        pack_bytes(p, *(const struct span *)at);
         break;
-    case FIELD_LIST: {
-        const struct schema_list *list = at;
-        msgpack_pack_array(packer, list->count);
-        (void)sink_write(packer->data, (const char *)list->raw.data, list->raw.len);
+    case FIELD_LIST:
+        pack_array(p, ((const struct schema_list *)at)->count);
+        pack_raw(p, ((const struct schema_list *)at)->raw);
         break;
-    }
     case FIELD_MAP: /* packed by its owner already */
-        (void)sink_write(packer->data, (const char *)((const struct span *)at)->data, ((const struct span *)at)->len);
+        pack_raw(p, *(const struct span *)at);
         break;
     }
 }
@@ -140,14 +113,11 @@ enum err schema_pack(const struct schema *s, enum schema_form form, const void *
     enum err err = check_values(s, fields, &present);
     if (err != ERR_OK)
         return err;
-    struct sink sink = {.to = to};
-    size_t start = to->len;
-    msgpack_packer packer;
-    msgpack_packer_init(&packer, &sink, sink_write);
+    struct pack p = pack_begin(to);
     if (form == SCHEMA_ARRAY)
-        msgpack_pack_array(&packer, s->field_count);
+        pack_array(&p, (uint32_t)s->field_count);
     else
-        msgpack_pack_map(&packer, present);
+        pack_map(&p, (uint32_t)present);
     for (size_t i = 0; i < s->field_count; i++) {
         const struct field *f = &s->fields[i];
         const void *at = member(fields, f);
@@ -155,48 +125,38 @@ enum err schema_pack(const struct schema *s, enum schema_form form, const void *
         if (form == SCHEMA_MAP && absent)
             continue;
         if (form == SCHEMA_MAP)
-            pack_text(&packer, span_text(f->name));
+            pack_text(&p, f->name);
         if (absent)
-            msgpack_pack_nil(&packer);
+            pack_nil(&p);
         else
-            pack_value(&packer, f, at);
+            pack_value(&p, f, at);
     }
-    if (sink.err != ERR_OK)
-        to->len = start;
-    return sink.err;
+    return pack_end(&p);
 }
 
 /* ---- lists ---- */
 
-static enum err add_with(struct buf *to, void (*pack)(msgpack_packer *, struct span), struct span item)
-{
-    struct sink sink = {.to = to};
-    size_t start = to->len;
-    msgpack_packer packer;
-    msgpack_packer_init(&packer, &sink, sink_write);
-    pack(&packer, item);
-    if (sink.err != ERR_OK)
-        to->len = start;
-    return sink.err;
-}
-
 enum err schema_list_add_bytes(struct buf *to, struct span item)
 {
-    return add_with(to, pack_bytes, item);
+    struct pack p = pack_begin(to);
+    pack_bytes(&p, item);
+    return pack_end(&p);
 }
 
 enum err schema_list_add_text(struct buf *to, struct span item)
 {
-    return utf8_valid(item) ? add_with(to, pack_text, item) : ERR_INVALID;
+    if (!utf8_valid(item))
+        return ERR_INVALID;
+    struct pack p = pack_begin(to);
+    pack_span(&p, item);
+    return pack_end(&p);
 }
 
 enum err schema_list_add_u64(struct buf *to, uint64_t item)
 {
-    struct sink sink = {.to = to};
-    msgpack_packer packer;
-    msgpack_packer_init(&packer, &sink, sink_write);
-    msgpack_pack_uint64(&packer, item);
-    return sink.err;
+    struct pack p = pack_begin(to);
+    pack_u64(&p, item);
+    return pack_end(&p);
 }
 
 enum err schema_list_add_map(struct buf *to, const struct schema *item, const void *fields)

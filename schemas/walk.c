@@ -216,3 +216,60 @@ enum err walk_skip(struct walk *walk, struct span *ret_raw)
         open[++depth] = values;
     }
 }
+
+enum err walk_find(struct span map, const char *key, struct span *ret_value)
+{
+    struct walk walk = {.left = map};
+    struct walk_token token;
+    enum err err = walk_next(&walk, &token);
+    if (err != ERR_OK)
+        return err;
+    if (token.type != WALK_MAP)
+        return ERR_INVALID;
+    for (uint32_t i = 0; i < token.count; i++) {
+        struct walk_token name;
+        struct span value;
+        err = walk_next(&walk, &name);
+        if (err != ERR_OK)
+            return err;
+        if (name.type != WALK_TEXT)
+            return ERR_INVALID;
+        err = walk_skip(&walk, &value);
+        if (err != ERR_OK)
+            return err;
+        if (span_equal_text(name.bytes, key)) {
+            *ret_value = value;
+            return ERR_OK;
+        }
+    }
+    return ERR_NOT_FOUND;
+}
+
+static enum err find_token(struct span map, const char *key, enum walk_type type, struct walk_token *ret_token)
+{
+    struct span value;
+    enum err err = walk_find(map, key, &value);
+    if (err != ERR_OK)
+        return err;
+    struct walk walk = {.left = value};
+    err = walk_next(&walk, ret_token);
+    return err == ERR_OK && ret_token->type != type ? ERR_INVALID : err;
+}
+
+enum err walk_find_text(struct span map, const char *key, struct span *ret_text)
+{
+    struct walk_token token;
+    enum err err = find_token(map, key, WALK_TEXT, &token);
+    if (err == ERR_OK)
+        *ret_text = token.bytes;
+    return err;
+}
+
+enum err walk_find_u64(struct span map, const char *key, uint64_t *ret_value)
+{
+    struct walk_token token;
+    enum err err = find_token(map, key, WALK_U64, &token);
+    if (err == ERR_OK)
+        *ret_value = token.u64;
+    return err;
+}

@@ -39,6 +39,13 @@ enum err walk_next(struct walk *walk, struct walk_token *ret_token) MUST_CHECK;
 /* Skips one whole value of at most WALK_DEPTH_MAX levels; ret_raw (may be NULL) gets its bytes. ERR_TOO_LARGE when deeper. */
 enum err walk_skip(struct walk *walk, struct span *ret_raw) MUST_CHECK;
 
+/* Finds a key of a packed map: ret_value gets the value's bytes. ERR_NOT_FOUND, or as walk_skip. The first of equal keys counts. */
+enum err walk_find(struct span map, const char *key, struct span *ret_value) MUST_CHECK;
+
+/* The same for a value of one type; ERR_INVALID when it is of another. */
+enum err walk_find_text(struct span map, const char *key, struct span *ret_text) MUST_CHECK;
+enum err walk_find_u64(struct span map, const char *key, uint64_t *ret_value) MUST_CHECK;
+
 /* True for well-formed UTF-8 without surrogates and overlong forms. */
 bool utf8_valid(struct span text);
 
