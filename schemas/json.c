@@ -179,7 +179,9 @@ static enum err scan_number(struct reader *r, bool *ret_whole)
         r->at++;
     bool zero = peek(r) == '0';
     size_t digits = skip_digits(r);
-    if (digits == 0 || (zero && digits > 1))
+    if (zero && digits > 1)
+        return ERR_INVALID;
+    if (digits == 0)
         return end_or_invalid(r);
     if (peek(r) == '.') {
         r->at++;
@@ -407,6 +409,16 @@ static enum err write_bytes(struct span bytes, struct buf *to)
     return buf_append_byte(to, '"');
 }
 
+/* A real number stays one for whoever reads it: 3.0, not 3. */
+static enum err write_real(double value, struct buf *to)
+{
+    if (!isfinite(value))
+        return buf_append_text(to, "null");
+    char text[NUMBER_TEXT_MAX];
+    (void)snprintf(text, sizeof(text), "%.17g", value);
+    return buf_appendf(to, "%s%s", text, strpbrk(text, ".e") == NULL ? ".0" : "");
+}
+
 static enum err write_scalar(const struct walk_token *token, struct buf *to)
 {
     switch (token->type) {
@@ -419,7 +431,7 @@ static enum err write_scalar(const struct walk_token *token, struct buf *to)
     case WALK_I64:
         return buf_appendf(to, "%lld", (long long)token->i64);
     case WALK_F64:
-        return isfinite(token->f64) ? buf_appendf(to, "%.17g", token->f64) : buf_append_text(to, "null");
+        return write_real(token->f64, to);
     case WALK_TEXT:
         return json_append_string(token->bytes, to);
     case WALK_BYTES:

@@ -44,15 +44,23 @@ static void values_become_msgpack(void **state)
     expect_packed("-1", "\xff", 1);
     expect_packed("18446744073709551615", "\xcf\xff\xff\xff\xff\xff\xff\xff\xff", 9);
     expect_packed("1.5", "\xcb\x3f\xf8\0\0\0\0\0\0", 9);
-    expect_packed("\"a\\u00e4\\ud83d\\udd25\\n\"", "\xa8" "a\xc3\xa4\xf0\x9f\x94\xa5\n", 9);
+    expect_packed("\"a\\u00e4\\ud83d\\udd25\\n\"",
+                  "\xa8"
+                  "a\xc3\xa4\xf0\x9f\x94\xa5\n",
+                  9);
     expect_packed("[]", "\xdd\0\0\0\0", 5);
-    expect_packed("{\"op\" : \"id\", \"a\":[1,{}]}", "\xdf\0\0\0\x02\xa2op\xa2id\xa1" "a\xdd\0\0\0\x02\x01\xdf\0\0\0\0", 24);
+    expect_packed("{\"op\" : \"id\", \"a\":[1,{}]}",
+                  "\xdf\0\0\0\x02\xa2op\xa2id\xa1"
+                  "a\xdd\0\0\0\x02\x01\xdf\0\0\0\0",
+                  24);
 }
 
 static void malformed_text_is_refused(void **state)
 {
     (void)state;
-    const char *bad[] = {"[1,]", "{1:2}", "{\"a\" 1}", "01", "tru3", "\"\\x\"", "\"\\ud800x\"", "\"\\udc00\"", "1 2", "[1 2]", "{\"a\":1,}", "\"\xff\"", "\"a\nb\"", "+1", ".5", "nan"};
+    const char *bad[] = {"[1,]",         "{1:2}",       "{\"a\" 1}", "01",    "tru3",       "\"\\x\"",
+                         "\"\\ud800x\"", "\"\\udc00\"", "1 2",       "[1 2]", "{\"a\":1,}", "\"\xff\"",
+                         "\"a\nb\"",     "+1",          ".5",        "nan"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         expect_refused(bad[i], ERR_INVALID);
     const char *cut[] = {"", "  ", "[", "{\"a\"", "\"abc", "\"\\", "-", "1.", "1e", "tr", "[1,", "{\"a\":"};
@@ -163,10 +171,8 @@ static void a_library_reads_what_we_write(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_become_msgpack),
-        cmocka_unit_test(malformed_text_is_refused),
-        cmocka_unit_test(bytes_are_multibase),
-        cmocka_unit_test(hostile_packed_values_are_refused),
+        cmocka_unit_test(values_become_msgpack),         cmocka_unit_test(malformed_text_is_refused),
+        cmocka_unit_test(bytes_are_multibase),           cmocka_unit_test(hostile_packed_values_are_refused),
         cmocka_unit_test(a_library_reads_what_we_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

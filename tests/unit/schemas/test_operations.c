@@ -42,12 +42,12 @@ static void absent_arguments_take_their_default(void **state)
     assert_ok(arguments_unpack(&operations[OP_PIN_ADD], packed_json(&b, "{\"path\":\"x\"}"), &scratch, &pin, why,
                                sizeof(why)));
     assert_true(pin.recursive);
-    assert_ok(arguments_unpack(&operations[OP_PIN_ADD], packed_json(&b, "{\"path\":\"x\",\"recursive\":false}"), &scratch,
-                               &pin, why, sizeof(why)));
+    assert_ok(arguments_unpack(&operations[OP_PIN_ADD], packed_json(&b, "{\"path\":\"x\",\"recursive\":false}"),
+                               &scratch, &pin, why, sizeof(why)));
     assert_false(pin.recursive);
     struct op_read read;
-    assert_ok(arguments_unpack(&operations[OP_READ], packed_json(&b, "{\"path\":\"x\"}"), &scratch, &read, why,
-                               sizeof(why)));
+    assert_ok(
+        arguments_unpack(&operations[OP_READ], packed_json(&b, "{\"path\":\"x\"}"), &scratch, &read, why, sizeof(why)));
     assert_int_equal(read.length, 1048576);
     assert_int_equal(arguments_unpack(&operations[OP_READ], (struct span){0}, &scratch, &read, why, sizeof(why)),
                      ERR_INVALID);
@@ -65,11 +65,11 @@ static void bytes_come_as_text_in_json(void **state)
     char why[160];
     struct op_add_write write;
     const struct operation *op = &operations[OP_ADD_WRITE];
-    assert_ok(arguments_unpack(op, packed_json(&b, "{\"upload\":1,\"offset\":2,\"data\":\"ueWVzIG1hbmkgIQ\"}"), &scratch,
-                               &write, why, sizeof(why)));
+    assert_ok(arguments_unpack(op, packed_json(&b, "{\"upload\":1,\"offset\":2,\"data\":\"ueWVzIG1hbmkgIQ\"}"),
+                               &scratch, &write, why, sizeof(why)));
     assert_true(span_equal_text(write.data, "yes mani !"));
-    assert_int_equal(arguments_unpack(op, packed_json(&b, "{\"upload\":1,\"offset\":2,\"data\":\"!\"}"), &scratch, &write,
-                                      why, sizeof(why)),
+    assert_int_equal(arguments_unpack(op, packed_json(&b, "{\"upload\":1,\"offset\":2,\"data\":\"!\"}"), &scratch,
+                                      &write, why, sizeof(why)),
                      ERR_INVALID);
     assert_non_null(strstr(why, "base64url"));
     assert_int_equal(arguments_unpack(op, packed_json(&b, "[1]"), &scratch, &write, why, sizeof(why)), ERR_INVALID);
@@ -87,9 +87,11 @@ static void requests_and_answers_round_trip(void **state)
     assert_ok(request_unpack(packed_json(&b, "{\"op\":\"id\"}"), &request, why, sizeof(why)));
     assert_int_equal(request.timeout_ms, REQUEST_TIMEOUT_DEFAULT_MS);
     assert_int_equal(request.args.len, 0);
-    assert_int_equal(request_unpack(packed_json(&b, "{\"op\":\"id\",\"args\":3}"), &request, why, sizeof(why)), ERR_INVALID);
+    assert_int_equal(request_unpack(packed_json(&b, "{\"op\":\"id\",\"args\":3}"), &request, why, sizeof(why)),
+                     ERR_INVALID);
     assert_int_equal(request_unpack(packed_json(&b, "{\"args\":{}}"), &request, why, sizeof(why)), ERR_INVALID);
-    assert_int_equal(request_unpack(packed_json(&b, "{\"op\":\"id\",\"opp\":1}"), &request, why, sizeof(why)), ERR_INVALID);
+    assert_int_equal(request_unpack(packed_json(&b, "{\"op\":\"id\",\"opp\":1}"), &request, why, sizeof(why)),
+                     ERR_INVALID);
     buf_clear(&b);
     assert_ok(answer_pack_error(CODE_NOT_FOUND, "no such block", "try the network", span_text("7"), &b));
     struct answer answer;
