@@ -39,8 +39,11 @@ static enum err end_or_invalid(const struct reader *r)
 static enum err read_word(struct reader *r, const char *word)
 {
     size_t len = strlen(word);
-    if (r->text.len - r->at < len || memcmp(r->text.data + r->at, word, len) != 0)
-        return r->text.len - r->at < len ? ERR_TRUNCATED : ERR_INVALID;
+    size_t there = MIN(len, r->text.len - r->at);
+    if (there > 0 && memcmp(r->text.data + r->at, word, there) != 0)
+        return ERR_INVALID;
+    if (there < len)
+        return ERR_TRUNCATED;
     r->at += len;
     return ERR_OK;
 }
