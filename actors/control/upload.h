@@ -29,10 +29,9 @@
 struct upload;
 
 enum {
-    UPLOAD_WINDOW_BLOCKS = 64,
+    UPLOAD_WINDOW_BLOCKS = 512,
     UPLOAD_WINDOW_BYTES = 4 * 1024 * 1024, /* unacknowledged; passed by less than two blocks */
-    UPLOAD_ADDED_BYTES = 256 * 1024,       /* names not yet collected by upload_next_added */
-    UPLOAD_PUTS_PER_WRITE_MAX = 4096
+    UPLOAD_ADDED_BYTES = 256 * 1024        /* names not yet collected by upload_next_added */
 };
 #define UPLOAD_LEASE_NS (UINT64_C(60) * SECOND_NS)
 
@@ -43,6 +42,7 @@ struct upload_options {
     enum upload_format format;
     bool
         wrap; /* UPLOAD_FILE: put the file into a folder under name; UPLOAD_TREE: keep the outermost folder that holds the entries */
+    bool quiet;       /* no added lines are kept */
     struct span name; /* UPLOAD_FILE: for the added line and for wrap; copied */
 };
 

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+#include "storage/dag_window.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+
+void dag_window_init(struct dag_window *w, size_t blocks_max, size_t bytes_max, struct account *account)
+{
+    assert(blocks_max > 0 && bytes_max > 0);
+    *w = (struct dag_window){.blocks_max = blocks_max, .bytes_max = bytes_max, .account = account};
+}
+
+void dag_window_release(struct dag_window *w)
+{
+    while (w->first != NULL)
+        dag_window_remove(w, w->first);
+}
+
+bool dag_window_has_room(const struct dag_window *w, const struct dag_slot *before, size_t bytes)
+{
+    if (before == w->first)
+        return true;
+    return w->slots < w->blocks_max && w->reserved < w->bytes_max && bytes <= w->bytes_max - w->reserved;
+}
+
+static struct dag_slot *slot_new(struct dag_window *w)
+{
+    if (w->account != NULL && !account_take(w->account, sizeof(struct dag_slot)))
+        return NULL;
+    struct dag_slot *slot = calloc(1, sizeof(*slot));
+    if (slot == NULL && w->account != NULL)
+        account_give(w->account, sizeof(*slot));
+    return slot;
+}
+
+static void link_before(struct dag_window *w, struct dag_slot *before, struct dag_slot *slot)
+{
+    slot->next = before;
+    slot->prev = before == NULL ? w->last : before->prev;
+    *(slot->prev == NULL ? &w->first : &slot->prev->next) = slot;
+    *(before == NULL ? &w->last : &before->prev) = slot;
+    w->slots++;
+    w->reserved += slot->reserved;
+}
+
+/* The block arrived: what was reserved by guess becomes what it takes. */
+static void settle(struct dag_window *w, struct dag_slot *slot, struct block_ref *block)
+{
+    w->reserved = w->reserved - slot->reserved + block->len;
+    slot->reserved = block->len;
+    slot->block = block_ref_ref(block);
+    slot->state = DAG_ARRIVED;
+}
+
+/* The block of a CID, if the window holds it or the CID itself does; with a reference for the caller. */
+static struct block_ref *block_at_hand(const struct dag_window *w, const struct cid *cid)
+{
+    if (cid->hash.code == MULTIHASH_IDENTITY)
+        return block_ref_copy(span_of(cid->hash.digest, cid->hash.len), w->account);
+    for (const struct dag_slot *slot = w->first; slot != NULL; slot = slot->next) {
+        if (slot->block != NULL && cid_same_block(&slot->cid, cid))
+            return block_ref_ref(slot->block);
+    }
+    return NULL;
+}
+
+enum err dag_window_add(struct dag_window *w, struct dag_slot *before, const struct cid *cid, size_t bytes,
+                        uint32_t depth, struct dag_slot **ret_slot)
+{
+    struct block_ref *block = block_at_hand(w, cid);
+    struct dag_slot *slot = slot_new(w);
+    if (slot == NULL || (block == NULL && cid->hash.code == MULTIHASH_IDENTITY)) {
+        if (slot != NULL && w->account != NULL)
+            account_give(w->account, sizeof(*slot));
+        free(slot);
+        block_ref_unref(block);
+        return ERR_NOMEM;
+    }
+    slot->state = DAG_WANTED;
+    slot->depth = depth;
+    slot->cid = *cid;
+    slot->reserved = bytes;
+    link_before(w, before, slot);
+    if (block != NULL)
+        settle(w, slot, block);
+    block_ref_unref(block);
+    *ret_slot = slot;
+    return ERR_OK;
+}
+
+enum err dag_window_add_bytes(struct dag_window *w, struct dag_slot *before, struct block_ref *block, struct span bytes)
+{
+    struct dag_slot *slot = slot_new(w);
+    if (slot == NULL)
+        return ERR_NOMEM;
+    slot->state = DAG_READY;
+    slot->block = block_ref_ref(block);
+    slot->bytes = bytes;
+    slot->reserved = bytes.len;
+    link_before(w, before, slot);
+    return ERR_OK;
+}
+
+void dag_window_remove(struct dag_window *w, struct dag_slot *slot)
+{
+    *(slot->prev == NULL ? &w->first : &slot->prev->next) = slot->next;
+    *(slot->next == NULL ? &w->last : &slot->next->prev) = slot->prev;
+    if (slot->state == DAG_OPEN)
+        w->open_bytes -= slot->block->len;
+    else
+        w->slots--;
+    w->reserved -= slot->reserved;
+    block_ref_unref(slot->block);
+    free(slot);
+    if (w->account != NULL)
+        account_give(w->account, sizeof(*slot));
+}
+
+enum err dag_window_open(struct dag_window *w, struct dag_slot *slot)
+{
+    assert(slot->state == DAG_ARRIVED);
+    if (slot->block->len > DAG_OPEN_BYTES_MAX - w->open_bytes)
+        return ERR_TOO_LARGE;
+    slot->state = DAG_OPEN;
+    w->open_bytes += slot->block->len;
+    w->slots--;
+    return ERR_OK;
+}
+
+/* Marks all slots of the CID as asked; whether one was before. */
+static bool mark_asked(struct dag_window *w, const struct cid *cid)
+{
+    bool was_asked = false;
+    for (struct dag_slot *slot = w->first; slot != NULL; slot = slot->next) {
+        if ((slot->state != DAG_WANTED && slot->state != DAG_ASKED) || !cid_same_block(&slot->cid, cid))
+            continue;
+        was_asked |= slot->state == DAG_ASKED;
+        slot->state = DAG_ASKED;
+    }
+    return was_asked;
+}
+
+enum err dag_window_next_want(struct dag_window *w, struct cid *ret_cid)
+{
+    struct dag_slot *slot;
+    while ((slot = dag_window_find(w, DAG_WANTED)) != NULL) {
+        if (mark_asked(w, &slot->cid))
+            continue;
+        *ret_cid = slot->cid;
+        return ERR_OK;
+    }
+    return ERR_AGAIN;
+}
+
+static bool waits(const struct dag_slot *slot, const struct cid *cid)
+{
+    return (slot->state == DAG_WANTED || slot->state == DAG_ASKED) && cid_same_block(&slot->cid, cid);
+}
+
+bool dag_window_put(struct dag_window *w, const struct cid *cid, struct block_ref *block)
+{
+    bool any = false;
+    for (struct dag_slot *slot = w->first; slot != NULL; slot = slot->next) {
+        if (!waits(slot, cid))
+            continue;
+        settle(w, slot, block);
+        any = true;
+    }
+    return any;
+}
+
+bool dag_window_waits_for(const struct dag_window *w, const struct cid *cid)
+{
+    for (const struct dag_slot *slot = w->first; slot != NULL; slot = slot->next) {
+        if (waits(slot, cid))
+            return true;
+    }
+    return false;
+}
+
+struct dag_slot *dag_window_find(const struct dag_window *w, enum dag_slot_state state)
+{
+    struct dag_slot *slot = w->first;
+    while (slot != NULL && slot->state != state)
+        slot = slot->next;
+    return slot;
+}
