@@ -29,7 +29,7 @@
 
 struct account;
 struct block_ref;
-struct keypair;
+struct key_pair;
 struct peer_id;
 
 struct connection;
@@ -116,10 +116,10 @@ struct connection_config {
 /* ---- identity: once per process ---- */
 
 /*
- * Prepares what every connection shares: a fresh Noise static key with its signature, the TLS certificate and context. keypair is
+ * Prepares what every connection shares: a fresh Noise static key with its signature, the TLS certificate and context. pair is
  * borrowed for the call. Errors: ERR_NOMEM, ERR_INVALID (a key that cannot sign), ERR_INTERNAL (OpenSSL).
  */
-enum err connection_identity_new(const struct keypair *keypair, connection_random *random, void *random_arg,
+enum err connection_identity_new(const struct key_pair *pair, connection_random *random, void *random_arg,
                                  struct connection_identity **ret_identity) MUST_CHECK;
 
 /* Wipes the secrets; NULL is ignored. No connection may use it any more. */
