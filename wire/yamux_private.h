@@ -115,12 +115,13 @@ struct yamux {
     struct yamux_stream_list finished;
     struct yamux_stream_list detached;
     struct yamux_stream_list dead;
-    struct yamux_stream_list unacked_in; /* empty unless inside feed: streams whose ACK is due at its end */
     uint32_t next_id;
     uint32_t in_count;
     uint32_t out_count;
     uint32_t unaccepted;
     uint32_t unacked;
+    uint32_t blocked_count;
+    bool starved;   /* a frame that must be sent found no memory: the session fails at the next leave */
     unsigned depth; /* calls that may report events, nested */
     uint64_t now_ns;
     /* the frame that arrives */
