@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/daemon.h"
+
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "actors/tree.h"
+#include "base/limits.h"
+#include "cli/announce.h"
+#include "cli/log.h"
+#include "cli/repository.h"
+#include "mailbox/crash.h"
+#include "mailbox/runtime.h"
+#include "net/reactor.h"
+#include "net/resolver.h"
+#include "storage/disk_posix.h"
+#include "wire/keys.h"
+
+enum { STOP_SECONDS = 10, POLL_MS = 100 };
+
+/* What one life owns, released in reverse order. */
+struct life {
+    char path[REPOSITORY_PATH_MAX];
+    struct config *config;
+    struct key_pair *identity;
+    int lock_fd;
+    struct budget budget;
+    struct reactor *reactor;
+    struct runtime *runtime;
+};
+
+static void release(struct life *life)
+{
+    reactor_free(life->reactor);
+    key_pair_free(life->identity);
+    config_free(life->config);
+    if (life->lock_fd >= 0)
+        (void)close(life->lock_fd);
+}
+
+/* Makes the repository on the first start, as `hearth daemon` promises. */
+static enum err open_repository(struct life *life, const struct daemon_options *options, char why[CONFIG_WHY_BYTES])
+{
+    enum err err = repository_find(options->repo_dir, life->path, why);
+    if (err == ERR_OK && !repository_exists(life->path)) {
+        err = repository_init(life->path, options->profiles, why);
+        if (err == ERR_OK)
+            printf("initialised the repository %s\n", life->path);
+    }
+    if (err == ERR_OK)
+        err = repository_config(life->path, options->config_file, &life->config, why);
+    if (err == ERR_OK)
+        err = repository_lock(life->path, &life->lock_fd, why);
+    if (err == ERR_OK)
+        err = repository_identity(life->path, &life->identity, why);
+    if (err != ERR_OK)
+        return err;
+    life->config->offline = options->offline;
+    life->config->identity = life->identity;
+    uint64_t total = life->config->memory_budget;
+    err = budget_init(&life->budget, total == 0 ? budget_detect("") : total);
+    if (err != ERR_OK)
+        (void)snprintf(why, CONFIG_WHY_BYTES, "Memory.Budget must be at least %d MiB", BUDGET_MIN_MIB);
+    return err;
+}
+
+static enum err start_tree(struct life *life, const struct daemon_options *options, char why[CONFIG_WHY_BYTES])
+{
+    life->reactor = reactor_new();
+    if (life->reactor == NULL) {
+        (void)snprintf(why, CONFIG_WHY_BYTES, "out of memory");
+        return ERR_NOMEM;
+    }
+    struct runtime_config config = {
+        .config = life->config,
+        .budget = &life->budget,
+        .disk = disk_posix(),
+        .dns = resolver_port(),
+        .loop = reactor_port(life->reactor),
+        .log = log_write,
+        .log_level = options->debug ? LOG_DEBUG : log_level_of(life->config->log_level),
+    };
+    tree_describe(&config);
+    return runtime_start(&config, &life->runtime, why, CONFIG_WHY_BYTES);
+}
+
+/* Waits for a signal or for the tree to end by itself (`shutdown`, escalation). */
+static enum runtime_exit wait_for_end(struct life *life, const sigset_t *signals)
+{
+    const struct timespec poll = {.tv_nsec = POLL_MS * 1000000L};
+    for (;;) {
+        enum runtime_exit how = RUNTIME_EXIT_OK;
+        if (runtime_wait(life->runtime, 0, &how))
+            return how;
+        int got = sigtimedwait(signals, NULL, &poll);
+        if (got == SIGTERM || got == SIGINT)
+            return RUNTIME_EXIT_OK;
+    }
+}
+
+int daemon_run(const struct daemon_options *options, unsigned life_number)
+{
+    struct life life = {.lock_fd = -1};
+    char why[CONFIG_WHY_BYTES] = "";
+    sigset_t signals;
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);            /* kept from ending the daemon; nothing is reloaded */
+    (void)sigprocmask(SIG_BLOCK, &signals, NULL); /* before any thread exists, so that all inherit it */
+    crash_install();
+    (void)umask(0077);
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
+
+    int code = DAEMON_EXIT_FAILED;
+    if (sodium_init() < 0) {
+        (void)fprintf(stderr, "Error: libsodium cannot start\n");
+        return code;
+    }
+    enum err err = open_repository(&life, options, why);
+    if (err == ERR_OK)
+        err = start_tree(&life, options, why);
+    if (err == ERR_OK) {
+        announce(life.config, life_number);
+        enum runtime_exit how = wait_for_end(&life, &signals);
+        enum runtime_exit stopped = runtime_stop(&life.runtime, STOP_SECONDS * SECOND_NS);
+        code = (int)(stopped == RUNTIME_EXIT_OK ? how : stopped);
+    } else {
+        (void)fprintf(stderr, "Error: %s\n", why[0] == '\0' ? err_text(err) : why);
+    }
+    if (code != DAEMON_EXIT_STUCK) /* a thread that is left may still use these */
+        release(&life);
+    return code;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One life of the daemon: opens the repository, starts the tree of actors, tells people where things are, waits for a signal, stops.
+ */
+#ifndef HEARTH_CLI_DAEMON_H
+#define HEARTH_CLI_DAEMON_H
+
+#include <stdbool.h>
+
+struct daemon_options {
+    const char *repo_dir;    /* --repo-dir or NULL */
+    const char *config_file; /* --config-file or NULL */
+    const char *profiles;    /* for a repository that has to be made first */
+    bool offline;
+    bool debug;
+};
+
+enum {
+    DAEMON_EXIT_OK = 0,
+    DAEMON_EXIT_FAILED = 1,     /* could not start, for a reason that a restart does not cure */
+    DAEMON_EXIT_ESCALATED = 70, /* as of enum runtime_exit */
+    DAEMON_EXIT_STUCK = 71,
+};
+
+/* Runs until SIGTERM, SIGINT or `shutdown`. Returns the exit code. Call once per process, before other threads exist. */
+int daemon_run(const struct daemon_options *options, unsigned life);
+
+#endif
