@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/* Hosts and links. Sockets are numbers in one table. */
+#include "sim/net.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/net_internal.h"
+
+struct sim_link sim_link_default(void)
+{
+    return (struct sim_link){
+        .latency_ns = MS_NS, .bytes_per_second = 100 * 1000 * 1000, .buffer_bytes = SIM_BUFFER_DEFAULT};
+}
+
+struct sim_link *sim_net_link(struct sim_net *net, const struct sim_host *from, const struct sim_host *to)
+{
+    return &net->links[from->index * SIM_HOSTS_MAX + to->index];
+}
+
+static const struct net_port *loop_net(struct loop *loop)
+{
+    return &loop->net;
+}
+
+static void close_sockets(struct sim_host *host, bool silently)
+{
+    size_t position = 0;
+    struct net_sock *s;
+    while ((s = table_next(&host->net->socks, &position, NULL)) != NULL) {
+        if (s->host != host)
+            continue;
+        if (silently)
+            sim_sock_free(s);
+        else
+            sim_sock_close(s, false);
+    }
+}
+
+static enum err loop_open(void *self, net_sink *sink, void *arg, struct loop **ret_loop)
+{
+    struct sim_host *host = self;
+    if (host->open)
+        return ERR_BUSY;
+    host->open = true;
+    host->loop = (struct loop){.host = host, .sink = sink, .sink_arg = arg};
+    sim_port_init(&host->loop);
+    *ret_loop = &host->loop;
+    return ERR_OK;
+}
+
+static void loop_close(struct loop *loop)
+{
+    close_sockets(loop->host, false);
+    for (size_t i = 0; i < SIM_LISTENERS_MAX; i++)
+        loop->host->listeners[i].used = false;
+    loop->host->open = false;
+}
+
+struct sim_net *sim_net_new(struct sim *sim)
+{
+    struct sim_net *net = calloc(1, sizeof(*net));
+    if (net == NULL)
+        return NULL;
+    net->links = calloc((size_t)SIM_HOSTS_MAX * SIM_HOSTS_MAX, sizeof(*net->links));
+    if (net->links == NULL) {
+        free(net);
+        return NULL;
+    }
+    for (size_t i = 0; i < (size_t)SIM_HOSTS_MAX * SIM_HOSTS_MAX; i++)
+        net->links[i] = sim_link_default();
+    net->sim = sim;
+    table_init(&net->socks, SIM_SOCKETS_MAX, NULL);
+    return net;
+}
+
+void sim_net_free(struct sim_net *net)
+{
+    if (net == NULL)
+        return;
+    for (size_t i = 0; i < net->host_count; i++) {
+        close_sockets(net->hosts[i], true);
+        free(net->hosts[i]);
+    }
+    while (net->pipes != NULL)
+        sim_pipe_free(net->pipes);
+    table_release(&net->socks);
+    free(net->links);
+    free(net);
+}
+
+struct sim_host *sim_net_add_host(struct sim_net *net, const struct net_addr *ip)
+{
+    if (net->host_count == SIM_HOSTS_MAX)
+        return NULL;
+    struct sim_host *host = calloc(1, sizeof(*host));
+    if (host == NULL)
+        return NULL;
+    host->net = net;
+    host->index = (unsigned)net->host_count;
+    host->ip = *ip;
+    host->next_port = SIM_PORT_FIRST;
+    host->port = (struct loop_port){.self = host, .open = loop_open, .net = loop_net, .close = loop_close};
+    net->hosts[net->host_count++] = host;
+    return host;
+}
+
+struct net_addr sim_net_ip(unsigned n)
+{
+    return (struct net_addr){.family = NET_IP4, .ip = {10, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)(n & 0xff)}};
+}
+
+const struct loop_port *sim_host_loop(struct sim_host *host)
+{
+    return &host->port;
+}
+
+void sim_net_partition(struct sim_net *net, const struct sim_host *a, const struct sim_host *b, bool cut)
+{
+    sim_net_link(net, a, b)->cut = cut;
+    sim_net_link(net, b, a)->cut = cut;
+}
+
+void sim_net_reset(struct sim_net *net, const struct sim_host *a, const struct sim_host *b)
+{
+    size_t position = 0;
+    struct net_sock *s;
+    while ((s = table_next(&net->socks, &position, NULL)) != NULL) {
+        bool between = (s->host == a && s->out->dst == b) || (s->host == b && s->out->dst == a);
+        if (!between || s->connecting)
+            continue;
+        s->reset_in = true;
+        sim_sock_notify(s);
+    }
+}
+
+void sim_host_vanish(struct sim_host *host)
+{
+    close_sockets(host, true);
+    memset(host->listeners, 0, sizeof(host->listeners));
+}
+
+size_t sim_host_sockets(const struct sim_host *host)
+{
+    return host->sockets;
+}

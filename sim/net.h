@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The simulated network: hosts, TCP-like sockets between them, and links with faults, all as events of one struct sim.
+ *
+ *      write -> queue of segments (arrival = serialisation at the link's bandwidth + latency + jitter) -> peer's receive buffer -> read
+ *
+ * A link is directed. Bytes are never lost or reordered within a connection, as TCP promises: loss shows as delay (a partition holds
+ * segments back until it heals), as connects that nobody answers, as resets, or as a host that vanished without a word.
+ * Readiness is edge-triggered, the strictest reading of the net port: one NET_READY when bytes arrive or room appears, and after
+ * each want().
+ *
+ * One host serves one actor over its restarts: its loop_port goes into runtime_config. Single-threaded like sim. Sockets are named
+ * by numbers inside, so a closed one never dangles and the trace does not depend on addresses.
+ */
+#ifndef HEARTH_SIM_NET_H
+#define HEARTH_SIM_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "mailbox/ports.h"
+
+struct sim;
+struct sim_host;
+struct sim_net;
+
+enum { SIM_HOSTS_MAX = 256, SIM_LISTENERS_MAX = 8, SIM_HELD_RETRY_MS = 200 };
+
+struct sim_link {
+    uint64_t latency_ns;
+    uint64_t jitter_ns;        /* uniform, added to the latency; order is kept */
+    uint64_t bytes_per_second; /* 0: unlimited */
+    size_t buffer_bytes;       /* written and not yet read, per direction of a connection */
+    uint32_t connect_loss;     /* per mille of connects that nobody answers */
+    bool cut;                  /* nothing passes in this direction until it is mended */
+};
+
+/* 1 ms, 100 MB/s, 256 KiB, no faults. */
+struct sim_link sim_link_default(void);
+
+/* NULL without memory. Freed after all hosts' loops are closed, before the sim. */
+struct sim_net *sim_net_new(struct sim *sim) MUST_CHECK;
+void sim_net_free(struct sim_net *net);
+
+/* A host with one address (port unused). NULL when there are too many or without memory. It lives as long as the net. */
+struct sim_host *sim_net_add_host(struct sim_net *net, const struct net_addr *ip) MUST_CHECK;
+
+/* 10.x.y.z of the n-th host, for tests that do not care. */
+struct net_addr sim_net_ip(unsigned n);
+
+/* For runtime_config.loop: open, net and close; run and watch do not exist in the simulator. */
+const struct loop_port *sim_host_loop(struct sim_host *host);
+
+/* The link from one host to another, to be changed in place at any time. Links start as the default. */
+struct sim_link *sim_net_link(struct sim_net *net, const struct sim_host *from, const struct sim_host *to);
+
+/* Cuts or mends both directions. */
+void sim_net_partition(struct sim_net *net, const struct sim_host *a, const struct sim_host *b, bool cut);
+
+/* Resets every connection between two hosts: both sides hear NET_CLOSED with ERR_RESET. */
+void sim_net_reset(struct sim_net *net, const struct sim_host *a, const struct sim_host *b);
+
+/* The host loses power: its sockets and listeners are gone, its peers hear nothing until they send. */
+void sim_host_vanish(struct sim_host *host);
+
+/* Open sockets of the host, for tests that look for leaks. */
+size_t sim_host_sockets(const struct sim_host *host);
+
+#endif
