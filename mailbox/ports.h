@@ -67,6 +67,8 @@ struct net_port {
     void (*set_tag)(struct net_sock *sock, uint64_t tag);
     /* Frees the socket; reset sends RST. No event follows. */
     void (*close)(struct net_sock *sock, bool reset);
+    /* The machine's own addresses (port 0), loopback too: what a listener on all of them can be reached at. Returns their number. */
+    size_t (*own_addrs)(void *self, struct net_addr *ret_addrs, size_t max);
 };
 
 /* ---- the loop of an actor that owns descriptors (production: libuv) ---- */

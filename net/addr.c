@@ -53,3 +53,26 @@ bool addr_equal(const struct net_addr *a, const struct net_addr *b)
     return a->family == b->family && a->port == b->port && a->scope_id == b->scope_id &&
            memcmp(a->ip, b->ip, a->family == NET_IP4 ? 4 : 16) == 0;
 }
+
+enum err addr_of_target(const struct multiaddr_target *target, struct net_addr *ret_addr)
+{
+    if ((target->host != MULTIADDR_HOST_IP4 && target->host != MULTIADDR_HOST_IP6) || target->zone.len > 0)
+        return ERR_UNSUPPORTED;
+    bool ip4 = target->host == MULTIADDR_HOST_IP4;
+    struct net_addr addr = {.family = ip4 ? NET_IP4 : NET_IP6, .port = target->port};
+    memcpy(addr.ip, target->ip, ip4 ? 4 : 16);
+    *ret_addr = addr;
+    return ERR_OK;
+}
+
+struct multiaddr addr_to_multiaddr(const struct net_addr *addr)
+{
+    return multiaddr_of_tcp(span_of(addr->ip, addr->family == NET_IP4 ? 4 : 16), addr->port);
+}
+
+void addr_text(const struct net_addr *addr, char to[ADDR_TEXT_MAX])
+{
+    struct multiaddr ma = addr_to_multiaddr(addr);
+    if (multiaddr_text(multiaddr_span(&ma), to, ADDR_TEXT_MAX) != ERR_OK)
+        to[0] = '\0';
+}

@@ -10,6 +10,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -365,6 +367,23 @@ static void net_close_listener(void *self, uint64_t tag)
     }
 }
 
+static size_t net_own_addrs(void *self, struct net_addr *ret_addrs, size_t max)
+{
+    (void)self;
+    struct ifaddrs *all;
+    if (getifaddrs(&all) != 0)
+        return 0;
+    size_t n = 0;
+    for (const struct ifaddrs *i = all; i != NULL && n < max; i = i->ifa_next) {
+        if (i->ifa_addr == NULL || (i->ifa_flags & IFF_UP) == 0)
+            continue;
+        if (addr_from_sockaddr(i->ifa_addr, &ret_addrs[n]) == ERR_OK && ret_addrs[n].scope_id == 0)
+            n++;
+    }
+    freeifaddrs(all);
+    return n;
+}
+
 void sock_port_init(struct loop *loop)
 {
     loop->net = (struct net_port){.self = loop,
@@ -375,7 +394,8 @@ void sock_port_init(struct loop *loop)
                                   .write = net_write,
                                   .want = net_want,
                                   .set_tag = net_set_tag,
-                                  .close = net_close};
+                                  .close = net_close,
+                                  .own_addrs = net_own_addrs};
     take_reserve(loop);
 }
 

@@ -131,15 +131,24 @@ void sim_sock_close(struct net_sock *s, bool reset)
     sim_sock_free(s);
 }
 
+static size_t net_own_addrs(void *self, struct net_addr *ret_addrs, size_t max)
+{
+    if (max == 0)
+        return 0;
+    ret_addrs[0] = ((struct loop *)self)->host->ip;
+    return 1;
+}
+
 void sim_port_init(struct loop *loop)
 {
     loop->net = (struct net_port){.self = loop,
                                   .listen = net_listen,
-                                  .close_listener = sim_sock_close_listener,
+                                  .close_listener = net_close_listener,
                                   .connect = net_connect,
                                   .read = net_read,
                                   .write = net_write,
                                   .want = net_want,
                                   .set_tag = net_set_tag,
-                                  .close = sim_sock_close};
+                                  .close = sim_sock_close,
+                                  .own_addrs = net_own_addrs};
 }
