@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* The prepared statements of state.db and what binds messages to them. Private to actors/state. Results are SQLite codes. */
+#ifndef HEARTH_ACTORS_STATE_ROWS_H
+#define HEARTH_ACTORS_STATE_ROWS_H
+
+#include <sqlite3.h>
+
+#include "actors/state/store.h"
+
+#define STATE_STATEMENTS(X)                                                                                            \
+    X(ACTOR)                                                                                                           \
+    X(ACCOUNT)                                                                                                         \
+    X(EVENT) X(EVENTS_TRIM) X(PEER) X(PEER_GONE) X(PEERS_TRIM) X(PEERS_LOAD) X(CONNECTION) X(CONNECTION_GONE) X(WANT)  \
+        X(WANT_GONE) X(TRANSFER) X(TRANSFER_GONE) X(META) X(EVENTS_LOAD)
+
+enum state_statement {
+#define STATE_STATEMENT(name) STATEMENT_##name,
+    STATE_STATEMENTS(STATE_STATEMENT)
+#undef STATE_STATEMENT
+        STATEMENT_COUNT
+};
+
+struct state_rows {
+    sqlite3_stmt *statements[STATEMENT_COUNT];
+};
+
+int state_rows_prepare(struct state_rows *rows, sqlite3 *db);
+void state_rows_finalize(struct state_rows *rows);
+
+/* Inside the caller's transaction. */
+int state_rows_write(struct state_rows *rows, const struct state_batch *batch);
+
+int state_rows_load_peers(struct state_rows *rows, uint64_t limit, struct buf *items, uint32_t *ret_count);
+int state_rows_load_events(struct state_rows *rows, uint64_t limit, struct buf *items, uint32_t *ret_count);
+
+#endif

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+#include "actors/state/store.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "actors/state/rows.h"
+#include "mailbox/ports.h"
+#include "schemas/state_sql.h"
+
+enum { BUSY_TIMEOUT_MS = 2000 };
+
+struct state_store {
+    struct state_options options;
+    sqlite3 *db;
+    struct state_rows rows;
+    char replaced[STATE_WHY_BYTES]; /* why the file was made anew, until told */
+};
+
+struct state_store *state_store_new(const struct state_options *options)
+{
+    struct state_store *store = calloc(1, sizeof(*store));
+    if (store != NULL)
+        store->options = *options;
+    return store;
+}
+
+static void close_database(struct state_store *store)
+{
+    state_rows_finalize(&store->rows);
+    (void)sqlite3_close(store->db);
+    store->db = NULL;
+}
+
+void state_store_free(struct state_store *store)
+{
+    if (store == NULL)
+        return;
+    close_database(store);
+    free(store);
+}
+
+static enum err err_of(int code)
+{
+    switch (code & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_ROW:
+    case SQLITE_DONE:
+        return ERR_OK;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return ERR_BUSY;
+    case SQLITE_NOMEM:
+        return ERR_NOMEM;
+    case SQLITE_FULL:
+        return ERR_NO_SPACE;
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+        return ERR_READ_ONLY;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return ERR_CORRUPT;
+    default:
+        return ERR_IO;
+    }
+}
+
+static enum err fail(struct state_store *store, int code, const char *what, char why[STATE_WHY_BYTES])
+{
+    const char *name = strrchr(store->options.path, '/');
+    name = name != NULL ? name + 1 : store->options.path;
+    (void)snprintf(why, STATE_WHY_BYTES, "%.60s %s: %.120s", name, what,
+                   store->db != NULL ? sqlite3_errmsg(store->db) : sqlite3_errstr(code));
+    return err_of(code);
+}
+
+/* SQLite would make the file with the umask's mode, and the log and index inherit it: so it is made here first. */
+static void make_file(const struct state_options *options)
+{
+    if (options->vfs != NULL)
+        return;
+    int fd = open(options->path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return; /* SQLite says why */
+    if (options->mode != 0600)
+        (void)!fchown(fd, (uid_t)-1, (gid_t)options->group);
+    (void)fchmod(fd, (mode_t)options->mode);
+    (void)close(fd);
+}
+
+static int read_int(sqlite3 *db, const char *sql, int *ret_value)
+{
+    sqlite3_stmt *statement = NULL;
+    int code = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_step(statement);
+    if (code == SQLITE_ROW)
+        *ret_value = sqlite3_column_int(statement, 0);
+    (void)sqlite3_finalize(statement);
+    return code == SQLITE_ROW ? SQLITE_OK : code == SQLITE_DONE ? SQLITE_CORRUPT : code;
+}
+
+/* A sound file answers `ok`; anything else is text that names the damage. */
+static int check_pages(sqlite3 *db)
+{
+    sqlite3_stmt *statement = NULL;
+    int code = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &statement, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_step(statement);
+    if (code == SQLITE_ROW) {
+        const unsigned char *text = sqlite3_column_text(statement, 0);
+        code = text != NULL && strcmp((const char *)text, "ok") == 0 ? SQLITE_OK : SQLITE_CORRUPT;
+    }
+    (void)sqlite3_finalize(statement);
+    return code;
+}
+
+static int open_and_check(struct state_store *store)
+{
+    make_file(&store->options);
+    int code = sqlite3_open_v2(store->options.path, &store->db,
+                               SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, store->options.vfs);
+    if (code != SQLITE_OK)
+        return code;
+    (void)sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
+    int keep_log = 1;
+    (void)sqlite3_file_control(store->db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep_log);
+    int version = 0;
+    code = read_int(store->db, "PRAGMA user_version", &version);
+    if (code == SQLITE_OK)
+        code = check_pages(store->db);
+    if (code == SQLITE_OK && version != 0 && version != STATE_SQL_VERSION)
+        code = SQLITE_NOTADB;
+    return code;
+}
+
+static int prepare_database(struct state_store *store)
+{
+    char version[64];
+    (void)snprintf(version, sizeof(version), "PRAGMA user_version=%d;", STATE_SQL_VERSION);
+    int code = sqlite3_exec(store->db, STATE_SQL_PRAGMAS, NULL, NULL, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_exec(store->db, "BEGIN IMMEDIATE;" STATE_SQL_TABLES STATE_SQL_BEGIN_LIFE, NULL, NULL, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_exec(store->db, version, NULL, NULL, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL);
+    return code == SQLITE_OK ? state_rows_prepare(&store->rows, store->db) : code;
+}
+
+/* state.db, its log and its index go aside together: a log must never meet another file. */
+static enum err move_aside(const struct state_store *store, uint64_t at)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    const struct disk_port *disk = store->options.disk;
+    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+        char from[STATE_PATH_MAX + 8];
+        char to[STATE_PATH_MAX + 48];
+        (void)snprintf(from, sizeof(from), "%s%s", store->options.path, suffixes[i]);
+        (void)snprintf(to, sizeof(to), "%s.bad-%llu%s", store->options.path, (unsigned long long)(at / SECOND_NS),
+                       suffixes[i]);
+        enum err err = disk->exists(disk->self, from);
+        if (err == ERR_OK)
+            err = disk->rename(disk->self, from, to);
+        if (err != ERR_OK && err != ERR_NOT_FOUND)
+            return err;
+    }
+    return ERR_OK;
+}
+
+static enum err ensure_open(struct state_store *store, uint64_t at, char why[STATE_WHY_BYTES])
+{
+    if (store->db != NULL)
+        return ERR_OK;
+    int code = open_and_check(store);
+    if (err_of(code) == ERR_CORRUPT) {
+        (void)fail(store, code, "damaged or of another version", why);
+        close_database(store);
+        enum err moved = move_aside(store, at);
+        if (moved != ERR_OK)
+            return moved;
+        memcpy(store->replaced, why, sizeof(store->replaced));
+        code = open_and_check(store);
+    }
+    if (code == SQLITE_OK)
+        code = prepare_database(store);
+    if (code == SQLITE_OK)
+        return ERR_OK;
+    enum err err = fail(store, code, "cannot be opened", why);
+    close_database(store);
+    return err;
+}
+
+enum err state_store_write(struct state_store *store, const struct state_batch *batch, char why[STATE_WHY_BYTES],
+                           char ret_replaced[STATE_WHY_BYTES])
+{
+    if (ret_replaced != NULL)
+        ret_replaced[0] = '\0';
+    enum err err = ensure_open(store, batch->at, why);
+    if (err != ERR_OK)
+        return err;
+    int code = sqlite3_exec(store->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    if (code == SQLITE_OK)
+        code = state_rows_write(&store->rows, batch);
+    if (code == SQLITE_OK)
+        code = sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL);
+    if (code != SQLITE_OK) {
+        err = fail(store, code, "cannot be written", why);
+        (void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+        if (err == ERR_CORRUPT || err == ERR_IO)
+            close_database(store); /* opened, and checked, anew next time */
+        return err;
+    }
+    if (ret_replaced != NULL) {
+        memcpy(ret_replaced, store->replaced, STATE_WHY_BYTES);
+        store->replaced[0] = '\0';
+    }
+    return ERR_OK;
+}
+
+enum err state_store_peers(struct state_store *store, uint64_t limit, struct buf *items, uint32_t *ret_count,
+                           char why[STATE_WHY_BYTES])
+{
+    enum err err = ensure_open(store, 0, why);
+    if (err != ERR_OK)
+        return err;
+    int code = state_rows_load_peers(&store->rows, limit, items, ret_count);
+    return code == SQLITE_OK ? ERR_OK : fail(store, code, "cannot be read", why);
+}
+
+enum err state_store_events(struct state_store *store, uint64_t limit, struct buf *items, uint32_t *ret_count,
+                            char why[STATE_WHY_BYTES])
+{
+    enum err err = ensure_open(store, 0, why);
+    if (err != ERR_OK)
+        return err;
+    int code = state_rows_load_events(&store->rows, limit, items, ret_count);
+    return code == SQLITE_OK ? ERR_OK : fail(store, code, "cannot be read", why);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * state.db: what the node knows of itself, for people and scripts. The state actor alone writes it; everyone may read it at any
+ * time (WAL). Times are nanoseconds since the epoch; the views v_* show them, and sizes, as people read them. Rows of connections,
+ * wants, transfers, actors and accounts are of this life; peers and events are kept.
+ */
+#ifndef HEARTH_SCHEMAS_STATE_SQL_H
+#define HEARTH_SCHEMAS_STATE_SQL_H
+
+/* Grows with each change of the tables; a file of another version is moved aside and made anew. */
+enum { STATE_SQL_VERSION = 1, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096 };
+
+#define STATE_SQL_PRAGMAS                                                                                              \
+    "PRAGMA journal_mode=WAL;"                                                                                         \
+    "PRAGMA synchronous=NORMAL;"                                                                                       \
+    "PRAGMA journal_size_limit=4194304;"                                                                               \
+    "PRAGMA wal_autocheckpoint=256;"                                                                                   \
+    "PRAGMA cache_size=-256;"                                                                                          \
+    "PRAGMA temp_store=MEMORY;"
+
+#define STATE_SQL_TABLES                                                                                               \
+    "CREATE TABLE IF NOT EXISTS actors(name TEXT PRIMARY KEY, state TEXT, epoch INTEGER, restarts INTEGER,"            \
+    " last_exit_reason TEXT, mailbox_records INTEGER, mailbox_bytes INTEGER, refused INTEGER, heartbeat_at INTEGER)"   \
+    " WITHOUT ROWID;"                                                                                                  \
+    "CREATE TABLE IF NOT EXISTS events(id INTEGER PRIMARY KEY, at INTEGER, actor TEXT, event TEXT, reason TEXT);"      \
+    "CREATE TABLE IF NOT EXISTS accounts(name TEXT PRIMARY KEY, limit_bytes INTEGER, used_bytes INTEGER,"              \
+    " peak_bytes INTEGER, refused INTEGER) WITHOUT ROWID;"                                                             \
+    "CREATE TABLE IF NOT EXISTS peers(peer TEXT PRIMARY KEY, addrs TEXT, protocols TEXT, agent TEXT,"                  \
+    " first_seen INTEGER, last_seen INTEGER, connected INTEGER) WITHOUT ROWID;"                                        \
+    "CREATE INDEX IF NOT EXISTS peers_by_last_seen ON peers(last_seen);"                                               \
+    "CREATE TABLE IF NOT EXISTS connections(id INTEGER PRIMARY KEY, peer TEXT, addr TEXT, direction TEXT,"             \
+    " security TEXT, muxer TEXT, streams INTEGER, opened_at INTEGER, rtt_ns INTEGER, bytes_in INTEGER,"                \
+    " bytes_out INTEGER);"                                                                                             \
+    "CREATE TABLE IF NOT EXISTS wants(cid TEXT, peer TEXT, priority INTEGER, since INTEGER,"                           \
+    " PRIMARY KEY(cid, peer)) WITHOUT ROWID;"                                                                          \
+    "CREATE TABLE IF NOT EXISTS transfers(id INTEGER PRIMARY KEY, kind TEXT, cid TEXT, name TEXT,"                     \
+    " bytes_done INTEGER, bytes_total INTEGER, started_at INTEGER);"                                                   \
+    "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;"                                      \
+    "CREATE VIEW IF NOT EXISTS v_connections AS SELECT c.peer, c.addr, c.direction, c.security, c.muxer, c.streams,"   \
+    " datetime(c.opened_at/1000000000,'unixepoch') AS opened, round(c.rtt_ns/1e6,1) AS rtt_ms, c.bytes_in,"            \
+    " c.bytes_out, p.agent FROM connections c LEFT JOIN peers p ON p.peer=c.peer ORDER BY c.opened_at;"                \
+    "CREATE VIEW IF NOT EXISTS v_wants AS SELECT cid, CASE peer WHEN '' THEN 'this node' ELSE peer END AS wanted_by,"  \
+    " priority, datetime(since/1000000000,'unixepoch') AS since FROM wants ORDER BY since;"                            \
+    "CREATE VIEW IF NOT EXISTS v_transfers AS SELECT id, kind, cid, name, bytes_done, bytes_total,"                    \
+    " CASE WHEN bytes_total>0 THEN round(100.0*bytes_done/bytes_total,1) END AS percent,"                              \
+    " datetime(started_at/1000000000,'unixepoch') AS started FROM transfers ORDER BY id;"                              \
+    "CREATE VIEW IF NOT EXISTS v_events AS SELECT datetime(at/1000000000,'unixepoch') AS at, actor, event, reason"     \
+    " FROM events ORDER BY id DESC;"                                                                                   \
+    "CREATE VIEW IF NOT EXISTS v_actors AS SELECT name, state, epoch, restarts, last_exit_reason, mailbox_records,"    \
+    " mailbox_bytes, refused, datetime(heartbeat_at/1000000000,'unixepoch') AS heartbeat FROM actors;"
+
+/* What belongs to an earlier life goes when a life begins. */
+#define STATE_SQL_BEGIN_LIFE                                                                                           \
+    "DELETE FROM actors; DELETE FROM accounts; DELETE FROM connections; DELETE FROM wants; DELETE FROM transfers;"     \
+    "UPDATE peers SET connected=0 WHERE connected<>0; DELETE FROM meta WHERE key='stopped_at';"
+
+/* Row-value IS NOT: a row that would not change is not written. */
+#define STATE_SQL_ACTOR                                                                                                \
+    "INSERT INTO actors VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9) ON CONFLICT(name) DO UPDATE SET state=?2, epoch=?3,"        \
+    " restarts=?4, last_exit_reason=?5, mailbox_records=?6, mailbox_bytes=?7, refused=?8, heartbeat_at=?9"
+#define STATE_SQL_ACCOUNT                                                                                              \
+    "INSERT INTO accounts VALUES(?1,?2,?3,?4,?5) ON CONFLICT(name) DO UPDATE SET limit_bytes=?2, used_bytes=?3,"       \
+    " peak_bytes=?4, refused=?5"
+#define STATE_SQL_EVENT       "INSERT INTO events(at, actor, event, reason) VALUES(?1,?2,?3,?4)"
+#define STATE_SQL_EVENTS_TRIM "DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?1"
+#define STATE_SQL_PEER                                                                                                 \
+    "INSERT INTO peers VALUES(?1,?2,?3,?4,?5,?5,?6) ON CONFLICT(peer) DO UPDATE SET"                                   \
+    " addrs=CASE ?2 WHEN '[]' THEN addrs ELSE ?2 END, protocols=CASE ?3 WHEN '[]' THEN protocols ELSE ?3 END,"         \
+    " agent=CASE ?4 WHEN '' THEN agent ELSE ?4 END, last_seen=max(last_seen,?5), connected=?6"                         \
+    " WHERE (addrs,protocols,agent,connected) IS NOT (?2,?3,?4,?6) OR last_seen<?5"
+#define STATE_SQL_PEER_GONE "DELETE FROM peers WHERE peer=?1"
+#define STATE_SQL_PEERS_TRIM                                                                                           \
+    "DELETE FROM peers WHERE peer IN (SELECT peer FROM peers ORDER BY last_seen DESC LIMIT -1 OFFSET ?1)"
+#define STATE_SQL_PEERS_LOAD "SELECT peer, addrs, last_seen FROM peers ORDER BY last_seen DESC LIMIT ?1"
+#define STATE_SQL_CONNECTION                                                                                           \
+    "INSERT INTO connections VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11) ON CONFLICT(id) DO UPDATE SET"                 \
+    " peer=?2, addr=?3, direction=?4, security=?5, muxer=?6, streams=?7, opened_at=?8, rtt_ns=?9, bytes_in=?10,"       \
+    " bytes_out=?11 WHERE (peer,addr,direction,security,muxer,streams,opened_at,rtt_ns,bytes_in,bytes_out)"            \
+    " IS NOT (?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)"
+#define STATE_SQL_CONNECTION_GONE "DELETE FROM connections WHERE id=?1"
+#define STATE_SQL_WANT                                                                                                 \
+    "INSERT INTO wants VALUES(?1,?2,?3,?4) ON CONFLICT(cid,peer) DO UPDATE SET priority=?3, since=?4"                  \
+    " WHERE (priority,since) IS NOT (?3,?4)"
+#define STATE_SQL_WANT_GONE "DELETE FROM wants WHERE cid=?1 AND peer=?2"
+#define STATE_SQL_TRANSFER                                                                                             \
+    "INSERT INTO transfers VALUES(?1,?2,?3,?4,?5,?6,?7) ON CONFLICT(id) DO UPDATE SET kind=?2, cid=?3, name=?4,"       \
+    " bytes_done=?5, bytes_total=?6, started_at=?7"                                                                    \
+    " WHERE (kind,cid,name,bytes_done,bytes_total,started_at) IS NOT (?2,?3,?4,?5,?6,?7)"
+#define STATE_SQL_TRANSFER_GONE "DELETE FROM transfers WHERE id=?1"
+#define STATE_SQL_META          "INSERT INTO meta VALUES(?1,?2) ON CONFLICT(key) DO UPDATE SET value=?2 WHERE value IS NOT ?2"
+#define STATE_SQL_EVENTS_LOAD   "SELECT at, actor, event, reason FROM events ORDER BY id DESC LIMIT ?1"
+
+#endif

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <sqlite3.h>
+
+#include "actors/state/store.h"
+#include "storage/disk_posix.h"
+#include "wire/peer_id.h"
+
+#define assert_ok(expr) assert_int_equal((expr), ERR_OK)
+
+struct fixture {
+    char folder[64];
+    struct state_options options;
+    struct state_store *store;
+    struct state_batch *batch;
+    char why[STATE_WHY_BYTES];
+    char replaced[STATE_WHY_BYTES];
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    assert_non_null(f);
+    (void)snprintf(f->folder, sizeof(f->folder), "/tmp/hearth-state-XXXXXX");
+    assert_non_null(mkdtemp(f->folder));
+    (void)snprintf(f->options.path, sizeof(f->options.path), "%s/state.db", f->folder);
+    f->options.mode = 0600;
+    f->options.disk = disk_posix();
+    f->store = state_store_new(&f->options);
+    f->batch = state_batch_new();
+    assert_true(f->store != NULL && f->batch != NULL);
+    *state = f;
+    return 0;
+}
+
+static void remove_each(void *arg, const char *name)
+{
+    char path[512];
+    (void)snprintf(path, sizeof(path), "%s/%s", ((struct fixture *)arg)->folder, name);
+    (void)unlink(path);
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    state_store_free(f->store);
+    state_batch_free(f->batch);
+    (void)disk_posix()->list(disk_posix()->self, f->folder, remove_each, f);
+    (void)rmdir(f->folder);
+    free(f);
+    return 0;
+}
+
+static void write_batch(struct fixture *f)
+{
+    f->batch->at++;
+    if (state_store_write(f->store, f->batch, f->why, f->replaced) != ERR_OK)
+        fail_msg("%s", f->why);
+    state_batch_clear(f->batch);
+}
+
+static void expect_text(struct fixture *f, const char *sql, const char *want)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+    assert_int_equal(sqlite3_open_v2(f->options.path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+    int code = sqlite3_step(statement);
+    const char *got = code == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : "(no row)";
+    if (got == NULL || strcmp(got, want) != 0)
+        fail_msg("%s gives %s, not %s", sql, got == NULL ? "NULL" : got, want);
+    sqlite3_finalize(statement);
+    sqlite3_close(db);
+}
+
+static void add_event(struct fixture *f, const char *text)
+{
+    struct msg_event m = {.actor = span_text("a"), .event = span_text(text), .reason = span_text("r")};
+    assert_ok(state_batch_add(f->batch, MSG_EVENT, 7 * SECOND_NS, &m));
+}
+
+static void rows_are_written_and_read_by_others(void **state)
+{
+    struct fixture *f = *state;
+    add_event(f, "exited");
+    (void)snprintf(f->batch->actors[0].name, sizeof(f->batch->actors[0].name), "bitswap");
+    (void)snprintf(f->batch->actors[0].state, sizeof(f->batch->actors[0].state), "running");
+    f->batch->actor_count = 1;
+    write_batch(f);
+    expect_text(f, "SELECT state FROM actors WHERE name='bitswap'", "running");
+    expect_text(f, "SELECT at||' '||actor||' '||event||' '||reason FROM v_events", "1970-01-01 00:00:07 a exited r");
+    expect_text(f, "SELECT value FROM meta WHERE key='written_at'", "1");
+    expect_text(f, "SELECT count(*) FROM v_connections", "0");
+    expect_text(f, "SELECT count(*) FROM v_wants", "0");
+    expect_text(f, "SELECT count(*) FROM v_transfers", "0");
+}
+
+static void files_are_private_and_readable_after_a_stop(void **state)
+{
+    struct fixture *f = *state;
+    mode_t old = umask(0);
+    add_event(f, "one");
+    write_batch(f);
+    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+        char path[STATE_PATH_MAX + 8];
+        struct stat st;
+        (void)snprintf(path, sizeof(path), "%s%s", f->options.path, suffixes[i]);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_mode & 0777, 0600);
+    }
+    (void)umask(old);
+    state_store_free(f->store);
+    f->store = NULL;
+    expect_text(f, "SELECT count(*) FROM events", "1");
+}
+
+static const uint8_t peer_bytes[] = {0x00, 0x24, 0x08, 0x01, 0x12, 0x20, 1,  2,  3,  4,  5,  6,  7,
+                                     8,    9,    10,   11,   12,   13,   14, 15, 16, 17, 18, 19, 20,
+                                     21,   22,   23,   24,   25,   26,   27, 28, 29, 30, 31, 32};
+
+static void peers_are_kept_over_lives(void **state)
+{
+    struct fixture *f = *state;
+    struct buf addrs;
+    buf_init(&addrs, 4096, NULL);
+    assert_ok(schema_list_add_text(&addrs, span_text("/ip4/127.0.0.1/tcp/4001")));
+    assert_ok(schema_list_add_text(&addrs, span_text("/dns4/a\"b/tcp/1")));
+    struct msg_state_peer m = {.peer = span_of(peer_bytes, sizeof(peer_bytes)),
+                               .addrs = schema_list_of(&addrs, 2),
+                               .last_seen = 5 * SECOND_NS,
+                               .connected = true};
+    assert_ok(state_batch_add(f->batch, MSG_STATE_PEER, 1, &m));
+    struct msg_state_connection c = {.id = 1, .peer = m.peer, .addr = span_text("/ip4/1.2.3.4/tcp/1"), .inbound = true};
+    assert_ok(state_batch_add(f->batch, MSG_STATE_CONNECTION, 1, &c));
+    write_batch(f);
+    expect_text(f, "SELECT connected FROM peers", "1");
+    expect_text(f, "SELECT direction FROM v_connections", "inbound");
+    expect_text(f, "SELECT value FROM peers, json_each(addrs) WHERE key=1", "/dns4/a\"b/tcp/1");
+    state_store_free(f->store);
+    f->store = state_store_new(&f->options);
+    struct buf items;
+    buf_init(&items, 65536, NULL);
+    uint32_t count = 0;
+    assert_ok(state_store_peers(f->store, 10, &items, &count, f->why));
+    assert_int_equal(count, 1);
+    struct schema_list list = schema_list_of(&items, count);
+    struct item_known_peer peer;
+    size_t position = 0;
+    assert_true(schema_list_next_map(&list, &schema_item_known_peer, &position, &peer));
+    assert_true(span_equal(peer.peer, m.peer));
+    assert_int_equal(peer.addrs.count, 2);
+    assert_int_equal(peer.last_seen, 5 * SECOND_NS);
+    size_t at = 0;
+    struct span addr;
+    assert_true(schema_list_next_bytes(&peer.addrs, &at, &addr));
+    assert_true(span_equal_text(addr, "/ip4/127.0.0.1/tcp/4001"));
+    expect_text(f, "SELECT connected FROM peers", "0");
+    expect_text(f, "SELECT count(*) FROM connections", "0");
+    buf_release(&items);
+    buf_release(&addrs);
+}
+
+static void gone_rows_go(void **state)
+{
+    struct fixture *f = *state;
+    struct msg_state_transfer t = {.id = 3, .kind = span_text("add"), .bytes_done = 50, .bytes_total = 200};
+    assert_ok(state_batch_add(f->batch, MSG_STATE_TRANSFER, 1, &t));
+    write_batch(f);
+    expect_text(f, "SELECT percent FROM v_transfers", "25.0");
+    t.gone = true;
+    assert_ok(state_batch_add(f->batch, MSG_STATE_TRANSFER, 1, &t));
+    write_batch(f);
+    expect_text(f, "SELECT count(*) FROM transfers", "0");
+}
+
+static void events_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 12; i++) {
+        for (int j = 0; j < 1000; j++)
+            add_event(f, "e");
+        write_batch(f);
+    }
+    expect_text(f, "SELECT count(*) FROM events", "10000");
+    for (int i = 0; i < 100000; i++) {
+        struct msg_event m = {.actor = span_text("a"), .event = span_text("x")};
+        if (state_batch_add(f->batch, MSG_EVENT, 1, &m) != ERR_OK)
+            break;
+    }
+    assert_true(f->batch->records.len <= STATE_BATCH_BYTES_MAX);
+    assert_true(f->batch->records.len > STATE_BATCH_BYTES_MAX - 100);
+    write_batch(f);
+}
+
+static void count_bad(void *arg, const char *name)
+{
+    *(int *)arg += strstr(name, ".bad-") != NULL;
+}
+
+static void expect_replaced(struct fixture *f)
+{
+    add_event(f, "after");
+    write_batch(f);
+    assert_true(f->replaced[0] != '\0');
+    expect_text(f, "SELECT count(*) FROM events", "1");
+    int bad = 0;
+    assert_ok(disk_posix()->list(disk_posix()->self, f->folder, count_bad, &bad));
+    assert_true(bad > 0);
+    add_event(f, "told once");
+    write_batch(f);
+    assert_true(f->replaced[0] == '\0');
+}
+
+static void a_damaged_file_is_moved_aside(void **state)
+{
+    struct fixture *f = *state;
+    FILE *file = fopen(f->options.path, "w");
+    assert_non_null(file);
+    for (int i = 0; i < 1000; i++)
+        (void)fputs("this is no database ", file);
+    (void)fclose(file);
+    expect_replaced(f);
+}
+
+static void a_page_overwritten_is_noticed(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 1000; i++)
+        add_event(f, "before");
+    write_batch(f);
+    state_store_free(f->store);
+    f->store = state_store_new(&f->options);
+    char wal[STATE_PATH_MAX + 8];
+    (void)snprintf(wal, sizeof(wal), "%s-wal", f->options.path);
+    (void)unlink(wal);
+    FILE *file = fopen(f->options.path, "r+");
+    assert_non_null(file);
+    (void)fseek(file, 0, SEEK_END);
+    long size = ftell(file);
+    assert_true(size > 8192);
+    (void)fseek(file, size - 4096, SEEK_SET);
+    for (int i = 0; i < 4096; i++)
+        (void)fputc(0xa5, file);
+    (void)fclose(file);
+    expect_replaced(f);
+}
+
+static void another_version_is_moved_aside(void **state)
+{
+    struct fixture *f = *state;
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(f->options.path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "CREATE TABLE t(a); PRAGMA user_version=99", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    expect_replaced(f);
+}
+
+static void failure_names_the_file_and_keeps_the_batch(void **state)
+{
+    struct fixture *f = *state;
+    struct state_options options = f->options;
+    (void)snprintf(options.path, sizeof(options.path), "%s/no/such/state.db", f->folder);
+    struct state_store *store = state_store_new(&options);
+    add_event(f, "kept");
+    size_t before = f->batch->records.len;
+    assert_int_not_equal(state_store_write(store, f->batch, f->why, f->replaced), ERR_OK);
+    assert_non_null(strstr(f->why, "state.db"));
+    assert_int_equal(f->batch->records.len, before);
+    state_store_free(store);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(rows_are_written_and_read_by_others),
+        TEST(files_are_private_and_readable_after_a_stop),
+        TEST(peers_are_kept_over_lives),
+        TEST(gone_rows_go),
+        TEST(events_are_bounded),
+        TEST(a_damaged_file_is_moved_aside),
+        TEST(a_page_overwritten_is_noticed),
+        TEST(another_version_is_moved_aside),
+        TEST(failure_names_the_file_and_keeps_the_batch),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
