@@ -29,7 +29,12 @@
 
 struct reader;
 
-enum { READER_WINDOW_BLOCKS = 32, READER_WINDOW_BYTES = 4 * 1024 * 1024, READER_PATH_MAX = 4096 };
+enum {
+    READER_WINDOW_BLOCKS = 32,
+    READER_WINDOW_BYTES = 4 * 1024 * 1024,
+    READER_PATH_MAX = 4096,
+    READER_ENTRIES_AHEAD = 32 /* entries whose kind is being looked up */
+};
 
 enum reader_mode {
     READER_RESOLVE, /* ends when the path is resolved; the last block itself is not fetched */
@@ -42,6 +47,7 @@ enum reader_kind { READER_KIND_UNKNOWN, READER_KIND_FILE, READER_KIND_DIRECTORY,
 
 struct reader_options {
     enum reader_mode mode;
+    bool kinds;              /* READER_LIST: load the entries' root blocks to tell their kind and size */
     uint64_t offset;         /* READER_FILE: first byte */
     uint64_t length;         /* READER_FILE: most bytes; UINT64_MAX: to the end */
     uint32_t window_blocks;  /* 0: READER_WINDOW_BLOCKS */
@@ -60,14 +66,21 @@ struct reader_info {
     struct span symlink_target; /* READER_KIND_SYMLINK; lives as long as the reader */
 };
 
-/* An entry of a folder. The name is raw bytes of a stranger: escape it on output. Lives until the next call on the reader. */
+/*
+ * An entry of a folder. The name is raw bytes of a stranger: escape it on output. Lives until the next call on the reader.
+ * Without `kinds`, and when an entry's block cannot be had, only raw blocks are known: kind FILE with their tsize as size.
+ */
 struct reader_entry {
     struct span name;
     bool name_unsafe; /* empty, "." or "..", or holds '/' or NUL: never to be used as a file name */
     struct cid cid;
     uint64_t tsize; /* as the folder claims, not to be trusted */
-    enum reader_kind
-        kind; /* READER_KIND_FILE when the codec is raw (then its size is tsize), else READER_KIND_UNKNOWN: stat it */
+    enum reader_kind kind;
+    uint64_t size;
+    uint32_t mode; /* 0: absent */
+    bool has_mtime;
+    int64_t mtime_seconds;
+    uint32_t mtime_nanos;
 };
 
 enum reader_state { READER_WAITING, READER_OPEN, READER_FAILED };

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: MIT */
+#include "actors/control/reader.h"
+
+#include <stdlib.h>
+
+#include "storage/dir_lister.h"
+#include "storage/exporter.h"
+#include "storage/node_info.h"
+#include "storage/resolver.h"
+#include "wire/tree_stream.h"
+
+enum phase {
+    PHASE_PATH, /* the resolver works */
+    PHASE_ROOT, /* waits for the block that the path names */
+    PHASE_OPEN,
+};
+
+/* An entry whose kind may still be looked up. */
+struct ahead {
+    struct reader_entry entry; /* its name lives in text */
+    struct buf text;
+    bool waits;
+    bool asked;
+};
+
+struct reader {
+    struct reader_options options;
+    enum phase phase;
+    bool root_asked;
+    enum err failure;
+    const char *why;
+    struct resolver *resolver;
+    struct exporter *exporter;
+    struct dir_lister *lister;
+    bool list_ended;
+    struct reader_info info;
+    struct buf target;
+    struct block_ref *held; /* bytes of the exporter that reader_read has not used up */
+    struct span held_bytes;
+    struct ahead ahead[READER_ENTRIES_AHEAD]; /* a ring, in the folder's order */
+    size_t ahead_first;
+    size_t ahead_count;
+};
+
+static enum err fail(struct reader *r, enum err err, const char *why)
+{
+    if (r->failure == ERR_OK) {
+        r->failure = err;
+        r->why = why;
+    }
+    return r->failure;
+}
+
+static enum reader_kind kind_of(enum node_kind kind)
+{
+    switch (kind) {
+    case NODE_FILE:
+        return READER_KIND_FILE;
+    case NODE_DIRECTORY:
+    case NODE_HAMT:
+        return READER_KIND_DIRECTORY;
+    case NODE_SYMLINK:
+        return READER_KIND_SYMLINK;
+    }
+    return READER_KIND_UNKNOWN;
+}
+
+static enum err open_exporter(struct reader *r, struct block_ref *root)
+{
+    if (r->info.kind == READER_KIND_DIRECTORY)
+        return fail(r, ERR_INVALID, "this is a directory, not a file");
+    if (r->info.kind == READER_KIND_SYMLINK)
+        return fail(r, ERR_INVALID, "this is a symlink, not a file");
+    struct exporter_options options = {
+        .offset = r->options.offset,
+        .length = r->options.length,
+        .window_blocks = r->options.window_blocks,
+        .window_bytes = r->options.window_bytes,
+        .account = r->options.account,
+    };
+    enum err err = exporter_new(&r->info.cid, &options, &r->exporter);
+    if (err == ERR_OK)
+        err = exporter_put(r->exporter, &r->info.cid, root);
+    return err == ERR_OK ? ERR_OK : fail(r, err, r->exporter == NULL ? "not enough memory" : exporter_why(r->exporter));
+}
+
+static enum err open_lister(struct reader *r, struct block_ref *root)
+{
+    if (r->info.kind != READER_KIND_DIRECTORY) {
+        r->list_ended = true;
+        return ERR_OK;
+    }
+    enum err err =
+        dir_lister_new(&r->info.cid, r->options.window_blocks, r->options.window_bytes, r->options.account, &r->lister);
+    if (err == ERR_OK)
+        err = dir_lister_put(r->lister, &r->info.cid, root);
+    return err == ERR_OK ? ERR_OK : fail(r, err, r->lister == NULL ? "not enough memory" : dir_lister_why(r->lister));
+}
+
+/* The block that the path names is here. */
+static enum err open_root(struct reader *r, struct block_ref *root)
+{
+    struct node_info node;
+    const char *why = "";
+    enum err err = node_info_of(&r->info.cid, block_ref_span(root), &node, &why);
+    if (err != ERR_OK)
+        return fail(r, err, why);
+    r->info.kind = kind_of(node.kind);
+    r->info.size = node.size;
+    r->info.mode = node.unixfs.has_mode ? node.unixfs.mode & UNIXFS_MODE_MASK : 0;
+    r->info.has_mtime = node.unixfs.has_mtime;
+    r->info.mtime_seconds = node.unixfs.mtime_seconds;
+    r->info.mtime_nanos = node.unixfs.mtime_nanos;
+    if (node.kind == NODE_SYMLINK) {
+        err = buf_append_span(&r->target, node.unixfs.data);
+        if (err != ERR_OK)
+            return fail(r, err, "the symlink's target is too long");
+        r->info.symlink_target = buf_span(&r->target);
+    }
+    r->phase = PHASE_OPEN;
+    if (r->options.mode == READER_FILE)
+        return open_exporter(r, root);
+    return r->options.mode == READER_LIST ? open_lister(r, root) : ERR_OK;
+}
+
+/* Goes on from the path to the root when the resolver has ended. */
+static void advance_path(struct reader *r)
+{
+    if (r->phase != PHASE_PATH)
+        return;
+    if (resolver_error(r->resolver) != ERR_OK) {
+        (void)fail(r, resolver_error(r->resolver), resolver_why(r->resolver));
+        return;
+    }
+    if (!resolver_done(r->resolver, &r->info.cid))
+        return;
+    r->phase = r->options.mode == READER_RESOLVE ? PHASE_OPEN : PHASE_ROOT;
+    const struct multihash *hash = &r->info.cid.hash;
+    if (r->phase != PHASE_ROOT || hash->code != MULTIHASH_IDENTITY)
+        return;
+    struct block_ref *inlined = block_ref_copy(span_of(hash->digest, hash->len), r->options.account);
+    if (inlined == NULL)
+        (void)fail(r, ERR_NOMEM, "not enough memory");
+    else
+        (void)open_root(r, inlined);
+    block_ref_unref(inlined);
+}
+
+enum err reader_new(struct span text, const struct reader_options *options, struct reader **ret_reader,
+                    const char **ret_why)
+{
+    struct reader *r = calloc(1, sizeof(*r));
+    if (r == NULL)
+        return ERR_NOMEM;
+    r->options = *options;
+    r->options.window_blocks = options->window_blocks == 0 ? READER_WINDOW_BLOCKS : options->window_blocks;
+    r->options.window_bytes = options->window_bytes == 0 ? READER_WINDOW_BYTES : options->window_bytes;
+    r->why = "";
+    buf_init(&r->target, TREE_TARGET_MAX, options->account);
+    for (size_t i = 0; i < READER_ENTRIES_AHEAD; i++)
+        buf_init(&r->ahead[i].text, 2 * (size_t)1024 * 1024, options->account);
+    enum err err = resolver_new(text, options->account, &r->resolver, ret_why);
+    if (err != ERR_OK) {
+        reader_free(r);
+        return err;
+    }
+    advance_path(r);
+    *ret_reader = r;
+    return ERR_OK;
+}
+
+void reader_free(struct reader *reader)
+{
+    if (reader == NULL)
+        return;
+    resolver_free(reader->resolver);
+    exporter_free(reader->exporter);
+    dir_lister_free(reader->lister);
+    block_ref_unref(reader->held);
+    buf_release(&reader->target);
+    for (size_t i = 0; i < READER_ENTRIES_AHEAD; i++)
+        buf_release(&reader->ahead[i].text);
+    free(reader);
+}
+
+static struct ahead *ahead_at(struct reader *r, size_t i)
+{
+    return &r->ahead[(r->ahead_first + i) % READER_ENTRIES_AHEAD];
+}
+
+static enum err push_ahead(struct reader *r, const struct dir_entry *entry)
+{
+    struct ahead *a = ahead_at(r, r->ahead_count);
+    buf_clear(&a->text);
+    enum err err = buf_append_span(&a->text, entry->name);
+    if (err != ERR_OK)
+        return fail(r, err, "a name of the folder is too long");
+    a->entry = (struct reader_entry){
+        .name = buf_span(&a->text),
+        .name_unsafe = entry->name_unsafe,
+        .cid = entry->cid,
+        .tsize = entry->tsize,
+    };
+    if (entry->cid.codec == CODEC_RAW) {
+        a->entry.kind = READER_KIND_FILE;
+        a->entry.size = entry->tsize;
+    }
+    a->waits = r->options.kinds && entry->cid.codec == CODEC_DAG_PB && entry->cid.hash.code != MULTIHASH_IDENTITY;
+    a->asked = false;
+    r->ahead_count++;
+    return ERR_OK;
+}
+
+/* Takes entries from the lister while there is room. */
+static void fill_ahead(struct reader *r)
+{
+    while (r->failure == ERR_OK && r->lister != NULL && !r->list_ended && r->ahead_count < READER_ENTRIES_AHEAD) {
+        struct dir_entry entry;
+        enum err err = dir_lister_next(r->lister, &entry);
+        if (err == ERR_AGAIN)
+            return;
+        if (err == ERR_CLOSED)
+            r->list_ended = true;
+        else if (err != ERR_OK)
+            (void)fail(r, err, dir_lister_why(r->lister));
+        else
+            (void)push_ahead(r, &entry);
+    }
+}
+
+static enum err ahead_want(struct reader *r, struct cid *ret_cid)
+{
+    for (size_t i = 0; i < r->ahead_count; i++) {
+        struct ahead *a = ahead_at(r, i);
+        if (!a->waits || a->asked)
+            continue;
+        a->asked = true;
+        bool before = r->lister != NULL && dir_lister_waits_for(r->lister, &a->entry.cid);
+        for (size_t k = 0; k < i && !before; k++)
+            before = ahead_at(r, k)->waits && cid_same_block(&ahead_at(r, k)->entry.cid, &a->entry.cid);
+        if (before)
+            continue;
+        *ret_cid = a->entry.cid;
+        return ERR_OK;
+    }
+    return ERR_AGAIN;
+}
+
+/* A block that tells entries what they are; NULL: it cannot be had, they stay unknown. */
+static bool ahead_put(struct reader *r, const struct cid *cid, const struct block_ref *block)
+{
+    bool any = false;
+    for (size_t i = 0; i < r->ahead_count; i++) {
+        struct ahead *a = ahead_at(r, i);
+        if (!a->waits || !cid_same_block(&a->entry.cid, cid))
+            continue;
+        a->waits = false;
+        any = true;
+        struct node_info node;
+        if (block == NULL || node_info_of(&a->entry.cid, block_ref_span(block), &node, NULL) != ERR_OK)
+            continue;
+        a->entry.kind = kind_of(node.kind);
+        a->entry.size = node.size;
+        a->entry.mode = node.unixfs.has_mode ? node.unixfs.mode & UNIXFS_MODE_MASK : 0;
+        a->entry.has_mtime = node.unixfs.has_mtime;
+        a->entry.mtime_seconds = node.unixfs.mtime_seconds;
+        a->entry.mtime_nanos = node.unixfs.mtime_nanos;
+    }
+    return any;
+}
+
+enum err reader_next_want(struct reader *reader, struct cid *ret_cid)
+{
+    struct reader *r = reader;
+    if (r->failure != ERR_OK)
+        return ERR_AGAIN;
+    if (r->phase == PHASE_PATH)
+        return resolver_next_want(r->resolver, ret_cid);
+    if (r->phase == PHASE_ROOT) {
+        if (r->root_asked)
+            return ERR_AGAIN;
+        r->root_asked = true;
+        *ret_cid = r->info.cid;
+        return ERR_OK;
+    }
+    if (r->exporter != NULL)
+        return exporter_next_want(r->exporter, ret_cid);
+    fill_ahead(r);
+    if (r->lister != NULL && dir_lister_next_want(r->lister, ret_cid) == ERR_OK)
+        return ERR_OK;
+    return ahead_want(r, ret_cid);
+}
+
+static void put_content(struct reader *r, const struct cid *cid, struct block_ref *block)
+{
+    if (r->exporter != NULL) {
+        enum err err = exporter_put(r->exporter, cid, block);
+        if (err != ERR_OK)
+            (void)fail(r, err, exporter_why(r->exporter));
+        return;
+    }
+    (void)ahead_put(r, cid, block);
+    if (r->lister == NULL)
+        return;
+    enum err err = dir_lister_put(r->lister, cid, block);
+    if (err != ERR_OK)
+        (void)fail(r, err, dir_lister_why(r->lister));
+}
+
+void reader_put_block(struct reader *reader, const struct cid *cid, struct block_ref *block)
+{
+    struct reader *r = reader;
+    if (r->failure != ERR_OK)
+        return;
+    switch (r->phase) {
+    case PHASE_PATH:
+        if (resolver_put(r->resolver, cid, block) != ERR_OK)
+            (void)fail(r, resolver_error(r->resolver), resolver_why(r->resolver));
+        else
+            advance_path(r);
+        return;
+    case PHASE_ROOT:
+        if (r->root_asked && cid_same_block(cid, &r->info.cid))
+            (void)open_root(r, block);
+        return;
+    case PHASE_OPEN:
+        put_content(r, cid, block);
+        return;
+    }
+}
+
+static bool waits_for(const struct reader *r, const struct cid *cid)
+{
+    if (r->phase == PHASE_PATH)
+        return resolver_waits_for(r->resolver, cid);
+    if (r->phase == PHASE_ROOT)
+        return r->root_asked && cid_same_block(cid, &r->info.cid);
+    if (r->exporter != NULL)
+        return exporter_waits_for(r->exporter, cid);
+    return r->lister != NULL && dir_lister_waits_for(r->lister, cid);
+}
+
+void reader_fail_block(struct reader *reader, const struct cid *cid, enum err err)
+{
+    if (reader->failure != ERR_OK)
+        return;
+    (void)ahead_put(reader, cid, NULL);
+    if (waits_for(reader, cid))
+        (void)fail(reader, err, "a block could not be had");
+}
+
+enum reader_state reader_state(const struct reader *reader)
+{
+    if (reader->failure != ERR_OK)
+        return READER_FAILED;
+    return reader->phase == PHASE_OPEN ? READER_OPEN : READER_WAITING;
+}
+
+const struct reader_info *reader_info(const struct reader *reader)
+{
+    return &reader->info;
+}
+
+uint64_t reader_position(const struct reader *reader)
+{
+    return reader->exporter == NULL ? reader->options.offset
+                                    : exporter_position(reader->exporter) - reader->held_bytes.len;
+}
+
+enum err reader_next_bytes(struct reader *reader, struct block_ref **ret_block, struct span *ret_bytes)
+{
+    struct reader *r = reader;
+    if (r->failure != ERR_OK)
+        return r->failure;
+    if (r->exporter == NULL)
+        return ERR_AGAIN;
+    if (r->held != NULL) {
+        *ret_block = r->held;
+        *ret_bytes = r->held_bytes;
+        r->held = NULL;
+        r->held_bytes = (struct span){0};
+        return ERR_OK;
+    }
+    enum err err = exporter_next(r->exporter, ret_block, ret_bytes);
+    if (err != ERR_OK && err != ERR_AGAIN && err != ERR_CLOSED)
+        return fail(r, err, exporter_why(r->exporter));
+    return err;
+}
+
+enum err reader_read(struct reader *reader, struct buf *out, size_t length_bytes)
+{
+    struct reader *r = reader;
+    while (length_bytes > 0) {
+        struct block_ref *block;
+        struct span bytes;
+        enum err err = reader_next_bytes(r, &block, &bytes);
+        if (err != ERR_OK)
+            return err == ERR_CLOSED ? ERR_OK : err;
+        struct span part = span_first(bytes, length_bytes);
+        err = buf_append_span(out, part);
+        if (err != ERR_OK)
+            part.len = 0;
+        length_bytes -= part.len;
+        r->held_bytes = span_skip(bytes, part.len);
+        if (r->held_bytes.len > 0)
+            r->held = block;
+        else
+            block_ref_unref(block);
+        if (err != ERR_OK)
+            return err;
+    }
+    return ERR_OK;
+}
+
+enum err reader_next_entry(struct reader *reader, struct reader_entry *ret_entry)
+{
+    struct reader *r = reader;
+    fill_ahead(r);
+    if (r->failure != ERR_OK)
+        return r->failure;
+    if (r->ahead_count == 0)
+        return r->list_ended ? ERR_CLOSED : ERR_AGAIN;
+    const struct ahead *a = ahead_at(r, 0);
+    if (a->waits)
+        return ERR_AGAIN;
+    *ret_entry = a->entry;
+    r->ahead_first = (r->ahead_first + 1) % READER_ENTRIES_AHEAD;
+    r->ahead_count--;
+    return ERR_OK;
+}
+
+enum err reader_error(const struct reader *reader)
+{
+    return reader->failure;
+}
+
+const char *reader_why(const struct reader *reader)
+{
+    return reader->failure == ERR_OK ? "" : reader->why;
+}
