@@ -124,6 +124,9 @@ enum err config_profile(struct config *config, const char *names, char why[CONFI
 /* All keys as YAML, with their meanings as comments when comments is set; changed_only leaves out what equals its default. */
 enum err config_print(const struct config *config, bool comments, bool changed_only, struct buf *to) MUST_CHECK;
 
+/* Appends docs/config.md: each key with its variable, default and meaning. */
+enum err config_document(struct buf *to) MUST_CHECK;
+
 /* The declarations, for documentation and for the command line. */
 const struct config_key *config_keys(size_t *ret_count);
 

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -106,9 +107,27 @@ static void printing_nests_the_sections(void **state)
     config_free(config);
 }
 
+/* The page in the repository is the one that the declarations give. */
+static void the_document_is_current(void **state)
+{
+    (void)state;
+    struct buf made;
+    buf_init(&made, MIB, NULL);
+    assert_int_equal(config_document(&made), ERR_OK);
+    FILE *file = fopen(HEARTH_SOURCE "/docs/config.md", "re");
+    assert_non_null(file);
+    char kept[32 * 1024];
+    size_t len = fread(kept, 1, sizeof(kept), file);
+    assert_int_equal(fclose(file), 0);
+    if (!span_equal(buf_span(&made), span_of(kept, len)))
+        fail_msg("docs/config.md is not current: make docs");
+    buf_release(&made);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_document_is_current),
         cmocka_unit_test(defaults_are_the_documented_ones),
         cmocka_unit_test(an_unknown_key_gets_a_suggestion),
         cmocka_unit_test(a_bad_value_changes_nothing_and_names_the_grammar),

@@ -142,7 +142,7 @@ static void the_document_is_current(void **state)
     free(kept);
     buf_release(&made);
     if (!same)
-        fail_msg("docs/control.md is not current: run build/hearth-document > docs/control.md");
+        fail_msg("docs/control.md is not current: make docs");
 }
 
 int main(void)
