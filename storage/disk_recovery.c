@@ -26,7 +26,6 @@ struct recovery {
     struct disk_tier *tier;
     recovered_block *each;
     void *arg;
-    uint64_t found; /* records in the segment being scanned */
 };
 
 static void collect_id(void *arg, const char *name)
@@ -61,11 +60,10 @@ static enum err found_block(void *arg, const struct block_place *place, struct s
 {
     struct recovery *r = arg;
     (void)payload;
-    r->found++;
     return r->each(r->arg, place);
 }
 
-/* Syncs what a killed process may have left in the page cache only: an index row must never be safer than its block. */
+/* First syncs what a killed process may have left in the page cache only: an index row must never be safer than its block. */
 static enum err make_durable(struct disk_tier *tier, struct disk_file *file, bool name_known)
 {
     enum err err = tier->port->fdatasync(file);
@@ -93,20 +91,20 @@ static enum err recover_open(struct recovery *r, struct disk_file **file, struct
     struct disk_tier *tier = r->tier;
     uint64_t size;
     uint64_t end = cp->offset;
-    r->found = 0;
-    enum err err = segment_scan(tier->port, *file, cp->segment, cp->offset, name_known ? SCAN_TAIL : SCAN_SALVAGE,
-                                found_block, r, &end);
-    if (err == ERR_OK && r->found > 0)
+    enum err err = tier->port->size(*file, &size);
+    if (err == ERR_OK && size > cp->offset)
         err = make_durable(tier, *file, name_known);
     if (err == ERR_OK)
-        err = tier->port->size(*file, &size);
+        err = segment_scan(tier->port, *file, cp->segment, cp->offset, name_known ? SCAN_TAIL : SCAN_SALVAGE,
+                           found_block, r, &end);
     if (err != ERR_OK)
         return err;
     cp->offset = end;
     if (size > end && tier->port->truncate(*file, end) == ERR_OK)
         size = end;
     atomic_fetch_add_explicit(&tier->bytes, size, memory_order_relaxed);
-    adopt(tier, file, cp, size, last, name_known || r->found > 0);
+    atomic_fetch_add_explicit(&tier->used, end, memory_order_relaxed);
+    adopt(tier, file, cp, size, last, name_known || end > 0);
     return ERR_OK;
 }
 
@@ -120,6 +118,7 @@ static enum err recover_closed(struct disk_tier *tier, struct disk_file *file, c
     if (cp->state == SEGMENT_SUSPECT && size > cp->offset && tier->port->truncate(file, cp->offset) == ERR_OK)
         size = cp->offset;
     atomic_fetch_add_explicit(&tier->bytes, size, memory_order_relaxed);
+    atomic_fetch_add_explicit(&tier->used, MIN(size, cp->offset), memory_order_relaxed);
     return ERR_OK;
 }
 

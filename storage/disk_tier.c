@@ -26,6 +26,7 @@ enum err disk_tier_open(const struct disk_tier_options *options, struct disk_tie
     tier->allocate_bytes = options->allocate_bytes != 0 ? options->allocate_bytes : allocate_bytes_default;
     tier->next_segment = options->next_segment != 0 ? options->next_segment : 1;
     atomic_init(&tier->bytes, 0);
+    atomic_init(&tier->used, 0);
     enum err err = segment_files_new(tier->port, options->dir, &tier->files);
     if (err == ERR_OK) {
         (void)snprintf(tier->dir, sizeof(tier->dir), "%s", options->dir);
@@ -77,6 +78,11 @@ enum err disk_tier_recover(struct disk_tier *tier, const struct segment_checkpoi
 uint64_t disk_tier_bytes(const struct disk_tier *tier)
 {
     return atomic_load_explicit(&tier->bytes, memory_order_relaxed);
+}
+
+uint64_t disk_tier_used(const struct disk_tier *tier)
+{
+    return atomic_load_explicit(&tier->used, memory_order_relaxed);
 }
 
 /* ---- groups ---- */
@@ -248,6 +254,7 @@ enum err disk_tier_write(struct disk_tier *tier, struct disk_group *group)
     }
     assert(end == tier->current.end + group->bytes);
     tier->current.end = end;
+    atomic_fetch_add_explicit(&tier->used, group->bytes, memory_order_relaxed);
     group->segment = tier->current.id;
     group->end = end;
     return ERR_OK;

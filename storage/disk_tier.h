@@ -72,9 +72,9 @@ void disk_tier_close(struct disk_tier *tier, bool keep_space);
 
 /*
  * Finds what a crash left after the checkpoints. Each segment that is not sealed, and each that has no checkpoint, is scanned from
- * its offset; good records go to each(), whose places are as durable as an acknowledged write when this returns: the kernel may
- * still hold unsynced pages of a process that was killed, so files with records found are synced first. checkpoint() is told how
- * far each scanned segment reaches. The last open segment becomes the current one.
+ * its offset; good records go to each(), whose places are as durable as an acknowledged write by then: the kernel may still hold
+ * unsynced pages of a process that was killed, so a file is synced before it is scanned. checkpoint() is told how far each scanned
+ * segment reaches. The last open segment becomes the current one.
  */
 typedef enum err recovered_block(void *arg, const struct block_place *place);
 typedef enum err recovered_segment(void *arg, const struct segment_checkpoint *checkpoint);
@@ -102,5 +102,7 @@ enum err disk_tier_read(struct disk_tier *tier, const struct block_place *place,
 
 /* Bytes of all segment files, preallocation included. */
 uint64_t disk_tier_bytes(const struct disk_tier *tier);
+/* The same without preallocation: what StorageMax bounds. */
+uint64_t disk_tier_used(const struct disk_tier *tier);
 
 #endif

@@ -27,6 +27,7 @@ struct disk_tier {
     uint64_t allocate_bytes;
     uint64_t next_segment;
     _Atomic uint64_t bytes; /* relaxed: a figure for people and for StorageMax, written by the one writing job */
+    _Atomic uint64_t used;  /* the same without preallocation */
     char dir[SEGMENT_PATH_MAX];
 };
 

@@ -148,6 +148,7 @@ static void a_full_disk_keeps_what_was_good_and_resumes(void **state)
     struct prng prng;
     prng_init(&prng, 5);
     struct disk_tier *tier = open_tier(port, "segments");
+    assert_int_equal(port->sync_dir(port->self, "/"), ERR_OK);
     enum err err = ERR_OK;
     for (int i = 0; i < 100 && err == ERR_OK; i++) {
         struct disk_group *group = disk_group_new();

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Life, questions, and the order in which work is offered: commits first (people wait for pins, and rows bound the next start), then
+ * groups, reads, and the background work.
+ */
+#include "storage/blockstore.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/blockstore_private.h"
+
+enum { NOTICE_MAX = 1024 };
+
+void store_notice(struct blockstore *store, bool fatal, const char *fmt, ...)
+{
+    char text[NOTICE_MAX];
+    va_list args;
+    if (store->events.notice == NULL)
+        return;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    store->events.notice(store->events.arg, fatal, text);
+}
+
+/* ---- the core ---- */
+
+struct store_core *store_core_ref(struct store_core *core)
+{
+    (void)atomic_fetch_add_explicit(&core->refs, 1, memory_order_relaxed);
+    return core;
+}
+
+void store_core_drop(struct store_core *core)
+{
+    if (core == NULL || atomic_fetch_sub_explicit(&core->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    catalogue_reader_close(core->lane_reader);
+    catalogue_close(core->catalogue);
+    disk_tier_close(core->tier, core->crash);
+    if (core->lock != NULL)
+        core->port->close(core->lock);
+    free(core);
+}
+
+/* ---- life ---- */
+
+static struct store_core *core_new(const struct blockstore_options *options)
+{
+    struct store_core *core = calloc(1, sizeof(*core));
+    if (core == NULL)
+        return NULL;
+    atomic_init(&core->refs, 1);
+    core->port = options->port;
+    (void)snprintf(core->path, sizeof(core->path), "%s", options->path);
+    return core;
+}
+
+static void init_lists(struct blockstore *s)
+{
+    fresh_list_init(&s->queued);
+    fresh_list_init(&s->durable);
+    s->changes_tail = &s->changes;
+    s->reads_tail = &s->reads;
+    s->verifies_tail = &s->verifies;
+}
+
+static void filter_path(const struct blockstore *s, char to[STORE_PATH_MAX + 16])
+{
+    (void)snprintf(to, STORE_PATH_MAX + 16, "%s/filter", s->core->path);
+}
+
+/* A filter that fits is used at once; else it is built in steps while the database answers. */
+static void open_filter(struct blockstore *s)
+{
+    char path[STORE_PATH_MAX + 16];
+    filter_path(s, path);
+    enum err err = filter_load(s->core->port, path, &s->info, s->tables, &s->filter);
+    if (err != ERR_OK)
+        s->filter_next = filter_new(s->info.blocks + s->info.blocks / 2, s->filter_seed, s->tables);
+}
+
+enum err blockstore_open(const struct blockstore_options *options, uint64_t now_ns, uint64_t real_now_ns,
+                         struct blockstore **ret_store, char ret_why[STORE_WHY_BYTES])
+{
+    (void)snprintf(ret_why, STORE_WHY_BYTES, "out of memory");
+    struct blockstore *s = calloc(1, sizeof(*s));
+    if (s == NULL)
+        return ERR_NOMEM;
+    s->events = options->events;
+    s->storage_max = options->storage_max_bytes;
+    s->tables = options->tables;
+    s->reads_account = options->reads;
+    s->filter_seed = options->filter_seed;
+    s->now_ns = now_ns;
+    s->real_now_ns = real_now_ns;
+    init_lists(s);
+    table_init(&s->fresh, STORE_FRESH_MAX, options->tables);
+    table_init(&s->bad, STORE_BAD_MAX, options->tables);
+    s->core = core_new(options);
+    s->memory = memory_tier_new(options->memory, options->tables);
+    enum err err = s->core == NULL || s->memory == NULL ? ERR_NOMEM : store_open_core(s, options, ret_why);
+    if (err != ERR_OK) {
+        blockstore_close(s, true);
+        return err;
+    }
+    s->info = catalogue_info(s->core->catalogue);
+    open_filter(s);
+    *ret_store = s;
+    return ERR_OK;
+}
+
+/* Rows for what is durable, then the filter for exactly these rows. Only when no job runs: they own the writing connection. */
+static void finish(struct blockstore *s)
+{
+    if (s->core == NULL || s->core->catalogue == NULL || s->broken ||
+        atomic_load_explicit(&s->core->refs, memory_order_acquire) != 1)
+        return;
+    for (struct catalogue_change *change = s->changes; change != NULL; change = change->next)
+        change->user = NULL;
+    struct store_job *job = store_commit_job(s);
+    if (job != NULL)
+        blockstore_job_done(s, job, store_job_run(job));
+    char path[STORE_PATH_MAX + 16];
+    filter_path(s, path);
+    if (s->filter != NULL && s->durable.count == 0) {
+        enum err err = filter_save(s->filter, s->core->port, path, &s->info);
+        if (err != ERR_OK)
+            store_notice(s, false, "%s: %s: it will be built again", path, err_text(err));
+    }
+}
+
+static void free_fresh(struct blockstore *s)
+{
+    size_t position = 0;
+    struct fresh *fresh;
+    while ((fresh = table_next(&s->fresh, &position, NULL)) != NULL) {
+        block_ref_unref(fresh->ref);
+        free(fresh);
+    }
+    table_release(&s->fresh);
+}
+
+static void free_changes(struct catalogue_change *change)
+{
+    while (change != NULL) {
+        struct catalogue_change *next = change->next;
+        free(change);
+        change = next;
+    }
+}
+
+void blockstore_close(struct blockstore *s, bool crash)
+{
+    if (s == NULL)
+        return;
+    if (!crash)
+        finish(s);
+    free_fresh(s);
+    free_changes(s->changes);
+    table_release(&s->bad);
+    memory_tier_free(s->memory);
+    filter_free(s->filter);
+    filter_free(s->filter_next);
+    catalogue_reader_close(s->reader);
+    if (s->core != NULL)
+        s->core->crash = crash;
+    store_core_drop(s->core);
+    free(s);
+}
+
+/* ---- questions ---- */
+
+enum err store_find(struct blockstore *s, const struct block_key *key, struct block_place *ret_place)
+{
+    const struct fresh *fresh = table_get(&s->fresh, block_key_span(key));
+    if (table_get(&s->bad, block_key_span(key)) != NULL)
+        return ERR_NOT_FOUND;
+    if (fresh != NULL && fresh->state >= FRESH_DURABLE) {
+        *ret_place = fresh->place;
+        return ERR_OK;
+    }
+    if (filter_absent(s->filter, key))
+        return ERR_NOT_FOUND;
+    enum err err = catalogue_find(s->reader, key, ret_place);
+    if (err == ERR_CORRUPT && !s->broken) {
+        store_mark_broken(s);
+        store_notice(s, true, "%s/blocks.db is damaged: it is rebuilt from the segments at the next start",
+                     s->core->path);
+    }
+    return err;
+}
+
+enum err blockstore_has(struct blockstore *s, const struct block_key *key, uint64_t *ret_size, const char **ret_tier)
+{
+    size_t cached;
+    struct block_place place;
+    bool in_memory = memory_tier_has(s->memory, key, &cached);
+    const struct fresh *fresh = in_memory ? NULL : table_get(&s->fresh, block_key_span(key));
+    enum err err = ERR_OK;
+    if (in_memory)
+        place.size = (uint32_t)cached;
+    else if (fresh != NULL)
+        place.size = fresh->place.size;
+    else
+        err = store_find(s, key, &place);
+    if (err != ERR_OK)
+        return err;
+    *ret_size = place.size;
+    if (ret_tier != NULL)
+        *ret_tier = in_memory ? "memory" : "disk";
+    return ERR_OK;
+}
+
+enum err blockstore_pins(struct blockstore *s, struct span after, struct pin_row *ret_pins, size_t max,
+                         size_t *ret_count)
+{
+    return catalogue_pins(s->reader, after, ret_pins, max, ret_count);
+}
+
+struct blockstore_stats blockstore_stats(const struct blockstore *s)
+{
+    return (struct blockstore_stats){.blocks = s->info.blocks + s->durable.count,
+                                     .bytes = s->info.bytes + s->durable.bytes,
+                                     .disk_bytes = disk_tier_bytes(s->core->tier),
+                                     .storage_max = s->storage_max,
+                                     .pins = s->info.pins,
+                                     .fresh = table_len(&s->fresh),
+                                     .read_only = s->read_only,
+                                     .filter_complete = s->filter != NULL};
+}
+
+/* ---- jobs ---- */
+
+struct store_job *store_job_new(struct blockstore *s, enum job_kind kind)
+{
+    struct store_job *job = calloc(1, sizeof(*job));
+    if (job == NULL)
+        return NULL;
+    job->kind = kind;
+    job->core = store_core_ref(s->core);
+    job->account = s->reads_account;
+    fresh_list_init(&job->committing);
+    return job;
+}
+
+void store_job_free(struct store_job *job)
+{
+    if (job == NULL)
+        return;
+    for (size_t i = 0; i < job->read_count; i++)
+        block_ref_unref(job->reads[i].ref);
+    free(job->reads);
+    free(job->page);
+    free(job->batch.places);
+    free((void *)(uintptr_t)job->batch.checkpoints);
+    free_changes(job->batch.changes);
+    disk_group_free(job->group);
+    store_core_drop(job->core);
+    free(job);
+}
+
+enum store_lane store_job_lane(const struct store_job *job)
+{
+    return job->kind == JOB_COMMIT || job->kind == JOB_FILTER ? STORE_LANE_CATALOGUE : STORE_LANE_DISK;
+}
+
+enum err store_job_run(struct store_job *job)
+{
+    switch (job->kind) {
+    case JOB_GROUP:
+        return disk_tier_write(job->core->tier, job->group);
+    case JOB_READ:
+        return store_job_read(job);
+    case JOB_COMMIT:
+        return catalogue_commit(job->core->catalogue, &job->batch, &job->info);
+    case JOB_VERIFY:
+        return store_job_verify(job);
+    case JOB_FILTER:
+        return catalogue_page(job->core->lane_reader, &job->after, job->page, STORE_FILTER_PAGE, &job->page_count);
+    case JOB_PROBE:
+        return store_job_probe(job);
+    }
+    return ERR_INTERNAL;
+}
+
+static struct store_job *probe_job(struct blockstore *s)
+{
+    if (s->probes == NULL || s->probing)
+        return NULL;
+    struct store_job *job = store_job_new(s, JOB_PROBE);
+    if (job == NULL)
+        return NULL;
+    job->op = s->probes;
+    s->probes = job->op->next;
+    s->probing = true;
+    return job;
+}
+
+static void probe_done(struct blockstore *s, struct store_job *job, enum err err)
+{
+    s->probing = false;
+    job->op->done(job->op, err);
+}
+
+void blockstore_probe(struct blockstore *s, struct store_op *op)
+{
+    op->next = s->probes;
+    s->probes = op;
+}
+
+enum err store_job_probe(struct store_job *job)
+{
+    static const char text[] = "hearth writes this to see whether it can\n";
+    char path[STORE_PATH_MAX + 16];
+    const struct disk_port *port = job->core->port;
+    struct disk_file *file;
+    (void)snprintf(path, sizeof(path), "%s/probe", job->core->path);
+    enum err err = port->open(port->self, path, DISK_WRITE | DISK_CREATE, &file);
+    if (err != ERR_OK)
+        return err;
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)text, .iov_len = sizeof(text) - 1};
+    err = port->pwritev(file, &iov, 1, 0);
+    if (err == ERR_OK)
+        err = port->fdatasync(file);
+    port->close(file);
+    enum err gone = port->unlink(port->self, path);
+    return err != ERR_OK ? err : gone;
+}
+
+struct store_job *blockstore_next_job(struct blockstore *s)
+{
+    struct store_job *job = NULL;
+    if (store_commit_due(s))
+        job = store_commit_job(s);
+    if (job == NULL)
+        job = store_group_job(s);
+    if (job == NULL)
+        job = store_read_job(s);
+    if (job == NULL)
+        job = store_verify_job(s);
+    if (job == NULL)
+        job = probe_job(s);
+    return job != NULL ? job : store_filter_job(s);
+}
+
+void blockstore_job_done(struct blockstore *s, struct store_job *job, enum err err)
+{
+    switch (job->kind) {
+    case JOB_GROUP:
+        store_group_done(s, job, err);
+        break;
+    case JOB_READ:
+        store_read_done(s, job, err);
+        break;
+    case JOB_COMMIT:
+        store_commit_done(s, job, err);
+        break;
+    case JOB_VERIFY:
+        store_verify_done(s, job, err);
+        break;
+    case JOB_FILTER:
+        store_filter_done(s, job, err);
+        break;
+    case JOB_PROBE:
+        probe_done(s, job, err);
+        break;
+    }
+    store_job_free(job);
+}
+
+/* ---- time ---- */
+
+void blockstore_tick(struct blockstore *s, uint64_t now_ns, uint64_t real_now_ns)
+{
+    s->now_ns = now_ns;
+    s->real_now_ns = real_now_ns;
+}
+
+bool blockstore_wants_tick(const struct blockstore *s)
+{
+    return s->durable.count > 0 || s->dirty_count > 0 || s->queued.count > 0 || s->changes != NULL;
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The block store: memory tier, fresh blocks, catalogue and disk tier behind one interface that never blocks.
+ *
+ *      put --> fresh table --> group job (disk lane): write, sync --> done(): durable --> commit job (catalogue lane): row
+ *      get --> memory tier, fresh table, absent filter, index --> read job (disk lane) --> done()
+ *      pin, unpin, remove --> commit job, together with all rows before it --> done()
+ *
+ * A block is fresh from its put until its row is committed; the fresh table answers for it meanwhile, and start-up finds it in the
+ * segment's tail if the row never came. The owner calls the operations, then starts the jobs that blockstore_next_job offers on
+ * its workers and hands each back to blockstore_job_done; done() callbacks run inside these calls, on the owner's thread.
+ *
+ * Threads: store_job_run on any worker; everything else on the owner's thread. Only open and close block.
+ */
+#ifndef HEARTH_STORAGE_BLOCKSTORE_H
+#define HEARTH_STORAGE_BLOCKSTORE_H
+
+#include "base/block_ref.h"
+#include "mailbox/ports.h"
+#include "storage/block_key.h"
+#include "storage/catalogue.h"
+#include "storage/catalogue_reader.h"
+
+struct account;
+struct blockstore;
+struct store_job;
+
+enum {
+    STORE_FRESH_MAX = 16384,  /* blocks without a row; more puts hear ERR_BUSY */
+    STORE_COMMIT_ROWS = 4096, /* a commit starts at so many rows … */
+    STORE_READS_PER_JOB = 16, /* a read job takes so many at most … */
+    STORE_READ_JOB_BYTES = 4 * 1024 * 1024,
+    STORE_READ_JOBS_MAX = 2,
+    STORE_VERIFY_PAGE = 256,
+    STORE_WHY_BYTES = 512,
+};
+
+#define STORE_COMMIT_BYTES (UINT64_C(64) * 1024 * 1024) /* … or so many bytes of blocks … */
+#define STORE_COMMIT_NS    (UINT64_C(5) * 1000000000)   /* … or when the oldest is so old */
+#define STORE_RETRY_NS     (UINT64_C(1) * 1000000000)   /* how often a full disk is tried again */
+
+/* What the owner is told besides done(). Any may be NULL. */
+struct blockstore_events {
+    void *arg;
+    /* A block became durable. */
+    void (*stored)(void *arg, struct span cid);
+    /* Something a person should know: one sentence. fatal: the store cannot go on; end this life. */
+    void (*notice)(void *arg, bool fatal, const char *text);
+};
+
+struct blockstore_options {
+    const struct disk_port *port;
+    const char *path; /* of the repository: holds segments/, blocks.db, repo.lock */
+    const char *vfs;  /* NULL = SQLite's own, which needs the real disk */
+    uint64_t storage_max_bytes;
+    uint64_t segment_bytes;  /* 0 = the disk tier's default */
+    uint64_t allocate_bytes; /* 0 = the disk tier's default */
+    uint32_t cache_kib;      /* of the writing connection; readers take a half and a quarter of it; 0 = 1024 */
+    uint64_t filter_seed;
+    struct account *memory; /* memory tier; NULL = none */
+    struct account *tables; /* fresh table, filter; NULL = not charged */
+    struct account *reads;  /* blocks read from the disk; NULL = not charged */
+    struct blockstore_events events;
+};
+
+/*
+ * Takes repo.lock (ERR_BUSY: another daemon has the repository), opens or makes the catalogue, re-indexes what a crash left. A damaged
+ * or missing catalogue is rebuilt from the segments. On an error ret_why has one sentence that names the thing and what to do.
+ */
+enum err blockstore_open(const struct blockstore_options *options, uint64_t now_ns, uint64_t real_now_ns,
+                         struct blockstore **ret_store, char ret_why[STORE_WHY_BYTES]) MUST_CHECK;
+
+/*
+ * Ends it: operations under way get no done(). When no job runs, fresh rows are committed and the filter is saved; else start-up
+ * will find them. Jobs that still run keep what they need and free it with store_job_free. crash: leave everything as it is (tests).
+ */
+void blockstore_close(struct blockstore *store, bool crash);
+
+/* ---- operations: embed one in a request; it belongs to the store until done() ---- */
+
+struct store_op {
+    void (*done)(struct store_op *op, enum err err);
+    struct block_key key;
+    struct store_op *next;
+    /* put */
+    uint8_t cid[PIN_CID_MAX]; /* told to events.stored */
+    uint8_t cid_len;
+    uint32_t codec;
+    bool existed;
+    /* get: one reference for the callee of done() */
+    struct block_ref *ref;
+};
+
+/*
+ * Stores ref's bytes (a reference is taken). done(ERR_OK) once durable. ERR_NO_SPACE (StorageMax or the disk), ERR_READ_ONLY (a full
+ * disk, tried again every second), ERR_BUSY, ERR_TOO_LARGE, ERR_NOMEM, ERR_IO.
+ */
+void blockstore_put(struct blockstore *store, struct store_op *op, struct block_ref *ref);
+
+/* done(ERR_OK) with op->ref; ERR_NOT_FOUND also for a block whose stored bytes proved wrong, which is quarantined then. */
+void blockstore_get(struct blockstore *store, struct store_op *op);
+
+/* ERR_OK with its size, or ERR_NOT_FOUND; other errors as catalogue_find. ret_tier (may be NULL): "memory" or "disk". */
+enum err blockstore_has(struct blockstore *store, const struct block_key *key, uint64_t *ret_size,
+                        const char **ret_tier) MUST_CHECK;
+
+/* A pin, an unpin or a removal; change->err is its result, and done() gets it (or the commit's error). */
+struct store_change_op {
+    void (*done)(struct store_change_op *op, enum err err);
+    struct catalogue_change change;
+};
+void blockstore_change(struct blockstore *store, struct store_change_op *op);
+
+/* A page of pins, as catalogue_pins. Pins under way are not seen. */
+enum err blockstore_pins(struct blockstore *store, struct span after, struct pin_row *ret_pins, size_t max,
+                         size_t *ret_count) MUST_CHECK;
+
+/* Checks up to limit blocks after `after` against their hashes; wrong ones are quarantined before done(). */
+struct store_verify_op {
+    void (*done)(struct store_verify_op *op, enum err err);
+    struct block_key after; /* len 0: from the beginning; on done where to go on, len 0 at the end */
+    size_t limit;           /* at most STORE_VERIFY_PAGE */
+    size_t checked;
+    struct block_place *bad; /* freed by the store after done() */
+    size_t bad_count;
+    struct store_verify_op *next;
+};
+void blockstore_verify(struct blockstore *store, struct store_verify_op *op);
+
+/* Really writes, syncs and removes a small file; done as a put's. */
+void blockstore_probe(struct blockstore *store, struct store_op *op);
+
+struct blockstore_stats {
+    uint64_t blocks;
+    uint64_t bytes;      /* of payload */
+    uint64_t disk_bytes; /* of segment files, preallocation included */
+    uint64_t storage_max;
+    uint64_t pins;
+    uint64_t fresh;
+    bool read_only;
+    bool filter_complete;
+};
+struct blockstore_stats blockstore_stats(const struct blockstore *store);
+
+/* ---- jobs and time ---- */
+
+enum store_lane { STORE_LANE_DISK, STORE_LANE_CATALOGUE };
+
+/* The next job to start now, or NULL. Ask again after each operation, tick and finished job. */
+struct store_job *blockstore_next_job(struct blockstore *store);
+enum store_lane store_job_lane(const struct store_job *job);
+enum err store_job_run(struct store_job *job);
+
+/* Hands a job back with its result; frees it. A job that could not be started is handed back with ERR_BUSY and comes again. */
+void blockstore_job_done(struct blockstore *store, struct store_job *job, enum err err);
+
+/* Frees a finished job whose store is closed already. */
+void store_job_free(struct store_job *job);
+
+/* Tells the time: each second while blockstore_wants_tick. */
+void blockstore_tick(struct blockstore *store, uint64_t now_ns, uint64_t real_now_ns);
+bool blockstore_wants_tick(const struct blockstore *store);
+
+#endif

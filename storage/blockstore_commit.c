@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Commits: rows for what became durable, checkpoints, and what people asked for, in one transaction. And the filter's construction,
+ * which shares the lane.
+ */
+#include <stdlib.h>
+
+#include "storage/blockstore_private.h"
+
+/* ---- changes ---- */
+
+static struct catalogue_change *push_change(struct blockstore *s, const struct catalogue_change *from)
+{
+    struct catalogue_change *change = malloc(sizeof(*change));
+    if (change == NULL)
+        return NULL;
+    *change = *from;
+    change->next = NULL;
+    *s->changes_tail = change;
+    s->changes_tail = &change->next;
+    return change;
+}
+
+void blockstore_change(struct blockstore *s, struct store_change_op *op)
+{
+    struct catalogue_change *change = s->broken ? NULL : push_change(s, &op->change);
+    if (change == NULL)
+        op->done(op, s->broken ? ERR_CORRUPT : ERR_NOMEM);
+    else
+        change->user = op;
+}
+
+/* Until its row is gone, a block known to be wrong counts as absent: a put must not be answered with it. */
+static void note_bad(struct blockstore *s, const struct block_key *key)
+{
+    enum err err = table_put(&s->bad, block_key_span(key), s, NULL);
+    if (err != ERR_OK)
+        store_notice(s, false, "a damaged block cannot be remembered: %s", err_text(err));
+}
+
+void store_quarantine(struct blockstore *s, const struct block_place *place, const char *reason)
+{
+    struct catalogue_change change = {.kind = CHANGE_QUARANTINE, .key = place->key, .place = *place};
+    size_t len = strlen(reason);
+    memcpy(change.reason, reason, MIN(len, sizeof(change.reason) - 1));
+    store_notice(s, false, "a stored block is damaged (segment %016llx, offset %llu): quarantined",
+                 (unsigned long long)place->segment, (unsigned long long)place->offset);
+    if (push_change(s, &change) != NULL) /* without memory it stays, and is found again at the next read */
+        note_bad(s, &place->key);
+}
+
+/* ---- the job ---- */
+
+bool store_commit_due(const struct blockstore *s)
+{
+    if (s->committing || s->broken || s->now_ns < s->commit_retry_at_ns)
+        return false;
+    if (s->changes != NULL || s->durable.count >= STORE_COMMIT_ROWS || s->durable.bytes >= STORE_COMMIT_BYTES)
+        return true;
+    if (s->verifies != NULL && s->durable.count > 0)
+        return true;
+    return s->durable.head != NULL && s->now_ns >= s->durable.head->durable_at_ns + STORE_COMMIT_NS;
+}
+
+static bool fill_batch(struct blockstore *s, struct store_job *job)
+{
+    job->batch.real_now_ns = s->real_now_ns;
+    job->batch.places = malloc((s->durable.count + 1) * sizeof(*job->batch.places));
+    struct segment_checkpoint *checkpoints = malloc(sizeof(s->dirty));
+    job->batch.checkpoints = checkpoints;
+    if (job->batch.places == NULL || checkpoints == NULL)
+        return false;
+    memcpy(checkpoints, s->dirty, s->dirty_count * sizeof(*checkpoints));
+    job->batch.checkpoint_count = s->dirty_count;
+    s->dirty_count = 0;
+    for (struct fresh *fresh = s->durable.head; fresh != NULL; fresh = fresh->next) {
+        fresh->state = FRESH_COMMITTING;
+        job->batch.places[job->batch.place_count++] = fresh->place;
+    }
+    job->committing = s->durable;
+    fresh_list_init(&s->durable);
+    job->batch.changes = s->changes;
+    s->changes = NULL;
+    s->changes_tail = &s->changes;
+    return true;
+}
+
+struct store_job *store_commit_job(struct blockstore *s)
+{
+    if (s->committing || (s->durable.count == 0 && s->dirty_count == 0 && s->changes == NULL))
+        return NULL;
+    struct store_job *job = store_job_new(s, JOB_COMMIT);
+    if (job == NULL)
+        return NULL;
+    if (!fill_batch(s, job)) {
+        store_job_free(job);
+        return NULL;
+    }
+    s->committing = true;
+    return job;
+}
+
+/* What one change did in memory, and its answer. */
+static void finish_change(struct blockstore *s, struct catalogue_change *change, enum err err)
+{
+    struct store_change_op *op = change->user;
+    if (err == ERR_OK)
+        err = change->err;
+    if (change->kind == CHANGE_QUARANTINE)
+        (void)table_remove(&s->bad, block_key_span(&change->key));
+    if (err == ERR_OK && (change->kind == CHANGE_BLOCK_RM || change->kind == CHANGE_QUARANTINE))
+        memory_tier_drop(s->memory, &change->key);
+    if (op != NULL) {
+        op->change.place = change->place;
+        op->change.err = err;
+        op->done(op, err);
+    }
+}
+
+static void finish_changes(struct blockstore *s, struct store_job *job, enum err err)
+{
+    while (job->batch.changes != NULL) {
+        struct catalogue_change *change = job->batch.changes;
+        job->batch.changes = change->next;
+        finish_change(s, change, err);
+        free(change);
+    }
+}
+
+static void rows_committed(struct blockstore *s, struct store_job *job)
+{
+    struct fresh *fresh;
+    s->info = job->info;
+    while ((fresh = fresh_list_pop(&job->committing)) != NULL) {
+        (void)table_remove(&s->fresh, block_key_span(&fresh->place.key));
+        free(fresh);
+    }
+}
+
+/* Everything goes back, in order; a checkpoint that was noted since is newer and stays. */
+static void rows_again(struct blockstore *s, struct store_job *job)
+{
+    struct fresh_list later = s->durable;
+    struct segment_checkpoint noted[STORE_CHECKPOINTS_MAX];
+    size_t noted_count = s->dirty_count;
+    memcpy(noted, s->dirty, noted_count * sizeof(*noted));
+    s->dirty_count = 0;
+    for (size_t i = 0; i < job->batch.checkpoint_count; i++)
+        store_note_checkpoint(s, &job->batch.checkpoints[i]);
+    for (size_t i = 0; i < noted_count; i++)
+        store_note_checkpoint(s, &noted[i]);
+    fresh_list_init(&s->durable);
+    struct fresh *fresh;
+    while ((fresh = fresh_list_pop(&job->committing)) != NULL) {
+        fresh->state = FRESH_DURABLE;
+        fresh_list_push(&s->durable, fresh);
+    }
+    while ((fresh = fresh_list_pop(&later)) != NULL)
+        fresh_list_push(&s->durable, fresh);
+}
+
+void store_commit_done(struct blockstore *s, struct store_job *job, enum err err)
+{
+    s->committing = false;
+    if (err == ERR_OK) {
+        rows_committed(s, job);
+    } else {
+        rows_again(s, job);
+        s->commit_retry_at_ns = s->now_ns + STORE_RETRY_NS;
+        if (err == ERR_CORRUPT)
+            store_mark_broken(s);
+        store_notice(s, err == ERR_CORRUPT, "%s/blocks.db: %s: %s", s->core->path, err_text(err),
+                     err == ERR_CORRUPT ? "it is rebuilt from the segments at the next start"
+                                        : "rows are kept in memory and tried again");
+    }
+    finish_changes(s, job, err);
+}
+
+/* ---- the filter ---- */
+
+/* Blocks that are durable but have no row yet: the walk may have passed their place when they get one. */
+static void add_fresh(struct blockstore *s)
+{
+    size_t position = 0;
+    const struct fresh *fresh;
+    while ((fresh = table_next(&s->fresh, &position, NULL)) != NULL) {
+        if (fresh->state >= FRESH_DURABLE)
+            filter_add(s->filter_next, &fresh->place.key);
+    }
+}
+
+struct store_job *store_filter_job(struct blockstore *s)
+{
+    if (s->filter_running || s->broken || s->now_ns < s->filter_retry_at_ns)
+        return NULL;
+    if (s->filter_next == NULL && s->filter != NULL && filter_crowded(s->filter)) {
+        s->filter_next = filter_new((s->info.blocks + s->durable.count) * 2, s->filter_seed, s->tables);
+        s->filter_after = (struct block_key){0};
+        add_fresh(s);
+        s->filter_retry_at_ns = s->now_ns + 60 * STORE_RETRY_NS; /* without memory the old one goes on, less sharp */
+    }
+    struct store_job *job = s->filter_next == NULL ? NULL : store_job_new(s, JOB_FILTER);
+    if (job == NULL)
+        return NULL;
+    job->page = malloc(STORE_FILTER_PAGE * sizeof(*job->page));
+    if (job->page == NULL) {
+        store_job_free(job);
+        return NULL;
+    }
+    job->after = s->filter_after;
+    s->filter_running = true;
+    return job;
+}
+
+/*
+ * Rows committed behind the walk were added when they became durable, or when the walk began.
+ */
+void store_filter_done(struct blockstore *s, struct store_job *job, enum err err)
+{
+    s->filter_running = false;
+    if (err != ERR_OK) {
+        s->filter_retry_at_ns = s->now_ns + STORE_RETRY_NS;
+        return;
+    }
+    for (size_t i = 0; i < job->page_count; i++)
+        filter_add(s->filter_next, &job->page[i].key);
+    if (job->page_count > 0)
+        s->filter_after = job->page[job->page_count - 1].key;
+    if (job->page_count == STORE_FILTER_PAGE)
+        return;
+    filter_complete(s->filter_next);
+    filter_free(s->filter);
+    s->filter = s->filter_next;
+    s->filter_next = NULL;
+}

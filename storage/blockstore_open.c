@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Start-up, in this order: the lock, the catalogue, the segments' tails, and one sync of the repository's folder, after which every
+ * name that an acknowledgement rests on is safe.
+ *
+ * A catalogue that cannot be read is put aside as blocks.db.damaged and made anew from the segments, which describe themselves; pins
+ * are copied as far as they can still be read.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/blockstore_private.h"
+
+enum { RECOVERY_ROWS = 4096, CACHE_KIB_DEFAULT = 1024, NAME_ROOM = 64 };
+
+struct reindex {
+    struct catalogue *catalogue;
+    struct block_place *places;
+    size_t count;
+    uint64_t total;
+};
+
+static bool join(char to[STORE_PATH_MAX], const char *path, const char *name)
+{
+    int len = snprintf(to, STORE_PATH_MAX, "%s/%s", path, name);
+    return len >= 0 && len + NAME_ROOM < STORE_PATH_MAX;
+}
+
+static enum err commit_found(struct reindex *r, const struct segment_checkpoint *checkpoint)
+{
+    struct catalogue_batch batch = {.places = r->places,
+                                    .place_count = r->count,
+                                    .checkpoints = checkpoint,
+                                    .checkpoint_count = checkpoint == NULL ? 0 : 1};
+    enum err err = catalogue_commit(r->catalogue, &batch, NULL);
+    if (err == ERR_OK) {
+        r->total += r->count;
+        r->count = 0;
+    }
+    return err;
+}
+
+static enum err found_block(void *arg, const struct block_place *place)
+{
+    struct reindex *r = arg;
+    enum err err = r->count == RECOVERY_ROWS ? commit_found(r, NULL) : ERR_OK;
+    if (err == ERR_OK)
+        r->places[r->count++] = *place;
+    return err;
+}
+
+static enum err found_segment(void *arg, const struct segment_checkpoint *checkpoint)
+{
+    return commit_found(arg, checkpoint);
+}
+
+static enum err open_tier(struct store_core *core, const struct blockstore_options *o,
+                          const struct segment_checkpoint *checkpoints, size_t count)
+{
+    char dir[STORE_PATH_MAX];
+    if (!join(dir, o->path, "segments"))
+        return ERR_TOO_LARGE;
+    struct disk_tier_options options = {.port = o->port,
+                                        .dir = dir,
+                                        .segment_bytes = o->segment_bytes,
+                                        .allocate_bytes = o->allocate_bytes,
+                                        .next_segment = count == 0 ? 1 : checkpoints[count - 1].segment + 1};
+    return disk_tier_open(&options, &core->tier);
+}
+
+/* Opens the disk tier and indexes what has no row yet. ret_total: how many blocks that were. */
+static enum err reindex(struct store_core *core, const struct blockstore_options *o, uint64_t *ret_total)
+{
+    struct segment_checkpoint *checkpoints = NULL;
+    size_t count = 0;
+    struct reindex r = {.catalogue = core->catalogue};
+    enum err err = catalogue_checkpoints(core->catalogue, &checkpoints, &count);
+    if (err == ERR_OK)
+        err = open_tier(core, o, checkpoints, count);
+    r.places = malloc(RECOVERY_ROWS * sizeof(*r.places));
+    if (err == ERR_OK)
+        err = r.places == NULL ? ERR_NOMEM
+                               : disk_tier_recover(core->tier, checkpoints, count, found_block, found_segment, &r);
+    free(r.places);
+    free(checkpoints);
+    *ret_total = r.total;
+    return err;
+}
+
+/* ---- a damaged catalogue ---- */
+
+static void put_aside(const struct disk_port *port, const char *path)
+{
+    static const char *const ends[] = {"", "-wal", "-journal"};
+    char from[STORE_PATH_MAX];
+    char to[STORE_PATH_MAX];
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        (void)snprintf(from, sizeof(from), "%s/blocks.db%s", path, ends[i]);
+        (void)snprintf(to, sizeof(to), "%s/blocks.db.damaged%s", path, ends[i]);
+        if (port->exists(port->self, from) == ERR_OK)
+            (void)port->rename(port->self, from, to);
+    }
+    (void)snprintf(from, sizeof(from), "%s/blocks.db-shm", path);
+    (void)port->unlink(port->self, from);
+    (void)snprintf(from, sizeof(from), "%s/blocks.db.rebuild", path);
+    (void)port->unlink(port->self, from);
+}
+
+void store_mark_broken(struct blockstore *store)
+{
+    char path[STORE_PATH_MAX];
+    struct disk_file *file;
+    const struct disk_port *port = store->core->port;
+    store->broken = true;
+    if (join(path, store->core->path, "blocks.db.rebuild") &&
+        port->open(port->self, path, DISK_WRITE | DISK_CREATE, &file) == ERR_OK)
+        port->close(file);
+}
+
+static enum err open_catalogue(struct blockstore *store, const struct blockstore_options *o, const char *db,
+                               bool *ret_made)
+{
+    struct store_core *core = store->core;
+    char marker[STORE_PATH_MAX];
+    struct catalogue_options options = {.path = db, .vfs = o->vfs, .cache_kib = o->cache_kib};
+    if (options.cache_kib == 0)
+        options.cache_kib = CACHE_KIB_DEFAULT;
+    if (!join(marker, o->path, "blocks.db.rebuild"))
+        return ERR_TOO_LARGE;
+    enum err err = o->port->exists(o->port->self, marker) == ERR_OK ? ERR_CORRUPT : ERR_OK;
+    if (err == ERR_OK)
+        err = catalogue_open(&options, &core->catalogue, ret_made);
+    if (err == ERR_CORRUPT) {
+        store_notice(store, false, "%s is damaged: it is kept as blocks.db.damaged and rebuilt from the segments", db);
+        put_aside(o->port, o->path);
+        err = catalogue_open(&options, &core->catalogue, ret_made);
+    }
+    char damaged[STORE_PATH_MAX];
+    if (err == ERR_OK && *ret_made && join(damaged, o->path, "blocks.db.damaged") &&
+        o->port->exists(o->port->self, damaged) == ERR_OK) {
+        uint64_t pins = catalogue_salvage_pins(core->catalogue, damaged, o->vfs);
+        store_notice(store, false, "%llu pins were read from %s", (unsigned long long)pins, damaged);
+    }
+    return err;
+}
+
+static enum err open_readers(struct blockstore *store, const struct blockstore_options *o, const char *db)
+{
+    uint32_t kib = o->cache_kib == 0 ? CACHE_KIB_DEFAULT : o->cache_kib;
+    struct catalogue_options options = {.path = db, .vfs = o->vfs, .cache_kib = kib / 2};
+    enum err err = catalogue_reader_open(&options, &store->reader);
+    options.cache_kib = kib / 4;
+    return err == ERR_OK ? catalogue_reader_open(&options, &store->core->lane_reader) : err;
+}
+
+static enum err take_lock(struct store_core *core, const struct blockstore_options *o)
+{
+    char path[STORE_PATH_MAX];
+    enum err err = o->port->make_dir(o->port->self, o->path);
+    if (err != ERR_OK && err != ERR_EXISTS)
+        return err;
+    if (!join(path, o->path, "repo.lock"))
+        return ERR_TOO_LARGE;
+    err = o->port->open(o->port->self, path, DISK_WRITE | DISK_CREATE, &core->lock);
+    return err == ERR_OK ? o->port->lock(core->lock) : err;
+}
+
+static void say_why(char ret_why[STORE_WHY_BYTES], enum err err, const char *what, const char *hint)
+{
+    (void)snprintf(ret_why, STORE_WHY_BYTES, "%s: %s%s", what, err_text(err), hint);
+}
+
+enum err store_open_core(struct blockstore *store, const struct blockstore_options *o, char ret_why[STORE_WHY_BYTES])
+{
+    struct store_core *core = store->core;
+    char db[STORE_PATH_MAX];
+    bool made = false;
+    uint64_t found = 0;
+    if (!join(db, o->path, "blocks.db")) {
+        say_why(ret_why, ERR_TOO_LARGE, "the repository's path", ": choose a shorter HEARTH_PATH");
+        return ERR_TOO_LARGE;
+    }
+    enum err err = take_lock(core, o);
+    if (err != ERR_OK) {
+        bool held = err == ERR_BUSY;
+        say_why(ret_why, err, o->path, held ? ": another daemon uses this repository (repo.lock); stop it first" : "");
+        return err;
+    }
+    err = open_catalogue(store, o, db, &made);
+    if (err != ERR_OK) {
+        bool newer = err == ERR_UNSUPPORTED;
+        say_why(ret_why, err, db, newer ? ": a newer hearth made it; use that one" : ": check the folder and the disk");
+        return err;
+    }
+    err = reindex(core, o, &found);
+    if (err == ERR_OK)
+        err = open_readers(store, o, db);
+    if (err == ERR_OK)
+        err = o->port->sync_dir(o->port->self, o->path);
+    if (err != ERR_OK)
+        say_why(ret_why, err, o->path, ": the repository cannot be opened");
+    else if (made && found > 0)
+        store_notice(store, false, "%s was made anew from the segments: %llu blocks", db, (unsigned long long)found);
+    return err;
+}

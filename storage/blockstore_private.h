@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the blockstore_*.c files share; nobody else includes it.
+ */
+#ifndef HEARTH_STORAGE_BLOCKSTORE_PRIVATE_H
+#define HEARTH_STORAGE_BLOCKSTORE_PRIVATE_H
+
+#include <stdatomic.h>
+
+#include "base/table.h"
+#include "storage/blockstore.h"
+#include "storage/disk_tier.h"
+#include "storage/filter.h"
+#include "storage/memory_tier.h"
+
+enum {
+    STORE_PATH_MAX = 4096,
+    STORE_CHECKPOINTS_MAX = 64,
+    STORE_FILTER_PAGE = 4096,
+    STORE_FAILURES_MAX = 3,
+    STORE_BAD_MAX = 4096
+};
+
+/* What jobs use: it lives until the store and the last job have let go. */
+struct store_core {
+    _Atomic uint32_t refs; /* release on drop pairs with acquire before freeing */
+    const struct disk_port *port;
+    struct disk_tier *tier;
+    struct catalogue *catalogue;          /* of the catalogue lane */
+    struct catalogue_reader *lane_reader; /* of the catalogue lane */
+    struct disk_file *lock;
+    char path[STORE_PATH_MAX];
+    bool crash; /* leave the files as they are */
+};
+
+struct store_core *store_core_ref(struct store_core *core);
+void store_core_drop(struct store_core *core);
+
+/* ---- fresh blocks ---- */
+
+enum fresh_state { FRESH_QUEUED, FRESH_WRITING, FRESH_DURABLE, FRESH_COMMITTING };
+
+struct fresh {
+    enum fresh_state state;
+    struct block_place place;
+    struct block_ref *ref; /* until durable */
+    struct store_op *ops;  /* puts that wait for it, the first first */
+    struct fresh *next;    /* in queue or durable list */
+    uint64_t durable_at_ns;
+};
+
+struct fresh_list {
+    struct fresh *head;
+    struct fresh **tail;
+    size_t count;
+    uint64_t bytes; /* of payload */
+};
+
+void fresh_list_init(struct fresh_list *list);
+void fresh_list_push(struct fresh_list *list, struct fresh *fresh);
+struct fresh *fresh_list_pop(struct fresh_list *list);
+
+/* ---- jobs ---- */
+
+enum job_kind { JOB_GROUP, JOB_READ, JOB_COMMIT, JOB_VERIFY, JOB_FILTER, JOB_PROBE };
+
+struct read_one {
+    struct store_op *op;
+    struct block_place place;
+    struct block_ref *ref;
+    enum err err;
+};
+
+struct store_job {
+    enum job_kind kind;
+    struct store_core *core;
+    struct account *account; /* reads */
+    struct disk_group *group;
+    struct read_one *reads; /* JOB_READ; JOB_VERIFY without ops */
+    size_t read_count;
+    struct fresh_list committing;
+    struct catalogue_batch batch; /* its places, checkpoints and changes are the job's */
+    struct catalogue_info info;
+    struct block_key after; /* JOB_FILTER */
+    struct block_place *page;
+    size_t page_count;
+    struct store_op *op;            /* JOB_PROBE */
+    struct store_verify_op *verify; /* JOB_VERIFY */
+};
+
+struct store_job *store_job_new(struct blockstore *store, enum job_kind kind);
+
+/* ---- the store ---- */
+
+struct blockstore {
+    struct store_core *core;
+    struct catalogue_reader *reader;
+    struct memory_tier *memory;
+    struct blockstore_events events;
+    uint64_t storage_max;
+    struct account *tables;
+    struct account *reads_account;
+    uint64_t now_ns;
+    uint64_t real_now_ns;
+
+    struct table fresh; /* key -> struct fresh */
+    struct table bad;   /* keys whose quarantine is under way */
+    struct fresh_list queued;
+    struct fresh_list durable;
+    uint64_t queued_bytes; /* of records queued or being written */
+    bool writing;
+    bool read_only;
+    uint64_t retry_at_ns;
+    unsigned failures; /* group writes failed in a row */
+
+    struct segment_checkpoint dirty[STORE_CHECKPOINTS_MAX];
+    size_t dirty_count;
+    struct catalogue_change *changes;
+    struct catalogue_change **changes_tail;
+    bool committing;
+    uint64_t commit_retry_at_ns;
+    bool broken; /* the catalogue is damaged: nothing is committed any more */
+
+    struct store_op *reads;
+    struct store_op **reads_tail;
+    unsigned read_jobs;
+    struct store_verify_op *verifies;
+    struct store_verify_op **verifies_tail;
+    bool verifying;
+    struct store_op *probes;
+    bool probing;
+
+    struct filter *filter;
+    struct filter *filter_next; /* being built; incomplete */
+    struct block_key filter_after;
+    bool filter_running;
+    uint64_t filter_seed;
+    uint64_t filter_retry_at_ns;
+
+    struct catalogue_info info;
+};
+
+/* ---- between the files ---- */
+
+void store_notice(struct blockstore *store, bool fatal, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* Where a block with a row or a durable fresh one lies. ERR_NOT_FOUND. */
+enum err store_find(struct blockstore *store, const struct block_key *key, struct block_place *ret_place) MUST_CHECK;
+
+/* A block became durable: remember it until its row is committed. */
+void store_note_durable(struct blockstore *store, struct fresh *fresh);
+void store_note_checkpoint(struct blockstore *store, const struct segment_checkpoint *checkpoint);
+
+/* Moves a block out of the index because its bytes are wrong; done may be NULL. */
+void store_quarantine(struct blockstore *store, const struct block_place *place, const char *reason);
+
+/* Takes all that is to be committed into a job; NULL when there is nothing or no memory. */
+struct store_job *store_commit_job(struct blockstore *store);
+bool store_commit_due(const struct blockstore *store);
+
+struct store_job *store_group_job(struct blockstore *store);
+struct store_job *store_read_job(struct blockstore *store);
+struct store_job *store_verify_job(struct blockstore *store);
+struct store_job *store_filter_job(struct blockstore *store);
+
+void store_group_done(struct blockstore *store, struct store_job *job, enum err err);
+void store_read_done(struct blockstore *store, struct store_job *job, enum err err);
+void store_verify_done(struct blockstore *store, struct store_job *job, enum err err);
+void store_commit_done(struct blockstore *store, struct store_job *job, enum err err);
+void store_filter_done(struct blockstore *store, struct store_job *job, enum err err);
+
+enum err store_job_read(struct store_job *job);
+enum err store_job_verify(struct store_job *job);
+enum err store_job_probe(struct store_job *job);
+
+/* blockstore_open.c: the catalogue beside the segments. */
+enum err store_open_core(struct blockstore *store, const struct blockstore_options *options,
+                         char ret_why[STORE_WHY_BYTES]) MUST_CHECK;
+void store_mark_broken(struct blockstore *store);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The catalogue, blocks.db: which block lies where, what is pinned, what is quarantined.
+ *
+ * Rows follow data: a block is durable before its row exists, and each transaction carries how far each segment is indexed, so a
+ * start re-indexes exactly what lies behind. One connection writes (with synchronous=FULL: a commit happens once per 64 MiB or 5 s,
+ * or for a pin, so there is nothing to save by a weaker mode); readers are in catalogue_reader.h. generation grows with each commit
+ * that changes which blocks there are; id is random per database: together they say whether a filter file fits.
+ *
+ * Threads: one at a time (the catalogue lane). Everything blocks.
+ */
+#ifndef HEARTH_STORAGE_CATALOGUE_H
+#define HEARTH_STORAGE_CATALOGUE_H
+
+#include "storage/block_key.h"
+#include "storage/disk_tier.h"
+
+enum { CATALOGUE_ID_BYTES = 16, PIN_CID_MAX = 168, PIN_NAME_MAX = 255, QUARANTINE_REASON_MAX = 64 };
+
+struct catalogue;
+
+struct catalogue_options {
+    const char *path;
+    const char *vfs; /* NULL = SQLite's own */
+    uint32_t cache_kib;
+};
+
+struct catalogue_info {
+    uint8_t id[CATALOGUE_ID_BYTES];
+    uint64_t generation;
+    uint64_t blocks;
+    uint64_t bytes; /* of payload */
+    uint64_t pins;
+};
+
+enum change_of {
+    CHANGE_PIN_ADD,    /* ERR_NOT_FOUND when the root is not stored */
+    CHANGE_PIN_RM,     /* ERR_NOT_FOUND */
+    CHANGE_BLOCK_RM,   /* ERR_NOT_FOUND, ERR_DENIED when pinned */
+    CHANGE_QUARANTINE, /* the row moves to the quarantine table if it is still at this place */
+};
+
+/* One change besides new rows; its own result is in err, apart from the commit's. */
+struct catalogue_change {
+    enum change_of kind;
+    struct block_key key;
+    struct block_place place; /* CHANGE_QUARANTINE: where; CHANGE_BLOCK_RM: set to where it was */
+    uint8_t cid[PIN_CID_MAX]; /* pins */
+    uint8_t cid_len;
+    bool recursive;
+    char name[PIN_NAME_MAX + 1];        /* pins */
+    char reason[QUARANTINE_REASON_MAX]; /* quarantine */
+    enum err err;
+    void *user;
+    struct catalogue_change *next;
+};
+
+/* One transaction: quarantines, rows, checkpoints, then the other changes in order. All borrowed. */
+struct catalogue_batch {
+    struct block_place *places; /* sorted by the commit, since keys in order cost a twentieth */
+    size_t place_count;
+    const struct segment_checkpoint *checkpoints;
+    size_t checkpoint_count;
+    struct catalogue_change *changes;
+    uint64_t real_now_ns;
+};
+
+/*
+ * Opens or makes. ERR_CORRUPT: not a database, or damaged; ERR_UNSUPPORTED: made by a newer version; ERR_BUSY: another process
+ * writes. ret_made (may be NULL): the database was not there.
+ */
+enum err catalogue_open(const struct catalogue_options *options, struct catalogue **ret_catalogue,
+                        bool *ret_made) MUST_CHECK;
+/* NULL-safe. */
+void catalogue_close(struct catalogue *catalogue);
+
+/* All segments ever named, in order of id; freed by the caller. */
+enum err catalogue_checkpoints(struct catalogue *catalogue, struct segment_checkpoint **ret_list,
+                               size_t *ret_count) MUST_CHECK;
+
+/* Commits or changes nothing. On success the changes' own results are set and ret_info (may be NULL) has the new figures. */
+enum err catalogue_commit(struct catalogue *catalogue, struct catalogue_batch *batch,
+                          struct catalogue_info *ret_info) MUST_CHECK;
+
+struct catalogue_info catalogue_info(const struct catalogue *catalogue);
+
+/* Copies what pins can still be read from a damaged database at path into catalogue; returns how many. */
+uint64_t catalogue_salvage_pins(struct catalogue *catalogue, const char *path, const char *vfs);
+
+#endif

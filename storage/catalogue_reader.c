@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include "storage/catalogue_reader.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/sql.h"
+
+enum reading { READ_FIND, READ_PAGE, READ_PINS, READ_COUNT };
+
+static const char *const texts[READ_COUNT] = {
+    [READ_FIND] = "SELECT multihash, codec, size, segment, offset FROM blocks WHERE multihash = ?1",
+    [READ_PAGE] = "SELECT multihash, codec, size, segment, offset FROM blocks WHERE multihash > ?1 ORDER BY multihash"
+                  " LIMIT ?2",
+    [READ_PINS] = "SELECT cid, recursive, name FROM pins WHERE cid > ?1 ORDER BY cid, recursive LIMIT ?2",
+};
+
+struct catalogue_reader {
+    sqlite3 *db;
+    sqlite3_stmt *stmt[READ_COUNT];
+};
+
+enum err catalogue_reader_open(const struct catalogue_options *options, struct catalogue_reader **ret_reader)
+{
+    struct catalogue_reader *r = calloc(1, sizeof(*r));
+    if (r == NULL)
+        return ERR_NOMEM;
+    struct sql_options sql = {
+        .path = options->path, .vfs = options->vfs, .read_only = true, .cache_kib = options->cache_kib};
+    enum err err = sql_open(&sql, &r->db);
+    for (int i = 0; i < READ_COUNT && err == ERR_OK; i++)
+        err = sql_prepare(r->db, texts[i], &r->stmt[i]);
+    if (err != ERR_OK) {
+        catalogue_reader_close(r);
+        return err == ERR_INVALID ? ERR_CORRUPT : err;
+    }
+    *ret_reader = r;
+    return ERR_OK;
+}
+
+void catalogue_reader_close(struct catalogue_reader *r)
+{
+    if (r == NULL)
+        return;
+    for (int i = 0; i < READ_COUNT; i++)
+        (void)sqlite3_finalize(r->stmt[i]);
+    sql_close(r->db);
+    free(r);
+}
+
+static enum err read_place(sqlite3_stmt *stmt, struct block_place *ret_place)
+{
+    struct block_place place = {.codec = (uint32_t)sql_u64(stmt, 1),
+                                .size = (uint32_t)sql_u64(stmt, 2),
+                                .segment = sql_u64(stmt, 3),
+                                .offset = sql_u64(stmt, 4)};
+    enum err err = block_key_of_span(sql_blob(stmt, 0), &place.key);
+    if (err != ERR_OK || sql_u64(stmt, 2) > BLOCK_BYTES_MAX)
+        return ERR_CORRUPT;
+    *ret_place = place;
+    return ERR_OK;
+}
+
+enum err catalogue_find(struct catalogue_reader *r, const struct block_key *key, struct block_place *ret_place)
+{
+    sqlite3_stmt *stmt = r->stmt[READ_FIND];
+    sql_bind_blob(stmt, 1, block_key_span(key));
+    enum err err = sql_row(stmt);
+    if (err != ERR_OK)
+        return err;
+    err = read_place(stmt, ret_place);
+    (void)sqlite3_reset(stmt);
+    return err;
+}
+
+enum err catalogue_page(struct catalogue_reader *r, const struct block_key *after, struct block_place *ret_places,
+                        size_t max, size_t *ret_count)
+{
+    sqlite3_stmt *stmt = r->stmt[READ_PAGE];
+    size_t count = 0;
+    enum err err = ERR_OK;
+    sql_bind_blob(stmt, 1, block_key_span(after));
+    sql_bind_u64(stmt, 2, max);
+    while (err == ERR_OK && count < max && (err = sql_row(stmt)) == ERR_OK)
+        err = read_place(stmt, &ret_places[count++]);
+    (void)sqlite3_reset(stmt);
+    if (err != ERR_OK && err != ERR_NOT_FOUND)
+        return err;
+    *ret_count = count;
+    return ERR_OK;
+}
+
+static enum err read_pin(sqlite3_stmt *stmt, struct pin_row *ret_pin)
+{
+    struct span cid = sql_blob(stmt, 0);
+    struct span name = sql_blob(stmt, 2);
+    if (cid.len == 0 || cid.len > PIN_CID_MAX)
+        return ERR_CORRUPT;
+    *ret_pin = (struct pin_row){.cid_len = (uint8_t)cid.len, .recursive = sql_u64(stmt, 1) != 0};
+    memcpy(ret_pin->cid, cid.data, cid.len);
+    if (name.len > 0)
+        memcpy(ret_pin->name, name.data, MIN(name.len, (size_t)PIN_NAME_MAX));
+    return ERR_OK;
+}
+
+enum err catalogue_pins(struct catalogue_reader *r, struct span after, struct pin_row *ret_pins, size_t max,
+                        size_t *ret_count)
+{
+    sqlite3_stmt *stmt = r->stmt[READ_PINS];
+    size_t count = 0;
+    enum err err = ERR_OK;
+    sql_bind_blob(stmt, 1, after);
+    sql_bind_u64(stmt, 2, max + 2);
+    while (err == ERR_OK && (err = sql_row(stmt)) == ERR_OK) {
+        struct span cid = sql_blob(stmt, 0);
+        bool same = count > 0 && span_equal(cid, span_of(ret_pins[count - 1].cid, ret_pins[count - 1].cid_len));
+        if (count > max || (count == max && !same))
+            break;
+        err = read_pin(stmt, &ret_pins[count++]);
+    }
+    (void)sqlite3_reset(stmt);
+    if (err != ERR_OK && err != ERR_NOT_FOUND)
+        return err;
+    *ret_count = count;
+    return ERR_OK;
+}

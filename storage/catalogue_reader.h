@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading the catalogue: point lookups and pages, each one statement that ends before the call returns, so that no reader ever pins
+ * the WAL across a message wait.
+ *
+ * Threads: one at a time per reader. Lookups take about 6 us from cache, so the owner's thread may do them.
+ */
+#ifndef HEARTH_STORAGE_CATALOGUE_READER_H
+#define HEARTH_STORAGE_CATALOGUE_READER_H
+
+#include "storage/catalogue.h"
+
+struct catalogue_reader;
+
+/* The database must exist. ERR_NOT_FOUND, ERR_CORRUPT, ERR_IO. */
+enum err catalogue_reader_open(const struct catalogue_options *options,
+                               struct catalogue_reader **ret_reader) MUST_CHECK;
+/* NULL-safe. */
+void catalogue_reader_close(struct catalogue_reader *reader);
+
+/* ERR_NOT_FOUND when no row names it. */
+enum err catalogue_find(struct catalogue_reader *reader, const struct block_key *key,
+                        struct block_place *ret_place) MUST_CHECK;
+
+/* Up to max rows with keys after `after` (len 0: from the first), in order of key. *ret_count < max means the end. */
+enum err catalogue_page(struct catalogue_reader *reader, const struct block_key *after, struct block_place *ret_places,
+                        size_t max, size_t *ret_count) MUST_CHECK;
+
+struct pin_row {
+    uint8_t cid[PIN_CID_MAX];
+    uint8_t cid_len;
+    bool recursive;
+    char name[PIN_NAME_MAX + 1];
+};
+
+/* Pins after the given CID in order of (cid, recursive); all pins of one CID are in one page, so a page may hold max + 1. */
+enum err catalogue_pins(struct catalogue_reader *reader, struct span after, struct pin_row *ret_pins, size_t max,
+                        size_t *ret_count) MUST_CHECK;
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The memory tier: hot blocks as counted buffers, bounded by the bytes of its account.
+ *
+ * A cached block's bytes are charged to the tier's account as long as anyone holds them, so an evicted block that a socket still sends
+ * keeps its share taken; then a new one is simply not cached. One thread.
+ */
+#ifndef HEARTH_STORAGE_MEMORY_TIER_H
+#define HEARTH_STORAGE_MEMORY_TIER_H
+
+#include "base/block_ref.h"
+#include "storage/block_key.h"
+
+enum { MEMORY_TIER_BLOCKS_MAX = 65536 };
+
+struct memory_tier;
+
+/* account is borrowed and outlives every block that was ever cached; its limit is the capacity. NULL account: a tier that keeps nothing. */
+struct memory_tier *memory_tier_new(struct account *account, struct account *tables) MUST_CHECK;
+/* NULL-safe. */
+void memory_tier_free(struct memory_tier *tier);
+
+/* Caches the block if the caller's reference is the only one and there is room to be made; takes a reference of its own. */
+void memory_tier_put(struct memory_tier *tier, const struct block_key *key, struct block_ref *ref);
+
+/* One more reference, or NULL. Counts as a use. */
+struct block_ref *memory_tier_get(struct memory_tier *tier, const struct block_key *key);
+
+/* Whether it is there, without counting as a use. */
+bool memory_tier_has(const struct memory_tier *tier, const struct block_key *key, size_t *ret_bytes);
+
+void memory_tier_drop(struct memory_tier *tier, const struct block_key *key);
+
+struct memory_tier_stats {
+    uint64_t blocks;
+    uint64_t bytes;
+    uint64_t hits;
+    uint64_t misses;
+};
+struct memory_tier_stats memory_tier_stats(const struct memory_tier *tier);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A SQLite VFS over disk_port, so that the simulator and the crash tests see each write and sync of a database.
+ *
+ * The WAL index lives in this process's memory and locks are counted here, not in the kernel: all connections to a database must be
+ * of this process and of this VFS. Production uses SQLite's own unix VFS, because outsiders read the databases while we write.
+ * A folder entry is not synced by SQLite here: whoever creates a database syncs its folder once after opening it.
+ *
+ * Threads: as SQLite's: connections of several threads may share a database.
+ */
+#ifndef HEARTH_STORAGE_SQLITE_VFS_H
+#define HEARTH_STORAGE_SQLITE_VFS_H
+
+#include "base/attr.h"
+#include "mailbox/ports.h"
+
+struct sqlite_vfs;
+
+enum { SQLITE_VFS_PATH_MAX = 1024 };
+
+/* Registers a VFS of a unique name; port is borrowed and outlives it. */
+enum err sqlite_vfs_new(const struct disk_port *port, struct sqlite_vfs **ret_vfs) MUST_CHECK;
+
+/* All its connections must be closed. NULL-safe. */
+void sqlite_vfs_free(struct sqlite_vfs *vfs);
+
+/* The name for sqlite3_open_v2. */
+const char *sqlite_vfs_name(const struct sqlite_vfs *vfs);
+
+#endif
