@@ -183,8 +183,11 @@ enum err store_open_core(struct blockstore *store, const struct blockstore_optio
     }
     enum err err = take_lock(core, o);
     if (err != ERR_OK) {
-        bool held = err == ERR_BUSY;
-        say_why(ret_why, err, o->path, held ? ": another daemon uses this repository (repo.lock); stop it first" : "");
+        if (err == ERR_BUSY)
+            (void)snprintf(ret_why, STORE_WHY_BYTES,
+                           "%s: another daemon uses this repository (it holds repo.lock): stop it first", o->path);
+        else
+            say_why(ret_why, err, o->path, ": check the folder and its owner");
         return err;
     }
     err = open_catalogue(store, o, db, &made);
