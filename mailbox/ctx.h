@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of an actor's context and of the runtime. Private to mailbox/ and the backends: actors see actor.h only.
+ *
+ * A ctx has a shared part, atomics that any thread reads (is it alive and in which epoch, how full is its box, when did its turn
+ * begin), and an own part that only the thread of its current life touches. Root, actor 0, is a ctx like the others whose class
+ * drives the supervisors.
+ */
+#ifndef HEARTH_MAILBOX_CTX_H
+#define HEARTH_MAILBOX_CTX_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "mailbox/actor.h"
+#include "mailbox/backend.h"
+#include "mailbox/batch.h"
+#include "mailbox/box.h"
+#include "mailbox/calls.h"
+#include "mailbox/envelope.h"
+#include "mailbox/runtime.h"
+#include "mailbox/timers.h"
+
+enum {
+    ROOT_ID = 0,
+    TURN_CONTROL_MAX = 16,
+    TURN_DATA_MAX = 64,
+    TURN_DATA_NS_MAX = 2000000,
+    PARKED_MAX = 16, /* drop_oldest messages kept by a sender for a full receiver */
+    PARKED_BYTES_MAX = 16 * 1024,
+    CANCELLED_MAX = 64, /* cancels remembered in case they overtook their call */
+    WATCHES_MAX = 8,
+    TEXT_MAX = 256,
+    CALL_TIMEOUT_DEFAULT_S = 30,
+    RETRY_BUSY_MS = 10, /* when the account, not the box, was full */
+    REPLY_BYTES_TOTAL_MAX = CALLS_IN_FLIGHT_MAX * REPLY_BYTES_DEFAULT,
+};
+
+enum life_state { LIFE_NONE, LIFE_STARTING, LIFE_RUNNING, LIFE_ENDED };
+
+/* Records on their way to one lane of one actor. */
+struct outbox {
+    struct batch *batch; /* NULL when empty */
+    size_t used;
+    uint32_t count;
+    bool dirty;   /* listed for the flush */
+    bool blocked; /* the last send found no room */
+};
+
+/* drop_oldest messages that wait for ROOM, packed. */
+struct parked {
+    struct parked_record {
+        uint8_t *bytes; /* header and body, as in a batch */
+        size_t len;
+    } ring[PARKED_MAX];
+    uint32_t head;
+    uint32_t count;
+};
+
+struct peer_out {
+    struct outbox lane[LANE_COUNT];
+    struct parked *parked;  /* NULL until needed */
+    uint64_t retry_timer;   /* ROOM by time, when the account was empty */
+    uint32_t monitor_epoch; /* last epoch an INFO_UP or INFO_DOWN was given for */
+    bool monitored;
+    bool may_call; /* the call table */
+};
+
+struct watch {
+    int fd;
+    uint64_t tag;
+    bool ready;
+};
+
+/* A counter that one thread writes and any thread reads. */
+typedef _Atomic uint64_t counter;
+static inline void count_up(counter *c)
+{
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+struct counters {
+    counter calls, casts, batches, busy, expired, stale, late, dropped, jobs_abandoned;
+};
+
+struct job {
+    struct ctx *owner;
+    const char *lane_name;
+    uint32_t lane;
+    job_fn *fn;
+    void (*free_fn)(void *arg);
+    void *arg;
+    uint64_t tag;
+    enum err result;
+    _Atomic bool cancelled;
+    bool abandoned;    /* its life ended; under owner->jobs.lock */
+    struct job *prev;  /* of owner->jobs.running, under the lock */
+    struct job *next;  /* of running or done, under the lock */
+    struct job *queue; /* the backend's link */
+};
+
+struct jobs {
+    pthread_mutex_t lock; /* between the actor's thread and the workers */
+    struct job *running;  /* queued or at work */
+    struct job *done_head;
+    struct job *done_tail;
+    _Atomic bool any_done; /* release pairs with the acquire in the turn: the lock is taken only when there is something */
+};
+
+struct ctx {
+    /* shared, written once at start */
+    struct runtime *rt;
+    const struct actor_class *class;
+    void *carrier; /* the backend's */
+    actor_id id;
+
+    /* shared */
+    struct box box;
+    _Atomic uint64_t life; /* epoch << 8 | enum life_state; release by its owner pairs with the senders' acquire */
+    _Atomic uint64_t turn_since_ns; /* 0 = waiting */
+    _Atomic uint64_t turn_bound_ns; /* ctx_long */
+    _Atomic uint64_t heartbeat_ns;  /* monotonic */
+    _Atomic uint32_t turn_kind;     /* message in progress */
+    _Atomic uint32_t restarts;
+    _Atomic uint32_t last_exit; /* enum exit_reason + 1; 0 = none */
+    _Atomic uint32_t waiting;   /* restarting or failed, as root sees it: enum waiting */
+    _Atomic uint32_t watch_state;
+    struct jobs jobs;
+    struct counters counters;
+
+    /* the life's own */
+    uint32_t epoch;
+    bool over;
+    bool initialised; /* init was called: terminate must be */
+    bool started;     /* init succeeded */
+    enum exit_reason reason;
+    char text[TEXT_MAX];
+    uint64_t now_ns;
+    void *state;
+    struct peer_out *peers; /* by actor_id */
+    uint16_t *dirty;        /* actor_id * 2 + lane */
+    uint32_t dirty_count;
+    struct calls calls;
+    struct timers timers;
+    struct timers deadlines; /* tag = correlation */
+    struct reply_to cancelled[CANCELLED_MAX];
+    uint32_t cancelled_count;
+    struct reply_to current; /* the call being handled; correlation 0 = none */
+    uint32_t current_trace;
+    uint64_t current_deadline_ns;
+    void *scratch; /* the unpacked fields of the message being handled */
+    struct watch watches[WATCHES_MAX];
+    uint32_t watch_count;
+    struct loop *loop; /* PORT_NET */
+    bool lane_ready[LANE_COUNT]; /* a backend may clear it to say that there is nothing to receive */
+};
+
+enum waiting { WAITING_NOT, WAITING_RESTART, WAITING_FAILED };
+
+struct runtime {
+    struct runtime_config config;
+    const struct backend *backend;
+    void *carrier;       /* the backend's */
+    struct ctx *actors;  /* [0] is root */
+    size_t actor_count;  /* root included */
+    size_t struct_bytes; /* of the largest message struct */
+    const struct schema **by_kind; /* kinds first_kind.. */
+    uint16_t first_kind;
+    uint16_t kind_count;
+    struct account *account; /* NULL = none */
+    struct actor_class root_class;
+    struct supervisor *supervisor;
+    char why[TEXT_MAX]; /* of a failed first start; root writes it before booted */
+    uint64_t root_timer;
+    bool root_stopping;
+
+    _Atomic bool stop_requested;
+    _Atomic bool booted; /* the first start has succeeded or failed; release pairs with the acquire in runtime_start */
+    _Atomic bool ended;
+    _Atomic uint32_t exit_code;
+    _Atomic uint32_t log_level;
+    _Atomic uint32_t trace;
+
+    pthread_mutex_t wait_lock; /* for runtime_await on inproc */
+    pthread_cond_t wait_cond;
+    pthread_t watchdog;
+    bool watchdog_runs;
+    _Atomic bool watchdog_stop;
+};
+
+static inline enum life_state life_state(uint64_t life)
+{
+    return (enum life_state)(life & 0xff);
+}
+
+static inline uint32_t life_epoch(uint64_t life)
+{
+    return (uint32_t)(life >> 8);
+}
+
+static inline uint64_t life_word(uint32_t epoch, enum life_state state)
+{
+    return (uint64_t)epoch << 8 | state;
+}
+
+static inline uint64_t life_of(const struct ctx *actor)
+{
+    return atomic_load_explicit(&actor->life, memory_order_acquire);
+}
+
+static inline struct ctx *actor_of(const struct runtime *rt, actor_id id)
+{
+    return &rt->actors[id];
+}
+
+/* ---- outbox.c ---- */
+
+/* Appends a message record; fields by schema. Bounds, overflow class, lane and tail are dealt with here. */
+enum err outbox_message(struct ctx *c, struct record *record, const struct msg *msg, bool force);
+/* Appends a record whose body is text or nothing; never refused. */
+void outbox_raw(struct ctx *c, enum lane lane, struct record *record, const char *text);
+/* Sends what it can; true when nothing is left. */
+bool outbox_flush(struct ctx *c);
+/* ROOM at an actor: parked messages go first. */
+void outbox_room(struct ctx *c, actor_id to);
+/* Drops parked messages of a life that ended. */
+void outbox_forget(struct ctx *c);
+/* Drops everything, at the very end. */
+void outbox_release(struct ctx *c);
+
+/* ---- delivery.c ---- */
+
+/* Hands each record to the actor; those left once its life is over, or addressed to another life, are dropped. Frees the batch. */
+void delivery_batch(struct ctx *c, struct batch *batch);
+/* Frees a batch, its tails and its records' room in the box, unread. */
+void delivery_discard(struct ctx *c, struct batch *batch);
+/* Deadlines of own calls that have passed. */
+void delivery_deadlines(struct ctx *c);
+void delivery_timers(struct ctx *c);
+void delivery_jobs(struct ctx *c);
+void delivery_watches(struct ctx *c);
+/* Ends a call of this actor with an error: INFO_REPLY to it, and CANCEL to the callee when tell is set. */
+void delivery_end_call(struct ctx *c, struct call *call, enum err err, const char *text, bool tell);
+/* Forgets a call; tells the callee. */
+void delivery_drop_call(struct ctx *c, struct call *call);
+/* The net port's sink: runs the handler at once. */
+void delivery_net(void *ctx, const struct net_event *event);
+
+/* ---- jobs.c ---- */
+
+void job_run(struct job *job);
+/* After job_run, or instead of it when the job was abandoned in the queue. Any thread. */
+void job_done(struct job *job);
+bool job_abandoned(struct job *job);
+void jobs_abandon(struct ctx *c);
+struct job *jobs_take_done(struct ctx *c);
+
+/* ---- root.c ---- */
+
+enum err root_open(struct runtime *rt, char *ret_why, size_t why_bytes);
+void root_close(struct runtime *rt);
+/* STARTED and EXITED records. */
+void root_record(struct ctx *root, const struct record *record);
+/* At the top of root's turn: stop requests and what the watchdog saw. */
+void root_turn(struct ctx *root);
+
+/* ---- watchdog.c ---- */
+
+enum watch_state { WATCH_FINE, WATCH_SLOW, WATCH_SLOW_TOLD, WATCH_STUCK, WATCH_STUCK_TOLD };
+enum err watchdog_start(struct runtime *rt);
+void watchdog_stop(struct runtime *rt);
+
+/* ---- runtime.c ---- */
+
+const struct schema *runtime_schema(const struct runtime *rt, uint16_t kind);
+void runtime_log(const struct runtime *rt, enum log_level level, const char *actor, const char *text);
+
+#endif
