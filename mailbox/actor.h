@@ -60,6 +60,7 @@ struct reply_to {
     uint64_t deadline_ns; /* of the call: what is asked on its behalf inherits it */
     uint32_t epoch;       /* the caller's life */
     uint32_t trace;
+    uint32_t bytes_max; /* what the caller has reserved for the reply */
     actor_id from;
 };
 
@@ -176,7 +177,8 @@ const struct disk_port *ctx_disk(struct ctx *); /* PORT_DISK: for jobs */
 const struct dns_port *ctx_dns(struct ctx *);   /* PORT_DNS: for jobs */
 struct budget *ctx_budget(struct ctx *);
 
-/* PORT_WATCH: INFO_WATCH with tag in each turn in which fd is readable. At most 8 a life. ERR_UNSUPPORTED in sim. */
+/* PORT_WATCH: INFO_WATCH with tag in each turn in which fd is readable. At most 8 a life. ERR_UNSUPPORTED in sim and for actors
+ * with PORT_NET, whose descriptors are their port's. */
 enum err ctx_watch(struct ctx *, int fd, uint64_t tag);
 void ctx_unwatch(struct ctx *, int fd);
 

@@ -24,13 +24,16 @@ struct backend {
 
     /* Opens mailboxes and edges for all actors (rt->actor_count, root included) and the job workers. Nothing runs yet. */
     enum err (*open)(struct runtime *rt);
-    /* After the last life has ended and all workers are idle. Frees what open made. */
-    void (*close)(struct runtime *rt);
+    /* After the last life has ended: waits for the workers, at most timeout_ns, then frees what open made. False, and nothing
+     * freed, when a worker does not end. Also after a failed open. */
+    bool (*close)(struct runtime *rt, uint64_t timeout_ns);
 
     /* Runs a life of the actor: life_begin, then actor_turn until false, then life_end. ERR_NOMEM when no thread is to be had. */
     enum err (*spawn)(struct ctx *actor);
     /* The life has reported its end: waits for the last of it (a thread: join). */
     void (*reap)(struct ctx *actor);
+    /* The life is at its end and batches are left: waits a little for room in their sockets. */
+    void (*settle)(struct ctx *actor);
     /* Makes the actor turn soon. Any thread. */
     void (*wake)(struct ctx *actor);
 

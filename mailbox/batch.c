@@ -84,11 +84,6 @@ uint8_t *batch_body(struct batch *batch)
     return nng_msg_body(msg_of(batch));
 }
 
-size_t batch_len(struct batch *batch)
-{
-    return nng_msg_len(msg_of(batch));
-}
-
 size_t batch_capacity(struct batch *batch)
 {
     return nng_msg_len(msg_of(batch));
@@ -99,8 +94,7 @@ uint32_t batch_count(struct batch *batch)
     return get32(batch, AT_COUNT);
 }
 
-void batch_seal(struct batch *batch, size_t used, uint32_t count)
+void batch_seal(struct batch *batch, uint32_t count)
 {
     put32(batch, AT_COUNT, count);
-    (void)nng_msg_chop(msg_of(batch), batch_capacity(batch) - used); /* fails only for more than there is */
 }

@@ -33,11 +33,9 @@ void batch_free(struct batch *batch, struct account *account);
 uint8_t *batch_reserve(struct batch *batch, size_t used, size_t len, struct account *account, bool force) MUST_CHECK;
 
 uint8_t *batch_body(struct batch *batch);
-size_t batch_len(struct batch *batch);
-/* Bytes of body, used or not, until it is sealed. */
 size_t batch_capacity(struct batch *batch);
 uint32_t batch_count(struct batch *batch);
-/* Sets the number of records and cuts the length to used: it is ready to be sent. */
-void batch_seal(struct batch *batch, size_t used, uint32_t count);
+/* Sets the number of records: it is ready to be sent. It may still grow when it could not be sent. */
+void batch_seal(struct batch *batch, uint32_t count);
 
 #endif

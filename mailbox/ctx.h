@@ -26,8 +26,7 @@ enum {
     TURN_CONTROL_MAX = 16,
     TURN_DATA_MAX = 64,
     TURN_DATA_NS_MAX = 2000000,
-    PARKED_MAX = 16, /* drop_oldest messages kept by a sender for a full receiver */
-    PARKED_BYTES_MAX = 16 * 1024,
+    PARKED_MAX = 64,    /* drop_oldest messages kept by a sender for a full receiver */
     CANCELLED_MAX = 64, /* cancels remembered in case they overtook their call */
     WATCHES_MAX = 8,
     TEXT_MAX = 256,
@@ -35,6 +34,10 @@ enum {
     RETRY_BUSY_MS = 10, /* when the account, not the box, was full */
     REPLY_BYTES_TOTAL_MAX = CALLS_IN_FLIGHT_MAX * REPLY_BYTES_DEFAULT,
 };
+
+/* Tags in the heap of deadlines that are not correlations, with an actor in the low bits: ROOM by time, and the first INFO_UP. */
+#define RETRY_TAG (UINT64_C(1) << 63)
+#define UP_TAG    (UINT64_C(1) << 62)
 
 enum life_state { LIFE_NONE, LIFE_STARTING, LIFE_RUNNING, LIFE_ENDED };
 
@@ -59,11 +62,12 @@ struct parked {
 
 struct peer_out {
     struct outbox lane[LANE_COUNT];
-    struct parked *parked;  /* NULL until needed */
-    uint64_t retry_timer;   /* ROOM by time, when the account was empty */
-    uint32_t monitor_epoch; /* last epoch an INFO_UP or INFO_DOWN was given for */
+    struct parked *parked; /* NULL until needed */
+    uint64_t retry_timer;  /* ROOM by time, when the account was empty */
+    uint64_t told;         /* of the monitor: epoch * 2, + 1 for INFO_DOWN, of the last that was given */
     bool monitored;
-    bool may_call; /* the call table */
+    bool wants_room; /* heard ERR_BUSY */
+    bool may_call;   /* the call table */
 };
 
 struct watch {
@@ -104,7 +108,8 @@ struct jobs {
     struct job *running;  /* queued or at work */
     struct job *done_head;
     struct job *done_tail;
-    _Atomic bool any_done; /* release pairs with the acquire in the turn: the lock is taken only when there is something */
+    _Atomic bool
+        any_done; /* release pairs with the acquire in the turn: the lock is taken only when there is something */
 };
 
 struct ctx {
@@ -146,13 +151,10 @@ struct ctx {
     struct reply_to cancelled[CANCELLED_MAX];
     uint32_t cancelled_count;
     struct reply_to current; /* the call being handled; correlation 0 = none */
-    uint32_t current_trace;
-    uint64_t current_deadline_ns;
-    void *scratch; /* the unpacked fields of the message being handled */
+    void *scratch;           /* the unpacked fields of the message being handled */
     struct watch watches[WATCHES_MAX];
     uint32_t watch_count;
     struct loop *loop; /* PORT_NET */
-    bool lane_ready[LANE_COUNT]; /* a backend may clear it to say that there is nothing to receive */
 };
 
 enum waiting { WAITING_NOT, WAITING_RESTART, WAITING_FAILED };
@@ -160,10 +162,10 @@ enum waiting { WAITING_NOT, WAITING_RESTART, WAITING_FAILED };
 struct runtime {
     struct runtime_config config;
     const struct backend *backend;
-    void *carrier;       /* the backend's */
-    struct ctx *actors;  /* [0] is root */
-    size_t actor_count;  /* root included */
-    size_t struct_bytes; /* of the largest message struct */
+    void *carrier;                 /* the backend's */
+    struct ctx *actors;            /* [0] is root */
+    size_t actor_count;            /* root included */
+    size_t struct_bytes;           /* of the largest message struct */
     const struct schema **by_kind; /* kinds first_kind.. */
     uint16_t first_kind;
     uint16_t kind_count;
@@ -183,6 +185,7 @@ struct runtime {
 
     pthread_mutex_t wait_lock; /* for runtime_await on inproc */
     pthread_cond_t wait_cond;
+    pthread_cond_t watchdog_cond;
     pthread_t watchdog;
     bool watchdog_runs;
     _Atomic bool watchdog_stop;
@@ -223,8 +226,8 @@ void outbox_raw(struct ctx *c, enum lane lane, struct record *record, const char
 bool outbox_flush(struct ctx *c);
 /* ROOM at an actor: parked messages go first. */
 void outbox_room(struct ctx *c, actor_id to);
-/* Drops parked messages of a life that ended. */
-void outbox_forget(struct ctx *c);
+/* Drops what is parked for an actor whose life ended. */
+void outbox_forget(struct ctx *c, actor_id to);
 /* Drops everything, at the very end. */
 void outbox_release(struct ctx *c);
 
@@ -241,8 +244,8 @@ void delivery_jobs(struct ctx *c);
 void delivery_watches(struct ctx *c);
 /* Ends a call of this actor with an error: INFO_REPLY to it, and CANCEL to the callee when tell is set. */
 void delivery_end_call(struct ctx *c, struct call *call, enum err err, const char *text, bool tell);
-/* Forgets a call; tells the callee. */
-void delivery_drop_call(struct ctx *c, struct call *call);
+/* Forgets a call; tells the callee when tell is set. */
+void delivery_drop_call(struct ctx *c, struct call *call, bool tell);
 /* The net port's sink: runs the handler at once. */
 void delivery_net(void *ctx, const struct net_event *event);
 

@@ -31,7 +31,7 @@ enum {
 };
 
 enum record_type {
-    RECORD_CALL = 1,
+    RECORD_CALL = 1, /* err holds the bytes reserved for the reply */
     RECORD_CAST,
     RECORD_REPLY,
     RECORD_REPLY_ERR, /* err; the body is text */
@@ -62,6 +62,7 @@ struct record {
     enum err err;
     struct block_ref *tail;
     const uint8_t *body;
+    uint32_t body_max; /* of a reply, what its caller reserved; not carried */
 };
 
 /* Bytes that a record with this body takes. */

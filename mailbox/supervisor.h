@@ -126,6 +126,8 @@ void supervisor_start_failed(struct supervisor *s, uint64_t now_ns, actor_id act
 void supervisor_exited(struct supervisor *s, uint64_t now_ns, actor_id actor, enum exit_reason reason,
                        const char *text);
 void supervisor_tick(struct supervisor *s, uint64_t now_ns);
+/* The watchdog saw that it does not turn any more: as if it had not stopped in time. */
+void supervisor_abandon(struct supervisor *s, uint64_t now_ns, actor_id actor);
 
 /* When supervisor_tick is due; UINT64_MAX = never. */
 uint64_t supervisor_wake_at(const struct supervisor *s);

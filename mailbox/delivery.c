@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The receiving side: records of a batch become calls of the actor's handlers.
+ *
+ * A record is dropped when it was meant for an earlier life, when the life is over, when its deadline has passed, or when its
+ * cancel came first (control overtakes data). Room in the box is given back after handling, in steps of 64 records.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mailbox/ctx.h"
+
+static struct account *account_of(const struct ctx *c)
+{
+    return c->rt->account;
+}
+
+static bool is_counted(const struct record *r)
+{
+    return r->type == RECORD_CALL || r->type == RECORD_CAST;
+}
+
+static void tell_info(struct ctx *c, const struct info *info)
+{
+    if (!c->over && c->class->handle_info != NULL)
+        c->class->handle_info(c, c->state, info);
+}
+
+/* ---- ends of own calls ---- */
+
+void delivery_drop_call(struct ctx *c, struct call *call, bool tell)
+{
+    if (call->timer != 0)
+        (void)timers_cancel(&c->deadlines, call->timer);
+    if (tell && life_of(actor_of(c->rt, call->to)) == life_word(call->to_epoch, LIFE_RUNNING)) {
+        struct record cancel = {.type = RECORD_CANCEL,
+                                .from = c->id,
+                                .to = call->to,
+                                .from_epoch = c->epoch,
+                                .to_epoch = call->to_epoch,
+                                .correlation = call->correlation};
+        outbox_raw(c, LANE_CONTROL, &cancel, NULL);
+    }
+    calls_remove(&c->calls, call);
+}
+
+void delivery_end_call(struct ctx *c, struct call *call, enum err err, const char *text, bool tell)
+{
+    struct info info = {.kind = INFO_REPLY, .tag = call->tag, .err = err, .text = text, .actor = call->to};
+    delivery_drop_call(c, call, tell);
+    tell_info(c, &info);
+}
+
+/* ---- messages ---- */
+
+/* Unpacks into the scratch; the message is valid until the next. */
+static enum err unpack(struct ctx *c, const struct record *r, struct msg *ret_msg, char *why, size_t why_bytes)
+{
+    const struct schema *schema = runtime_schema(c->rt, r->kind);
+    if (schema == NULL)
+        return ERR_UNSUPPORTED;
+    enum err err = schema_unpack(schema, SCHEMA_ARRAY, span_of(r->body, r->body_len), c->scratch, why, why_bytes);
+    *ret_msg = (struct msg){.kind = r->kind,
+                            .fields = c->scratch,
+                            .tail = r->tail,
+                            .from = r->from,
+                            .deadline_ns = r->deadline_ns,
+                            .trace = r->trace};
+    return err;
+}
+
+/* True when the call was cancelled before it arrived; entries that this call has passed are forgotten. */
+static bool was_cancelled(struct ctx *c, const struct record *r)
+{
+    bool found = false;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < c->cancelled_count; i++) {
+        const struct reply_to *entry = &c->cancelled[i];
+        bool same_life = entry->from == r->from && entry->epoch == r->from_epoch;
+        found = found || (same_life && entry->correlation == r->correlation);
+        if (!same_life || entry->correlation > r->correlation)
+            c->cancelled[kept++] = *entry;
+    }
+    c->cancelled_count = kept;
+    return found;
+}
+
+static void deliver_call(struct ctx *c, const struct record *r)
+{
+    if (r->deadline_ns <= c->now_ns) {
+        count_up(&c->counters.expired);
+        return;
+    }
+    if (c->cancelled_count > 0 && was_cancelled(c, r))
+        return;
+    c->current = (struct reply_to){.correlation = r->correlation,
+                                   .deadline_ns = r->deadline_ns,
+                                   .epoch = r->from_epoch,
+                                   .trace = r->trace,
+                                   .bytes_max = (uint32_t)r->err,
+                                   .from = r->from};
+    const struct reply_to call = c->current;
+    char why[TEXT_MAX] = "";
+    struct msg msg;
+    enum err err = unpack(c, r, &msg, why, sizeof(why));
+    if (err == ERR_OK)
+        err = c->class->handle_call == NULL ? ERR_UNSUPPORTED : c->class->handle_call(c, c->state, &msg, call);
+    c->current = (struct reply_to){0};
+    if (err != ERR_OK)
+        ctx_reply_err(c, call, err, "%s", why);
+}
+
+static void deliver_cast(struct ctx *c, const struct record *r)
+{
+    char why[TEXT_MAX] = "";
+    struct msg msg;
+    enum err err = unpack(c, r, &msg, why, sizeof(why));
+    if (err != ERR_OK) {
+        count_up(&c->counters.dropped);
+        ctx_log(c, LOG_ERROR, "dropped a message of kind %u: %s %s", r->kind, err_text(err), why);
+        return;
+    }
+    if (c->class->handle_cast != NULL)
+        c->class->handle_cast(c, c->state, &msg);
+}
+
+static void deliver_reply(struct ctx *c, const struct record *r)
+{
+    struct call *call = calls_find(&c->calls, r->correlation);
+    if (call == NULL || call->to != r->from) {
+        count_up(&c->counters.late);
+        return;
+    }
+    char text[TEXT_MAX] = "";
+    struct msg msg;
+    struct info info = {.kind = INFO_REPLY, .tag = call->tag, .err = r->err, .text = text, .actor = r->from};
+    delivery_drop_call(c, call, false);
+    if (r->type == RECORD_REPLY) {
+        info.err = unpack(c, r, &msg, text, sizeof(text)) == ERR_OK ? ERR_OK : ERR_INTERNAL;
+        info.msg = info.err == ERR_OK ? &msg : NULL;
+    } else {
+        memcpy(text, r->body, MIN(r->body_len, sizeof(text) - 1));
+    }
+    tell_info(c, &info);
+}
+
+/* ---- control ---- */
+
+/* The calls made on behalf of it end first, then the actor hears of the cancel itself. */
+static void deliver_cancel(struct ctx *c, const struct record *r)
+{
+    const struct reply_to scope = {.correlation = r->correlation, .epoch = r->from_epoch, .from = r->from};
+    if (c->cancelled_count == CANCELLED_MAX)
+        memmove(c->cancelled, c->cancelled + 1, --c->cancelled_count * sizeof(scope));
+    c->cancelled[c->cancelled_count++] = scope;
+    for (uint32_t i = 0; i < c->calls.cap; i++) {
+        struct call *call = calls_at(&c->calls, i);
+        if (call != NULL && call->scope.correlation != 0 && reply_same(&call->scope, &scope))
+            delivery_end_call(c, call, ERR_CANCELLED, "", true);
+    }
+    tell_info(c, &(struct info){.kind = INFO_CANCEL, .call = scope});
+}
+
+static void tell_room(struct ctx *c, actor_id who)
+{
+    struct peer_out *peer = &c->peers[who];
+    outbox_room(c, who);
+    if (!peer->wants_room)
+        return;
+    peer->wants_room = false;
+    tell_info(c, &(struct info){.kind = INFO_ROOM, .actor = who});
+}
+
+static void deliver_down(struct ctx *c, const struct record *r)
+{
+    struct peer_out *peer = &c->peers[r->from];
+    outbox_forget(c, r->from);
+    for (uint32_t i = 0; i < c->calls.cap; i++) {
+        struct call *call = calls_at(&c->calls, i);
+        if (call != NULL && call->to == r->from && call->to_epoch == r->from_epoch)
+            delivery_end_call(c, call, ERR_UNAVAILABLE, "it went down", false);
+    }
+    tell_room(c, r->from); /* whoever waits for room tries again and learns that it is down */
+    uint64_t news = (uint64_t)r->from_epoch * 2 + 1;
+    if (!peer->monitored || news <= peer->told)
+        return;
+    peer->told = news;
+    tell_info(c, &(struct info){.kind = INFO_DOWN, .actor = r->from, .reason = (enum exit_reason)r->kind, .text = ""});
+}
+
+static void deliver_up(struct ctx *c, actor_id who, uint32_t epoch)
+{
+    struct peer_out *peer = &c->peers[who];
+    uint64_t news = (uint64_t)epoch * 2;
+    if (!peer->monitored || news <= peer->told)
+        return;
+    peer->told = news;
+    tell_info(c, &(struct info){.kind = INFO_UP, .actor = who});
+}
+
+static void deliver(struct ctx *c, const struct record *r)
+{
+    switch (r->type) {
+    case RECORD_CALL:
+        deliver_call(c, r);
+        break;
+    case RECORD_CAST:
+        deliver_cast(c, r);
+        break;
+    case RECORD_REPLY:
+    case RECORD_REPLY_ERR:
+        deliver_reply(c, r);
+        break;
+    case RECORD_CANCEL:
+        deliver_cancel(c, r);
+        break;
+    case RECORD_ROOM:
+        tell_room(c, r->from);
+        break;
+    case RECORD_STOP:
+        ctx_exit(c, EXIT_SHUTDOWN, "%s", "asked to stop");
+        break;
+    case RECORD_STARTED:
+    case RECORD_EXITED:
+        root_record(c, r);
+        break;
+    case RECORD_DOWN:
+        deliver_down(c, r);
+        break;
+    case RECORD_UP:
+        deliver_up(c, r->from, r->from_epoch);
+        break;
+    }
+}
+
+static void trace_record(struct ctx *c, const uint8_t *at, const struct record *r)
+{
+    uint64_t tail_len = r->tail == NULL ? 0 : r->tail->len + 1;
+    c->rt->backend->trace(c->rt, at, ENVELOPE_RECORD_BYTES - sizeof(uint64_t)); /* not the tail's address */
+    c->rt->backend->trace(c->rt, r->body, r->body_len);
+    c->rt->backend->trace(c->rt, &tail_len, sizeof(tail_len));
+}
+
+/* Walks the records; each is delivered, or dropped when deliver_them is false or the life is over. */
+static void walk(struct ctx *c, struct batch *batch, bool deliver_them)
+{
+    enum { GIVE_RECORDS = 64 };
+    const uint8_t *at = batch_body(batch) + ENVELOPE_BATCH_BYTES;
+    uint64_t records = 0;
+    uint64_t bytes = 0;
+    for (uint32_t left = batch_count(batch); left > 0; left--) {
+        struct record r;
+        envelope_decode(at, &r);
+        assert(r.to == c->id);
+        if (!deliver_them || c->over || r.to_epoch != c->epoch) {
+            count_up(&c->counters.stale);
+        } else {
+            atomic_store_explicit(&c->turn_kind, r.kind, memory_order_relaxed);
+            if (c->rt->backend->trace != NULL)
+                trace_record(c, at, &r);
+            deliver(c, &r);
+        }
+        block_ref_unref(r.tail);
+        at += r.length;
+        if (!is_counted(&r))
+            continue;
+        records++;
+        bytes += r.length;
+        if (records == GIVE_RECORDS) {
+            box_give(&c->box, records, bytes);
+            records = bytes = 0;
+        }
+    }
+    box_give(&c->box, records, bytes);
+    batch_free(batch, account_of(c));
+}
+
+void delivery_batch(struct ctx *c, struct batch *batch)
+{
+    walk(c, batch, true);
+}
+
+void delivery_discard(struct ctx *c, struct batch *batch)
+{
+    walk(c, batch, false);
+}
+
+/* ---- time, jobs, descriptors ---- */
+
+static void trace_info(struct ctx *c, enum info_kind kind, uint64_t tag)
+{
+    if (c->rt->backend->trace == NULL)
+        return;
+    uint64_t mixed[] = {c->id, (uint64_t)kind, tag, c->now_ns};
+    c->rt->backend->trace(c->rt, mixed, sizeof(mixed));
+}
+
+static void note_due(struct ctx *c, uint64_t tag)
+{
+    actor_id who = (actor_id)tag;
+    if ((tag & RETRY_TAG) != 0) {
+        c->peers[who].retry_timer = 0;
+        tell_room(c, who);
+        return;
+    }
+    uint64_t life = life_of(actor_of(c->rt, who));
+    if (life_state(life) == LIFE_RUNNING)
+        deliver_up(c, who, life_epoch(life));
+}
+
+void delivery_deadlines(struct ctx *c)
+{
+    uint64_t tag;
+    while (!c->over && timers_pop(&c->deadlines, c->now_ns, &tag)) {
+        if ((tag & (RETRY_TAG | UP_TAG)) != 0) {
+            note_due(c, tag);
+            continue;
+        }
+        struct call *call = calls_find(&c->calls, tag);
+        assert(call != NULL);
+        call->timer = 0;
+        delivery_end_call(c, call, ERR_TIMEOUT, "", true);
+    }
+}
+
+void delivery_timers(struct ctx *c)
+{
+    uint64_t tag;
+    /* A timer set for now by a timer's handler waits for the next turn. */
+    for (uint32_t left = c->timers.count; left > 0 && !c->over && timers_pop(&c->timers, c->now_ns, &tag); left--) {
+        trace_info(c, INFO_TIMER, tag);
+        tell_info(c, &(struct info){.kind = INFO_TIMER, .tag = tag});
+    }
+}
+
+void delivery_jobs(struct ctx *c)
+{
+    while (!c->over && atomic_load_explicit(&c->jobs.any_done, memory_order_acquire)) {
+        struct job *job = jobs_take_done(c);
+        if (job == NULL)
+            return;
+        struct info info = {.kind = INFO_JOB, .tag = job->tag, .err = job->result, .arg = job->arg};
+        free(job);
+        trace_info(c, INFO_JOB, info.tag);
+        tell_info(c, &info);
+    }
+}
+
+void delivery_watches(struct ctx *c)
+{
+    for (uint32_t i = 0; i < c->watch_count && !c->over; i++) {
+        if (!c->watches[i].ready)
+            continue;
+        c->watches[i].ready = false;
+        tell_info(c, &(struct info){.kind = INFO_WATCH, .tag = c->watches[i].tag});
+    }
+}
+
+void delivery_net(void *ctx, const struct net_event *event)
+{
+    struct ctx *c = ctx;
+    c->now_ns = c->rt->backend->now(c->rt);
+    trace_info(c, INFO_NET, event->tag << 4 | (uint64_t)event->kind);
+    tell_info(c, &(struct info){.kind = INFO_NET, .tag = event->tag, .err = event->err, .net = event});
+    c->rt->backend->wake(c);
+}

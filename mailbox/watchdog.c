@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The watchdog: a plain thread that looks once a second whether any actor's turn has begun and not ended for too long. It has no
+ * mailbox and no nng, so it works when those do not. It leaves what it saw in the actor's shared part and wakes root; when root
+ * itself is stuck, it ends the process.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "mailbox/ctx.h"
+
+static uint64_t turn_age(const struct ctx *c, uint64_t now_ns)
+{
+    uint64_t since = atomic_load_explicit(&c->turn_since_ns, memory_order_relaxed);
+    uint64_t bound = atomic_load_explicit(&c->turn_bound_ns, memory_order_relaxed);
+    if (since == 0 || now_ns < since)
+        return 0;
+    uint64_t age = now_ns - since;
+    return age < bound ? 0 : age;
+}
+
+static bool raise_state(struct ctx *c, uint32_t from, uint32_t to)
+{
+    return atomic_compare_exchange_strong(&c->watch_state, &from, to);
+}
+
+static void look_at(struct ctx *c, uint64_t now_ns)
+{
+    uint64_t age = turn_age(c, now_ns);
+    if (age < WATCHDOG_SLOW_MS * MS_NS) {
+        (void)raise_state(c, WATCH_SLOW_TOLD, WATCH_FINE);
+        return;
+    }
+    bool stuck = age >= WATCHDOG_STUCK_MS * MS_NS;
+    if (stuck && c->id == ROOT_ID)
+        abort(); /* nobody is left to tell; the nanny restarts the process */
+    bool news = stuck ? raise_state(c, WATCH_SLOW_TOLD, WATCH_STUCK) : raise_state(c, WATCH_FINE, WATCH_SLOW);
+    if (news)
+        c->rt->backend->wake(&c->rt->actors[ROOT_ID]);
+}
+
+static void *watch(void *arg)
+{
+    struct runtime *rt = arg;
+    (void)pthread_mutex_lock(&rt->wait_lock);
+    while (!atomic_load(&rt->watchdog_stop)) {
+        uint64_t at = clock_mono_ns() + SECOND_NS;
+        struct timespec until = {.tv_sec = (time_t)(at / SECOND_NS), .tv_nsec = (long)(at % SECOND_NS)};
+        (void)pthread_cond_timedwait(&rt->watchdog_cond, &rt->wait_lock, &until);
+        uint64_t now_ns = clock_mono_ns();
+        for (size_t i = 0; i < rt->actor_count; i++)
+            look_at(&rt->actors[i], now_ns);
+    }
+    (void)pthread_mutex_unlock(&rt->wait_lock);
+    return NULL;
+}
+
+enum err watchdog_start(struct runtime *rt)
+{
+    enum { STACK_BYTES = 64 * 1024 };
+    pthread_attr_t attr;
+    if (pthread_attr_init(&attr) != 0)
+        return ERR_NOMEM;
+    (void)pthread_attr_setstacksize(&attr, STACK_BYTES);
+    rt->watchdog_runs = pthread_create(&rt->watchdog, &attr, watch, rt) == 0;
+    (void)pthread_attr_destroy(&attr);
+    return rt->watchdog_runs ? ERR_OK : ERR_NOMEM;
+}
+
+void watchdog_stop(struct runtime *rt)
+{
+    if (!rt->watchdog_runs)
+        return;
+    (void)pthread_mutex_lock(&rt->wait_lock);
+    atomic_store(&rt->watchdog_stop, true);
+    (void)pthread_cond_signal(&rt->watchdog_cond);
+    (void)pthread_mutex_unlock(&rt->wait_lock);
+    (void)pthread_join(rt->watchdog, NULL);
+    rt->watchdog_runs = false;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include "mailbox/workers.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "mailbox/ctx.h"
+
+struct lane_workers {
+    pthread_mutex_t lock;
+    pthread_cond_t work;
+    struct job *head;
+    struct job *tail;
+    uint32_t queued;
+    uint32_t queue_max;
+    bool stop;
+    pthread_t *threads;
+    uint32_t thread_count;
+};
+
+struct workers {
+    size_t count;
+    struct lane_workers lanes[RUNTIME_LANES_MAX];
+};
+
+static struct job *next_job(struct lane_workers *lane)
+{
+    (void)pthread_mutex_lock(&lane->lock);
+    while (lane->head == NULL && !lane->stop)
+        (void)pthread_cond_wait(&lane->work, &lane->lock);
+    struct job *job = lane->head;
+    if (job != NULL) {
+        lane->head = job->queue;
+        lane->queued--;
+        if (lane->head == NULL)
+            lane->tail = NULL;
+    }
+    (void)pthread_mutex_unlock(&lane->lock);
+    return job;
+}
+
+static void *work(void *arg)
+{
+    struct job *job;
+    while ((job = next_job(arg)) != NULL) {
+        if (!job_abandoned(job))
+            job_run(job);
+        job_done(job);
+    }
+    return NULL;
+}
+
+static enum err start_lane(struct lane_workers *lane, const struct lane_spec *spec)
+{
+    (void)pthread_mutex_init(&lane->lock, NULL);
+    (void)pthread_cond_init(&lane->work, NULL);
+    lane->queue_max = spec->queue;
+    lane->threads = calloc(spec->workers, sizeof(*lane->threads));
+    pthread_attr_t attr;
+    if (lane->threads == NULL || pthread_attr_init(&attr) != 0)
+        return ERR_NOMEM;
+    (void)pthread_attr_setstacksize(&attr, WORKERS_STACK_BYTES);
+    enum err err = ERR_OK;
+    for (uint32_t i = 0; i < spec->workers && err == ERR_OK; i++) {
+        if (pthread_create(&lane->threads[i], &attr, work, lane) != 0)
+            err = ERR_NOMEM;
+        else
+            lane->thread_count++;
+    }
+    (void)pthread_attr_destroy(&attr);
+    return err;
+}
+
+enum err workers_start(const struct lane_spec *lanes, size_t count, struct workers **ret_workers)
+{
+    struct workers *w = calloc(1, sizeof(*w));
+    if (w == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < count; i++) {
+        w->count++;
+        enum err err = start_lane(&w->lanes[i], &lanes[i]);
+        if (err != ERR_OK) {
+            (void)workers_stop(w, SECOND_NS);
+            return err;
+        }
+    }
+    *ret_workers = w;
+    return ERR_OK;
+}
+
+enum err workers_submit(struct workers *w, struct job *job)
+{
+    struct lane_workers *lane = &w->lanes[job->lane];
+    (void)pthread_mutex_lock(&lane->lock);
+    bool full = lane->queued >= lane->queue_max;
+    if (!full) {
+        job->queue = NULL;
+        if (lane->tail == NULL)
+            lane->head = job;
+        else
+            lane->tail->queue = job;
+        lane->tail = job;
+        lane->queued++;
+        (void)pthread_cond_signal(&lane->work);
+    }
+    (void)pthread_mutex_unlock(&lane->lock);
+    return full ? ERR_BUSY : ERR_OK;
+}
+
+/* False when a thread is still at work at the time. */
+static bool join_lane(struct lane_workers *lane, const struct timespec *until)
+{
+    while (lane->thread_count > 0) {
+        if (pthread_clockjoin_np(lane->threads[lane->thread_count - 1], NULL, CLOCK_MONOTONIC, until) != 0)
+            return false;
+        lane->thread_count--;
+    }
+    return true;
+}
+
+bool workers_stop(struct workers *w, uint64_t timeout_ns)
+{
+    uint64_t at = clock_mono_ns() + timeout_ns;
+    struct timespec until = {.tv_sec = (time_t)(at / SECOND_NS), .tv_nsec = (long)(at % SECOND_NS)};
+    for (size_t i = 0; i < w->count; i++) {
+        (void)pthread_mutex_lock(&w->lanes[i].lock);
+        w->lanes[i].stop = true;
+        (void)pthread_cond_broadcast(&w->lanes[i].work);
+        (void)pthread_mutex_unlock(&w->lanes[i].lock);
+    }
+    for (size_t i = 0; i < w->count; i++) {
+        if (!join_lane(&w->lanes[i], &until))
+            return false;
+    }
+    for (size_t i = 0; i < w->count; i++) {
+        (void)pthread_mutex_destroy(&w->lanes[i].lock);
+        (void)pthread_cond_destroy(&w->lanes[i].work);
+        free(w->lanes[i].threads);
+    }
+    free(w);
+    return true;
+}
