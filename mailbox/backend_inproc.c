@@ -419,15 +419,15 @@ static void fill_random(struct ctx *c, void *to, size_t len)
 static bool await_done(struct runtime *rt, bool (*done)(void *arg), void *arg, uint64_t timeout_ns)
 {
     uint64_t end = clock_mono_ns() + MIN(timeout_ns, UINT64_MAX / 2);
-    (void)pthread_mutex_lock(&rt->wait_lock);
-    bool is_done = done(arg);
+    bool is_done = done(arg); /* not under the lock: it may ask the runtime */
     while (!is_done && clock_mono_ns() < end) {
         uint64_t at = MIN(end, clock_mono_ns() + AWAIT_LOOK_MS * MS_NS);
         struct timespec until = {.tv_sec = (time_t)(at / SECOND_NS), .tv_nsec = (long)(at % SECOND_NS)};
+        (void)pthread_mutex_lock(&rt->wait_lock);
         (void)pthread_cond_timedwait(&rt->wait_cond, &rt->wait_lock, &until);
+        (void)pthread_mutex_unlock(&rt->wait_lock);
         is_done = done(arg);
     }
-    (void)pthread_mutex_unlock(&rt->wait_lock);
     return is_done;
 }
 

@@ -21,8 +21,14 @@ static void send_batch(struct ctx *c, struct outbox *ob, actor_id to, enum lane 
 {
     batch_seal(ob->batch, ob->count);
     enum err err = c->rt->backend->send(c, to, lane, &ob->batch);
-    ob->blocked = err != ERR_OK;
-    if (err != ERR_OK)
+    struct ctx *target = actor_of(c->rt, to);
+    bool gone = err != ERR_OK && life_state(life_of(target)) == LIFE_ENDED;
+    if (gone) {
+        delivery_discard(target, ob->batch); /* all of it is addressed to a life that has ended */
+        ob->batch = NULL;
+    }
+    ob->blocked = err != ERR_OK && !gone;
+    if (ob->blocked)
         return;
     count_up(&c->counters.batches);
     ob->used = 0;

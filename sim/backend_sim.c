@@ -189,7 +189,8 @@ static enum err send_batch(struct ctx *from, actor_id to, enum lane lane, struct
         node->arrivals->all_prev = arrival;
     node->arrivals = arrival;
     flight->count++;
-    flight->last_at_ns = MAX(flight->last_at_ns, sim_now(sim) + 1000 + sim_below(sim, BATCH_DELAY_NS_MAX));
+    uint64_t at_ns = sim_now(sim) + 1000 + sim_below(sim, BATCH_DELAY_NS_MAX);
+    flight->last_at_ns = MAX(flight->last_at_ns, at_ns);
     uint64_t key = node->key << 24 | (uint64_t)from->id << 16 | (uint64_t)to << 8 | (uint64_t)lane << 1 | 1;
     arrival->event = sim_schedule_ordered(sim, flight->last_at_ns, key, arrive, arrival);
     *batch = NULL;

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+#include "helper_scene.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "mailbox/backend.h"
+#include "schemas/schema.h"
+#include "sim/sim.h"
+
+struct scene scene;
+
+static bool use_sim;
+static uint64_t seed = 1;
+static uint64_t traces; /* of all scenes of a run */
+static struct sim *sim;
+static _Atomic int failures;
+static _Atomic bool booted; /* all actors run */
+static int (*run_group)(const char *, const struct CMUnitTest *, size_t, CMFixtureFunction, CMFixtureFunction);
+
+/* ---- messages ---- */
+
+static const struct field note_fields[] = {
+    {.name = "n",
+     .type = FIELD_U64,
+     .required = true,
+     .offset = offsetof(struct note, n),
+     .max = UINT64_MAX,
+     .doc = ""},
+    {.name = "pad", .type = FIELD_BYTES, .offset = offsetof(struct note, pad), .max = 1 << 20, .doc = ""},
+};
+
+#define NOTE(id, text, class, control)                                                                                 \
+    {                                                                                                                  \
+        .name = text, .kind = id, .overflow = class, .control_lane = control, .struct_bytes = sizeof(struct note),     \
+        .fields = note_fields, .field_count = 2, .doc = ""                                                             \
+    }
+
+static const struct schema notes[] = {
+    NOTE(ASK, "ask", OVERFLOW_PUSH_BACK, false),        NOTE(ANSWER, "answer", OVERFLOW_RESERVED, false),
+    NOTE(TELL, "tell", OVERFLOW_PUSH_BACK, false),      NOTE(LATEST, "latest", OVERFLOW_DROP_OLDEST, false),
+    NOTE(HINT, "hint", OVERFLOW_REFUSE, false),         NOTE(URGENT, "urgent", OVERFLOW_PUSH_BACK, true),
+    NOTE(GRANTED, "granted", OVERFLOW_RESERVED, false),
+};
+static const struct schema_set note_set = {.schemas = notes, .count = ARRAY_LEN(notes)};
+
+const struct note *note_of(const struct msg *msg)
+{
+    return msg->fields;
+}
+
+enum err scene_call(struct ctx *c, actor_id to, uint64_t n, uint64_t timeout_ns, uint64_t tag)
+{
+    struct note note = {.n = n};
+    struct msg msg = {.kind = ASK, .fields = &note};
+    return ctx_call(c, to, &msg, (struct call_opts){.timeout_ns = timeout_ns}, tag);
+}
+
+enum err scene_cast(struct ctx *c, actor_id to, uint16_t kind, uint64_t n)
+{
+    struct note note = {.n = n};
+    struct msg msg = {.kind = kind, .fields = &note};
+    return ctx_cast(c, to, &msg);
+}
+
+void scene_reply(struct ctx *c, struct reply_to call, uint64_t n)
+{
+    struct note note = {.n = n};
+    struct msg msg = {.kind = ANSWER, .fields = &note};
+    ctx_reply(c, call, &msg);
+}
+
+/* ---- actors ---- */
+
+static enum err init(struct ctx *c, void *state, const struct config *config)
+{
+    (void)state;
+    (void)config;
+    actor_id id = ctx_self(c);
+    if (scene.on_info[id] != NULL)
+        (void)ctx_timer(c, ctx_now(c), START);
+    return scene.on_init[id] == NULL ? ERR_OK : scene.on_init[id](c);
+}
+
+static enum err handle_call(struct ctx *c, void *state, const struct msg *msg, struct reply_to call)
+{
+    (void)state;
+    return scene.on_call[ctx_self(c)] == NULL ? ERR_UNSUPPORTED : scene.on_call[ctx_self(c)](c, msg, call);
+}
+
+static void handle_cast(struct ctx *c, void *state, const struct msg *msg)
+{
+    (void)state;
+    if (scene.on_cast[ctx_self(c)] != NULL)
+        scene.on_cast[ctx_self(c)](c, msg);
+}
+
+static void handle_info(struct ctx *c, void *state, const struct info *info)
+{
+    (void)state;
+    if (is_start(info) && !atomic_load(&booted))
+        (void)ctx_timer(c, ctx_now(c) + MS_NS, START);
+    else if (scene.on_info[ctx_self(c)] != NULL)
+        scene.on_info[ctx_self(c)](c, info);
+}
+
+static void terminate(struct ctx *c, void *state, enum exit_reason reason)
+{
+    (void)state;
+    if (scene.on_end[ctx_self(c)] != NULL)
+        scene.on_end[ctx_self(c)](c, reason);
+}
+
+static struct actor_class classes[SCENE_ACTORS];
+static const struct actor_class *class_list[SCENE_ACTORS];
+static const char *const letters[] = {"", "a", "b", "c", "d", "e"};
+
+static const struct edge_spec edges[] = {{A, B}, {A, C}, {A, D}, {A, E}, {B, C}, {C, D}};
+static const struct lane_spec lanes[] = {{"work", 2, 8}, {"one", 1, 2}};
+static const struct child_spec children[] = {
+    {.id = "a", .start = A}, {.id = "b", .start = B}, {.id = "c", .start = C},
+    {.id = "d", .start = D}, {.id = "e", .start = E},
+};
+static const struct supervisor_spec tree = {.name = "root",
+                                            .strategy = STRATEGY_ONE_FOR_ONE,
+                                            .intensity = 10,
+                                            .period_ms = 10000,
+                                            .children = children,
+                                            .child_count = ARRAY_LEN(children)};
+
+static void print_log(void *arg, enum log_level level, const char *actor, const char *text)
+{
+    (void)arg;
+    fprintf(stderr, "%d %s: %s\n", (int)level, actor, text);
+}
+
+/* ---- playing ---- */
+
+void scene_begin(void)
+{
+    memset(&scene, 0, sizeof(scene));
+    scene.is_sim = use_sim;
+    scene.config = (struct runtime_config){.name = "scene",
+                                           .tree = &tree,
+                                           .edges = edges,
+                                           .edge_count = ARRAY_LEN(edges),
+                                           .lanes = lanes,
+                                           .lane_count = ARRAY_LEN(lanes),
+                                           .schemas = &note_set};
+    if (getenv("SCENE_LOG") != NULL) {
+        scene.config.log = print_log;
+        scene.config.log_level = LOG_DEBUG;
+    }
+    atomic_store(&failures, 0);
+}
+
+void scene_failed(const char *file, int line, const char *what)
+{
+    fprintf(stderr, "%s:%d: %s\n", file, line, what);
+    atomic_fetch_add(&failures, 1);
+    scene_done();
+}
+
+void scene_done(void)
+{
+    atomic_store(&scene.done, true);
+    if (scene.rt != NULL)
+        runtime_notify(scene.rt);
+}
+
+enum err scene_start(char *why, size_t why_bytes)
+{
+    for (int i = A; i < SCENE_ACTORS; i++) {
+        classes[i] = (struct actor_class){.name = letters[i],
+                                          .state_bytes = 8,
+                                          .ports = PORT_JOBS | PORT_WATCH,
+                                          .mailbox_records = scene.mailbox_records[i],
+                                          .mailbox_bytes = scene.mailbox_bytes[i],
+                                          .init = init,
+                                          .handle_call = handle_call,
+                                          .handle_cast = handle_cast,
+                                          .handle_info = handle_info,
+                                          .terminate = terminate};
+        class_list[i] = &classes[i];
+    }
+    scene.config.classes = class_list;
+    scene.config.class_count = SCENE_ACTORS;
+    scene.config.backend = use_sim ? &backend_sim : &backend_inproc;
+    if (use_sim)
+        sim = sim_new(seed);
+    scene.config.backend_arg = sim;
+    atomic_store(&booted, false);
+    struct runtime *rt = NULL;
+    enum err err = runtime_start(&scene.config, &rt, why, why_bytes);
+    scene.rt = rt;
+    atomic_store(&booted, true);
+    return err;
+}
+
+static bool is_done(void *arg)
+{
+    (void)arg;
+    enum runtime_exit code;
+    return atomic_load(&scene.done) || runtime_wait(scene.rt, 0, &code);
+}
+
+bool scene_wait(uint64_t timeout_s)
+{
+    return runtime_await(scene.rt, is_done, NULL, timeout_s * SECOND_NS);
+}
+
+void scene_stop(void)
+{
+    if (scene.rt != NULL)
+        scene.exit = runtime_stop(&scene.rt, 20 * SECOND_NS);
+    if (sim != NULL) {
+        traces = traces * 31 + sim_trace(sim);
+        sim_free(sim);
+    }
+    sim = NULL;
+}
+
+void scene_play(uint64_t timeout_s)
+{
+    char why[256];
+    if (scene_start(why, sizeof(why)) != ERR_OK)
+        fail_msg("start: %s", why);
+    bool done = scene_wait(timeout_s);
+    scene_stop();
+    assert_int_equal(atomic_load(&failures), 0);
+    assert_true(done);
+}
+
+/* ---- running ---- */
+
+static int run_on(bool on_sim, const struct CMUnitTest *tests, size_t count)
+{
+    use_sim = on_sim;
+    traces = 0;
+    return run_group(on_sim ? "sim" : "inproc", tests, count, NULL, NULL);
+}
+
+static int run_sim_twice(const struct CMUnitTest *tests, size_t count)
+{
+    int failed = run_on(true, tests, count);
+    uint64_t first = traces;
+    failed += run_on(true, tests, count);
+    printf("seed %llu trace %016llx\n", (unsigned long long)seed, (unsigned long long)traces);
+    if (traces != first) {
+        fprintf(stderr, "the second run took another way: trace %016llx\n", (unsigned long long)first);
+        failed++;
+    }
+    return failed;
+}
+
+int scene_main(int argc, char **argv, const struct CMUnitTest *tests, size_t test_count)
+{
+    bool inproc = true;
+    bool on_sim = true;
+    run_group = _cmocka_run_group_tests;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--backend=sim") == 0)
+            inproc = false;
+        else if (strcmp(argv[i], "--backend=inproc") == 0)
+            on_sim = false;
+        else if (strncmp(argv[i], "--seed=", 7) == 0)
+            seed = strtoull(argv[i] + 7, NULL, 10);
+        else
+            cmocka_set_test_filter(argv[i]);
+    }
+    int failed = inproc ? run_on(false, tests, test_count) : 0;
+    return failed + (on_sim ? run_sim_twice(tests, test_count) : 0);
+}
