@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Files read back: every layout, range, window and order of arrival gives the imported bytes; nodes that lie are refused. */
-#include "import_model.h"
+#include "tests/support/import_model.h"
 
 #include "storage/exporter.h"
 #include "wire/dag_pb.h"

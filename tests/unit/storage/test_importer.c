@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* CIDs of imports: the IPIP-499 vectors of both profiles, and the layouts around each limit. */
-#include "import_model.h"
+#include "tests/support/import_model.h"
 
 #include "storage/directory_builder.h"
 #include "storage/tree_builder.h"
