@@ -18,7 +18,7 @@ import threading
 import time
 import urllib.parse
 
-from harness import Deadline, Failed, Skip, Timeout, expect, wait_until
+from harness import Deadline, Failed, Timeout, expect, wait_until
 from tools import HERE
 
 PROFILES = ("unixfs-v1-2025", "unixfs-v0-2015")
@@ -304,11 +304,8 @@ class Kubo(Peer):
         links = self.rpc("ls", cid, seconds=seconds)["Objects"][0]["Links"]
         return sorted(link["Name"] for link in links)
 
-    def block_put(self, path, codec="raw", version=1):
-        options = ["--cid-codec=dag-pb"] if codec == "dag-pb" and version == 1 else [f"--cid-codec={codec}"]
-        if version == 0:
-            options = ["--format=v0"]
-        return self.ipfs_command("block", "put", "--allow-big-block", *options, path).strip()
+    def block_put(self, path, codec="raw"):
+        return self.ipfs_command("block", "put", "--allow-big-block", f"--cid-codec={codec}", path).strip()
 
     def block_get(self, cid, out, seconds=CALL_SECONDS):
         with open(out, "wb") as file:
@@ -327,12 +324,13 @@ class Helia(Peer):
     muxer in the security handshake; stream_idle_ms resets idle streams;
     socket_idle_ms closes idle sockets."""
 
-    def __init__(self, lab, name="helia", **options):
-        self.lab, self.label, self.options = lab, name, options
+    def __init__(self, lab, name="helia", profile=PROFILES[0], **options):
+        self.lab, self.label, self.profile, self.options = lab, name, profile, options
         self.node = lab.tools.bring("helia")
         self.home = lab.directory(name)
         self.process = None
         self.numbers = itertools.count(1)
+        self.listening = ()
         self.agent = ""
         self.protocols = ()
 
@@ -340,7 +338,7 @@ class Helia(Peer):
         self.process = Process(self.label, [self.node, os.path.join(HERE, "helia", "peer.mjs")],
                                plain_environment(self.home), self.home, stdin=subprocess.PIPE)
         about = self.call("start", seconds=START_SECONDS, **self.options)
-        self.id, self.addrs = about["peer"], about["addrs"]
+        self.id, self.addrs, self.listening = about["peer"], about["addrs"], about["listening"]
         self.agent, self.protocols = f"{about['agent']} (node {about['node']})", about["protocols"]
         self.lab.tools.versions["helia"] = self.agent
         return self
@@ -388,8 +386,8 @@ class Helia(Peer):
     def ping(self, peer, count=3, seconds=CALL_SECONDS):
         return sum(self.call("ping", seconds, peer=peer)["ms"] for _ in range(count)) / count
 
-    def add(self, path, seconds=CALL_SECONDS, profile=PROFILES[0]):
-        return self.call("add", seconds, path=path, profile=profile)["cid"]
+    def add(self, path, seconds=CALL_SECONDS, profile=None):
+        return self.call("add", seconds, path=path, profile=profile or self.profile)["cid"]
 
     def get(self, cid, out, seconds):
         self.call("get", seconds, cid=cid, out=out)
@@ -404,8 +402,8 @@ class Helia(Peer):
         """Asks the peer WANT_HAVE with sendDontHave; True for HAVE, False for DONT_HAVE."""
         return self.call("presence", seconds, cid=cid, peer=peer)["has"]
 
-    def block_put(self, path, codec="raw", version=1):
-        return self.call("block_put", path=path, codec=codec, version=version)["cid"]
+    def block_put(self, path, codec="raw"):
+        return self.call("block_put", path=path, codec=codec)["cid"]
 
     def block_get(self, cid, out, seconds=CALL_SECONDS):
         self.call("block_get", seconds, cid=cid, out=out)
@@ -432,9 +430,10 @@ class Hearth(Peer):
         self.process = Process(self.label, [self.binary, "daemon"], self.env, self.home)
         self.process.wait_line("^Daemon is ready", START_SECONDS)
         about = json.loads(self.hearth("id", "--enc=json"))
-        self.id = about["ID"]
-        self.addrs = [a if "/p2p/" in a else f"{a}/p2p/{self.id}" for a in about["Addresses"]]
-        self.lab.tools.versions.setdefault("hearth", about.get("AgentVersion", ""))
+        about = {name.replace("_", "").lower(): value for name, value in about.items()}
+        self.id = about["id"]
+        self.addrs = [a if "/p2p/" in a else f"{a}/p2p/{self.id}" for a in about["addresses"]]
+        self.lab.tools.versions["hearth"] = about["agentversion"]
         return self
 
     def stop(self):
@@ -506,9 +505,8 @@ class Hearth(Peer):
             return status == 0
         raise Failed(f"{self.label}: hearth --offline block stat: exit {status}: {problem.strip()}")
 
-    def block_put(self, path, codec="raw", version=1):
-        form = "v0" if version == 0 else codec
-        return self.hearth("block", "put", f"--format={form}", path).strip()
+    def block_put(self, path, codec="raw"):
+        return self.hearth("block", "put", f"--cid-codec={codec}", path).strip()
 
     def block_get(self, cid, out, seconds=CALL_SECONDS):
         with open(out, "wb") as file:

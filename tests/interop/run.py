@@ -11,6 +11,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 import harness
 import cases_strangers  # noqa: F401  (importing a module registers its cases)
+import cases_blocks  # noqa: F401
+import cases_files  # noqa: F401
 from tools import Tools
 
 

@@ -79,13 +79,14 @@ function watched (factory) {
 async function start (args) {
   const {
     listen = ['/ip4/127.0.0.1/tcp/0'],
+    announce = [], // instead of the addresses that it listens on
     key = 'Ed25519',
     stream_idle_ms: streamIdle,
     socket_idle_ms: socketIdle
   } = args
   const light = withLibp2pLight(createHeliaLight(), {
     privateKey: await generateKeyPair(key, key === 'RSA' ? 2048 : undefined),
-    addresses: { listen },
+    addresses: { listen, announce },
     transports: [tcp(socketIdle == null
       ? {}
       : { inboundSocketInactivityTimeout: socketIdle, outboundSocketInactivityTimeout: socketIdle })],
@@ -114,6 +115,7 @@ function about () {
   return {
     peer: node.libp2p.peerId.toString(),
     addrs: node.libp2p.getMultiaddrs().map(String),
+    listening: node.libp2p.components.transportManager.getAddrs().map(String),
     protocols: node.libp2p.getProtocols(),
     agent: `${node.info.name}/${node.info.version}`,
     node: process.version,
@@ -229,10 +231,10 @@ async function readBlock (cid, options) {
   return Buffer.concat(parts)
 }
 
-async function putBlock (file, codec, version, signal) {
+async function putBlock (file, codec, signal) {
   const bytes = await fsp.readFile(file)
   const digest = Digest.create(sha256.code, (await sha256.digest(bytes)).digest)
-  const cid = CID.create(version, CODECS[codec], digest)
+  const cid = CID.createV1(CODECS[codec], digest)
   await node.blockstore.put(cid, bytes, { signal })
   return cid
 }
@@ -296,8 +298,8 @@ const operations = {
   },
   has: async ({ cid, signal }) => ({ has: await node.blockstore.has(CID.parse(cid), { signal }) }),
   presence: async ({ cid, peer, signal }) => ({ has: await presence(CID.parse(cid), peer, signal) }),
-  block_put: async ({ path: from, codec = 'raw', version = 1, signal }) => ({
-    cid: (await putBlock(from, codec, version, signal)).toString()
+  block_put: async ({ path: from, codec = 'raw', signal }) => ({
+    cid: (await putBlock(from, codec, signal)).toString()
   }),
   block_get: async ({ cid, out, signal }) => {
     const bytes = await readBlock(CID.parse(cid), { signal })
