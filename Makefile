@@ -51,12 +51,10 @@ lint:
 	@tools/lint.sh build/dev
 
 interop: build
-	@tools/install_deps.sh interop || echo "interop: going on without them, cases will be skipped"
-	@HEARTH_BUILD=$(BUILD) tests/interop/run.py
+	@tests/interop/run.py
 
 interop-short: build
-	@tools/install_deps.sh interop || echo "interop: going on without them, cases will be skipped"
-	@HEARTH_BUILD=$(BUILD) tests/interop/run.py --short
+	@tests/interop/run.py --short
 
 bench: build
 	@tools/install_deps.sh bench

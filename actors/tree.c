@@ -85,22 +85,6 @@ static const struct lane_spec lanes[] = {
     {.name = "dns", .workers = 1, .queue = 32},
 };
 
-static const struct tree_protocol protocol_table[] = {
-    {"/ipfs/bitswap/1.2.0", ACTOR_BITSWAP},
-    {"/ipfs/bitswap/1.1.0", ACTOR_BITSWAP},
-    {"/ipfs/bitswap/1.0.0", ACTOR_BITSWAP},
-    {"/ipfs/bitswap", ACTOR_BITSWAP},
-    {"/ipfs/id/1.0.0", 0},
-    {"/ipfs/id/push/1.0.0", 0},
-    {"/ipfs/ping/1.0.0", 0},
-};
-
-const struct tree_protocol *tree_protocols(size_t *ret_count)
-{
-    *ret_count = ARRAY_LEN(protocol_table);
-    return protocol_table;
-}
-
 /* Tells the state actor what its table of events is to show. What cannot be told is in the log all the same. */
 static void tell_state(void *arg, struct ctx *ctx, const struct supervision_event *event)
 {

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "storage/blockstore_private.h"
-#include "storage/disk_posix.h"
 
 enum { NOTICE_MAX = 1024 };
 
@@ -44,7 +43,6 @@ void store_core_drop(struct store_core *core)
     disk_tier_close(core->tier, core->crash);
     if (core->lock != NULL)
         core->port->close(core->lock);
-    sqlite_vfs_free(core->vfs);
     free(core);
 }
 
@@ -58,10 +56,6 @@ static struct store_core *core_new(const struct blockstore_options *options)
     atomic_init(&core->refs, 1);
     core->port = options->port;
     (void)snprintf(core->path, sizeof(core->path), "%s", options->path);
-    if (options->port != disk_posix() && sqlite_vfs_new(options->port, &core->vfs) != ERR_OK) {
-        free(core);
-        return NULL;
-    }
     return core;
 }
 

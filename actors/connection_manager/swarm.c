@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Connections: from accept or dial over the upgrade to the end.
+ *
+ *      net events --read--> scratch --feed--> engine --events--> this folder        engine --output--> net port
+ *
+ * Everything that can end a connection only marks it; swarm_settle, at the end of each handler, does the rest in one place.
+ */
+#include "actors/connection_manager/swarm.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "net/addr.h"
+
+enum { IOVECS = 16 };
+
+void swarm_touch(struct swarm_conn *c)
+{
+    if (c->dirty)
+        return;
+    c->dirty = true;
+    c->next_dirty = c->swarm->dirty;
+    c->swarm->dirty = c;
+}
+
+void swarm_settle_soon(struct swarm *s)
+{
+    if (s->settle_timer == 0)
+        s->settle_timer = ctx_timer(s->ctx, ctx_now(s->ctx), TAG_SETTLE);
+}
+
+struct swarm_peer *swarm_peer_find(const struct swarm *s, const struct peer_id *id)
+{
+    return table_get(&s->peers, peer_id_span(id));
+}
+
+struct swarm_conn *swarm_best_conn(const struct swarm_peer *peer)
+{
+    struct swarm_conn *best = NULL;
+    for (struct swarm_conn *c = peer->conns; c != NULL; c = c->next_of_peer) {
+        if (c->over || connection_is_closed(c->engine))
+            continue;
+        if (best == NULL || connection_streams(c->engine) > connection_streams(best->engine))
+            best = c;
+    }
+    return best;
+}
+
+struct swarm_conn *swarm_conn_of_attempt(const struct swarm *s, uint64_t attempt)
+{
+    size_t position = 0;
+    struct swarm_conn *c;
+    while ((c = table_next(&s->conns, &position, NULL)) != NULL)
+        if (c->attempt == attempt && !c->over)
+            return c;
+    return NULL;
+}
+
+/* ---- the end ---- */
+
+static void end(struct swarm_conn *c, enum err why)
+{
+    if (!c->over) {
+        c->over = true;
+        if (c->why == ERR_OK)
+            c->why = why;
+    }
+    swarm_touch(c);
+}
+
+void swarm_close(struct swarm_conn *c, enum err why)
+{
+    if (c->why == ERR_OK)
+        c->why = why;
+    if (c->engine != NULL)
+        connection_close(c->engine); /* reports the streams, then calls on_over */
+    end(c, why);
+}
+
+static void on_over(void *user, struct connection *engine, enum err err)
+{
+    (void)engine;
+    end(user, err);
+}
+
+static void unlink_peer(struct swarm_conn *c)
+{
+    struct swarm *s = c->swarm;
+    struct swarm_peer *peer = c->peer;
+    struct swarm_conn **at = &peer->conns;
+    while (*at != c)
+        at = &(*at)->next_of_peer;
+    *at = c->next_of_peer;
+    if (peer->entry != NULL)
+        peerstore_disconnected(peer->entry, ctx_real_now(s->ctx));
+    if (peer->conns != NULL)
+        return;
+    swarm_waiters_down(s, &peer->id, c->why == ERR_OK ? ERR_CLOSED : c->why);
+    swarm_tell_down(s, peer);
+    if (peer->entry != NULL)
+        swarm_state_peer(s, peer->entry);
+    (void)table_remove(&s->peers, peer_id_span(&peer->id));
+    account_give(s->tables, sizeof(*peer));
+    free(peer);
+}
+
+static void finish(struct swarm_conn *c)
+{
+    struct swarm *s = c->swarm;
+    while (c->streams != NULL)
+        swarm_stream_forget(c->streams);
+    if (c->attempt != 0 && !c->up)
+        dialer_attempt_failed(s->dialer, c->attempt, c->why == ERR_OK ? ERR_CLOSED : c->why);
+    if (c->counted)
+        gate_left(&s->gate, &c->remote, c->inbound, c->half_open);
+    if (c->up)
+        swarm_state_connection(c, true);
+    if (c->engine != NULL) {
+        uint64_t in;
+        uint64_t out;
+        connection_traffic(c->engine, &in, &out);
+        s->bytes_in += in;
+        s->bytes_out += out;
+    }
+    if (c->peer != NULL)
+        unlink_peer(c);
+    if (c->sock != NULL)
+        s->net->close(c->sock, c->reset_close);
+    connection_free(c->engine);
+    (void)table_remove(&s->conns, table_key_u64(&c->id));
+    account_give(s->tables, sizeof(*c));
+    free(c);
+}
+
+/* ---- bytes ---- */
+
+static bool may_read(struct swarm_conn *c)
+{
+    struct swarm *s = c->swarm;
+    if (c->eof || c->engine == NULL || !connection_wants_read(c->engine))
+        return false;
+    if (outbox_is_congested(&s->outbox) || account_free(s->receive) < SWARM_READ_BYTES) {
+        s->reading_paused = true;
+        return false;
+    }
+    return true;
+}
+
+/* Writes what the engine has. True when the socket took no more. */
+static bool write_out(struct swarm_conn *c)
+{
+    struct iovec iov[IOVECS];
+    int count;
+    while (c->sock != NULL && (count = connection_output(c->engine, iov, IOVECS)) > 0) {
+        size_t n = 0;
+        enum err err = c->swarm->net->write(c->sock, iov, count, &n);
+        if (err == ERR_AGAIN)
+            return true;
+        if (err != ERR_OK) {
+            c->reset_close = true;
+            swarm_close(c, err);
+            return false;
+        }
+        connection_output_done(c->engine, n, ctx_now(c->swarm->ctx));
+    }
+    return false;
+}
+
+static void arm(struct swarm_conn *c, bool blocked)
+{
+    if (!c->over)
+        c->swarm->net->want(c->sock, may_read(c), blocked);
+}
+
+static void read_in(struct swarm_conn *c)
+{
+    struct swarm *s = c->swarm;
+    for (int i = 0; i < SWARM_READS_PER_EVENT && !c->over && may_read(c); i++) {
+        struct iovec iov = {.iov_base = s->scratch, .iov_len = SWARM_READ_BYTES};
+        size_t n = 0;
+        enum err err = s->net->read(c->sock, &iov, 1, &n);
+        if (err == ERR_AGAIN)
+            return;
+        if (err != ERR_OK) {
+            c->reset_close = true;
+            swarm_close(c, err);
+            return;
+        }
+        c->eof = n == 0;
+        connection_feed(c->engine, s->scratch, n, ctx_now(s->ctx));
+        if (n < SWARM_READ_BYTES)
+            return;
+        (void)write_out(c);
+    }
+}
+
+void swarm_resume_reading(struct swarm *s)
+{
+    if (!s->reading_paused || outbox_is_congested(&s->outbox) || account_free(s->receive) < SWARM_READ_BYTES)
+        return;
+    s->reading_paused = false;
+    size_t position = 0;
+    struct swarm_conn *c;
+    while ((c = table_next(&s->conns, &position, NULL)) != NULL)
+        swarm_touch(c);
+}
+
+void swarm_settle(struct swarm *s)
+{
+    do {
+        while (s->dirty != NULL) {
+            struct swarm_conn *c = s->dirty;
+            s->dirty = c->next_dirty; /* dirty stays set: a touch from in here must not list it again */
+            bool blocked = c->engine != NULL && c->sock != NULL && write_out(c);
+            if (c->over) {
+                finish(c);
+                continue;
+            }
+            swarm_stream_report_written(c);
+            if (c->engine != NULL)
+                arm(c, blocked);
+            c->dirty = false;
+        }
+        swarm_dialer_run(s);
+    } while (s->dirty != NULL);
+    if (s->tick_timer == 0 && (table_len(&s->conns) > 0 || s->push_at_ns != 0))
+        s->tick_timer = ctx_timer(s->ctx, ctx_now(s->ctx) + SWARM_TICK_MS * MS_NS, TAG_TICK);
+}
+
+/* ---- the beginning ---- */
+
+static void random_bytes(void *arg, void *to, size_t len)
+{
+    ctx_random(((struct swarm *)arg)->ctx, to, len);
+}
+
+static struct swarm_peer *peer_of(struct swarm *s, const struct peer_id *id)
+{
+    struct swarm_peer *peer = swarm_peer_find(s, id);
+    if (peer != NULL)
+        return peer;
+    if (!account_take(s->tables, sizeof(*peer)))
+        return NULL;
+    peer = calloc(1, sizeof(*peer));
+    if (peer == NULL || table_put(&s->peers, peer_id_span(id), peer, NULL) != ERR_OK) {
+        account_give(s->tables, sizeof(*peer));
+        free(peer);
+        return NULL;
+    }
+    peer->id = *id;
+    peer->entry = peerstore_add(&s->store, id);
+    return peer;
+}
+
+static void on_upgraded(void *user, struct connection *engine, const struct connection_info *info)
+{
+    (void)engine;
+    struct swarm_conn *c = user;
+    struct swarm *s = c->swarm;
+    struct swarm_peer *peer = peer_id_equal(info->peer, &s->self) ? NULL : peer_of(s, info->peer);
+    if (peer == NULL) {
+        swarm_close(c, peer_id_equal(info->peer, &s->self) ? ERR_MISMATCH : ERR_NOMEM);
+        return;
+    }
+    if (c->half_open)
+        gate_upgraded(&s->gate, &c->remote);
+    c->half_open = false;
+    c->up = true;
+    c->peer = peer;
+    c->next_of_peer = peer->conns;
+    peer->conns = c;
+    c->active_ns = ctx_now(s->ctx);
+    if (peer->entry != NULL) {
+        peerstore_connected(peer->entry, ctx_real_now(s->ctx));
+        struct multiaddr addr = addr_to_multiaddr(&c->remote);
+        if (!c->inbound && peerstore_add_addr(peer->entry, multiaddr_span(&addr)) == ERR_OK)
+            peerstore_prefer_addr(peer->entry, multiaddr_span(&addr));
+    }
+    if (c->attempt != 0)
+        dialer_attempt_upgraded(s->dialer, c->attempt, info->peer, info->security);
+    swarm_state_connection(c, false);
+    identify_start(c);
+}
+
+static const struct connection_events events = {.upgraded = on_upgraded,
+                                                .stream_opened = swarm_on_opened,
+                                                .stream_data = swarm_on_data,
+                                                .stream_fin = swarm_on_fin,
+                                                .stream_writable = swarm_on_writable,
+                                                .stream_closed = swarm_on_closed,
+                                                .closed = on_over};
+
+static struct swarm_conn *conn_new(struct swarm *s, const struct net_addr *remote)
+{
+    if (!account_take(s->tables, sizeof(struct swarm_conn)))
+        return NULL;
+    struct swarm_conn *c = calloc(1, sizeof(*c));
+    if (c == NULL) {
+        account_give(s->tables, sizeof(*c));
+        return NULL;
+    }
+    c->id = ++s->last_number + SWARM_TAG_CONNECTION;
+    c->swarm = s;
+    c->remote = *remote;
+    c->opened_ns = ctx_now(s->ctx);
+    c->opened_real_ns = ctx_real_now(s->ctx);
+    c->push_credit_ns = SWARM_PUSH_BURST * SWARM_PUSH_PERIOD_MS * MS_NS;
+    c->push_updated_ns = c->opened_ns;
+    if (table_put(&s->conns, table_key_u64(&c->id), c, NULL) == ERR_OK)
+        return c;
+    account_give(s->tables, sizeof(*c));
+    free(c);
+    return NULL;
+}
+
+static enum err start_engine(struct swarm_conn *c, const struct dialer_order *order)
+{
+    struct swarm *s = c->swarm;
+    struct connection_config config = {.role = order != NULL ? CONNECTION_DIALER : CONNECTION_LISTENER,
+                                       .identity = s->identity,
+                                       .security = {s->security[0], s->security[1]},
+                                       .security_count = s->security_count,
+                                       .receive = s->receive,
+                                       .send = s->send,
+                                       .random = random_bytes,
+                                       .random_arg = s,
+                                       .match_protocol = swarm_match_protocol,
+                                       .events = &events,
+                                       .user = c};
+    if (order != NULL) {
+        config.expected = peer_id_is_empty(&order->peer) ? NULL : &order->peer;
+        memcpy(config.security, order->security, sizeof(config.security));
+        config.optimistic = order->optimistic;
+    }
+    return connection_new(&config, ctx_now(s->ctx), &c->engine);
+}
+
+void swarm_connect(struct swarm *s, const struct dialer_order *order)
+{
+    struct swarm_conn *c = conn_new(s, &order->addr);
+    if (c == NULL) {
+        dialer_attempt_failed(s->dialer, order->attempt, ERR_NOMEM);
+        return;
+    }
+    c->attempt = order->attempt;
+    gate_dialled(&s->gate);
+    c->counted = true;
+    enum err err = s->net->connect(s->net->self, &order->addr, c->id, &c->sock);
+    if (err == ERR_OK)
+        err = start_engine(c, order); /* its first flight leaves when TCP is there */
+    if (err != ERR_OK)
+        end(c, err);
+}
+
+/* One half-open connection too many: the oldest of the address that holds most of them goes. */
+static void evict_half_open(struct swarm *s)
+{
+    size_t position = 0;
+    struct swarm_conn *c;
+    struct swarm_conn *victim = NULL;
+    uint32_t most = 0;
+    while ((c = table_next(&s->conns, &position, NULL)) != NULL) {
+        if (!c->half_open || c->over)
+            continue;
+        uint32_t n = gate_half_open_of(&s->gate, &c->remote);
+        if (victim != NULL && n <= most)
+            continue;
+        victim = c;
+        most = n;
+    }
+    if (victim == NULL)
+        return;
+    gate_left(&s->gate, &victim->remote, true, true);
+    victim->counted = false;
+    victim->half_open = false;
+    victim->reset_close = true;
+    swarm_close(victim, ERR_BUSY);
+}
+
+static void accepted(struct swarm *s, const struct net_event *event)
+{
+    if (gate_is_crowded(&s->gate))
+        evict_half_open(s);
+    if (gate_enter(&s->gate, &event->remote, ctx_now(s->ctx)) != ERR_OK) {
+        s->net->close(event->sock, true);
+        return;
+    }
+    struct swarm_conn *c = conn_new(s, &event->remote);
+    if (c == NULL) {
+        gate_left(&s->gate, &event->remote, true, true);
+        s->net->close(event->sock, true);
+        return;
+    }
+    c->sock = event->sock;
+    c->local = event->local;
+    c->inbound = true;
+    c->counted = true;
+    c->half_open = true;
+    s->net->set_tag(c->sock, c->id);
+    enum err err = start_engine(c, NULL);
+    if (err != ERR_OK)
+        end(c, err);
+    swarm_touch(c);
+}
+
+void swarm_net(struct swarm *s, const struct net_event *event)
+{
+    if (event->kind == NET_ACCEPTED) {
+        accepted(s, event);
+        return;
+    }
+    struct swarm_conn *c = table_get(&s->conns, table_key_u64(&event->tag));
+    if (c == NULL || c->over)
+        return;
+    swarm_touch(c);
+    if (event->kind == NET_CONNECTED) {
+        c->local = event->local;
+        dialer_attempt_connected(s->dialer, c->attempt);
+    } else if (event->kind == NET_CLOSED) {
+        c->reset_close = true;
+        swarm_close(c, event->err);
+    } else if (event->readable) {
+        read_in(c);
+    }
+}
+
+void swarm_release(struct swarm *s)
+{
+    s->closing = true;
+    size_t position = 0;
+    struct swarm_conn *c;
+    while ((c = table_next(&s->conns, &position, NULL)) != NULL) {
+        if (c->engine != NULL && !connection_is_closed(c->engine))
+            connection_close(c->engine); /* says goodbye */
+        if (c->engine != NULL && c->sock != NULL)
+            (void)write_out(c);
+        c->dirty = false;
+        finish(c);
+    }
+    s->dirty = NULL;
+    table_release(&s->conns);
+    table_release(&s->peers);
+    table_release(&s->streams);
+}

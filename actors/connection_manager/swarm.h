@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of connection_manager: what its files share. Only files of this folder include it.
+ *
+ *      connection_manager.c   messages in, replies out
+ *      swarm.c                connections: accept, upgrade, bytes, close, trimming
+ *      swarm_care.c           listeners, the clock, trimming
+ *      swarm_dial.c           dials: addresses, names, the dialer's orders, who waits for them
+ *      swarm_stream.c         streams of the protocol actors
+ *      identify_service.c     /ipfs/id and /ipfs/id/push          ping_service.c   /ipfs/ping
+ *      swarm_report.c         what control and state are told
+ *
+ * A socket is read only while the receive account has room for what it may bring, nothing waits in the outbox and the engine wants
+ * more. After each handler, swarm_settle writes what the engines have made and frees connections that ended; nothing else frees
+ * them, so a pointer is good for a whole handler.
+ */
+#ifndef HEARTH_ACTORS_CONNECTION_MANAGER_SWARM_H
+#define HEARTH_ACTORS_CONNECTION_MANAGER_SWARM_H
+
+#include "actors/connection_manager/connection.h"
+#include "actors/connection_manager/dialer.h"
+#include "actors/connection_manager/gate.h"
+#include "actors/connection_manager/outbox.h"
+#include "actors/connection_manager/peerstore.h"
+#include "actors/connection_manager/reach.h"
+#include "base/limits.h"
+#include "mailbox/actor.h"
+#include "schemas/config.h"
+#include "wire/identify.h"
+#include "wire/keys.h"
+#include "wire/ping.h"
+
+enum {
+    SWARM_READ_BYTES = 128 * 1024, /* one read of a socket */
+    SWARM_READS_PER_EVENT = 4,     /* then other sockets have their turn */
+    SWARM_LISTENERS_MAX = 32,
+    SWARM_OWN_ADDRS_MAX = 64,
+    SWARM_CONNECTIONS_MAX = 20000,
+    SWARM_STREAMS_MAX = 65536,
+    SWARM_WAITERS_MAX = 512,                 /* calls that wait for a connection */
+    SWARM_WRITE_QUEUE_MAX = 8 * 1024 * 1024, /* per stream: an owner that ignores its credit loses the stream */
+    SWARM_WINDOW_BYTES = 1024 * 1024,        /* asked for streams of protocol actors */
+    SWARM_TICK_MS = 1000,
+    SWARM_IDENTIFY_MS = 5000,
+    SWARM_PUSH_DEBOUNCE_MS = 1000,
+    SWARM_PUSH_BURST = 10, /* pushes handled per connection, then one each 5 s */
+    SWARM_PUSH_PERIOD_MS = 5000,
+    SWARM_REPORT_MS = 5000,     /* rows of state for what changes all the time */
+    SWARM_TAG_CONNECTION = 1000 /* net tags below are listeners */
+};
+
+/* Tags of timers and calls. */
+enum swarm_tag {
+    TAG_START = 1, /* after init: load peers */
+    TAG_TICK,
+    TAG_DIALER,
+    TAG_SETTLE,
+    TAG_STATE_PEERS
+};
+
+enum stream_kind {
+    STREAM_OWNED, /* of a protocol actor */
+    STREAM_IDENTIFY_IN,
+    STREAM_IDENTIFY_OUT,
+    STREAM_PUSH_IN,
+    STREAM_PUSH_OUT,
+    STREAM_PING_IN,
+    STREAM_PING_OUT
+};
+
+struct swarm;
+struct swarm_conn;
+struct swarm_peer;
+
+/* Bytes that an owner gave and the engine has not taken. */
+struct swarm_write {
+    struct swarm_write *next;
+    struct block_ref *ref;
+    size_t offset;
+};
+
+struct swarm_ping; /* ping_service.c */
+
+struct swarm_stream {
+    uint64_t number;
+    enum stream_kind kind;
+    struct swarm_conn *conn;
+    struct connection_stream *engine;
+    struct swarm_stream *next; /* of the connection */
+    struct swarm_stream *prev;
+    char protocol[IDENTIFY_PROTOCOL_BYTES_MAX];
+
+    actor_id owner; /* STREAM_OWNED */
+    bool told;      /* stream_opened was sent, or the call answered */
+    bool calling;   /* stream_open waits for the negotiation */
+    struct reply_to call;
+    char (*proposals)[IDENTIFY_PROTOCOL_BYTES_MAX]; /* kept until it is open: the engine borrows the names */
+    const char *names[16];
+    struct swarm_write *writes;
+    struct swarm_write **writes_last;
+    size_t queued_bytes;
+    size_t written_bytes; /* taken by the engine, credit not yet given back */
+    bool fin_wanted;
+    bool fin_done;
+    bool fin_received;
+
+    struct identify_reader reader; /* IDENTIFY_OUT, PUSH_IN */
+    struct swarm_ping *ping;       /* PING_* */
+};
+
+enum identify_state { IDENTIFY_WAITS, IDENTIFY_RUNS, IDENTIFY_DONE, IDENTIFY_FAILED };
+
+struct swarm_conn {
+    uint64_t id; /* also the tag of its socket */
+    struct swarm *swarm;
+    struct net_sock *sock;
+    struct connection *engine; /* NULL while TCP connects */
+    struct net_addr remote;
+    struct net_addr local;
+    uint64_t attempt; /* of the dialer; 0: inbound */
+    bool inbound;
+    bool counted; /* by the gate */
+    bool half_open;
+    bool up;   /* upgraded, in its peer's list */
+    bool over; /* to be freed by swarm_settle */
+    bool dirty;
+    bool eof;
+    bool reset_close;
+    enum err why;
+    struct swarm_conn *next_dirty;
+    struct swarm_conn *next_of_peer;
+    struct swarm_peer *peer;
+    uint64_t opened_ns;
+    uint64_t opened_real_ns;
+    uint64_t active_ns;
+    struct swarm_stream *streams;
+    uint32_t owned_streams;
+    enum identify_state identify;
+    uint64_t identify_due_ns;
+    uint64_t push_credit_ns;
+    uint64_t push_updated_ns;
+    bool push_due;
+    uint64_t reported_bytes;
+};
+
+struct swarm_peer {
+    struct peer_id id;
+    struct swarm_conn *conns;
+    struct peer_entry *entry; /* of the peerstore; pinned while connected. NULL without memory */
+    bool told;                /* peer_up was sent */
+    bool wanted;              /* somebody asked for this connection by name: not trimmed */
+    struct net_addr observed; /* where this peer sees us; family 0: not said */
+};
+
+/* A call that waits until a peer is connected and identified. */
+struct swarm_waiter {
+    struct swarm_waiter *next;
+    struct reply_to call;
+    uint64_t dial; /* 0: connected already, waits for identify */
+    struct peer_id peer;
+};
+
+struct swarm_listener {
+    struct net_addr bound;
+    uint64_t tag;
+};
+
+struct swarm {
+    struct ctx *ctx;
+    const struct config *config;
+    const struct net_port *net;
+    struct account *receive;
+    struct account *send;
+    struct account *tables;
+    struct key_pair *key;
+    struct connection_identity *identity;
+    struct peer_id self;
+    enum connection_security security[2];
+    size_t security_count;
+
+    struct gate gate;
+    struct dialer *dialer;
+    struct peerstore store;
+    struct outbox outbox;
+    struct table conns;   /* id -> struct swarm_conn */
+    struct table peers;   /* peer id -> struct swarm_peer, the connected ones */
+    struct table streams; /* number -> struct swarm_stream */
+    struct swarm_conn *dirty;
+    struct swarm_waiter *waiters;
+    size_t waiter_count;
+    size_t names_running; /* resolver jobs */
+    uint64_t last_number; /* of connections and streams */
+    bool reading_paused;
+    bool closing; /* this life ends: nobody is told any more */
+
+    struct swarm_listener listeners[SWARM_LISTENERS_MAX];
+    size_t listener_count;
+    struct multiaddr own_addrs[SWARM_OWN_ADDRS_MAX];
+    size_t own_addr_count;
+    uint64_t own_seq;    /* of the signed record: rises with each change */
+    uint64_t push_at_ns; /* pushes are due; 0: none */
+
+    uint64_t tick_timer;
+    uint64_t dialer_timer;
+    uint64_t dialer_at_ns;
+    uint64_t settle_timer;
+    uint64_t report_at_ns;
+    uint64_t bytes_in; /* of connections that are gone */
+    uint64_t bytes_out;
+    uint64_t rate_in; /* bytes a second, over the last report period */
+    uint64_t rate_out;
+    uint64_t rate_last_in;
+    uint64_t rate_last_out;
+    uint64_t rate_last_ns;
+    uint8_t *scratch; /* SWARM_READ_BYTES */
+};
+
+/* ---- swarm.c ---- */
+enum err swarm_listen(struct swarm *s, const char *text, char *ret_why, size_t why_bytes);
+void swarm_net(struct swarm *s, const struct net_event *event);
+void swarm_tick(struct swarm *s);
+/* Writes, and frees what is over. At the end of each handler, or of the turn through a timer when soon is enough. */
+void swarm_settle(struct swarm *s);
+void swarm_settle_soon(struct swarm *s);
+void swarm_touch(struct swarm_conn *c);
+/* A new outbound socket for an attempt of the dialer. */
+void swarm_connect(struct swarm *s, const struct dialer_order *order);
+struct swarm_conn *swarm_conn_of_attempt(const struct swarm *s, uint64_t attempt);
+/* Ends a connection in good order; ERR_OK: because we want to. */
+void swarm_close(struct swarm_conn *c, enum err why);
+struct swarm_peer *swarm_peer_find(const struct swarm *s, const struct peer_id *id);
+/* The connection on which to open streams: upgraded, not limited, with most streams. NULL: none. */
+struct swarm_conn *swarm_best_conn(const struct swarm_peer *peer);
+void swarm_release(struct swarm *s);
+void swarm_resume_reading(struct swarm *s);
+
+/* ---- swarm_dial.c ---- */
+struct msg_peer_connect;
+enum err swarm_peer_connect(struct swarm *s, const struct msg_peer_connect *fields, struct reply_to call);
+void swarm_cancel_call(struct swarm *s, const struct reply_to *call);
+/* Takes the dialer's orders until there are none and sets its timer. */
+void swarm_dialer_run(struct swarm *s);
+void swarm_name_resolved(struct swarm *s, enum err err, void *arg);
+/* Identify has ended, or the connection: answers who waited for the peer. */
+void swarm_waiters_up(struct swarm *s, const struct swarm_peer *peer);
+void swarm_waiters_down(struct swarm *s, const struct peer_id *peer, enum err why);
+void swarm_waiters_release(struct swarm *s);
+
+/* ---- swarm_stream.c ---- */
+int swarm_match_protocol(void *user, struct span name);
+void swarm_on_opened(void *user, struct connection_stream *engine);
+void swarm_on_data(void *user, struct connection_stream *engine, struct span bytes);
+void swarm_on_fin(void *user, struct connection_stream *engine);
+void swarm_on_writable(void *user, struct connection_stream *engine);
+void swarm_on_closed(void *user, struct connection_stream *engine, enum err err, uint32_t code);
+/* Opens a stream of a service. NULL when it cannot. */
+struct swarm_stream *swarm_stream_open(struct swarm_conn *c, enum stream_kind kind, const char *protocol,
+                                       bool optimistic);
+/* Frees the record; the engine's stream is gone already. */
+void swarm_stream_forget(struct swarm_stream *st);
+/* Resets the engine's stream, then frees the record. */
+void swarm_stream_drop(struct swarm_stream *st, uint32_t code);
+/* FIN, reads no more, then frees the record. */
+void swarm_stream_finish(struct swarm_stream *st);
+struct msg_stream_open;
+struct msg_stream_write;
+enum err swarm_stream_call_open(struct swarm *s, const struct msg *msg, struct reply_to call);
+void swarm_stream_cast(struct swarm *s, const struct msg *msg);
+void swarm_stream_report_written(struct swarm_conn *c);
+/* The owner's life ended: its streams are reset. */
+void swarm_streams_orphaned(struct swarm *s, actor_id owner);
+
+/* ---- identify_service.c ---- */
+void identify_refresh_own(struct swarm *s);
+void identify_start(struct swarm_conn *c);
+void identify_serve(struct swarm_stream *st);
+bool identify_push_may(struct swarm_conn *c);
+void identify_data(struct swarm_stream *st, struct span bytes);
+void identify_fin(struct swarm_stream *st);
+void identify_ended(struct swarm_stream *st, enum err err);
+void identify_opened(struct swarm_stream *st);
+void identify_tick(struct swarm_conn *c, uint64_t now_ns);
+void identify_push_all(struct swarm *s);
+
+/* ---- ping_service.c ---- */
+bool ping_accept(struct swarm_stream *st);
+void ping_data(struct swarm_stream *st, struct span bytes);
+void ping_opened(struct swarm_stream *st);
+void ping_ended(struct swarm_stream *st, enum err err);
+void ping_fin(struct swarm_stream *st);
+void ping_tick(struct swarm_stream *st, uint64_t now_ns);
+enum err ping_call(struct swarm *s, const struct msg *msg, struct reply_to call);
+void ping_cancel(struct swarm *s, const struct reply_to *call);
+void ping_free(struct swarm_ping *ping);
+
+/* ---- swarm_report.c ---- */
+void swarm_tell_up(struct swarm *s, struct swarm_peer *peer);
+void swarm_tell_down(struct swarm *s, struct swarm_peer *peer);
+/* To one protocol actor whose life has begun again. */
+void swarm_tell_all_up(struct swarm *s, actor_id to);
+void swarm_state_connection(struct swarm_conn *c, bool gone);
+void swarm_state_peer(struct swarm *s, const struct peer_entry *entry);
+void swarm_report_tick(struct swarm *s);
+enum err swarm_reply_peers(struct swarm *s, struct reply_to call);
+enum err swarm_reply_addrs(struct swarm *s, bool local, struct reply_to call);
+enum err swarm_reply_id(struct swarm *s, struct reply_to call);
+enum err swarm_reply_bandwidth(struct swarm *s, struct reply_to call);
+
+#endif

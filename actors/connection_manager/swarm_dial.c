@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Dials: multiaddrs become socket addresses (names through jobs), the dialer's orders become sockets, and the calls that wait for a
+ * peer are answered once it is connected and identified.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "actors/connection_manager/swarm.h"
+#include "net/addr.h"
+#include "schemas/messages.h"
+
+enum { NAMES_MAX = 32, DNSADDR_TXT_MAX = 32, DNSADDR_DEPTH_MAX = 4, NAMES_PER_DIAL_MAX = 8 };
+
+/* One name being resolved on a worker; owns everything it touches. */
+struct name_job {
+    const struct dns_port *dns;
+    uint64_t dial;
+    struct peer_id peer; /* of the dial: what /dnsaddr records must name */
+    enum multiaddr_host host;
+    uint16_t port;
+    char name[MULTIADDR_NAME_MAX + 10];
+    struct net_addr addrs[DIALER_ADDRS_MAX];
+    size_t count;
+};
+
+static void resolve_host(struct name_job *job, const char *name, enum multiaddr_host host, uint16_t port)
+{
+    struct net_addr found[DNS_RESULTS_MAX];
+    size_t n = 0;
+    bool ip4 = host != MULTIADDR_HOST_DNS6;
+    bool ip6 = host != MULTIADDR_HOST_DNS4;
+    if (job->dns->resolve(job->dns->self, name, port, ip4, ip6, found, &n) != ERR_OK)
+        return;
+    for (size_t i = 0; i < n && job->count < DIALER_ADDRS_MAX; i++)
+        job->addrs[job->count++] = found[i];
+}
+
+static bool copy_name(struct span name, const char *prefix, char to[MULTIADDR_NAME_MAX + 10])
+{
+    size_t len = strlen(prefix);
+    if (name.len == 0 || name.len > MULTIADDR_NAME_MAX)
+        return false;
+    memcpy(to, prefix, len);
+    memcpy(to + len, name.data, name.len);
+    to[len + name.len] = '\0';
+    return memchr(name.data, '\0', name.len) == NULL;
+}
+
+static void resolve_dnsaddr(struct name_job *job, const char *name, unsigned depth);
+
+/* One "dnsaddr=<multiaddr>" record; those of other peers than the one we want are passed over. */
+static void take_record(struct name_job *job, const char *text, unsigned depth)
+{
+    static const char key[] = "dnsaddr=";
+    struct multiaddr ma;
+    struct multiaddr_target target;
+    struct net_addr addr;
+    char name[MULTIADDR_NAME_MAX + 10];
+    if (strncmp(text, key, sizeof(key) - 1) != 0 ||
+        multiaddr_parse_text(span_text(text + sizeof(key) - 1), &ma) != ERR_OK ||
+        multiaddr_target(multiaddr_span(&ma), &target) != ERR_OK)
+        return;
+    if (!peer_id_is_empty(&job->peer) && !peer_id_is_empty(&target.peer) && !peer_id_equal(&job->peer, &target.peer))
+        return;
+    if (target.host == MULTIADDR_HOST_DNSADDR) {
+        if (copy_name(target.name, "_dnsaddr.", name))
+            resolve_dnsaddr(job, name, depth + 1);
+    } else if (target.via == MULTIADDR_VIA_TCP && addr_of_target(&target, &addr) == ERR_OK) {
+        if (job->count < DIALER_ADDRS_MAX)
+            job->addrs[job->count++] = addr;
+    } else if (target.via == MULTIADDR_VIA_TCP && copy_name(target.name, "", name)) {
+        resolve_host(job, name, target.host, target.port);
+    }
+}
+
+static void resolve_dnsaddr(struct name_job *job, const char *name, unsigned depth)
+{
+    if (depth > DNSADDR_DEPTH_MAX || job->count == DIALER_ADDRS_MAX)
+        return;
+    char(*texts)[256] = calloc(DNSADDR_TXT_MAX, sizeof(*texts));
+    size_t n = 0;
+    if (texts != NULL && job->dns->txt(job->dns->self, name, texts, DNSADDR_TXT_MAX, &n) == ERR_OK)
+        for (size_t i = 0; i < n; i++)
+            take_record(job, texts[i], depth);
+    free(texts);
+}
+
+static enum err resolve_job(void *arg, const _Atomic bool *cancelled)
+{
+    (void)cancelled;
+    struct name_job *job = arg;
+    if (job->host == MULTIADDR_HOST_DNSADDR)
+        resolve_dnsaddr(job, job->name, 1);
+    else
+        resolve_host(job, job->name, job->host, job->port);
+    return ERR_OK;
+}
+
+void swarm_name_resolved(struct swarm *s, enum err err, void *arg)
+{
+    (void)err;
+    struct name_job *job = arg;
+    s->names_running--;
+    dialer_add(s->dialer, job->dial, job->addrs, job->count);
+    free(job);
+}
+
+/* What one dial starts from. */
+struct places {
+    struct peer_id peer;
+    struct net_addr addrs[DIALER_ADDRS_MAX];
+    size_t count;
+    struct name_job *names[NAMES_PER_DIAL_MAX];
+    size_t name_count;
+    bool mixed; /* two addresses name two peers */
+};
+
+static void places_free_names(struct places *p)
+{
+    for (size_t i = 0; i < p->name_count; i++)
+        free(p->names[i]);
+    p->name_count = 0;
+}
+
+static void add_name(struct places *p, const struct multiaddr_target *target)
+{
+    bool dnsaddr = target->host == MULTIADDR_HOST_DNSADDR;
+    struct name_job *job = p->name_count == NAMES_PER_DIAL_MAX ? NULL : calloc(1, sizeof(*job));
+    if (job == NULL)
+        return;
+    job->host = target->host;
+    job->port = target->port;
+    if (copy_name(target->name, dnsaddr ? "_dnsaddr." : "", job->name))
+        p->names[p->name_count++] = job;
+    else
+        free(job);
+}
+
+static enum err add_place(struct places *p, struct span bytes)
+{
+    struct multiaddr_target target;
+    struct net_addr addr;
+    enum err err = multiaddr_target(bytes, &target);
+    if (err != ERR_OK)
+        return err;
+    if (!peer_id_is_empty(&target.peer)) {
+        p->mixed = p->mixed || (!peer_id_is_empty(&p->peer) && !peer_id_equal(&p->peer, &target.peer));
+        p->peer = target.peer;
+    }
+    if (target.via == MULTIADDR_VIA_DNSADDR) {
+        add_name(p, &target);
+    } else if (target.via != MULTIADDR_VIA_TCP) {
+        return ERR_UNSUPPORTED;
+    } else if (target.host >= MULTIADDR_HOST_DNS) {
+        add_name(p, &target);
+    } else {
+        err = addr_of_target(&target, &addr);
+        if (err == ERR_OK && p->count < DIALER_ADDRS_MAX)
+            p->addrs[p->count++] = addr;
+    }
+    return err;
+}
+
+static void add_known(struct swarm *s, struct places *p)
+{
+    const struct peer_entry *entry = peer_id_is_empty(&p->peer) ? NULL : peerstore_find(&s->store, &p->peer);
+    size_t position = 0;
+    struct span addr;
+    while (entry != NULL && peerstore_next(&entry->addrs, &position, &addr))
+        (void)add_place(p, addr);
+}
+
+static void start_names(struct swarm *s, struct places *p, uint64_t dial)
+{
+    for (size_t i = 0; i < p->name_count; i++) {
+        struct name_job *job = p->names[i];
+        job->dns = ctx_dns(s->ctx);
+        job->dial = dial;
+        job->peer = p->peer;
+        if (s->names_running < NAMES_MAX && ctx_job(s->ctx, "dns", resolve_job, job, free, dial) == ERR_OK) {
+            s->names_running++;
+            continue;
+        }
+        dialer_add(s->dialer, dial, NULL, 0);
+        free(job);
+    }
+    p->name_count = 0;
+}
+
+/* ---- waiters ---- */
+
+static enum err add_waiter(struct swarm *s, struct reply_to call, uint64_t dial, const struct peer_id *peer)
+{
+    if (s->waiter_count == SWARM_WAITERS_MAX)
+        return ERR_BUSY;
+    struct swarm_waiter *w = calloc(1, sizeof(*w));
+    if (w == NULL)
+        return ERR_NOMEM;
+    *w = (struct swarm_waiter){.next = s->waiters, .call = call, .dial = dial, .peer = *peer};
+    s->waiters = w;
+    s->waiter_count++;
+    return ERR_OK;
+}
+
+static void remove_waiter(struct swarm *s, struct swarm_waiter **at)
+{
+    struct swarm_waiter *w = *at;
+    *at = w->next;
+    free(w);
+    s->waiter_count--;
+}
+
+static void reply_connected(struct swarm *s, struct reply_to call, const struct swarm_peer *peer)
+{
+    char text[ADDR_TEXT_MAX];
+    addr_text(&peer->conns->remote, text);
+    struct msg_peer_connected fields = {.peer = peer_id_span(&peer->id), .addr = span_text(text)};
+    ctx_reply(s->ctx, call, &(struct msg){.kind = MSG_PEER_CONNECTED, .fields = &fields});
+}
+
+void swarm_waiters_up(struct swarm *s, const struct swarm_peer *peer)
+{
+    for (struct swarm_waiter **at = &s->waiters; *at != NULL;) {
+        if (!peer_id_equal(&(*at)->peer, &peer->id)) {
+            at = &(*at)->next;
+            continue;
+        }
+        reply_connected(s, (*at)->call, peer);
+        remove_waiter(s, at);
+    }
+}
+
+void swarm_waiters_down(struct swarm *s, const struct peer_id *peer, enum err why)
+{
+    for (struct swarm_waiter **at = &s->waiters; *at != NULL;) {
+        if ((*at)->dial != 0 || !peer_id_equal(&(*at)->peer, peer)) {
+            at = &(*at)->next;
+            continue;
+        }
+        ctx_reply_err(s->ctx, (*at)->call, why, "the connection ended before the peer was identified: %s",
+                      err_text(why));
+        remove_waiter(s, at);
+    }
+}
+
+void swarm_waiters_release(struct swarm *s)
+{
+    while (s->waiters != NULL)
+        remove_waiter(s, &s->waiters);
+}
+
+static const char *dial_advice(enum err err)
+{
+    if (err == ERR_MISMATCH)
+        return "another peer answers at this address: check the id after /p2p/";
+    if (err == ERR_REFUSED)
+        return "nobody listens there, or the peer takes none of our secure channels";
+    if (err == ERR_TIMEOUT)
+        return "no answer in time: check address and firewall";
+    if (err == ERR_NOT_FOUND)
+        return "no address to dial: the name has none, or the peer is not known";
+    return err_text(err);
+}
+
+/* A dial is over: those who waited for it now wait for identify, or hear why not. */
+static void dial_done(struct swarm *s, const struct dialer_order *order)
+{
+    struct swarm_peer *peer = swarm_peer_find(s, &order->peer);
+    if (peer != NULL)
+        peer->wanted = true;
+    for (struct swarm_waiter **at = &s->waiters; *at != NULL;) {
+        struct swarm_waiter *w = *at;
+        if (w->dial != order->dial) {
+            at = &w->next;
+            continue;
+        }
+        if (order->err == ERR_OK && peer != NULL && !peer->told) {
+            w->dial = 0;
+            w->peer = order->peer;
+            at = &w->next;
+            continue;
+        }
+        if (order->err == ERR_OK && peer != NULL)
+            reply_connected(s, w->call, peer);
+        else
+            ctx_reply_err(s->ctx, w->call, order->err == ERR_OK ? ERR_CLOSED : order->err, "cannot connect: %s",
+                          dial_advice(order->err == ERR_OK ? ERR_CLOSED : order->err));
+        remove_waiter(s, at);
+    }
+}
+
+void swarm_cancel_call(struct swarm *s, const struct reply_to *call)
+{
+    uint64_t dial = 0;
+    for (struct swarm_waiter **at = &s->waiters; *at != NULL; at = &(*at)->next) {
+        const struct reply_to *c = &(*at)->call;
+        if (c->from != call->from || c->epoch != call->epoch || c->correlation != call->correlation)
+            continue;
+        dial = (*at)->dial;
+        remove_waiter(s, at);
+        break;
+    }
+    for (const struct swarm_waiter *w = s->waiters; w != NULL && dial != 0; w = w->next)
+        if (w->dial == dial)
+            dial = 0; /* somebody else wants it still */
+    if (dial != 0)
+        dialer_cancel(s->dialer, dial);
+}
+
+/* ---- the call and the orders ---- */
+
+enum err swarm_peer_connect(struct swarm *s, const struct msg_peer_connect *fields, struct reply_to call)
+{
+    if (s->config->offline)
+        return ERR_UNAVAILABLE;
+    struct places places = {0};
+    if (fields->peer.len > 0 && peer_id_parse(fields->peer, &places.peer) != ERR_OK)
+        return ERR_INVALID;
+    size_t position = 0;
+    struct span text;
+    struct multiaddr ma;
+    enum err err = ERR_OK;
+    enum err first = ERR_OK;
+    while (schema_list_next_bytes(&fields->addrs, &position, &text)) {
+        err = multiaddr_parse_text(text, &ma);
+        if (err == ERR_OK)
+            err = add_place(&places, multiaddr_span(&ma));
+        first = first == ERR_OK ? err : first;
+    }
+    add_known(s, &places);
+    struct swarm_peer *peer = swarm_peer_find(s, &places.peer);
+    if (peer != NULL) {
+        peer->wanted = true;
+        places_free_names(&places);
+        if (!peer->told)
+            return add_waiter(s, call, 0, &places.peer);
+        reply_connected(s, call, peer);
+        return ERR_OK;
+    }
+    uint64_t dial;
+    if (places.mixed || peer_id_equal(&places.peer, &s->self))
+        err = ERR_INVALID;
+    else if (places.count == 0 && places.name_count == 0 && first != ERR_OK)
+        err = first;
+    else
+        err = dialer_start(s->dialer, &places.peer, places.addrs, places.count, (unsigned)places.name_count, true,
+                           ctx_now(s->ctx), &dial);
+    if (err == ERR_OK)
+        err = add_waiter(s, call, dial, &places.peer);
+    if (err == ERR_OK)
+        start_names(s, &places, dial);
+    else
+        places_free_names(&places);
+    return err;
+}
+
+static void abandon(struct swarm *s, uint64_t attempt)
+{
+    struct swarm_conn *c = swarm_conn_of_attempt(s, attempt);
+    if (c == NULL)
+        return;
+    c->reset_close = true;
+    swarm_close(c, ERR_CANCELLED);
+}
+
+void swarm_dialer_run(struct swarm *s)
+{
+    struct dialer_order order;
+    uint64_t now = ctx_now(s->ctx);
+    while (dialer_next(s->dialer, now, &order)) {
+        switch (order.kind) {
+        case DIALER_CONNECT:
+            swarm_connect(s, &order);
+            break;
+        case DIALER_ABANDON:
+            abandon(s, order.attempt);
+            break;
+        case DIALER_DONE:
+            dial_done(s, &order);
+            break;
+        }
+    }
+    uint64_t at = dialer_deadline(s->dialer, now);
+    if (at == s->dialer_at_ns)
+        return;
+    if (s->dialer_timer != 0)
+        ctx_timer_cancel(s->ctx, s->dialer_timer);
+    s->dialer_timer = at == UINT64_MAX ? 0 : ctx_timer(s->ctx, at, TAG_DIALER);
+    s->dialer_at_ns = at;
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+/* What the swarm says of itself: to protocol actors (peer_up, peer_down), to state (rows), to control (replies). */
+#include <string.h>
+
+#include "actors/connection_manager/swarm.h"
+#include "actors/tree.h"
+#include "net/addr.h"
+#include "schemas/messages.h"
+
+enum { LIST_BYTES_MAX = 512 * 1024, STATE_PROTOCOLS_MAX = 64, STATE_ADDRS_MAX = 32, ADDRS_TOLD_MAX = 500 };
+
+static const actor_id listeners_to_peers[] = {ACTOR_BITSWAP, ACTOR_DISCOVERY};
+
+static const char *security_name(const struct swarm_conn *c)
+{
+    return connection_info(c->engine)->security == CONNECTION_TLS ? "/tls/1.0.0" : "/noise";
+}
+
+/* ---- protocol actors ---- */
+
+static void cast_up(struct swarm *s, const struct swarm_peer *peer, actor_id to)
+{
+    struct buf items;
+    buf_init(&items, LIST_BYTES_MAX, NULL);
+    uint32_t count = 0;
+    size_t position = 0;
+    struct span protocol;
+    while (peer->entry != NULL && peerstore_next(&peer->entry->protocols, &position, &protocol))
+        if (schema_list_add_text(&items, protocol) == ERR_OK)
+            count++;
+    struct msg_peer_up fields = {.peer = peer_id_span(&peer->id),
+                                 .protocols = schema_list_of(&items, count),
+                                 .local = reach_is_near(&peer->conns->remote)};
+    outbox_cast(&s->outbox, s->ctx, to, &(struct msg){.kind = MSG_PEER_UP, .fields = &fields});
+    buf_release(&items);
+}
+
+void swarm_tell_up(struct swarm *s, struct swarm_peer *peer)
+{
+    peer->told = true;
+    for (size_t i = 0; i < ARRAY_LEN(listeners_to_peers); i++)
+        cast_up(s, peer, listeners_to_peers[i]);
+}
+
+void swarm_tell_down(struct swarm *s, struct swarm_peer *peer)
+{
+    if (!peer->told || s->closing)
+        return;
+    struct msg_peer_down fields = {.peer = peer_id_span(&peer->id)};
+    for (size_t i = 0; i < ARRAY_LEN(listeners_to_peers); i++)
+        outbox_cast(&s->outbox, s->ctx, listeners_to_peers[i], &(struct msg){.kind = MSG_PEER_DOWN, .fields = &fields});
+}
+
+void swarm_tell_all_up(struct swarm *s, actor_id to)
+{
+    bool listens = false;
+    for (size_t i = 0; i < ARRAY_LEN(listeners_to_peers); i++)
+        listens = listens || listeners_to_peers[i] == to;
+    size_t position = 0;
+    const struct swarm_peer *peer;
+    while (listens && (peer = table_next(&s->peers, &position, NULL)) != NULL)
+        if (peer->told)
+            cast_up(s, peer, to);
+}
+
+/* ---- rows of state ---- */
+
+static void cast_state(struct swarm *s, uint16_t kind, const void *fields)
+{
+    if (!s->closing)
+        (void)ctx_cast(s->ctx, ACTOR_STATE, &(struct msg){.kind = kind, .fields = fields});
+}
+
+void swarm_state_connection(struct swarm_conn *c, bool gone)
+{
+    struct swarm *s = c->swarm;
+    char addr[ADDR_TEXT_MAX];
+    struct msg_state_connection fields = {.id = c->id, .gone = gone};
+    if (!gone) {
+        addr_text(&c->remote, addr);
+        fields.peer = peer_id_span(&c->peer->id);
+        fields.addr = span_text(addr);
+        fields.inbound = c->inbound;
+        fields.security = span_text(security_name(c));
+        fields.muxer = span_text("/yamux/1.0.0");
+        fields.streams = connection_streams(c->engine);
+        fields.opened_at = c->opened_real_ns;
+        fields.rtt_ns = connection_rtt_ns(c->engine);
+        connection_traffic(c->engine, &fields.bytes_in, &fields.bytes_out);
+        c->reported_bytes = fields.bytes_in + fields.bytes_out;
+    }
+    cast_state(s, MSG_STATE_CONNECTION, &fields);
+}
+
+static uint32_t list_addrs(const struct peer_entry *entry, size_t max, struct buf *items)
+{
+    char text[MULTIADDR_TEXT_MAX];
+    size_t position = 0;
+    struct span addr;
+    uint32_t count = 0;
+    while (count < max && peerstore_next(&entry->addrs, &position, &addr))
+        if (multiaddr_text(addr, text, MIN(sizeof(text), (size_t)MSG_ADDR_MAX)) == ERR_OK &&
+            schema_list_add_text(items, span_text(text)) == ERR_OK)
+            count++;
+    return count;
+}
+
+void swarm_state_peer(struct swarm *s, const struct peer_entry *entry)
+{
+    struct buf addrs;
+    struct buf protocols;
+    buf_init(&addrs, LIST_BYTES_MAX, NULL);
+    buf_init(&protocols, LIST_BYTES_MAX, NULL);
+    uint32_t addr_count = list_addrs(entry, STATE_ADDRS_MAX, &addrs);
+    uint32_t count = 0;
+    size_t position = 0;
+    struct span protocol;
+    while (count < STATE_PROTOCOLS_MAX && peerstore_next(&entry->protocols, &position, &protocol))
+        if (schema_list_add_text(&protocols, protocol) == ERR_OK)
+            count++;
+    struct msg_state_peer fields = {.peer = peer_id_span(&entry->id),
+                                    .addrs = schema_list_of(&addrs, addr_count),
+                                    .protocols = schema_list_of(&protocols, count),
+                                    .agent = span_text(entry->agent),
+                                    .last_seen = entry->seen_ns,
+                                    .connected = entry->connections > 0};
+    cast_state(s, MSG_STATE_PEER, &fields);
+    buf_release(&addrs);
+    buf_release(&protocols);
+}
+
+static void sum_traffic(const struct swarm *s, uint64_t *ret_in, uint64_t *ret_out)
+{
+    *ret_in = s->bytes_in;
+    *ret_out = s->bytes_out;
+    size_t position = 0;
+    const struct swarm_conn *c;
+    while ((c = table_next(&s->conns, &position, NULL)) != NULL) {
+        uint64_t in = 0;
+        uint64_t out = 0;
+        if (c->engine != NULL)
+            connection_traffic(c->engine, &in, &out);
+        *ret_in += in;
+        *ret_out += out;
+    }
+}
+
+static void measure_rate(struct swarm *s, uint64_t now)
+{
+    uint64_t in;
+    uint64_t out;
+    sum_traffic(s, &in, &out);
+    uint64_t ms = (now - s->rate_last_ns) / MS_NS;
+    if (ms > 0) {
+        s->rate_in = (in - s->rate_last_in) * 1000 / ms;
+        s->rate_out = (out - s->rate_last_out) * 1000 / ms;
+    }
+    s->rate_last_in = in;
+    s->rate_last_out = out;
+    s->rate_last_ns = now;
+}
+
+void swarm_report_tick(struct swarm *s)
+{
+    uint64_t now = ctx_now(s->ctx);
+    if (s->report_at_ns > now)
+        return;
+    s->report_at_ns = now + SWARM_REPORT_MS * MS_NS;
+    measure_rate(s, now);
+    size_t position = 0;
+    struct swarm_conn *c;
+    while ((c = table_next(&s->conns, &position, NULL)) != NULL) {
+        uint64_t in = 0;
+        uint64_t out = 0;
+        if (!c->up || c->over)
+            continue;
+        connection_traffic(c->engine, &in, &out);
+        if (in + out != c->reported_bytes)
+            swarm_state_connection(c, false);
+    }
+    identify_refresh_own(s);
+}
+
+/* ---- replies ---- */
+
+static void fill_connection(const struct swarm_conn *c, char addr[ADDR_TEXT_MAX], struct item_connection *row)
+{
+    addr_text(&c->remote, addr);
+    *row = (struct item_connection){.peer = peer_id_span(&c->peer->id),
+                                    .addr = span_text(addr),
+                                    .inbound = c->inbound,
+                                    .security = span_text(security_name(c)),
+                                    .muxer = span_text("/yamux/1.0.0"),
+                                    .agent = span_text(c->peer->entry == NULL ? "" : c->peer->entry->agent),
+                                    .streams = connection_streams(c->engine),
+                                    .opened_at = c->opened_real_ns,
+                                    .rtt_ns = connection_rtt_ns(c->engine)};
+    connection_traffic(c->engine, &row->bytes_in, &row->bytes_out);
+}
+
+enum err swarm_reply_peers(struct swarm *s, struct reply_to call)
+{
+    struct buf items;
+    buf_init(&items, LIST_BYTES_MAX, NULL);
+    uint32_t count = 0;
+    size_t position = 0;
+    const struct swarm_conn *c;
+    while (count < BATCH_COUNT_MAX && (c = table_next(&s->conns, &position, NULL)) != NULL) {
+        struct item_connection row;
+        char addr[ADDR_TEXT_MAX];
+        if (!c->up || c->over)
+            continue;
+        fill_connection(c, addr, &row);
+        if (schema_list_add_map(&items, &schema_item_connection, &row) == ERR_OK)
+            count++;
+    }
+    struct msg_swarm_peers_ok fields = {.connections = schema_list_of(&items, count)};
+    ctx_reply(s->ctx, call, &(struct msg){.kind = MSG_SWARM_PEERS_OK, .fields = &fields});
+    buf_release(&items);
+    return ERR_OK;
+}
+
+static uint32_t list_own(struct swarm *s, struct buf *items)
+{
+    char text[MULTIADDR_TEXT_MAX];
+    uint32_t count = 0;
+    identify_refresh_own(s);
+    for (size_t i = 0; i < s->own_addr_count; i++)
+        if (multiaddr_text(multiaddr_span(&s->own_addrs[i]), text, MIN(sizeof(text), (size_t)MSG_ADDR_MAX)) == ERR_OK &&
+            schema_list_add_text(items, span_text(text)) == ERR_OK)
+            count++;
+    return count;
+}
+
+static uint32_t list_peer_addrs(const struct swarm *s, struct buf *rows)
+{
+    uint32_t count = 0;
+    size_t position = 0;
+    const struct peer_entry *entry;
+    while (count < BATCH_COUNT_MAX && (entry = table_next(&s->store.peers, &position, NULL)) != NULL) {
+        struct buf items;
+        buf_init(&items, LIST_BYTES_MAX, NULL);
+        uint32_t addrs = list_addrs(entry, ADDRS_TOLD_MAX, &items);
+        struct item_peer_addrs row = {.peer = peer_id_span(&entry->id), .addrs = schema_list_of(&items, addrs)};
+        if (schema_list_add_map(rows, &schema_item_peer_addrs, &row) == ERR_OK)
+            count++;
+        buf_release(&items);
+    }
+    return count;
+}
+
+enum err swarm_reply_addrs(struct swarm *s, bool local, struct reply_to call)
+{
+    struct buf rows;
+    struct buf items;
+    buf_init(&rows, LIST_BYTES_MAX, NULL);
+    buf_init(&items, LIST_BYTES_MAX, NULL);
+    uint32_t count = 1;
+    enum err err = ERR_OK;
+    if (local) {
+        uint32_t addrs = list_own(s, &items);
+        struct item_peer_addrs row = {.peer = peer_id_span(&s->self), .addrs = schema_list_of(&items, addrs)};
+        err = schema_list_add_map(&rows, &schema_item_peer_addrs, &row);
+    } else {
+        count = list_peer_addrs(s, &rows);
+    }
+    struct msg_swarm_addrs_ok fields = {.peers = schema_list_of(&rows, count)};
+    if (err == ERR_OK)
+        ctx_reply(s->ctx, call, &(struct msg){.kind = MSG_SWARM_ADDRS_OK, .fields = &fields});
+    buf_release(&items);
+    buf_release(&rows);
+    return err;
+}
+
+enum err swarm_reply_id(struct swarm *s, struct reply_to call)
+{
+    struct buf addrs;
+    struct buf protocols;
+    buf_init(&addrs, LIST_BYTES_MAX, NULL);
+    buf_init(&protocols, LIST_BYTES_MAX, NULL);
+    uint32_t addr_count = list_own(s, &addrs);
+    size_t table_count;
+    const struct tree_protocol *table = tree_protocols(&table_count);
+    uint32_t count = 0;
+    for (size_t i = 0; i < table_count; i++)
+        if (schema_list_add_text(&protocols, span_text(table[i].name)) == ERR_OK)
+            count++;
+    struct msg_node_id_ok fields = {.peer = peer_id_span(&s->self),
+                                    .public_key = key_pair_public(s->key),
+                                    .agent = span_text("hearth/" HEARTH_VERSION),
+                                    .addrs = schema_list_of(&addrs, addr_count),
+                                    .protocols = schema_list_of(&protocols, count)};
+    ctx_reply(s->ctx, call, &(struct msg){.kind = MSG_NODE_ID_OK, .fields = &fields});
+    buf_release(&addrs);
+    buf_release(&protocols);
+    return ERR_OK;
+}
+
+enum err swarm_reply_bandwidth(struct swarm *s, struct reply_to call)
+{
+    struct msg_stats_bw_ok fields = {.rate_in = (double)s->rate_in, .rate_out = (double)s->rate_out};
+    sum_traffic(s, &fields.total_in, &fields.total_out);
+    ctx_reply(s->ctx, call, &(struct msg){.kind = MSG_STATS_BW_OK, .fields = &fields});
+    return ERR_OK;
+}
