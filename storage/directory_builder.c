@@ -245,7 +245,7 @@ static enum err close_frame(struct shard_build *s, struct import_node *ret_root)
     struct shard_frame *frame = &s->frames[--s->depth];
     struct unixfs_node fields = {
         .type = UNIXFS_HAMT_SHARD,
-        .has_data = true,
+        .has_data = frame->links.len > 0,
         .data = hamt_bitfield_stripped(&s->params, frame->bitfield),
         .hash_type = HAMT_HASH_MURMUR3,
         .fanout = s->params.fanout,
@@ -304,7 +304,8 @@ static enum err finish_sharded(struct directory_builder *b, const struct tree_me
     struct entry *entries = entries_of(b);
     for (size_t i = 0; i < count; i++)
         entries[i].key = hamt_hash(link_of(b, &entries[i]).name);
-    qsort(entries, count, sizeof(*entries), compare_keys);
+    if (count > 0)
+        qsort(entries, count, sizeof(*entries), compare_keys);
     open_frame(s, 0, count, 0);
     while (err == ERR_OK && s->depth > 0) {
         const struct shard_frame *frame = &s->frames[s->depth - 1];
