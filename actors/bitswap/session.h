@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What we want: an engine without I/O that decides whom to ask for which block.
+ *
+ *      want ----< link >---- peer        a link is what one peer was asked and has said about one want
+ *
+ * Each want is asked of one peer as want-block; others are asked want-have when that peer is not known to be good, says DONT_HAVE, or
+ * is silent. A peer that says HAVE becomes a candidate. A peer takes want-blocks for about 8 MiB at most: Helia sends all that is
+ * pending under one 10 s limit, and what is asked of one peer cannot come from another. Silence is measured since the peer's last
+ * block, so a slow peer that delivers is not given up. Asked twice means cancelled first, because Helia swallows a want that is
+ * repeated within 5 s; cancels and wants travel in messages of their own, because in one message a cancel wins over its want.
+ *
+ * Alternatives not taken: one session per download with its own peer set (boxo) costs a table of peers per download and learns
+ * each anew; here what a peer delivered is remembered once. Time is an argument, nanoseconds; one thread.
+ */
+#ifndef HEARTH_ACTORS_BITSWAP_SESSION_H
+#define HEARTH_ACTORS_BITSWAP_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/limits.h"
+#include "base/table.h"
+#include "wire/bitswap.h"
+#include "wire/peer_id.h"
+
+enum {
+    SESSION_WANTS_MAX = 4096,
+    SESSION_PEERS_MAX = 1024,
+    SESSION_ASK_MAX = 16,                     /* peers that are asked about one want at a time */
+    SESSION_PEER_BYTES_MAX = 8 * 1024 * 1024, /* of want-blocks outstanding with one peer, estimated */
+    SESSION_BLOCK_GUESS_BYTES = 256 * 1024,   /* size of a block before one was seen */
+    SESSION_SILENCE_MS = 5000,                /* without any block: assumed DONT_HAVE */
+    SESSION_GOOD_BLOCKS = 4,                  /* delivered by a peer that need not be doubted */
+    SESSION_SEARCH_MS = 1000,                 /* a want without a block: look for providers */
+    SESSION_SEARCH_AGAIN_MS = 60 * 1000,
+    SESSION_RETRY_MS = 10 * 1000, /* nobody has it: ask those who were silent again */
+    SESSION_TICK_MS = 250
+};
+
+struct session;
+struct session_peer;
+
+/* NULL without memory. Tables are charged to account, which may be NULL. */
+struct session *session_new(struct account *account) MUST_CHECK;
+void session_free(struct session *s);
+
+/* ERR_BUSY at SESSION_PEERS_MAX, ERR_NOMEM. The handle lives until session_peer_down. */
+enum err session_peer_up(struct session *s, const struct peer_id *id, enum bitswap_version version, uint64_t now_ns,
+                         struct session_peer **ret_peer) MUST_CHECK;
+
+/* Forgets the peer; what it was asked is asked of others. */
+void session_peer_down(struct session *s, struct session_peer *peer, uint64_t now_ns);
+
+/* Bytes of a message arrive from this peer: it is not silent. */
+void session_peer_progress(struct session_peer *peer, uint64_t now_ns);
+
+/* Messages to this peer may have been lost: what is still wanted is sent again. */
+void session_peer_resend(struct session *s, struct session_peer *peer);
+
+/* Wants a block. ERR_EXISTS: wanted already; ERR_BUSY, ERR_NOMEM. */
+enum err session_want(struct session *s, const struct cid *cid, uint64_t now_ns) MUST_CHECK;
+
+/* Wants it no more; unknown CIDs are ignored. */
+void session_unwant(struct session *s, const struct cid *cid);
+
+bool session_wants(const struct session *s, const struct cid *cid);
+
+/* A peer told what it has. */
+void session_presence(struct session *s, struct session_peer *peer, const struct cid *cid, bool have, uint64_t now_ns);
+
+/*
+ * A verified block came from a peer (NULL: from elsewhere). True: it was wanted and is not any more; the others hear a cancel. False:
+ * unwanted, drop it.
+ */
+bool session_block(struct session *s, struct session_peer *peer, const struct cid *cid, size_t len, uint64_t now_ns);
+
+/* Does what time demands; call it each SESSION_TICK_MS while session_count() > 0. */
+void session_tick(struct session *s, uint64_t now_ns);
+
+/* Whether there is something to be sent to this peer. */
+bool session_has_message(const struct session_peer *peer);
+
+/* Fills a fresh writer with what is next for this peer; cancels and wants never share a message. False: nothing was to be sent. */
+bool session_fill(struct session *s, struct session_peer *peer, struct bitswap_writer *w, uint64_t now_ns);
+
+/* Peers with something to be sent, in order of need; NULL when there is none. The returned one is taken off the list. */
+struct session_peer *session_next_dirty(struct session *s);
+
+/* The next want for which providers are to be looked for now; false when there is none. Each is returned once per search. */
+bool session_next_search(struct session *s, uint64_t now_ns, struct cid *ret_cid);
+
+size_t session_count(const struct session *s);
+size_t session_peer_count(const struct session *s);
+const struct peer_id *session_peer_id(const struct session_peer *peer);
+
+/* Iterates the wants; *position starts at 0. */
+bool session_next_want(const struct session *s, size_t *position, struct cid *ret_cid);
+
+/* For the owner to find its own state of a peer. */
+void session_peer_set_owner(struct session_peer *peer, void *owner);
+void *session_peer_owner(const struct session_peer *peer);
+
+#endif

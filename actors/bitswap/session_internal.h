@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of the session engine: wants, peers, and the links between them. Only session*.c include it.
+ */
+#ifndef HEARTH_ACTORS_BITSWAP_SESSION_INTERNAL_H
+#define HEARTH_ACTORS_BITSWAP_SESSION_INTERNAL_H
+
+#include "actors/bitswap/session.h"
+
+enum link_sent { SENT_NOTHING, SENT_HAVE, SENT_BLOCK };
+enum link_todo { TODO_NOTHING, TODO_HAVE, TODO_BLOCK, TODO_CANCEL };
+enum link_said { SAID_NOTHING, SAID_HAVE, SAID_DONT_HAVE, SAID_SILENCE };
+
+struct want;
+
+struct link {
+    struct want *want;
+    struct session_peer *peer;
+    struct link *next_of_want;
+    struct link *next_of_peer;
+    struct link *prev_of_peer;
+    struct link *next_todo;
+    struct link *prev_todo;
+    uint64_t sent_ns;
+    enum link_sent sent;
+    enum link_todo todo;
+    enum link_said said;
+    bool again; /* after the cancel that is due, the block is wanted again */
+};
+
+struct want {
+    struct cid cid;
+    struct link *links;
+    struct link *asked; /* the peer that holds the want-block */
+    struct want *next_waiting;
+    bool waiting; /* on the list of wants that no peer was asked for */
+    bool over;    /* off the table; lives until its cancels are sent */
+    bool broad;   /* others were asked too */
+    uint64_t search_ns;
+    uint64_t retry_ns;
+    uint64_t again_ns;
+};
+
+/* Links that wait to be sent, oldest first. */
+struct todo_list {
+    struct link *first;
+    struct link *last;
+};
+
+struct session_peer {
+    struct peer_id id;
+    enum bitswap_version version;
+    void *owner;
+    struct link *links;
+    struct todo_list cancels;
+    struct todo_list wants;
+    struct session_peer *next_dirty;
+    bool dirty;
+    uint32_t asked; /* want-blocks outstanding */
+    uint32_t delivered;
+    uint64_t progress_ns; /* of the last block */
+};
+
+struct session {
+    struct account *account;
+    struct table wants; /* CID bytes -> struct want */
+    struct table peers; /* peer id -> struct session_peer */
+    struct want *waiting;
+    struct want **waiting_last;
+    struct session_peer *dirty;
+    struct session_peer **dirty_last;
+    size_t block_guess; /* moving average of block sizes */
+};
+
+/* Memory that is charged to the account; NULL when it is exhausted. Zeroed. */
+void *session_take(struct session *s, size_t bytes) MUST_CHECK;
+void session_give(struct session *s, void *p, size_t bytes);
+
+/* What is to be sent on a link, and which peers have something to be sent. */
+void session_todo_unlink(struct link *l);
+void session_todo_set(struct session *s, struct link *l, enum link_todo todo);
+void session_mark_dirty(struct session *s, struct session_peer *peer);
+void session_dirty_remove(struct session *s, struct session_peer *peer);
+
+/* The link of a want and a peer, NULL when there is none; make returns the one that exists, NULL without memory. */
+struct link *session_link_of(const struct want *want, const struct session_peer *peer);
+struct link *session_link_make(struct session *s, struct want *want, struct session_peer *peer);
+
+/* Takes a link out of all lists and frees it; the want stays. */
+void session_link_free(struct session *s, struct link *l);
+
+/* Frees a want that is over and has no links left. */
+void session_want_drop_if_over(struct session *s, struct want *want);
+
+/* The wants that nobody was asked for. */
+void session_wait_push(struct session *s, struct want *want);
+void session_wait_remove(struct session *s, struct want *want);
+
+#endif
