@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+#include "actors/bitswap/engine_internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+void *engine_take(struct engine *e, size_t bytes)
+{
+    if (e->tables != NULL && !account_take(e->tables, bytes))
+        return NULL;
+    void *p = calloc(1, bytes);
+    if (p == NULL && e->tables != NULL)
+        account_give(e->tables, bytes);
+    return p;
+}
+
+void engine_give(struct engine *e, void *p, size_t bytes)
+{
+    free(p);
+    if (e->tables != NULL)
+        account_give(e->tables, bytes);
+}
+
+void engine_turn_push(struct engine *e, struct engine_peer *peer)
+{
+    if (peer->in_turn || peer->ledger.lists[LEDGER_QUEUED].count == 0)
+        return;
+    peer->in_turn = true;
+    peer->next_turn = NULL;
+    *e->turns_last = peer;
+    e->turns_last = &peer->next_turn;
+}
+
+void engine_turn_remove(struct engine *e, struct engine_peer *peer)
+{
+    struct engine_peer **at = &e->turns;
+    if (!peer->in_turn)
+        return;
+    while (*at != peer)
+        at = &(*at)->next_turn;
+    *at = peer->next_turn;
+    if (e->turns_last == &peer->next_turn)
+        e->turns_last = at;
+    peer->in_turn = false;
+}
+
+void engine_dirty_push(struct engine *e, struct engine_peer *peer)
+{
+    if (peer->dirty)
+        return;
+    peer->dirty = true;
+    peer->next_dirty = NULL;
+    *e->dirty_last = peer;
+    e->dirty_last = &peer->next_dirty;
+}
+
+void engine_dirty_remove(struct engine *e, struct engine_peer *peer)
+{
+    struct engine_peer **at = &e->dirty;
+    if (!peer->dirty)
+        return;
+    while (*at != peer)
+        at = &(*at)->next_dirty;
+    *at = peer->next_dirty;
+    if (e->dirty_last == &peer->next_dirty)
+        e->dirty_last = at;
+    peer->dirty = false;
+}
+
+void engine_presence_push(struct engine *e, struct engine_peer *peer, const struct cid *cid, bool have)
+{
+    struct presence *p = peer->presence_count < ENGINE_PRESENCES_MAX ? engine_take(e, sizeof(*p)) : NULL;
+    if (p == NULL) {
+        e->stats.wants_refused++;
+        return;
+    }
+    *p = (struct presence){.cid = *cid, .have = have};
+    *peer->presences_last = p;
+    peer->presences_last = &p->next;
+    peer->presence_count++;
+    engine_dirty_push(e, peer);
+}
+
+void engine_presence_pop(struct engine *e, struct engine_peer *peer)
+{
+    struct presence *p = peer->presences;
+    peer->presences = p->next;
+    if (p->next == NULL)
+        peer->presences_last = &peer->presences;
+    peer->presence_count--;
+    engine_give(e, p, sizeof(*p));
+}
+
+void engine_ready_pop(struct engine *e, struct engine_peer *peer)
+{
+    struct ready *r = peer->ready;
+    peer->ready = r->next;
+    if (r->next == NULL)
+        peer->ready_last = &peer->ready;
+    peer->ready_bytes -= r->block->len;
+    block_ref_unref(r->block);
+    engine_give(e, r, sizeof(*r));
+}
+
+void engine_charge_back(struct engine *e, struct engine_peer *peer, size_t bytes)
+{
+    assert(bytes <= peer->outstanding);
+    peer->outstanding -= bytes;
+    if (e->send != NULL)
+        account_give(e->send, bytes);
+}
+
+static bool fetch_fits(const struct engine *e, const struct engine_peer *peer, size_t size)
+{
+    if (peer->outstanding > 0 && peer->outstanding + size > ENGINE_PEER_BYTES_MAX)
+        return false;
+    return e->send == NULL || account_take(e->send, size);
+}
+
+bool engine_next_fetch(struct engine *e, struct engine_fetch *ret_fetch)
+{
+    for (size_t tries = table_len(&e->peers); tries > 0 && e->turns != NULL; tries--) {
+        struct engine_peer *peer = e->turns;
+        struct ledger_want *w = peer->ledger.lists[LEDGER_QUEUED].first;
+        engine_turn_remove(e, peer);
+        if (w == NULL)
+            continue;
+        if (!fetch_fits(e, peer, w->size)) {
+            if (peer->outstanding == 0)
+                engine_turn_push(e, peer); /* the account is full: nothing of its own will wake it */
+            continue;
+        }
+        peer->outstanding += w->size;
+        peer->fetching++;
+        ledger_move(&peer->ledger, w, LEDGER_FETCHING);
+        engine_turn_push(e, peer);
+        *ret_fetch = (struct engine_fetch){.peer = peer, .cid = w->cid, .size = w->size};
+        return true;
+    }
+    return false;
+}
+
+static bool ready_push(struct engine *e, struct engine_peer *peer, const struct cid *cid, struct block_ref *block)
+{
+    struct ready *r = engine_take(e, sizeof(*r));
+    if (r == NULL)
+        return false;
+    *r = (struct ready){.cid = *cid, .block = block_ref_ref(block)};
+    *peer->ready_last = r;
+    peer->ready_last = &r->next;
+    peer->ready_bytes += block->len;
+    return true;
+}
+
+void engine_fetched(struct engine *e, struct engine_peer *peer, const struct cid *cid, struct block_ref *block)
+{
+    struct ledger_want *w = ledger_find(&peer->ledger, cid);
+    if (w == NULL || w->state != LEDGER_FETCHING)
+        return;
+    size_t size = w->size;
+    peer->fetching--;
+    if (block != NULL && block->len == size && ready_push(e, peer, cid, block)) {
+        engine_want_remove(e, w);
+        engine_dirty_push(e, peer);
+        return;
+    }
+    engine_charge_back(e, peer, size);
+    engine_answer_absent(e, w);
+    engine_turn_push(e, peer);
+    engine_dirty_push(e, peer);
+}
+
+bool engine_has_message(const struct engine_peer *peer)
+{
+    bool batch = peer->ready_bytes >= ENGINE_BATCH_BYTES || peer->fetching == 0;
+    return peer->presences != NULL || (peer->ready != NULL && batch);
+}
+
+struct engine_peer *engine_next_dirty(struct engine *e)
+{
+    struct engine_peer *peer = e->dirty;
+    if (peer != NULL)
+        engine_dirty_remove(e, peer);
+    return peer;
+}
+
+static void fill_presences(struct engine *e, struct engine_peer *peer, struct bitswap_writer *w)
+{
+    while (peer->presences != NULL) {
+        if (bitswap_writer_presence(w, &peer->presences->cid, peer->presences->have) != ERR_OK)
+            return;
+        engine_presence_pop(e, peer);
+    }
+}
+
+static size_t fill_blocks(struct engine *e, struct engine_peer *peer, struct bitswap_writer *w)
+{
+    size_t bytes = 0;
+    while (peer->ready != NULL && bytes < ENGINE_BATCH_BYTES) {
+        struct ready *r = peer->ready;
+        if (bitswap_writer_block(w, &r->cid, r->block) != ERR_OK)
+            return bytes;
+        bytes += r->block->len;
+        e->stats.blocks_sent++;
+        e->stats.bytes_sent += r->block->len;
+        engine_ready_pop(e, peer);
+    }
+    return bytes;
+}
+
+bool engine_fill(struct engine *e, struct engine_peer *peer, struct bitswap_writer *w, size_t *ret_block_bytes)
+{
+    if (!engine_has_message(peer))
+        return false;
+    fill_presences(e, peer, w);
+    *ret_block_bytes = fill_blocks(e, peer, w);
+    size_t pending = 0;
+    for (const struct ledger_want *q = peer->ledger.lists[LEDGER_QUEUED].first; q != NULL; q = q->next)
+        pending += q->size;
+    w->pending_bytes = (int32_t)MIN(pending, (size_t)INT32_MAX);
+    if (peer->presences != NULL || peer->ready != NULL)
+        engine_dirty_push(e, peer);
+    return true;
+}
+
+void engine_sent(struct engine *e, struct engine_peer *peer, size_t block_bytes)
+{
+    engine_charge_back(e, peer, block_bytes);
+    engine_turn_push(e, peer);
+}
