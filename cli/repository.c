@@ -247,7 +247,7 @@ enum err repository_config(const char *path, const char *config_file, struct con
 enum err repository_lock(const char *path, int *ret_fd, char why[CONFIG_WHY_BYTES])
 {
     char name[REPOSITORY_PATH_MAX];
-    if (!join(name, path, "repo.lock"))
+    if (!join(name, path, "daemon.lock"))
         return ERR_TOO_LARGE;
     int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {

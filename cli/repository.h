@@ -5,7 +5,7 @@
  *      $HEARTH_PATH/            0700 (0710 with Control.Group, 0711 with Control.AllowedUIDs)
  *          config.yaml          what differs from the defaults
  *          identity.key         0600, the libp2p PrivateKey protobuf; its absence or damage is an error, never a new identity
- *          repo.lock            flock: one daemon
+ *          daemon.lock          flock: one daemon
  *          run/control.sock     the control socket
  *          state.db  blocks.db  segments/
  */

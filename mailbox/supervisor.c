@@ -4,160 +4,14 @@
  * last to the first and one at a time, what is doomed; then start, from the first on, what is wanted and down. A strategy only
  * says whom a failure dooms; order, acknowledgement and bounds follow from reconciling, also when failures overlap.
  */
-#include "mailbox/supervisor.h"
+#include "mailbox/supervisor_tree.h"
 
 #include <assert.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "base/attr.h"
 
-enum node_state { NODE_DOWN, NODE_STARTING, NODE_RUNNING, NODE_STOPPING, NODE_STUCK };
-
-struct node {
-    const struct child_spec *spec;      /* NULL for the root */
-    const struct supervisor_spec *tree; /* NULL for workers */
-    struct node *parent;
-    struct node *children; /* child_count of tree, next to each other */
-    enum node_state state;
-    bool want;              /* is to run */
-    bool doomed;            /* its supervisor stops it */
-    uint64_t deadline_ns;   /* of a worker's start or stop */
-    uint64_t not_before_ns; /* backoff */
-    uint64_t started_ns;    /* 0 = not in this row of failures */
-    uint32_t failures;      /* in a row */
-    uint32_t epoch;
-    /* of supervisors */
-    bool start_failed;                               /* why it stops */
-    enum exit_reason reason;                         /* of its end */
-    uint64_t restarts[SUPERVISOR_INTENSITY_MAX + 1]; /* times of the last */
-    uint32_t restart_count;
-};
-
-struct supervisor {
-    struct supervisor_ops ops;
-    struct node *nodes; /* [0] is the root */
-    size_t node_count;
-    uint64_t now_ns;
-    bool stuck;
-    bool escalated;
-    bool ended;
-};
-
 static void reconcile(struct supervisor *s, struct node *n);
 static void child_ended(struct supervisor *s, struct node *c, enum exit_reason reason, bool failed_start);
-
-/* ---- building ---- */
-
-static size_t count_nodes(const struct supervisor_spec *tree)
-{
-    size_t count = 1;
-    for (size_t i = 0; i < tree->child_count && count <= SUPERVISOR_NODES_MAX; i++)
-        count += tree->children[i].type == CHILD_SUPERVISOR ? count_nodes(tree->children[i].tree) : 1;
-    return count;
-}
-
-static struct node *build(struct supervisor *s, struct node *n)
-{
-    n->children = &s->nodes[s->node_count];
-    s->node_count += n->tree->child_count;
-    for (size_t i = 0; i < n->tree->child_count; i++) {
-        struct node *c = &n->children[i];
-        c->spec = &n->tree->children[i];
-        c->parent = n;
-        c->tree = c->spec->type == CHILD_SUPERVISOR ? c->spec->tree : NULL;
-        if (c->tree != NULL)
-            (void)build(s, c);
-    }
-    return n;
-}
-
-PRINTF_LIKE(3, 4) static enum err broken(char *why, size_t why_bytes, const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    (void)vsnprintf(why, why_bytes, fmt, args);
-    va_end(args);
-    return ERR_INVALID;
-}
-
-static enum err check_child(const struct supervisor_spec *tree, const struct child_spec *c, char *why, size_t why_bytes)
-{
-    if (c->type == CHILD_SUPERVISOR ? c->tree == NULL : c->start == 0)
-        return broken(why, why_bytes, "%s: child %s has nothing to start", tree->name, c->id);
-    if (!c->significant)
-        return ERR_OK;
-    if (tree->auto_shutdown == AUTO_SHUTDOWN_NEVER || c->restart == RESTART_PERMANENT)
-        return broken(why, why_bytes, "%s: child %s cannot be significant", tree->name, c->id);
-    return ERR_OK;
-}
-
-static enum err check(const struct supervisor_spec *tree, int depth, char *why, size_t why_bytes)
-{
-    enum { DEPTH_MAX = 8 };
-    if (depth == DEPTH_MAX)
-        return broken(why, why_bytes, "%s: the tree is too deep", tree->name);
-    if (tree->period_ms == 0 || tree->intensity > SUPERVISOR_INTENSITY_MAX)
-        return broken(why, why_bytes, "%s: no such intensity or period", tree->name);
-    enum err err = ERR_OK;
-    for (size_t i = 0; i < tree->child_count && err == ERR_OK; i++) {
-        const struct child_spec *c = &tree->children[i];
-        err = check_child(tree, c, why, why_bytes);
-        if (err == ERR_OK && c->type == CHILD_SUPERVISOR)
-            err = check(c->tree, depth + 1, why, why_bytes);
-    }
-    return err;
-}
-
-static enum err check_unique(const struct supervisor *s, char *why, size_t why_bytes)
-{
-    for (size_t i = 0; i < s->node_count; i++) {
-        for (size_t j = 0; j < i; j++) {
-            const struct node *a = &s->nodes[i];
-            const struct node *b = &s->nodes[j];
-            if (a->tree == NULL && b->tree == NULL && a->spec->start == b->spec->start)
-                return broken(why, why_bytes, "%s and %s start the same actor", b->spec->id, a->spec->id);
-        }
-    }
-    return ERR_OK;
-}
-
-enum err supervisor_new(const struct supervisor_spec *spec, const struct supervisor_ops *ops,
-                        struct supervisor **ret_supervisor, char *ret_why, size_t why_bytes)
-{
-    enum err err = check(spec, 0, ret_why, why_bytes);
-    if (err != ERR_OK)
-        return err;
-    size_t count = count_nodes(spec);
-    if (count > SUPERVISOR_NODES_MAX)
-        return broken(ret_why, why_bytes, "%s: the tree is too large", spec->name);
-    struct supervisor *s = calloc(1, sizeof(*s));
-    struct node *nodes = calloc(count, sizeof(*nodes));
-    if (s == NULL || nodes == NULL) {
-        free(s);
-        free(nodes);
-        return ERR_NOMEM;
-    }
-    *s = (struct supervisor){.ops = *ops, .nodes = nodes, .node_count = 1};
-    nodes[0].tree = spec;
-    (void)build(s, &nodes[0]);
-    err = check_unique(s, ret_why, why_bytes);
-    if (err != ERR_OK) {
-        supervisor_free(s);
-        return err;
-    }
-    *ret_supervisor = s;
-    return ERR_OK;
-}
-
-void supervisor_free(struct supervisor *s)
-{
-    if (s == NULL)
-        return;
-    free(s->nodes);
-    free(s);
-}
 
 /* ---- small facts ---- */
 
@@ -560,17 +414,4 @@ enum supervisor_end supervisor_end(const struct supervisor *s)
     if (s->nodes[0].start_failed)
         return SUPERVISOR_END_START_FAILED;
     return s->escalated ? SUPERVISOR_END_ESCALATED : SUPERVISOR_END_STOPPED;
-}
-
-const char *supervision_kind_name(enum supervision_kind kind)
-{
-    static const char *const names[] = {"starting", "started", "start failed", "exited", "restarting",
-                                        "stopping", "stuck",   "escalated",    "slow"};
-    return (unsigned)kind < ARRAY_LEN(names) ? names[kind] : "unknown";
-}
-
-const char *exit_reason_name(enum exit_reason reason)
-{
-    static const char *const names[] = {"normal", "shutdown", "failed", "stuck", "killed"};
-    return (unsigned)reason < ARRAY_LEN(names) ? names[reason] : "unknown";
 }

@@ -11,6 +11,7 @@
 struct lane_workers {
     pthread_mutex_t lock;
     pthread_cond_t work;
+    pthread_cond_t left; /* a worker is about to end */
     struct job *head;
     struct job *tail;
     uint32_t queued;
@@ -18,6 +19,7 @@ struct lane_workers {
     bool stop;
     pthread_t *threads;
     uint32_t thread_count;
+    uint32_t at_work; /* threads that have not come to their end */
 };
 
 struct workers {
@@ -43,20 +45,35 @@ static struct job *next_job(struct lane_workers *lane)
 
 static void *work(void *arg)
 {
+    struct lane_workers *lane = arg;
     struct job *job;
-    while ((job = next_job(arg)) != NULL) {
+    while ((job = next_job(lane)) != NULL) {
         if (!job_abandoned(job))
             job_run(job);
         job_done(job);
     }
+    (void)pthread_mutex_lock(&lane->lock);
+    lane->at_work--;
+    (void)pthread_cond_signal(&lane->left);
+    (void)pthread_mutex_unlock(&lane->lock);
     return NULL;
+}
+
+static void init_lane(struct lane_workers *lane, uint32_t queue_max)
+{
+    pthread_condattr_t attr;
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_mutex_init(&lane->lock, NULL);
+    (void)pthread_cond_init(&lane->work, NULL);
+    (void)pthread_cond_init(&lane->left, &attr);
+    (void)pthread_condattr_destroy(&attr);
+    lane->queue_max = queue_max;
 }
 
 static enum err start_lane(struct lane_workers *lane, const struct lane_spec *spec)
 {
-    (void)pthread_mutex_init(&lane->lock, NULL);
-    (void)pthread_cond_init(&lane->work, NULL);
-    lane->queue_max = spec->queue;
+    init_lane(lane, spec->queue);
     lane->threads = calloc(spec->workers, sizeof(*lane->threads));
     pthread_attr_t attr;
     if (lane->threads == NULL || pthread_attr_init(&attr) != 0)
@@ -64,10 +81,12 @@ static enum err start_lane(struct lane_workers *lane, const struct lane_spec *sp
     (void)pthread_attr_setstacksize(&attr, WORKERS_STACK_BYTES);
     enum err err = ERR_OK;
     for (uint32_t i = 0; i < spec->workers && err == ERR_OK; i++) {
-        if (pthread_create(&lane->threads[i], &attr, work, lane) != 0)
-            err = ERR_NOMEM;
-        else
-            lane->thread_count++;
+        (void)pthread_mutex_lock(&lane->lock);
+        bool made = pthread_create(&lane->threads[i], &attr, work, lane) == 0;
+        lane->thread_count += made;
+        lane->at_work += made;
+        (void)pthread_mutex_unlock(&lane->lock);
+        err = made ? ERR_OK : ERR_NOMEM;
     }
     (void)pthread_attr_destroy(&attr);
     return err;
@@ -112,12 +131,15 @@ enum err workers_submit(struct workers *w, struct job *job)
 /* False when a thread is still at work at the time. */
 static bool join_lane(struct lane_workers *lane, const struct timespec *until)
 {
-    while (lane->thread_count > 0) {
-        if (pthread_clockjoin_np(lane->threads[lane->thread_count - 1], NULL, CLOCK_MONOTONIC, until) != 0)
-            return false;
-        lane->thread_count--;
-    }
-    return true;
+    (void)pthread_mutex_lock(&lane->lock);
+    int late = 0;
+    while (lane->at_work > 0 && late == 0)
+        late = pthread_cond_timedwait(&lane->left, &lane->lock, until);
+    bool all_left = lane->at_work == 0;
+    (void)pthread_mutex_unlock(&lane->lock);
+    for (; all_left && lane->thread_count > 0; lane->thread_count--)
+        (void)pthread_join(lane->threads[lane->thread_count - 1], NULL);
+    return all_left;
 }
 
 bool workers_stop(struct workers *w, uint64_t timeout_ns)
@@ -137,6 +159,7 @@ bool workers_stop(struct workers *w, uint64_t timeout_ns)
     for (size_t i = 0; i < w->count; i++) {
         (void)pthread_mutex_destroy(&w->lanes[i].lock);
         (void)pthread_cond_destroy(&w->lanes[i].work);
+        (void)pthread_cond_destroy(&w->lanes[i].left);
         free(w->lanes[i].threads);
     }
     free(w);

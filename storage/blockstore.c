@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "storage/blockstore_private.h"
+#include "storage/disk_posix.h"
 
 enum { NOTICE_MAX = 1024 };
 
@@ -43,6 +44,7 @@ void store_core_drop(struct store_core *core)
     disk_tier_close(core->tier, core->crash);
     if (core->lock != NULL)
         core->port->close(core->lock);
+    sqlite_vfs_free(core->vfs);
     free(core);
 }
 
@@ -56,6 +58,10 @@ static struct store_core *core_new(const struct blockstore_options *options)
     atomic_init(&core->refs, 1);
     core->port = options->port;
     (void)snprintf(core->path, sizeof(core->path), "%s", options->path);
+    if (options->port != disk_posix() && sqlite_vfs_new(options->port, &core->vfs) != ERR_OK) {
+        free(core);
+        return NULL;
+    }
     return core;
 }
 

@@ -51,7 +51,6 @@ struct blockstore_events {
 struct blockstore_options {
     const struct disk_port *port;
     const char *path; /* of the repository: holds segments/, blocks.db, repo.lock */
-    const char *vfs;  /* NULL = SQLite's own, which needs the real disk */
     uint64_t storage_max_bytes;
     uint64_t segment_bytes;  /* 0 = the disk tier's default */
     uint64_t allocate_bytes; /* 0 = the disk tier's default */
@@ -64,7 +63,7 @@ struct blockstore_options {
 };
 
 /*
- * Takes repo.lock (ERR_BUSY: another daemon has the repository), opens or makes the catalogue, re-indexes what a crash left. A damaged
+ * On any port but disk_posix() the database runs on a VFS over that port. Takes repo.lock (ERR_BUSY: another daemon has the repository), opens or makes the catalogue, re-indexes what a crash left. A damaged
  * or missing catalogue is rebuilt from the segments. On an error ret_why has one sentence that names the thing and what to do.
  */
 enum err blockstore_open(const struct blockstore_options *options, uint64_t now_ns, uint64_t real_now_ns,

@@ -27,6 +27,11 @@ static bool join(char to[STORE_PATH_MAX], const char *path, const char *name)
     return len >= 0 && len + NAME_ROOM < STORE_PATH_MAX;
 }
 
+static const char *vfs_name(const struct store_core *core)
+{
+    return core->vfs == NULL ? NULL : sqlite_vfs_name(core->vfs);
+}
+
 static enum err commit_found(struct reindex *r, const struct segment_checkpoint *checkpoint)
 {
     struct catalogue_batch batch = {.places = r->places,
@@ -88,6 +93,14 @@ static enum err reindex(struct store_core *core, const struct blockstore_options
     return err;
 }
 
+/* SQLite would make the file with the umask's mode. */
+static void make_private(const struct disk_port *port, const char *db)
+{
+    struct disk_file *file;
+    if (port->open(port->self, db, DISK_WRITE | DISK_CREATE, &file) == ERR_OK)
+        port->close(file);
+}
+
 /* ---- a damaged catalogue ---- */
 
 static void put_aside(const struct disk_port *port, const char *path)
@@ -123,23 +136,25 @@ static enum err open_catalogue(struct blockstore *store, const struct blockstore
 {
     struct store_core *core = store->core;
     char marker[STORE_PATH_MAX];
-    struct catalogue_options options = {.path = db, .vfs = o->vfs, .cache_kib = o->cache_kib};
+    struct catalogue_options options = {.path = db, .vfs = vfs_name(core), .cache_kib = o->cache_kib};
     if (options.cache_kib == 0)
         options.cache_kib = CACHE_KIB_DEFAULT;
     if (!join(marker, o->path, "blocks.db.rebuild"))
         return ERR_TOO_LARGE;
     enum err err = o->port->exists(o->port->self, marker) == ERR_OK ? ERR_CORRUPT : ERR_OK;
+    make_private(o->port, db);
     if (err == ERR_OK)
         err = catalogue_open(&options, &core->catalogue, ret_made);
     if (err == ERR_CORRUPT) {
         store_notice(store, false, "%s is damaged: it is kept as blocks.db.damaged and rebuilt from the segments", db);
         put_aside(o->port, o->path);
+        make_private(o->port, db);
         err = catalogue_open(&options, &core->catalogue, ret_made);
     }
     char damaged[STORE_PATH_MAX];
     if (err == ERR_OK && *ret_made && join(damaged, o->path, "blocks.db.damaged") &&
         o->port->exists(o->port->self, damaged) == ERR_OK) {
-        uint64_t pins = catalogue_salvage_pins(core->catalogue, damaged, o->vfs);
+        uint64_t pins = catalogue_salvage_pins(core->catalogue, damaged, vfs_name(core));
         store_notice(store, false, "%llu pins were read from %s", (unsigned long long)pins, damaged);
     }
     return err;
@@ -147,11 +162,12 @@ static enum err open_catalogue(struct blockstore *store, const struct blockstore
 
 static enum err open_readers(struct blockstore *store, const struct blockstore_options *o, const char *db)
 {
+    struct store_core *core = store->core;
     uint32_t kib = o->cache_kib == 0 ? CACHE_KIB_DEFAULT : o->cache_kib;
-    struct catalogue_options options = {.path = db, .vfs = o->vfs, .cache_kib = kib / 2};
+    struct catalogue_options options = {.path = db, .vfs = vfs_name(core), .cache_kib = kib / 2};
     enum err err = catalogue_reader_open(&options, &store->reader);
     options.cache_kib = kib / 4;
-    return err == ERR_OK ? catalogue_reader_open(&options, &store->core->lane_reader) : err;
+    return err == ERR_OK ? catalogue_reader_open(&options, &core->lane_reader) : err;
 }
 
 static enum err take_lock(struct store_core *core, const struct blockstore_options *o)

@@ -12,6 +12,7 @@
 #include "storage/disk_tier.h"
 #include "storage/filter.h"
 #include "storage/memory_tier.h"
+#include "storage/sqlite_vfs.h"
 
 enum {
     STORE_PATH_MAX = 4096,
@@ -29,6 +30,7 @@ struct store_core {
     struct catalogue *catalogue;          /* of the catalogue lane */
     struct catalogue_reader *lane_reader; /* of the catalogue lane */
     struct disk_file *lock;
+    struct sqlite_vfs *vfs; /* NULL on the real disk: SQLite's own, so that outsiders can read while we write */
     char path[STORE_PATH_MAX];
     bool crash; /* leave the files as they are */
 };

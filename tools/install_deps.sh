@@ -9,7 +9,10 @@ packages_for() {
                  libcmocka-dev libuv1-dev libssl-dev libjansson-dev libyaml-dev python3" ;;
     lint) echo "clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev git python3" ;;
     bench) echo "erlang-base python3" ;;
-    interop) echo "python3 git" ;;
+    # An installed go or npm of any origin will do: Debian's npm cannot live beside another nodejs.
+    interop) echo "python3 git ca-certificates"
+             command -v npm >/dev/null || echo "npm"
+             command -v go >/dev/null || [ -x /usr/local/go/bin/go ] || echo "golang-go" ;;
     *) echo "install_deps: unknown task $1" >&2; exit 2 ;;
   esac
 }

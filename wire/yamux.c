@@ -317,12 +317,22 @@ size_t yamux_queued(const struct yamux *y)
     return y->queue.queued;
 }
 
-void yamux_output_done(struct yamux *y, size_t n, uint64_t now_ns)
+void yamux_output_drop(struct yamux *y, size_t n)
+{
+    yamux_queue_drop(&y->queue, n);
+}
+
+void yamux_serve(struct yamux *y, uint64_t now_ns)
 {
     yamux_enter(y, now_ns);
-    yamux_queue_drop(&y->queue, n);
     yamux_serve_blocked(y);
     yamux_leave(y);
+}
+
+void yamux_output_done(struct yamux *y, size_t n, uint64_t now_ns)
+{
+    yamux_output_drop(y, n);
+    yamux_serve(y, now_ns);
 }
 
 /* ---- time ---- */

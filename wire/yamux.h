@@ -18,7 +18,7 @@
  * back when the stream ends. Credit returns when the consumer says so, not when bytes arrive.
  *
  * Lifetime: a stream pointer is valid until its closed event has returned, or until yamux_stream_reset or yamux_stream_close.
- * Events come only out of yamux_feed, yamux_tick, yamux_output_done and yamux_abort; inside them all stream functions may be called.
+ * Events come only out of yamux_feed, _tick, _serve, _output_done and _abort; inside them all stream functions may be called.
  * Not thread-safe. Spec: hashicorp/yamux spec.md, libp2p/specs yamux.
  */
 #ifndef HEARTH_WIRE_YAMUX_H
@@ -98,7 +98,13 @@ bool yamux_wants_read(const struct yamux *y);
 /* Shows queued bytes in order, in at most max pieces; returns their number. Valid until the next call on this session. */
 int yamux_output(const struct yamux *y, struct iovec *iov, int max);
 
-/* Takes the first n shown bytes off the queue. */
+/* Takes the first n shown bytes off the queue, without events. */
+void yamux_output_drop(struct yamux *y, size_t n);
+
+/* Lets streams that wait in line write, while there is room. */
+void yamux_serve(struct yamux *y, uint64_t now_ns);
+
+/* Both of these. */
 void yamux_output_done(struct yamux *y, size_t n, uint64_t now_ns);
 
 size_t yamux_queued(const struct yamux *y);

@@ -105,6 +105,8 @@ struct connection_config {
     struct account *send;     /* bytes queued towards the socket; may be NULL */
     uint32_t streams_in_max;  /* 0: the default */
     uint32_t streams_out_max; /* 0: the default */
+    uint64_t wall_clock_s;    /* seconds since 1970, for the validity of certificates; 0: not checked */
+    bool no_early_muxer;      /* do not offer muxers in the handshake: for tests and measurements */
     connection_random *random;
     void *random_arg;
     /* Which protocol an inbound stream may speak: its number (>= 0, the owner's own), or -1. Called during negotiation. */
@@ -183,8 +185,8 @@ void connection_traffic(const struct connection *c, uint64_t *ret_in_bytes, uint
 
 /*
  * Opens a stream and proposes count protocols in order; the names are borrowed until stream_opened or stream_closed. optimistic
- * (count must be 1): it can be written at once, behind the proposal; else only after stream_opened. Header and first proposal
- * leave together. ERR_BUSY: too many streams, or 256 that the peer has not acknowledged; ERR_CLOSED; ERR_NOMEM.
+ * (count must be 1): it can be written at once, behind the proposal; else writes give ERR_AGAIN until stream_opened. Header and
+ * first proposal leave together. ERR_BUSY: too many streams, or 256 that the peer has not acknowledged; ERR_CLOSED; ERR_NOMEM.
  */
 enum err connection_open_stream(struct connection *c, const char *const *protocols, size_t count, bool optimistic,
                                 void *user, uint64_t now_ns, struct connection_stream **ret_stream) MUST_CHECK;

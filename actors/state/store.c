@@ -11,11 +11,14 @@
 #include "actors/state/rows.h"
 #include "mailbox/ports.h"
 #include "schemas/state_sql.h"
+#include "storage/disk_posix.h"
+#include "storage/sqlite_vfs.h"
 
 enum { BUSY_TIMEOUT_MS = 2000 };
 
 struct state_store {
     struct state_options options;
+    struct sqlite_vfs *vfs; /* NULL on the real disk: SQLite's own, so that outsiders can read while we write */
     sqlite3 *db;
     struct state_rows rows;
     char replaced[STATE_WHY_BYTES]; /* why the file was made anew, until told */
@@ -24,8 +27,14 @@ struct state_store {
 struct state_store *state_store_new(const struct state_options *options)
 {
     struct state_store *store = calloc(1, sizeof(*store));
-    if (store != NULL)
-        store->options = *options;
+    if (store == NULL)
+        return NULL;
+    store->options = *options;
+    bool real = options->disk == NULL || options->disk == disk_posix();
+    if (!real && sqlite_vfs_new(options->disk, &store->vfs) != ERR_OK) {
+        free(store);
+        return NULL;
+    }
     return store;
 }
 
@@ -41,6 +50,7 @@ void state_store_free(struct state_store *store)
     if (store == NULL)
         return;
     close_database(store);
+    sqlite_vfs_free(store->vfs);
     free(store);
 }
 
@@ -81,8 +91,6 @@ static enum err fail(struct state_store *store, int code, const char *what, char
 /* SQLite would make the file with the umask's mode, and the log and index inherit it: so it is made here first. */
 static void make_file(const struct state_options *options)
 {
-    if (options->vfs != NULL)
-        return;
     int fd = open(options->path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0)
         return; /* SQLite says why */
@@ -121,9 +129,11 @@ static int check_pages(sqlite3 *db)
 
 static int open_and_check(struct state_store *store)
 {
-    make_file(&store->options);
+    if (store->vfs == NULL)
+        make_file(&store->options);
     int code = sqlite3_open_v2(store->options.path, &store->db,
-                               SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, store->options.vfs);
+                               SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                               store->vfs == NULL ? NULL : sqlite_vfs_name(store->vfs));
     if (code != SQLITE_OK)
         return code;
     (void)sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);

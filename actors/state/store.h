@@ -30,11 +30,11 @@ struct disk_port;
 struct state_store;
 
 struct state_options {
-    char path[STATE_PATH_MAX];    /* of state.db */
-    const char *vfs;              /* SQLite VFS, NULL = the default */
-    const struct disk_port *disk; /* for moving a damaged file aside */
-    unsigned mode;                /* of the file: 0600, or 0640 for a group */
-    unsigned group;               /* gid, when mode is 0640 */
+    char path[STATE_PATH_MAX]; /* of state.db */
+    const struct disk_port
+        *disk;      /* where it lies; NULL = the real disk. Any other is reached through a SQLite VFS over it */
+    unsigned mode;  /* of the file: 0600, or 0640 for a group */
+    unsigned group; /* gid, when mode is 0640 */
 };
 
 struct state_actor_row {

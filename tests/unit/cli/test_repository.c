@@ -78,7 +78,7 @@ static int make_folder(void **state)
 
 static int remove_folder(void **state)
 {
-    static const char *const names[] = {"r/config.yaml", "r/identity.key", "r/repo.lock", "r", ""};
+    static const char *const names[] = {"r/config.yaml", "r/identity.key", "r/daemon.lock", "r", ""};
     const struct folder *folder = *state;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         char path[128];

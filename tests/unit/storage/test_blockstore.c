@@ -7,14 +7,12 @@
 #include "base/limits.h"
 #include "base/random.h"
 #include "sim/disk.h"
-#include "storage/sqlite_vfs.h"
 #include "tests/support/store_driver.h"
 
 enum { MODEL_BLOCKS = 120, BLOCK_MAX = 2500 };
 
 struct world {
     struct sim_disk *disk;
-    struct sqlite_vfs *vfs;
     struct blockstore *store;
     struct account memory;
     struct account tables;
@@ -53,7 +51,6 @@ static enum err try_open(struct world *w)
     char why[STORE_WHY_BYTES];
     struct blockstore_options options = {.port = sim_disk_port(w->disk),
                                          .path = "repo",
-                                         .vfs = sqlite_vfs_name(w->vfs),
                                          .storage_max_bytes = w->storage_max,
                                          .segment_bytes = 32 * KIB,
                                          .allocate_bytes = 8 * KIB,
@@ -84,7 +81,6 @@ static struct world *world_new(uint64_t seed)
     account_init(&w->memory, "memory", 20 * KIB);
     account_init(&w->tables, "tables", 4 * MIB);
     account_init(&w->reads, "reads", 1 * MIB);
-    assert_int_equal(sqlite_vfs_new(sim_disk_port(w->disk), &w->vfs), ERR_OK);
     const struct disk_port *port = sim_disk_port(w->disk);
     assert_int_equal(port->make_dir(port->self, "repo"), ERR_OK);
     assert_int_equal(port->sync_dir(port->self, "/"), ERR_OK);
@@ -104,7 +100,6 @@ static void world_free(struct world *w)
     assert_int_equal(account_used(&w->memory), 0);
     assert_int_equal(account_used(&w->tables), 0);
     assert_int_equal(account_used(&w->reads), 0);
-    sqlite_vfs_free(w->vfs);
     sim_disk_free(w->disk);
     free(w);
 }

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * heat_tracker: which blocks are used and wanted.
+ *
+ * Owns: the table of heat. Accepts: casts access, want_seen; calls heat_top, probe. Emits nothing. Restart: permanent; a new life
+ * starts cold.
+ */
+#include <stdlib.h>
+
+#include "actors/tree.h"
+#include "base/limits.h"
+#include "schemas/messages.h"
+#include "storage/heat.h"
+#include "wire/cid.h"
+
+enum { TOP_DEFAULT = 20, TOP_BYTES_MAX = 512 * 1024 };
+
+struct heat_state {
+    struct heat_map map;
+};
+
+static enum err heat_init(struct ctx *ctx, void *state, const struct config *config)
+{
+    struct heat_state *s = state;
+    struct budget *budget = ctx_budget(ctx);
+    (void)config;
+    heat_map_init(&s->map, budget == NULL ? NULL : &budget->accounts[ACCOUNT_TABLES]);
+    return ERR_OK;
+}
+
+static void note(struct ctx *ctx, struct heat_state *s, struct span bytes, enum heat_kind kind)
+{
+    struct cid cid;
+    struct block_key key;
+    if (cid_parse(bytes, &cid) != ERR_OK || block_key_of(&cid.hash, &key) != ERR_OK)
+        return;
+    enum err err = heat_map_note(&s->map, &key, bytes, kind, ctx_now(ctx));
+    (void)err; /* what does not fit is not counted */
+}
+
+static void heat_handle_cast(struct ctx *ctx, void *state, const struct msg *msg)
+{
+    if (msg->kind == MSG_ACCESS) {
+        const struct msg_access *m = msg->fields;
+        note(ctx, state, m->cid, m->kind == 0 ? HEAT_READ : m->kind == 1 ? HEAT_SERVED : HEAT_STORED);
+    } else if (msg->kind == MSG_WANT_SEEN) {
+        const struct msg_want_seen *m = msg->fields;
+        note(ctx, state, m->cid, HEAT_WANTED);
+    }
+}
+
+static enum err pack_rows(const struct heat_row *rows, size_t count, struct buf *items)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct item_heat item = {.cid = span_of(rows[i].cid, rows[i].cid_len),
+                                 .score = rows[i].score,
+                                 .accesses = rows[i].accesses,
+                                 .wants = rows[i].wants};
+        enum err err = schema_list_add_map(items, &schema_item_heat, &item);
+        if (err != ERR_OK)
+            return err;
+    }
+    return ERR_OK;
+}
+
+static enum err handle_top(struct ctx *ctx, struct heat_state *s, const struct msg *msg, struct reply_to to)
+{
+    const struct msg_heat_top *m = msg->fields;
+    size_t max = m->limit == 0 ? TOP_DEFAULT : (size_t)m->limit;
+    struct heat_row *rows = calloc(max, sizeof(*rows));
+    struct buf items;
+    if (rows == NULL)
+        return ERR_NOMEM;
+    buf_init(&items, TOP_BYTES_MAX, NULL);
+    size_t count = heat_map_top(&s->map, ctx_now(ctx), rows, max);
+    enum err err = pack_rows(rows, count, &items);
+    struct msg_heat_list list = {.blocks = schema_list_of(&items, (uint32_t)count)};
+    if (err == ERR_OK)
+        ctx_reply(ctx, to, &(struct msg){.kind = MSG_HEAT_LIST, .fields = &list});
+    buf_release(&items);
+    free(rows);
+    return err;
+}
+
+static enum err heat_handle_call(struct ctx *ctx, void *state, const struct msg *msg, struct reply_to to)
+{
+    if (msg->kind == MSG_HEAT_TOP)
+        return handle_top(ctx, state, msg, to);
+    if (msg->kind != MSG_PROBE)
+        return ERR_UNSUPPORTED;
+    struct msg_ok ok = {0};
+    ctx_reply(ctx, to, &(struct msg){.kind = MSG_OK, .fields = &ok});
+    return ERR_OK;
+}
+
+static void heat_handle_info(struct ctx *ctx, void *state, const struct info *info)
+{
+    (void)ctx;
+    (void)state;
+    (void)info;
+}
+
+static void heat_terminate(struct ctx *ctx, void *state, enum exit_reason reason)
+{
+    struct heat_state *s = state;
+    (void)ctx;
+    (void)reason;
+    heat_map_release(&s->map);
+}
+
+const struct actor_class heat_tracker_class = {
+    .name = "heat_tracker",
+    .state_bytes = sizeof(struct heat_state),
+    .init = heat_init,
+    .handle_call = heat_handle_call,
+    .handle_cast = heat_handle_cast,
+    .handle_info = heat_handle_info,
+    .terminate = heat_terminate,
+};

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls about blocks: put, get, has, stat. An identity CID carries its bytes: it is answered here and never stored.
+ */
+#include "actors/tiered_storage/request.h"
+#include "actors/tree.h"
+#include "schemas/messages.h"
+
+static void put_done(struct store_op *op, enum err err)
+{
+    struct request *r = CONTAINER_OF(op, struct request, op);
+    struct msg_block_put_ok ok = {.existed = op->existed};
+    if (err == ERR_OK)
+        request_reply(r, MSG_BLOCK_PUT_OK, &ok, NULL);
+    else
+        request_reply_err(r, err);
+    request_free(r);
+}
+
+static void send_block(const struct request *r, struct block_ref *ref)
+{
+    struct span cid = span_of(r->cid, r->cid_len);
+    struct msg_block block = {.cid = cid, .size = ref->len};
+    struct msg_access access = {.cid = cid, .kind = r->from == ACTOR_BITSWAP ? 1 : 0};
+    request_reply(r, MSG_BLOCK, &block, ref);
+    (void)ctx_cast(r->s->ctx, ACTOR_HEAT_TRACKER, &(struct msg){.kind = MSG_ACCESS, .fields = &access});
+}
+
+static void get_done(struct store_op *op, enum err err)
+{
+    struct request *r = CONTAINER_OF(op, struct request, op);
+    if (err == ERR_OK)
+        send_block(r, op->ref);
+    else
+        request_reply_err(r, err == ERR_NOMEM ? ERR_BUSY : err);
+    block_ref_unref(err == ERR_OK ? op->ref : NULL);
+    request_free(r);
+}
+
+static struct request *new_for(struct storage_state *s, const struct msg *msg, struct reply_to to, struct span cid)
+{
+    struct request *r = cid.len > CID_BYTES_MAX ? NULL : request_new(s, msg, to);
+    if (r != NULL) {
+        memcpy(r->cid, cid.data, cid.len);
+        r->cid_len = (uint8_t)cid.len;
+    }
+    return r;
+}
+
+enum err storage_put(struct storage_state *s, const struct msg *msg, struct reply_to to)
+{
+    const struct msg_block_put *m = msg->fields;
+    struct cid cid;
+    struct block_key key;
+    bool inlined = false;
+    enum err err = request_parse_cid(m->cid, &cid, &key, &inlined);
+    if (err != ERR_OK)
+        return err;
+    struct request *r = new_for(s, msg, to, m->cid);
+    struct block_ref *bytes = msg->tail != NULL ? block_ref_ref(msg->tail) : block_ref_new(0, NULL);
+    if (r == NULL || bytes == NULL) {
+        if (r != NULL)
+            request_free(r);
+        block_ref_unref(bytes);
+        return ERR_NOMEM;
+    }
+    r->op = (struct store_op){.done = put_done, .codec = cid.codec, .existed = true};
+    memcpy(r->op.cid, r->cid, r->cid_len);
+    r->op.cid_len = r->cid_len;
+    if (inlined) {
+        put_done(&r->op, ERR_OK);
+    } else {
+        r->op.key = key;
+        blockstore_put(s->store, &r->op, bytes);
+    }
+    block_ref_unref(bytes);
+    return ERR_OK;
+}
+
+static void get_inline(struct request *r, const struct cid *cid)
+{
+    struct block_ref *ref = block_ref_copy(span_of(cid->hash.digest, cid->hash.len), NULL);
+    r->op.ref = ref;
+    get_done(&r->op, ref == NULL ? ERR_NOMEM : ERR_OK);
+}
+
+enum err storage_get(struct storage_state *s, const struct msg *msg, struct reply_to to)
+{
+    const struct msg_block_get *m = msg->fields;
+    struct cid cid;
+    struct block_key key;
+    bool inlined = false;
+    enum err err = request_parse_cid(m->cid, &cid, &key, &inlined);
+    if (err != ERR_OK)
+        return err;
+    struct request *r = new_for(s, msg, to, m->cid);
+    if (r == NULL)
+        return ERR_NOMEM;
+    r->op = (struct store_op){.done = get_done};
+    if (inlined) {
+        get_inline(r, &cid);
+    } else {
+        r->op.key = key;
+        blockstore_get(s->store, &r->op);
+    }
+    return ERR_OK;
+}
+
+static enum err size_of(struct storage_state *s, struct span bytes, uint64_t *ret_size, const char **ret_tier)
+{
+    struct cid cid;
+    struct block_key key;
+    bool inlined = false;
+    enum err err = request_parse_cid(bytes, &cid, &key, &inlined);
+    if (err != ERR_OK)
+        return err;
+    if (!inlined)
+        return blockstore_has(s->store, &key, ret_size, ret_tier);
+    *ret_size = cid.hash.len;
+    *ret_tier = "memory";
+    return ERR_OK;
+}
+
+enum err storage_has(struct storage_state *s, const struct msg *msg, struct reply_to to)
+{
+    const struct msg_block_has *m = msg->fields;
+    struct buf sizes;
+    struct span cid;
+    size_t position = 0;
+    uint32_t count = 0;
+    enum err err = ERR_OK;
+    buf_init(&sizes, (size_t)BATCH_COUNT_MAX * 10, NULL);
+    while (err == ERR_OK && schema_list_next_bytes(&m->cids, &position, &cid)) {
+        uint64_t size = 0;
+        const char *tier;
+        enum err found = size_of(s, cid, &size, &tier);
+        err = schema_list_add_u64(&sizes, found == ERR_OK ? size + 1 : 0);
+        count++;
+    }
+    struct msg_block_have have = {.sizes = schema_list_of(&sizes, count)};
+    if (err == ERR_OK)
+        ctx_reply(s->ctx, to, &(struct msg){.kind = MSG_BLOCK_HAVE, .fields = &have});
+    buf_release(&sizes);
+    return err;
+}
+
+enum err storage_stat(struct storage_state *s, const struct msg *msg, struct reply_to to)
+{
+    const struct msg_block_stat *m = msg->fields;
+    struct msg_block_stat_ok ok = {0};
+    const char *tier = "";
+    enum err err = size_of(s, m->cid, &ok.size, &tier);
+    if (err != ERR_OK)
+        return err;
+    ok.tier = span_text(tier);
+    ctx_reply(s->ctx, to, &(struct msg){.kind = MSG_BLOCK_STAT_OK, .fields = &ok});
+    return ERR_OK;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls about the repository as a whole: figures, verification in pages, probes.
+ */
+#include "actors/tiered_storage/request.h"
+#include "schemas/messages.h"
+
+static void ok_done(struct store_op *op, enum err err)
+{
+    struct request *r = CONTAINER_OF(op, struct request, op);
+    if (err == ERR_OK)
+        request_reply_ok(r);
+    else
+        request_reply_err(r, err);
+    request_free(r);
+}
+
+enum err storage_repo_stat(struct storage_state *s, struct reply_to to)
+{
+    struct blockstore_stats stats = blockstore_stats(s->store);
+    struct msg_repo_stat_ok ok = {.blocks = stats.blocks,
+                                  .bytes = stats.bytes,
+                                  .disk_bytes = stats.disk_bytes,
+                                  .storage_max = stats.storage_max,
+                                  .pins = stats.pins,
+                                  .read_only = stats.read_only,
+                                  .path = span_text(s->path)};
+    ctx_reply(s->ctx, to, &(struct msg){.kind = MSG_REPO_STAT_OK, .fields = &ok});
+    return ERR_OK;
+}
+
+/* The catalogue walks multihashes; a CID says where to go on only through its own. */
+static size_t cid_of_key(const struct block_key *key, uint32_t codec, uint8_t to[CID_BYTES_MAX])
+{
+    struct multihash hash;
+    if (key->len == 0 || multihash_parse(block_key_span(key), &hash) != ERR_OK)
+        return 0;
+    struct cid cid = cid_v1(codec, &hash);
+    return cid_encode(&cid, to);
+}
+
+static void verify_done(struct store_verify_op *op, enum err err)
+{
+    struct request *r = CONTAINER_OF(op, struct request, verify);
+    struct buf bad;
+    uint8_t cid[CID_BYTES_MAX];
+    uint32_t count = 0;
+    buf_init(&bad, STORAGE_REPLY_BYTES_MAX, NULL);
+    for (size_t i = 0; err == ERR_OK && i < op->bad_count; i++) {
+        err = schema_list_add_bytes(&bad, span_of(cid, cid_of_key(&op->bad[i].key, op->bad[i].codec, cid)));
+        count++;
+    }
+    struct msg_repo_verified ok = {.checked = op->checked, .bad = schema_list_of(&bad, count)};
+    ok.next = span_of(cid, cid_of_key(&op->after, CODEC_RAW, cid));
+    if (err == ERR_OK)
+        request_reply(r, MSG_REPO_VERIFIED, &ok, NULL);
+    else
+        request_reply_err(r, err);
+    buf_release(&bad);
+    request_free(r);
+}
+
+enum err storage_verify(struct storage_state *s, const struct msg *msg, struct reply_to to)
+{
+    const struct msg_repo_verify *m = msg->fields;
+    struct cid cid;
+    struct block_key after = {0};
+    bool inlined = false;
+    enum err err = m->after.len == 0 ? ERR_OK : request_parse_cid(m->after, &cid, &after, &inlined);
+    if (err != ERR_OK)
+        return err;
+    struct request *r = request_new(s, msg, to);
+    if (r == NULL)
+        return ERR_NOMEM;
+    r->verify = (struct store_verify_op){.done = verify_done, .after = after, .limit = (size_t)m->limit};
+    if (m->limit == 0)
+        r->verify.limit = STORAGE_PAGE_ROWS;
+    blockstore_verify(s->store, &r->verify);
+    return ERR_OK;
+}
+
+enum err storage_store_probe(struct storage_state *s, const struct msg *msg, struct reply_to to)
+{
+    struct request *r = request_new(s, msg, to);
+    if (r == NULL)
+        return ERR_NOMEM;
+    r->op = (struct store_op){.done = ok_done};
+    blockstore_probe(s->store, &r->op);
+    return ERR_OK;
+}
+
+enum err storage_probe(struct storage_state *s, struct reply_to to)
+{
+    struct msg_ok ok = {0};
+    ctx_reply(s->ctx, to, &(struct msg){.kind = MSG_OK, .fields = &ok});
+    return ERR_OK;
+}

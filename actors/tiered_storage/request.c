@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+#include "actors/tiered_storage/request.h"
+
+#include <stdlib.h>
+
+#include "schemas/messages.h"
+
+struct request *request_new(struct storage_state *s, const struct msg *msg, struct reply_to to)
+{
+    struct request *r = calloc(1, sizeof(*r));
+    if (r == NULL)
+        return NULL;
+    r->s = s;
+    r->to = to;
+    r->from = msg->from;
+    r->kind = msg->kind;
+    r->next = s->requests;
+    if (r->next != NULL)
+        r->next->prev = r;
+    s->requests = r;
+    return r;
+}
+
+void request_free(struct request *r)
+{
+    if (r->prev != NULL)
+        r->prev->next = r->next;
+    else
+        r->s->requests = r->next;
+    if (r->next != NULL)
+        r->next->prev = r->prev;
+    free(r);
+}
+
+void request_free_all(struct storage_state *s)
+{
+    while (s->requests != NULL)
+        request_free(s->requests);
+}
+
+void request_cancel(struct storage_state *s, struct reply_to call)
+{
+    for (struct request *r = s->requests; r != NULL; r = r->next) {
+        if (r->to.from == call.from && r->to.epoch == call.epoch && r->to.correlation == call.correlation)
+            r->cancelled = true;
+    }
+}
+
+void request_reply(const struct request *r, uint16_t kind, const void *fields, struct block_ref *tail)
+{
+    if (!r->cancelled)
+        ctx_reply(r->s->ctx, r->to, &(struct msg){.kind = kind, .fields = fields, .tail = tail});
+}
+
+void request_reply_ok(const struct request *r)
+{
+    struct msg_ok ok = {0};
+    request_reply(r, MSG_OK, &ok, NULL);
+}
+
+void request_reply_err(const struct request *r, enum err err)
+{
+    const char *hint = "";
+    if (r->cancelled)
+        return;
+    if (err == ERR_NO_SPACE)
+        hint = ": free space, remove blocks, or raise Datastore.StorageMax";
+    else if (err == ERR_READ_ONLY)
+        hint = ": the disk is full; reads go on, writes are tried again each second";
+    else if (err == ERR_DENIED)
+        hint = ": the block is pinned; remove the pin first";
+    ctx_reply_err(r->s->ctx, r->to, err, "%s%s", err_text(err), hint);
+}
+
+enum err request_parse_cid(struct span bytes, struct cid *ret_cid, struct block_key *ret_key, bool *ret_inline)
+{
+    enum err err = cid_parse(bytes, ret_cid);
+    if (err != ERR_OK)
+        return err;
+    *ret_inline = ret_cid->hash.code == MULTIHASH_IDENTITY;
+    return *ret_inline ? ERR_OK : block_key_of(&ret_cid->hash, ret_key);
+}

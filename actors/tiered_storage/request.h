@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The calls that tiered_storage has not answered yet: each is one request, which embeds the operation the store works on.
+ *
+ * A request lives from the call to its done(); a cancelled one stays until then and answers nobody.
+ */
+#ifndef HEARTH_ACTORS_TIERED_STORAGE_REQUEST_H
+#define HEARTH_ACTORS_TIERED_STORAGE_REQUEST_H
+
+#include "base/buf.h"
+#include "mailbox/actor.h"
+#include "storage/blockstore.h"
+#include "wire/cid.h"
+
+enum { STORAGE_PAGE_ROWS = 64, STORAGE_REPLY_BYTES_MAX = 1024 * 1024 };
+
+struct storage_state {
+    struct ctx *ctx;
+    struct blockstore *store;
+    struct request *requests; /* all that are under way */
+    uint64_t timer;           /* 0: none is set */
+    struct buf stored;        /* CIDs that became durable, to be told to bitswap */
+    uint32_t stored_count;
+    char path[STORE_WHY_BYTES];  /* for people: may be cut */
+    char fatal[STORE_WHY_BYTES]; /* not empty: this life ends after the handler */
+};
+
+struct request {
+    struct request *prev;
+    struct request *next;
+    struct storage_state *s;
+    struct reply_to to;
+    actor_id from;
+    uint16_t kind; /* of the message */
+    bool cancelled;
+    bool force;
+    union {
+        struct store_op op;
+        struct store_change_op change;
+        struct store_verify_op verify;
+    };
+    uint8_t cid[CID_BYTES_MAX];
+    uint8_t cid_len;
+};
+
+struct request *request_new(struct storage_state *s, const struct msg *msg, struct reply_to to) MUST_CHECK;
+void request_free(struct request *request);
+void request_free_all(struct storage_state *s);
+
+/* The caller of `call` gave up. */
+void request_cancel(struct storage_state *s, struct reply_to call);
+
+/* Answers, unless the caller gave up; fields and tail as in struct msg. The request stays. */
+void request_reply(const struct request *request, uint16_t kind, const void *fields, struct block_ref *tail);
+void request_reply_ok(const struct request *request);
+void request_reply_err(const struct request *request, enum err err);
+
+/* Reads a CID; an identity CID carries its block: ret_inline is set and ret_key is not. Errors as cid_parse and block_key_of. */
+enum err request_parse_cid(struct span bytes, struct cid *ret_cid, struct block_key *ret_key,
+                           bool *ret_inline) MUST_CHECK;
+
+/* ---- the handlers: blocks.c, pins.c, repository.c. ERR_OK: a reply was or will be sent ---- */
+enum err storage_put(struct storage_state *s, const struct msg *msg, struct reply_to to);
+enum err storage_get(struct storage_state *s, const struct msg *msg, struct reply_to to);
+enum err storage_has(struct storage_state *s, const struct msg *msg, struct reply_to to);
+enum err storage_stat(struct storage_state *s, const struct msg *msg, struct reply_to to);
+enum err storage_change(struct storage_state *s, const struct msg *msg, struct reply_to to);
+enum err storage_pin_ls(struct storage_state *s, const struct msg *msg, struct reply_to to);
+enum err storage_repo_stat(struct storage_state *s, struct reply_to to);
+enum err storage_verify(struct storage_state *s, const struct msg *msg, struct reply_to to);
+enum err storage_store_probe(struct storage_state *s, const struct msg *msg, struct reply_to to);
+enum err storage_probe(struct storage_state *s, struct reply_to to);
+
+#endif

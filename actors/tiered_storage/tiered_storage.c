@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tiered_storage: the blocks of this node.
+ *
+ * Owns: the repository (its lock, segments, blocks.db) through one blockstore. Accepts: calls block_put, block_get, block_has, block_rm,
+ * block_stat, pin_add, pin_rm, pin_ls, repo_stat, repo_verify, store_probe, probe. Emits: casts block_stored to bitswap, access to
+ * heat_tracker, event to state. Restart: permanent; a new life reads the disk only.
+ *
+ *      call --> request --> blockstore --> next_job --> lane `disk` or `catalogue` --> job_done --> done() --> reply
+ *
+ * This folder only routes: the engine is storage/blockstore. After each handler pump() starts what the store offers and sends what became due.
+ */
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "actors/tiered_storage/request.h"
+#include "actors/tree.h"
+#include "base/limits.h"
+#include "schemas/config.h"
+#include "schemas/messages.h"
+#include "storage/disk_posix.h"
+
+enum {
+    TAG_TICK = 1,
+    TAG_JOB,
+    TICK_MS = 1000,
+    STORED_BYTES_MAX = 128 * 1024,
+};
+
+/* ---- around the handlers ---- */
+
+static enum err run_job(void *arg, const _Atomic bool *cancelled)
+{
+    (void)cancelled; /* a job under way is finished: half a group helps nobody */
+    return store_job_run(arg);
+}
+
+static void free_job(void *arg)
+{
+    store_job_free(arg);
+}
+
+static void tell_bitswap(struct storage_state *s)
+{
+    if (s->stored_count == 0)
+        return;
+    struct msg_block_stored fields = {.cids = schema_list_of(&s->stored, s->stored_count)};
+    /* When bitswap has no room the news are dropped: peers that still want the blocks ask again. */
+    (void)ctx_cast(s->ctx, ACTOR_BITSWAP, &(struct msg){.kind = MSG_BLOCK_STORED, .fields = &fields});
+    buf_clear(&s->stored);
+    s->stored_count = 0;
+}
+
+static void arm(struct storage_state *s)
+{
+    if (s->timer == 0 && blockstore_wants_tick(s->store))
+        s->timer = ctx_timer(s->ctx, ctx_now(s->ctx) + TICK_MS * MS_NS, TAG_TICK);
+}
+
+static void pump(struct storage_state *s)
+{
+    struct store_job *job;
+    while ((job = blockstore_next_job(s->store)) != NULL) {
+        const char *lane = store_job_lane(job) == STORE_LANE_DISK ? "disk" : "catalogue";
+        if (ctx_job(s->ctx, lane, run_job, job, free_job, TAG_JOB) != ERR_OK) {
+            blockstore_job_done(s->store, job, ERR_BUSY);
+            break;
+        }
+    }
+    tell_bitswap(s);
+    arm(s);
+    if (s->fatal[0] != '\0')
+        ctx_exit(s->ctx, EXIT_FAILED, "%s", s->fatal);
+}
+
+static void on_stored(void *arg, struct span cid)
+{
+    struct storage_state *s = arg;
+    struct msg_access fields = {.cid = cid, .kind = 2};
+    (void)ctx_cast(s->ctx, ACTOR_HEAT_TRACKER, &(struct msg){.kind = MSG_ACCESS, .fields = &fields});
+    if (s->stored_count == BATCH_COUNT_MAX)
+        tell_bitswap(s);
+    if (schema_list_add_bytes(&s->stored, cid) == ERR_OK)
+        s->stored_count++;
+}
+
+static void on_notice(void *arg, bool fatal, const char *text)
+{
+    struct storage_state *s = arg;
+    struct msg_event fields = {.actor = span_text("tiered_storage"),
+                               .event = span_text(fatal ? "storage failed" : "storage"),
+                               .reason = span_first(span_text(text), REASON_TEXT_MAX)};
+    ctx_log(s->ctx, fatal ? LOG_ERROR : LOG_WARN, "%s", text);
+    (void)ctx_cast(s->ctx, ACTOR_STATE, &(struct msg){.kind = MSG_EVENT, .fields = &fields});
+    if (fatal)
+        (void)snprintf(s->fatal, sizeof(s->fatal), "%s", text);
+}
+
+/* ---- the actor ---- */
+
+static enum err route(struct storage_state *s, const struct msg *msg, struct reply_to to)
+{
+    switch (msg->kind) {
+    case MSG_BLOCK_PUT:
+        return storage_put(s, msg, to);
+    case MSG_BLOCK_GET:
+        return storage_get(s, msg, to);
+    case MSG_BLOCK_HAS:
+        return storage_has(s, msg, to);
+    case MSG_BLOCK_STAT:
+        return storage_stat(s, msg, to);
+    case MSG_BLOCK_RM:
+    case MSG_PIN_ADD:
+    case MSG_PIN_RM:
+        return storage_change(s, msg, to);
+    case MSG_PIN_LS:
+        return storage_pin_ls(s, msg, to);
+    case MSG_REPO_STAT:
+        return storage_repo_stat(s, to);
+    case MSG_REPO_VERIFY:
+        return storage_verify(s, msg, to);
+    case MSG_STORE_PROBE:
+        return storage_store_probe(s, msg, to);
+    case MSG_PROBE:
+        return storage_probe(s, to);
+    }
+    return ERR_UNSUPPORTED;
+}
+
+static enum err storage_handle_call(struct ctx *ctx, void *state, const struct msg *msg, struct reply_to to)
+{
+    struct storage_state *s = state;
+    blockstore_tick(s->store, ctx_now(ctx), ctx_real_now(ctx));
+    enum err err = route(s, msg, to);
+    pump(s);
+    return err;
+}
+
+/* Nobody casts to it. */
+static void storage_handle_cast(struct ctx *ctx, void *state, const struct msg *msg)
+{
+    (void)ctx;
+    (void)state;
+    (void)msg;
+}
+
+static void storage_handle_info(struct ctx *ctx, void *state, const struct info *info)
+{
+    struct storage_state *s = state;
+    blockstore_tick(s->store, ctx_now(ctx), ctx_real_now(ctx));
+    switch (info->kind) {
+    case INFO_JOB:
+        blockstore_job_done(s->store, info->arg, info->err);
+        break;
+    case INFO_TIMER:
+        s->timer = 0;
+        break;
+    case INFO_CANCEL:
+        request_cancel(s, info->call);
+        break;
+    case INFO_REPLY:
+    case INFO_DOWN:
+    case INFO_UP:
+    case INFO_ROOM:
+    case INFO_NET:
+    case INFO_WATCH:
+        break;
+    }
+    pump(s);
+}
+
+/* Control.Group may read the database: its log and index inherit owner and mode of the file, so it is made before SQLite does. */
+static enum err share_database(struct ctx *ctx, const struct config *config)
+{
+    struct group entry;
+    struct group *found = NULL;
+    char text[4096];
+    char path[STORE_WHY_BYTES];
+    if (config->control_group[0] == '\0' || ctx_disk(ctx) != disk_posix())
+        return ERR_OK;
+    if (getgrnam_r(config->control_group, &entry, text, sizeof(text), &found) != 0 || found == NULL)
+        return ctx_fail(ctx, ERR_NOT_FOUND, "Control.Group: no group is named %s", config->control_group);
+    int len = snprintf(path, sizeof(path), "%s/blocks.db", config->path);
+    int fd = len < 0 || (size_t)len >= sizeof(path) ? -1 : open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return ERR_OK; /* the store says why */
+    if (fchown(fd, (uid_t)-1, found->gr_gid) != 0 || fchmod(fd, 0640) != 0)
+        ctx_log(ctx, LOG_WARN, "%s cannot be given to the group %s", path, config->control_group);
+    (void)close(fd);
+    return ERR_OK;
+}
+
+static enum err storage_init(struct ctx *ctx, void *state, const struct config *config)
+{
+    struct storage_state *s = state;
+    struct budget *budget = ctx_budget(ctx);
+    char why[STORE_WHY_BYTES];
+    s->ctx = ctx;
+    buf_init(&s->stored, STORED_BYTES_MAX, NULL);
+    (void)snprintf(s->path, sizeof(s->path), "%s", config->path);
+    struct blockstore_options options = {.port = ctx_disk(ctx),
+                                         .path = config->path,
+                                         .storage_max_bytes = config->datastore_storage_max,
+                                         .events = {.arg = s, .stored = on_stored, .notice = on_notice}};
+    if (budget != NULL) {
+        options.memory = &budget->accounts[ACCOUNT_MEMORY_TIER];
+        options.tables = &budget->accounts[ACCOUNT_TABLES];
+        options.reads = &budget->accounts[ACCOUNT_SEND];
+        options.cache_kib = (uint32_t)(budget->accounts[ACCOUNT_SQLITE].limit_bytes / 4 / 1024);
+    }
+    ctx_random(ctx, &options.filter_seed, sizeof(options.filter_seed));
+    enum err err = share_database(ctx, config);
+    if (err != ERR_OK)
+        return err;
+    err = blockstore_open(&options, ctx_now(ctx), ctx_real_now(ctx), &s->store, why);
+    if (err != ERR_OK)
+        return ctx_fail(ctx, err, "%s", why);
+    arm(s);
+    return ERR_OK;
+}
+
+static void storage_terminate(struct ctx *ctx, void *state, enum exit_reason reason)
+{
+    struct storage_state *s = state;
+    (void)ctx;
+    (void)reason;
+    blockstore_close(s->store, false);
+    request_free_all(s);
+    buf_release(&s->stored);
+}
+
+const struct actor_class tiered_storage_class = {
+    .name = "tiered_storage",
+    .state_bytes = sizeof(struct storage_state),
+    .ports = PORT_JOBS | PORT_DISK,
+    .mailbox_bytes = 4 * 1024 * 1024,
+    .init = storage_init,
+    .handle_call = storage_handle_call,
+    .handle_cast = storage_handle_cast,
+    .handle_info = storage_handle_info,
+    .terminate = storage_terminate,
+};

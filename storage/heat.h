@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Heat: one decayed score per block, kept as (score, time) and cooled only when it is looked at.
+ *
+ *      heat(now) = score * 2^-(now - time) / half-life          half-life one hour; within one, the power is taken as a line
+ *
+ * A bounded table: when it is full, the coldest of a few rows gives way, so a flood of blocks seen once displaces its own kind
+ * first. Pure; one thread.
+ */
+#ifndef HEARTH_STORAGE_HEAT_H
+#define HEARTH_STORAGE_HEAT_H
+
+#include "base/buf.h"
+#include "base/table.h"
+#include "storage/block_key.h"
+
+enum { HEAT_BLOCKS_MAX = 8192, HEAT_CID_MAX = 80 };
+
+#define HEAT_HALF_LIFE_NS (UINT64_C(3600) * 1000000000)
+
+enum heat_kind { HEAT_READ, HEAT_SERVED, HEAT_STORED, HEAT_WANTED };
+
+struct heat_row {
+    struct block_key key;
+    uint8_t cid[HEAT_CID_MAX]; /* as it was last named */
+    uint8_t cid_len;
+    double score; /* at time_ns */
+    uint64_t time_ns;
+    uint64_t accesses;
+    uint64_t wants;
+};
+
+struct heat_map {
+    struct table rows;
+    size_t hand; /* where the search for a cold row goes on */
+};
+
+/* account may be NULL. */
+void heat_map_init(struct heat_map *map, struct account *account);
+void heat_map_release(struct heat_map *map);
+
+/* Something happened to a block. ERR_NOMEM, ERR_TOO_LARGE (a CID longer than HEAT_CID_MAX): not counted. */
+enum err heat_map_note(struct heat_map *map, const struct block_key *key, struct span cid, enum heat_kind kind,
+                       uint64_t now_ns) MUST_CHECK;
+
+/* The score now; 0 for a block that is not known. */
+double heat_map_score(const struct heat_map *map, const struct block_key *key, uint64_t now_ns);
+
+/* The hottest rows, hottest first, scores cooled to now; ret_rows has room for max. Returns how many. */
+size_t heat_map_top(const struct heat_map *map, uint64_t now_ns, struct heat_row *ret_rows, size_t max);
+
+#endif

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: MIT */
+/* Lives and what outlasts them: monitors, epochs, timers, jobs, restarts, failed starts, ends. */
+#include "helper_scene.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- monitors and epochs ---- */
+
+static enum err die_when_asked(struct ctx *c, const struct msg *msg, struct reply_to call)
+{
+    (void)call;
+    if (note_of(msg)->n == 1)
+        ctx_exit(c, EXIT_FAILED, "asked to die");
+    return ERR_OK; /* no reply: its end is the answer */
+}
+
+static void watch_b_die(struct ctx *c, const struct info *info)
+{
+    if (is_start(info))
+        CHECK(ctx_monitor(c, B) == ERR_OK);
+    if (info->kind == INFO_UP && counted(0) < 3) {
+        CHECK(info->actor == B);
+        CHECK(scene_call(c, B, 0, 10 * SECOND_NS, 10) == ERR_OK);
+        CHECK(scene_call(c, B, 1, 10 * SECOND_NS, 11) == ERR_OK);
+        CHECK(scene_call(c, B, 2, 10 * SECOND_NS, 12) == ERR_OK);
+    } else if (info->kind == INFO_UP) {
+        scene_done();
+    }
+    if (info->kind == INFO_REPLY) {
+        CHECK(info->err == ERR_UNAVAILABLE); /* at once, not at the deadline */
+        count(1);
+    }
+    if (info->kind == INFO_DOWN && counted(0) < 3) { /* a fourth comes when the tree is stopped */
+        CHECK(info->actor == B && info->reason == EXIT_FAILED);
+        CHECK(counted(1) == 3 * (counted(0) + 1)); /* the calls end first */
+        count(0);
+    }
+}
+
+static void test_down_ends_the_calls_and_up_comes_with_each_life(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.on_info[A] = watch_b_die;
+    scene.on_call[B] = die_when_asked;
+    scene_play(20);
+    assert_int_equal(counted(0), 3);
+    assert_int_equal(counted(1), 9);
+}
+
+static struct reply_to kept;
+
+static enum err keep_call(struct ctx *c, const struct msg *msg, struct reply_to call)
+{
+    (void)msg;
+    kept = call;
+    (void)ctx_timer(c, ctx_now(c) + 300 * MS_NS, 5);
+    return ERR_OK;
+}
+
+static void reply_to_the_dead(struct ctx *c, const struct info *info)
+{
+    if (info->kind != INFO_TIMER || info->tag != 5)
+        return;
+    scene_reply(c, kept, 1); /* A has another life by now: nobody must hear this */
+    (void)ctx_timer(c, ctx_now(c) + 50 * MS_NS, 6);
+    count(4);
+}
+
+static void ask_and_die(struct ctx *c, const struct info *info)
+{
+    CHECK(info->kind == INFO_TIMER);
+    if (is_start(info)) {
+        count(0);
+        if (counted(0) == 1) {
+            CHECK(scene_call(c, B, 0, 10 * SECOND_NS, 1) == ERR_OK);
+            (void)ctx_timer(c, ctx_now(c) + 20 * MS_NS, 2);
+            (void)ctx_timer(c, ctx_now(c) + 40 * MS_NS, 3); /* dies with the life */
+        } else {
+            (void)ctx_timer(c, ctx_now(c) + 500 * MS_NS, 4);
+        }
+        return;
+    }
+    if (info->tag == 2)
+        ctx_exit(c, EXIT_FAILED, "with a call out");
+    CHECK(info->tag != 3);
+    if (info->tag == 4)
+        scene_done();
+}
+
+static void test_a_new_life_hears_nothing_of_the_old_one(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.on_info[A] = ask_and_die;
+    scene.on_call[B] = keep_call;
+    scene.on_info[B] = reply_to_the_dead;
+    scene_play(10);
+    assert_int_equal(counted(0), 2);
+    assert_int_equal(counted(4), 1);
+}
+
+/* ---- timers ---- */
+
+static void run_timers(struct ctx *c, const struct info *info)
+{
+    static _Thread_local uint64_t cancelled;
+    if (is_start(info)) {
+        for (uint64_t i = 0; i < 100; i++) /* set in a mixed order */
+            (void)ctx_timer(c, ctx_now(c) + (i * 37 % 100) * MS_NS / 4, i * 37 % 100);
+        cancelled = ctx_timer(c, ctx_now(c) + 10 * MS_NS, 1000);
+        ctx_timer_cancel(c, cancelled);
+        ctx_timer_cancel(c, cancelled);
+        return;
+    }
+    CHECK(info->kind == INFO_TIMER && info->tag == counted(0));
+    ctx_timer_cancel(c, cancelled); /* of a timer that is gone: ignored, also when its slot serves another */
+    count(0);
+    if (counted(0) == 100)
+        scene_done();
+}
+
+static void test_timers_fire_in_the_order_of_their_times(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.on_info[A] = run_timers;
+    scene_play(10);
+}
+
+/* ---- jobs ---- */
+
+struct work {
+    uint64_t n;
+};
+
+static enum err square(void *arg, const _Atomic bool *cancelled)
+{
+    struct work *work = arg;
+    (void)cancelled;
+    work->n *= work->n;
+    return work->n == 49 ? ERR_IO : ERR_OK;
+}
+
+static void free_work(void *arg)
+{
+    count(9);
+    free(arg);
+}
+
+static void start_work(struct ctx *c, const char *lane, job_fn *fn, uint64_t n, enum err expected)
+{
+    struct work *work = malloc(sizeof(*work));
+    work->n = n;
+    enum err err = ctx_job(c, lane, fn, work, free_work, n);
+    CHECK(err == expected);
+    if (err != ERR_OK)
+        free(work);
+}
+
+static void run_jobs(struct ctx *c, const struct info *info)
+{
+    if (is_start(info)) {
+        for (uint64_t n = 1; n <= 8; n++)
+            start_work(c, "work", square, n, ERR_OK);
+        start_work(c, "nosuch", square, 1, ERR_NOT_FOUND);
+        return;
+    }
+    struct work *work = info->arg;
+    CHECK(info->kind == INFO_JOB && work->n == info->tag * info->tag);
+    CHECK(info->err == (info->tag == 7 ? ERR_IO : ERR_OK));
+    free(work); /* ours again */
+    count(0);
+    if (counted(0) == 8)
+        scene_done();
+}
+
+static void test_jobs_come_back_with_their_argument(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.on_info[A] = run_jobs;
+    scene_play(10);
+    assert_int_equal(counted(9), 0);
+}
+
+static enum err until_cancelled(void *arg, const _Atomic bool *cancelled)
+{
+    (void)arg;
+    atomic_store(&scene.n[7], 1);
+    while (!scene.is_sim && !atomic_load(cancelled)) {
+    }
+    return atomic_load(cancelled) ? ERR_CANCELLED : ERR_OK;
+}
+
+static void fill_lane(struct ctx *c, const struct info *info)
+{
+    if (is_start(info)) {
+        count(0);
+        if (counted(0) == 2) {
+            (void)ctx_timer(c, ctx_now(c) + 100 * MS_NS, 2);
+            return;
+        }
+        start_work(c, "one", until_cancelled, 1, ERR_OK); /* at work */
+        (void)ctx_timer(c, ctx_now(c) + 10 * MS_NS, 1);
+        return;
+    }
+    if (info->kind == INFO_TIMER && info->tag == 1) {
+        if (scene.is_sim)
+            start_work(c, "one", until_cancelled, 1, ERR_OK); /* there it has ended by now */
+        start_work(c, "one", until_cancelled, 2, ERR_OK);
+        start_work(c, "one", until_cancelled, 3, ERR_OK);
+        start_work(c, "one", until_cancelled, 4, ERR_BUSY); /* one at work, two wait */
+        ctx_exit(c, EXIT_FAILED, "with jobs out");
+        return;
+    }
+    if (info->kind == INFO_JOB) {
+        CHECK(scene.is_sim && counted(0) == 1);
+        free(info->arg);
+        return;
+    }
+    CHECK(info->tag == 2);
+    scene_done();
+}
+
+static void test_jobs_of_a_life_that_ended_free_themselves(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.on_info[A] = fill_lane;
+    scene_play(10);
+    assert_int_equal(counted(9), 3);
+    assert_int_equal(counted(7), 1);
+}
+
+static void cancel_job(struct ctx *c, const struct info *info)
+{
+    if (is_start(info)) {
+        start_work(c, "one", until_cancelled, 5, ERR_OK);
+        ctx_job_cancel(c, 5);
+        return;
+    }
+    CHECK(info->kind == INFO_JOB && info->tag == 5 && info->err == ERR_CANCELLED);
+    free(info->arg);
+    scene_done();
+}
+
+static void test_a_cancelled_job_still_comes_back(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.on_info[A] = cancel_job;
+    scene_play(10);
+}
+
+/* ---- starts ---- */
+
+static enum err refuse_to_start(struct ctx *c)
+{
+    count(1);
+    return ctx_fail(c, ERR_IO, "no disk %d", 3);
+}
+
+static void count_ends(struct ctx *c, enum exit_reason reason)
+{
+    (void)c;
+    (void)reason;
+    count(2);
+}
+
+static void test_a_failed_first_start_takes_the_tree_down_and_says_why(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.on_init[C] = refuse_to_start;
+    scene.on_end[A] = scene.on_end[B] = scene.on_end[C] = scene.on_end[D] = count_ends;
+    char why[256];
+    assert_int_equal(scene_start(why, sizeof(why)), ERR_UNAVAILABLE);
+    assert_string_equal(why, "c: no disk 3");
+    assert_null(scene.rt);
+    scene_stop();
+    assert_int_equal(counted(1), 1);
+    assert_int_equal(counted(2), 3); /* A, B and the one that failed; D was never begun */
+}
+
+static enum err start_second_time_fails(struct ctx *c)
+{
+    count(1);
+    uint64_t lives = counted(1);
+    return lives == 2 || lives == 3 ? ctx_fail(c, ERR_IO, "not yet") : ERR_OK;
+}
+
+static void die_once(struct ctx *c, const struct info *info)
+{
+    if (is_start(info) && counted(1) == 1)
+        ctx_exit(c, EXIT_FAILED, "once");
+    else if (is_start(info))
+        scene_done();
+}
+
+static void note_event(void *arg, struct ctx *root, const struct supervision_event *event)
+{
+    (void)arg;
+    (void)root;
+    if (event->actor != B)
+        return;
+    if (event->kind == SUPERVISION_START_FAILED)
+        CHECK(strcmp(event->text, "not yet") == 0);
+    if (event->kind == SUPERVISION_EXITED && counted(3) == 0)
+        CHECK(event->reason == EXIT_FAILED && strcmp(event->text, "once") == 0);
+    if (event->kind == SUPERVISION_RESTARTING) {
+        static const uint32_t least[] = {0, 50, 100};
+        static const uint32_t most[] = {0, 100, 200};
+        CHECK(counted(3) < 3);
+        CHECK(event->delay_ms >= least[counted(3)] && event->delay_ms <= most[counted(3)]);
+        count(3);
+    }
+}
+
+static void test_a_restart_that_fails_is_tried_again_with_backoff(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.on_init[B] = start_second_time_fails;
+    scene.on_info[B] = die_once;
+    scene.config.event = note_event;
+    scene_play(10);
+    assert_int_equal(counted(1), 4);
+    assert_int_equal(counted(3), 3);
+}
+
+/* ---- ends ---- */
+
+static void die_at_once(struct ctx *c, const struct info *info)
+{
+    if (is_start(info))
+        ctx_exit(c, EXIT_FAILED, "again");
+}
+
+static const struct child_spec two[] = {{.id = "a", .start = A}, {.id = "b", .start = B}};
+static const struct supervisor_spec strict = {.name = "strict",
+                                              .strategy = STRATEGY_ONE_FOR_ONE,
+                                              .intensity = 3,
+                                              .period_ms = 10000,
+                                              .children = two,
+                                              .child_count = 2};
+
+static void test_too_many_restarts_end_the_runtime(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.config.tree = &strict;
+    scene.on_info[B] = die_at_once;
+    scene.on_end[B] = count_ends;
+    scene_play(20);
+    assert_int_equal(scene.exit, RUNTIME_EXIT_ESCALATED);
+    assert_int_equal(counted(2), 4); /* the first life and three restarts */
+}
+
+static _Atomic uint64_t order;
+
+static void note_order(struct ctx *c, enum exit_reason reason)
+{
+    CHECK(reason == EXIT_SHUTDOWN);
+    atomic_store(&order, atomic_load(&order) * 10 + ctx_self(c));
+}
+
+static enum err note_start(struct ctx *c)
+{
+    atomic_store(&order, atomic_load(&order) * 10 + ctx_self(c));
+    return ERR_OK;
+}
+
+static void test_children_start_in_order_and_stop_in_reverse(void **state)
+{
+    (void)state;
+    scene_begin();
+    atomic_store(&order, 0);
+    for (int i = A; i <= E; i++) {
+        scene.on_init[i] = note_start;
+        scene.on_end[i] = note_order;
+    }
+    char why[256];
+    assert_int_equal(scene_start(why, sizeof(why)), ERR_OK);
+    assert_int_equal(atomic_load(&order), 12345);
+    scene_stop();
+    assert_int_equal(atomic_load(&order), 1234554321);
+    assert_int_equal(scene.exit, RUNTIME_EXIT_OK);
+}
+
+/* ---- a thousand lives ---- */
+
+static const struct supervisor_spec patient = {.name = "patient",
+                                               .strategy = STRATEGY_ONE_FOR_ONE,
+                                               .intensity = 64,
+                                               .period_ms = 1,
+                                               .children = two,
+                                               .child_count = 2};
+
+static void live_shortly(struct ctx *c, const struct info *info)
+{
+    if (!is_start(info))
+        return;
+    count(0);
+    (void)ctx_timer(c, ctx_now(c) + 11 * SECOND_NS, 1);
+    if (counted(0) == 1000)
+        scene_done();
+}
+
+static void end_when_healthy(struct ctx *c, const struct info *info)
+{
+    live_shortly(c, info);
+    if (info->kind == INFO_TIMER && info->tag == 1)
+        ctx_exit(c, EXIT_FAILED, "old enough");
+}
+
+static void test_a_thousand_lives_leave_nothing_behind(void **state)
+{
+    (void)state;
+    scene_begin();
+    if (!scene.is_sim)
+        skip(); /* 11 s of health each: simulated time only; threads are made and joined in the other tests */
+    scene.config.tree = &patient;
+    scene.on_info[B] = end_when_healthy;
+    scene_play(20000);
+    assert_int_equal(counted(0), 1000);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_down_ends_the_calls_and_up_comes_with_each_life),
+        cmocka_unit_test(test_a_new_life_hears_nothing_of_the_old_one),
+        cmocka_unit_test(test_timers_fire_in_the_order_of_their_times),
+        cmocka_unit_test(test_jobs_come_back_with_their_argument),
+        cmocka_unit_test(test_jobs_of_a_life_that_ended_free_themselves),
+        cmocka_unit_test(test_a_cancelled_job_still_comes_back),
+        cmocka_unit_test(test_a_failed_first_start_takes_the_tree_down_and_says_why),
+        cmocka_unit_test(test_a_restart_that_fails_is_tried_again_with_backoff),
+        cmocka_unit_test(test_too_many_restarts_end_the_runtime),
+        cmocka_unit_test(test_children_start_in_order_and_stop_in_reverse),
+        cmocka_unit_test(test_a_thousand_lives_leave_nothing_behind),
+    };
+    return scene_main(argc, argv, tests, ARRAY_LEN(tests));
+}
