@@ -236,18 +236,19 @@ static enum err keep(struct noise_session *s, const uint8_t *data, size_t len, s
     *ret_whole = false;
     while (used < len) {
         size_t need = p->len < NOISE_LENGTH_BYTES ? NOISE_LENGTH_BYTES : frame_bytes(p->data);
-        if (need > p->max)
-            return ERR_PROTOCOL; /* a handshake message beyond all reason */
         size_t part = MIN(len - used, need - p->len);
         if (buf_reserve(p, need - p->len) == NULL)
             return ERR_NOMEM;
         memcpy(p->data + p->len, data + used, part);
         buf_commit(p, part);
         used += part;
-        if (p->len >= NOISE_LENGTH_BYTES && p->len == frame_bytes(p->data)) {
-            *ret_whole = true;
+        if (p->len < NOISE_LENGTH_BYTES)
+            continue;
+        if (frame_bytes(p->data) > p->max)
+            return ERR_PROTOCOL; /* a handshake message beyond all reason */
+        *ret_whole = p->len == frame_bytes(p->data);
+        if (*ret_whole)
             break;
-        }
     }
     *ret_used = used;
     return ERR_OK;
