@@ -62,8 +62,11 @@ enum err yamux_queue_header(struct yamux_queue *q, const struct yamux_header *h,
 /* A pong; dropped when YAMUX_PONGS_MAX are queued. */
 enum err yamux_queue_pong(struct yamux_queue *q, uint32_t value) MUST_CHECK;
 
-/* One Data frame of at most YAMUX_DATA_SENT_MAX bytes, copied; joins the last frame when that is still open for this stream. */
-enum err yamux_queue_data(struct yamux_queue *q, uint32_t id, uint16_t flags, struct span bytes) MUST_CHECK;
+/*
+ * One Data frame of at most YAMUX_DATA_SENT_MAX bytes, copied; joins the last frame when that is still open for this stream. reply: it
+ * answers the peer, as what is written to a stream that nobody has accepted yet.
+ */
+enum err yamux_queue_data(struct yamux_queue *q, uint32_t id, uint16_t flags, struct span bytes, bool reply) MUST_CHECK;
 
 /* The same by reference. */
 enum err yamux_queue_ref(struct yamux_queue *q, uint32_t id, uint16_t flags, struct block_ref *ref, size_t offset,

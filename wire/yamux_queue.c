@@ -163,7 +163,7 @@ static bool join_open_frame(struct yamux_queue *q, uint32_t id, struct span byte
     return true;
 }
 
-enum err yamux_queue_data(struct yamux_queue *q, uint32_t id, uint16_t flags, struct span bytes)
+enum err yamux_queue_data(struct yamux_queue *q, uint32_t id, uint16_t flags, struct span bytes, bool reply)
 {
     assert(bytes.len > 0 && bytes.len <= YAMUX_DATA_SENT_MAX);
     if (!charge(q, YAMUX_HEADER_BYTES + bytes.len))
@@ -171,6 +171,8 @@ enum err yamux_queue_data(struct yamux_queue *q, uint32_t id, uint16_t flags, st
     enum err err = make_room(q, YAMUX_HEADER_BYTES + bytes.len);
     if (err != ERR_OK)
         return err;
+    if (reply)
+        q->replies += YAMUX_HEADER_BYTES + bytes.len;
     if (flags == 0 && join_open_frame(q, id, bytes))
         return ERR_OK;
     struct yamux_header h = {.type = YAMUX_DATA, .flags = flags, .id = id, .length = (uint32_t)bytes.len};

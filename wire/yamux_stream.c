@@ -190,6 +190,7 @@ static void wait_in_line(struct yamux_stream *s)
 static size_t queue_frames(struct yamux_stream *s, struct span bytes, struct block_ref *ref, size_t offset)
 {
     struct yamux_queue *q = &s->session->queue;
+    bool reply = s->inbound && !s->accepted;
     size_t done = 0;
     while (done < bytes.len) {
         struct span part = span_first(span_skip(bytes, done), YAMUX_DATA_SENT_MAX);
@@ -198,10 +199,10 @@ static size_t queue_frames(struct yamux_stream *s, struct span bytes, struct blo
         if (ref != NULL)
             err = yamux_queue_ref(q, s->id, flags, ref, offset + done, part.len);
         else
-            err = yamux_queue_data(q, s->id, flags, part);
+            err = yamux_queue_data(q, s->id, flags, part, reply);
         if (err != ERR_OK && part.len > SMALL_BYTES) { /* the account is exhausted: what is free of charge goes on */
             part = span_first(part, SMALL_BYTES);
-            err = yamux_queue_data(q, s->id, flags, part);
+            err = yamux_queue_data(q, s->id, flags, part, reply);
         }
         if (err != ERR_OK)
             break;

@@ -22,6 +22,8 @@ struct connection_stream {
     struct multistream *negotiation; /* NULL when the protocol is agreed */
     struct buf pending;              /* lines of the negotiation that found no room in the queue */
     int protocol;
+    uint32_t id;
+    bool inbound;
     bool optimistic;
     bool fin_wanted; /* behind pending, or behind the negotiation */
     uint64_t deadline;

@@ -42,6 +42,8 @@ static struct connection_stream *stream_new(struct connection *c, struct yamux_s
     s->yamux = yamux;
     s->negotiation = negotiation;
     s->protocol = -1;
+    s->id = yamux_stream_id(yamux);
+    s->inbound = yamux_stream_is_inbound(yamux);
     s->deadline = c->now_ns + CONNECTION_NEGOTIATE_TIMEOUT_S * SECOND_NS;
     buf_init(&s->pending, MULTISTREAM_OUTPUT_MAX, NULL);
     TAILQ_INSERT_TAIL(&c->negotiating, s, line);
@@ -51,7 +53,7 @@ static struct connection_stream *stream_new(struct connection *c, struct yamux_s
 /* Whether the owner knows of this stream: an inbound one only once its protocol is agreed. */
 static bool is_visible(const struct connection_stream *s)
 {
-    return s->negotiation == NULL || !yamux_stream_is_inbound(s->yamux);
+    return s->negotiation == NULL || !s->inbound;
 }
 
 /* Resets the stream for a reason of ours and tells its owner. */
@@ -96,8 +98,8 @@ static void on_agreed(struct connection_stream *s)
     struct yamux_stream *yamux = s->yamux;
     s->protocol = multistream_selected(s->negotiation);
     end_negotiation(s);
-    yamux_stream_accept(yamux);
     push_pending(s);
+    yamux_stream_accept(yamux);
     if (c->events.stream_opened != NULL)
         c->events.stream_opened(c->user, s);
 }
@@ -337,7 +339,7 @@ struct connection *connection_stream_connection(const struct connection_stream *
 
 bool connection_stream_is_inbound(const struct connection_stream *s)
 {
-    return s->yamux != NULL && yamux_stream_is_inbound(s->yamux);
+    return s->inbound;
 }
 
 int connection_stream_protocol(const struct connection_stream *s)
@@ -347,5 +349,5 @@ int connection_stream_protocol(const struct connection_stream *s)
 
 uint32_t connection_stream_id(const struct connection_stream *s)
 {
-    return s->yamux == NULL ? 0 : yamux_stream_id(s->yamux);
+    return s->id;
 }
