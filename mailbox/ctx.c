@@ -289,7 +289,7 @@ struct budget *ctx_budget(struct ctx *c)
 
 /* ---- life ---- */
 
-static void end_with(struct ctx *c, enum exit_reason reason, const char *fmt, va_list args)
+PRINTF_LIKE(3, 0) static void end_with(struct ctx *c, enum exit_reason reason, const char *fmt, va_list args)
 {
     c->over = true;
     c->reason = reason;

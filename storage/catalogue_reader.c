@@ -11,8 +11,8 @@ enum reading { READ_FIND, READ_PAGE, READ_PINS, READ_COUNT };
 
 static const char *const texts[READ_COUNT] = {
     [READ_FIND] = "SELECT multihash, codec, size, segment, offset FROM blocks WHERE multihash = ?1",
-    [READ_PAGE] = "SELECT multihash, codec, size, segment, offset FROM blocks WHERE multihash > ?1 ORDER BY multihash"
-                  " LIMIT ?2",
+    [READ_PAGE] = ("SELECT multihash, codec, size, segment, offset FROM blocks WHERE multihash > ?1 ORDER BY multihash"
+                   " LIMIT ?2"),
     [READ_PINS] = "SELECT cid, recursive, name FROM pins WHERE cid > ?1 ORDER BY cid, recursive LIMIT ?2",
 };
 

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 build=${1:?usage: tests/fuzz/run.sh BUILD_DIR [SECONDS]}
 seconds=${2:-60}
 passed=0 failed=0
-for target in "$build"/tests/fuzz_*; do
+for target in "$build"/fuzz/fuzz_*; do
   [ -x "$target" ] || continue
   name=$(basename "$target")
   corpus=$build/corpus/$name kept=tests/fuzz/corpus/${name#fuzz_}
