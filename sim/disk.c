@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sim/disk.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,8 @@ struct sim_disk {
     uint64_t capacity_bytes;
     struct prng prng;
     struct fault_plan faults[SIM_FAULT_COUNT];
+    sim_disk_skip *skip;
+    void *skip_arg;
 };
 
 struct disk_file {
@@ -29,6 +32,7 @@ struct disk_file {
     struct inode *inode;
     bool writable;
     bool has_lock;
+    char path[SIM_DISK_PATH_MAX];
 };
 
 static struct inode *add_inode(struct sim_disk *d, struct inode *inode)
@@ -62,6 +66,11 @@ static bool strikes(struct sim_disk *d, enum sim_disk_fault fault)
     }
     plan->count--;
     return true;
+}
+
+static bool skips(const struct sim_disk *d, const char *path, bool is_folder)
+{
+    return d->skip != NULL && d->skip(d->skip_arg, path, is_folder);
 }
 
 static uint64_t used_bytes(const struct sim_disk *d)
@@ -102,6 +111,7 @@ static enum err sim_open(void *self, const char *path, unsigned flags, struct di
     }
     c.inode->opens++;
     *file = (struct disk_file){.disk = d, .inode = c.inode, .writable = (flags & DISK_WRITE) != 0};
+    (void)snprintf(file->path, sizeof(file->path), "%s", c.path);
     *ret_file = file;
     return ERR_OK;
 }
@@ -166,6 +176,8 @@ static enum err sim_fdatasync(struct disk_file *file)
         inode_lose_changes(file->inode);
         return ERR_IO;
     }
+    if (skips(file->disk, file->path, false))
+        return ERR_OK;
     return inode_sync(file->inode) ? ERR_OK : ERR_NOMEM;
 }
 
@@ -212,7 +224,7 @@ static enum err sim_sync_dir(void *self, const char *path)
     char folder[SIM_DISK_PATH_MAX];
     if (!name_normalise(path, folder))
         return ERR_TOO_LARGE;
-    return name_sync(&d->names, folder);
+    return skips(d, folder, true) ? ERR_OK : name_sync(&d->names, folder);
 }
 
 static enum err sim_rename(void *self, const char *from, const char *to)
@@ -359,6 +371,8 @@ struct sim_disk *sim_disk_clone(const struct sim_disk *from)
     if (to == NULL)
         return NULL;
     to->prng = from->prng;
+    to->skip = from->skip;
+    to->skip_arg = from->skip_arg;
     for (size_t i = 0; i < from->inode_count; i++) {
         if (add_inode(to, inode_clone(from->inodes[i])) == NULL)
             goto fail;
@@ -385,6 +399,12 @@ void sim_disk_power_cut(struct sim_disk *d, enum sim_disk_cut how, uint64_t seed
 void sim_disk_fail(struct sim_disk *d, enum sim_disk_fault fault, uint64_t skip, uint64_t count)
 {
     d->faults[fault] = (struct fault_plan){.skip = skip, .count = count};
+}
+
+void sim_disk_skip_syncs(struct sim_disk *d, sim_disk_skip *skip, void *arg)
+{
+    d->skip = skip;
+    d->skip_arg = arg;
 }
 
 void sim_disk_resize(struct sim_disk *d, uint64_t capacity_bytes)

@@ -61,6 +61,13 @@ void sim_disk_power_cut(struct sim_disk *disk, enum sim_disk_cut how, uint64_t s
 /* The next operations that match fail: skip this many first, then fail count times. Replaces an earlier plan for the same fault. */
 void sim_disk_fail(struct sim_disk *disk, enum sim_disk_fault fault, uint64_t skip, uint64_t count);
 
+/*
+ * Syncs for which skip() says true report success and do nothing: how a test leaves out one sync call of the code above and looks
+ * whether it is missed. path is absolute. NULL: none is skipped. Clones inherit it.
+ */
+typedef bool sim_disk_skip(void *arg, const char *path, bool is_folder);
+void sim_disk_skip_syncs(struct sim_disk *disk, sim_disk_skip *skip, void *arg);
+
 /* Changes the capacity: free space comes and goes. */
 void sim_disk_resize(struct sim_disk *disk, uint64_t capacity_bytes);
 

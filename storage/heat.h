@@ -14,7 +14,7 @@
 #include "base/table.h"
 #include "storage/block_key.h"
 
-enum { HEAT_BLOCKS_MAX = 8192, HEAT_CID_MAX = 80 };
+enum { HEAT_BLOCKS_MAX = 4096, HEAT_CID_MAX = 80 };
 
 #define HEAT_HALF_LIFE_NS (UINT64_C(3600) * 1000000000)
 

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/crash/crash.h"
+#include "tests/support/store_driver.h"
+
+enum { STEPS_PER_LIFE = 40, KILL_WITHIN = 160 };
+
+void crash_blocks_init(struct crash_blocks *b, uint64_t seed)
+{
+    struct prng prng;
+    struct multihash hash;
+    prng_init(&prng, seed);
+    for (size_t i = 0; i < CRASH_BLOCKS; i++) {
+        b->sizes[i] = (size_t)prng_below(&prng, CRASH_BLOCK_MAX);
+        prng_fill(&prng, b->bytes[i], b->sizes[i]);
+        if (multihash_sum(MULTIHASH_SHA2_256, 0, span_of(b->bytes[i], b->sizes[i]), &hash) != ERR_OK ||
+            block_key_of(&hash, &b->keys[i]) != ERR_OK)
+            abort();
+    }
+}
+
+void crash_truth_note(struct crash_truth *t, uint32_t mark, uint64_t value)
+{
+    switch ((enum crash_mark)mark) {
+    case MARK_PUT_ACK:
+        t->must_have[value] = true;
+        break;
+    case MARK_REMOVE_START:
+        t->must_have[value] = false;
+        break;
+    case MARK_PIN_START:
+        t->must_not_pin[value] = false;
+        break;
+    case MARK_PIN_ACK:
+        t->must_pin[value] = true;
+        break;
+    case MARK_UNPIN_START:
+        t->must_pin[value] = false;
+        break;
+    case MARK_UNPIN_ACK:
+        t->must_not_pin[value] = true;
+        break;
+    case MARK_OPEN_START:
+        crash_opening = true;
+        break;
+    case MARK_OPEN_END:
+        crash_opening = false;
+        break;
+    }
+}
+
+bool crash_opening;
+bool crash_damaged;
+
+static void note_damage(void *arg, bool fatal, const char *text)
+{
+    (void)arg;
+    if (fatal || strstr(text, "damaged") != NULL)
+        crash_damaged = true;
+}
+
+enum err crash_open(const struct disk_port *port, struct blockstore **ret_store, char why[STORE_WHY_BYTES])
+{
+    struct blockstore_options options = {.port = port,
+                                         .path = "repo",
+                                         .storage_max_bytes = 64 * MIB,
+                                         .segment_bytes = 16 * KIB,
+                                         .allocate_bytes = 4 * KIB,
+                                         .cache_kib = 128,
+                                         .events = {.notice = note_damage}};
+    crash_damaged = false;
+    bool before = crash_opening;
+    crash_opening = true;
+    enum err err = blockstore_open(&options, 0, 0, ret_store, why);
+    crash_opening = before;
+    return err;
+}
+
+struct run {
+    const struct crash_blocks *blocks;
+    struct disk_log *log;
+    struct blockstore *store;
+    struct prng prng;
+    uint64_t now;
+};
+
+/* Several puts are under way at once, so that groups hold more than one block. */
+static void put_some(struct run *r)
+{
+    struct test_op ops[6];
+    size_t picks[6];
+    size_t count = 1 + (size_t)prng_below(&r->prng, ARRAY_LEN(ops));
+    for (size_t n = 0; n < count; n++) {
+        picks[n] = (size_t)prng_below(&r->prng, CRASH_BLOCKS);
+        ops[n] = test_op_for(&r->blocks->keys[picks[n]]);
+        struct block_ref *ref = block_ref_copy(span_of(r->blocks->bytes[picks[n]], r->blocks->sizes[picks[n]]), NULL);
+        blockstore_put(r->store, &ops[n].op, ref);
+        block_ref_unref(ref);
+    }
+    test_drive(r->store, 100);
+    for (size_t n = 0; n < count; n++) {
+        if (ops[n].done && ops[n].err == ERR_OK)
+            disk_log_mark(r->log, MARK_PUT_ACK, picks[n]);
+    }
+}
+
+static void change_one(struct run *r, enum change_of kind, uint32_t before, uint32_t after)
+{
+    size_t i = (size_t)prng_below(&r->prng, CRASH_BLOCKS);
+    disk_log_mark(r->log, before, i);
+    enum err err = test_change(r->store, &r->blocks->keys[i], kind);
+    if (err == ERR_OK && after != 0)
+        disk_log_mark(r->log, after, i);
+    /* A removal that was denied did nothing, and only a pinned, stored block is denied. */
+    if (kind == CHANGE_BLOCK_RM && err == ERR_DENIED)
+        disk_log_mark(r->log, MARK_PUT_ACK, i);
+}
+
+static void one_step(struct run *r)
+{
+    switch (prng_below(&r->prng, 10)) {
+    case 0:
+        change_one(r, CHANGE_BLOCK_RM, MARK_REMOVE_START, 0);
+        break;
+    case 1:
+    case 2:
+        change_one(r, CHANGE_PIN_ADD, MARK_PIN_START, MARK_PIN_ACK);
+        break;
+    case 3:
+        change_one(r, CHANGE_PIN_RM, MARK_UNPIN_START, MARK_UNPIN_ACK);
+        break;
+    case 4:
+        r->now += 3 * SECOND_NS;
+        blockstore_tick(r->store, r->now, r->now);
+        test_drive(r->store, 100);
+        break;
+    default:
+        put_some(r);
+        break;
+    }
+}
+
+/* One life: it ends cleanly or by kill -9 in the middle of something. */
+static bool one_life(struct run *r, bool killed)
+{
+    char why[STORE_WHY_BYTES];
+    disk_log_mark(r->log, MARK_OPEN_START, 0);
+    enum err err = crash_open(disk_log_port(r->log), &r->store, why);
+    disk_log_mark(r->log, MARK_OPEN_END, 0);
+    if (err != ERR_OK || crash_damaged) {
+        (void)fprintf(stderr, "the run cannot open its store: %s\n", err == ERR_OK ? "damaged" : why);
+        return false;
+    }
+    r->now = 0;
+    if (killed)
+        disk_log_kill_after(r->log, 20 + prng_below(&r->prng, KILL_WITHIN));
+    for (unsigned i = 0; i < STEPS_PER_LIFE && !disk_log_is_dead(r->log); i++)
+        one_step(r);
+    bool dead = disk_log_is_dead(r->log);
+    blockstore_close(r->store, dead);
+    disk_log_kill_after(r->log, UINT64_MAX);
+    return true;
+}
+
+bool crash_run(const struct crash_blocks *blocks, uint64_t seed, unsigned lives, struct disk_log *log)
+{
+    struct run r = {.blocks = blocks, .log = log};
+    const struct disk_port *port = disk_log_port(log);
+    prng_init(&r.prng, seed);
+    if (port->make_dir(port->self, "repo") != ERR_OK || port->sync_dir(port->self, "/") != ERR_OK)
+        return false;
+    for (unsigned i = 0; i < lives; i++) {
+        if (!one_life(&r, i % 2 == 1))
+            return false;
+    }
+    return true;
+}

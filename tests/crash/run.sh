@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# usage: run.sh [--smoke]
+# Power loss replayed against the store, then kill -9 against the daemon. BUILD names the build folder (default: build).
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+build=$(cd "${BUILD:-$here/../../build}" && pwd)
+"$build/tests/crash_replay" "$@"
+python3 "$here/kill9.py" --build "$build" "$@"
