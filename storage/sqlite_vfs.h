@@ -4,7 +4,8 @@
  *
  * The WAL index lives in this process's memory and locks are counted here, not in the kernel: all connections to a database must be
  * of this process and of this VFS. Production uses SQLite's own unix VFS, because outsiders read the databases while we write.
- * A folder entry is not synced by SQLite here: whoever creates a database syncs its folder once after opening it.
+ * Of folder entries only a rollback journal's is synced here: whoever opens a database syncs its folder once afterwards, which
+ * covers the database, its WAL and the removal of the journal it was made with.
  *
  * Threads: as SQLite's: connections of several threads may share a database.
  */
