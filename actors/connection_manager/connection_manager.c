@@ -7,42 +7,16 @@
  * stream_reset, stream_credit of protocol actors; state_peers_ok. Emits: peer_up, peer_down, stream_* to the owners of protocols
  * (actors/tree.h), rows to state. Restart: permanent; a new life has no connections, the ports stay, peers are loaded from state.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <sodium.h>
 
 #include "actors/connection_manager/swarm.h"
 #include "actors/tree.h"
 #include "schemas/messages.h"
 
-enum { KEY_PATH_MAX = 4096, KNOWN_PEERS = 256 };
+enum { KNOWN_PEERS = 256 };
 
 /* ---- init ---- */
-
-static enum err read_key(struct ctx *ctx, const struct config *config, struct key_pair **ret_key)
-{
-    const struct disk_port *disk = ctx_disk(ctx);
-    char path[KEY_PATH_MAX];
-    uint8_t bytes[512];
-    size_t len = 0;
-    struct disk_file *file;
-    int n = snprintf(path, sizeof(path), "%s/identity.key", config->path);
-    if (n < 0 || (size_t)n >= sizeof(path))
-        return ctx_fail(ctx, ERR_TOO_LARGE, "the path of the repository is too long: %s", config->path);
-    enum err err = disk->open(disk->self, path, DISK_READ, &file);
-    if (err != ERR_OK)
-        return ctx_fail(ctx, err, "cannot open %s: %s", path, err_text(err));
-    err = disk->pread(file, bytes, sizeof(bytes), 0, &len);
-    disk->close(file);
-    if (err == ERR_OK)
-        err = key_pair_decode(span_of(bytes, len), ret_key);
-    sodium_memzero(bytes, sizeof(bytes));
-    if (err != ERR_OK)
-        return ctx_fail(ctx, err, "%s is no usable key: %s", path, err_text(err));
-    return ERR_OK;
-}
 
 static enum err read_limits(struct ctx *ctx, const struct config *config, struct gate_config *limits)
 {
@@ -78,11 +52,11 @@ static void random_bytes(void *arg, void *to, size_t len)
 
 static enum err init_identity(struct ctx *ctx, struct swarm *s)
 {
-    enum err err = read_key(ctx, s->config, &s->key);
-    if (err != ERR_OK)
-        return err;
+    if (s->config->identity == NULL)
+        return ctx_fail(ctx, ERR_INVALID, "the configuration has no identity");
+    s->key = s->config->identity;
     s->self = key_pair_peer_id(s->key);
-    err = connection_identity_new(s->key, random_bytes, ctx, &s->identity);
+    enum err err = connection_identity_new(s->key, random_bytes, ctx, &s->identity);
     return err == ERR_OK ? err : ctx_fail(ctx, err, "cannot prepare the secure channels: %s", err_text(err));
 }
 
@@ -307,14 +281,13 @@ static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
     gate_release(&s->gate);
     peerstore_release(&s->store);
     connection_identity_free(s->identity);
-    key_pair_free(s->key);
     free(s->scratch);
 }
 
 const struct actor_class connection_manager_class = {
     .name = "connection_manager",
     .state_bytes = sizeof(struct swarm),
-    .ports = PORT_NET | PORT_JOBS | PORT_DNS | PORT_DISK,
+    .ports = PORT_NET | PORT_JOBS | PORT_DNS,
     .init = init,
     .handle_call = handle_call,
     .handle_cast = handle_cast,

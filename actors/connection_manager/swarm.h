@@ -172,7 +172,7 @@ struct swarm {
     struct account *receive;
     struct account *send;
     struct account *tables;
-    struct key_pair *key;
+    const struct key_pair *key; /* of the configuration */
     struct connection_identity *identity;
     struct peer_id self;
     enum connection_security security[2];
