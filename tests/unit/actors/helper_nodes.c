@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: MIT */
+#include "helper_nodes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "net/resolver.h"
+
+enum { POLL = 77, CALL = 78, OPEN = 79, PIECE = 64 * 1024, IN_FLIGHT_MAX = 1024 * 1024, POLL_MS = 5 };
+
+struct node nodes[NODES_MAX];
+struct sim *nodes_sim;
+struct sim_net *nodes_net;
+static unsigned node_count;
+static enum nodes_backend running_on;
+
+/* What a probe's life knows. */
+struct probe {
+    struct node *node;
+    uint64_t stream; /* being sent */
+    uint64_t left;
+    uint64_t in_flight;
+    uint64_t offset;
+    bool fin_sent;
+};
+
+static struct node *node_of(const struct config *config)
+{
+    for (unsigned i = 0; i < NODES_MAX; i++)
+        if (nodes[i].config == config)
+            return &nodes[i];
+    abort();
+}
+
+static enum err probe_init(struct ctx *ctx, void *state, const struct config *config)
+{
+    ((struct probe *)state)->node = node_of(config);
+    (void)ctx_timer(ctx, ctx_now(ctx) + POLL_MS * MS_NS, POLL);
+    return ERR_OK;
+}
+
+static void probe_end(struct ctx *ctx, void *state, enum exit_reason reason)
+{
+    (void)ctx;
+    (void)state;
+    (void)reason;
+}
+
+static void no_cast(struct ctx *ctx, void *state, const struct msg *msg)
+{
+    (void)ctx;
+    (void)state;
+    (void)msg;
+}
+
+static void no_info(struct ctx *ctx, void *state, const struct info *info)
+{
+    (void)ctx;
+    (void)state;
+    (void)info;
+}
+
+/* ---- state's place: no peers from earlier lives ---- */
+
+static enum err state_call(struct ctx *ctx, void *state, const struct msg *msg, struct reply_to call)
+{
+    (void)state;
+    if (msg->kind != MSG_STATE_PEERS)
+        return ERR_UNSUPPORTED;
+    struct msg_state_peers_ok fields = {0};
+    ctx_reply(ctx, call, &(struct msg){.kind = MSG_STATE_PEERS_OK, .fields = &fields});
+    return ERR_OK;
+}
+
+static enum err quiet_init(struct ctx *ctx, void *state, const struct config *config)
+{
+    (void)ctx;
+    (void)state;
+    (void)config;
+    return ERR_OK;
+}
+
+static enum err no_call(struct ctx *ctx, void *state, const struct msg *msg, struct reply_to call)
+{
+    (void)ctx;
+    (void)state;
+    (void)msg;
+    (void)call;
+    return ERR_UNSUPPORTED;
+}
+
+/* ---- bitswap's place: sends patterns, counts and checks what comes ---- */
+
+static uint8_t pattern(uint64_t offset)
+{
+    return (uint8_t)(offset * 31 + (offset >> 8));
+}
+
+static void send_more(struct ctx *ctx, struct probe *p)
+{
+    while (p->stream != 0 && !p->fin_sent && p->in_flight + PIECE <= IN_FLIGHT_MAX) {
+        size_t len = (size_t)MIN(p->left, (uint64_t)PIECE);
+        struct block_ref *ref = block_ref_new(len == 0 ? 1 : len, NULL);
+        for (size_t i = 0; i < len; i++)
+            ref->data[i] = pattern(p->offset + i);
+        p->left -= len;
+        p->offset += len;
+        p->in_flight += len;
+        p->fin_sent = p->left == 0;
+        struct msg_stream_write fields = {.stream = p->stream, .fin = p->fin_sent};
+        (void)ctx_cast(ctx, ACTOR_CONNECTION_MANAGER,
+                       &(struct msg){.kind = MSG_STREAM_WRITE, .fields = &fields, .tail = len == 0 ? NULL : ref});
+        block_ref_unref(ref);
+    }
+}
+
+static void credit(struct ctx *ctx, uint64_t stream, uint64_t bytes)
+{
+    struct msg_stream_credit fields = {.stream = stream, .bytes = bytes};
+    (void)ctx_cast(ctx, ACTOR_CONNECTION_MANAGER, &(struct msg){.kind = MSG_STREAM_CREDIT, .fields = &fields});
+}
+
+static void take_data(struct ctx *ctx, struct probe *p, const struct msg *msg)
+{
+    const struct msg_stream_data *fields = msg->fields;
+    struct node *n = p->node;
+    struct span bytes = block_ref_span(msg->tail);
+    uint64_t base = atomic_load(&n->received);
+    for (size_t i = 0; i < bytes.len; i++)
+        if (bytes.data[i] != pattern(base + i))
+            atomic_fetch_add(&n->mismatches, 1);
+    atomic_fetch_add(&n->received, bytes.len);
+    atomic_fetch_add(&n->fins, fields->fin);
+    if (atomic_load(&n->hold_credit)) {
+        atomic_fetch_add(&n->held, bytes.len);
+        p->stream = fields->stream;
+        return;
+    }
+    credit(ctx, fields->stream, bytes.len);
+    if (fields->fin) { /* we have nothing to say: both ends are finished then */
+        struct msg_stream_write end = {.stream = fields->stream, .fin = true};
+        (void)ctx_cast(ctx, ACTOR_CONNECTION_MANAGER, &(struct msg){.kind = MSG_STREAM_WRITE, .fields = &end});
+    }
+}
+
+static void probe_cast(struct ctx *ctx, void *state, const struct msg *msg)
+{
+    struct probe *p = state;
+    struct node *n = p->node;
+    if (msg->kind == MSG_PEER_UP) {
+        const struct msg_peer_up *fields = msg->fields;
+        atomic_store(&n->up_protocols, fields->protocols.count);
+        atomic_fetch_add(&n->ups, 1);
+    } else if (msg->kind == MSG_PEER_DOWN) {
+        atomic_fetch_add(&n->downs, 1);
+    } else if (msg->kind == MSG_STREAM_OPENED) {
+        atomic_fetch_add(&n->opened_in, 1);
+    } else if (msg->kind == MSG_STREAM_DATA) {
+        take_data(ctx, p, msg);
+    } else if (msg->kind == MSG_STREAM_CLOSED) {
+        const struct msg_stream_closed *fields = msg->fields;
+        atomic_store(&n->closed_err, (int)fields->err);
+        atomic_fetch_add(&n->closed, 1);
+        if (fields->stream == p->stream)
+            p->stream = 0;
+    } else if (msg->kind == MSG_STREAM_WRITTEN) {
+        const struct msg_stream_written *fields = msg->fields;
+        atomic_fetch_add(&n->sent, fields->bytes);
+        p->in_flight -= fields->bytes;
+        send_more(ctx, p);
+    }
+    if (n->rt != NULL)
+        runtime_notify(n->rt);
+}
+
+static void command_done(struct node *n, enum err err)
+{
+    atomic_store(&n->result, (int)err);
+    atomic_store(&n->command_state, 3);
+    if (n->rt != NULL)
+        runtime_notify(n->rt);
+}
+
+static void open_and_send(struct ctx *ctx, struct probe *p)
+{
+    struct node *n = p->node;
+    struct buf items;
+    buf_init(&items, 64, NULL);
+    if (schema_list_add_text(&items, span_text("/ipfs/bitswap/1.2.0")) != ERR_OK)
+        abort();
+    struct msg_stream_open fields = {.peer = peer_id_span(&nodes[n->command.target].id),
+                                     .protocols = schema_list_of(&items, 1)};
+    struct call_opts opts = {.timeout_ns = 20 * SECOND_NS};
+    enum err err =
+        ctx_call(ctx, ACTOR_CONNECTION_MANAGER, &(struct msg){.kind = MSG_STREAM_OPEN, .fields = &fields}, opts, OPEN);
+    buf_release(&items);
+    if (err != ERR_OK)
+        command_done(n, err);
+}
+
+static void probe_info(struct ctx *ctx, void *state, const struct info *info)
+{
+    struct probe *p = state;
+    struct node *n = p->node;
+    if (info->kind == INFO_TIMER && info->tag == POLL) {
+        (void)ctx_timer(ctx, ctx_now(ctx) + POLL_MS * MS_NS, POLL);
+        int given = 1;
+        if (n->command.kind == CMD_SEND && atomic_compare_exchange_strong(&n->command_state, &given, 2))
+            open_and_send(ctx, p);
+        uint64_t held = atomic_load(&n->release_credit) ? atomic_exchange(&n->held, 0) : 0;
+        if (held > 0) {
+            atomic_store(&n->hold_credit, false);
+            credit(ctx, p->stream, held);
+        }
+    } else if (info->kind == INFO_REPLY && info->tag == OPEN) {
+        (void)snprintf(n->text, sizeof(n->text), "%s", info->text == NULL ? "" : info->text);
+        if (info->err == ERR_OK) {
+            const struct msg_stream_opened_ok *fields = info->msg->fields;
+            *p = (struct probe){.node = n, .stream = fields->stream, .left = n->command.bytes};
+            send_more(ctx, p);
+        }
+        command_done(n, info->err);
+    }
+}
+
+/* ---- control's place: carries out commands ---- */
+
+static enum err carry_out(struct ctx *ctx, struct node *n)
+{
+    const struct command *c = &n->command;
+    const struct node *target = &nodes[c->target];
+    struct call_opts opts = {.timeout_ns = 40 * SECOND_NS, .reply_bytes_max = 65536};
+    struct buf items;
+    buf_init(&items, 1024, NULL);
+    const char *addr = c->addr[0] != '\0' ? c->addr : target->addr;
+    if (schema_list_add_text(&items, span_text(addr)) != ERR_OK)
+        abort();
+    struct msg_peer_connect connect = {.addrs = schema_list_of(&items, 1)};
+    struct msg_peer_disconnect disconnect = {.peer = peer_id_span(&target->id)};
+    struct msg_ping ping = {.peer = peer_id_span(&target->id), .count = c->count};
+    struct msg_swarm_peers peers = {0};
+    struct msg_swarm_addrs addrs = {.local = true};
+    const void *fields[] = {[CMD_CONNECT] = &connect,
+                            [CMD_DISCONNECT] = &disconnect,
+                            [CMD_PING] = &ping,
+                            [CMD_PEERS] = &peers,
+                            [CMD_ADDRS] = &addrs};
+    static const uint16_t kinds[] = {[CMD_CONNECT] = MSG_PEER_CONNECT,
+                                     [CMD_DISCONNECT] = MSG_PEER_DISCONNECT,
+                                     [CMD_PING] = MSG_PING,
+                                     [CMD_PEERS] = MSG_SWARM_PEERS,
+                                     [CMD_ADDRS] = MSG_SWARM_ADDRS};
+    struct msg msg = {.kind = kinds[c->kind], .fields = fields[c->kind]};
+    enum err err = ctx_call(ctx, ACTOR_CONNECTION_MANAGER, &msg, opts, CALL);
+    buf_release(&items);
+    return err;
+}
+
+static void take_reply(struct node *n, const struct msg *msg)
+{
+    if (msg->kind == MSG_SWARM_PEERS_OK) {
+        atomic_store(&n->rows, ((const struct msg_swarm_peers_ok *)msg->fields)->connections.count);
+    } else if (msg->kind == MSG_PING_OK) {
+        const struct msg_ping_ok *fields = msg->fields;
+        size_t position = 0;
+        uint64_t rtt = 0;
+        atomic_store(&n->rows, fields->rtt_ns.count);
+        (void)schema_list_next_u64(&fields->rtt_ns, &position, &rtt);
+        atomic_store(&n->rtt_ns, rtt);
+    } else if (msg->kind == MSG_SWARM_ADDRS_OK) {
+        const struct msg_swarm_addrs_ok *fields = msg->fields;
+        struct item_peer_addrs row;
+        size_t position = 0;
+        size_t at = 0;
+        struct span text;
+        n->text[0] = '\0';
+        if (schema_list_next_map(&fields->peers, &schema_item_peer_addrs, &position, &row) &&
+            schema_list_next_bytes(&row.addrs, &at, &text))
+            (void)snprintf(n->text, sizeof(n->text), "%.*s", (int)text.len, (const char *)text.data);
+    }
+}
+
+static void driver_info(struct ctx *ctx, void *state, const struct info *info)
+{
+    struct node *n = ((struct probe *)state)->node;
+    if (info->kind == INFO_TIMER && info->tag == POLL) {
+        (void)ctx_timer(ctx, ctx_now(ctx) + POLL_MS * MS_NS, POLL);
+        int given = 1;
+        if (n->command.kind == CMD_SEND || !atomic_compare_exchange_strong(&n->command_state, &given, 2))
+            return;
+        enum err err = carry_out(ctx, n);
+        if (err != ERR_OK)
+            command_done(n, err);
+    } else if (info->kind == INFO_REPLY && info->tag == CALL) {
+        (void)snprintf(n->text, sizeof(n->text), "%s", info->text == NULL ? "" : info->text);
+        if (info->err == ERR_OK)
+            take_reply(n, info->msg);
+        command_done(n, info->err);
+    }
+}
+
+#define CLASS(title, on_init, on_call, on_cast, on_info)                                                               \
+    {                                                                                                                  \
+        .name = (title), .state_bytes = sizeof(struct probe), .init = (on_init), .handle_call = (on_call),             \
+        .handle_cast = (on_cast), .handle_info = (on_info), .terminate = probe_end                                     \
+    }
+static const struct actor_class state_probe = CLASS("state", quiet_init, state_call, no_cast, no_info);
+static const struct actor_class quiet_probe = CLASS("quiet", quiet_init, no_call, no_cast, no_info);
+static const struct actor_class bitswap_probe = CLASS("bitswap", probe_init, no_call, probe_cast, probe_info);
+static const struct actor_class driver = CLASS("control", probe_init, no_call, no_cast, driver_info);
+
+static const struct actor_class *const classes[ACTOR_COUNT] = {
+    [ACTOR_STATE] = &state_probe,        [ACTOR_TIERED_STORAGE] = &quiet_probe,
+    [ACTOR_HEAT_TRACKER] = &quiet_probe, [ACTOR_CONNECTION_MANAGER] = &connection_manager_class,
+    [ACTOR_DISCOVERY] = &quiet_probe,    [ACTOR_BITSWAP] = &bitswap_probe,
+    [ACTOR_CONTROL] = &driver,
+};
+
+#define WORKER(name, actor)                                                                                            \
+    {                                                                                                                  \
+        .id = (name), .type = CHILD_WORKER, .start = (actor), .restart = RESTART_PERMANENT                             \
+    }
+static const struct child_spec children[] = {
+    WORKER("state", ACTOR_STATE),         WORKER("connection_manager", ACTOR_CONNECTION_MANAGER),
+    WORKER("discovery", ACTOR_DISCOVERY), WORKER("bitswap", ACTOR_BITSWAP),
+    WORKER("control", ACTOR_CONTROL),
+};
+static const struct supervisor_spec tree = {.name = "root",
+                                            .strategy = STRATEGY_ONE_FOR_ONE,
+                                            .intensity = 3,
+                                            .period_ms = 10000,
+                                            .children = children,
+                                            .child_count = ARRAY_LEN(children)};
+static const struct edge_spec edges[] = {
+    {ACTOR_CONTROL, ACTOR_CONNECTION_MANAGER},
+    {ACTOR_BITSWAP, ACTOR_CONNECTION_MANAGER},
+    {ACTOR_CONNECTION_MANAGER, ACTOR_STATE},
+};
+static const struct lane_spec lanes[] = {{.name = "dns", .workers = 1, .queue = 32}};
+
+static void note(void *arg, enum log_level level, const char *actor, const char *text)
+{
+    (void)level;
+    if (getenv("NODES_LOG") != NULL)
+        (void)fprintf(stderr, "%u %s: %s\n", ((struct node *)arg)->index, actor, text);
+}
+
+static void configure(struct node *n, void (*change)(struct node *))
+{
+    char why[CONFIG_WHY_BYTES];
+    uint8_t seed[ED25519_SEED_BYTES] = {0x42, (uint8_t)n->index};
+    assert_int_equal(config_new("/nowhere", &n->config), ERR_OK);
+    const char *listen = running_on == SIM ? "/ip4/0.0.0.0/tcp/4001" : "/ip4/127.0.0.1/tcp/0";
+    assert_int_equal(config_set(n->config, "Addresses.Swarm", span_text(listen), why), ERR_OK);
+    assert_int_equal(key_pair_of_seed(seed, &n->key), ERR_OK);
+    n->config->identity = n->key;
+    n->id = key_pair_peer_id(n->key);
+    assert_int_equal(budget_init(&n->budget, 64 * MIB), ERR_OK);
+    if (change != NULL)
+        change(n);
+}
+
+static void start(struct node *n)
+{
+    char why[512] = "";
+    const struct loop_port *loop;
+    if (running_on == SIM) {
+        struct net_addr ip = sim_net_ip(n->index + 1);
+        n->host = sim_net_add_host(nodes_net, &ip);
+        loop = sim_host_loop(n->host);
+    } else {
+        n->reactor = reactor_new();
+        loop = reactor_port(n->reactor);
+    }
+    struct runtime_config config = {.classes = classes,
+                                    .class_count = ACTOR_COUNT,
+                                    .tree = &tree,
+                                    .edges = edges,
+                                    .edge_count = ARRAY_LEN(edges),
+                                    .lanes = lanes,
+                                    .lane_count = ARRAY_LEN(lanes),
+                                    .schemas = &schema_messages,
+                                    .config = n->config,
+                                    .budget = &n->budget,
+                                    .dns = resolver_port(),
+                                    .loop = loop,
+                                    .log = note,
+                                    .log_arg = n,
+                                    .log_level = LOG_DEBUG};
+    char name[16];
+    (void)snprintf(name, sizeof(name), "n%u", n->index);
+    config.name = name;
+    if (running_on == SIM) {
+        config.backend = &backend_sim;
+        config.backend_arg = nodes_sim;
+    }
+    if (runtime_start(&config, &n->rt, why, sizeof(why)) != ERR_OK)
+        fail_msg("node %u does not start: %s", n->index, why);
+    char id[PEER_ID_TEXT_MAX];
+    peer_id_text(&n->id, id);
+    assert_int_equal(node_do(n->index, (struct command){.kind = CMD_ADDRS}), ERR_OK);
+    (void)snprintf(n->addr, sizeof(n->addr), "%.80s/p2p/%s", n->text, id);
+}
+
+void nodes_begin(unsigned count, enum nodes_backend backend, uint64_t seed, void (*change)(struct node *))
+{
+    memset(nodes, 0, sizeof(nodes));
+    running_on = backend;
+    node_count = count;
+    if (backend == SIM) {
+        nodes_sim = sim_new(seed);
+        nodes_net = sim_net_new(nodes_sim);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        nodes[i].index = i;
+        configure(&nodes[i], change);
+        start(&nodes[i]);
+    }
+}
+
+void nodes_end(void)
+{
+    for (unsigned i = 0; i < node_count; i++) {
+        struct node *n = &nodes[i];
+        if (n->rt != NULL)
+            assert_int_equal(runtime_stop(&n->rt, 10 * SECOND_NS), RUNTIME_EXIT_OK);
+        assert_int_equal(account_used(&n->budget.accounts[ACCOUNT_RECEIVE]), 0);
+        assert_int_equal(account_used(&n->budget.accounts[ACCOUNT_SEND]), 0);
+        assert_int_equal(account_used(&n->budget.accounts[ACCOUNT_TABLES]), 0);
+        reactor_free(n->reactor);
+        config_free(n->config);
+        key_pair_free(n->key);
+    }
+    if (running_on == SIM) {
+        sim_net_free(nodes_net);
+        sim_free(nodes_sim);
+    }
+}
+
+static bool call_done(void *arg)
+{
+    return ((bool (*)(void))arg)();
+}
+
+static bool await_raw(bool (*done)(void *), void *arg, uint64_t timeout_ns)
+{
+    if (running_on == SIM)
+        return sim_run_while_not(nodes_sim, done, arg, timeout_ns);
+    uint64_t until = clock_mono_ns() + timeout_ns;
+    while (!done(arg))
+        if (clock_mono_ns() > until || runtime_await(nodes[0].rt, done, arg, 20 * MS_NS))
+            return done(arg);
+    return true;
+}
+
+void nodes_await(bool (*done)(void))
+{
+    if (!await_raw(call_done, (void *)done, NODE_TIMEOUT_S * SECOND_NS))
+        fail_msg("what was awaited did not come");
+}
+
+static bool never(void *arg)
+{
+    (void)arg;
+    return false;
+}
+
+void nodes_pass_ms(uint64_t ms)
+{
+    (void)await_raw(never, NULL, ms * MS_NS);
+}
+
+uint64_t nodes_trace(void)
+{
+    return running_on == SIM ? sim_trace(nodes_sim) : 0;
+}
+
+void node_give(unsigned n, struct command command)
+{
+    nodes[n].command = command;
+    atomic_store(&nodes[n].command_state, 1);
+}
+
+static bool is_done(void *arg)
+{
+    return atomic_load(&((struct node *)arg)->command_state) == 3;
+}
+
+enum err node_do(unsigned n, struct command command)
+{
+    node_give(n, command);
+    if (!await_raw(is_done, &nodes[n], NODE_TIMEOUT_S * SECOND_NS))
+        fail_msg("the command was not answered");
+    atomic_store(&nodes[n].command_state, 0);
+    return (enum err)atomic_load(&nodes[n].result);
+}
+
+enum err node_connect(unsigned from, unsigned to)
+{
+    return node_do(from, (struct command){.kind = CMD_CONNECT, .target = to});
+}

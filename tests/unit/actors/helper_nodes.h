@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Nodes: a few peers, each a runtime with the real connection_manager and probes in place of the other actors, on inproc over
+ * loopback or in one simulated network.
+ *
+ *      nodes_begin(2, SIM, seed);  node_connect(0, 1);  nodes_await(condition);  nodes_end();
+ *
+ * The driver (in control's place) carries out one command at a time; the probe (in bitswap's place) counts what it is told and
+ * either swallows or echoes streams. The fields of struct node are written on actor threads: atomics throughout.
+ */
+#ifndef HEARTH_TESTS_UNIT_ACTORS_HELPER_NODES_H
+#define HEARTH_TESTS_UNIT_ACTORS_HELPER_NODES_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "actors/tree.h"
+#include "base/limits.h"
+#include "mailbox/runtime.h"
+#include "net/reactor.h"
+#include "schemas/config.h"
+#include "schemas/messages.h"
+#include "sim/net.h"
+#include "sim/sim.h"
+#include "wire/keys.h"
+
+enum { NODES_MAX = 8, NODE_ADDR_MAX = 200, NODE_TIMEOUT_S = 60 };
+
+enum nodes_backend { INPROC, SIM };
+
+enum command_kind { CMD_NONE, CMD_CONNECT, CMD_DISCONNECT, CMD_PING, CMD_PEERS, CMD_SEND, CMD_ADDRS };
+
+struct command {
+    enum command_kind kind;
+    unsigned target;          /* node */
+    char addr[NODE_ADDR_MAX]; /* CMD_CONNECT: instead of the target's own */
+    uint64_t bytes;           /* CMD_SEND */
+    uint64_t count;           /* CMD_PING */
+};
+
+struct node {
+    unsigned index;
+    struct runtime *rt;
+    struct config *config;
+    struct key_pair *key;
+    struct budget budget;
+    struct peer_id id;
+    struct reactor *reactor;
+    struct sim_host *host;
+    char addr[NODE_ADDR_MAX]; /* with /p2p, once it is known */
+
+    struct command command;
+    _Atomic int command_state; /* 0 idle, 1 given, 2 running, 3 done */
+    _Atomic int result;        /* enum err */
+    _Atomic uint64_t rows;     /* of the last list reply */
+    _Atomic uint64_t rtt_ns;
+    char text[256]; /* of an error, or the address of a reply; read after done */
+
+    _Atomic uint64_t ups;
+    _Atomic uint64_t downs;
+    _Atomic uint64_t up_protocols; /* of the last peer_up */
+    _Atomic uint64_t opened_in;
+    _Atomic uint64_t closed;
+    _Atomic int closed_err;
+    _Atomic uint64_t received;
+    _Atomic uint64_t fins;
+    _Atomic uint64_t mismatches; /* bytes that differ from the pattern */
+    _Atomic uint64_t sent;       /* given back as stream_written */
+    _Atomic bool hold_credit;    /* the probe does not give credit back */
+    _Atomic uint64_t held;
+    _Atomic bool release_credit;
+    _Atomic uint64_t in_flight_peak;
+};
+
+extern struct node nodes[NODES_MAX];
+extern struct sim *nodes_sim;
+extern struct sim_net *nodes_net;
+
+/* Starts count nodes. change (may be NULL) may alter each one's configuration first. */
+void nodes_begin(unsigned count, enum nodes_backend backend, uint64_t seed, void (*change)(struct node *));
+void nodes_end(void);
+/* Waits until done() or fails the test after NODE_TIMEOUT_S (virtual time in sim). */
+void nodes_await(bool (*done)(void));
+/* Lets time pass. */
+void nodes_pass_ms(uint64_t ms);
+uint64_t nodes_trace(void);
+
+/* Carries out a command and returns its result. */
+enum err node_do(unsigned n, struct command command);
+/* Gives a command without waiting. */
+void node_give(unsigned n, struct command command);
+enum err node_connect(unsigned from, unsigned to);
+
+#endif

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* Pairs of connection_managers, on loopback and simulated. */
+#include "helper_nodes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static enum nodes_backend backend;
+
+static bool both_up(void)
+{
+    return nodes[0].ups > 0 && nodes[1].ups > 0;
+}
+
+static void a_pair_connects_identifies_and_pings(void **state)
+{
+    (void)state;
+    nodes_begin(2, backend, 1, NULL);
+    assert_int_equal(node_connect(0, 1), ERR_OK);
+    nodes_await(both_up);
+    assert_true(nodes[0].up_protocols >= 7); /* what identify said */
+    assert_true(nodes[1].up_protocols >= 7);
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_PING, .target = 1, .count = 2}), ERR_OK);
+    assert_int_equal(nodes[0].rows, 2);
+    assert_true(nodes[0].rtt_ns > 0);
+    assert_int_equal(node_do(1, (struct command){.kind = CMD_PING, .target = 0, .count = 1}), ERR_OK);
+    assert_int_equal(node_do(1, (struct command){.kind = CMD_PEERS}), ERR_OK);
+    assert_int_equal(nodes[1].rows, 1);
+    assert_int_equal(node_connect(0, 1), ERR_OK); /* connected already: answered at once */
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_PEERS}), ERR_OK);
+    assert_int_equal(nodes[0].rows, 1);
+    nodes_end();
+}
+
+static bool both_down(void)
+{
+    return nodes[0].downs == 1 && nodes[1].downs == 1;
+}
+
+static void disconnect_is_heard_on_both_sides(void **state)
+{
+    (void)state;
+    nodes_begin(2, backend, 2, NULL);
+    assert_int_equal(node_connect(0, 1), ERR_OK);
+    nodes_await(both_up);
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_DISCONNECT, .target = 1}), ERR_OK);
+    nodes_await(both_down);
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_DISCONNECT, .target = 1}), ERR_NOT_FOUND);
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_PING, .target = 1}), ERR_UNREACHABLE);
+    assert_int_equal(node_connect(1, 0), ERR_OK); /* and back again */
+    nodes_end();
+}
+
+enum { BULK = 5 * 1024 * 1024 };
+
+static bool bulk_received(void)
+{
+    return nodes[1].received == BULK && nodes[1].fins == 1 && nodes[0].closed == 1;
+}
+
+static void bytes_of_a_stream_arrive_whole(void **state)
+{
+    (void)state;
+    nodes_begin(2, backend, 3, NULL);
+    assert_int_equal(node_connect(0, 1), ERR_OK);
+    nodes_await(both_up);
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_SEND, .target = 1, .bytes = BULK}), ERR_OK);
+    nodes_await(bulk_received);
+    assert_int_equal(nodes[1].mismatches, 0);
+    assert_int_equal(nodes[0].sent, BULK); /* all credit came back */
+    assert_int_equal(nodes[0].closed_err, ERR_OK);
+    assert_int_equal(nodes[1].opened_in, 1);
+    nodes_end();
+}
+
+static uint64_t seen_before;
+
+static bool stalled(void)
+{
+    return nodes[1].held > 0 && nodes[1].received >= 256 * 1024;
+}
+
+static void without_credit_the_sender_waits(void **state)
+{
+    (void)state;
+    nodes_begin(2, backend, 4, NULL);
+    nodes[1].hold_credit = true;
+    assert_int_equal(node_connect(0, 1), ERR_OK);
+    nodes_await(both_up);
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_SEND, .target = 1, .bytes = BULK}), ERR_OK);
+    nodes_await(stalled);
+    nodes_pass_ms(backend == SIM ? 5000 : 300);
+    seen_before = nodes[1].received;
+    assert_true(seen_before <= 2 * 1024 * 1024); /* the window, which may have grown to 1 MiB and some */
+    nodes_pass_ms(backend == SIM ? 5000 : 200);
+    assert_int_equal(nodes[1].received, seen_before);
+    nodes[1].release_credit = true;
+    nodes_await(bulk_received);
+    assert_int_equal(nodes[1].mismatches, 0);
+    nodes_end();
+}
+
+static void the_wrong_peer_id_is_refused(void **state)
+{
+    (void)state;
+    nodes_begin(3, backend, 5, NULL);
+    struct command c = {.kind = CMD_CONNECT, .target = 1};
+    const char *id = strstr(nodes[2].addr, "/p2p/");
+    size_t len = (size_t)(strstr(nodes[1].addr, "/p2p/") - nodes[1].addr);
+    (void)snprintf(c.addr, sizeof(c.addr), "%.*s%s", (int)len, nodes[1].addr, id);
+    assert_int_equal(node_do(0, c), ERR_MISMATCH);
+    assert_int_equal(nodes[0].ups, 0);
+    nodes_end();
+}
+
+static void addresses_that_cannot_be_dialled_say_why(void **state)
+{
+    (void)state;
+    nodes_begin(1, backend, 6, NULL);
+    struct command c = {.kind = CMD_CONNECT, .target = 0};
+    (void)snprintf(c.addr, sizeof(c.addr), "not an address");
+    assert_int_equal(node_do(0, c), ERR_INVALID);
+    (void)snprintf(c.addr, sizeof(c.addr), "/ip4/1.2.3.4/udp/1/quic-v1");
+    assert_int_equal(node_do(0, c), ERR_UNSUPPORTED);
+    (void)snprintf(c.addr, sizeof(c.addr), "%s", nodes[0].addr); /* ourselves */
+    assert_int_equal(node_do(0, c), ERR_INVALID);
+    (void)snprintf(c.addr, sizeof(c.addr), backend == SIM ? "/ip4/10.0.0.1/tcp/9" : "/ip4/127.0.0.1/tcp/1");
+    assert_int_equal(node_do(0, c), ERR_REFUSED);
+    nodes_end();
+}
+
+static void only_tls(struct node *n)
+{
+    char why[CONFIG_WHY_BYTES];
+    if (n->index == 1)
+        assert_int_equal(config_set(n->config, "Swarm.Transports.Security", span_text("tls"), why), ERR_OK);
+}
+
+static void a_peer_without_noise_is_reached_over_tls(void **state)
+{
+    (void)state;
+    nodes_begin(2, backend, 7, only_tls);
+    assert_int_equal(node_connect(0, 1), ERR_OK);
+    nodes_await(both_up);
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_DISCONNECT, .target = 1}), ERR_OK);
+    nodes_await(both_down);
+    assert_int_equal(node_connect(0, 1), ERR_OK);
+    nodes_end();
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(a_pair_connects_identifies_and_pings),
+    cmocka_unit_test(disconnect_is_heard_on_both_sides),
+    cmocka_unit_test(bytes_of_a_stream_arrive_whole),
+    cmocka_unit_test(without_credit_the_sender_waits),
+    cmocka_unit_test(the_wrong_peer_id_is_refused),
+    cmocka_unit_test(addresses_that_cannot_be_dialled_say_why),
+    cmocka_unit_test(a_peer_without_noise_is_reached_over_tls),
+};
+
+int main(int argc, char **argv)
+{
+    int failed = 0;
+    if (argc < 2 || strcmp(argv[1], "--backend=sim") == 0) {
+        backend = SIM;
+        failed += cmocka_run_group_tests_name("sim", tests, NULL, NULL);
+    }
+    if (argc < 2 || strcmp(argv[1], "--backend=inproc") == 0) {
+        backend = INPROC;
+        failed += cmocka_run_group_tests_name("inproc", tests, NULL, NULL);
+    }
+    return failed;
+}
