@@ -90,7 +90,7 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     s->receive = &budget->accounts[ACCOUNT_RECEIVE];
     s->send = &budget->accounts[ACCOUNT_SEND];
     s->tables = &budget->accounts[ACCOUNT_TABLES];
-    outbox_init(&s->outbox);
+    backlog_init(&s->backlog);
     table_init(&s->conns, SWARM_CONNECTIONS_MAX, s->tables);
     table_init(&s->peers, SWARM_CONNECTIONS_MAX, s->tables);
     table_init(&s->streams, SWARM_STREAMS_MAX, s->tables);
@@ -254,7 +254,7 @@ static void handle_info(struct ctx *ctx, void *state, const struct info *info)
         swarm_name_resolved(s, info->err, info->arg);
         break;
     case INFO_ROOM:
-        outbox_room(&s->outbox, ctx, info->actor);
+        backlog_room(&s->backlog, ctx, info->actor);
         swarm_resume_reading(s);
         break;
     case INFO_DOWN:
@@ -276,7 +276,7 @@ static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
     s->ctx = ctx;
     swarm_release(s);
     swarm_waiters_release(s);
-    outbox_release(&s->outbox);
+    backlog_release(&s->backlog);
     dialer_free(s->dialer);
     gate_release(&s->gate);
     peerstore_release(&s->store);

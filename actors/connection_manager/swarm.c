@@ -140,7 +140,7 @@ static bool may_read(struct swarm_conn *c)
     struct swarm *s = c->swarm;
     if (c->eof || c->engine == NULL || !connection_wants_read(c->engine))
         return false;
-    if (outbox_is_congested(&s->outbox) || account_free(s->receive) < SWARM_READ_BYTES) {
+    if (backlog_is_congested(&s->backlog) || account_free(s->receive) < SWARM_READ_BYTES) {
         s->reading_paused = true;
         return false;
     }
@@ -197,7 +197,7 @@ static void read_in(struct swarm_conn *c)
 
 void swarm_resume_reading(struct swarm *s)
 {
-    if (!s->reading_paused || outbox_is_congested(&s->outbox) || account_free(s->receive) < SWARM_READ_BYTES)
+    if (!s->reading_paused || backlog_is_congested(&s->backlog) || account_free(s->receive) < SWARM_READ_BYTES)
         return;
     s->reading_paused = false;
     size_t position = 0;

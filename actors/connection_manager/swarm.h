@@ -10,17 +10,17 @@
  *      identify_service.c     /ipfs/id and /ipfs/id/push          ping_service.c   /ipfs/ping
  *      swarm_report.c         what control and state are told
  *
- * A socket is read only while the receive account has room for what it may bring, nothing waits in the outbox and the engine wants
+ * A socket is read only while the receive account has room for what it may bring, nothing waits in the backlog and the engine wants
  * more. After each handler, swarm_settle writes what the engines have made and frees connections that ended; nothing else frees
  * them, so a pointer is good for a whole handler.
  */
 #ifndef HEARTH_ACTORS_CONNECTION_MANAGER_SWARM_H
 #define HEARTH_ACTORS_CONNECTION_MANAGER_SWARM_H
 
+#include "actors/connection_manager/backlog.h"
 #include "actors/connection_manager/connection.h"
 #include "actors/connection_manager/dialer.h"
 #include "actors/connection_manager/gate.h"
-#include "actors/connection_manager/outbox.h"
 #include "actors/connection_manager/peerstore.h"
 #include "actors/connection_manager/reach.h"
 #include "base/limits.h"
@@ -181,7 +181,7 @@ struct swarm {
     struct gate gate;
     struct dialer *dialer;
     struct peerstore store;
-    struct outbox outbox;
+    struct backlog backlog;
     struct table conns;   /* id -> struct swarm_conn */
     struct table peers;   /* peer id -> struct swarm_peer, the connected ones */
     struct table streams; /* number -> struct swarm_stream */

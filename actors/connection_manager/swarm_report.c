@@ -31,7 +31,7 @@ static void cast_up(struct swarm *s, const struct swarm_peer *peer, actor_id to)
     struct msg_peer_up fields = {.peer = peer_id_span(&peer->id),
                                  .protocols = schema_list_of(&items, count),
                                  .local = reach_is_near(&peer->conns->remote)};
-    outbox_cast(&s->outbox, s->ctx, to, &(struct msg){.kind = MSG_PEER_UP, .fields = &fields});
+    backlog_cast(&s->backlog, s->ctx, to, &(struct msg){.kind = MSG_PEER_UP, .fields = &fields});
     buf_release(&items);
 }
 
@@ -48,7 +48,8 @@ void swarm_tell_down(struct swarm *s, struct swarm_peer *peer)
         return;
     struct msg_peer_down fields = {.peer = peer_id_span(&peer->id)};
     for (size_t i = 0; i < ARRAY_LEN(listeners_to_peers); i++)
-        outbox_cast(&s->outbox, s->ctx, listeners_to_peers[i], &(struct msg){.kind = MSG_PEER_DOWN, .fields = &fields});
+        backlog_cast(&s->backlog, s->ctx, listeners_to_peers[i],
+                     &(struct msg){.kind = MSG_PEER_DOWN, .fields = &fields});
 }
 
 void swarm_tell_all_up(struct swarm *s, actor_id to)

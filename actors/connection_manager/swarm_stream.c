@@ -127,7 +127,7 @@ static void tell(struct swarm_stream *st, uint16_t kind, const void *fields, str
 {
     struct swarm *s = st->conn->swarm;
     if (!s->closing)
-        outbox_cast(&s->outbox, s->ctx, st->owner, &(struct msg){.kind = kind, .fields = fields, .tail = tail});
+        backlog_cast(&s->backlog, s->ctx, st->owner, &(struct msg){.kind = kind, .fields = fields, .tail = tail});
 }
 
 static void tell_closed(struct swarm_stream *st, enum err err)
@@ -439,7 +439,7 @@ void swarm_stream_cast(struct swarm *s, const struct msg *msg)
 
 void swarm_streams_orphaned(struct swarm *s, actor_id owner)
 {
-    outbox_forget(&s->outbox, owner);
+    backlog_forget(&s->backlog, owner);
     size_t position = 0;
     struct swarm_stream *st;
     while ((st = table_next(&s->streams, &position, NULL)) != NULL)
