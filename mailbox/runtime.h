@@ -78,6 +78,8 @@ struct runtime_config {
     enum log_level log_level;
     event_fn *event; /* may be NULL */
     void *event_arg;
+    uint32_t slow_ms;  /* 0 = WATCHDOG_SLOW_MS */
+    uint32_t stuck_ms; /* 0 = WATCHDOG_STUCK_MS */
 };
 
 /* How a runtime ended; also the process's exit code, by which the nanny decides. */

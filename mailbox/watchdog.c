@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The watchdog: a plain thread that looks once a second whether any actor's turn has begun and not ended for too long. It has no
+ * The watchdog: a plain thread that looks once a second (more often when its bounds are short) whether any actor's turn has begun and not ended for too long. It has no
  * mailbox and no nng, so it works when those do not. It leaves what it saw in the actor's shared part and wakes root; when root
  * itself is stuck, it ends the process.
  */
@@ -25,14 +25,19 @@ static bool raise_state(struct ctx *c, uint32_t from, uint32_t to)
     return atomic_compare_exchange_strong(&c->watch_state, &from, to);
 }
 
+static uint64_t bound_ns(uint32_t configured_ms, uint32_t default_ms)
+{
+    return (configured_ms == 0 ? default_ms : configured_ms) * MS_NS;
+}
+
 static void look_at(struct ctx *c, uint64_t now_ns)
 {
     uint64_t age = turn_age(c, now_ns);
-    if (age < WATCHDOG_SLOW_MS * MS_NS) {
+    if (age < bound_ns(c->rt->config.slow_ms, WATCHDOG_SLOW_MS)) {
         (void)raise_state(c, WATCH_SLOW_TOLD, WATCH_FINE);
         return;
     }
-    bool stuck = age >= WATCHDOG_STUCK_MS * MS_NS;
+    bool stuck = age >= bound_ns(c->rt->config.stuck_ms, WATCHDOG_STUCK_MS);
     if (stuck && c->id == ROOT_ID)
         abort(); /* nobody is left to tell; the nanny restarts the process */
     bool news = stuck ? raise_state(c, WATCH_SLOW_TOLD, WATCH_STUCK) : raise_state(c, WATCH_FINE, WATCH_SLOW);
@@ -43,9 +48,10 @@ static void look_at(struct ctx *c, uint64_t now_ns)
 static void *watch(void *arg)
 {
     struct runtime *rt = arg;
+    uint64_t pause_ns = MIN(SECOND_NS, bound_ns(rt->config.slow_ms, WATCHDOG_SLOW_MS) / 2);
     (void)pthread_mutex_lock(&rt->wait_lock);
     while (!atomic_load(&rt->watchdog_stop)) {
-        uint64_t at = clock_mono_ns() + SECOND_NS;
+        uint64_t at = clock_mono_ns() + pause_ns;
         struct timespec until = {.tv_sec = (time_t)(at / SECOND_NS), .tv_nsec = (long)(at % SECOND_NS)};
         (void)pthread_cond_timedwait(&rt->watchdog_cond, &rt->wait_lock, &until);
         uint64_t now_ns = clock_mono_ns();

@@ -389,6 +389,86 @@ static void test_children_start_in_order_and_stop_in_reverse(void **state)
     assert_int_equal(scene.exit, RUNTIME_EXIT_OK);
 }
 
+/* ---- stuck ---- */
+
+static void hang(struct ctx *c, const struct msg *msg)
+{
+    if (note_of(msg)->n == 1)
+        ctx_long(c, 60 * SECOND_NS); /* declared: is left alone */
+    count(0);
+    while (!atomic_load(&scene.done)) {
+    }
+    while (note_of(msg)->n == 0 && counted(5) == 0) { /* until the test has seen what it wanted */
+    }
+    count(6);
+}
+
+static void send_hang(struct ctx *c, const struct info *info)
+{
+    if (is_start(info))
+        CHECK(scene_cast(c, B, TELL, counted(8)) == ERR_OK);
+    if (is_start(info) && counted(8) == 1)
+        (void)ctx_timer(c, ctx_now(c) + 300 * MS_NS, 1);
+    if (info->kind == INFO_TIMER && info->tag == 1)
+        scene_done();
+}
+
+static void note_watchdog(void *arg, struct ctx *root, const struct supervision_event *event)
+{
+    (void)arg;
+    (void)root;
+    if (event->kind == SUPERVISION_SLOW && event->actor == B)
+        count(1);
+    if (event->kind == SUPERVISION_STUCK && event->actor == B)
+        count(2);
+}
+
+/* The runtime that nobody may free. */
+static struct runtime *left_behind UNUSED;
+
+static void begin_hang(uint64_t long_turn)
+{
+    scene_begin();
+    if (scene.is_sim)
+        skip(); /* a handler that hangs is the machine's time, of which the simulator has none */
+    atomic_store(&scene.n[8], long_turn);
+    scene.config.slow_ms = 50;
+    scene.config.stuck_ms = 150;
+    scene.config.event = note_watchdog;
+    scene.on_info[A] = send_hang;
+    scene.on_cast[B] = hang;
+}
+
+static void test_an_actor_that_does_not_turn_is_slow_then_stuck(void **state)
+{
+    (void)state;
+    begin_hang(0);
+    char why[256];
+    assert_int_equal(scene_start(why, sizeof(why)), ERR_OK);
+    enum runtime_exit code = RUNTIME_EXIT_OK;
+    assert_true(runtime_wait(scene.rt, 10 * SECOND_NS, &code)); /* the rest of the tree has stopped */
+    assert_int_equal(code, RUNTIME_EXIT_STUCK);
+    assert_int_equal(counted(1), 1);
+    assert_int_equal(counted(2), 1);
+    /* Nothing is freed under a thread that hangs; here the test lets it go to keep the sanitizers content. */
+    scene_done();
+    count(5);
+    while (counted(6) == 0) {
+    }
+    left_behind = scene.rt;
+    scene.rt = NULL;
+}
+
+static void test_a_declared_long_turn_is_left_alone(void **state)
+{
+    (void)state;
+    begin_hang(1);
+    scene_play(10);
+    assert_int_equal(counted(0), 1);
+    assert_int_equal(counted(1), 0);
+    assert_int_equal(counted(2), 0);
+}
+
 /* ---- a thousand lives ---- */
 
 static const struct supervisor_spec patient = {.name = "patient",
@@ -440,6 +520,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_restart_that_fails_is_tried_again_with_backoff),
         cmocka_unit_test(test_too_many_restarts_end_the_runtime),
         cmocka_unit_test(test_children_start_in_order_and_stop_in_reverse),
+        cmocka_unit_test(test_a_declared_long_turn_is_left_alone),
+        cmocka_unit_test(test_an_actor_that_does_not_turn_is_slow_then_stuck),
         cmocka_unit_test(test_a_thousand_lives_leave_nothing_behind),
     };
     return scene_main(argc, argv, tests, ARRAY_LEN(tests));
