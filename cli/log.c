@@ -23,7 +23,7 @@ enum log_level log_level_of(const char *name)
     return LOG_INFO;
 }
 
-static void append_time(struct buf *line)
+static enum err append_time(struct buf *line)
 {
     uint64_t now = clock_real_ns();
     time_t seconds = (time_t)(now / SECOND_NS);
@@ -31,7 +31,7 @@ static void append_time(struct buf *line)
     char text[32] = "";
     if (gmtime_r(&seconds, &utc) != NULL)
         (void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc);
-    (void)buf_appendf(line, "%s.%03uZ", text, (unsigned)(now % SECOND_NS / MS_NS));
+    return buf_appendf(line, "%s.%03uZ", text, (unsigned)(now % SECOND_NS / MS_NS));
 }
 
 /* One write(2) per line keeps lines of several threads whole. A line that does not fit is cut; a log that cannot be written is lost. */
@@ -40,8 +40,7 @@ void log_write(void *arg, enum log_level level, const char *actor, const char *t
     (void)arg;
     struct buf line;
     buf_init(&line, LINE_BYTES_MAX, NULL);
-    append_time(&line);
-    if (buf_appendf(&line, " %s %s: ", level_names[level], actor) == ERR_OK &&
+    if (append_time(&line) == ERR_OK && buf_appendf(&line, " %s %s: ", level_names[level], actor) == ERR_OK &&
         text_append_escaped(&line, span_first(span_text(text), LINE_BYTES_MAX / 5)) == ERR_OK &&
         buf_append_byte(&line, '\n') == ERR_OK) {
         ssize_t wrote = write(STDERR_FILENO, line.data, line.len);

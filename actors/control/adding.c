@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * add open, write, close: an upload turns bytes into blocks, the store acknowledges each, and only then is the client told.
+ * Writes may arrive out of order, since a client keeps several in flight: each waits until the upload has come to its offset.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "actors/control/operations.h"
+#include "actors/control/sessions.h"
+#include "schemas/pack.h"
+
+enum { ADDED_BYTES_MAX = 1024 * 1024, PUT_TIMEOUT_S = 60, SUB_PIN = 0 };
+
+/* The answer of a write or close as it grows. */
+struct adding {
+    struct buf added; /* packed rows */
+    uint32_t count;
+    uint64_t offset; /* of a write: what is taken already */
+    bool closing;
+    bool pinning;
+    struct import_node root;
+};
+
+static struct session *find_upload(struct control *c, uint64_t number)
+{
+    for (size_t i = 0; i < SESSIONS_MAX; i++) {
+        if (c->sessions[i].kind == SESSION_UPLOAD && c->sessions[i].number == number)
+            return &c->sessions[i];
+    }
+    return NULL;
+}
+
+static enum err no_upload(struct conversation *v, uint64_t number)
+{
+    return conversation_error(v, ERR_NOT_FOUND, "no upload %llu: it ended, or waited for more than %d s",
+                              (unsigned long long)number, SESSION_LEASE_S);
+}
+
+/* ---- add open ---- */
+
+static enum err options_of(struct control *c, struct conversation *v, const struct op_add_open *args,
+                           struct upload_options *options)
+{
+    struct span profile = args->profile.len > 0 ? args->profile : span_text(c->config->import_profile);
+    bool old = span_equal_text(profile, "unixfs-v0-2015");
+    if (!old && !span_equal_text(profile, "unixfs-v1-2025"))
+        return conversation_error(v, ERR_INVALID, "the profile is unixfs-v1-2025 or unixfs-v0-2015, not \"%.*s\"",
+                                  (int)profile.len, (const char *)profile.data);
+    *options = (struct upload_options){
+        .import = import_options_of(old ? IMPORT_UNIXFS_V0_2015 : IMPORT_UNIXFS_V1_2025),
+        .format = args->tree ? UPLOAD_TREE : UPLOAD_FILE,
+        .wrap = args->wrap,
+        .name = args->name,
+    };
+    if (args->cid_version < 2) {
+        if (args->cid_version == 1 && options->import.cid_version == 0)
+            options->import.raw_leaves = true; /* as the reference does unless told otherwise */
+        if (args->cid_version == 0)
+            options->import.raw_leaves = false;
+        options->import.cid_version = (uint8_t)args->cid_version;
+    }
+    if (args->raw_leaves < 2)
+        options->import.raw_leaves = args->raw_leaves == 1;
+    if (args->chunk_bytes > 0)
+        options->import.chunk_bytes = (uint32_t)args->chunk_bytes;
+    const char *why = "";
+    enum err err = import_options_check(&options->import, &why);
+    return err == ERR_OK ? ERR_OK : conversation_error(v, err, "%s", why);
+}
+
+enum err add_open_start(struct control *c, struct conversation *v)
+{
+    const struct op_add_open *args = (const void *)v->args;
+    struct upload_options options;
+    enum err err = options_of(c, v, args, &options);
+    if (err != ERR_OK)
+        return err;
+    struct session *s = session_new(c, SESSION_UPLOAD);
+    if (s == NULL)
+        return conversation_error(v, ERR_BUSY, "%d uploads are open: try again", UPLOADS_MAX);
+    err = upload_new(&options, ctx_now(c->ctx), &s->upload);
+    if (err != ERR_OK) {
+        session_free(c, s);
+        return err;
+    }
+    s->pin = args->pin && !args->only_hash;
+    s->only_hash = args->only_hash;
+    memcpy(s->path, args->name.data == NULL ? (const uint8_t *)"" : args->name.data, args->name.len);
+    struct buf result;
+    buf_init(&result, 256, NULL);
+    struct pack p = pack_begin(&result);
+    pack_map(&p, 1);
+    pack_pair_u64(&p, "upload", s->number);
+    err = pack_end(&p);
+    if (err == ERR_OK)
+        conversation_finish(c, v, buf_span(&result));
+    buf_release(&result);
+    return err;
+}
+
+/* ---- blocks on their way to the store ---- */
+
+static enum err put(struct control *c, struct session *s)
+{
+    uint8_t bytes[CID_BYTES_MAX];
+    struct msg_block_put m = {.cid = span_of(bytes, cid_encode(&s->held_flight.cid, bytes)), .pin_hint = s->pin};
+    return session_send(c, s, &s->held_flight, ACTOR_TIERED_STORAGE, MSG_BLOCK_PUT, &m, s->held_block,
+                        PUT_TIMEOUT_S * SECOND_NS);
+}
+
+static void drop_held(struct session *s)
+{
+    block_ref_unref(s->held_block);
+    s->held_block = NULL;
+    s->held = false;
+}
+
+static void send_puts(struct control *c, struct session *s)
+{
+    for (;;) {
+        if (!s->held &&
+            upload_next_put(s->upload, &s->held_flight.ticket, &s->held_flight.cid, &s->held_block) != ERR_OK)
+            return;
+        s->held = true;
+        enum err err = s->only_hash ? ERR_OK : put(c, s);
+        if (err == ERR_BUSY)
+            return; /* goes on with the next acknowledgement or INFO_ROOM */
+        uint64_t ticket = s->held_flight.ticket;
+        drop_held(s);
+        if (err != ERR_OK || s->only_hash)
+            upload_ack(s->upload, ticket, err);
+    }
+}
+
+void upload_flight_ended(struct control *c, struct session *s, const struct flight *flight, const struct info *info)
+{
+    (void)c;
+    upload_ack(s->upload, flight->ticket, info->err);
+}
+
+/* ---- answers ---- */
+
+/* Moves finished names into the answer; false when the answer is full. */
+static bool collect_added(struct session *s, struct adding *work)
+{
+    struct upload_added added;
+    while (work->added.len < ADDED_BYTES_MAX - 2 * PATH_TEXT_MAX) {
+        if (upload_next_added(s->upload, &added) != ERR_OK)
+            return true;
+        char cid[CID_TEXT_MAX];
+        cid_text(&added.cid, cid);
+        struct pack p = pack_begin(&work->added);
+        pack_map(&p, 4);
+        pack_text(&p, "path");
+        pack_bytes(&p, added.path);
+        pack_pair_text(&p, "cid", cid);
+        pack_pair_u64(&p, "bytes", added.bytes);
+        pack_pair_bool(&p, "folder", added.is_directory);
+        work->count += pack_end(&p) == ERR_OK;
+    }
+    return false;
+}
+
+static void answer(struct control *c, struct conversation *v, struct adding *work)
+{
+    struct buf result;
+    buf_init(&result, ADDED_BYTES_MAX + 4096, NULL);
+    struct pack p = pack_begin(&result);
+    pack_map(&p, work->closing ? 3 : 2);
+    if (work->closing) {
+        char cid[CID_TEXT_MAX];
+        cid_text(&work->root.cid, cid);
+        pack_pair_text(&p, "cid", cid);
+        pack_pair_u64(&p, "size", work->root.tsize);
+    } else {
+        pack_pair_u64(&p, "offset", work->offset);
+    }
+    pack_text(&p, "added");
+    pack_array(&p, work->count);
+    pack_raw(&p, buf_span(&work->added));
+    enum err err = pack_end(&p);
+    if (err == ERR_OK)
+        conversation_finish(c, v, buf_span(&result));
+    else
+        conversation_fail(c, v, CODE_TOO_LARGE, "the answer is too large");
+    buf_release(&result);
+}
+
+/* ERR_AGAIN: waits for the window, for an earlier write, or for acknowledgements. */
+static enum err go_on_writing(struct control *c, struct session *s, struct conversation *v)
+{
+    const struct op_add_write *args = (const void *)v->args;
+    struct adding *work = v->work;
+    uint64_t end = args->offset + args->data.len;
+    if (work->offset > s->next_offset)
+        return ERR_AGAIN; /* an earlier piece is still on its way */
+    struct span rest = span_skip(args->data, (size_t)(work->offset - args->offset));
+    enum err err = upload_write(s->upload, ctx_now(c->ctx), work->offset, rest, &s->next_offset);
+    if (err != ERR_OK)
+        return err;
+    work->offset = MIN(MAX(s->next_offset, work->offset), end);
+    send_puts(c, s);
+    bool room = collect_added(s, work);
+    if (work->offset < end && room)
+        return ERR_AGAIN;
+    session_show(c, s, "add", s->next_offset, 0, NULL, false);
+    answer(c, v, work);
+    return ERR_OK;
+}
+
+static enum err go_on_closing(struct control *c, struct session *s, struct conversation *v)
+{
+    const struct op_add_close *args = (const void *)v->args;
+    struct adding *work = v->work;
+    if (work->pinning)
+        return ERR_AGAIN;
+    enum err err = upload_close(s->upload, ctx_now(c->ctx), args->size);
+    if (err != ERR_OK)
+        return err;
+    send_puts(c, s);
+    (void)collect_added(s, work);
+    err = upload_result(s->upload, &work->root);
+    if (err != ERR_OK)
+        return err;
+    (void)collect_added(s, work);
+    if (s->pin) {
+        uint8_t bytes[CID_BYTES_MAX];
+        struct msg_pin_add m = {.cid = span_of(bytes, cid_encode(&work->root.cid, bytes)), .recursive = true};
+        work->pinning = true;
+        err = conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_PIN_ADD, &m, NULL, SUB_PIN, 0);
+        return err == ERR_OK ? ERR_AGAIN : err;
+    }
+    answer(c, v, work);
+    session_free(c, s);
+    return ERR_OK;
+}
+
+/* The pin of the root is committed, or not. */
+enum err add_close_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info)
+{
+    (void)sub;
+    if (info->err != ERR_OK)
+        return info->err;
+    struct session *s = v->session;
+    answer(c, v, v->work);
+    session_free(c, s);
+    return ERR_OK;
+}
+
+static void fail_all(struct control *c, struct session *s, enum err err)
+{
+    char why[WHY_BYTES];
+    const char *said = upload_why(s->upload);
+    (void)snprintf(why, sizeof(why), "%s", said[0] != '\0' ? said : err_text(err));
+    while (s->queued > 0) {
+        struct conversation *v = s->queue[0];
+        session_dequeue(s, v);
+        v->session = NULL;
+        conversation_fail(c, v, control_code_from_err(err), why);
+    }
+    session_free(c, s);
+}
+
+/* One pass over those who wait; true when one of them was answered, which may let another go on. */
+static bool drive_once(struct control *c, struct session *s, enum err *ret_err)
+{
+    for (unsigned i = 0; i < s->queued; i++) {
+        struct conversation *v = s->queue[i];
+        struct adding *work = v->work;
+        enum err err = work->closing ? go_on_closing(c, s, v) : go_on_writing(c, s, v);
+        if (err == ERR_AGAIN)
+            continue;
+        *ret_err = err;
+        return err == ERR_OK;
+    }
+    return false;
+}
+
+void upload_drive(struct control *c, struct session *s)
+{
+    uint32_t generation = s->generation;
+    enum err err = ERR_OK;
+    send_puts(c, s);
+    while (drive_once(c, s, &err) && s->generation == generation) {
+    }
+    if (err != ERR_OK && s->generation == generation)
+        fail_all(c, s, err);
+}
+
+/* ---- beginnings and ends ---- */
+
+static enum err join(struct control *c, struct conversation *v, uint64_t number, bool closing, uint64_t offset)
+{
+    struct session *s = find_upload(c, number);
+    if (s == NULL)
+        return no_upload(v, number);
+    struct adding *work = calloc(1, sizeof(*work));
+    if (work == NULL)
+        return ERR_NOMEM;
+    buf_init(&work->added, ADDED_BYTES_MAX, NULL);
+    work->closing = closing;
+    work->offset = offset;
+    v->work = work;
+    if (!session_enqueue(s, v))
+        return ERR_BUSY;
+    s->used_at = ctx_now(c->ctx);
+    upload_touch(s->upload, s->used_at);
+    upload_drive(c, s);
+    return ERR_OK;
+}
+
+enum err add_write_start(struct control *c, struct conversation *v)
+{
+    const struct op_add_write *args = (const void *)v->args;
+    return join(c, v, args->upload, false, args->offset);
+}
+
+enum err add_close_start(struct control *c, struct conversation *v)
+{
+    const struct op_add_close *args = (const void *)v->args;
+    if (!args->abort)
+        return join(c, v, args->upload, true, 0);
+    struct session *s = find_upload(c, args->upload);
+    if (s == NULL)
+        return no_upload(v, args->upload);
+    fail_all(c, s, ERR_CANCELLED);
+    conversation_finish(c, v, (struct span){0});
+    return ERR_OK;
+}
+
+void adding_end(struct control *c, struct conversation *v)
+{
+    (void)c;
+    struct adding *work = v->work;
+    if (work != NULL)
+        buf_release(&work->added);
+    free(work);
+    v->work = NULL;
+    if (v->session != NULL)
+        session_dequeue(v->session, v);
+    v->session = NULL;
+}

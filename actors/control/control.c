@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control: the socket that users query.
+ *
+ * Owns: the nng REP socket, the conversations, uploads and readers. Accepts: requests on the socket, calls control_request and
+ * probe. Emits: calls to all other actors, casts state_transfer. Restart: permanent; clients ask again by themselves.
+ *
+ * On a backend that watches no descriptors (the simulator) there is no socket: requests come as control_request only.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "actors/control/sessions.h"
+
+struct control_state {
+    struct control c;
+};
+
+static enum err listener_options_of(struct ctx *ctx, const struct config *config, char *folder, size_t folder_bytes,
+                                    struct listener_options *options)
+{
+    int len = snprintf(folder, folder_bytes, "%s/run", config->path);
+    if (len < 0 || (size_t)len >= folder_bytes)
+        return ctx_fail(ctx, ERR_TOO_LARGE, "HEARTH_PATH is too long for the control socket");
+    *options = (struct listener_options){
+        .folder = folder, .group = config->control_group, .request_bytes_max = REQUEST_BYTES_MAX + 4096};
+    options->uids[options->uid_count++] = (uint32_t)getuid();
+    for (size_t i = 0; i < config->control_allowed_uids.count; i++) {
+        char *end = NULL;
+        const char *text = config->control_allowed_uids.items[i];
+        unsigned long uid = strtoul(text, &end, 10);
+        if (*text == '\0' || *end != '\0' || uid >= UINT32_MAX || options->uid_count == LISTENER_UIDS_MAX)
+            return ctx_fail(ctx, ERR_INVALID, "Control.AllowedUIDs: \"%s\" is no user id", text);
+        options->uids[options->uid_count++] = (uint32_t)uid;
+    }
+    return ERR_OK;
+}
+
+/* Whether this backend watches descriptors at all, tried on one that is always there. */
+static bool watch_possible(struct ctx *ctx)
+{
+    int fd = eventfd(0, EFD_CLOEXEC);
+    bool possible = fd >= 0 && ctx_watch(ctx, fd, 0) == ERR_OK;
+    if (possible)
+        ctx_unwatch(ctx, fd);
+    if (fd >= 0)
+        (void)close(fd);
+    return possible;
+}
+
+static enum err open_listener(struct ctx *ctx, struct control *c, const struct config *config)
+{
+    char folder[1100];
+    char why[LISTENER_WHY_BYTES] = "";
+    struct listener_options options;
+    enum err err = listener_options_of(ctx, config, folder, sizeof(folder), &options);
+    if (err == ERR_OK && !watch_possible(ctx))
+        return ERR_OK;
+    if (err == ERR_OK)
+        err = listener_open(&options, &c->listener, why);
+    if (err != ERR_OK)
+        return ctx_fail(ctx, err, "%s", why);
+    err = ctx_watch(ctx, listener_fd(c->listener), tag_make(TAG_LISTENER, 0, 0, 0));
+    return err == ERR_OK ? ERR_OK : ctx_fail(ctx, err, "the control socket cannot be watched");
+}
+
+static enum err control_init(struct ctx *ctx, void *state, const struct config *config)
+{
+    struct control *c = &((struct control_state *)state)->c;
+    c->ctx = ctx;
+    c->config = config;
+    enum err err = sessions_init(c);
+    if (err != ERR_OK)
+        return ctx_fail(ctx, err, "no memory for the sessions");
+    return open_listener(ctx, c, config);
+}
+
+static enum err control_handle_call(struct ctx *ctx, void *state, const struct msg *msg, struct reply_to to)
+{
+    struct control *c = &((struct control_state *)state)->c;
+    c->ctx = ctx;
+    if (msg->kind == MSG_PROBE) {
+        struct msg_ok ok = {0};
+        ctx_reply(ctx, to, &(struct msg){.kind = MSG_OK, .fields = &ok});
+        return ERR_OK;
+    }
+    if (msg->kind != MSG_CONTROL_REQUEST)
+        return ERR_UNSUPPORTED;
+    const struct msg_control_request *m = msg->fields;
+    router_request(c, SLOT_NONE, to, (uint32_t)m->client, msg->deadline_ns, block_ref_span(msg->tail));
+    return ERR_OK;
+}
+
+static void control_handle_cast(struct ctx *ctx, void *state, const struct msg *msg)
+{
+    (void)ctx;
+    (void)state;
+    (void)msg; /* none is for control */
+}
+
+static void handle_listener(struct control *c)
+{
+    unsigned slot = 0;
+    uint32_t client = 0;
+    struct span bytes;
+    listener_acknowledge(c->listener);
+    while (listener_next(c->listener, &slot, &client, &bytes))
+        router_request(c, slot, (struct reply_to){0}, client, UINT64_MAX, bytes);
+    while (listener_gone(c->listener, &slot))
+        router_gone_slot(c, slot);
+}
+
+static void handle_timer(struct control *c, uint64_t tag)
+{
+    if (tag >> 60 == TAG_DEADLINE)
+        router_timer(c, tag);
+    else if (tag >> 60 == TAG_LEASE)
+        sessions_lease(c);
+}
+
+static void control_handle_info(struct ctx *ctx, void *state, const struct info *info)
+{
+    struct control *c = &((struct control_state *)state)->c;
+    c->ctx = ctx;
+    switch (info->kind) {
+    case INFO_REPLY:
+        if (info->tag >> 60 == TAG_SESSION)
+            sessions_reply(c, info);
+        else
+            router_reply(c, info);
+        break;
+    case INFO_TIMER:
+        handle_timer(c, info->tag);
+        break;
+    case INFO_WATCH:
+        handle_listener(c);
+        break;
+    case INFO_CANCEL:
+        router_gone_caller(c, info->call);
+        break;
+    case INFO_ROOM:
+        sessions_room(c);
+        break;
+    case INFO_DOWN:
+    case INFO_UP:
+    case INFO_JOB:
+    case INFO_NET:
+        break;
+    }
+}
+
+static void control_terminate(struct ctx *ctx, void *state, enum exit_reason reason)
+{
+    (void)reason;
+    struct control *c = &((struct control_state *)state)->c;
+    c->ctx = ctx;
+    if (c->sessions != NULL) {
+        router_close(c);
+        sessions_close(c);
+    }
+    if (c->listener != NULL)
+        ctx_unwatch(ctx, listener_fd(c->listener));
+    listener_close(c->listener);
+}
+
+const struct actor_class control_class = {
+    .name = "control",
+    .state_bytes = sizeof(struct control_state),
+    .ports = PORT_WATCH,
+    .mailbox_bytes = 8 * 1024 * 1024,
+    .init = control_init,
+    .handle_call = control_handle_call,
+    .handle_cast = control_handle_cast,
+    .handle_info = control_handle_info,
+    .terminate = control_terminate,
+};

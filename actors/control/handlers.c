@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* Which function does which operation. An operation without a row here does not build: OP_COUNT rows, all named. */
+#include "actors/control/operations.h"
+
+#define RELAY                                                                                                          \
+    {                                                                                                                  \
+        .start = relay_start, .reply = relay_reply                                                                     \
+    }
+
+const struct operation_handler operation_handlers[OP_COUNT] = {
+    [OP_ID] = {.start = id_start, .reply = id_reply},
+    [OP_VERSION] = {.start = version_start},
+    [OP_HELP] = {.start = help_start},
+    [OP_ACTORS] = {.start = actors_start},
+    [OP_ACCOUNTS] = {.start = accounts_start},
+    [OP_EVENTS] = RELAY,
+    [OP_SHUTDOWN] = {.start = shutdown_start},
+    [OP_CANCEL] = {.start = cancel_start},
+    [OP_DIAG_HEALTHY] = {.start = healthy_start, .reply = healthy_reply, .end = healthy_end},
+    [OP_LOG_LEVEL] = {.start = log_level_start},
+    [OP_CONFIG_SHOW] = {.start = config_show_start},
+    [OP_SWARM_PEERS] = RELAY,
+    [OP_SWARM_CONNECT] = RELAY,
+    [OP_SWARM_DISCONNECT] = RELAY,
+    [OP_SWARM_ADDRS] = RELAY,
+    [OP_SWARM_ADDRS_LOCAL] = RELAY,
+    [OP_PING] = RELAY,
+    [OP_ROUTING_FINDPROVS] = RELAY,
+    [OP_BITSWAP_STAT] = RELAY,
+    [OP_BITSWAP_WANTLIST] = RELAY,
+    [OP_REPO_STAT] = RELAY,
+    [OP_REPO_VERIFY] = RELAY,
+    [OP_STATS_BW] = RELAY,
+    [OP_PIN_ADD] = {.start = pin_add_start, .reply = pin_add_reply, .end = pin_add_end},
+    [OP_PIN_RM] = RELAY,
+    [OP_PIN_LS] = RELAY,
+    [OP_BLOCK_GET] = {.start = block_get_start, .reply = block_get_reply},
+    [OP_BLOCK_PUT] = {.start = block_put_start, .reply = block_put_reply},
+    [OP_BLOCK_RM] = RELAY,
+    [OP_BLOCK_STAT] = {.start = block_stat_start, .reply = block_stat_reply},
+    [OP_ADD_OPEN] = {.start = add_open_start},
+    [OP_ADD_WRITE] = {.start = add_write_start, .end = adding_end},
+    [OP_ADD_CLOSE] = {.start = add_close_start, .reply = add_close_reply, .end = adding_end},
+    [OP_READ] = {.start = read_start, .end = reading_end},
+    [OP_LS] = {.start = ls_start, .end = reading_end},
+    [OP_REFS] = {.start = refs_start, .reply = refs_reply},
+    [OP_RESOLVE] = {.start = resolve_start, .end = reading_end},
+};

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+#include "actors/control/listener.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/rep.h>
+#include <nng/transport/ipc/ipc.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum slot_state {
+    SLOT_NNG,     /* its aio receives or sends */
+    SLOT_ARRIVED, /* the message is the actor's to take */
+    SLOT_TAKEN,   /* the actor works on it */
+};
+
+struct slot {
+    struct listener *owner;
+    nng_ctx ctx;
+    nng_aio *aio;
+    nng_msg *msg;           /* of nng or of the actor, as state says */
+    bool sending;           /* only touched by whoever owns the slot */
+    _Atomic int state;      /* the release that hands over pairs with the acquire of the taker */
+    _Atomic uint64_t order; /* of arrival */
+    _Atomic uint32_t pipe;  /* who asked; 0 = nobody */
+    _Atomic bool gone;      /* set once by REM_POST, cleared by listener_gone */
+};
+
+struct listener {
+    nng_socket socket;
+    bool open;
+    int fd;
+    char path[512];
+    uint32_t uids[LISTENER_UIDS_MAX];
+    size_t uid_count;
+    _Atomic uint64_t arrivals;
+    _Atomic bool stopping;
+    struct slot slots[LISTENER_SLOTS];
+};
+
+static void wake(struct listener *listener)
+{
+    uint64_t one = 1;
+    (void)!write(listener->fd, &one, sizeof(one));
+}
+
+/* ---- callbacks on nng's threads: they never block ---- */
+
+static void receive_next(struct slot *slot)
+{
+    slot->sending = false;
+    atomic_store_explicit(&slot->pipe, 0, memory_order_relaxed);
+    if (!atomic_load_explicit(&slot->owner->stopping, memory_order_acquire))
+        nng_ctx_recv(slot->ctx, slot->aio);
+}
+
+static void on_received(struct slot *slot)
+{
+    struct listener *listener = slot->owner;
+    slot->msg = nng_aio_get_msg(slot->aio);
+    nng_pipe pipe = nng_msg_get_pipe(slot->msg);
+    atomic_store_explicit(&slot->pipe, (uint32_t)MAX(nng_pipe_id(pipe), 1), memory_order_relaxed);
+    atomic_store_explicit(&slot->order, atomic_fetch_add_explicit(&listener->arrivals, 1, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(&slot->state, SLOT_ARRIVED, memory_order_release);
+    wake(listener);
+}
+
+static void on_aio(void *arg)
+{
+    struct slot *slot = arg;
+    int code = nng_aio_result(slot->aio);
+    if (code == NNG_ECLOSED || code == NNG_ECANCELED)
+        return;
+    if (slot->sending && code != 0)
+        nng_msg_free(nng_aio_get_msg(slot->aio)); /* the client is gone */
+    if (slot->sending || code != 0)
+        receive_next(slot);
+    else
+        on_received(slot);
+}
+
+static bool uid_allowed(const struct listener *listener, uint64_t uid)
+{
+    for (size_t i = 0; i < listener->uid_count; i++) {
+        if (listener->uids[i] == uid)
+            return true;
+    }
+    return false;
+}
+
+static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
+{
+    struct listener *listener = arg;
+    if (event == NNG_PIPE_EV_ADD_PRE) {
+        uint64_t uid = 0;
+        if (nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_UID, &uid) != 0 || !uid_allowed(listener, uid))
+            (void)nng_pipe_close(pipe);
+        return;
+    }
+    for (size_t i = 0; i < LISTENER_SLOTS; i++) {
+        if (atomic_load_explicit(&listener->slots[i].pipe, memory_order_relaxed) == (uint32_t)nng_pipe_id(pipe))
+            atomic_store_explicit(&listener->slots[i].gone, true, memory_order_release);
+    }
+    wake(listener);
+}
+
+/* ---- opening ---- */
+
+struct modes {
+    mode_t folder;
+    mode_t socket;
+};
+
+static struct modes modes_of(const struct listener_options *options)
+{
+    if (options->uid_count > 1)
+        return (struct modes){.folder = 0711, .socket = 0666};
+    if (options->group[0] != '\0')
+        return (struct modes){.folder = 0710, .socket = 0660};
+    return (struct modes){.folder = 0700, .socket = 0600};
+}
+
+static enum err set_group(const char *name, const char *path, char why[LISTENER_WHY_BYTES])
+{
+    struct group entry;
+    struct group *found = NULL;
+    char text[4096];
+    if (name[0] == '\0')
+        return ERR_OK;
+    if (getgrnam_r(name, &entry, text, sizeof(text), &found) != 0 || found == NULL) {
+        (void)snprintf(why, LISTENER_WHY_BYTES, "Control.Group: no group is named %.64s", name);
+        return ERR_NOT_FOUND;
+    }
+    if (chown(path, (uid_t)-1, found->gr_gid) == 0)
+        return ERR_OK;
+    int number = errno;
+    (void)snprintf(why, LISTENER_WHY_BYTES, "Control.Group: %.128s cannot be given to %.64s", path, name);
+    return err_from_errno(number);
+}
+
+static enum err make_folder(const struct listener_options *options, char why[LISTENER_WHY_BYTES])
+{
+    mode_t mode = modes_of(options).folder;
+    if (mkdir(options->folder, mode) != 0 && errno != EEXIST) {
+        int number = errno;
+        (void)snprintf(why, LISTENER_WHY_BYTES, "%.128s cannot be made: %s", options->folder,
+                       err_text(err_from_errno(number)));
+        return err_from_errno(number);
+    }
+    enum err err = set_group(options->group, options->folder, why);
+    if (err == ERR_OK && chmod(options->folder, mode) != 0) {
+        int number = errno;
+        (void)snprintf(why, LISTENER_WHY_BYTES, "the mode of %.128s cannot be set", options->folder);
+        err = err_from_errno(number);
+    }
+    return err;
+}
+
+static int listen_on(struct listener *listener, const struct listener_options *options)
+{
+    char url[sizeof(listener->path) + 8];
+    (void)snprintf(url, sizeof(url), "ipc://%s", listener->path);
+    nng_listener nl;
+    int code = nng_listener_create(&nl, listener->socket, url);
+    if (code == 0)
+        code = nng_listener_set_int(nl, NNG_OPT_IPC_PERMISSIONS, (int)modes_of(options).socket);
+    if (code == 0)
+        code = nng_listener_set_size(nl, NNG_OPT_RECVMAXSZ, options->request_bytes_max);
+    return code == 0 ? nng_listener_start(nl, 0) : code;
+}
+
+static int open_slots(struct listener *listener)
+{
+    for (size_t i = 0; i < LISTENER_SLOTS; i++) {
+        struct slot *slot = &listener->slots[i];
+        slot->owner = listener;
+        int code = nng_ctx_open(&slot->ctx, listener->socket);
+        if (code == 0)
+            code = nng_aio_alloc(&slot->aio, on_aio, slot);
+        if (code != 0)
+            return code;
+    }
+    return 0;
+}
+
+static int open_socket(struct listener *listener)
+{
+    int code = nng_rep0_open(&listener->socket);
+    if (code != 0)
+        return code;
+    listener->open = true;
+    code = nng_pipe_notify(listener->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, listener);
+    if (code == 0)
+        code = nng_pipe_notify(listener->socket, NNG_PIPE_EV_REM_POST, on_pipe, listener);
+    return code == 0 ? open_slots(listener) : code;
+}
+
+static enum err set_path(struct listener *listener, const char *folder, char why[LISTENER_WHY_BYTES])
+{
+    int len = snprintf(listener->path, sizeof(listener->path), "%s/control.sock", folder);
+    if (len >= 0 && len <= LISTENER_PATH_MAX)
+        return ERR_OK;
+    (void)snprintf(why, LISTENER_WHY_BYTES,
+                   "the control socket %.100s... has %d bytes, %d are possible: choose a shorter HEARTH_PATH", folder,
+                   len, LISTENER_PATH_MAX);
+    return ERR_TOO_LARGE;
+}
+
+enum err listener_open(const struct listener_options *options, struct listener **ret_listener,
+                       char why[LISTENER_WHY_BYTES])
+{
+    struct listener *listener = calloc(1, sizeof(*listener));
+    if (listener == NULL)
+        return ERR_NOMEM;
+    listener->fd = -1;
+    memcpy(listener->uids, options->uids, sizeof(listener->uids));
+    listener->uid_count = options->uid_count;
+    enum err err = set_path(listener, options->folder, why);
+    if (err == ERR_OK)
+        err = make_folder(options, why);
+    if (err == ERR_OK) {
+        listener->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        int code = listener->fd < 0 ? NNG_ENOMEM : open_socket(listener);
+        if (code == 0)
+            code = listen_on(listener, options);
+        if (code != 0) {
+            (void)snprintf(why, LISTENER_WHY_BYTES, "%.160s: %s", listener->path, nng_strerror(code));
+            err = code == NNG_EADDRINUSE ? ERR_EXISTS : ERR_IO;
+        }
+    }
+    if (err == ERR_OK)
+        err = set_group(options->group, listener->path, why);
+    if (err != ERR_OK) {
+        listener_close(listener);
+        return err;
+    }
+    for (size_t i = 0; i < LISTENER_SLOTS; i++)
+        receive_next(&listener->slots[i]);
+    *ret_listener = listener;
+    return ERR_OK;
+}
+
+/* The order that nng 1.5.2 survives: stop flag, stop the aios, close the socket, free the aios. */
+void listener_close(struct listener *listener)
+{
+    if (listener == NULL)
+        return;
+    atomic_store_explicit(&listener->stopping, true, memory_order_release);
+    for (size_t i = 0; i < LISTENER_SLOTS; i++) {
+        if (listener->slots[i].aio != NULL)
+            nng_aio_stop(listener->slots[i].aio);
+    }
+    if (listener->open)
+        (void)nng_close(listener->socket);
+    for (size_t i = 0; i < LISTENER_SLOTS; i++) {
+        struct slot *slot = &listener->slots[i];
+        if (atomic_load_explicit(&slot->state, memory_order_acquire) != SLOT_NNG)
+            nng_msg_free(slot->msg);
+        if (slot->aio != NULL)
+            nng_aio_free(slot->aio);
+    }
+    if (listener->fd >= 0)
+        (void)close(listener->fd);
+    free(listener);
+}
+
+/* ---- the actor's side ---- */
+
+int listener_fd(const struct listener *listener)
+{
+    return listener->fd;
+}
+
+void listener_acknowledge(struct listener *listener)
+{
+    uint64_t count;
+    (void)!read(listener->fd, &count, sizeof(count));
+}
+
+bool listener_next(struct listener *listener, unsigned *ret_slot, uint32_t *ret_client, struct span *ret_bytes)
+{
+    struct slot *oldest = NULL;
+    for (size_t i = 0; i < LISTENER_SLOTS; i++) {
+        struct slot *slot = &listener->slots[i];
+        if (atomic_load_explicit(&slot->state, memory_order_acquire) == SLOT_ARRIVED &&
+            (oldest == NULL || atomic_load_explicit(&slot->order, memory_order_relaxed) <
+                                   atomic_load_explicit(&oldest->order, memory_order_relaxed)))
+            oldest = slot;
+    }
+    if (oldest == NULL)
+        return false;
+    atomic_store_explicit(&oldest->state, SLOT_TAKEN, memory_order_relaxed);
+    *ret_slot = (unsigned)(oldest - listener->slots);
+    *ret_client = atomic_load_explicit(&oldest->pipe, memory_order_relaxed);
+    *ret_bytes = span_of(nng_msg_body(oldest->msg), nng_msg_len(oldest->msg));
+    return true;
+}
+
+bool listener_gone(struct listener *listener, unsigned *ret_slot)
+{
+    for (size_t i = 0; i < LISTENER_SLOTS; i++) {
+        struct slot *slot = &listener->slots[i];
+        if (atomic_load_explicit(&slot->state, memory_order_relaxed) == SLOT_TAKEN &&
+            atomic_exchange_explicit(&slot->gone, false, memory_order_acq_rel)) {
+            *ret_slot = (unsigned)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The request's own message carries the answer, so that answering cannot fail for want of a header. */
+void listener_answer(struct listener *listener, unsigned index, struct span bytes)
+{
+    struct slot *slot = &listener->slots[index];
+    nng_msg *msg = slot->msg;
+    slot->msg = NULL;
+    nng_msg_clear(msg);
+    if (nng_msg_append(msg, bytes.data, bytes.len) != 0) {
+        nng_msg_free(msg);
+        msg = NULL;
+    }
+    atomic_store_explicit(&slot->gone, false, memory_order_relaxed);
+    atomic_store_explicit(&slot->state, SLOT_NNG, memory_order_release);
+    if (msg == NULL) {
+        receive_next(slot); /* drops the request: the client's own deadline ends its wait */
+        return;
+    }
+    slot->sending = true;
+    nng_aio_set_msg(slot->aio, msg);
+    nng_ctx_send(slot->ctx, slot->aio);
+}

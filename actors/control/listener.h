@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The nng REP socket of the control actor.
+ *
+ *      nng task threads                                    the actor's thread
+ *      recv done -> slot ARRIVED  -- eventfd --> ctx_watch -> listener_next -> the router
+ *      send done -> recv again   <------------------------- listener_answer
+ *      pipe gone -> slot.gone     -- eventfd --> ........ -> listener_gone
+ *
+ * One slot is one nng context with its aio: at any time it belongs either to nng or to the actor, and its atomic state says to
+ * whom, so nothing is locked and no callback waits. 96 slots: more requests wait in nng, unread.
+ *
+ * The file decides little: its folder is 0700 and the socket 0600 (0710/0660 with a group, 0711/0666 with further uids), and the
+ * peer's uid is checked when it connects, in every case.
+ */
+#ifndef HEARTH_ACTORS_CONTROL_LISTENER_H
+#define HEARTH_ACTORS_CONTROL_LISTENER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+enum {
+    LISTENER_SLOTS = 96,
+    LISTENER_PATH_MAX = 107, /* of a Unix socket in nng */
+    LISTENER_UIDS_MAX = 17,
+    LISTENER_WHY_BYTES = 256,
+};
+
+struct listener;
+
+struct listener_options {
+    const char *folder; /* $HEARTH_PATH/run; made when absent */
+    const char *group;  /* Control.Group, "" = none */
+    uint32_t uids[LISTENER_UIDS_MAX];
+    size_t uid_count; /* the daemon's own first; further ones are Control.AllowedUIDs */
+    size_t request_bytes_max;
+};
+
+/* Opens the socket and begins to listen. On an error why has a sentence that names the path or the setting. */
+enum err listener_open(const struct listener_options *options, struct listener **ret_listener,
+                       char why[LISTENER_WHY_BYTES]) MUST_CHECK;
+
+/* Stops all callbacks, then closes and frees. Waits for callbacks in progress, which never block. NULL is ignored. */
+void listener_close(struct listener *listener);
+
+/* Becomes readable when there is something for listener_next or listener_gone. */
+int listener_fd(const struct listener *listener);
+
+/* Clears the readiness; call before listener_next. */
+void listener_acknowledge(struct listener *listener);
+
+/* The oldest request not yet taken: its slot, its client, its bytes, which live until the slot is answered. */
+bool listener_next(struct listener *listener, unsigned *ret_slot, uint32_t *ret_client, struct span *ret_bytes);
+
+/* A slot that was taken and whose client has gone since; each is told once. */
+bool listener_gone(struct listener *listener, unsigned *ret_slot);
+
+/* Answers a taken slot and gives it back. For a client that is gone the answer is dropped. */
+void listener_answer(struct listener *listener, unsigned slot, struct span bytes);
+
+#endif

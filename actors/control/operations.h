@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* The functions behind operation_handlers, by file. Private to actors/control. */
+#ifndef HEARTH_ACTORS_CONTROL_OPERATIONS_H
+#define HEARTH_ACTORS_CONTROL_OPERATIONS_H
+
+#include "actors/control/router.h"
+
+/* node.c: what the node says of itself */
+enum err id_start(struct control *c, struct conversation *v);
+enum err id_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+enum err version_start(struct control *c, struct conversation *v);
+enum err help_start(struct control *c, struct conversation *v);
+enum err actors_start(struct control *c, struct conversation *v);
+enum err accounts_start(struct control *c, struct conversation *v);
+enum err shutdown_start(struct control *c, struct conversation *v);
+enum err cancel_start(struct control *c, struct conversation *v);
+enum err healthy_start(struct control *c, struct conversation *v);
+enum err healthy_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+void healthy_end(struct control *c, struct conversation *v);
+enum err log_level_start(struct control *c, struct conversation *v);
+enum err config_show_start(struct control *c, struct conversation *v);
+
+/* relay.c: one question to one actor, its answer shown */
+enum err relay_start(struct control *c, struct conversation *v);
+enum err relay_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+
+/* blocks.c */
+enum err block_get_start(struct control *c, struct conversation *v);
+enum err block_get_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+enum err block_put_start(struct control *c, struct conversation *v);
+enum err block_put_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+enum err block_stat_start(struct control *c, struct conversation *v);
+enum err block_stat_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+enum err refs_start(struct control *c, struct conversation *v);
+enum err refs_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+enum err pin_add_start(struct control *c, struct conversation *v);
+enum err pin_add_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+void pin_add_end(struct control *c, struct conversation *v);
+
+/* reading.c */
+enum err read_start(struct control *c, struct conversation *v);
+enum err ls_start(struct control *c, struct conversation *v);
+enum err resolve_start(struct control *c, struct conversation *v);
+void reading_end(struct control *c, struct conversation *v);
+
+/* adding.c */
+enum err add_open_start(struct control *c, struct conversation *v);
+enum err add_write_start(struct control *c, struct conversation *v);
+enum err add_close_start(struct control *c, struct conversation *v);
+enum err add_close_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+void adding_end(struct control *c, struct conversation *v);
+
+#endif

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * read, ls, resolve: a reader fetches blocks through bitswap and serves the conversations queued at it in order. Requests for the
+ * next bytes of the same path go on with the same reader, so that a client with several requests in flight reads as one stream.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "actors/control/operations.h"
+#include "actors/control/sessions.h"
+#include "schemas/pack.h"
+
+enum { FETCH_TIMEOUT_S = 60, LS_BYTES_MAX = 2 * 1024 * 1024 };
+
+/* ---- sessions of readers ---- */
+
+static struct session *find_reader(struct control *c, struct span path, enum reader_mode mode, uint64_t offset)
+{
+    for (size_t i = 0; i < SESSIONS_MAX; i++) {
+        struct session *s = &c->sessions[i];
+        if (s->kind == SESSION_READER && s->mode == mode && s->next_offset == offset && s->queued < SESSION_QUEUE &&
+            reader_error(s->reader) == ERR_OK && span_equal_text(path, s->path))
+            return s;
+    }
+    return NULL;
+}
+
+static enum err new_reader(struct control *c, struct conversation *v, struct span path, enum reader_mode mode,
+                           uint64_t offset, struct session **ret_session)
+{
+    struct session *s = session_new(c, SESSION_READER);
+    if (s == NULL)
+        return conversation_error(v, ERR_BUSY, "%d reads are running: try again", READERS_MAX);
+    struct reader_options options = {.mode = mode, .offset = mode == READER_FILE ? offset : 0, .length = UINT64_MAX};
+    const char *why = "";
+    enum err err = reader_new(path, &options, &s->reader, &why);
+    if (err != ERR_OK) {
+        session_free(c, s);
+        return conversation_error(v, err, "%.*s: %s", (int)MIN(path.len, (size_t)100), (const char *)path.data,
+                                  why != NULL && why[0] != '\0' ? why : err_text(err));
+    }
+    s->mode = mode;
+    s->next_offset = offset;
+    memcpy(s->path, path.data, path.len);
+    *ret_session = s;
+    return ERR_OK;
+}
+
+static enum err join_reader(struct control *c, struct conversation *v, struct span path, enum reader_mode mode,
+                            uint64_t offset, uint64_t length)
+{
+    struct session *s = mode == READER_RESOLVE ? NULL : find_reader(c, path, mode, offset);
+    enum err err = s == NULL ? new_reader(c, v, path, mode, offset, &s) : ERR_OK;
+    if (err != ERR_OK)
+        return err;
+    struct buf *out = calloc(1, sizeof(*out));
+    if (out == NULL || !session_enqueue(s, v)) {
+        free(out);
+        return ERR_BUSY;
+    }
+    buf_init(out, mode == READER_FILE ? DATA_BYTES_MAX : LS_BYTES_MAX, NULL);
+    v->work = out;
+    s->next_offset += length;
+    s->used_at = ctx_now(c->ctx);
+    reader_drive(c, s);
+    return ERR_OK;
+}
+
+/* A request in the middle of the queue that ends leaves a gap: those behind it begin anew. */
+void reading_end(struct control *c, struct conversation *v)
+{
+    struct buf *out = v->work;
+    struct session *s = v->session;
+    if (out != NULL)
+        buf_release(out);
+    free(out);
+    v->work = NULL;
+    v->session = NULL;
+    if (s == NULL)
+        return;
+    bool served = s->queued > 0 && s->queue[0] == v && v->step == 1;
+    session_dequeue(s, v);
+    if (served)
+        return;
+    while (s->queued > 0) {
+        struct conversation *other = s->queue[0];
+        session_dequeue(s, other);
+        other->session = NULL;
+        conversation_fail(c, other, CODE_CANCELLED, "the read before it was given up: ask again");
+    }
+    session_free(c, s);
+}
+
+/* ---- blocks ---- */
+
+static enum err fetch(struct control *c, struct session *s, const struct cid *cid)
+{
+    uint8_t bytes[CID_BYTES_MAX];
+    struct msg_fetch ask = {.cid = span_of(bytes, cid_encode(cid, bytes)), .session = s->number};
+    struct flight flight = {.cid = *cid};
+    uint64_t left = FETCH_TIMEOUT_S * SECOND_NS;
+    if (s->queued > 0)
+        left = MAX(ctx_left(c->ctx, s->queue[0]->deadline_ns), (uint64_t)1);
+    return session_send(c, s, &flight, ACTOR_BITSWAP, MSG_FETCH, &ask, NULL, left);
+}
+
+static void send_wants(struct control *c, struct session *s)
+{
+    while (s->flight_count < READER_WINDOW_BLOCKS) {
+        if (!s->held && reader_next_want(s->reader, &s->held_flight.cid) != ERR_OK)
+            return;
+        s->held = true;
+        enum err err = fetch(c, s, &s->held_flight.cid);
+        if (err == ERR_BUSY)
+            return; /* INFO_ROOM or the next reply comes back here */
+        s->held = false;
+        if (err != ERR_OK)
+            reader_fail_block(s->reader, &s->held_flight.cid, err);
+    }
+}
+
+void reader_flight_ended(struct control *c, struct session *s, const struct flight *flight, const struct info *info)
+{
+    (void)c;
+    if (info->err == ERR_OK && info->msg->tail != NULL)
+        reader_put_block(s->reader, &flight->cid, info->msg->tail);
+    else if (info->err == ERR_OK)
+        reader_fail_block(s->reader, &flight->cid, ERR_INTERNAL);
+    else
+        reader_fail_block(s->reader, &flight->cid, info->err);
+}
+
+/* ---- answers ---- */
+
+static void finish_with(struct control *c, struct conversation *v, struct buf *result, struct pack *p)
+{
+    v->step = 1;
+    if (pack_end(p) == ERR_OK)
+        conversation_finish(c, v, buf_span(result));
+    else
+        conversation_fail(c, v, CODE_TOO_LARGE, "the answer is too large");
+}
+
+static void answer_read(struct control *c, struct session *s, struct conversation *v)
+{
+    const struct buf *out = v->work;
+    struct buf result;
+    buf_init(&result, DATA_BYTES_MAX + 4096, NULL);
+    struct pack p = pack_begin(&result);
+    pack_map(&p, 2);
+    pack_text(&p, "data");
+    pack_bytes(&p, buf_span(out));
+    pack_pair_u64(&p, "size", reader_info(s->reader)->size);
+    session_show(c, s, "read", reader_position(s->reader), reader_info(s->reader)->size, &reader_info(s->reader)->cid,
+                 false);
+    finish_with(c, v, &result, &p);
+    buf_release(&result);
+}
+
+static void pack_pair_cid(struct pack *p, const char *key, const struct cid *cid)
+{
+    char text[CID_TEXT_MAX];
+    cid_text(cid, text);
+    pack_pair_text(p, key, text);
+}
+
+static const char *kind_name(enum reader_kind kind)
+{
+    switch (kind) {
+    case READER_KIND_FILE:
+        return "file";
+    case READER_KIND_DIRECTORY:
+        return "folder";
+    case READER_KIND_SYMLINK:
+        return "symlink";
+    case READER_KIND_UNKNOWN:
+        break;
+    }
+    return "unknown";
+}
+
+static void answer_ls(struct control *c, struct session *s, struct conversation *v, bool more)
+{
+    const struct reader_info *info = reader_info(s->reader);
+    const struct buf *rows = v->work;
+    struct buf result;
+    buf_init(&result, LS_BYTES_MAX + 8192, NULL);
+    struct pack p = pack_begin(&result);
+    pack_map(&p, 9);
+    pack_pair_cid(&p, "cid", &info->cid);
+    pack_pair_text(&p, "kind", kind_name(info->kind));
+    pack_pair_u64(&p, "size", info->size);
+    pack_text(&p, "target");
+    pack_bytes(&p, info->kind == READER_KIND_SYMLINK ? info->symlink_target : (struct span){0});
+    pack_pair_u64(&p, "mode", info->mode);
+    pack_text(&p, "mtime");
+    if (info->has_mtime)
+        pack_i64(&p, info->mtime_seconds);
+    else
+        pack_nil(&p);
+    pack_text(&p, "entries");
+    pack_array(&p, (uint32_t)v->number);
+    pack_raw(&p, buf_span(rows));
+    pack_pair_bool(&p, "more", more);
+    pack_pair_u64(&p, "next", s->next_offset);
+    finish_with(c, v, &result, &p);
+    buf_release(&result);
+}
+
+static enum err append_entry(struct buf *rows, const struct reader_entry *entry)
+{
+    struct pack p = pack_begin(rows);
+    pack_map(&p, 4);
+    pack_text(&p, "name");
+    pack_bytes(&p, entry->name);
+    pack_pair_cid(&p, "cid", &entry->cid);
+    pack_pair_text(&p, "kind", kind_name(entry->kind));
+    pack_pair_u64(&p, "size", entry->tsize);
+    return pack_end(&p);
+}
+
+/* Entries before `after` are passed over when the page is not the next one of a kept reader. */
+static enum err serve_ls(struct control *c, struct session *s, struct conversation *v)
+{
+    const struct op_ls *args = (const void *)v->args;
+    struct buf *rows = v->work;
+    while (v->number < args->limit && rows->len < LS_BYTES_MAX - 2048) {
+        struct reader_entry entry;
+        enum err err = reader_next_entry(s->reader, &entry);
+        if (err == ERR_CLOSED) {
+            answer_ls(c, s, v, false);
+            return ERR_OK;
+        }
+        if (err != ERR_OK)
+            return err;
+        if (s->next_offset < args->after) {
+            s->next_offset++;
+            continue;
+        }
+        err = append_entry(rows, &entry);
+        if (err != ERR_OK)
+            return err;
+        s->next_offset++;
+        v->number++;
+    }
+    answer_ls(c, s, v, true);
+    return ERR_OK;
+}
+
+static enum err serve_resolve(struct control *c, struct session *s, struct conversation *v)
+{
+    if (reader_state(s->reader) == READER_WAITING)
+        return ERR_AGAIN;
+    if (reader_state(s->reader) == READER_FAILED)
+        return reader_error(s->reader);
+    char text[CID_TEXT_MAX];
+    cid_text(&reader_info(s->reader)->cid, text);
+    struct buf result;
+    buf_init(&result, 4096, NULL);
+    struct pack p = pack_begin(&result);
+    pack_map(&p, 2);
+    pack_pair_text(&p, "cid", text);
+    pack_text(&p, "path");
+    struct buf path;
+    buf_init(&path, 1024, NULL);
+    if (buf_appendf(&path, "/ipfs/%s", text) == ERR_OK)
+        pack_span(&p, buf_span(&path));
+    else
+        pack_nil(&p);
+    buf_release(&path);
+    finish_with(c, v, &result, &p);
+    buf_release(&result);
+    return ERR_OK;
+}
+
+static enum err serve_read(struct control *c, struct session *s, struct conversation *v)
+{
+    const struct op_read *args = (const void *)v->args;
+    struct buf *out = v->work;
+    enum err err = reader_read(s->reader, out, (size_t)args->length - out->len);
+    if (err == ERR_OK)
+        answer_read(c, s, v);
+    return err;
+}
+
+static enum err serve(struct control *c, struct session *s, struct conversation *v)
+{
+    if (s->mode == READER_FILE)
+        return serve_read(c, s, v);
+    return s->mode == READER_LIST ? serve_ls(c, s, v) : serve_resolve(c, s, v);
+}
+
+static void fail_all(struct control *c, struct session *s, enum err err)
+{
+    char why[WHY_BYTES];
+    const char *said = reader_why(s->reader);
+    (void)snprintf(why, sizeof(why), "%.120s: %s", s->path, said[0] != '\0' ? said : err_text(err));
+    while (s->queued > 0) {
+        struct conversation *v = s->queue[0];
+        session_dequeue(s, v);
+        v->session = NULL;
+        conversation_fail(c, v, control_code_from_err(err), why);
+    }
+    session_free(c, s);
+}
+
+void reader_drive(struct control *c, struct session *s)
+{
+    send_wants(c, s);
+    uint32_t generation = s->generation;
+    while (s->kind == SESSION_READER && s->generation == generation && s->queued > 0) {
+        enum err err = serve(c, s, s->queue[0]);
+        if (s->generation != generation)
+            return;
+        if (err == ERR_AGAIN) {
+            send_wants(c, s);
+            return;
+        }
+        if (err != ERR_OK) {
+            fail_all(c, s, err);
+            return;
+        }
+        send_wants(c, s);
+    }
+}
+
+/* ---- beginnings ---- */
+
+enum err read_start(struct control *c, struct conversation *v)
+{
+    const struct op_read *args = (const void *)v->args;
+    return join_reader(c, v, args->path, READER_FILE, args->offset, args->length);
+}
+
+enum err ls_start(struct control *c, struct conversation *v)
+{
+    const struct op_ls *args = (const void *)v->args;
+    struct session *kept = find_reader(c, args->path, READER_LIST, args->after);
+    if (kept != NULL && kept->queued > 0)
+        return conversation_error(v, ERR_BUSY, "this page is being read already");
+    return join_reader(c, v, args->path, READER_LIST, kept != NULL ? args->after : 0, 0);
+}
+
+enum err resolve_start(struct control *c, struct conversation *v)
+{
+    const struct op_resolve *args = (const void *)v->args;
+    return join_reader(c, v, args->path, READER_RESOLVE, 0, 0);
+}

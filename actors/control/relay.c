@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Operations that are one question to one actor: the arguments become its message, the answer is shown as it is. Names and CIDs
+ * come as text and leave as bytes.
+ */
+#include "actors/control/operations.h"
+#include "wire/peer_id.h"
+
+enum { LARGE_REPLY = 768 * 1024, SHOWN_BYTES_MAX = 4 * 1024 * 1024 };
+
+/* ---- peers ---- */
+
+/* A peer id, or the /p2p/ component that ends a multiaddr. */
+static enum err peer_of(struct conversation *v, struct span text, struct peer_id *ret_peer)
+{
+    struct span id = text;
+    for (size_t i = text.len; i > 0 && text.data[0] == '/'; i--) {
+        if (text.data[i - 1] == '/') {
+            id = span_skip(text, i);
+            break;
+        }
+    }
+    if (peer_id_parse_text(id, ret_peer) == ERR_OK)
+        return ERR_OK;
+    return conversation_error(v, ERR_INVALID,
+                              "\"%.*s\" is neither a peer id nor a multiaddr that ends in /p2p/<peer id>",
+                              (int)MIN(text.len, (size_t)120), (const char *)text.data);
+}
+
+static enum err ask_connect(struct control *c, struct conversation *v)
+{
+    const struct op_swarm_connect *args = (const void *)v->args;
+    struct peer_id peer;
+    struct buf addrs;
+    enum err err = peer_of(v, args->address, &peer);
+    if (err != ERR_OK)
+        return err;
+    buf_init(&addrs, 8192, NULL);
+    struct msg_peer_connect ask = {.peer = peer_id_span(&peer)};
+    if (args->address.data[0] == '/' && !(args->address.len > 5 && memcmp(args->address.data, "/p2p/", 5) == 0)) {
+        err = schema_list_add_text(&addrs, args->address);
+        ask.addrs = schema_list_of(&addrs, 1);
+    }
+    if (err == ERR_OK)
+        err = conversation_call(c, v, ACTOR_CONNECTION_MANAGER, MSG_PEER_CONNECT, &ask, NULL, 0, 0);
+    buf_release(&addrs);
+    return err;
+}
+
+static enum err ask_disconnect(struct control *c, struct conversation *v)
+{
+    const struct op_swarm_disconnect *args = (const void *)v->args;
+    struct peer_id peer;
+    enum err err = peer_of(v, args->address, &peer);
+    if (err != ERR_OK)
+        return err;
+    struct msg_peer_disconnect ask = {.peer = peer_id_span(&peer)};
+    return conversation_call(c, v, ACTOR_CONNECTION_MANAGER, MSG_PEER_DISCONNECT, &ask, NULL, 0, 0);
+}
+
+static enum err ask_ping(struct control *c, struct conversation *v)
+{
+    const struct op_ping *args = (const void *)v->args;
+    struct peer_id peer;
+    enum err err = peer_of(v, args->peer, &peer);
+    if (err != ERR_OK)
+        return err;
+    struct msg_ping ask = {.peer = peer_id_span(&peer), .count = args->count};
+    return conversation_call(c, v, ACTOR_CONNECTION_MANAGER, MSG_PING, &ask, NULL, 0, 0);
+}
+
+static enum err ask_wantlist(struct control *c, struct conversation *v)
+{
+    const struct op_bitswap_wantlist *args = (const void *)v->args;
+    struct peer_id peer = {0};
+    enum err err = args->peer.len > 0 ? peer_of(v, args->peer, &peer) : ERR_OK;
+    if (err != ERR_OK)
+        return err;
+    struct msg_bitswap_wantlist ask = {.peer = peer_id_span(&peer)};
+    return conversation_call(c, v, ACTOR_BITSWAP, MSG_BITSWAP_WANTLIST, &ask, NULL, 0, LARGE_REPLY);
+}
+
+/* ---- CIDs ---- */
+
+struct cid_bytes {
+    uint8_t bytes[CID_BYTES_MAX];
+    size_t len;
+};
+
+/* The bytes of the CID that text names; empty text gives none. */
+static enum err cid_bytes_of(struct conversation *v, struct span text, struct cid_bytes *ret_cid)
+{
+    struct cid cid;
+    ret_cid->len = 0;
+    if (text.len == 0)
+        return ERR_OK;
+    enum err err = conversation_cid(v, text, &cid);
+    if (err == ERR_OK)
+        ret_cid->len = cid_encode(&cid, ret_cid->bytes);
+    return err;
+}
+
+static enum err ask_findprovs(struct control *c, struct conversation *v)
+{
+    const struct op_routing_findprovs *args = (const void *)v->args;
+    struct cid_bytes cid;
+    enum err err = cid_bytes_of(v, args->cid, &cid);
+    if (err != ERR_OK)
+        return err;
+    struct msg_find_providers ask = {.cid = span_of(cid.bytes, cid.len), .count = args->num_providers};
+    return conversation_call(c, v, ACTOR_DISCOVERY, MSG_FIND_PROVIDERS, &ask, NULL, 0, LARGE_REPLY);
+}
+
+static enum err ask_block_rm(struct control *c, struct conversation *v)
+{
+    const struct op_block_rm *args = (const void *)v->args;
+    struct cid_bytes cid;
+    enum err err = cid_bytes_of(v, args->cid, &cid);
+    if (err != ERR_OK)
+        return err;
+    struct msg_block_rm ask = {.cid = span_of(cid.bytes, cid.len), .force = args->force};
+    return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_BLOCK_RM, &ask, NULL, 0, 0);
+}
+
+static enum err ask_pin_rm(struct control *c, struct conversation *v)
+{
+    const struct op_pin_rm *args = (const void *)v->args;
+    struct cid_bytes cid;
+    enum err err = cid_bytes_of(v, args->path, &cid);
+    if (err != ERR_OK)
+        return err;
+    struct msg_pin_rm ask = {.cid = span_of(cid.bytes, cid.len), .recursive = args->recursive};
+    return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_PIN_RM, &ask, NULL, 0, 0);
+}
+
+static enum err ask_pin_ls(struct control *c, struct conversation *v)
+{
+    const struct op_pin_ls *args = (const void *)v->args;
+    struct cid_bytes cid;
+    enum err err = cid_bytes_of(v, args->after, &cid);
+    if (err != ERR_OK)
+        return err;
+    struct msg_pin_ls ask = {.after = span_of(cid.bytes, cid.len), .limit = args->limit};
+    return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_PIN_LS, &ask, NULL, 0, LARGE_REPLY);
+}
+
+static enum err ask_verify(struct control *c, struct conversation *v)
+{
+    const struct op_repo_verify *args = (const void *)v->args;
+    struct cid_bytes cid;
+    enum err err = cid_bytes_of(v, args->after, &cid);
+    if (err != ERR_OK)
+        return err;
+    struct msg_repo_verify ask = {.after = span_of(cid.bytes, cid.len), .limit = args->limit};
+    return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_REPO_VERIFY, &ask, NULL, 0, LARGE_REPLY);
+}
+
+/* ---- all of them ---- */
+
+static enum err ask_plain(struct control *c, struct conversation *v, actor_id to, uint16_t kind)
+{
+    static const uint64_t no_fields[8] = {0};
+    return conversation_call(c, v, to, kind, no_fields, NULL, 0, LARGE_REPLY);
+}
+
+static enum err ask_addrs(struct control *c, struct conversation *v, bool local)
+{
+    struct msg_swarm_addrs ask = {.local = local};
+    return conversation_call(c, v, ACTOR_CONNECTION_MANAGER, MSG_SWARM_ADDRS, &ask, NULL, 0, LARGE_REPLY);
+}
+
+static enum err ask_events(struct control *c, struct conversation *v)
+{
+    const struct op_events *args = (const void *)v->args;
+    struct msg_state_events ask = {.limit = args->limit};
+    return conversation_call(c, v, ACTOR_STATE, MSG_STATE_EVENTS, &ask, NULL, 0, LARGE_REPLY);
+}
+
+enum err relay_start(struct control *c, struct conversation *v)
+{
+    switch (v->op->id) {
+    case OP_SWARM_PEERS:
+        return ask_plain(c, v, ACTOR_CONNECTION_MANAGER, MSG_SWARM_PEERS);
+    case OP_STATS_BW:
+        return ask_plain(c, v, ACTOR_CONNECTION_MANAGER, MSG_STATS_BW);
+    case OP_BITSWAP_STAT:
+        return ask_plain(c, v, ACTOR_BITSWAP, MSG_BITSWAP_STAT);
+    case OP_REPO_STAT:
+        return ask_plain(c, v, ACTOR_TIERED_STORAGE, MSG_REPO_STAT);
+    case OP_SWARM_ADDRS:
+        return ask_addrs(c, v, false);
+    case OP_SWARM_ADDRS_LOCAL:
+        return ask_addrs(c, v, true);
+    case OP_EVENTS:
+        return ask_events(c, v);
+    case OP_SWARM_CONNECT:
+        return ask_connect(c, v);
+    case OP_SWARM_DISCONNECT:
+        return ask_disconnect(c, v);
+    case OP_PING:
+        return ask_ping(c, v);
+    case OP_BITSWAP_WANTLIST:
+        return ask_wantlist(c, v);
+    case OP_ROUTING_FINDPROVS:
+        return ask_findprovs(c, v);
+    case OP_BLOCK_RM:
+        return ask_block_rm(c, v);
+    case OP_PIN_RM:
+        return ask_pin_rm(c, v);
+    case OP_PIN_LS:
+        return ask_pin_ls(c, v);
+    case OP_REPO_VERIFY:
+        return ask_verify(c, v);
+    }
+    return ERR_UNSUPPORTED;
+}
+
+enum err relay_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info)
+{
+    (void)sub;
+    if (info->err != ERR_OK)
+        return info->err;
+    const struct schema *schema = schema_find(&schema_messages, info->msg->kind);
+    struct buf result;
+    buf_init(&result, SHOWN_BYTES_MAX, NULL);
+    enum err err = schema == NULL ? ERR_INTERNAL : show_message(schema, info->msg->fields, &result);
+    if (err == ERR_OK)
+        conversation_finish(c, v, buf_span(&result));
+    buf_release(&result);
+    return err;
+}

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: MIT */
+#include "actors/control/router.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "schemas/json.h"
+
+/* ---- answering ---- */
+
+/* JSON begins with '{' or white space; a msgpack map never does. */
+static bool looks_like_json(struct span bytes)
+{
+    return bytes.len > 0 && (bytes.data[0] == '{' || bytes.data[0] == ' ' || bytes.data[0] == '\n' ||
+                             bytes.data[0] == '\t' || bytes.data[0] == '\r');
+}
+
+static void reply_with_tail(struct control *c, struct reply_to to, struct span bytes)
+{
+    struct msg_control_answer fields = {0};
+    struct block_ref *tail = block_ref_copy(bytes, NULL);
+    if (tail == NULL)
+        ctx_reply_err(c->ctx, to, ERR_NOMEM, "no memory for the answer");
+    else
+        ctx_reply(c->ctx, to, &(struct msg){.kind = MSG_CONTROL_ANSWER, .fields = &fields, .tail = tail});
+    block_ref_unref(tail);
+}
+
+static void deliver(struct control *c, unsigned slot, struct reply_to caller, struct span bytes)
+{
+    if (slot != SLOT_NONE)
+        listener_answer(c->listener, slot, bytes);
+    else
+        reply_with_tail(c, caller, bytes);
+}
+
+/* Sends a msgpack answer in the encoding of the request. */
+static void send_answer(struct control *c, unsigned slot, struct reply_to caller, bool json, struct span answer)
+{
+    struct buf text;
+    buf_init(&text, ANSWER_BYTES_MAX, NULL);
+    if (json && json_from_msgpack(answer, &text) == ERR_OK)
+        deliver(c, slot, caller, buf_span(&text));
+    else if (json)
+        deliver(c, slot, caller,
+                span_text("{\"ok\":false,\"error\":{\"code\":\"too_large\",\"message\":\"the answer is too large\"}}"));
+    else
+        deliver(c, slot, caller, answer);
+    buf_release(&text);
+}
+
+static void refuse(struct control *c, unsigned slot, struct reply_to caller, bool json, struct span id,
+                   enum control_code code, const char *message)
+{
+    struct buf answer;
+    buf_init(&answer, ANSWER_BYTES_MAX, NULL);
+    const char *hint = code == CODE_USAGE ? "the operation `help` lists what there is" : "";
+    if (answer_pack_error(code, message, hint, id, &answer) == ERR_OK)
+        send_answer(c, slot, caller, json, buf_span(&answer));
+    else
+        deliver(c, slot, caller, (struct span){0});
+    buf_release(&answer);
+}
+
+/* ---- what was answered before ---- */
+
+static const struct kept_answer *find_kept(const struct control *c, const struct operation *op, const char *id)
+{
+    for (size_t i = 0; i < ANSWERS_KEPT; i++) {
+        if (c->kept[i].op == op && strcmp(c->kept[i].id, id) == 0)
+            return &c->kept[i];
+    }
+    return NULL;
+}
+
+static void keep_answer(struct control *c, const struct conversation *v, struct span answer)
+{
+    if (!v->op->mutates || v->id[0] == '\0' || answer.len > ANSWER_KEPT_BYTES)
+        return;
+    struct kept_answer *kept = &c->kept[c->kept_next];
+    c->kept_next = (c->kept_next + 1) % ANSWERS_KEPT;
+    buf_release(&kept->answer);
+    buf_init(&kept->answer, ANSWER_KEPT_BYTES, NULL);
+    kept->op = buf_append_span(&kept->answer, answer) == ERR_OK ? v->op : NULL;
+    memcpy(kept->id, v->id, sizeof(kept->id));
+}
+
+/* ---- the end of a conversation ---- */
+
+static unsigned index_of(const struct control *c, const struct conversation *v)
+{
+    return (unsigned)(v - c->conversations);
+}
+
+static void cancel_calls(struct control *c, struct conversation *v)
+{
+    for (unsigned sub = 0; sub < CONVERSATION_CALLS; sub++) {
+        if ((v->calls >> sub & 1) != 0)
+            ctx_cancel_call(c->ctx, tag_make(TAG_CALL, v->generation, index_of(c, v), sub));
+    }
+    v->calls = 0;
+}
+
+/* Lets go of all but the way to answer. */
+static void end_work(struct control *c, struct conversation *v)
+{
+    cancel_calls(c, v);
+    if (v->op != NULL && v->follows < 0 && operation_handlers[v->op->id].end != NULL)
+        operation_handlers[v->op->id].end(c, v);
+    if (v->timer != 0)
+        ctx_timer_cancel(c->ctx, v->timer);
+    c->admitted -= v->admitted;
+    v->admitted = false;
+    v->timer = 0;
+}
+
+static void release(struct conversation *v)
+{
+    buf_release(&v->request);
+    buf_release(&v->scratch);
+    uint32_t generation = v->generation + 1;
+    memset(v, 0, sizeof(*v));
+    v->generation = generation;
+}
+
+static void answer_one(struct control *c, struct conversation *v, struct span answer)
+{
+    end_work(c, v);
+    send_answer(c, v->slot, v->caller, v->json, answer);
+    release(v);
+}
+
+static void answer_all(struct control *c, struct conversation *v, struct span answer)
+{
+    int self = (int)index_of(c, v);
+    keep_answer(c, v, answer);
+    answer_one(c, v, answer);
+    for (size_t i = 0; i < CONVERSATIONS_MAX; i++) {
+        if (c->conversations[i].open && c->conversations[i].follows == self)
+            answer_one(c, &c->conversations[i], answer);
+    }
+}
+
+void conversation_finish(struct control *c, struct conversation *v, struct span result)
+{
+    struct buf answer;
+    buf_init(&answer, ANSWER_BYTES_MAX, NULL);
+    if (answer_pack(result, span_text(v->id), &answer) == ERR_OK)
+        answer_all(c, v, buf_span(&answer));
+    else
+        conversation_fail(c, v, CODE_BUSY, "no memory for the answer");
+    buf_release(&answer);
+}
+
+void conversation_fail(struct control *c, struct conversation *v, enum control_code code, const char *message)
+{
+    struct buf answer;
+    buf_init(&answer, ANSWER_BYTES_MAX, NULL);
+    const char *hint = code == CODE_USAGE ? "the operation `help` lists what there is" : "";
+    enum err err = answer_pack_error(code, message, hint, span_text(v->id), &answer);
+    answer_all(c, v, err == ERR_OK ? buf_span(&answer) : (struct span){0});
+    buf_release(&answer);
+}
+
+static void fail_with(struct control *c, struct conversation *v, enum err err)
+{
+    char message[WHY_BYTES];
+    (void)snprintf(message, sizeof(message), "%s", v->why[0] != '\0' ? v->why : err_text(err));
+    conversation_fail(c, v, control_code_from_err(err), message);
+}
+
+enum err conversation_error(struct conversation *v, enum err err, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(v->why, sizeof(v->why), fmt, args);
+    va_end(args);
+    return err;
+}
+
+enum err conversation_cid(struct conversation *v, struct span text, struct cid *ret_cid)
+{
+    struct span cid = text;
+    if (cid.len > 6 && memcmp(cid.data, "/ipfs/", 6) == 0)
+        cid = span_skip(cid, 6);
+    else if (cid.len > 7 && memcmp(cid.data, "ipfs://", 7) == 0)
+        cid = span_skip(cid, 7);
+    enum err err = cid_parse_text(cid, ret_cid);
+    if (err == ERR_OK)
+        return ERR_OK;
+    return conversation_error(v, err == ERR_UNSUPPORTED ? err : ERR_INVALID, "invalid CID \"%.*s\": %s",
+                              (int)MIN(text.len, (size_t)100), (const char *)text.data, err_text(err));
+}
+
+/* ---- calls ---- */
+
+enum err conversation_call(struct control *c, struct conversation *v, actor_id to, uint16_t kind, const void *fields,
+                           struct block_ref *tail, unsigned sub, uint32_t reply_bytes_max)
+{
+    struct call_opts opts = {.timeout_ns = ctx_left(c->ctx, v->deadline_ns), .reply_bytes_max = reply_bytes_max};
+    struct msg msg = {.kind = kind, .fields = fields, .tail = tail};
+    if (opts.timeout_ns == 0)
+        return ERR_TIMEOUT;
+    enum err err = ctx_call(c->ctx, to, &msg, opts, tag_make(TAG_CALL, v->generation, index_of(c, v), sub));
+    if (err == ERR_OK)
+        v->calls |= UINT64_C(1) << sub;
+    return err;
+}
+
+void router_reply(struct control *c, const struct info *info)
+{
+    unsigned index = (unsigned)(info->tag >> 16 & 0xffff);
+    unsigned sub = (unsigned)(info->tag & 0xffff);
+    if (index >= CONVERSATIONS_MAX || sub >= CONVERSATION_CALLS)
+        return;
+    struct conversation *v = &c->conversations[index];
+    if (!v->open || (v->generation & 0xfffffff) != (info->tag >> 32 & 0xfffffff))
+        return;
+    v->calls &= ~(UINT64_C(1) << sub);
+    const struct operation_handler *handler = &operation_handlers[v->op->id];
+    uint32_t generation = v->generation;
+    v->why[0] = '\0';
+    enum err err = handler->reply != NULL ? handler->reply(c, v, sub, info) : info->err;
+    if (err == ERR_OK || v->generation != generation)
+        return;
+    if (v->why[0] == '\0' && info->err == err && info->text != NULL)
+        (void)snprintf(v->why, sizeof(v->why), "%s", info->text);
+    fail_with(c, v, err);
+}
+
+/* ---- requests ---- */
+
+static struct conversation *free_conversation(struct control *c)
+{
+    for (size_t i = 0; i < CONVERSATIONS_MAX; i++) {
+        if (!c->conversations[i].open)
+            return &c->conversations[i];
+    }
+    return NULL;
+}
+
+static unsigned count_of_client(const struct control *c, uint32_t client)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < CONVERSATIONS_MAX; i++)
+        count += c->conversations[i].open && c->conversations[i].admitted && c->conversations[i].client == client;
+    return count;
+}
+
+static int running_with_id(const struct control *c, const struct operation *op, const char *id)
+{
+    for (size_t i = 0; i < CONVERSATIONS_MAX; i++) {
+        const struct conversation *v = &c->conversations[i];
+        if (v->open && v->op == op && v->follows < 0 && strcmp(v->id, id) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+/* The request as msgpack: as it lies in the slot until that is answered, else in v->request. */
+static enum err decode(struct conversation *v, struct span bytes, struct request *ret_request, char why[WHY_BYTES])
+{
+    if (!v->json && v->slot != SLOT_NONE)
+        return request_unpack(bytes, ret_request, why, WHY_BYTES);
+    buf_init(&v->request, (size_t)REQUEST_BYTES_MAX * 2, NULL);
+    size_t at = 0;
+    enum err err = v->json ? json_to_msgpack(bytes, &v->request, &at) : buf_append_span(&v->request, bytes);
+    if (err == ERR_OK)
+        return request_unpack(buf_span(&v->request), ret_request, why, WHY_BYTES);
+    (void)snprintf(why, WHY_BYTES, "the request is no JSON, from byte %zu on", at);
+    return err;
+}
+
+static enum err unpack_arguments(struct conversation *v, const struct request *request, char why[WHY_BYTES])
+{
+    buf_init(&v->scratch, REQUEST_BYTES_MAX, NULL);
+    if (v->op->args.struct_bytes > sizeof(v->args))
+        return ERR_INTERNAL;
+    return arguments_unpack(v->op, request->args, &v->scratch, v->args, why, WHY_BYTES);
+}
+
+/* True when the answer to the id is known already, or will be by itself. */
+static bool executed_before(struct control *c, struct conversation *v)
+{
+    if (!v->op->mutates || v->id[0] == '\0')
+        return false;
+    const struct kept_answer *kept = find_kept(c, v->op, v->id);
+    if (kept != NULL) {
+        answer_one(c, v, buf_span(&kept->answer));
+        return true;
+    }
+    v->follows = running_with_id(c, v->op, v->id);
+    return v->follows >= 0;
+}
+
+static void begin(struct control *c, struct conversation *v, const struct request *request, uint64_t deadline_ns)
+{
+    uint64_t asked = ctx_now(c->ctx) + request->timeout_ms * MS_NS;
+    v->deadline_ns = MIN(asked, deadline_ns);
+    v->timer = ctx_timer(c->ctx, v->deadline_ns, tag_make(TAG_DEADLINE, v->generation, index_of(c, v), 0));
+    v->admitted = !v->op->urgent;
+    c->admitted += v->admitted;
+    memcpy(v->id, request->id.data == NULL ? (const uint8_t *)"" : request->id.data, request->id.len);
+    v->follows = -1;
+    v->open = false; /* so that it does not find itself */
+    bool before = executed_before(c, v);
+    if (before && v->follows < 0)
+        return;
+    v->open = true;
+    if (before)
+        return;
+    uint32_t generation = v->generation;
+    enum err err = operation_handlers[v->op->id].start(c, v);
+    if (err != ERR_OK && v->generation == generation)
+        fail_with(c, v, err);
+}
+
+static enum control_code admit(const struct control *c, const struct operation *op, uint32_t client)
+{
+    if (op->urgent)
+        return CODE_OK;
+    bool full = c->admitted >= CONVERSATIONS_ADMITTED || count_of_client(c, client) >= CONVERSATIONS_PER_CLIENT;
+    return full ? CODE_BUSY : CODE_OK;
+}
+
+void router_request(struct control *c, unsigned slot, struct reply_to caller, uint32_t client, uint64_t deadline_ns,
+                    struct span bytes)
+{
+    char why[WHY_BYTES] = "";
+    struct request request = {0};
+    bool json = looks_like_json(bytes);
+    struct conversation *v = free_conversation(c);
+    if (v == NULL) {
+        refuse(c, slot, caller, json, (struct span){0}, CODE_BUSY, "too many requests at the moment");
+        return;
+    }
+    v->json = json;
+    v->slot = slot;
+    v->caller = caller;
+    v->client = client;
+    enum control_code code = CODE_USAGE;
+    if (decode(v, bytes, &request, why) != ERR_OK)
+        goto refused;
+    v->op = operation_find(request.op);
+    if (v->op == NULL) {
+        (void)snprintf(why, sizeof(why), "no operation is named \"%.*s\"", (int)request.op.len,
+                       (const char *)request.op.data);
+        goto refused;
+    }
+    if (unpack_arguments(v, &request, why) != ERR_OK)
+        goto refused;
+    code = admit(c, v->op, client);
+    if (code == CODE_OK) {
+        begin(c, v, &request, deadline_ns);
+        return;
+    }
+    (void)snprintf(why, sizeof(why), "%d requests are running, %d of one client: try again", CONVERSATIONS_ADMITTED,
+                   CONVERSATIONS_PER_CLIENT);
+refused:
+    refuse(c, slot, caller, json, request.id, code, why);
+    release(v);
+}
+
+/* ---- what ends conversations from outside ---- */
+
+void router_timer(struct control *c, uint64_t tag)
+{
+    struct conversation *v = &c->conversations[(tag >> 16 & 0xffff) % CONVERSATIONS_MAX];
+    if (!v->open || (v->generation & 0xfffffff) != (tag >> 32 & 0xfffffff))
+        return;
+    v->timer = 0;
+    conversation_fail(c, v, CODE_TIMEOUT, "the deadline of the request passed");
+}
+
+static struct conversation *follower_of(struct control *c, const struct conversation *v)
+{
+    for (size_t i = 0; i < CONVERSATIONS_MAX; i++) {
+        if (c->conversations[i].open && c->conversations[i].follows == (int)index_of(c, v))
+            return &c->conversations[i];
+    }
+    return NULL;
+}
+
+/* Exchanges to whom two conversations answer. */
+static void swap_origins(struct conversation *a, struct conversation *b)
+{
+    struct conversation old = *a;
+    a->slot = b->slot;
+    a->caller = b->caller;
+    a->client = b->client;
+    a->json = b->json;
+    b->slot = old.slot;
+    b->caller = old.caller;
+    b->client = old.client;
+    b->json = old.json;
+}
+
+/* A client that reconnected has asked again under the same id: the work goes on for the new request, the old one ends. */
+static void drop(struct control *c, struct conversation *v)
+{
+    struct conversation *follower = follower_of(c, v);
+    if (follower != NULL)
+        swap_origins(v, follower);
+    conversation_fail(c, follower != NULL ? follower : v, CODE_CANCELLED, "given up by the client");
+}
+
+void router_gone_slot(struct control *c, unsigned slot)
+{
+    for (size_t i = 0; i < CONVERSATIONS_MAX; i++) {
+        if (c->conversations[i].open && c->conversations[i].slot == slot)
+            drop(c, &c->conversations[i]);
+    }
+}
+
+void router_gone_caller(struct control *c, struct reply_to caller)
+{
+    for (size_t i = 0; i < CONVERSATIONS_MAX; i++) {
+        struct conversation *v = &c->conversations[i];
+        if (v->open && v->slot == SLOT_NONE && reply_same(&v->caller, &caller))
+            drop(c, v);
+    }
+}
+
+bool router_cancel(struct control *c, uint32_t client, struct span id)
+{
+    for (size_t i = 0; i < CONVERSATIONS_MAX; i++) {
+        struct conversation *v = &c->conversations[i];
+        if (v->open && v->client == client && v->op->id != OP_CANCEL && span_equal_text(id, v->id)) {
+            drop(c, v);
+            return true;
+        }
+    }
+    return false;
+}
+
+void router_close(struct control *c)
+{
+    for (size_t i = 0; i < CONVERSATIONS_MAX; i++) {
+        if (c->conversations[i].open)
+            conversation_fail(c, &c->conversations[i], CODE_UNAVAILABLE, "the control actor stops");
+    }
+    for (size_t i = 0; i < ANSWERS_KEPT; i++)
+        buf_release(&c->kept[i].answer);
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The router: from the bytes of a request to the bytes of its answer, over messages to the other actors.
+ *
+ *      request bytes -> conversation -> operation_handler.start -> ctx_call … -> handler.reply … -> conversation_finish
+ *                            |                                                                          |
+ *               deadline, cancel, client gone  ----------------------------->  handler.end  <-----------+
+ *
+ * It knows nothing of nng: where an answer goes is the conversation's origin, a slot of the listener or a call from another
+ * actor, so the simulator drives the same code. Admission: 64 conversations at once, 16 per client, the rest hear `busy`; urgent
+ * operations pass. A mutation with an id is executed once: the same id again waits for, or gets, the first answer.
+ *
+ * Private to actors/control. One thread: the actor's.
+ */
+#ifndef HEARTH_ACTORS_CONTROL_ROUTER_H
+#define HEARTH_ACTORS_CONTROL_ROUTER_H
+
+#include "actors/control/listener.h"
+#include "actors/tree.h"
+#include "schemas/config.h"
+#include "schemas/messages.h"
+#include "schemas/operations.h"
+#include "wire/cid.h"
+
+enum {
+    CONVERSATIONS_MAX = 128,
+    CONVERSATIONS_ADMITTED = 64,
+    CONVERSATIONS_PER_CLIENT = 16,
+    CONVERSATION_CALLS = 64, /* in flight for one conversation */
+    ANSWERS_KEPT = 64,
+    ANSWER_KEPT_BYTES = 4096,
+    ANSWER_BYTES_MAX = 8 * 1024 * 1024,
+    ARGS_BYTES_MAX = 256,
+    READERS_MAX = 32,
+    UPLOADS_MAX = 16,
+    WHY_BYTES = 256,
+};
+
+struct control;
+struct conversation;
+struct session; /* of an upload or a reader: sessions.h */
+
+/* What an operation does. reply and end may be NULL. */
+struct operation_handler {
+    /* ERR_OK: finished, or waiting for replies; an error ends the conversation with it. */
+    enum err (*start)(struct control *c, struct conversation *v);
+    /* A call made with conversation_call has ended; info->err tells how. An error ends the conversation with it. */
+    enum err (*reply)(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+    /* Lets go of what the operation holds; called once, however it ends. */
+    void (*end)(struct control *c, struct conversation *v);
+};
+
+struct conversation {
+    bool open;
+    bool json;
+    bool admitted;
+    uint32_t generation;
+    uint32_t client;
+    unsigned slot; /* of the listener, or SLOT_NONE */
+    struct reply_to caller;
+    const struct operation *op;
+    char id[REQUEST_ID_MAX + 1];
+    int follows; /* index of the conversation whose answer this one gets too, or -1 */
+    uint64_t deadline_ns;
+    uint64_t timer;
+    uint64_t calls;     /* one bit per call in flight */
+    struct buf request; /* msgpack; args borrow from it */
+    struct buf scratch;
+    uint64_t args[ARGS_BYTES_MAX / sizeof(uint64_t)];
+    char why[WHY_BYTES]; /* the sentence for the error that start or reply returns, "" = the error's own */
+    /* for the operations */
+    struct cid cid;
+    uint64_t number;
+    unsigned step;
+    struct session *session;
+    void *work;
+};
+
+enum { SLOT_NONE = LISTENER_SLOTS };
+
+struct kept_answer {
+    char id[REQUEST_ID_MAX + 1];
+    const struct operation *op;
+    struct buf answer; /* msgpack */
+};
+
+struct control {
+    struct ctx *ctx; /* of the handler that runs */
+    const struct config *config;
+    struct listener *listener;
+    struct conversation conversations[CONVERSATIONS_MAX];
+    unsigned admitted;
+    struct kept_answer kept[ANSWERS_KEPT];
+    unsigned kept_next;
+    struct session *sessions; /* table of READERS_MAX + UPLOADS_MAX */
+    uint64_t next_upload;
+    enum log_level log_level;
+};
+
+/* Tags of calls and timers: kind, generation, index, sub. */
+enum tag_kind { TAG_CALL = 1, TAG_DEADLINE, TAG_SESSION, TAG_LEASE, TAG_LISTENER };
+
+static inline uint64_t tag_make(enum tag_kind kind, uint32_t generation, unsigned index, unsigned sub)
+{
+    return (uint64_t)kind << 60 | (uint64_t)(generation & 0xfffffff) << 32 | (uint64_t)(index & 0xffff) << 16 |
+           (sub & 0xffff);
+}
+
+/* ---- for control.c ---- */
+
+/* Takes a request; it is answered sooner or later, perhaps at once. slot is SLOT_NONE for calls, then caller says where. */
+void router_request(struct control *c, unsigned slot, struct reply_to caller, uint32_t client, uint64_t deadline_ns,
+                    struct span bytes);
+/* The client of a slot is gone, or the caller gave up: cancels; the slot still has to be given back, which this does. */
+void router_gone_slot(struct control *c, unsigned slot);
+void router_gone_caller(struct control *c, struct reply_to caller);
+void router_reply(struct control *c, const struct info *info);
+void router_timer(struct control *c, uint64_t tag);
+/* Ends everything with `unavailable`. */
+void router_close(struct control *c);
+
+/* ---- for the operations ---- */
+
+/* Calls on behalf of the conversation; the reply comes to handler.reply with sub (< CONVERSATION_CALLS). */
+enum err conversation_call(struct control *c, struct conversation *v, actor_id to, uint16_t kind, const void *fields,
+                           struct block_ref *tail, unsigned sub, uint32_t reply_bytes_max) MUST_CHECK;
+
+/* Answers and ends. result is one packed value; empty = the empty map. */
+void conversation_finish(struct control *c, struct conversation *v, struct span result);
+void conversation_fail(struct control *c, struct conversation *v, enum control_code code, const char *message);
+
+/* Sets the sentence of the error that is returned: return conversation_error(v, ERR_INVALID, "…"). */
+enum err conversation_error(struct conversation *v, enum err err, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* Reads a CID, or the CID of a path without further components; the error has its sentence. */
+enum err conversation_cid(struct conversation *v, struct span text, struct cid *ret_cid) MUST_CHECK;
+
+/* Gives up the running conversation of the same client with this request id; false when there is none. */
+bool router_cancel(struct control *c, uint32_t client, struct span id);
+
+/* A message as a result: its map form, CIDs and peer ids as their usual text. */
+enum err show_message(const struct schema *schema, const void *fields, struct buf *to) MUST_CHECK;
+
+extern const struct operation_handler operation_handlers[OP_COUNT];
+
+#endif

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+#include "actors/control/sessions.h"
+
+#include <stdlib.h>
+
+enum { LEASE_TICK_S = 5, SHOWN_EVERY_MS = 500 };
+
+enum err sessions_init(struct control *c)
+{
+    c->sessions = calloc(SESSIONS_MAX, sizeof(*c->sessions));
+    return c->sessions != NULL ? ERR_OK : ERR_NOMEM;
+}
+
+void sessions_close(struct control *c)
+{
+    for (size_t i = 0; c->sessions != NULL && i < SESSIONS_MAX; i++)
+        session_free(c, &c->sessions[i]);
+    free(c->sessions);
+    c->sessions = NULL;
+}
+
+static unsigned index_of(const struct control *c, const struct session *s)
+{
+    return (unsigned)(s - c->sessions);
+}
+
+/* Half of the table is for each kind, so that forgotten uploads never keep people from reading. */
+static struct session *pick(struct control *c, enum session_kind kind)
+{
+    size_t first = kind == SESSION_READER ? 0 : READERS_MAX;
+    size_t end = kind == SESSION_READER ? READERS_MAX : SESSIONS_MAX;
+    struct session *idle = NULL;
+    for (size_t i = first; i < end; i++) {
+        struct session *s = &c->sessions[i];
+        if (s->kind == SESSION_FREE)
+            return s;
+        if (kind == SESSION_READER && s->queued == 0 && (idle == NULL || s->used_at < idle->used_at))
+            idle = s;
+    }
+    return idle;
+}
+
+static bool none_open(const struct control *c)
+{
+    for (size_t i = 0; i < SESSIONS_MAX; i++) {
+        if (c->sessions[i].kind != SESSION_FREE)
+            return false;
+    }
+    return true;
+}
+
+struct session *session_new(struct control *c, enum session_kind kind)
+{
+    struct session *s = pick(c, kind);
+    if (s == NULL)
+        return NULL;
+    session_free(c, s);
+    if (none_open(c))
+        (void)ctx_timer(c->ctx, ctx_now(c->ctx) + LEASE_TICK_S * SECOND_NS, tag_make(TAG_LEASE, 0, 0, 0));
+    s->kind = kind;
+    s->number = ++c->next_upload;
+    s->used_at = ctx_now(c->ctx);
+    return s;
+}
+
+void session_free(struct control *c, struct session *s)
+{
+    if (s->kind == SESSION_FREE)
+        return;
+    for (unsigned i = 0; i < SESSION_FLIGHTS; i++) {
+        if (s->flights[i].open)
+            ctx_cancel_call(c->ctx, tag_make(TAG_SESSION, s->generation, index_of(c, s), i));
+    }
+    session_show(c, s, "", 0, 0, NULL, true);
+    block_ref_unref(s->held_block);
+    reader_free(s->reader);
+    upload_free(s->upload);
+    uint32_t generation = s->generation + 1;
+    memset(s, 0, sizeof(*s));
+    s->generation = generation;
+}
+
+bool session_enqueue(struct session *s, struct conversation *v)
+{
+    if (s->queued == SESSION_QUEUE)
+        return false;
+    s->queue[s->queued++] = v;
+    v->session = s;
+    return true;
+}
+
+void session_dequeue(struct session *s, const struct conversation *v)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < s->queued; i++) {
+        if (s->queue[i] != v)
+            s->queue[kept++] = s->queue[i];
+    }
+    s->queued = kept;
+}
+
+enum err session_send(struct control *c, struct session *s, const struct flight *flight, actor_id to, uint16_t kind,
+                      const void *fields, struct block_ref *tail, uint64_t timeout_ns)
+{
+    unsigned i = 0;
+    while (i < SESSION_FLIGHTS && s->flights[i].open)
+        i++;
+    if (i == SESSION_FLIGHTS)
+        return ERR_BUSY;
+    struct msg msg = {.kind = kind, .fields = fields, .tail = tail};
+    enum err err = ctx_call(c->ctx, to, &msg, (struct call_opts){.timeout_ns = timeout_ns},
+                            tag_make(TAG_SESSION, s->generation, index_of(c, s), i));
+    if (err != ERR_OK)
+        return err;
+    s->flights[i] = *flight;
+    s->flights[i].open = true;
+    s->flight_count++;
+    return ERR_OK;
+}
+
+static void drive(struct control *c, struct session *s)
+{
+    if (s->kind == SESSION_READER)
+        reader_drive(c, s);
+    else if (s->kind == SESSION_UPLOAD)
+        upload_drive(c, s);
+}
+
+void sessions_reply(struct control *c, const struct info *info)
+{
+    unsigned index = (unsigned)(info->tag >> 16 & 0xffff);
+    unsigned sub = (unsigned)(info->tag & 0xffff);
+    if (index >= SESSIONS_MAX || sub >= SESSION_FLIGHTS)
+        return;
+    struct session *s = &c->sessions[index];
+    if (s->kind == SESSION_FREE || (s->generation & 0xfffffff) != (info->tag >> 32 & 0xfffffff) ||
+        !s->flights[sub].open)
+        return;
+    struct flight flight = s->flights[sub];
+    s->flights[sub].open = false;
+    s->flight_count--;
+    if (s->kind == SESSION_READER)
+        reader_flight_ended(c, s, &flight, info);
+    else
+        upload_flight_ended(c, s, &flight, info);
+    drive(c, s);
+}
+
+void sessions_room(struct control *c)
+{
+    for (size_t i = 0; i < SESSIONS_MAX; i++) {
+        if (c->sessions[i].held)
+            drive(c, &c->sessions[i]);
+    }
+}
+
+void sessions_lease(struct control *c)
+{
+    uint64_t now = ctx_now(c->ctx);
+    for (size_t i = 0; i < SESSIONS_MAX; i++) {
+        struct session *s = &c->sessions[i];
+        if (s->kind != SESSION_FREE && s->queued == 0 && now >= s->used_at + SESSION_LEASE_S * SECOND_NS)
+            session_free(c, s);
+    }
+    if (!none_open(c))
+        (void)ctx_timer(c->ctx, now + LEASE_TICK_S * SECOND_NS, tag_make(TAG_LEASE, 0, 0, 0));
+}
+
+void session_show(struct control *c, struct session *s, const char *kind, uint64_t done, uint64_t total,
+                  const struct cid *cid, bool gone)
+{
+    uint64_t now = ctx_now(c->ctx);
+    if (gone && s->shown_at == 0)
+        return;
+    if (!gone && s->shown_at != 0 && now < s->shown_at + SHOWN_EVERY_MS * MS_NS)
+        return;
+    s->shown_at = now;
+    uint8_t bytes[CID_BYTES_MAX];
+    struct msg_state_transfer m = {
+        .id = s->number,
+        .kind = span_text(kind),
+        .cid = cid == NULL ? (struct span){0} : span_of(bytes, cid_encode(cid, bytes)),
+        .name = span_first(span_text(s->path), 256),
+        .bytes_done = done,
+        .bytes_total = total,
+        .started_at = ctx_real_now(c->ctx) - (now - MIN(now, s->used_at)),
+        .gone = gone,
+    };
+    (void)ctx_cast(c->ctx, ACTOR_STATE, &(struct msg){.kind = MSG_STATE_TRANSFER, .fields = &m});
+}
