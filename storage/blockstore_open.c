@@ -184,7 +184,9 @@ static enum err take_lock(struct store_core *core, const struct blockstore_optio
 
 static void say_why(char ret_why[STORE_WHY_BYTES], enum err err, const char *what, const char *hint)
 {
-    (void)snprintf(ret_why, STORE_WHY_BYTES, "%s: %s%s", what, err_text(err), hint);
+    int len = snprintf(ret_why, STORE_WHY_BYTES, "%s: %s%s", what, err_text(err), hint);
+    if (len >= STORE_WHY_BYTES) /* a path of thousands of bytes: show that it was cut */
+        memcpy(ret_why + STORE_WHY_BYTES - 4, "...", 4);
 }
 
 enum err store_open_core(struct blockstore *store, const struct blockstore_options *o, char ret_why[STORE_WHY_BYTES])
