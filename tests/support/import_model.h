@@ -23,7 +23,9 @@
 #include "storage/importer.h"
 #include "wire/cid.h"
 
+#ifndef assert_ok
 #define assert_ok(expr) assert_int_equal((expr), ERR_OK)
+#endif
 
 enum { STORE_MAX = 1 << 20 };
 

@@ -244,6 +244,38 @@ static void deep_chains_are_refused(void **state)
     }
 }
 
+/* Memory that ends at each point in turn: an error, never a short file that looks whole. */
+static void memory_may_end_anywhere(void **state)
+{
+    (void)state;
+    struct prng prng;
+    prng_init(&prng, 13);
+    static uint8_t bytes[3000];
+    prng_fill(&prng, bytes, sizeof(bytes));
+    struct import_options options = import_options_of(IMPORT_UNIXFS_V0_2015);
+    options.chunk_bytes = 100;
+    options.max_links = 3;
+    struct block_store store;
+    store_init(&store);
+    struct import_node root = import_bytes(&options, &store, span_of(bytes, sizeof(bytes)), NULL);
+    enum err err = ERR_NOMEM;
+    for (uint64_t limit = 400; err != ERR_CLOSED; limit += 41) {
+        assert_true(limit < 50000);
+        struct account account;
+        account_init(&account, "test", limit);
+        struct exporter_options all = {.length = UINT64_MAX, .window_blocks = 8, .window_bytes = 4096};
+        all.account = &account;
+        struct fetcher fetcher = {.store = &store, .prng = &prng};
+        struct buf out;
+        buf_init(&out, sizeof(bytes), NULL);
+        err = read_range(&fetcher, &root.cid, &all, &out);
+        assert_true(err == ERR_CLOSED ? out.len == sizeof(bytes) : err == ERR_NOMEM);
+        buf_release(&out);
+        assert_int_equal(account_used(&account), 0);
+    }
+    store_release(&store);
+}
+
 static void identity_cids_need_no_fetch(void **state)
 {
     (void)state;
@@ -286,7 +318,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_range_window_and_order),  cmocka_unit_test(seeks_fetch_one_path),
         cmocka_unit_test(lying_sizes_are_refused),     cmocka_unit_test(deep_chains_are_refused),
-        cmocka_unit_test(identity_cids_need_no_fetch), cmocka_unit_test(other_codecs_are_named),
+        cmocka_unit_test(identity_cids_need_no_fetch), cmocka_unit_test(memory_may_end_anywhere),
+        cmocka_unit_test(other_codecs_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -289,6 +289,56 @@ static void failing_sinks_are_reported(void **state)
     }
 }
 
+static struct tree_event event_of(enum tree_kind kind, const char *name, const char *body)
+{
+    return (struct tree_event){.kind = kind, .name = span_text(name), .body = span_text(body)};
+}
+
+/* Memory that ends at each point in turn: a clean error, and all is given back. */
+static void memory_may_end_anywhere(void **state)
+{
+    (void)state;
+    bool passed = false;
+    for (uint64_t limit = 0; !passed; limit += 97) {
+        assert_true(limit < 200000);
+        struct account account;
+        account_init(&account, "test", limit);
+        struct import_options options = import_options_of(limit % 2 ? IMPORT_UNIXFS_V0_2015 : IMPORT_UNIXFS_V1_2025);
+        options.chunk_bytes = 300;
+        options.max_links = 3;
+        options.hamt_threshold_bytes = 100;
+        options.account = &account;
+        struct block_store store;
+        store_init(&store);
+        store.drop = true;
+        struct import_sink sink = store_sink(&store);
+        struct tree_builder *builder;
+        assert_ok(tree_builder_new(&options, &sink, true, &builder));
+        enum err err = ERR_OK;
+        for (unsigned i = 0; i < 30 && err == ERR_OK; i++) {
+            char name[8];
+            (void)snprintf(name, sizeof(name), "%u", i);
+            static uint8_t bytes[5000];
+            struct tree_event events[] = {event_of(TREE_ENTER, name, ""),        event_of(TREE_FILE, name, ""),
+                                          event_of(TREE_DATA, "", ""),           event_of(TREE_END, "", ""),
+                                          event_of(TREE_SYMLINK, "l", "target"), event_of(TREE_LEAVE, "", "")};
+            events[2].body = span_of(bytes, sizeof(bytes));
+            struct tree_added added;
+            bool has_added;
+            for (size_t k = 0; k < ARRAY_LEN(events) && err == ERR_OK; k++)
+                err = tree_builder_event(builder, &events[k], &added, &has_added);
+        }
+        struct import_node root;
+        if (err == ERR_OK)
+            err = tree_builder_finish(builder, &root);
+        assert_true(err == ERR_OK || err == ERR_NOMEM);
+        passed = err == ERR_OK;
+        tree_builder_free(builder);
+        store_release(&store);
+        assert_int_equal(account_used(&account), 0);
+    }
+}
+
 static void options_are_checked(void **state)
 {
     (void)state;
@@ -308,11 +358,6 @@ static void options_are_checked(void **state)
     bad = good;
     bad.max_links = 1;
     assert_int_equal(import_options_check(&bad, NULL), ERR_INVALID);
-}
-
-static struct tree_event event_of(enum tree_kind kind, const char *name, const char *body)
-{
-    return (struct tree_event){.kind = kind, .name = span_text(name), .body = span_text(body)};
 }
 
 static void trees(void **state)
@@ -370,6 +415,7 @@ int main(void)
         cmocka_unit_test(folder_does_not_depend_on_order),
         cmocka_unit_test(pieces_do_not_matter),
         cmocka_unit_test(failing_sinks_are_reported),
+        cmocka_unit_test(memory_may_end_anywhere),
         cmocka_unit_test(options_are_checked),
         cmocka_unit_test(trees),
     };
