@@ -100,7 +100,7 @@ enum err blockstore_open(const struct blockstore_options *options, uint64_t now_
     s->storage_max = options->storage_max_bytes;
     s->tables = options->tables;
     s->reads_account = options->reads;
-    s->filter_seed = options->filter_seed;
+    s->filter_seed = options->seed;
     s->now_ns = now_ns;
     s->real_now_ns = real_now_ns;
     init_lists(s);

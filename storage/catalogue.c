@@ -62,12 +62,14 @@ static enum err one_number(sqlite3 *db, const char *text, uint64_t *ret_value)
     return err == ERR_NOT_FOUND ? ERR_CORRUPT : err;
 }
 
-static enum err make_schema(sqlite3 *db)
+static enum err make_schema(sqlite3 *db, uint64_t seed)
 {
     char text[256];
     uint8_t id[CATALOGUE_ID_BYTES];
     char hex[2 * CATALOGUE_ID_BYTES + 1];
-    random_fill(id, sizeof(id));
+    struct prng prng;
+    prng_init(&prng, seed);
+    prng_fill(&prng, id, sizeof(id));
     for (size_t i = 0; i < sizeof(id); i++)
         (void)snprintf(hex + 2 * i, 3, "%02x", id[i]);
     (void)snprintf(text, sizeof(text),
@@ -78,7 +80,7 @@ static enum err make_schema(sqlite3 *db)
     return err != ERR_OK ? err : sql_exec(db, text);
 }
 
-static enum err check_schema(sqlite3 *db, bool *ret_made)
+static enum err check_schema(sqlite3 *db, uint64_t seed, bool *ret_made)
 {
     uint64_t version;
     uint64_t tables;
@@ -91,7 +93,7 @@ static enum err check_schema(sqlite3 *db, bool *ret_made)
         return ERR_UNSUPPORTED;
     *ret_made = version == 0 && tables == 0;
     if (*ret_made)
-        return make_schema(db);
+        return make_schema(db, seed);
     return version == BLOCKS_SCHEMA_VERSION ? ERR_OK : ERR_CORRUPT;
 }
 
@@ -115,9 +117,9 @@ static enum err read_info(struct catalogue *c)
     return err == ERR_NOT_FOUND || err == ERR_INVALID ? ERR_CORRUPT : err;
 }
 
-static enum err set_up(struct catalogue *c, bool *ret_made)
+static enum err set_up(struct catalogue *c, uint64_t seed, bool *ret_made)
 {
-    enum err err = check_schema(c->db, ret_made);
+    enum err err = check_schema(c->db, seed, ret_made);
     for (int i = 0; i < STMT_COUNT && err == ERR_OK; i++) {
         err = sql_prepare(c->db, texts[i], &c->stmt[i]);
         err = err == ERR_INVALID ? ERR_CORRUPT : err; /* a table is missing */
@@ -135,7 +137,7 @@ enum err catalogue_open(const struct catalogue_options *options, struct catalogu
         .path = options->path, .vfs = options->vfs, .full_sync = true, .cache_kib = options->cache_kib};
     enum err err = sql_open(&sql, &c->db);
     if (err == ERR_OK)
-        err = set_up(c, &made);
+        err = set_up(c, options->seed, &made);
     if (err != ERR_OK) {
         catalogue_close(c);
         return err;

@@ -23,6 +23,7 @@ struct catalogue_options {
     const char *path;
     const char *vfs; /* NULL = SQLite's own */
     uint32_t cache_kib;
+    uint64_t seed; /* for the id of a new database, from ctx_random */
 };
 
 struct catalogue_info {

@@ -211,7 +211,7 @@ static enum err storage_init(struct ctx *ctx, void *state, const struct config *
         options.reads = &budget->accounts[ACCOUNT_SEND];
         options.cache_kib = (uint32_t)(budget->accounts[ACCOUNT_SQLITE].limit_bytes / 4 / 1024);
     }
-    ctx_random(ctx, &options.filter_seed, sizeof(options.filter_seed));
+    ctx_random(ctx, &options.seed, sizeof(options.seed));
     enum err err = share_database(ctx, config);
     if (err != ERR_OK)
         return err;
