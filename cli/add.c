@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * add: bytes go to the daemon in pieces of 1 MiB, a few in flight; it never opens a path of ours. A single file goes as its bytes,
+ * everything else as a tree stream (wire/tree_stream.h), made while the folders are walked.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/run.h"
+#include "schemas/pack.h"
+#include "wire/cid.h"
+#include "wire/tree_stream.h"
+
+enum { PIECE = DATA_BYTES_MAX, IN_FLIGHT = 4, READ_BYTES = 256 * 1024, DEPTH_MAX = 250 };
+
+struct upload_piece {
+    struct call *call;
+    uint64_t offset;
+    uint8_t *data;
+    size_t len;
+};
+
+struct add_state {
+    struct client *client;
+    const struct invocation *in;
+    const struct cmd_add *args;
+    struct progress progress;
+    uint64_t upload;
+    uint64_t sent; /* bytes of the stream given to pieces */
+    struct buf stream;
+    struct upload_piece pieces[IN_FLIGHT];
+    size_t head;
+    size_t count;
+    const char *name; /* shown for the entry without a path */
+    char last[CID_TEXT_MAX];
+    uint8_t *read_buffer;
+};
+
+/* ---- what was added ---- */
+
+static void print_added(struct add_state *s, struct span path, struct span cid, uint64_t bytes)
+{
+    struct span shown = path.len > 0 ? path : span_text(s->name);
+    progress_end(&s->progress);
+    if (s->args->quieter)
+        return;
+    if (s->in->globals.json) {
+        struct buf line;
+        buf_init(&line, 65536, NULL);
+        struct pack p = pack_begin(&line);
+        pack_map(&p, 3);
+        pack_pair_span(&p, "Name", shown);
+        pack_pair_span(&p, "Hash", cid);
+        char size[24];
+        (void)snprintf(size, sizeof(size), "%llu", (unsigned long long)bytes);
+        pack_pair_text(&p, "Size", size);
+        if (pack_end(&p) == ERR_OK)
+            print_json(buf_span(&line));
+        buf_release(&line);
+        return;
+    }
+    (void)fputs(s->args->quiet ? "" : "added ", stdout);
+    print_cid(stdout, &s->in->globals, cid);
+    if (!s->args->quiet) {
+        (void)putchar(' ');
+        print_escaped(stdout, shown.len > 0 ? shown : cid);
+    }
+    (void)putchar('\n');
+}
+
+static void take_added(struct add_state *s, struct span result)
+{
+    struct elements rows = value_elements(result, "added");
+    struct span row;
+    while (elements_next(&rows, &row))
+        print_added(s, value_text(row, "path"), value_text(row, "cid"), value_u64(row, "bytes"));
+}
+
+/* ---- pieces ---- */
+
+static struct call *start_write(struct add_state *s, uint64_t offset, struct span data)
+{
+    struct buf args;
+    buf_init(&args, PIECE + 256, NULL);
+    struct pack p = pack_begin(&args);
+    pack_map(&p, 3);
+    pack_pair_u64(&p, "upload", s->upload);
+    pack_pair_u64(&p, "offset", offset);
+    pack_text(&p, "data");
+    pack_bytes(&p, data);
+    struct call *call = NULL;
+    if (pack_end(&p) == ERR_OK)
+        call = call_start(s->client, "add write", buf_span(&args), client_timeout(s->client, CLIENT_LONG_MS), true);
+    buf_release(&args);
+    return call;
+}
+
+/* Waits for the oldest piece. One that was taken in part is sent again from where the daemon is: writes are idempotent. */
+static int settle_oldest(struct add_state *s)
+{
+    struct upload_piece *piece = &s->pieces[s->head];
+    int status = EXIT_OK;
+    for (;;) {
+        struct outcome outcome = {.code = CODE_INTERNAL, .message = span_text("out of memory")};
+        if (piece->call != NULL)
+            call_wait(piece->call, &outcome);
+        uint64_t at = 0;
+        if (outcome.code == CODE_OK) {
+            take_added(s, outcome.result);
+            at = value_u64(outcome.result, "offset");
+        } else {
+            status = print_outcome_error(&outcome);
+        }
+        call_free(piece->call);
+        piece->call = NULL;
+        if (status != EXIT_OK || at >= piece->offset + piece->len)
+            break;
+        uint64_t skip = at > piece->offset ? at - piece->offset : 0;
+        piece->call = start_write(s, piece->offset + skip, span_skip(span_of(piece->data, piece->len), (size_t)skip));
+    }
+    free(piece->data);
+    piece->data = NULL;
+    s->head = (s->head + 1) % IN_FLIGHT;
+    s->count--;
+    return status;
+}
+
+/* Sends what has gathered, all of it or as long as whole pieces are there. */
+static int send_stream(struct add_state *s, bool all)
+{
+    int status = EXIT_OK;
+    while (status == EXIT_OK && s->stream.len > 0 && (all || s->stream.len >= PIECE)) {
+        if (s->count == IN_FLIGHT)
+            status = settle_oldest(s);
+        if (status != EXIT_OK)
+            break;
+        struct upload_piece *piece = &s->pieces[(s->head + s->count) % IN_FLIGHT];
+        size_t len = MIN(s->stream.len, (size_t)PIECE);
+        *piece = (struct upload_piece){.offset = s->sent, .data = malloc(len), .len = len};
+        if (piece->data == NULL)
+            return print_error("out of memory");
+        memcpy(piece->data, s->stream.data, len);
+        piece->call = start_write(s, piece->offset, span_of(piece->data, len));
+        s->count++;
+        s->sent += len;
+        buf_drop(&s->stream, len);
+    }
+    return status;
+}
+
+static int append_record(struct add_state *s, enum tree_kind kind, struct span name, struct span body,
+                         const struct tree_meta *meta)
+{
+    enum err err = tree_stream_append(&s->stream, kind, name, body, meta);
+    if (err != ERR_OK)
+        return print_error("\"%.*s\" cannot be added: %s", (int)name.len, (const char *)name.data, err_text(err));
+    return send_stream(s, false);
+}
+
+/* ---- the walk ---- */
+
+static struct tree_meta meta_of(const struct add_state *s, const struct stat *st)
+{
+    struct tree_meta meta = {0};
+    if (s->args->preserve_mode)
+        meta.mode = st->st_mode & 07777;
+    meta.has_mtime = s->args->preserve_mtime;
+    if (meta.has_mtime) {
+        meta.mtime_seconds = st->st_mtim.tv_sec;
+        meta.mtime_nanos = (uint32_t)st->st_mtim.tv_nsec;
+    }
+    return meta;
+}
+
+/* Sends the bytes of an open file, as records of a tree or as they are. */
+static int send_bytes(struct add_state *s, int fd, bool tree)
+{
+    int status = EXIT_OK;
+    while (status == EXIT_OK) {
+        ssize_t n = read(fd, s->read_buffer, READ_BYTES);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return print_error("reading failed: %s", strerror(errno));
+        if (n == 0)
+            return EXIT_OK;
+        struct span bytes = span_of(s->read_buffer, (size_t)n);
+        progress_add(&s->progress, bytes.len);
+        if (tree)
+            status = append_record(s, TREE_DATA, (struct span){0}, bytes, NULL);
+        else
+            status =
+                buf_append_span(&s->stream, bytes) == ERR_OK ? send_stream(s, false) : print_error("out of memory");
+    }
+    return status;
+}
+
+static int walk_file(struct add_state *s, int folder, const char *name, const char *shown, const struct stat *st)
+{
+    struct tree_meta meta = meta_of(s, st);
+    int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return print_error("%s: %s", name, strerror(errno));
+    int status = append_record(s, TREE_FILE, span_text(shown), (struct span){0}, &meta);
+    if (status == EXIT_OK)
+        status = send_bytes(s, fd, true);
+    if (status == EXIT_OK)
+        status = append_record(s, TREE_END, (struct span){0}, (struct span){0}, NULL);
+    (void)close(fd);
+    return status;
+}
+
+static int walk_symlink(struct add_state *s, int folder, const char *name, const struct stat *st)
+{
+    char target[TREE_TARGET_MAX];
+    struct tree_meta meta = meta_of(s, st);
+    ssize_t n = readlinkat(folder, name, target, sizeof(target));
+    if (n < 0)
+        return print_error("%s: %s", name, strerror(errno));
+    return append_record(s, TREE_SYMLINK, span_text(name), span_of(target, (size_t)n), &meta);
+}
+
+static int not_dots(const struct dirent *entry)
+{
+    return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+}
+
+static int by_bytes(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int walk_entry(struct add_state *s, int folder, const char *name, const char *shown, unsigned depth);
+
+static int walk_folder(struct add_state *s, int parent, const char *name, const char *shown, const struct stat *st,
+                       unsigned depth)
+{
+    struct dirent **entries = NULL;
+    struct tree_meta meta = meta_of(s, st);
+    if (depth >= DEPTH_MAX)
+        return print_error("%s: folders are nested too deep", name);
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int count = fd < 0 ? -1 : scandirat(parent, name, &entries, not_dots, by_bytes);
+    if (count < 0) {
+        int number = errno;
+        if (fd >= 0)
+            (void)close(fd);
+        return print_error("%s: %s", name, strerror(number));
+    }
+    int status = append_record(s, TREE_ENTER, span_text(shown), (struct span){0}, &meta);
+    for (int i = 0; i < count; i++) {
+        const char *child = entries[i]->d_name;
+        if (status == EXIT_OK && (child[0] != '.' || s->args->hidden))
+            status = walk_entry(s, fd, child, child, depth + 1);
+        free(entries[i]);
+    }
+    free(entries);
+    (void)close(fd);
+    return status == EXIT_OK ? append_record(s, TREE_LEAVE, (struct span){0}, (struct span){0}, NULL) : status;
+}
+
+static int walk_entry(struct add_state *s, int folder, const char *name, const char *shown, unsigned depth)
+{
+    struct stat st;
+    int flags = depth == 0 ? 0 : AT_SYMLINK_NOFOLLOW; /* what the user names is followed */
+    if (fstatat(folder, name, &st, flags) != 0)
+        return print_error("%s: %s", name, strerror(errno));
+    if (S_ISDIR(st.st_mode))
+        return walk_folder(s, folder, name, shown, &st, depth);
+    if (S_ISLNK(st.st_mode))
+        return walk_symlink(s, folder, name, &st);
+    if (S_ISREG(st.st_mode) || depth == 0)
+        return walk_file(s, folder, name, shown, &st);
+    return print_error("%s: neither file, folder nor symlink", name);
+}
+
+/* ---- one upload ---- */
+
+static bool chunk_bytes(const struct cmd_add *args, uint64_t *ret_bytes)
+{
+    char text[32] = "";
+    *ret_bytes = 0;
+    if (args->chunker.len == 0)
+        return true;
+    memcpy(text, args->chunker.data, MIN(args->chunker.len, sizeof(text) - 1));
+    char *end = NULL;
+    if (strncmp(text, "size-", 5) != 0)
+        return false;
+    *ret_bytes = strtoull(text + 5, &end, 10);
+    return *end == '\0' && *ret_bytes > 0 && *ret_bytes <= 2 * MIB;
+}
+
+static int open_upload(struct add_state *s, bool tree, const char *name)
+{
+    const struct cmd_add *a = s->args;
+    uint64_t chunk = 0;
+    if (!chunk_bytes(a, &chunk))
+        return print_error("--chunker is size-<bytes>, at most 2 MiB");
+    if (a->hash.len > 0 && !span_equal_text(a->hash, "sha2-256"))
+        return print_error("--hash: only sha2-256 is used for adding");
+    uint64_t raw = a->raw_leaves.len == 0 ? 2 : span_equal_text(a->raw_leaves, "true") ? 1 : 0;
+    struct buf args;
+    buf_init(&args, 8192, NULL);
+    struct pack p = pack_begin(&args);
+    pack_map(&p, 9);
+    pack_pair_span(&p, "profile", a->profile);
+    pack_pair_bool(&p, "tree", tree);
+    pack_pair_bool(&p, "wrap", a->wrap_with_directory);
+    pack_pair_text(&p, "name", name);
+    pack_pair_u64(&p, "cid_version", a->cid_version);
+    pack_pair_u64(&p, "raw_leaves", raw);
+    pack_pair_u64(&p, "chunk_bytes", chunk);
+    pack_pair_bool(&p, "pin", a->pin);
+    pack_pair_bool(&p, "only_hash", a->only_hash);
+    struct outcome outcome = {.code = CODE_INTERNAL, .message = span_text("out of memory")};
+    struct call *call = NULL;
+    if (pack_end(&p) == ERR_OK)
+        call = ask(s->client, "add open", buf_span(&args), client_timeout(s->client, 30000), true, &outcome);
+    buf_release(&args);
+    int status = outcome.code == CODE_OK ? EXIT_OK : print_outcome_error(&outcome);
+    if (status == EXIT_OK)
+        s->upload = value_u64(outcome.result, "upload");
+    call_free(call);
+    return status;
+}
+
+static int close_upload(struct add_state *s, bool abort)
+{
+    struct buf args;
+    buf_init(&args, 256, NULL);
+    struct pack p = pack_begin(&args);
+    pack_map(&p, 3);
+    pack_pair_u64(&p, "upload", s->upload);
+    pack_pair_u64(&p, "size", s->sent);
+    pack_pair_bool(&p, "abort", abort);
+    struct outcome outcome = {.code = CODE_INTERNAL, .message = span_text("out of memory")};
+    struct call *call = NULL;
+    if (pack_end(&p) == ERR_OK)
+        call = ask(s->client, "add close", buf_span(&args), client_timeout(s->client, CLIENT_LONG_MS), true, &outcome);
+    buf_release(&args);
+    int status = EXIT_OK;
+    if (outcome.code == CODE_OK && !abort) {
+        struct span cid = value_text(outcome.result, "cid");
+        take_added(s, outcome.result);
+        memcpy(s->last, cid.data, MIN(cid.len, sizeof(s->last) - 1));
+        s->last[MIN(cid.len, sizeof(s->last) - 1)] = '\0';
+    } else if (!abort) {
+        status = print_outcome_error(&outcome);
+    }
+    call_free(call);
+    return status;
+}
+
+static int finish_upload(struct add_state *s, int status)
+{
+    if (status == EXIT_OK)
+        status = send_stream(s, true);
+    while (s->count > 0) {
+        if (status == EXIT_OK) {
+            status = settle_oldest(s);
+            continue;
+        }
+        struct upload_piece *piece = &s->pieces[s->head];
+        call_free(piece->call);
+        free(piece->data);
+        s->head = (s->head + 1) % IN_FLIGHT;
+        s->count--;
+    }
+    if (status != EXIT_OK) {
+        (void)close_upload(s, true);
+        return status;
+    }
+    return close_upload(s, false);
+}
+
+static void begin_upload(struct add_state *s, const char *name)
+{
+    s->upload = 0;
+    s->sent = 0;
+    s->head = 0;
+    s->count = 0;
+    s->name = name;
+    buf_clear(&s->stream);
+}
+
+/* A regular file or a pipe: its bytes and nothing around them. */
+static int add_plain(struct add_state *s, int fd, const char *name)
+{
+    begin_upload(s, name);
+    int status = open_upload(s, false, name);
+    return status == EXIT_OK ? finish_upload(s, send_bytes(s, fd, false)) : status;
+}
+
+static const char *base_name(char *path)
+{
+    size_t len = strlen(path);
+    while (len > 1 && path[len - 1] == '/')
+        path[--len] = '\0';
+    const char *slash = strrchr(path, '/');
+    return slash == NULL || slash[1] == '\0' ? path : slash + 1;
+}
+
+static int add_tree(struct add_state *s, char *path)
+{
+    char resolved[PATH_TEXT_MAX + 1];
+    const char *shown = base_name(path);
+    if (!tree_name_ok(span_text(shown))) { /* ".", "..", "/": called by their real name */
+        if (realpath(path, resolved) == NULL || strcmp(resolved, "/") == 0)
+            return print_error("%s cannot be added", path);
+        shown = base_name(resolved);
+    }
+    begin_upload(s, shown);
+    int status = open_upload(s, true, shown);
+    return status == EXIT_OK ? finish_upload(s, walk_entry(s, AT_FDCWD, path, shown, 0)) : status;
+}
+
+static int add_path(struct add_state *s, char *path)
+{
+    struct stat st;
+    if (strcmp(path, "-") == 0)
+        return add_plain(s, STDIN_FILENO, "");
+    if (stat(path, &st) != 0)
+        return print_error("%s: %s", path, strerror(errno));
+    if (S_ISDIR(st.st_mode) && !s->args->recursive)
+        return print_error("%s is a folder: use -r to add folders", path);
+    if (S_ISDIR(st.st_mode) || s->args->preserve_mode || s->args->preserve_mtime)
+        return add_tree(s, path);
+    if (S_ISREG(st.st_mode))
+        s->progress.total += (uint64_t)st.st_size;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return print_error("%s: %s", path, strerror(errno));
+    int status = add_plain(s, fd, base_name(path));
+    (void)close(fd);
+    return status;
+}
+
+static void copy_path(char path[PATH_TEXT_MAX + 1], struct span text)
+{
+    memcpy(path, text.data, text.len);
+    path[text.len] = '\0';
+}
+
+/* -w with several paths: one folder holds them all. */
+static int add_wrapped(struct add_state *s)
+{
+    size_t position = 0;
+    struct span text;
+    begin_upload(s, "");
+    int status = open_upload(s, true, "");
+    if (status != EXIT_OK)
+        return status;
+    while (status == EXIT_OK && schema_list_next_bytes(&s->args->path, &position, &text)) {
+        char path[PATH_TEXT_MAX + 1];
+        copy_path(path, text);
+        status = walk_entry(s, AT_FDCWD, path, base_name(path), 0);
+    }
+    return finish_upload(s, status);
+}
+
+int run_add(struct client *client, const struct invocation *in, const struct cmd_add *args)
+{
+    struct add_state s = {.client = client, .in = in, .args = args, .name = ""};
+    size_t position = 0;
+    struct span text;
+    int status = EXIT_OK;
+    buf_init(&s.stream, (size_t)4 * PIECE, NULL);
+    s.read_buffer = malloc(READ_BYTES);
+    if (s.read_buffer == NULL)
+        return print_error("out of memory");
+    progress_begin(&s.progress, "adding", 0, args->progress);
+    bool together = args->wrap_with_directory && args->path.count > 1;
+    if (args->path.count == 0)
+        status = add_plain(&s, STDIN_FILENO, "");
+    if (together)
+        status = add_wrapped(&s);
+    while (!together && status == EXIT_OK && schema_list_next_bytes(&args->path, &position, &text)) {
+        char path[PATH_TEXT_MAX + 1];
+        copy_path(path, text);
+        status = add_path(&s, path);
+    }
+    progress_end(&s.progress);
+    if (status == EXIT_OK && args->quieter) {
+        print_cid(stdout, &in->globals, span_text(s.last));
+        (void)putchar('\n');
+    }
+    free(s.read_buffer);
+    buf_release(&s.stream);
+    return status;
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/client.h"
+
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/req.h>
+#include <nng/supplemental/util/platform.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/random.h"
+#include "cli/repository.h"
+#include "schemas/pack.h"
+
+enum { GRACE_MS = 3000, CALLS_MAX = 64, SEND_MS = 10000 };
+
+struct call {
+    struct client *client;
+    nng_ctx ctx;
+    nng_aio *aio;
+    nng_msg *answer;
+    bool open;
+    bool json;
+    int failed; /* nng's code when it could not be sent */
+};
+
+struct client {
+    nng_socket socket;
+    char url[CLIENT_URL_MAX];
+    uint64_t timeout_ms;
+    _Atomic bool gone;
+    nng_mtx *lock; /* of running: nng's threads look at it when the connection ends */
+    struct call *running[CALLS_MAX];
+};
+
+/* The connection is gone: whoever waits is woken. nng_aio_abort does not block. */
+static void on_gone(nng_pipe pipe, nng_pipe_ev event, void *arg)
+{
+    (void)pipe;
+    (void)event;
+    struct client *client = arg;
+    atomic_store_explicit(&client->gone, true, memory_order_release);
+    nng_mtx_lock(client->lock);
+    for (size_t i = 0; i < CALLS_MAX; i++) {
+        if (client->running[i] != NULL)
+            nng_aio_abort(client->running[i]->aio, NNG_ECONNSHUT);
+    }
+    nng_mtx_unlock(client->lock);
+}
+
+static enum err choose_url(const struct globals *globals, struct client *client, char why[512])
+{
+    char path[REPOSITORY_PATH_MAX];
+    char reason[CONFIG_WHY_BYTES] = "";
+    if (globals->api != NULL) {
+        const char *scheme = globals->api[0] == '/' ? "ipc://" : "";
+        int len = snprintf(client->url, sizeof(client->url), "%s%s", scheme, globals->api);
+        return len > 0 && (size_t)len < sizeof(client->url) ? ERR_OK : ERR_TOO_LARGE;
+    }
+    enum err err = repository_find(globals->repo_dir, path, reason);
+    if (err != ERR_OK) {
+        (void)snprintf(why, 512, "%s", reason);
+        return err;
+    }
+    (void)snprintf(client->url, sizeof(client->url), "ipc://%s/run/control.sock", path);
+    if (strlen(client->url) - strlen("ipc://") <= REPOSITORY_SOCKET_MAX)
+        return ERR_OK;
+    (void)snprintf(why, 512, "the control socket's path has %zu bytes, %d are possible: choose a shorter HEARTH_PATH",
+                   strlen(client->url) - strlen("ipc://"), REPOSITORY_SOCKET_MAX);
+    return ERR_TOO_LARGE;
+}
+
+static int open_socket(struct client *client)
+{
+    int code = nng_req0_open(&client->socket);
+    if (code != 0)
+        return code;
+    code = nng_pipe_notify(client->socket, NNG_PIPE_EV_REM_POST, on_gone, client);
+    if (code == 0)
+        code = nng_dial(client->socket, client->url, NULL, 0);
+    if (code != 0)
+        (void)nng_close(client->socket);
+    return code;
+}
+
+enum err client_open(const struct globals *globals, struct client **ret_client, char why[512])
+{
+    struct client *client = calloc(1, sizeof(*client));
+    if (client == NULL || nng_mtx_alloc(&client->lock) != 0) {
+        free(client);
+        return ERR_NOMEM;
+    }
+    client->timeout_ms = globals->timeout_ms;
+    enum err err = choose_url(globals, client, why);
+    int code = err == ERR_OK ? open_socket(client) : 0;
+    if (err == ERR_OK && code == 0) {
+        *ret_client = client;
+        return ERR_OK;
+    }
+    if (err == ERR_OK) {
+        (void)snprintf(why, 512, "the daemon is not reachable at %.300s (%s): start it with `hearth daemon`",
+                       client->url, nng_strerror(code));
+        err = ERR_UNAVAILABLE;
+    }
+    nng_mtx_free(client->lock);
+    free(client);
+    return err;
+}
+
+void client_close(struct client *client)
+{
+    if (client == NULL)
+        return;
+    (void)nng_close(client->socket);
+    nng_mtx_free(client->lock);
+    free(client);
+}
+
+uint64_t client_timeout(const struct client *client, uint64_t otherwise_ms)
+{
+    return client->timeout_ms != 0 ? client->timeout_ms : otherwise_ms;
+}
+
+static void track(struct client *client, struct call *call, struct call *now)
+{
+    nng_mtx_lock(client->lock);
+    size_t i = 0;
+    while (i < CALLS_MAX && client->running[i] != call)
+        i++;
+    if (i < CALLS_MAX)
+        client->running[i] = now;
+    nng_mtx_unlock(client->lock);
+}
+
+/* A free place is one that holds NULL. */
+static void track_new(struct client *client, struct call *call)
+{
+    nng_mtx_lock(client->lock);
+    for (size_t i = 0; i < CALLS_MAX; i++) {
+        if (client->running[i] == NULL) {
+            client->running[i] = call;
+            break;
+        }
+    }
+    nng_mtx_unlock(client->lock);
+}
+
+/* The request is handed to the connection, then the context waits for the answer. */
+static int send_request(struct call *call, struct span request, uint64_t timeout_ms)
+{
+    nng_msg *msg = NULL;
+    int code = nng_ctx_open(&call->ctx, call->client->socket);
+    if (code != 0)
+        return code;
+    call->open = true;
+    (void)nng_ctx_set_ms(call->ctx, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
+    code = nng_aio_alloc(&call->aio, NULL, NULL);
+    if (code == 0)
+        code = nng_msg_alloc(&msg, 0);
+    if (code == 0)
+        code = nng_msg_append(msg, request.data, request.len);
+    if (code != 0) {
+        nng_msg_free(msg);
+        return code;
+    }
+    nng_aio_set_msg(call->aio, msg);
+    nng_aio_set_timeout(call->aio, SEND_MS);
+    nng_ctx_send(call->ctx, call->aio);
+    nng_aio_wait(call->aio);
+    code = nng_aio_result(call->aio);
+    if (code != 0) {
+        nng_msg_free(nng_aio_get_msg(call->aio));
+        return code;
+    }
+    track_new(call->client, call);
+    nng_aio_set_timeout(call->aio, (nng_duration)MIN(timeout_ms + GRACE_MS, (uint64_t)INT32_MAX));
+    nng_ctx_recv(call->ctx, call->aio);
+    if (atomic_load_explicit(&call->client->gone, memory_order_acquire))
+        nng_aio_abort(call->aio, NNG_ECONNSHUT);
+    return 0;
+}
+
+struct call *call_start_raw(struct client *client, struct span request, uint64_t timeout_ms)
+{
+    struct call *call = calloc(1, sizeof(*call));
+    if (call == NULL)
+        return NULL;
+    call->client = client;
+    call->json = request.len > 0 && request.data[0] < 0x80;
+    call->failed = send_request(call, request, timeout_ms);
+    return call;
+}
+
+struct call *call_start(struct client *client, const char *op, struct span args, uint64_t timeout_ms, bool mutates)
+{
+    struct request request = {.op = span_text(op), .args = args, .timeout_ms = timeout_ms};
+    char id[40];
+    uint64_t random[2];
+    if (mutates) {
+        random_fill(random, sizeof(random));
+        (void)snprintf(id, sizeof(id), "%016llx%016llx", (unsigned long long)random[0], (unsigned long long)random[1]);
+        request.id = span_text(id);
+    }
+    struct buf packed;
+    buf_init(&packed, REQUEST_BYTES_MAX, NULL);
+    struct call *call = NULL;
+    if (request_pack(&request, &packed) == ERR_OK)
+        call = call_start_raw(client, buf_span(&packed), timeout_ms);
+    buf_release(&packed);
+    return call;
+}
+
+static struct outcome outcome_of_nng(int code)
+{
+    bool timed_out = code == NNG_ETIMEDOUT;
+    return (struct outcome){
+        .code = timed_out ? CODE_TIMEOUT : CODE_NOT_RUNNING,
+        .message = span_text(timed_out ? "the daemon did not answer in time" : "the daemon went away"),
+    };
+}
+
+void call_wait(struct call *call, struct outcome *ret_outcome)
+{
+    int code = call->failed;
+    if (code == 0) {
+        nng_aio_wait(call->aio);
+        code = nng_aio_result(call->aio);
+    }
+    if (code != 0) {
+        *ret_outcome = outcome_of_nng(code);
+        return;
+    }
+    call->answer = nng_aio_get_msg(call->aio);
+    struct span raw = span_of(nng_msg_body(call->answer), nng_msg_len(call->answer));
+    struct answer answer = {0};
+    *ret_outcome = (struct outcome){.raw = raw};
+    if (call->json)
+        return;
+    if (answer_unpack(raw, &answer) != ERR_OK) {
+        ret_outcome->code = CODE_INTERNAL;
+        ret_outcome->message = span_text("the daemon's answer cannot be read");
+        return;
+    }
+    ret_outcome->code = answer.ok ? CODE_OK : answer.code == CODE_OK ? CODE_INTERNAL : answer.code;
+    ret_outcome->result = answer.result;
+    ret_outcome->message = answer.message;
+    ret_outcome->hint = answer.hint;
+}
+
+void call_free(struct call *call)
+{
+    if (call == NULL)
+        return;
+    track(call->client, call, NULL);
+    if (call->aio != NULL) {
+        nng_aio_stop(call->aio);
+        if (call->answer == NULL && call->failed == 0 && nng_aio_result(call->aio) == 0)
+            call->answer = nng_aio_get_msg(call->aio);
+    }
+    nng_msg_free(call->answer);
+    if (call->open)
+        (void)nng_ctx_close(call->ctx);
+    if (call->aio != NULL)
+        nng_aio_free(call->aio);
+    free(call);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The control socket from the asking side: one nng REQ socket, one context per request, so several requests are in flight on one
+ * connection. When the daemon goes away, all of them end at once with CODE_NOT_RUNNING instead of waiting out their time.
+ *
+ * One thread asks; nng's threads only wake it.
+ */
+#ifndef HEARTH_CLI_CLIENT_H
+#define HEARTH_CLI_CLIENT_H
+
+#include "cli/commands.h"
+
+enum { CLIENT_IN_FLIGHT = 8, CLIENT_URL_MAX = 2048, CLIENT_LONG_MS = 24 * 3600 * 1000 };
+
+struct client;
+struct call;
+
+/* How a request ended. The spans live until the call is freed. */
+struct outcome {
+    enum control_code code; /* CODE_OK: result is set */
+    struct span result;
+    struct span message;
+    struct span hint;
+    struct span raw; /* the whole answer */
+};
+
+/* Connects. ERR_UNAVAILABLE, ERR_TOO_LARGE (path): why has the sentence for the user. */
+enum err client_open(const struct globals *globals, struct client **ret_client, char why[512]) MUST_CHECK;
+void client_close(struct client *client);
+
+/* The timeout of a request: the user's, else otherwise_ms. */
+uint64_t client_timeout(const struct client *client, uint64_t otherwise_ms);
+
+/*
+ * Sends {op, args} and returns at once; args is a packed map or empty. mutates gives the request an id, so that it is executed
+ * once whatever the connection does. NULL without memory.
+ */
+struct call *call_start(struct client *client, const char *op, struct span args, uint64_t timeout_ms, bool mutates);
+/* The same with bytes as they are, msgpack or JSON. */
+struct call *call_start_raw(struct client *client, struct span request, uint64_t timeout_ms);
+
+/* Waits for the end. */
+void call_wait(struct call *call, struct outcome *ret_outcome);
+void call_free(struct call *call); /* NULL is ignored; gives up a running one */
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What can be typed after `hearth`: the commands of commands.def and the operations of the control socket, one table for parsing,
+ * completion and --help.
+ */
+#ifndef HEARTH_CLI_COMMANDS_H
+#define HEARTH_CLI_COMMANDS_H
+
+#include "schemas/operations.h"
+
+enum command_id {
+#define COMMAND(upper, ...) CMD_##upper,
+#include "cli/commands.def"
+#undef COMMAND
+    CMD_COUNT
+};
+
+#define COMMAND(upper, lower, words, text, ...) ARGUMENT_STRUCT(cmd_##lower, __VA_ARGS__)
+#include "cli/commands.def"
+#undef COMMAND
+
+/* CMD_COUNT rows, indexed by enum command_id. */
+extern const struct operation commands[];
+
+enum { EXIT_OK = 0, EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_NOT_RUNNING = 3, EXIT_NOT_FOUND = 4, EXIT_TIMED_OUT = 124 };
+
+/* The flags that every command takes. */
+struct globals {
+    const char *api;         /* URL of the control socket, NULL = the repository's */
+    const char *repo_dir;    /* NULL = as repository_find */
+    const char *config_file; /* for hearthd */
+    const char *cid_base;    /* multibase name, NULL = as it is */
+    uint64_t timeout_ms;     /* 0 = not given */
+    bool json;
+    bool offline;
+    bool debug;
+    bool help;
+};
+
+/* One command line, read. */
+struct invocation {
+    const struct operation *what; /* NULL: no such command, or only global flags */
+    bool is_command;              /* a row of commands, else of operations */
+    struct globals globals;
+    struct buf args;        /* msgpack map for arguments_unpack */
+    const char *more[1024]; /* further positionals of an operation that takes one: it is asked for each */
+    size_t more_count;
+    char why[256]; /* the sentence of a usage error */
+};
+
+/*
+ * Reads argv (without the program's name). ERR_INVALID with a sentence in ret->why. ret->args is always to be released.
+ * Arguments borrow from argv.
+ */
+enum err invocation_parse(int argc, char *const *argv, struct invocation *ret) MUST_CHECK;
+
+/* Help about everything that begins with the words of what was parsed; what may be NULL = all commands. */
+void commands_help(const struct operation *what, const char *group);
+
+/* "30s", "500ms", "2m", "1h30m", or plain seconds. ERR_INVALID. */
+enum err duration_parse(const char *text, uint64_t *ret_ms) MUST_CHECK;
+
+#endif

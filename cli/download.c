@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/* cat, and what get shares with it: `read` requests of 1 MiB, a few in flight, answered in order. */
+#include <stdio.h>
+
+#include "cli/run.h"
+#include "schemas/pack.h"
+
+enum { PIECE = DATA_BYTES_MAX, IN_FLIGHT = 4 };
+
+struct call *ask(struct client *client, const char *op, struct span args, uint64_t timeout_ms, bool mutates,
+                 struct outcome *ret_outcome)
+{
+    struct call *call = call_start(client, op, args, timeout_ms, mutates);
+    if (call == NULL) {
+        *ret_outcome = (struct outcome){.code = CODE_INTERNAL, .message = span_text("out of memory")};
+        return NULL;
+    }
+    call_wait(call, ret_outcome);
+    return call;
+}
+
+static struct call *start_piece(const struct download *d, uint64_t offset, uint64_t length)
+{
+    struct buf args;
+    buf_init(&args, 8192, NULL);
+    struct pack p = pack_begin(&args);
+    pack_map(&p, 3);
+    pack_pair_span(&p, "path", d->path);
+    pack_pair_u64(&p, "offset", offset);
+    pack_pair_u64(&p, "length", length);
+    struct call *call = NULL;
+    if (pack_end(&p) == ERR_OK)
+        call = call_start(d->client, "read", buf_span(&args), client_timeout(d->client, CLIENT_LONG_MS), false);
+    buf_release(&args);
+    return call;
+}
+
+struct window {
+    struct call *calls[IN_FLIGHT];
+    uint64_t asked; /* next offset to ask for */
+    uint64_t end;   /* of what is wanted, as far as known */
+    size_t head;
+    size_t count;
+};
+
+/* Until the first answer has told the size only one piece is asked for: most files are small. */
+static void fill(const struct download *d, struct window *w, bool size_known)
+{
+    size_t most = size_known ? IN_FLIGHT : 1;
+    while (w->count < most && w->asked < w->end) {
+        uint64_t length = MIN((uint64_t)PIECE, w->end - w->asked);
+        w->calls[(w->head + w->count) % IN_FLIGHT] = start_piece(d, w->asked, length);
+        w->asked += length;
+        w->count++;
+    }
+}
+
+static int take(const struct download *d, struct window *w, bool *ret_done)
+{
+    struct call *call = w->calls[w->head];
+    struct outcome outcome = {.code = CODE_INTERNAL, .message = span_text("out of memory")};
+    w->head = (w->head + 1) % IN_FLIGHT;
+    w->count--;
+    if (call != NULL)
+        call_wait(call, &outcome);
+    int status = EXIT_OK;
+    if (outcome.code != CODE_OK) {
+        status = print_outcome_error(&outcome);
+    } else {
+        struct span data = value_text(outcome.result, "data");
+        uint64_t size = value_u64(outcome.result, "size");
+        w->end = MIN(w->end, MAX(size, d->offset));
+        *ret_done = data.len == 0;
+        status = d->each(d->arg, data, size) ? EXIT_OK : EXIT_ERROR;
+    }
+    call_free(call);
+    return status;
+}
+
+int download_run(const struct download *d)
+{
+    struct window w = {.asked = d->offset};
+    w.end = d->length > UINT64_MAX - d->offset ? UINT64_MAX : d->offset + d->length;
+    int status = EXIT_OK;
+    bool done = false;
+    fill(d, &w, false);
+    while (status == EXIT_OK && !done && w.count > 0) {
+        status = take(d, &w, &done);
+        if (status == EXIT_OK && !done)
+            fill(d, &w, true);
+    }
+    for (; w.count > 0; w.count--, w.head = (w.head + 1) % IN_FLIGHT)
+        call_free(w.calls[w.head]);
+    return status;
+}
+
+struct cat_state {
+    struct progress progress;
+    bool begun;
+    bool wanted;
+    const char *name;
+    uint64_t offset;
+    uint64_t left;
+};
+
+static bool write_out(void *arg, struct span bytes, uint64_t file_size)
+{
+    struct cat_state *s = arg;
+    if (!s->begun) {
+        uint64_t there = file_size > s->offset ? file_size - s->offset : 0;
+        progress_begin(&s->progress, s->name, MIN(there, s->left), s->wanted);
+    }
+    s->begun = true;
+    s->left -= MIN(s->left, bytes.len);
+    bool written = fwrite(bytes.data, 1, bytes.len, stdout) == bytes.len;
+    progress_add(&s->progress, bytes.len);
+    if (!written)
+        (void)print_error("standard output cannot be written");
+    return written;
+}
+
+int run_cat(struct client *client, const struct invocation *in, const struct cmd_cat *args)
+{
+    (void)in;
+    size_t position = 0;
+    struct span path;
+    int status = EXIT_OK;
+    uint64_t left = args->length;
+    while (status == EXIT_OK && schema_list_next_bytes(&args->path, &position, &path)) {
+        struct cat_state s = {.wanted = args->progress, .name = "", .offset = args->offset, .left = left};
+        struct download d = {
+            .client = client, .path = path, .offset = args->offset, .length = left, .each = write_out, .arg = &s};
+        status = download_run(&d);
+        progress_end(&s.progress);
+        left = s.left;
+    }
+    if (fflush(stdout) != 0 && status == EXIT_OK)
+        status = print_error("standard output cannot be written");
+    return status;
+}

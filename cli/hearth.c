@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hearth: the command. Everything that asks the node goes through the control socket; `daemon`, `init` and `config` are hearthd's.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli/run.h"
+#include "schemas/pack.h"
+
+enum { ASK_MS = 30000, ARGS_WORDS = 64 };
+
+/* ---- what hearthd does ---- */
+
+static bool is_hearthd(int argc, char **argv)
+{
+    static const char *const words[] = {"daemon", "init", "config"};
+    static const char *const with_value[] = {"--repo-dir", "--config-file", "--api",
+                                             "--timeout",  "--enc",         "--cid-base"};
+    int i = 1;
+    while (i < argc && argv[i][0] == '-') {
+        bool value = false;
+        for (size_t j = 0; j < ARRAY_LEN(with_value); j++)
+            value = value || strcmp(argv[i], with_value[j]) == 0;
+        i += value ? 2 : 1;
+    }
+    for (size_t j = 0; i < argc && j < ARRAY_LEN(words); j++) {
+        if (strcmp(argv[i], words[j]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The hearthd beside this file, else the one in PATH. */
+static int exec_hearthd(char **argv)
+{
+    char path[PATH_MAX];
+    ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - sizeof("hearthd"));
+    if (len > 0) {
+        path[len] = '\0';
+        char *slash = strrchr(path, '/');
+        if (slash != NULL) {
+            (void)snprintf(slash + 1, sizeof("hearthd"), "hearthd");
+            (void)execv(path, argv);
+        }
+    }
+    (void)execvp("hearthd", argv);
+    return print_error("hearthd cannot be started: %s", strerror(errno));
+}
+
+/* ---- what the node does ---- */
+
+/* Replaces the first positional argument of an operation by another one. */
+static enum err with_positional(const struct invocation *in, const char *value, struct buf *to)
+{
+    struct walk walk = {.left = buf_span(&in->args)};
+    struct walk_token map;
+    const char *name = NULL;
+    for (size_t i = 0; i < in->what->args.field_count && name == NULL; i++) {
+        if (in->what->arguments[i].place == ARGUMENT_POSITIONAL)
+            name = in->what->args.fields[i].name;
+    }
+    enum err err = walk_next(&walk, &map);
+    if (err != ERR_OK || name == NULL)
+        return ERR_INVALID;
+    struct pack p = pack_begin(to);
+    pack_map(&p, map.count);
+    for (uint32_t i = 0; i < map.count && err == ERR_OK; i++) {
+        struct span key;
+        struct span old;
+        err = walk_skip(&walk, &key);
+        if (err == ERR_OK)
+            err = walk_skip(&walk, &old);
+        if (err != ERR_OK)
+            break;
+        pack_raw(&p, key);
+        if (span_equal_text(element_text(key), name))
+            pack_text(&p, value);
+        else
+            pack_raw(&p, old);
+    }
+    enum err packed = pack_end(&p);
+    return err == ERR_OK ? packed : err;
+}
+
+static int ask_once(struct client *client, const struct invocation *in)
+{
+    struct outcome outcome;
+    bool patient = in->what->id == OP_PIN_ADD || in->what->id == OP_BLOCK_GET || in->what->id == OP_BLOCK_STAT;
+    uint64_t timeout = client_timeout(client, patient ? CLIENT_LONG_MS : ASK_MS);
+    struct call *call = ask(client, in->what->words, buf_span(&in->args), timeout, in->what->mutates, &outcome);
+    int status = outcome.code == CODE_OK ? print_result(in, outcome.result) : print_outcome_error(&outcome);
+    call_free(call);
+    return status;
+}
+
+/* `pin rm a b c` asks three times; the worst status is told. */
+static int run_operation(struct client *client, const struct invocation *in)
+{
+    int status = ask_once(client, in);
+    for (size_t i = 0; i < in->more_count; i++) {
+        struct invocation next = *in;
+        buf_init(&next.args, 64 * KIB, NULL);
+        int one = EXIT_ERROR;
+        if (with_positional(in, in->more[i], &next.args) == ERR_OK)
+            one = ask_once(client, &next);
+        status = MAX(status, one);
+        buf_release(&next.args);
+    }
+    return status;
+}
+
+static int run_with_client(struct client *client, const struct invocation *in, const void *args)
+{
+    switch ((enum command_id)in->what->id) {
+    case CMD_ADD:
+        return run_add(client, in, args);
+    case CMD_CAT:
+        return run_cat(client, in, args);
+    case CMD_GET:
+        return run_get(client, in, args);
+    case CMD_LS:
+        return run_ls(client, in, args);
+    case CMD_REFS:
+        return run_refs(client, in, args);
+    case CMD_BLOCK_PUT:
+        return run_block_put(client, in, args);
+    case CMD_PIN_LS:
+        return run_pin_ls(client, in, args);
+    case CMD_REPO_VERIFY:
+        return run_repo_verify(client, in);
+    case CMD_QUERY:
+        return run_query(client, in, args);
+    case CMD_TOP:
+        return run_top(client, in, args);
+    case CMD_CID_FORMAT:
+    case CMD_CID_BASE32:
+    case CMD_SQL:
+    case CMD_COUNT:
+        break;
+    }
+    return EXIT_ERROR;
+}
+
+static int run_asking(const struct invocation *in, const void *args)
+{
+    struct client *client = NULL;
+    char why[512] = "";
+    enum err err = client_open(&in->globals, &client, why);
+    if (err != ERR_OK) {
+        (void)print_error("%s", why[0] == '\0' ? err_text(err) : why);
+        return err == ERR_UNAVAILABLE ? EXIT_NOT_RUNNING : EXIT_ERROR;
+    }
+    int status = in->is_command ? run_with_client(client, in, args) : run_operation(client, in);
+    client_close(client);
+    return status;
+}
+
+static int run(const struct invocation *in, const void *args)
+{
+    if (in->is_command && in->what->id == CMD_CID_FORMAT)
+        return run_cid_format(in, args);
+    if (in->is_command && in->what->id == CMD_CID_BASE32)
+        return run_cid_base32(in, args);
+    if (in->is_command && in->what->id == CMD_SQL)
+        return run_sql(in, args);
+    return run_asking(in, args);
+}
+
+static int usage_error(const struct invocation *in, const char *why)
+{
+    (void)print_error("%s", why);
+    (void)fprintf(stderr, "hearth%s%s --help says more\n", in->what != NULL ? " " : "",
+                  in->what != NULL ? in->what->words : "");
+    return EXIT_USAGE;
+}
+
+static int run_invocation(const struct invocation *in)
+{
+    uint64_t args[ARGS_WORDS];
+    char why[256] = "";
+    struct buf scratch;
+    buf_init(&scratch, 64 * KIB, NULL);
+    if (in->what->args.struct_bytes > sizeof(args))
+        return EXIT_ERROR;
+    enum err err = arguments_unpack(in->what, buf_span(&in->args), &scratch, args, why, sizeof(why));
+    int status = err == ERR_OK ? run(in, args) : usage_error(in, why);
+    buf_release(&scratch);
+    return status;
+}
+
+/* The first word that is no flag, for help about a group and for errors. */
+static const char *first_word(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] != '-' && strcmp(argv[i], "help") != 0)
+            return argv[i];
+    }
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (is_hearthd(argc, argv))
+        return exec_hearthd(argv);
+    if (sodium_init() < 0)
+        return print_error("libsodium cannot start");
+    struct invocation in;
+    enum err err = invocation_parse(argc - 1, argv + 1, &in);
+    const char *word = first_word(argc, argv);
+    int status = EXIT_OK;
+    bool help = in.globals.help || word == NULL || (in.what != NULL && !in.is_command && in.what->id == OP_HELP);
+    if (help && (err == ERR_OK || in.globals.help))
+        commands_help(in.what != NULL && !(in.what->id == OP_HELP && !in.is_command) ? in.what : NULL,
+                      in.what == NULL ? word : NULL);
+    else if (err != ERR_OK)
+        status = usage_error(&in, in.why);
+    else if (in.what == NULL)
+        status = usage_error(&in, "there is no such command");
+    else
+        status = run_invocation(&in);
+    buf_release(&in.args);
+    return status;
+}

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: MIT */
+/* Commands that page through something or ask more than once: ls, refs, pin ls, repo verify, block put, query, top. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/table.h"
+#include "cli/run.h"
+#include "schemas/pack.h"
+
+enum { PAGE = 256, REFS_MAX = 1000000, BLOCK_MAX = 2 * 1024 * 1024, TOP_SECONDS = 1 };
+
+/* ---- ls ---- */
+
+static struct call *ask_ls(struct client *client, struct span path, uint64_t after, uint64_t limit,
+                           struct outcome *ret_outcome)
+{
+    struct buf args;
+    buf_init(&args, 8192, NULL);
+    struct call *call = NULL;
+    *ret_outcome = (struct outcome){.code = CODE_INTERNAL, .message = span_text("out of memory")};
+    if (pack_ls(&args, path, after, limit) == ERR_OK)
+        call = ask(client, "ls", buf_span(&args), client_timeout(client, CLIENT_LONG_MS), false, ret_outcome);
+    buf_release(&args);
+    return call;
+}
+
+static void print_entry(const struct invocation *in, const struct cmd_ls *args, struct span cid, struct span kind,
+                        uint64_t size, struct span name)
+{
+    bool folder = span_equal_text(kind, "folder");
+    print_cid(stdout, &in->globals, cid);
+    if (args->size && folder)
+        (void)fputs(" -", stdout);
+    else if (args->size)
+        printf(" %llu", (unsigned long long)size);
+    (void)putchar(' ');
+    print_escaped(stdout, name);
+    (void)puts(folder ? "/" : "");
+}
+
+/* Entries whose kind a CID does not tell are asked for one by one. */
+static int list_entry(struct client *client, const struct invocation *in, const struct cmd_ls *args, struct span row)
+{
+    struct span cid = value_text(row, "cid");
+    struct span name = value_text(row, "name");
+    struct span kind = value_text(row, "kind");
+    if (!span_equal_text(kind, "unknown")) {
+        print_entry(in, args, cid, kind, value_u64(row, "size"), name);
+        return EXIT_OK;
+    }
+    struct outcome outcome;
+    struct call *call = ask_ls(client, cid, 0, 1, &outcome);
+    int status = EXIT_OK;
+    if (outcome.code == CODE_OK)
+        print_entry(in, args, cid, value_text(outcome.result, "kind"), value_u64(outcome.result, "size"), name);
+    else
+        status = print_outcome_error(&outcome);
+    call_free(call);
+    return status;
+}
+
+static int list_folder(struct client *client, const struct invocation *in, const struct cmd_ls *args, struct span path)
+{
+    uint64_t after = 0;
+    int status = EXIT_OK;
+    for (bool more = true; more && status == EXIT_OK;) {
+        struct outcome outcome;
+        struct call *call = ask_ls(client, path, after, PAGE, &outcome);
+        more = outcome.code == CODE_OK && value_bool(outcome.result, "more");
+        if (outcome.code != CODE_OK) {
+            status = print_outcome_error(&outcome);
+        } else if (in->globals.json) {
+            print_json(outcome.result);
+        } else {
+            struct elements rows = value_elements(outcome.result, "entries");
+            struct span row;
+            while (status == EXIT_OK && elements_next(&rows, &row))
+                status = list_entry(client, in, args, row);
+        }
+        after = outcome.code == CODE_OK ? value_u64(outcome.result, "next") : after;
+        call_free(call);
+    }
+    return status;
+}
+
+int run_ls(struct client *client, const struct invocation *in, const struct cmd_ls *args)
+{
+    size_t position = 0;
+    struct span path;
+    int status = EXIT_OK;
+    if (args->headers)
+        (void)puts("Hash Size Name");
+    while (status == EXIT_OK && schema_list_next_bytes(&args->path, &position, &path)) {
+        if (args->path.count > 1 && !in->globals.json) {
+            print_escaped(stdout, path);
+            (void)puts(":");
+        }
+        status = list_folder(client, in, args, path);
+        if (args->path.count > 1 && !in->globals.json)
+            (void)putchar('\n');
+    }
+    return status;
+}
+
+/* ---- refs ---- */
+
+static struct call *ask_path(struct client *client, const char *op, struct span path, struct outcome *ret_outcome)
+{
+    struct buf args;
+    buf_init(&args, 8192, NULL);
+    struct pack p = pack_begin(&args);
+    pack_map(&p, 1);
+    pack_pair_span(&p, "path", path);
+    struct call *call = NULL;
+    *ret_outcome = (struct outcome){.code = CODE_INTERNAL, .message = span_text("out of memory")};
+    if (pack_end(&p) == ERR_OK)
+        call = ask(client, op, buf_span(&args), client_timeout(client, CLIENT_LONG_MS), false, ret_outcome);
+    buf_release(&args);
+    return call;
+}
+
+/* CIDs still to be asked for, as NUL-terminated texts one after the other; taken from the end. */
+struct refs_walk {
+    struct buf stack;
+    struct table seen;
+};
+
+static struct span pop_text(struct buf *stack, char *to, size_t size)
+{
+    size_t start = stack->len - 1;
+    while (start > 0 && stack->data[start - 1] != '\0')
+        start--;
+    (void)snprintf(to, size, "%s", (const char *)stack->data + start);
+    stack->len = start;
+    return span_text(to);
+}
+
+static int take_ref(const struct invocation *in, const struct cmd_refs *args, struct refs_walk *w, struct span cid)
+{
+    bool known = table_get(&w->seen, cid) != NULL;
+    if (!known && (args->unique || args->recursive) && table_put(&w->seen, cid, w, NULL) != ERR_OK)
+        return print_error("more than %d CIDs", REFS_MAX);
+    if (!known || !args->unique) {
+        print_cid(stdout, &in->globals, cid);
+        (void)putchar('\n');
+    }
+    if (!args->recursive || known)
+        return EXIT_OK;
+    if (buf_append_span(&w->stack, cid) != ERR_OK || buf_append_byte(&w->stack, 0) != ERR_OK)
+        return print_error("out of memory");
+    return EXIT_OK;
+}
+
+static int refs_of(struct client *client, const struct invocation *in, const struct cmd_refs *args, struct refs_walk *w,
+                   struct span path)
+{
+    struct outcome outcome;
+    struct call *call = ask_path(client, "refs", path, &outcome);
+    int status = outcome.code == CODE_OK ? EXIT_OK : print_outcome_error(&outcome);
+    if (status == EXIT_OK) {
+        struct elements rows = value_elements(outcome.result, "refs");
+        struct span value;
+        while (status == EXIT_OK && elements_next(&rows, &value))
+            status = take_ref(in, args, w, element_text(value));
+    }
+    call_free(call);
+    return status;
+}
+
+int run_refs(struct client *client, const struct invocation *in, const struct cmd_refs *args)
+{
+    struct refs_walk w;
+    buf_init(&w.stack, 256 * MIB, NULL);
+    table_init(&w.seen, REFS_MAX, NULL);
+    size_t position = 0;
+    struct span path;
+    int status = EXIT_OK;
+    while (status == EXIT_OK && schema_list_next_bytes(&args->path, &position, &path)) {
+        status = refs_of(client, in, args, &w, path);
+        while (status == EXIT_OK && w.stack.len > 0) {
+            char cid[512];
+            status = refs_of(client, in, args, &w, pop_text(&w.stack, cid, sizeof(cid)));
+        }
+    }
+    buf_release(&w.stack);
+    table_release(&w.seen);
+    return status;
+}
+
+/* ---- block put ---- */
+
+static int read_whole(int fd, struct buf *to)
+{
+    for (;;) {
+        uint8_t *at = buf_reserve(to, 65536);
+        if (at == NULL)
+            return print_error("a block has at most %d bytes", BLOCK_MAX);
+        ssize_t n = read(fd, at, 65536);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return print_error("reading failed: %s", strerror(errno));
+        if (n == 0)
+            return EXIT_OK;
+        buf_commit(to, (size_t)n);
+    }
+}
+
+static int put_block(struct client *client, const struct invocation *in, const struct cmd_block_put *a,
+                     struct span data)
+{
+    struct buf args;
+    buf_init(&args, REQUEST_BYTES_MAX, NULL);
+    struct pack p = pack_begin(&args);
+    pack_map(&p, 4);
+    pack_text(&p, "data");
+    pack_bytes(&p, data);
+    pack_pair_span(&p, "cid_codec", a->cid_codec);
+    pack_pair_span(&p, "mhtype", a->mhtype);
+    pack_pair_bool(&p, "pin", a->pin);
+    struct outcome outcome = {.code = CODE_INTERNAL, .message = span_text("out of memory")};
+    struct call *call = NULL;
+    if (pack_end(&p) == ERR_OK)
+        call = ask(client, "block put", buf_span(&args), client_timeout(client, 30000), true, &outcome);
+    buf_release(&args);
+    int status = outcome.code == CODE_OK ? EXIT_OK : print_outcome_error(&outcome);
+    if (status == EXIT_OK && in->globals.json) {
+        print_json(outcome.result);
+    } else if (status == EXIT_OK) {
+        print_cid(stdout, &in->globals, value_text(outcome.result, "cid"));
+        (void)putchar('\n');
+    }
+    call_free(call);
+    return status;
+}
+
+static int put_path(struct client *client, const struct invocation *in, const struct cmd_block_put *args,
+                    const char *path)
+{
+    bool standard_input = strcmp(path, "-") == 0;
+    int fd = standard_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return print_error("%s: %s", path, strerror(errno));
+    struct buf data;
+    buf_init(&data, BLOCK_MAX + 65536, NULL);
+    int status = read_whole(fd, &data);
+    if (status == EXIT_OK && data.len > BLOCK_MAX)
+        status = print_error("a block has at most %d bytes", BLOCK_MAX);
+    if (status == EXIT_OK)
+        status = put_block(client, in, args, buf_span(&data));
+    buf_release(&data);
+    if (!standard_input)
+        (void)close(fd);
+    return status;
+}
+
+int run_block_put(struct client *client, const struct invocation *in, const struct cmd_block_put *args)
+{
+    size_t position = 0;
+    struct span text;
+    int status = args->path.count == 0 ? put_path(client, in, args, "-") : EXIT_OK;
+    while (status == EXIT_OK && schema_list_next_bytes(&args->path, &position, &text)) {
+        char path[PATH_TEXT_MAX + 1];
+        memcpy(path, text.data, text.len);
+        path[text.len] = '\0';
+        status = put_path(client, in, args, path);
+    }
+    return status;
+}
+
+/* ---- pin ls, repo verify: pages by a cursor ---- */
+
+static struct call *ask_page(struct client *client, const char *op, const char *after, struct outcome *ret_outcome)
+{
+    struct buf args;
+    buf_init(&args, 1024, NULL);
+    struct pack p = pack_begin(&args);
+    pack_map(&p, 1);
+    pack_pair_text(&p, "after", after);
+    struct call *call = NULL;
+    *ret_outcome = (struct outcome){.code = CODE_INTERNAL, .message = span_text("out of memory")};
+    if (pack_end(&p) == ERR_OK)
+        call = ask(client, op, buf_span(&args), client_timeout(client, CLIENT_LONG_MS), false, ret_outcome);
+    buf_release(&args);
+    return call;
+}
+
+static bool pin_wanted(const struct cmd_pin_ls *args, struct span cid, bool recursive)
+{
+    if (span_equal_text(args->type, "recursive") && !recursive)
+        return false;
+    if (span_equal_text(args->type, "direct") && recursive)
+        return false;
+    size_t position = 0;
+    struct span wanted;
+    bool found = args->path.count == 0;
+    while (!found && schema_list_next_bytes(&args->path, &position, &wanted))
+        found = span_equal(wanted, cid);
+    return found;
+}
+
+static void print_pin(const struct invocation *in, const struct cmd_pin_ls *args, struct span row)
+{
+    bool recursive = value_bool(row, "recursive");
+    print_cid(stdout, &in->globals, value_text(row, "cid"));
+    if (!args->quiet)
+        (void)fputs(recursive ? " recursive" : " direct", stdout);
+    struct span name = value_text(row, "name");
+    if (args->names && name.len > 0) {
+        (void)putchar(' ');
+        print_escaped(stdout, name);
+    }
+    (void)putchar('\n');
+}
+
+int run_pin_ls(struct client *client, const struct invocation *in, const struct cmd_pin_ls *args)
+{
+    char after[512] = "";
+    int status = EXIT_OK;
+    uint64_t shown = 0;
+    for (bool more = true; more && status == EXIT_OK;) {
+        struct outcome outcome;
+        struct call *call = ask_page(client, "pin ls", after, &outcome);
+        more = outcome.code == CODE_OK && value_bool(outcome.result, "more");
+        if (outcome.code != CODE_OK)
+            status = print_outcome_error(&outcome);
+        else if (in->globals.json)
+            print_json(outcome.result);
+        struct elements rows = value_elements(outcome.result, "pins");
+        struct span row;
+        while (status == EXIT_OK && elements_next(&rows, &row)) {
+            struct span cid = value_text(row, "cid");
+            (void)snprintf(after, sizeof(after), "%.*s", (int)cid.len, (const char *)cid.data);
+            if (!pin_wanted(args, cid, value_bool(row, "recursive")))
+                continue;
+            shown++;
+            if (!in->globals.json)
+                print_pin(in, args, row);
+        }
+        call_free(call);
+    }
+    if (status == EXIT_OK && shown == 0 && args->path.count > 0) {
+        (void)print_error("not pinned");
+        return EXIT_NOT_FOUND;
+    }
+    return status;
+}
+
+int run_repo_verify(struct client *client, const struct invocation *in)
+{
+    char after[512] = "";
+    uint64_t checked = 0;
+    uint64_t bad = 0;
+    struct progress progress;
+    progress_begin(&progress, "verifying", 0, true);
+    for (bool more = true; more;) {
+        struct outcome outcome;
+        struct call *call = ask_page(client, "repo verify", after, &outcome);
+        if (outcome.code != CODE_OK) {
+            int status = print_outcome_error(&outcome);
+            call_free(call);
+            return status;
+        }
+        checked += value_u64(outcome.result, "checked");
+        struct elements rows = value_elements(outcome.result, "bad");
+        struct span value;
+        for (; elements_next(&rows, &value); bad++) {
+            (void)fputs("block ", stdout);
+            print_cid(stdout, &in->globals, element_text(value));
+            (void)puts(" was corrupt");
+        }
+        struct span next = value_text(outcome.result, "next");
+        (void)snprintf(after, sizeof(after), "%.*s", (int)next.len, (const char *)next.data);
+        more = next.len > 0;
+        call_free(call);
+    }
+    progress_end(&progress);
+    if (bad > 0)
+        return print_error("verify complete: %llu of %llu blocks were corrupt", (unsigned long long)bad,
+                           (unsigned long long)checked);
+    printf("verify complete, all blocks validated (%llu).\n", (unsigned long long)checked);
+    return EXIT_OK;
+}
+
+/* ---- query, top ---- */
+
+int run_query(struct client *client, const struct invocation *in, const struct cmd_query *args)
+{
+    (void)in;
+    struct outcome outcome = {.code = CODE_INTERNAL, .message = span_text("out of memory")};
+    struct buf request;
+    buf_init(&request, REQUEST_BYTES_MAX, NULL);
+    bool json = args->request.data[0] == '{';
+    enum err err =
+        json ? buf_append_span(&request, args->request)
+             : buf_appendf(&request, "{\"op\":\"%.*s\"}", (int)args->request.len, (const char *)args->request.data);
+    struct call *call = NULL;
+    if (err == ERR_OK)
+        call = call_start_raw(client, buf_span(&request), client_timeout(client, CLIENT_LONG_MS));
+    if (call != NULL)
+        call_wait(call, &outcome);
+    int status = EXIT_OK;
+    if (outcome.code != CODE_OK) {
+        status = print_outcome_error(&outcome);
+    } else {
+        (void)fwrite(outcome.raw.data, 1, outcome.raw.len, stdout);
+        (void)putchar('\n');
+        status = memmem(outcome.raw.data, outcome.raw.len, "\"ok\":true", 9) != NULL ? EXIT_OK : EXIT_ERROR;
+    }
+    call_free(call);
+    buf_release(&request);
+    return status;
+}
+
+int run_top(struct client *client, const struct invocation *in, const struct cmd_top *args)
+{
+    struct invocation actors = {.what = &operations[OP_ACTORS], .globals = in->globals};
+    bool terminal = isatty(STDOUT_FILENO) == 1;
+    uint64_t times = args->times != 0 ? args->times : terminal ? UINT64_MAX : 1;
+    int status = EXIT_OK;
+    for (uint64_t i = 0; i < times && status == EXIT_OK; i++) {
+        if (i > 0)
+            (void)sleep(TOP_SECONDS);
+        struct outcome outcome;
+        struct call *call = ask(client, "actors", (struct span){0}, client_timeout(client, 5000), false, &outcome);
+        if (terminal)
+            (void)fputs("\033[H\033[2J", stdout);
+        status = outcome.code == CODE_OK ? print_result(&actors, outcome.result) : print_outcome_error(&outcome);
+        (void)fflush(stdout);
+        call_free(call);
+    }
+    return status;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* What the command prints: escaped text of strangers, tables, progress, errors. stdout is for results, stderr for people. */
+#ifndef HEARTH_CLI_OUTPUT_H
+#define HEARTH_CLI_OUTPUT_H
+
+#include <stdio.h>
+
+#include "cli/client.h"
+#include "schemas/walk.h"
+
+/* Control characters of strangers never reach the terminal as they are. */
+void print_escaped(FILE *to, struct span text);
+
+/* `Error: …` on stderr, and the exit status that belongs to it. */
+int print_error(const char *fmt, ...) PRINTF_LIKE(1, 2);
+int print_outcome_error(const struct outcome *outcome);
+
+/* Values of a result; absent or of another type = empty or 0. */
+struct span value_text(struct span map, const char *key); /* text or bytes */
+uint64_t value_u64(struct span map, const char *key);
+bool value_bool(struct span map, const char *key);
+double value_f64(struct span map, const char *key);
+
+/* The elements of a list of a map: position starts as a zeroed struct. */
+struct elements {
+    struct walk walk;
+    uint32_t left;
+};
+struct elements value_elements(struct span map, const char *key);
+bool elements_next(struct elements *elements, struct span *ret_value);
+/* An element that is text or bytes. */
+struct span element_text(struct span value);
+
+/* A CID in the base that --cid-base names. */
+void print_cid(FILE *to, const struct globals *globals, struct span cid);
+
+/* A packed value as one line of JSON. */
+void print_json(struct span value);
+
+/* A line on stderr that shows how far it is; nothing unless stderr is a terminal. */
+struct progress {
+    bool shown;
+    const char *name;
+    uint64_t total;
+    uint64_t done;
+    uint64_t started_ns;
+    uint64_t drawn_ns;
+};
+void progress_begin(struct progress *p, const char *name, uint64_t total, bool wanted);
+void progress_add(struct progress *p, uint64_t bytes);
+void progress_end(struct progress *p);
+
+/* Prints the text form of an operation's result. The exit status. */
+int print_result(const struct invocation *in, struct span result);
+
+#endif

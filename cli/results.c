@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: MIT */
+/* The text forms of results: what IPFS users know from Kubo, line for line. */
+#include <time.h>
+
+#include "base/text.h"
+#include "cli/output.h"
+#include "schemas/json.h"
+
+enum { ID_JSON_MAX = 1 << 20 };
+
+static void print_size(uint64_t bytes)
+{
+    char text[16];
+    text_size(bytes, text);
+    (void)fputs(text, stdout);
+}
+
+static void print_line(struct span text)
+{
+    print_escaped(stdout, text);
+    (void)putchar('\n');
+}
+
+static void print_list(struct span result, const char *key)
+{
+    struct elements elements = value_elements(result, key);
+    struct span value;
+    while (elements_next(&elements, &value))
+        print_line(element_text(value));
+}
+
+/* ---- id ---- */
+
+static void print_json_texts(struct span result, const char *key)
+{
+    struct elements elements = value_elements(result, key);
+    struct span value;
+    struct buf text;
+    buf_init(&text, ID_JSON_MAX, NULL);
+    bool first = true;
+    for (; elements_next(&elements, &value); first = false) {
+        buf_clear(&text);
+        if (json_append_string(element_text(value), &text) == ERR_OK)
+            printf("%s\n\t\t%.*s", first ? "" : ",", (int)text.len, (const char *)text.data);
+    }
+    (void)fputs(first ? "" : "\n\t", stdout);
+    buf_release(&text);
+}
+
+static void print_json_member(const char *name, struct span value)
+{
+    struct buf text;
+    buf_init(&text, ID_JSON_MAX, NULL);
+    if (json_append_string(value, &text) == ERR_OK)
+        printf("\t\"%s\": %.*s,\n", name, (int)text.len, (const char *)text.data);
+    buf_release(&text);
+}
+
+/* Public keys are shown as Kubo shows them: padded base64 of the protobuf. */
+static void print_public_key(struct span key)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    (void)fputs("\t\"PublicKey\": \"", stdout);
+    for (size_t i = 0; i < key.len; i += 3) {
+        size_t n = MIN(key.len - i, (size_t)3);
+        uint32_t v = (uint32_t)key.data[i] << 16;
+        v |= n > 1 ? (uint32_t)key.data[i + 1] << 8 : 0;
+        v |= n > 2 ? key.data[i + 2] : 0;
+        (void)putchar(digits[v >> 18]);
+        (void)putchar(digits[v >> 12 & 63]);
+        (void)putchar(n > 1 ? digits[v >> 6 & 63] : '=');
+        (void)putchar(n > 2 ? digits[v & 63] : '=');
+    }
+    (void)fputs("\",\n", stdout);
+}
+
+static void print_id(struct span result)
+{
+    (void)fputs("{\n", stdout);
+    print_json_member("ID", value_text(result, "id"));
+    print_public_key(value_text(result, "public_key"));
+    (void)fputs("\t\"Addresses\": [", stdout);
+    print_json_texts(result, "addresses");
+    (void)fputs("],\n", stdout);
+    print_json_member("AgentVersion", value_text(result, "agent_version"));
+    (void)fputs("\t\"Protocols\": [", stdout);
+    print_json_texts(result, "protocols");
+    (void)fputs("]\n}\n", stdout);
+}
+
+/* ---- the node ---- */
+
+static void print_time(uint64_t at_ns)
+{
+    time_t seconds = (time_t)(at_ns / SECOND_NS);
+    struct tm utc;
+    char text[40] = "";
+    if (gmtime_r(&seconds, &utc) != NULL)
+        (void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+    (void)fputs(text, stdout);
+}
+
+static void print_actors(struct span result)
+{
+    struct elements rows = value_elements(result, "actors");
+    struct span row;
+    printf("%-20s %-11s %5s %8s %8s %9s %8s  %s\n", "NAME", "STATE", "EPOCH", "RESTARTS", "MAILBOX", "BYTES", "REFUSED",
+           "LAST EXIT");
+    while (elements_next(&rows, &row)) {
+        struct span name = value_text(row, "name");
+        struct span state = value_text(row, "state");
+        printf("%-20.*s %-11.*s %5llu %8llu %8llu %9llu %8llu  ", (int)name.len, (const char *)name.data,
+               (int)state.len, (const char *)state.data, (unsigned long long)value_u64(row, "epoch"),
+               (unsigned long long)value_u64(row, "restarts"), (unsigned long long)value_u64(row, "mailbox_records"),
+               (unsigned long long)value_u64(row, "mailbox_bytes"), (unsigned long long)value_u64(row, "refused"));
+        print_line(value_text(row, "last_exit_reason"));
+    }
+}
+
+static void print_accounts(struct span result)
+{
+    struct elements rows = value_elements(result, "accounts");
+    struct span row;
+    printf("%-14s %12s %12s %12s %8s\n", "NAME", "LIMIT", "USED", "PEAK", "REFUSED");
+    while (elements_next(&rows, &row)) {
+        struct span name = value_text(row, "name");
+        printf("%-14.*s %12llu %12llu %12llu %8llu\n", (int)name.len, (const char *)name.data,
+               (unsigned long long)value_u64(row, "limit_bytes"), (unsigned long long)value_u64(row, "used_bytes"),
+               (unsigned long long)value_u64(row, "peak_bytes"), (unsigned long long)value_u64(row, "refused"));
+    }
+}
+
+static void print_events(struct span result)
+{
+    struct elements rows = value_elements(result, "events");
+    struct span row;
+    while (elements_next(&rows, &row)) {
+        print_time(value_u64(row, "at"));
+        (void)putchar(' ');
+        print_escaped(stdout, value_text(row, "actor"));
+        (void)putchar(' ');
+        print_escaped(stdout, value_text(row, "event"));
+        (void)fputs(": ", stdout);
+        print_line(value_text(row, "reason"));
+    }
+}
+
+static int print_healthy(struct span result)
+{
+    struct elements rows = value_elements(result, "checks");
+    struct span row;
+    bool healthy = value_bool(result, "healthy");
+    while (elements_next(&rows, &row)) {
+        printf("%s  ", value_bool(row, "ok") ? "ok    " : "FAILED");
+        print_escaped(stdout, value_text(row, "name"));
+        struct span reason = value_text(row, "reason");
+        (void)fputs(reason.len > 0 ? ": " : "", stdout);
+        print_line(reason);
+    }
+    (void)puts(healthy ? "healthy" : "not healthy");
+    return healthy ? EXIT_OK : EXIT_ERROR;
+}
+
+/* ---- the swarm ---- */
+
+static void print_peers(const struct invocation *in, struct span result)
+{
+    struct elements rows = value_elements(result, "connections");
+    struct span row;
+    bool verbose = value_bool(buf_span(&in->args), "verbose");
+    bool latency = verbose || value_bool(buf_span(&in->args), "latency");
+    bool direction = verbose || value_bool(buf_span(&in->args), "direction");
+    while (elements_next(&rows, &row)) {
+        struct span addr = value_text(row, "addr");
+        print_escaped(stdout, addr);
+        bool named = memmem(addr.data, addr.len, "/p2p/", 5) != NULL;
+        (void)fputs(named ? "" : "/p2p/", stdout);
+        print_escaped(stdout, named ? (struct span){0} : value_text(row, "peer"));
+        if (latency)
+            printf(" %.3fms", (double)value_u64(row, "rtt_ns") / 1e6);
+        if (direction)
+            (void)fputs(value_bool(row, "inbound") ? " inbound" : " outbound", stdout);
+        if (verbose) {
+            (void)putchar(' ');
+            print_escaped(stdout, value_text(row, "security"));
+            (void)putchar(' ');
+            print_escaped(stdout, value_text(row, "muxer"));
+            printf(" %llu streams ", (unsigned long long)value_u64(row, "streams"));
+            print_escaped(stdout, value_text(row, "agent"));
+        }
+        (void)putchar('\n');
+    }
+}
+
+static void print_addrs(struct span result, bool local)
+{
+    struct elements rows = value_elements(result, "peers");
+    struct span row;
+    while (elements_next(&rows, &row)) {
+        struct elements addrs = value_elements(row, "addrs");
+        struct span addr;
+        if (!local) {
+            print_escaped(stdout, value_text(row, "peer"));
+            printf(" (%u)\n", addrs.left);
+        }
+        while (elements_next(&addrs, &addr)) {
+            (void)fputs(local ? "" : "\t", stdout);
+            print_line(element_text(addr));
+        }
+    }
+}
+
+static void print_pong(const struct invocation *in, struct span result)
+{
+    struct elements rows = value_elements(result, "rtt_ns");
+    struct span value;
+    double sum = 0;
+    unsigned pongs = 0;
+    (void)fputs("PING ", stdout);
+    print_escaped(stdout, value_text(buf_span(&in->args), "peer"));
+    (void)fputs(".\n", stdout);
+    while (elements_next(&rows, &value)) {
+        struct walk walk = {.left = value};
+        struct walk_token token = {0};
+        if (walk_next(&walk, &token) != ERR_OK || token.u64 == 0) {
+            (void)puts("Ping error: no answer");
+            continue;
+        }
+        printf("Pong received: time=%.2f ms\n", (double)token.u64 / 1e6);
+        sum += (double)token.u64 / 1e6;
+        pongs++;
+    }
+    if (pongs > 0)
+        printf("Average latency: %.2fms\n", sum / pongs);
+}
+
+static void print_bandwidth(struct span result)
+{
+    (void)fputs("Bandwidth\nTotalIn: ", stdout);
+    print_size(value_u64(result, "total_in"));
+    (void)fputs("\nTotalOut: ", stdout);
+    print_size(value_u64(result, "total_out"));
+    (void)fputs("\nRateIn: ", stdout);
+    print_size((uint64_t)value_f64(result, "rate_in"));
+    (void)fputs("/s\nRateOut: ", stdout);
+    print_size((uint64_t)value_f64(result, "rate_out"));
+    (void)fputs("/s\n", stdout);
+}
+
+/* ---- blocks ---- */
+
+static void print_bitswap(const struct invocation *in, struct span result)
+{
+    static const char *const rows[][2] = {
+        {"blocks received", "blocks_received"},
+        {"blocks sent", "blocks_sent"},
+        {"data received", "bytes_received"},
+        {"data sent", "bytes_sent"},
+        {"dup blocks received", "dup_blocks_received"},
+        {"dup data received", "dup_bytes_received"},
+    };
+    bool human = value_bool(buf_span(&in->args), "human");
+    (void)puts("bitswap status");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        printf("\t%s: ", rows[i][0]);
+        if (human && strstr(rows[i][1], "bytes") != NULL)
+            print_size(value_u64(result, rows[i][1]));
+        else
+            printf("%llu", (unsigned long long)value_u64(result, rows[i][1]));
+        (void)putchar('\n');
+    }
+    struct elements wants = value_elements(result, "wantlist");
+    struct elements peers = value_elements(result, "peers");
+    struct span value;
+    printf("\twantlist [%u keys]\n", wants.left);
+    while (elements_next(&wants, &value)) {
+        (void)fputs("\t\t", stdout);
+        print_line(element_text(value));
+    }
+    printf("\tpartners [%u]\n", peers.left);
+    while (value_bool(buf_span(&in->args), "verbose") && elements_next(&peers, &value)) {
+        (void)fputs("\t\t", stdout);
+        print_line(element_text(value));
+    }
+}
+
+static void print_repo(const struct invocation *in, struct span result)
+{
+    bool human = value_bool(buf_span(&in->args), "human");
+    if (!value_bool(buf_span(&in->args), "size_only"))
+        printf("NumObjects: %llu\n", (unsigned long long)value_u64(result, "blocks"));
+    (void)fputs("RepoSize:   ", stdout);
+    if (human)
+        print_size(value_u64(result, "disk_bytes"));
+    else
+        printf("%llu", (unsigned long long)value_u64(result, "disk_bytes"));
+    (void)fputs("\nStorageMax: ", stdout);
+    if (human)
+        print_size(value_u64(result, "storage_max"));
+    else
+        printf("%llu", (unsigned long long)value_u64(result, "storage_max"));
+    (void)putchar('\n');
+    if (value_bool(buf_span(&in->args), "size_only"))
+        return;
+    (void)fputs("RepoPath:   ", stdout);
+    print_line(value_text(result, "path"));
+    (void)puts("Version:    hearth@1");
+}
+
+static void print_pins(const struct invocation *in, struct span result, const char *before, const char *after)
+{
+    struct elements rows = value_elements(result, "pins");
+    struct span value;
+    bool any = false;
+    for (; elements_next(&rows, &value); any = true) {
+        printf("%s", before);
+        print_cid(stdout, &in->globals, element_text(value));
+        printf("%s\n", after);
+    }
+    if (any)
+        return;
+    printf("%s", before);
+    print_escaped(stdout, value_text(buf_span(&in->args), "path"));
+    printf("%s\n", after);
+}
+
+static void print_cid_line(const struct invocation *in, const char *before, struct span result, const char *key)
+{
+    printf("%s", before);
+    print_cid(stdout, &in->globals, value_text(result, key));
+    (void)putchar('\n');
+}
+
+static void print_removed(const struct invocation *in)
+{
+    (void)fputs("removed ", stdout);
+    print_line(value_text(buf_span(&in->args), "cid"));
+}
+
+static void print_providers(struct span result)
+{
+    struct elements rows = value_elements(result, "providers");
+    struct span row;
+    while (elements_next(&rows, &row))
+        print_line(value_text(row, "peer"));
+}
+
+static int print_blocks(const struct invocation *in, struct span result)
+{
+    bool recursive = in->what->id == OP_PIN_ADD && memmem(in->args.data, in->args.len, "recursive\xc2", 10) == NULL;
+    struct span data = value_text(result, "data");
+    switch (in->what->id) {
+    case OP_BLOCK_GET:
+    case OP_READ:
+        return fwrite(data.data, 1, data.len, stdout) == data.len ? EXIT_OK : EXIT_ERROR;
+    case OP_BLOCK_STAT:
+        print_cid_line(in, "Key: ", result, "cid");
+        printf("Size: %llu\n", (unsigned long long)value_u64(result, "size"));
+        break;
+    case OP_BLOCK_RM:
+        print_removed(in);
+        break;
+    case OP_PIN_ADD:
+        print_pins(in, result, "pinned ", recursive ? " recursively" : " directly");
+        break;
+    case OP_PIN_RM:
+        print_pins(in, result, "unpinned ", "");
+        break;
+    case OP_BITSWAP_STAT:
+        print_bitswap(in, result);
+        break;
+    case OP_BITSWAP_WANTLIST:
+        print_list(result, "cids");
+        break;
+    case OP_REPO_STAT:
+        print_repo(in, result);
+        break;
+    case OP_RESOLVE:
+        print_line(value_text(result, "path"));
+        break;
+    default: /* id is an int here: every other operation prints its JSON */
+        print_json(result);
+        break;
+    }
+    return EXIT_OK;
+}
+
+int print_result(const struct invocation *in, struct span result)
+{
+    if (in->globals.json) {
+        print_json(result);
+        return in->what->id == OP_DIAG_HEALTHY && !value_bool(result, "healthy") ? EXIT_ERROR : EXIT_OK;
+    }
+    switch (in->what->id) {
+    case OP_ID:
+        print_id(result);
+        break;
+    case OP_VERSION:
+        (void)fputs("hearth version ", stdout);
+        print_line(value_text(result, "version"));
+        break;
+    case OP_ACTORS:
+        print_actors(result);
+        break;
+    case OP_ACCOUNTS:
+        print_accounts(result);
+        break;
+    case OP_EVENTS:
+        print_events(result);
+        break;
+    case OP_DIAG_HEALTHY:
+        return print_healthy(result);
+    case OP_SHUTDOWN:
+        break;
+    case OP_LOG_LEVEL:
+        (void)fputs("Changed log level to ", stdout);
+        print_line(value_text(result, "level"));
+        break;
+    case OP_SWARM_PEERS:
+        print_peers(in, result);
+        break;
+    case OP_SWARM_CONNECT:
+        (void)fputs("connect ", stdout);
+        print_escaped(stdout, value_text(result, "peer"));
+        (void)puts(" success");
+        break;
+    case OP_SWARM_DISCONNECT:
+        (void)fputs("disconnect ", stdout);
+        print_escaped(stdout, value_text(buf_span(&in->args), "address"));
+        (void)puts(" success");
+        break;
+    case OP_SWARM_ADDRS:
+    case OP_SWARM_ADDRS_LOCAL:
+        print_addrs(result, in->what->id == OP_SWARM_ADDRS_LOCAL);
+        break;
+    case OP_PING:
+        print_pong(in, result);
+        break;
+    case OP_STATS_BW:
+        print_bandwidth(result);
+        break;
+    case OP_ROUTING_FINDPROVS:
+        print_providers(result);
+        break;
+    default:
+        return print_blocks(in, result);
+    }
+    return EXIT_OK;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* The functions behind commands.def. Each returns the exit status and has printed what there is to say. */
+#ifndef HEARTH_CLI_RUN_H
+#define HEARTH_CLI_RUN_H
+
+#include "cli/client.h"
+#include "cli/output.h"
+
+int run_add(struct client *client, const struct invocation *in, const struct cmd_add *args);
+int run_cat(struct client *client, const struct invocation *in, const struct cmd_cat *args);
+int run_get(struct client *client, const struct invocation *in, const struct cmd_get *args);
+int run_ls(struct client *client, const struct invocation *in, const struct cmd_ls *args);
+int run_refs(struct client *client, const struct invocation *in, const struct cmd_refs *args);
+int run_block_put(struct client *client, const struct invocation *in, const struct cmd_block_put *args);
+int run_pin_ls(struct client *client, const struct invocation *in, const struct cmd_pin_ls *args);
+int run_repo_verify(struct client *client, const struct invocation *in);
+int run_query(struct client *client, const struct invocation *in, const struct cmd_query *args);
+int run_top(struct client *client, const struct invocation *in, const struct cmd_top *args);
+int run_cid_format(const struct invocation *in, const struct cmd_cid_format *args);
+int run_cid_base32(const struct invocation *in, const struct cmd_cid_base32 *args);
+int run_sql(const struct invocation *in, const struct cmd_sql *args);
+
+/* Asks and waits: the outcome's spans live until the call is freed. NULL without memory. */
+struct call *ask(struct client *client, const char *op, struct span args, uint64_t timeout_ms, bool mutates,
+                 struct outcome *ret_outcome);
+
+/* {path, after, limit} for `ls`, {path, offset, length} for `read`. */
+enum err pack_ls(struct buf *to, struct span path, uint64_t after, uint64_t limit) MUST_CHECK;
+
+/* Reads a file of the network in order, several requests in flight. each gets the bytes; false ends it with EXIT_ERROR. */
+struct download {
+    struct client *client;
+    struct span path;
+    uint64_t offset;
+    uint64_t length; /* most bytes */
+    bool (*each)(void *arg, struct span bytes, uint64_t file_size);
+    void *arg;
+};
+int download_run(const struct download *d);
+
+#endif
