@@ -237,6 +237,15 @@ void engine_answer_absent(struct engine *e, struct ledger_want *w)
         engine_presence_push(e, w->peer, &w->cid, false);
 }
 
+void engine_lookup_again(struct engine *e, const struct cid *cid)
+{
+    struct engine_subject *s = subject_find(e, cid);
+    if (s == NULL || !s->asked)
+        return;
+    s->asked = false;
+    lookup_push(e, s);
+}
+
 static void answer_present(struct engine *e, struct ledger_want *w, size_t size)
 {
     struct engine_peer *peer = w->peer;

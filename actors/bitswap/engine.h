@@ -53,6 +53,9 @@ void engine_message_end(struct engine *e, struct engine_peer *peer, bool full);
 /* The next multihash that storage is to be asked for, as some CID of it; false when there is none. */
 bool engine_next_lookup(struct engine *e, struct cid *ret_cid);
 
+/* Storage could not be asked just now: the question is due again. */
+void engine_lookup_again(struct engine *e, const struct cid *cid);
+
 /* Storage's answer: size + 1, or 0 for absent. Serves everyone who waits for this multihash. */
 void engine_looked_up(struct engine *e, const struct cid *cid, uint64_t size_plus_1);
 
@@ -72,6 +75,9 @@ bool engine_next_fetch(struct engine *e, struct engine_fetch *ret_fetch);
  * nothing is to be told.
  */
 void engine_fetched(struct engine *e, struct engine_peer *peer, const struct cid *cid, struct block_ref *block);
+
+/* The fetch could not be made just now: it is due again. */
+void engine_fetch_again(struct engine *e, struct engine_peer *peer, const struct cid *cid);
 
 /* The next peer with a message to be sent, taken off the list; NULL when there is none. */
 struct engine_peer *engine_next_dirty(struct engine *e);

@@ -170,6 +170,17 @@ void engine_fetched(struct engine *e, struct engine_peer *peer, const struct cid
     engine_dirty_push(e, peer);
 }
 
+void engine_fetch_again(struct engine *e, struct engine_peer *peer, const struct cid *cid)
+{
+    struct ledger_want *w = ledger_find(&peer->ledger, cid);
+    if (w == NULL || w->state != LEDGER_FETCHING)
+        return;
+    peer->fetching--;
+    engine_charge_back(e, peer, w->size);
+    ledger_move(&peer->ledger, w, LEDGER_QUEUED);
+    engine_turn_push(e, peer);
+}
+
 bool engine_has_message(const struct engine_peer *peer)
 {
     bool batch = peer->ready_bytes >= ENGINE_BATCH_BYTES || peer->fetching == 0;

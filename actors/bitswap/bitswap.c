@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bitswap: trades blocks with peers.
+ *
+ * Owns: the session engine (what we want), the serving engine with its ledgers (what others want), the streams of the protocol.
+ * Accepts: calls fetch, bitswap_stat, bitswap_wantlist, probe; casts peer_up, peer_down, stream_opened, stream_data, stream_written,
+ * stream_closed, block_stored. Emits: stream_* to connection_manager, block_* to tiered_storage, find_providers to discovery, want_seen and
+ * access to heat_tracker, state_want to state. Restart: permanent; a new life knows nothing and hears of all peers again.
+ *
+ * This file only routes; node.h says where the rest is.
+ */
+#include <stdlib.h>
+
+#include "actors/bitswap/node.h"
+#include "actors/tree.h"
+
+enum { TAG_TICK = 1, FIRST_TAG = 16, PROTOCOL_BYTES = 512, LIST_BYTES = 200 * 1024 };
+
+/* ---- what the other files send through ---- */
+
+void node_tell(struct node *n, uint16_t kind, const void *fields, struct block_ref *tail)
+{
+    backlog_cast(&n->backlog, n->ctx, ACTOR_CONNECTION_MANAGER,
+                 &(struct msg){.kind = kind, .fields = fields, .tail = tail});
+}
+
+void node_reset(struct node *n, uint64_t stream)
+{
+    struct msg_stream_reset fields = {.stream = stream};
+    node_tell(n, MSG_STREAM_RESET, &fields, NULL);
+}
+
+struct op *node_op_new(struct node *n, enum op_kind kind)
+{
+    struct op *op = table_len(&n->ops) >= NODE_OPS_MAX ? NULL : calloc(1, sizeof(*op));
+    if (op != NULL)
+        *op = (struct op){.tag = ++n->last_tag, .kind = kind};
+    return op;
+}
+
+void node_op_free(struct op *op)
+{
+    if (op == NULL)
+        return;
+    free(op->cids);
+    free(op);
+}
+
+enum err node_call(struct node *n, struct op *op, actor_id to, const struct msg *msg, uint64_t timeout_ns)
+{
+    /* what is reserved in our mailbox for the answer: fields only, blocks travel as tails */
+    static const uint32_t reply_bytes[OP_KIND_COUNT] = {
+        [OP_LOCAL] = 512, [OP_PUT] = 512,          [OP_LOOKUP] = 2048,         [OP_SERVE] = 512,
+        [OP_OPEN] = 512,  [OP_CONNECT] = 3 * 1024, [OP_PROVIDERS] = 32 * 1024,
+    };
+    struct call_opts opts = {.timeout_ns = timeout_ns, .reply_bytes_max = reply_bytes[op->kind]};
+    enum err err = table_put(&n->ops, table_key_u64(&op->tag), op, NULL);
+    if (err == ERR_OK) {
+        err = ctx_call(n->ctx, to, msg, opts, op->tag);
+        if (err == ERR_OK) {
+            n->op_count[op->kind]++;
+            return ERR_OK;
+        }
+        (void)table_remove(&n->ops, table_key_u64(&op->tag));
+    }
+    node_op_free(op);
+    return err;
+}
+
+static void on_reply(struct node *n, const struct info *info)
+{
+    struct op *op = table_remove(&n->ops, table_key_u64(&info->tag));
+    if (op == NULL)
+        return;
+    n->op_count[op->kind]--;
+    switch (op->kind) {
+    case OP_LOCAL:
+        fetch_local_done(n, op, info);
+        break;
+    case OP_PUT:
+        fetch_put_done(n, op, info);
+        break;
+    case OP_LOOKUP:
+        serve_looked_up(n, op, info);
+        break;
+    case OP_SERVE:
+        serve_fetched(n, op, info);
+        break;
+    case OP_OPEN:
+        partner_opened(n, op, info);
+        break;
+    case OP_PROVIDERS:
+        serve_providers(n, op, info);
+        break;
+    case OP_CONNECT:
+    case OP_KIND_COUNT:
+        break;
+    }
+    node_op_free(op);
+}
+
+/* ---- pump and tick ---- */
+
+/* Without any of this nothing happens by time: an idle node sleeps. */
+static bool has_work(const struct node *n)
+{
+    return session_count(n->session) > 0 || table_len(&n->outs) > 0 || table_len(&n->targets) > 0 || n->stalled > 0 ||
+           n->retry_open || backlog_is_congested(&n->backlog);
+}
+
+void node_pump(struct node *n)
+{
+    serve_pump(n);
+    struct session_peer *wants;
+    while ((wants = session_next_dirty(n->session)) != NULL)
+        partner_send(session_peer_owner(wants));
+    struct engine_peer *due;
+    while ((due = engine_next_dirty(n->engine)) != NULL)
+        partner_send(engine_peer_owner(due));
+    if (n->timer == 0 && has_work(n))
+        n->timer = ctx_timer(n->ctx, ctx_now(n->ctx) + SESSION_TICK_MS * MS_NS, TAG_TICK);
+}
+
+static void tick(struct node *n)
+{
+    uint64_t now = ctx_now(n->ctx);
+    size_t position = 0;
+    n->timer = 0;
+    n->retry_open = false;
+    session_tick(n->session, now);
+    fetch_retry_puts(n);
+    for (struct inbound *in = table_next(&n->streams, &position, NULL); in != NULL;
+         in = table_next(&n->streams, &position, NULL))
+        inbound_tick(in, now);
+    position = 0;
+    for (struct partner *p = table_next(&n->partners, &position, NULL); p != NULL;
+         p = table_next(&n->partners, &position, NULL))
+        partner_tick(p, now);
+}
+
+/* ---- messages ---- */
+
+static enum err reply_stat(struct node *n, struct reply_to call)
+{
+    struct msg_bitswap_stat_ok fields = n->stats;
+    struct buf wants;
+    struct buf peers;
+    size_t position = 0;
+    struct cid cid;
+    buf_init(&wants, LIST_BYTES, NULL);
+    buf_init(&peers, LIST_BYTES, NULL);
+    fields.blocks_sent = engine_stats(n->engine)->blocks_sent;
+    fields.bytes_sent = engine_stats(n->engine)->bytes_sent;
+    uint32_t count = 0;
+    while (count < BATCH_COUNT_MAX && session_next_want(n->session, &position, &cid)) {
+        uint8_t key[CID_BYTES_MAX];
+        count += schema_list_add_bytes(&wants, span_of(key, cid_encode(&cid, key))) == ERR_OK;
+    }
+    fields.wantlist = schema_list_of(&wants, count);
+    position = 0;
+    count = 0;
+    for (const struct partner *p = table_next(&n->partners, &position, NULL); p != NULL && count < BATCH_COUNT_MAX;
+         p = table_next(&n->partners, &position, NULL))
+        count += schema_list_add_bytes(&peers, peer_id_span(&p->id)) == ERR_OK;
+    fields.peers = schema_list_of(&peers, count);
+    ctx_reply(n->ctx, call, &(struct msg){.kind = MSG_BITSWAP_STAT_OK, .fields = &fields});
+    buf_release(&wants);
+    buf_release(&peers);
+    return ERR_OK;
+}
+
+/* Ours, or what a peer told us that it wants. */
+static enum err reply_wantlist(struct node *n, const struct msg_bitswap_wantlist *asked, struct reply_to call)
+{
+    const struct partner *p = asked->peer.len == 0 ? NULL : partner_find(n, asked->peer);
+    struct buf items;
+    size_t position = 0;
+    uint32_t count = 0;
+    struct cid cid;
+    if (asked->peer.len > 0 && p == NULL)
+        return ERR_NOT_FOUND;
+    buf_init(&items, LIST_BYTES, NULL);
+    while (count < BATCH_COUNT_MAX && (p != NULL ? engine_next_want(p->engine, &position, &cid)
+                                                 : session_next_want(n->session, &position, &cid))) {
+        uint8_t key[CID_BYTES_MAX];
+        count += schema_list_add_bytes(&items, span_of(key, cid_encode(&cid, key))) == ERR_OK;
+    }
+    struct msg_bitswap_wantlist_ok fields = {.cids = schema_list_of(&items, count)};
+    ctx_reply(n->ctx, call, &(struct msg){.kind = MSG_BITSWAP_WANTLIST_OK, .fields = &fields});
+    buf_release(&items);
+    return ERR_OK;
+}
+
+static enum err route_call(struct node *n, const struct msg *msg, struct reply_to call)
+{
+    switch (msg->kind) {
+    case MSG_FETCH:
+        return fetch_call(n, msg->fields, call);
+    case MSG_BITSWAP_STAT:
+        return reply_stat(n, call);
+    case MSG_BITSWAP_WANTLIST:
+        return reply_wantlist(n, msg->fields, call);
+    case MSG_PROBE:
+        ctx_reply(n->ctx, call, &(struct msg){.kind = MSG_OK, .fields = &(struct msg_ok){0}});
+        return ERR_OK;
+    }
+    return ERR_UNSUPPORTED;
+}
+
+static void on_stored(struct node *n, const struct msg_block_stored *fields)
+{
+    size_t position = 0;
+    struct span item;
+    while (schema_list_next_bytes(&fields->cids, &position, &item)) {
+        struct cid cid;
+        if (cid_parse(item, &cid) != ERR_OK)
+            continue;
+        engine_stored(n->engine, &cid);
+        fetch_stored(n, &cid);
+    }
+}
+
+static void on_written(struct node *n, const struct msg_stream_written *fields)
+{
+    struct partner *p = table_get(&n->outs, table_key_u64(&fields->stream));
+    if (p != NULL)
+        partner_written(p, fields->bytes);
+}
+
+static void on_closed(struct node *n, const struct msg_stream_closed *fields)
+{
+    struct partner *p = table_get(&n->outs, table_key_u64(&fields->stream));
+    struct inbound *in = table_get(&n->streams, table_key_u64(&fields->stream));
+    if (p != NULL)
+        partner_out_closed(p, (enum err)fields->err);
+    if (in != NULL)
+        inbound_closed(in);
+}
+
+/* Data on a stream of ours: peers never write there; what they do is thrown away. */
+static void on_data(struct node *n, const struct msg *msg)
+{
+    const struct msg_stream_data *fields = msg->fields;
+    struct inbound *in = table_get(&n->streams, table_key_u64(&fields->stream));
+    if (in != NULL) {
+        inbound_data(in, msg);
+    } else if (msg->tail != NULL) {
+        struct msg_stream_credit credit = {.stream = fields->stream, .bytes = msg->tail->len};
+        node_tell(n, MSG_STREAM_CREDIT, &credit, NULL);
+    }
+}
+
+static void route_cast(struct node *n, const struct msg *msg)
+{
+    switch (msg->kind) {
+    case MSG_PEER_UP:
+        partner_up(n, msg->fields);
+        break;
+    case MSG_PEER_DOWN:
+        partner_down(n, ((const struct msg_peer_down *)msg->fields)->peer);
+        break;
+    case MSG_STREAM_OPENED:
+        if (((const struct msg_stream_opened *)msg->fields)->inbound)
+            inbound_opened(n, msg->fields);
+        break;
+    case MSG_STREAM_DATA:
+        on_data(n, msg);
+        break;
+    case MSG_STREAM_WRITTEN:
+        on_written(n, msg->fields);
+        break;
+    case MSG_STREAM_CLOSED:
+        on_closed(n, msg->fields);
+        break;
+    case MSG_BLOCK_STORED:
+        on_stored(n, msg->fields);
+        break;
+    }
+}
+
+/* ---- the actor ---- */
+
+static enum err handle_call(struct ctx *ctx, void *state, const struct msg *msg, struct reply_to call)
+{
+    struct node *n = state;
+    n->ctx = ctx;
+    enum err err = route_call(n, msg, call);
+    node_pump(n);
+    return err;
+}
+
+static void handle_cast(struct ctx *ctx, void *state, const struct msg *msg)
+{
+    struct node *n = state;
+    n->ctx = ctx;
+    route_cast(n, msg);
+    node_pump(n);
+}
+
+static void on_room(struct node *n, actor_id actor)
+{
+    size_t position = 0;
+    backlog_room(&n->backlog, n->ctx, actor);
+    if (actor == ACTOR_TIERED_STORAGE)
+        fetch_retry_puts(n);
+    if (actor != ACTOR_CONNECTION_MANAGER)
+        return;
+    for (struct partner *p = table_next(&n->partners, &position, NULL); p != NULL;
+         p = table_next(&n->partners, &position, NULL))
+        partner_send(p);
+}
+
+static void handle_info(struct ctx *ctx, void *state, const struct info *info)
+{
+    struct node *n = state;
+    n->ctx = ctx;
+    switch (info->kind) {
+    case INFO_REPLY:
+        on_reply(n, info);
+        break;
+    case INFO_CANCEL:
+        fetch_cancel(n, &info->call);
+        break;
+    case INFO_TIMER:
+        tick(n);
+        break;
+    case INFO_ROOM:
+        on_room(n, info->actor);
+        break;
+    case INFO_DOWN:
+    case INFO_UP:
+    case INFO_JOB:
+    case INFO_NET:
+    case INFO_WATCH:
+        break;
+    }
+    node_pump(n);
+}
+
+/* The newest first: that is what stream_open proposes. */
+static enum err list_protocols(struct node *n)
+{
+    buf_init(&n->protocols, PROTOCOL_BYTES, NULL);
+    for (int v = BITSWAP_VERSION_COUNT - 1; v >= 0; v--) {
+        enum err err = schema_list_add_text(&n->protocols, span_text(bitswap_protocol((enum bitswap_version)v)));
+        if (err != ERR_OK)
+            return err;
+        n->protocol_count++;
+    }
+    return ERR_OK;
+}
+
+static enum err init(struct ctx *ctx, void *state, const struct config *config)
+{
+    struct node *n = state;
+    struct budget *budget = ctx_budget(ctx);
+    (void)config;
+    n->ctx = ctx;
+    n->receive = &budget->accounts[ACCOUNT_RECEIVE];
+    n->tables = &budget->accounts[ACCOUNT_TABLES];
+    n->last_tag = FIRST_TAG;
+    n->session = session_new(n->tables);
+    n->engine = engine_new(n->tables, &budget->accounts[ACCOUNT_SEND]);
+    table_init(&n->partners, ENGINE_PEERS_MAX, n->tables);
+    table_init(&n->streams, NODE_STREAMS_MAX, n->tables);
+    table_init(&n->outs, ENGINE_PEERS_MAX, n->tables);
+    table_init(&n->targets, NODE_TARGETS_MAX, n->tables);
+    table_init(&n->ops, NODE_OPS_MAX + 1, n->tables);
+    backlog_init(&n->backlog);
+    if (n->session == NULL || n->engine == NULL || list_protocols(n) != ERR_OK)
+        return ctx_fail(ctx, ERR_NOMEM, "no memory for the tables of bitswap");
+    return ERR_OK;
+}
+
+static void release_tables(struct node *n)
+{
+    size_t position = 0;
+    for (struct inbound *in = table_next(&n->streams, &position, NULL); in != NULL;
+         in = table_next(&n->streams, &position, NULL))
+        inbound_closed(in);
+    position = 0;
+    for (struct partner *p = table_next(&n->partners, &position, NULL); p != NULL;
+         p = table_next(&n->partners, &position, NULL))
+        partner_free(p);
+    position = 0;
+    for (struct op *op = table_next(&n->ops, &position, NULL); op != NULL; op = table_next(&n->ops, &position, NULL))
+        node_op_free(op);
+}
+
+static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
+{
+    struct node *n = state;
+    (void)reason;
+    n->ctx = ctx;
+    if (n->session != NULL && n->engine != NULL) {
+        fetch_free_all(n);
+        release_tables(n);
+    }
+    session_free(n->session);
+    engine_free(n->engine);
+    table_release(&n->partners);
+    table_release(&n->streams);
+    table_release(&n->outs);
+    table_release(&n->targets);
+    table_release(&n->ops);
+    backlog_release(&n->backlog);
+    buf_release(&n->protocols);
+}
+
+const struct actor_class bitswap_class = {
+    .name = "bitswap",
+    .state_bytes = sizeof(struct node),
+    .mailbox_bytes = 2 * 1024 * 1024,
+    .init = init,
+    .handle_call = handle_call,
+    .handle_cast = handle_cast,
+    .handle_info = handle_info,
+    .terminate = terminate,
+};

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls for blocks. A target is one CID that somebody here waits for; all calls for it share it.
+ *
+ *      LOCAL (storage is asked) -> found: answered
+ *                               -> else WANTED (the session asks peers) -> STORING (storage makes it durable) -> answered
+ */
+#include <stdlib.h>
+
+#include "actors/bitswap/node.h"
+#include "actors/tree.h"
+
+enum { LOCAL_TIMEOUT_S = 30, PUT_TIMEOUT_S = 120 };
+
+static struct target *target_find(const struct node *n, const struct cid *cid)
+{
+    uint8_t key[CID_BYTES_MAX];
+    return table_get(&n->targets, span_of(key, cid_encode(cid, key)));
+}
+
+static void tell_want(struct node *n, const struct cid *cid, bool gone)
+{
+    uint8_t key[CID_BYTES_MAX];
+    struct msg_state_want fields = {
+        .cid = span_of(key, cid_encode(cid, key)), .since = ctx_real_now(n->ctx), .gone = gone};
+    (void)ctx_cast(n->ctx, ACTOR_STATE, &(struct msg){.kind = MSG_STATE_WANT, .fields = &fields});
+}
+
+static void target_free(struct node *n, struct target *t)
+{
+    uint8_t key[CID_BYTES_MAX];
+    if (t->state == TARGET_WANTED) {
+        session_unwant(n->session, &t->cid);
+        tell_want(n, &t->cid, true);
+    }
+    while (t->waiters != NULL) {
+        struct waiter *w = t->waiters;
+        t->waiters = w->next;
+        free(w);
+    }
+    block_ref_unref(t->block);
+    (void)table_remove(&n->targets, span_of(key, cid_encode(&t->cid, key)));
+    free(t);
+    account_give(n->tables, sizeof(*t));
+}
+
+void fetch_free_all(struct node *n)
+{
+    size_t position = 0;
+    for (struct target *t = table_next(&n->targets, &position, NULL); t != NULL;
+         t = table_next(&n->targets, &position, NULL))
+        target_free(n, t);
+}
+
+static void answer(struct node *n, struct target *t, struct block_ref *block)
+{
+    uint8_t key[CID_BYTES_MAX];
+    struct msg_block fields = {.cid = span_of(key, cid_encode(&t->cid, key)), .size = block->len};
+    for (struct waiter *w = t->waiters; w != NULL; w = w->next)
+        ctx_reply(n->ctx, w->call, &(struct msg){.kind = MSG_BLOCK, .fields = &fields, .tail = block});
+    target_free(n, t);
+}
+
+static void answer_err(struct node *n, struct target *t, enum err err, const char *text)
+{
+    for (struct waiter *w = t->waiters; w != NULL; w = w->next)
+        ctx_reply_err(n->ctx, w->call, err, "%s", text);
+    target_free(n, t);
+}
+
+/* An identity CID carries its block. */
+static enum err answer_identity(struct node *n, const struct cid *cid, struct reply_to call)
+{
+    uint8_t key[CID_BYTES_MAX];
+    struct block_ref *block = block_ref_copy(span_of(cid->hash.digest, cid->hash.len), NULL);
+    if (block == NULL)
+        return ERR_NOMEM;
+    struct msg_block fields = {.cid = span_of(key, cid_encode(cid, key)), .size = block->len};
+    ctx_reply(n->ctx, call, &(struct msg){.kind = MSG_BLOCK, .fields = &fields, .tail = block});
+    block_ref_unref(block);
+    return ERR_OK;
+}
+
+static enum err ask_storage(struct node *n, const struct cid *cid)
+{
+    uint8_t key[CID_BYTES_MAX];
+    struct op *op = node_op_new(n, OP_LOCAL);
+    if (op == NULL)
+        return ERR_BUSY;
+    op->cid = *cid;
+    struct msg_block_get fields = {.cid = span_of(key, cid_encode(cid, key))};
+    struct msg msg = {.kind = MSG_BLOCK_GET, .fields = &fields};
+    return node_call(n, op, ACTOR_TIERED_STORAGE, &msg, LOCAL_TIMEOUT_S * SECOND_NS);
+}
+
+static enum err target_new(struct node *n, const struct cid *cid, struct target **ret_target)
+{
+    uint8_t key[CID_BYTES_MAX];
+    if (!account_take(n->tables, sizeof(struct target)))
+        return ERR_NOMEM;
+    struct target *t = calloc(1, sizeof(*t));
+    enum err err = t == NULL ? ERR_NOMEM : table_put(&n->targets, span_of(key, cid_encode(cid, key)), t, NULL);
+    if (err != ERR_OK) {
+        free(t);
+        account_give(n->tables, sizeof(*t));
+        return err;
+    }
+    t->cid = *cid;
+    err = ask_storage(n, cid);
+    if (err != ERR_OK) {
+        target_free(n, t);
+        return err;
+    }
+    *ret_target = t;
+    return ERR_OK;
+}
+
+enum err fetch_call(struct node *n, const struct msg_fetch *fields, struct reply_to call)
+{
+    struct cid cid;
+    if (cid_parse(fields->cid, &cid) != ERR_OK)
+        return ERR_INVALID;
+    if (cid.hash.code == MULTIHASH_IDENTITY)
+        return answer_identity(n, &cid, call);
+    enum err err = multihash_allowed(&cid.hash);
+    if (err != ERR_OK)
+        return err;
+    struct waiter *w = malloc(sizeof(*w));
+    if (w == NULL)
+        return ERR_NOMEM;
+    struct target *t = target_find(n, &cid);
+    if (t == NULL)
+        err = target_new(n, &cid, &t);
+    if (err != ERR_OK) {
+        free(w);
+        return err;
+    }
+    *w = (struct waiter){.next = t->waiters, .call = call};
+    t->waiters = w;
+    return ERR_OK;
+}
+
+/* Nobody waits any more: what is being stored is stored all the same. */
+static bool forget_waiter(struct node *n, struct target *t, const struct reply_to *call)
+{
+    for (struct waiter **at = &t->waiters; *at != NULL; at = &(*at)->next) {
+        struct waiter *w = *at;
+        if (!reply_same(&w->call, call))
+            continue;
+        *at = w->next;
+        free(w);
+        if (t->waiters == NULL && t->state == TARGET_WANTED)
+            target_free(n, t);
+        return true;
+    }
+    return false;
+}
+
+void fetch_cancel(struct node *n, const struct reply_to *call)
+{
+    size_t position = 0;
+    for (struct target *t = table_next(&n->targets, &position, NULL); t != NULL;
+         t = table_next(&n->targets, &position, NULL))
+        if (forget_waiter(n, t, call))
+            return;
+}
+
+static void want_it(struct node *n, struct target *t)
+{
+    enum err err = session_want(n->session, &t->cid, ctx_now(n->ctx));
+    if (err != ERR_OK && err != ERR_EXISTS) {
+        answer_err(n, t, err, "too many blocks are wanted at once");
+        return;
+    }
+    t->state = TARGET_WANTED;
+    tell_want(n, &t->cid, false);
+}
+
+void fetch_local_done(struct node *n, const struct op *op, const struct info *info)
+{
+    struct target *t = target_find(n, &op->cid);
+    if (t == NULL || t->state != TARGET_LOCAL)
+        return;
+    if (t->waiters == NULL)
+        target_free(n, t);
+    else if (info->err == ERR_OK && info->msg->tail != NULL)
+        answer(n, t, info->msg->tail);
+    else if (info->err == ERR_OK) { /* the empty block travels without a tail */
+        struct block_ref *empty = block_ref_new(0, NULL);
+        if (empty != NULL)
+            answer(n, t, empty);
+        else
+            answer_err(n, t, ERR_NOMEM, "");
+        block_ref_unref(empty);
+    } else if (info->err == ERR_NOT_FOUND || info->err == ERR_CORRUPT)
+        want_it(n, t);
+    else
+        answer_err(n, t, info->err, info->text);
+}
+
+static void put(struct node *n, struct target *t)
+{
+    uint8_t key[CID_BYTES_MAX];
+    struct op *op = node_op_new(n, OP_PUT);
+    t->put_due = op == NULL;
+    if (op == NULL)
+        return;
+    op->cid = t->cid;
+    struct msg_block_put fields = {.cid = span_of(key, cid_encode(&t->cid, key))};
+    struct msg msg = {.kind = MSG_BLOCK_PUT, .fields = &fields, .tail = t->block};
+    enum err err = node_call(n, op, ACTOR_TIERED_STORAGE, &msg, PUT_TIMEOUT_S * SECOND_NS);
+    if (err == ERR_BUSY)
+        t->put_due = true;
+    else if (err != ERR_OK)
+        answer_err(n, t, err, "the block was received but cannot be stored");
+}
+
+void fetch_retry_puts(struct node *n)
+{
+    size_t position = 0;
+    for (struct target *t = table_next(&n->targets, &position, NULL); t != NULL;
+         t = table_next(&n->targets, &position, NULL))
+        if (t->put_due)
+            put(n, t);
+}
+
+bool fetch_block(struct node *n, struct partner *p, const struct cid *cid, struct block_ref *block)
+{
+    struct target *t = target_find(n, cid);
+    struct session_peer *from = p == NULL ? NULL : p->session;
+    if (t == NULL || t->state != TARGET_WANTED)
+        return false;
+    (void)session_block(n->session, from, cid, block->len, ctx_now(n->ctx));
+    tell_want(n, cid, true);
+    t->state = TARGET_STORING;
+    t->block = block_ref_ref(block);
+    n->stats.blocks_received++;
+    n->stats.bytes_received += block->len;
+    put(n, t);
+    return true;
+}
+
+void fetch_put_done(struct node *n, const struct op *op, const struct info *info)
+{
+    struct target *t = target_find(n, &op->cid);
+    if (t == NULL || t->state != TARGET_STORING)
+        return;
+    if (info->err == ERR_BUSY) {
+        t->put_due = true;
+    } else if (info->err == ERR_OK) {
+        struct block_ref *block = block_ref_ref(t->block);
+        answer(n, t, block);
+        block_ref_unref(block);
+    } else {
+        answer_err(n, t, info->err, info->text);
+    }
+}
+
+void fetch_stored(struct node *n, const struct cid *cid)
+{
+    struct target *t = target_find(n, cid);
+    if (t == NULL || t->state != TARGET_WANTED || ask_storage(n, cid) != ERR_OK)
+        return;
+    session_unwant(n->session, cid);
+    tell_want(n, cid, true);
+    t->state = TARGET_LOCAL;
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Streams that peers write to us. A block that finds no memory stops its reader: what arrives stays where it is, no credit is
+ * returned, and so the peer stops too.
+ */
+#include <stdlib.h>
+
+#include "actors/bitswap/node.h"
+#include "actors/tree.h"
+
+static void reset_stream(struct inbound *in)
+{
+    node_reset(in->node, in->number);
+    inbound_closed(in);
+}
+
+void inbound_opened(struct node *n, const struct msg_stream_opened *fields)
+{
+    struct partner *p = partner_get(n, fields->peer);
+    struct inbound *in = p == NULL || !account_take(n->tables, sizeof(*in)) ? NULL : calloc(1, sizeof(*in));
+    if (in == NULL) {
+        node_reset(n, fields->stream);
+        if (p != NULL)
+            partner_drop_if_idle(p);
+        return;
+    }
+    *in = (struct inbound){.node = n, .number = fields->stream, .partner = p};
+    in->stalled_last = &in->stalled;
+    bitswap_reader_init(&in->reader);
+    if (table_put(&n->streams, table_key_u64(&in->number), in, NULL) != ERR_OK) {
+        node_reset(n, fields->stream);
+        free(in);
+        account_give(n->tables, sizeof(*in));
+        partner_drop_if_idle(p);
+        return;
+    }
+    p->streams++;
+}
+
+static void stalled_pop(struct inbound *in)
+{
+    struct piece *piece = in->stalled;
+    in->stalled = piece->next;
+    if (in->stalled == NULL)
+        in->stalled_last = &in->stalled;
+    block_ref_unref(piece->ref);
+    free(piece);
+    in->stalled_offset = 0;
+}
+
+void inbound_closed(struct inbound *in)
+{
+    struct node *n = in->node;
+    struct partner *p = in->partner;
+    n->stalled -= in->stalled_ns != 0;
+    while (in->stalled != NULL)
+        stalled_pop(in);
+    bitswap_reader_release(&in->reader);
+    (void)table_remove(&n->streams, table_key_u64(&in->number));
+    free(in);
+    account_give(n->tables, sizeof(*in));
+    p->streams--;
+    partner_drop_if_idle(p);
+}
+
+/* ---- what the reader reports ---- */
+
+static struct block_ref *on_acquire(void *arg, size_t size)
+{
+    struct inbound *in = arg;
+    return block_ref_new(size, in->node->receive);
+}
+
+static void on_want(void *arg, const struct bitswap_want *want)
+{
+    struct inbound *in = arg;
+    struct node *n = in->node;
+    engine_want(n->engine, in->partner->engine, want);
+    if (want->cancel)
+        return;
+    uint8_t cid[CID_BYTES_MAX];
+    struct msg_want_seen fields = {.cid = span_of(cid, cid_encode(&want->cid, cid)),
+                                   .peer = peer_id_span(&in->partner->id),
+                                   .priority = want->priority};
+    (void)ctx_cast(n->ctx, ACTOR_HEAT_TRACKER, &(struct msg){.kind = MSG_WANT_SEEN, .fields = &fields});
+}
+
+static void on_presence(void *arg, const struct cid *cid, bool have)
+{
+    struct inbound *in = arg;
+    struct node *n = in->node;
+    if (in->partner->session != NULL)
+        session_presence(n->session, in->partner->session, cid, have, ctx_now(n->ctx));
+}
+
+static void on_block(void *arg, const struct cid *cid, struct block_ref *block)
+{
+    struct inbound *in = arg;
+    struct node *n = in->node;
+    if (fetch_block(n, in->partner, cid, block))
+        return;
+    n->stats.dropped++;
+    n->stats.dup_blocks_received++;
+    n->stats.dup_bytes_received += block->len;
+}
+
+static void on_rejected(void *arg, enum err why, size_t bytes)
+{
+    struct inbound *in = arg;
+    (void)why;
+    (void)bytes;
+    in->node->stats.dropped++;
+}
+
+static void on_end(void *arg, const struct bitswap_end *end)
+{
+    struct inbound *in = arg;
+    engine_message_end(in->node->engine, in->partner->engine, end->full);
+    in->node->stats.messages_received++;
+}
+
+static void credit(struct inbound *in, size_t bytes)
+{
+    struct msg_stream_credit fields = {.stream = in->number, .bytes = bytes};
+    node_tell(in->node, MSG_STREAM_CREDIT, &fields, NULL);
+}
+
+/* Feeds what waits. False when the stream was reset and is gone. */
+static bool feed(struct inbound *in)
+{
+    struct node *n = in->node;
+    const struct bitswap_sink sink = {in, on_acquire, on_want, on_presence, on_block, on_rejected, on_end};
+    while (in->stalled != NULL) {
+        struct span all = block_ref_span(in->stalled->ref);
+        struct span rest = span_skip(all, in->stalled_offset);
+        size_t before = rest.len;
+        enum err err = bitswap_reader_feed(&in->reader, &rest, &sink);
+        if (before > rest.len)
+            credit(in, before - rest.len);
+        in->stalled_offset = all.len - rest.len;
+        if (err == ERR_AGAIN) {
+            n->stalled += in->stalled_ns == 0;
+            in->stalled_ns = in->stalled_ns == 0 ? ctx_now(n->ctx) : in->stalled_ns;
+            return true;
+        }
+        if (err != ERR_OK) {
+            reset_stream(in);
+            return false;
+        }
+        n->stalled -= in->stalled_ns != 0;
+        in->stalled_ns = 0;
+        stalled_pop(in);
+    }
+    return true;
+}
+
+/* The peer is done: so are we, since nothing was ever to be written. */
+static void finish(struct inbound *in)
+{
+    struct msg_stream_write fields = {.stream = in->number, .fin = true};
+    node_tell(in->node, MSG_STREAM_WRITE, &fields, NULL);
+    inbound_closed(in);
+}
+
+void inbound_data(struct inbound *in, const struct msg *msg)
+{
+    struct node *n = in->node;
+    const struct msg_stream_data *fields = msg->fields;
+    if (in->partner->session != NULL)
+        session_peer_progress(in->partner->session, ctx_now(n->ctx));
+    if (msg->tail != NULL && msg->tail->len > 0) {
+        struct piece *piece = malloc(sizeof(*piece));
+        if (piece == NULL) {
+            reset_stream(in);
+            return;
+        }
+        *piece = (struct piece){.ref = block_ref_ref(msg->tail)};
+        *in->stalled_last = piece;
+        in->stalled_last = &piece->next;
+    }
+    in->fin = in->fin || fields->fin;
+    if (feed(in) && in->fin && in->stalled == NULL)
+        finish(in);
+}
+
+void inbound_tick(struct inbound *in, uint64_t now_ns)
+{
+    if (in->stalled == NULL || !feed(in))
+        return;
+    if (in->stalled == NULL) {
+        if (in->fin)
+            finish(in);
+    } else if (in->stalled_ns != 0 && now_ns >= in->stalled_ns + NODE_STALL_MS * MS_NS) {
+        reset_stream(in);
+    }
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of the bitswap actor: what its files share. Only files of this folder include it.
+ *
+ *      bitswap.c   messages in, replies out, the tick
+ *      partner.c   peers, and the one stream that we write to each of them
+ *      inbound.c   the streams that peers write to us
+ *      fetch.c     calls for blocks: from storage, else from the network, then stored, then answered
+ *      serve.c     questions to storage and discovery
+ *
+ * Every stream is written by one side only. To a peer we keep one stream for all messages, open it when there is something to say
+ * and end it after a short silence: to Kubo a stream that lives long, to Helia one that never waits 10 s for a message.
+ */
+#ifndef HEARTH_ACTORS_BITSWAP_NODE_H
+#define HEARTH_ACTORS_BITSWAP_NODE_H
+
+#include "actors/bitswap/engine.h"
+#include "actors/bitswap/session.h"
+#include "actors/connection_manager/backlog.h"
+#include "base/block_ref.h"
+#include "base/buf.h"
+#include "base/table.h"
+#include "mailbox/actor.h"
+#include "schemas/messages.h"
+#include "wire/bitswap.h"
+
+enum {
+    NODE_STREAMS_MAX = 4096,        /* that peers write to us */
+    NODE_WINDOW_BYTES = 512 * 1024, /* written to a stream and not yet taken: then the next message waits */
+    NODE_MESSAGES_MAX = 64,         /* the same, counted */
+    NODE_MESSAGE_BYTES = 64 * 1024, /* of a message of wants */
+    NODE_IDLE_MS = 3000,            /* then our stream is ended */
+    NODE_OPEN_MS = 10 * 1000,       /* to open a stream */
+    NODE_REOPEN_MS = 1000,          /* between failures to open one */
+    NODE_STALL_MS = 10 * 1000,      /* a stream whose block finds no memory */
+    NODE_LOOKUP_BATCH = 128,
+    NODE_LOOKUPS_MAX = 4, /* calls in flight */
+    NODE_FETCHES_MAX = 128,
+    NODE_SEARCHES_MAX = 8,
+    NODE_CONNECTS_MAX = 32,
+    NODE_TARGETS_MAX = 4096,
+    NODE_OPS_MAX = 960, /* under CALLS_IN_FLIGHT_MAX */
+    NODE_PROVIDERS = 10
+};
+
+struct node;
+struct partner;
+struct target;
+
+/* Received bytes that the reader has no memory for yet. */
+struct piece {
+    struct piece *next;
+    struct block_ref *ref;
+};
+
+struct sent_message {
+    size_t left; /* bytes not yet taken by the stream */
+    size_t block_bytes;
+};
+
+enum out_state { OUT_CLOSED, OUT_OPENING, OUT_OPEN };
+
+struct partner {
+    struct node *node;
+    struct peer_id id;
+    bool up;                      /* told by peer_up; else known by a stream only */
+    size_t streams;               /* that it writes to us */
+    struct session_peer *session; /* NULL until it is up */
+    struct engine_peer *engine;
+    enum out_state out;
+    uint64_t stream;
+    enum bitswap_version version;
+    uint64_t reopen_ns;
+    uint64_t active_ns;
+    size_t in_flight;
+    struct sent_message sent[NODE_MESSAGES_MAX]; /* a ring */
+    size_t sent_first;
+    size_t sent_count;
+};
+
+struct inbound {
+    struct node *node;
+    uint64_t number;
+    struct partner *partner;
+    struct bitswap_reader reader;
+    struct piece *stalled; /* what came since the reader found no memory */
+    struct piece **stalled_last;
+    size_t stalled_offset; /* in the first piece */
+    uint64_t stalled_ns;
+    bool fin;
+};
+
+struct waiter {
+    struct waiter *next;
+    struct reply_to call;
+};
+
+enum target_state { TARGET_LOCAL, TARGET_WANTED, TARGET_STORING };
+
+struct target {
+    struct cid cid;
+    enum target_state state;
+    struct waiter *waiters;
+    struct block_ref *block; /* STORING */
+    bool put_due;            /* storage had no room for the call */
+};
+
+enum op_kind { OP_LOCAL, OP_PUT, OP_LOOKUP, OP_SERVE, OP_OPEN, OP_PROVIDERS, OP_CONNECT, OP_KIND_COUNT };
+
+/* A call in flight; its tag is the key. */
+struct op {
+    uint64_t tag;
+    enum op_kind kind;
+    struct cid cid;      /* LOCAL, PUT, SERVE */
+    struct peer_id peer; /* SERVE, OPEN */
+    struct cid *cids;    /* LOOKUP */
+    size_t count;
+};
+
+struct node {
+    struct ctx *ctx;
+    struct account *receive;
+    struct account *tables;
+    struct session *session;
+    struct engine *engine;
+    struct table partners; /* peer id -> struct partner */
+    struct table streams;  /* number -> struct inbound */
+    struct table outs;     /* number -> struct partner */
+    struct table targets;  /* CID bytes -> struct target */
+    struct table ops;      /* tag -> struct op */
+    size_t op_count[OP_KIND_COUNT];
+    uint64_t last_tag;
+    uint64_t timer;
+    size_t stalled;         /* streams whose block found no memory */
+    bool retry_open;        /* somebody waits to open a stream */
+    struct backlog backlog; /* to connection_manager */
+    struct buf protocols;   /* the list that stream_open takes */
+    uint32_t protocol_count;
+    struct msg_bitswap_stat_ok stats;
+};
+
+/* ---- bitswap.c ---- */
+
+/* Sends, asks and fetches what became due. At the end of each handler. */
+void node_pump(struct node *n);
+
+/* Casts to connection_manager; waits for room if it must. */
+void node_tell(struct node *n, uint16_t kind, const void *fields, struct block_ref *tail);
+void node_reset(struct node *n, uint64_t stream);
+
+/* Registers a call and makes it. The op is taken over, and freed on failure. */
+enum err node_call(struct node *n, struct op *op, actor_id to, const struct msg *msg, uint64_t timeout_ns) MUST_CHECK;
+struct op *node_op_new(struct node *n, enum op_kind kind);
+void node_op_free(struct op *op);
+
+/* ---- partner.c ---- */
+struct partner *partner_find(const struct node *n, struct span peer);
+
+/* Finds or makes; NULL without memory or for an invalid id. */
+struct partner *partner_get(struct node *n, struct span peer);
+void partner_up(struct node *n, const struct msg_peer_up *fields);
+void partner_down(struct node *n, struct span peer);
+
+/* Frees a partner that is neither up nor writes to us. */
+void partner_drop_if_idle(struct partner *p);
+void partner_free(struct partner *p);
+
+/* Sends what is due as far as the stream takes it; opens the stream when there is none. */
+void partner_send(struct partner *p);
+void partner_opened(struct node *n, const struct op *op, const struct info *info);
+void partner_written(struct partner *p, uint64_t bytes);
+void partner_out_closed(struct partner *p, enum err err);
+void partner_tick(struct partner *p, uint64_t now_ns);
+
+/* ---- inbound.c ---- */
+void inbound_opened(struct node *n, const struct msg_stream_opened *fields);
+void inbound_data(struct inbound *in, const struct msg *msg);
+void inbound_closed(struct inbound *in);
+void inbound_tick(struct inbound *in, uint64_t now_ns);
+
+/* ---- fetch.c ---- */
+enum err fetch_call(struct node *n, const struct msg_fetch *fields, struct reply_to call);
+void fetch_cancel(struct node *n, const struct reply_to *call);
+void fetch_local_done(struct node *n, const struct op *op, const struct info *info);
+void fetch_put_done(struct node *n, const struct op *op, const struct info *info);
+
+/* A verified block from a peer (NULL: none): true when it was wanted. */
+bool fetch_block(struct node *n, struct partner *p, const struct cid *cid, struct block_ref *block);
+
+/* The block is stored by somebody else. */
+void fetch_stored(struct node *n, const struct cid *cid);
+void fetch_retry_puts(struct node *n);
+void fetch_free_all(struct node *n);
+
+/* ---- serve.c ---- */
+void serve_pump(struct node *n);
+void serve_looked_up(struct node *n, const struct op *op, const struct info *info);
+void serve_fetched(struct node *n, const struct op *op, const struct info *info);
+void serve_providers(struct node *n, const struct op *op, const struct info *info);
+
+#endif

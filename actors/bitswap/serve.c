@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Questions that the engines have for other actors: is it stored, give me the block, who provides it.
+ */
+#include <stdlib.h>
+
+#include "actors/bitswap/node.h"
+#include "actors/tree.h"
+
+enum {
+    STORAGE_TIMEOUT_S = 30,
+    SEARCH_TIMEOUT_S = 60,
+    CONNECT_TIMEOUT_S = 30,
+    LIST_BYTES = NODE_LOOKUP_BATCH * (CID_BYTES_MAX + 8)
+};
+
+/* ---- lookups ---- */
+
+static enum err ask(struct node *n, struct op *op)
+{
+    struct buf items;
+    enum err err = ERR_OK;
+    buf_init(&items, LIST_BYTES, NULL);
+    for (size_t i = 0; err == ERR_OK && i < op->count; i++) {
+        uint8_t key[CID_BYTES_MAX];
+        err = schema_list_add_bytes(&items, span_of(key, cid_encode(&op->cids[i], key)));
+    }
+    if (err == ERR_OK) {
+        struct msg_block_has fields = {.cids = schema_list_of(&items, (uint32_t)op->count)};
+        struct msg msg = {.kind = MSG_BLOCK_HAS, .fields = &fields};
+        err = node_call(n, op, ACTOR_TIERED_STORAGE, &msg, STORAGE_TIMEOUT_S * SECOND_NS);
+    } else {
+        node_op_free(op);
+    }
+    buf_release(&items);
+    return err;
+}
+
+/* A busy storage is asked again with the next event; what cannot be asked at all counts as absent. */
+static void lookups_failed(struct node *n, const struct cid *cids, size_t count, enum err err)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (err == ERR_BUSY)
+            engine_lookup_again(n->engine, &cids[i]);
+        else
+            engine_looked_up(n->engine, &cids[i], 0);
+    }
+}
+
+static bool lookup_batch(struct node *n)
+{
+    struct cid batch[NODE_LOOKUP_BATCH];
+    size_t count = 0;
+    while (count < NODE_LOOKUP_BATCH && engine_next_lookup(n->engine, &batch[count]))
+        count++;
+    if (count == 0)
+        return false;
+    struct op *op = node_op_new(n, OP_LOOKUP);
+    struct cid *cids = op == NULL ? NULL : malloc(count * sizeof(*cids));
+    if (cids == NULL) {
+        node_op_free(op);
+        lookups_failed(n, batch, count, ERR_BUSY);
+        return false;
+    }
+    memcpy(cids, batch, count * sizeof(*cids));
+    op->cids = cids;
+    op->count = count;
+    enum err err = ask(n, op);
+    if (err != ERR_OK)
+        lookups_failed(n, batch, count, err);
+    return err == ERR_OK;
+}
+
+void serve_looked_up(struct node *n, const struct op *op, const struct info *info)
+{
+    if (info->err != ERR_OK || info->msg->kind != MSG_BLOCK_HAVE) {
+        lookups_failed(n, op->cids, op->count, ERR_NOT_FOUND);
+        return;
+    }
+    const struct msg_block_have *fields = info->msg->fields;
+    size_t position = 0;
+    for (size_t i = 0; i < op->count; i++) {
+        uint64_t size_plus_1 = 0;
+        if (!schema_list_next_u64(&fields->sizes, &position, &size_plus_1))
+            size_plus_1 = 0;
+        engine_looked_up(n->engine, &op->cids[i], size_plus_1);
+    }
+}
+
+/* ---- blocks for peers ---- */
+
+static bool fetch_one(struct node *n)
+{
+    struct engine_fetch fetch;
+    uint8_t key[CID_BYTES_MAX];
+    if (!engine_next_fetch(n->engine, &fetch))
+        return false;
+    struct partner *p = engine_peer_owner(fetch.peer);
+    struct op *op = node_op_new(n, OP_SERVE);
+    enum err err = ERR_BUSY;
+    if (op != NULL) {
+        op->cid = fetch.cid;
+        op->peer = p->id;
+        struct msg_block_get fields = {.cid = span_of(key, cid_encode(&fetch.cid, key))};
+        struct msg msg = {.kind = MSG_BLOCK_GET, .fields = &fields};
+        err = node_call(n, op, ACTOR_TIERED_STORAGE, &msg, STORAGE_TIMEOUT_S * SECOND_NS);
+    }
+    if (err == ERR_BUSY)
+        engine_fetch_again(n->engine, fetch.peer, &fetch.cid);
+    else if (err != ERR_OK)
+        engine_fetched(n->engine, fetch.peer, &fetch.cid, NULL);
+    return err == ERR_OK;
+}
+
+void serve_fetched(struct node *n, const struct op *op, const struct info *info)
+{
+    struct partner *p = partner_find(n, peer_id_span(&op->peer));
+    struct block_ref *empty = NULL;
+    struct block_ref *block = info->err == ERR_OK ? info->msg->tail : NULL;
+    if (p == NULL)
+        return;
+    if (info->err == ERR_OK && block == NULL)
+        block = empty = block_ref_new(0, NULL);
+    engine_fetched(n->engine, p->engine, &op->cid, block);
+    block_ref_unref(empty);
+    if (block == NULL)
+        return;
+    uint8_t key[CID_BYTES_MAX];
+    struct msg_access fields = {.cid = span_of(key, cid_encode(&op->cid, key)), .kind = 1};
+    (void)ctx_cast(n->ctx, ACTOR_HEAT_TRACKER, &(struct msg){.kind = MSG_ACCESS, .fields = &fields});
+}
+
+/* ---- providers ---- */
+
+static bool search_one(struct node *n)
+{
+    struct cid cid;
+    uint8_t key[CID_BYTES_MAX];
+    if (!session_next_search(n->session, ctx_now(n->ctx), &cid))
+        return false;
+    struct op *op = node_op_new(n, OP_PROVIDERS);
+    if (op == NULL)
+        return false;
+    struct msg_find_providers fields = {.cid = span_of(key, cid_encode(&cid, key)), .count = NODE_PROVIDERS};
+    struct msg msg = {.kind = MSG_FIND_PROVIDERS, .fields = &fields};
+    return node_call(n, op, ACTOR_DISCOVERY, &msg, SEARCH_TIMEOUT_S * SECOND_NS) == ERR_OK;
+}
+
+static void connect_to(struct node *n, const struct item_provider *provider)
+{
+    struct partner *p = partner_find(n, provider->peer);
+    if ((p != NULL && p->up) || n->op_count[OP_CONNECT] >= NODE_CONNECTS_MAX)
+        return;
+    struct op *op = node_op_new(n, OP_CONNECT);
+    if (op == NULL)
+        return;
+    struct msg_peer_connect fields = {.peer = provider->peer, .addrs = provider->addrs};
+    struct msg msg = {.kind = MSG_PEER_CONNECT, .fields = &fields};
+    (void)!node_call(n, op, ACTOR_CONNECTION_MANAGER, &msg,
+                     CONNECT_TIMEOUT_S * SECOND_NS); /* peer_up tells of success */
+}
+
+void serve_providers(struct node *n, const struct op *op, const struct info *info)
+{
+    (void)op;
+    if (info->err != ERR_OK || info->msg->kind != MSG_PROVIDERS)
+        return;
+    const struct msg_providers *fields = info->msg->fields;
+    size_t position = 0;
+    struct item_provider provider;
+    while (schema_list_next_map(&fields->providers, &schema_item_provider, &position, &provider))
+        connect_to(n, &provider);
+}
+
+void serve_pump(struct node *n)
+{
+    while (n->op_count[OP_LOOKUP] < NODE_LOOKUPS_MAX && lookup_batch(n))
+        ;
+    while (n->op_count[OP_SERVE] < NODE_FETCHES_MAX && fetch_one(n))
+        ;
+    while (n->op_count[OP_PROVIDERS] < NODE_SEARCHES_MAX && search_one(n))
+        ;
+}
