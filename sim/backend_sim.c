@@ -290,12 +290,12 @@ static bool close_all(struct runtime *rt, uint64_t timeout_ns)
     struct sim_node *node = node_of(rt);
     if (node != NULL && !sim_run_while_not(node->sim, lanes_idle, node, timeout_ns))
         return false;
-    while (node != NULL && node->arrivals != NULL) {
-        struct arrival *arrival = node->arrivals;
-        unlist(node, arrival);
+    for (struct arrival *arrival = node == NULL ? NULL : node->arrivals; arrival != NULL;) {
+        struct arrival *next = arrival->all_next;
         sim_cancel(node->sim, arrival->event);
         delivery_discard(arrival->to, arrival->batch);
         free(arrival);
+        arrival = next;
     }
     for (size_t i = 0; i < rt->actor_count; i++) {
         struct sim_actor *a = actor(&rt->actors[i]);
