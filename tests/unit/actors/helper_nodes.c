@@ -24,6 +24,7 @@ struct probe {
     uint64_t in_flight;
     uint64_t offset;
     bool fin_sent;
+    uint64_t awaited; /* streams being opened */
 };
 
 static struct node *node_of(const struct config *config)
@@ -186,18 +187,51 @@ static void command_done(struct node *n, enum err err)
 static void open_and_send(struct ctx *ctx, struct probe *p)
 {
     struct node *n = p->node;
+    const struct command *c = &n->command;
     struct buf items;
     buf_init(&items, 64, NULL);
-    if (schema_list_add_text(&items, span_text("/ipfs/bitswap/1.2.0")) != ERR_OK)
+    if (schema_list_add_text(&items, span_text(c->protocol == NULL ? "/ipfs/bitswap/1.2.0" : c->protocol)) != ERR_OK)
         abort();
-    struct msg_stream_open fields = {.peer = peer_id_span(&nodes[n->command.target].id),
+    struct msg_stream_open fields = {.peer = peer_id_span(&nodes[c->target].id),
                                      .protocols = schema_list_of(&items, 1)};
     struct call_opts opts = {.timeout_ns = 20 * SECOND_NS};
-    enum err err =
-        ctx_call(ctx, ACTOR_CONNECTION_MANAGER, &(struct msg){.kind = MSG_STREAM_OPEN, .fields = &fields}, opts, OPEN);
+    struct msg msg = {.kind = MSG_STREAM_OPEN, .fields = &fields};
+    enum err err = ERR_OK;
+    uint64_t streams = c->count == 0 ? 1 : c->count;
+    p->awaited = 0;
+    for (uint64_t i = 0; i < streams && err == ERR_OK; i++, p->awaited++)
+        err = ctx_call(ctx, ACTOR_CONNECTION_MANAGER, &msg, opts, OPEN);
     buf_release(&items);
     if (err != ERR_OK)
         command_done(n, err);
+}
+
+static void send_payload(struct ctx *ctx, const struct probe *p, uint64_t stream)
+{
+    struct block_ref *ref = block_ref_copy(p->node->command.payload, NULL);
+    struct msg_stream_write fields = {.stream = stream, .fin = true};
+    (void)ctx_cast(ctx, ACTOR_CONNECTION_MANAGER,
+                   &(struct msg){.kind = MSG_STREAM_WRITE, .fields = &fields, .tail = ref});
+    block_ref_unref(ref);
+}
+
+static void opened(struct ctx *ctx, struct probe *p, const struct info *info)
+{
+    struct node *n = p->node;
+    uint64_t awaited = p->awaited;
+    (void)snprintf(n->text, sizeof(n->text), "%s", info->text == NULL ? "" : info->text);
+    if (info->err == ERR_OK) {
+        const struct msg_stream_opened_ok *fields = info->msg->fields;
+        if (n->command.payload.len > 0) {
+            send_payload(ctx, p, fields->stream);
+        } else {
+            *p = (struct probe){.node = n, .stream = fields->stream, .left = n->command.bytes};
+            send_more(ctx, p);
+        }
+    }
+    p->awaited = awaited - 1;
+    if (p->awaited == 0)
+        command_done(n, info->err);
 }
 
 static void probe_info(struct ctx *ctx, void *state, const struct info *info)
@@ -215,13 +249,7 @@ static void probe_info(struct ctx *ctx, void *state, const struct info *info)
             credit(ctx, p->stream, held);
         }
     } else if (info->kind == INFO_REPLY && info->tag == OPEN) {
-        (void)snprintf(n->text, sizeof(n->text), "%s", info->text == NULL ? "" : info->text);
-        if (info->err == ERR_OK) {
-            const struct msg_stream_opened_ok *fields = info->msg->fields;
-            *p = (struct probe){.node = n, .stream = fields->stream, .left = n->command.bytes};
-            send_more(ctx, p);
-        }
-        command_done(n, info->err);
+        opened(ctx, p, info);
     }
 }
 
@@ -241,21 +269,31 @@ static enum err carry_out(struct ctx *ctx, struct node *n)
     struct msg_peer_disconnect disconnect = {.peer = peer_id_span(&target->id)};
     struct msg_ping ping = {.peer = peer_id_span(&target->id), .count = c->count};
     struct msg_swarm_peers peers = {0};
-    struct msg_swarm_addrs addrs = {.local = true};
-    const void *fields[] = {[CMD_CONNECT] = &connect,
-                            [CMD_DISCONNECT] = &disconnect,
-                            [CMD_PING] = &ping,
-                            [CMD_PEERS] = &peers,
-                            [CMD_ADDRS] = &addrs};
-    static const uint16_t kinds[] = {[CMD_CONNECT] = MSG_PEER_CONNECT,
-                                     [CMD_DISCONNECT] = MSG_PEER_DISCONNECT,
-                                     [CMD_PING] = MSG_PING,
-                                     [CMD_PEERS] = MSG_SWARM_PEERS,
-                                     [CMD_ADDRS] = MSG_SWARM_ADDRS};
+    struct msg_swarm_addrs addrs = {.local = c->kind == CMD_ADDRS};
+    const void *fields[] = {[CMD_CONNECT] = &connect, [CMD_DISCONNECT] = &disconnect, [CMD_PING] = &ping,
+                            [CMD_PEERS] = &peers,     [CMD_ADDRS] = &addrs,           [CMD_KNOWN] = &addrs};
+    static const uint16_t kinds[] = {
+        [CMD_CONNECT] = MSG_PEER_CONNECT, [CMD_DISCONNECT] = MSG_PEER_DISCONNECT, [CMD_PING] = MSG_PING,
+        [CMD_PEERS] = MSG_SWARM_PEERS,    [CMD_ADDRS] = MSG_SWARM_ADDRS,          [CMD_KNOWN] = MSG_SWARM_ADDRS};
     struct msg msg = {.kind = kinds[c->kind], .fields = fields[c->kind]};
     enum err err = ctx_call(ctx, ACTOR_CONNECTION_MANAGER, &msg, opts, CALL);
     buf_release(&items);
     return err;
+}
+
+/* One address a line. */
+static void join_addrs(struct node *n, const struct item_peer_addrs *row)
+{
+    size_t at = 0;
+    size_t used = 0;
+    struct span text;
+    while (schema_list_next_bytes(&row->addrs, &at, &text) && used + text.len + 2 < sizeof(n->text)) {
+        if (used > 0)
+            n->text[used++] = '\n';
+        memcpy(n->text + used, text.data, text.len);
+        used += text.len;
+        n->text[used] = '\0';
+    }
 }
 
 static void take_reply(struct node *n, const struct msg *msg)
@@ -271,14 +309,13 @@ static void take_reply(struct node *n, const struct msg *msg)
         atomic_store(&n->rtt_ns, rtt);
     } else if (msg->kind == MSG_SWARM_ADDRS_OK) {
         const struct msg_swarm_addrs_ok *fields = msg->fields;
+        const struct peer_id *of = n->command.kind == CMD_ADDRS ? &n->id : &nodes[n->command.target].id;
         struct item_peer_addrs row;
         size_t position = 0;
-        size_t at = 0;
-        struct span text;
         n->text[0] = '\0';
-        if (schema_list_next_map(&fields->peers, &schema_item_peer_addrs, &position, &row) &&
-            schema_list_next_bytes(&row.addrs, &at, &text))
-            (void)snprintf(n->text, sizeof(n->text), "%.*s", (int)text.len, (const char *)text.data);
+        while (schema_list_next_map(&fields->peers, &schema_item_peer_addrs, &position, &row))
+            if (span_equal(row.addrs.count == 0 ? (struct span){0} : row.peer, peer_id_span(of)))
+                join_addrs(n, &row);
     }
 }
 
@@ -401,6 +438,7 @@ static void start(struct node *n)
     char id[PEER_ID_TEXT_MAX];
     peer_id_text(&n->id, id);
     assert_int_equal(node_do(n->index, (struct command){.kind = CMD_ADDRS}), ERR_OK);
+    n->text[strcspn(n->text, "\n")] = '\0';
     (void)snprintf(n->addr, sizeof(n->addr), "%.80s/p2p/%s", n->text, id);
 }
 

@@ -34,14 +34,16 @@ enum { NODES_MAX = 8, NODE_ADDR_MAX = 200, NODE_TIMEOUT_S = 60 };
 
 enum nodes_backend { INPROC, SIM };
 
-enum command_kind { CMD_NONE, CMD_CONNECT, CMD_DISCONNECT, CMD_PING, CMD_PEERS, CMD_SEND, CMD_ADDRS };
+enum command_kind { CMD_NONE, CMD_CONNECT, CMD_DISCONNECT, CMD_PING, CMD_PEERS, CMD_SEND, CMD_ADDRS, CMD_KNOWN };
 
 struct command {
     enum command_kind kind;
     unsigned target;          /* node */
     char addr[NODE_ADDR_MAX]; /* CMD_CONNECT: instead of the target's own */
     uint64_t bytes;           /* CMD_SEND */
-    uint64_t count;           /* CMD_PING */
+    uint64_t count;           /* CMD_PING; CMD_SEND: as many streams, with payloads only */
+    const char *protocol;     /* CMD_SEND: NULL = Bitswap's */
+    struct span payload;      /* CMD_SEND: these bytes in place of the pattern */
 };
 
 struct node {
@@ -60,7 +62,7 @@ struct node {
     _Atomic int result;        /* enum err */
     _Atomic uint64_t rows;     /* of the last list reply */
     _Atomic uint64_t rtt_ns;
-    char text[256]; /* of an error, or the address of a reply; read after done */
+    char text[1024]; /* of an error, or the addresses of a reply (CMD_KNOWN: of the target); read after done */
 
     _Atomic uint64_t ups;
     _Atomic uint64_t downs;
