@@ -32,6 +32,8 @@ static enum err new_reader(struct control *c, struct conversation *v, struct spa
     if (s == NULL)
         return conversation_error(v, ERR_BUSY, "%d reads are running: try again", READERS_MAX);
     struct reader_options options = {.mode = mode, .offset = mode == READER_FILE ? offset : 0, .length = UINT64_MAX};
+    /* A page of one row only asks what the folder itself is: its entries are not loaded to tell their kinds. */
+    options.kinds = mode == READER_LIST && ((const struct op_ls *)(const void *)v->args)->limit > 1;
     const char *why = "";
     enum err err = reader_new(path, &options, &s->reader, &why);
     if (err != ERR_OK) {
@@ -215,7 +217,7 @@ static enum err append_entry(struct buf *rows, const struct reader_entry *entry)
     pack_bytes(&p, entry->name);
     pack_pair_cid(&p, "cid", &entry->cid);
     pack_pair_text(&p, "kind", kind_name(entry->kind));
-    pack_pair_u64(&p, "size", entry->tsize);
+    pack_pair_u64(&p, "size", entry->kind == READER_KIND_UNKNOWN ? entry->tsize : entry->size);
     return pack_end(&p);
 }
 
