@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+/* The pure parts of the tiers: the cache policy beside traces, the memory tier beside its account, the filter, heat. */
+#include "tests/support/storage.h"
+
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/random.h"
+#include "sim/disk.h"
+#include "storage/cache_policy.h"
+#include "storage/filter.h"
+#include "storage/heat.h"
+#include "storage/memory_tier.h"
+
+static void number_key(uint64_t n, struct block_key *ret_key)
+{
+    test_key(span_of(&n, sizeof(n)), ret_key);
+}
+
+/* ---- cache policy ---- */
+
+enum { POLICY_NODES = 2000 };
+
+static void check_list(const struct cache_list *list, enum cache_queue queue, size_t *ret_count)
+{
+    size_t bytes = 0;
+    const struct cache_node *prev = NULL;
+    for (const struct cache_node *n = list->head; n != NULL; n = n->next) {
+        assert_ptr_equal(n->prev, prev);
+        assert_int_equal(n->queue, queue);
+        bytes += n->bytes;
+        (*ret_count)++;
+        prev = n;
+    }
+    assert_ptr_equal(list->tail, prev);
+    assert_int_equal(list->bytes, bytes);
+}
+
+static void random_operations_keep_the_queues_sound(void **state)
+{
+    (void)state;
+    struct cache_policy *policy = malloc(sizeof(*policy));
+    struct cache_node *nodes = calloc(POLICY_NODES, sizeof(*nodes));
+    struct prng prng;
+    size_t in = 0;
+    prng_init(&prng, 1);
+    cache_policy_init(policy, 100000);
+    for (int step = 0; step < 20000; step++) {
+        size_t i = (size_t)prng_below(&prng, POLICY_NODES);
+        if (nodes[i].queue == CACHE_NONE) {
+            cache_policy_enter(policy, &nodes[i], i + 1, 1 + (size_t)prng_below(&prng, 1000));
+            in++;
+        } else if (prng_below(&prng, 4) == 0) {
+            cache_policy_leave(policy, &nodes[i]);
+            in--;
+        } else {
+            cache_policy_hit(&nodes[i]);
+        }
+        while (cache_policy_bytes(policy) > policy->capacity_bytes) {
+            assert_non_null(cache_policy_evict(policy));
+            in--;
+        }
+        if (step % 500 == 0) {
+            size_t count = 0;
+            check_list(&policy->small, CACHE_SMALL, &count);
+            check_list(&policy->main, CACHE_MAIN, &count);
+            assert_int_equal(count, in);
+        }
+    }
+    while (cache_policy_evict(policy) != NULL)
+        in--;
+    assert_int_equal(in, 0);
+    free(nodes);
+    free(policy);
+}
+
+/* Hits of a trace in which some nodes are used often and a scan of others passes through. */
+static size_t hot_hits(struct cache_policy *policy, struct cache_node *nodes, bool scan)
+{
+    struct prng prng;
+    size_t hits = 0;
+    size_t next_cold = 100;
+    prng_init(&prng, 2);
+    for (int step = 0; step < 10000; step++) {
+        size_t i = scan && step % 2 == 0 ? next_cold++ : (size_t)prng_below(&prng, 50);
+        struct cache_node *node = &nodes[i];
+        if (node->queue != CACHE_NONE) {
+            hits += i < 50;
+            cache_policy_hit(node);
+            continue;
+        }
+        while (cache_policy_bytes(policy) + 10 > policy->capacity_bytes)
+            assert_non_null(cache_policy_evict(policy));
+        cache_policy_enter(policy, node, i + 1, 10);
+    }
+    return hits;
+}
+
+static void a_scan_does_not_wash_out_what_is_used(void **state)
+{
+    (void)state;
+    struct cache_policy *policy = malloc(sizeof(*policy));
+    struct cache_node *nodes = calloc(6000, sizeof(*nodes));
+    cache_policy_init(policy, 1000);                   /* room for 100, of which 50 are hot */
+    assert_true(hot_hits(policy, nodes, true) > 4800); /* of 5,000 */
+    free(nodes);
+    free(policy);
+}
+
+/* ---- memory tier ---- */
+
+static struct block_ref *block(size_t len)
+{
+    struct block_ref *ref = block_ref_new(len, NULL);
+    assert_non_null(ref);
+    memset(ref->data, 7, len);
+    return ref;
+}
+
+static void the_tier_stays_within_its_account(void **state)
+{
+    (void)state;
+    struct account account;
+    account_init(&account, "memory", 10000);
+    struct memory_tier *tier = memory_tier_new(&account, NULL);
+    for (uint64_t n = 0; n < 100; n++) {
+        struct block_key key;
+        struct block_ref *ref = block(1000);
+        number_key(n, &key);
+        memory_tier_put(tier, &key, ref);
+        block_ref_unref(ref);
+        assert_true(account_used(&account) <= 10000);
+        ref = memory_tier_get(tier, &key);
+        assert_non_null(ref);
+        block_ref_unref(ref);
+    }
+    assert_int_equal(memory_tier_stats(tier).blocks, 10);
+    memory_tier_free(tier);
+    assert_int_equal(account_used(&account), 0);
+}
+
+static void a_block_in_use_keeps_its_share_and_shared_ones_are_not_cached(void **state)
+{
+    (void)state;
+    struct account account;
+    struct block_key key;
+    struct block_key other;
+    size_t len = 0;
+    account_init(&account, "memory", 3000);
+    struct memory_tier *tier = memory_tier_new(&account, NULL);
+    struct block_ref *held = block(1000);
+    number_key(1, &key);
+    number_key(2, &other);
+    memory_tier_put(tier, &key, held);
+    memory_tier_drop(tier, &key);
+    assert_false(memory_tier_has(tier, &key, &len));
+    assert_int_equal(account_used(&account), 1000); /* someone still holds it */
+    struct block_ref *shared = block(500);
+    (void)block_ref_ref(shared);
+    memory_tier_put(tier, &other, shared);
+    assert_false(memory_tier_has(tier, &other, &len));
+    block_ref_unref(shared);
+    block_ref_unref(shared);
+    block_ref_unref(held);
+    assert_int_equal(account_used(&account), 0);
+    struct block_ref *large = block(1501); /* more than half of the tier */
+    memory_tier_put(tier, &other, large);
+    assert_false(memory_tier_has(tier, &other, &len));
+    block_ref_unref(large);
+    memory_tier_free(tier);
+}
+
+/* ---- filter ---- */
+
+enum { FILTER_KEYS = 20000 };
+
+static struct filter *filled(uint64_t seed)
+{
+    struct filter *f = filter_new(FILTER_KEYS, seed, NULL);
+    assert_non_null(f);
+    for (uint64_t n = 0; n < FILTER_KEYS; n++) {
+        struct block_key key;
+        number_key(n, &key);
+        filter_add(f, &key);
+    }
+    return f;
+}
+
+static void the_filter_is_never_wrong_and_rarely_vague(void **state)
+{
+    (void)state;
+    struct filter *f = filled(99);
+    struct block_key key;
+    size_t vague = 0;
+    number_key(FILTER_KEYS + 1, &key);
+    assert_false(filter_absent(f, &key)); /* half-built: it says nothing */
+    filter_complete(f);
+    for (uint64_t n = 0; n < FILTER_KEYS; n++) {
+        number_key(n, &key);
+        assert_false(filter_absent(f, &key));
+    }
+    for (uint64_t n = 0; n < FILTER_KEYS; n++) {
+        number_key(n + FILTER_KEYS, &key);
+        vague += !filter_absent(f, &key);
+    }
+    assert_in_range(vague, 1, FILTER_KEYS / 50); /* under 2 % */
+    filter_free(f);
+}
+
+static void a_filter_file_counts_only_for_its_rows(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_new(1, 16 * MIB);
+    const struct disk_port *port = sim_disk_port(disk);
+    struct catalogue_info info = {.id = {1, 2, 3}, .generation = 42};
+    struct filter *f = filled(5);
+    struct filter *loaded = NULL;
+    struct block_key key;
+    assert_int_equal(filter_save(f, port, "filter", &info), ERR_INVALID); /* not complete */
+    filter_complete(f);
+    assert_int_equal(filter_load(port, "filter", &info, NULL, &loaded), ERR_NOT_FOUND);
+    assert_int_equal(filter_save(f, port, "filter", &info), ERR_OK);
+    filter_free(f);
+    assert_int_equal(filter_load(port, "filter", &info, NULL, &loaded), ERR_OK);
+    number_key(77, &key);
+    assert_false(filter_absent(loaded, &key));
+    filter_free(loaded);
+    struct catalogue_info later = info;
+    later.generation++;
+    assert_int_equal(filter_load(port, "filter", &later, NULL, &loaded), ERR_MISMATCH);
+    struct catalogue_info other = info;
+    other.id[0] = 9;
+    assert_int_equal(filter_load(port, "filter", &other, NULL, &loaded), ERR_MISMATCH);
+    for (uint64_t at = 0; at < 20000; at += 997) {
+        assert_int_equal(sim_disk_damage(disk, "filter", at, 0x20), ERR_OK);
+        assert_int_not_equal(filter_load(port, "filter", &info, NULL, &loaded), ERR_OK);
+        assert_int_equal(sim_disk_damage(disk, "filter", at, 0x20), ERR_OK);
+    }
+    struct disk_file *file;
+    assert_int_equal(port->open(port->self, "filter", DISK_WRITE, &file), ERR_OK);
+    assert_int_equal(port->truncate(file, 30), ERR_OK);
+    port->close(file);
+    assert_int_equal(filter_load(port, "filter", &info, NULL, &loaded), ERR_CORRUPT);
+    sim_disk_free(disk);
+}
+
+static void a_filter_over_its_account_is_refused(void **state)
+{
+    (void)state;
+    struct account account;
+    account_init(&account, "tables", 1000);
+    assert_null(filter_new(FILTER_KEYS, 1, &account));
+    assert_int_equal(account_used(&account), 0);
+}
+
+/* ---- heat ---- */
+
+static void note(struct heat_map *map, uint64_t n, enum heat_kind kind, uint64_t now)
+{
+    struct block_key key;
+    number_key(n, &key);
+    assert_int_equal(heat_map_note(map, &key, span_text("cid"), kind, now), ERR_OK);
+}
+
+static void heat_cools_and_orders(void **state)
+{
+    (void)state;
+    struct heat_map map;
+    struct heat_row rows[3];
+    struct block_key key;
+    heat_map_init(&map, NULL);
+    note(&map, 1, HEAT_READ, 0);
+    note(&map, 1, HEAT_READ, 0);
+    note(&map, 2, HEAT_WANTED, 0);
+    note(&map, 3, HEAT_READ, 0);
+    number_key(1, &key);
+    assert_true(heat_map_score(&map, &key, 0) == 2.0);
+    assert_true(heat_map_score(&map, &key, HEAT_HALF_LIFE_NS) == 1.0);
+    assert_true(heat_map_score(&map, &key, HEAT_HALF_LIFE_NS / 2) == 1.5);
+    assert_true(heat_map_score(&map, &key, 1000 * HEAT_HALF_LIFE_NS) == 0.0);
+    note(&map, 3, HEAT_SERVED, 2 * HEAT_HALF_LIFE_NS);
+    assert_int_equal(heat_map_top(&map, 2 * HEAT_HALF_LIFE_NS, rows, 3), 3);
+    number_key(3, &key);
+    assert_true(block_key_equal(&rows[0].key, &key));
+    assert_int_equal(rows[0].accesses, 2);
+    number_key(2, &key);
+    assert_true(block_key_equal(&rows[2].key, &key));
+    assert_int_equal(rows[2].wants, 1);
+    assert_int_equal(heat_map_top(&map, 0, rows, 1), 1);
+    heat_map_release(&map);
+}
+
+static void a_flood_of_strangers_does_not_displace_the_hot(void **state)
+{
+    (void)state;
+    struct heat_map map;
+    struct block_key key;
+    heat_map_init(&map, NULL);
+    for (int i = 0; i < 50; i++)
+        note(&map, 1, HEAT_READ, 0);
+    for (uint64_t n = 10; n < 3 * HEAT_BLOCKS_MAX; n++)
+        note(&map, n, HEAT_WANTED, 1);
+    assert_in_range(table_len(&map.rows), 1, HEAT_BLOCKS_MAX);
+    number_key(1, &key);
+    assert_true(heat_map_score(&map, &key, 1) > 49.0);
+    heat_map_release(&map);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_operations_keep_the_queues_sound),
+        cmocka_unit_test(a_scan_does_not_wash_out_what_is_used),
+        cmocka_unit_test(the_tier_stays_within_its_account),
+        cmocka_unit_test(a_block_in_use_keeps_its_share_and_shared_ones_are_not_cached),
+        cmocka_unit_test(the_filter_is_never_wrong_and_rarely_vague),
+        cmocka_unit_test(a_filter_file_counts_only_for_its_rows),
+        cmocka_unit_test(a_filter_over_its_account_is_refused),
+        cmocka_unit_test(heat_cools_and_orders),
+        cmocka_unit_test(a_flood_of_strangers_does_not_displace_the_hot),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
