@@ -217,7 +217,7 @@ static void folder_does_not_depend_on_order(void **state)
             struct directory_builder *folder;
             assert_ok(directory_builder_new(&options, &sink, &folder));
             for (size_t i = 0; i < count; i++) {
-                char name[16];
+                char name[32];
                 (void)snprintf(name, sizeof(name), "n%zu", pass == 0 ? i : count - 1 - i);
                 if (pass == 1)
                     assert_ok(directory_builder_add(folder, span_text(name), &two));
