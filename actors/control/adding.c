@@ -22,7 +22,7 @@ struct adding {
     struct import_node root;
 };
 
-static struct session *find_upload(struct control *c, uint64_t number)
+static struct file_session *find_upload(struct control *c, uint64_t number)
 {
     for (size_t i = 0; i < SESSIONS_MAX; i++) {
         if (c->sessions[i].kind == SESSION_UPLOAD && c->sessions[i].number == number)
@@ -76,12 +76,12 @@ enum err add_open_start(struct control *c, struct conversation *v)
     enum err err = options_of(c, v, args, &options);
     if (err != ERR_OK)
         return err;
-    struct session *s = session_new(c, SESSION_UPLOAD);
+    struct file_session *s = file_session_new(c, SESSION_UPLOAD);
     if (s == NULL)
         return conversation_error(v, ERR_BUSY, "%d uploads are open: try again", UPLOADS_MAX);
     err = upload_new(&options, ctx_now(c->ctx), &s->upload);
     if (err != ERR_OK) {
-        session_free(c, s);
+        file_session_free(c, s);
         return err;
     }
     s->pin = args->pin && !args->only_hash;
@@ -101,22 +101,22 @@ enum err add_open_start(struct control *c, struct conversation *v)
 
 /* ---- blocks on their way to the store ---- */
 
-static enum err put(struct control *c, struct session *s)
+static enum err put(struct control *c, struct file_session *s)
 {
     uint8_t bytes[CID_BYTES_MAX];
     struct msg_block_put m = {.cid = span_of(bytes, cid_encode(&s->held_flight.cid, bytes)), .pin_hint = s->pin};
-    return session_send(c, s, &s->held_flight, ACTOR_TIERED_STORAGE, MSG_BLOCK_PUT, &m, s->held_block,
-                        PUT_TIMEOUT_S * SECOND_NS);
+    return file_session_send(c, s, &s->held_flight, ACTOR_TIERED_STORAGE, MSG_BLOCK_PUT, &m, s->held_block,
+                             PUT_TIMEOUT_S * SECOND_NS);
 }
 
-static void drop_held(struct session *s)
+static void drop_held(struct file_session *s)
 {
     block_ref_unref(s->held_block);
     s->held_block = NULL;
     s->held = false;
 }
 
-static void send_puts(struct control *c, struct session *s)
+static void send_puts(struct control *c, struct file_session *s)
 {
     for (;;) {
         if (!s->held &&
@@ -133,7 +133,8 @@ static void send_puts(struct control *c, struct session *s)
     }
 }
 
-void upload_flight_ended(struct control *c, struct session *s, const struct flight *flight, const struct info *info)
+void upload_flight_ended(struct control *c, struct file_session *s, const struct flight *flight,
+                         const struct info *info)
 {
     (void)c;
     upload_ack(s->upload, flight->ticket, info->err);
@@ -142,7 +143,7 @@ void upload_flight_ended(struct control *c, struct session *s, const struct flig
 /* ---- answers ---- */
 
 /* Moves finished names into the answer; false when the answer is full. */
-static bool collect_added(struct session *s, struct adding *work)
+static bool collect_added(struct file_session *s, struct adding *work)
 {
     struct upload_added added;
     while (work->added.len < ADDED_BYTES_MAX - 2 * PATH_TEXT_MAX) {
@@ -188,7 +189,7 @@ static void answer(struct control *c, struct conversation *v, struct adding *wor
 }
 
 /* ERR_AGAIN: waits for the window, for an earlier write, or for acknowledgements. */
-static enum err go_on_writing(struct control *c, struct session *s, struct conversation *v)
+static enum err go_on_writing(struct control *c, struct file_session *s, struct conversation *v)
 {
     const struct op_add_write *args = (const void *)v->args;
     struct adding *work = v->work;
@@ -204,12 +205,12 @@ static enum err go_on_writing(struct control *c, struct session *s, struct conve
     bool room = collect_added(s, work);
     if (work->offset < end && room)
         return ERR_AGAIN;
-    session_show(c, s, "add", s->next_offset, 0, NULL, false);
+    file_session_show(c, s, "add", s->next_offset, 0, NULL, false);
     answer(c, v, work);
     return ERR_OK;
 }
 
-static enum err go_on_closing(struct control *c, struct session *s, struct conversation *v)
+static enum err go_on_closing(struct control *c, struct file_session *s, struct conversation *v)
 {
     const struct op_add_close *args = (const void *)v->args;
     struct adding *work = v->work;
@@ -232,7 +233,7 @@ static enum err go_on_closing(struct control *c, struct session *s, struct conve
         return err == ERR_OK ? ERR_AGAIN : err;
     }
     answer(c, v, work);
-    session_free(c, s);
+    file_session_free(c, s);
     return ERR_OK;
 }
 
@@ -242,28 +243,28 @@ enum err add_close_reply(struct control *c, struct conversation *v, unsigned sub
     (void)sub;
     if (info->err != ERR_OK)
         return info->err;
-    struct session *s = v->session;
+    struct file_session *s = v->session;
     answer(c, v, v->work);
-    session_free(c, s);
+    file_session_free(c, s);
     return ERR_OK;
 }
 
-static void fail_all(struct control *c, struct session *s, enum err err)
+static void fail_all(struct control *c, struct file_session *s, enum err err)
 {
     char why[WHY_BYTES];
     const char *said = upload_why(s->upload);
     (void)snprintf(why, sizeof(why), "%s", said[0] != '\0' ? said : err_text(err));
     while (s->queued > 0) {
         struct conversation *v = s->queue[0];
-        session_dequeue(s, v);
+        file_session_dequeue(s, v);
         v->session = NULL;
         conversation_fail(c, v, control_code_from_err(err), why);
     }
-    session_free(c, s);
+    file_session_free(c, s);
 }
 
 /* One pass over those who wait; true when one of them was answered, which may let another go on. */
-static bool drive_once(struct control *c, struct session *s, enum err *ret_err)
+static bool drive_once(struct control *c, struct file_session *s, enum err *ret_err)
 {
     for (unsigned i = 0; i < s->queued; i++) {
         struct conversation *v = s->queue[i];
@@ -277,7 +278,7 @@ static bool drive_once(struct control *c, struct session *s, enum err *ret_err)
     return false;
 }
 
-void upload_drive(struct control *c, struct session *s)
+void upload_drive(struct control *c, struct file_session *s)
 {
     uint32_t generation = s->generation;
     enum err err = ERR_OK;
@@ -292,7 +293,7 @@ void upload_drive(struct control *c, struct session *s)
 
 static enum err join(struct control *c, struct conversation *v, uint64_t number, bool closing, uint64_t offset)
 {
-    struct session *s = find_upload(c, number);
+    struct file_session *s = find_upload(c, number);
     if (s == NULL)
         return no_upload(v, number);
     struct adding *work = calloc(1, sizeof(*work));
@@ -302,7 +303,7 @@ static enum err join(struct control *c, struct conversation *v, uint64_t number,
     work->closing = closing;
     work->offset = offset;
     v->work = work;
-    if (!session_enqueue(s, v))
+    if (!file_session_enqueue(s, v))
         return ERR_BUSY;
     s->used_at = ctx_now(c->ctx);
     upload_touch(s->upload, s->used_at);
@@ -321,7 +322,7 @@ enum err add_close_start(struct control *c, struct conversation *v)
     const struct op_add_close *args = (const void *)v->args;
     if (!args->abort)
         return join(c, v, args->upload, true, 0);
-    struct session *s = find_upload(c, args->upload);
+    struct file_session *s = find_upload(c, args->upload);
     if (s == NULL)
         return no_upload(v, args->upload);
     fail_all(c, s, ERR_CANCELLED);
@@ -338,6 +339,6 @@ void adding_end(struct control *c, struct conversation *v)
     free(work);
     v->work = NULL;
     if (v->session != NULL)
-        session_dequeue(v->session, v);
+        file_session_dequeue(v->session, v);
     v->session = NULL;
 }

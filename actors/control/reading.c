@@ -14,10 +14,10 @@ enum { FETCH_TIMEOUT_S = 60, LS_BYTES_MAX = 2 * 1024 * 1024 };
 
 /* ---- sessions of readers ---- */
 
-static struct session *find_reader(struct control *c, struct span path, enum reader_mode mode, uint64_t offset)
+static struct file_session *find_reader(struct control *c, struct span path, enum reader_mode mode, uint64_t offset)
 {
     for (size_t i = 0; i < SESSIONS_MAX; i++) {
-        struct session *s = &c->sessions[i];
+        struct file_session *s = &c->sessions[i];
         if (s->kind == SESSION_READER && s->mode == mode && s->next_offset == offset && s->queued < SESSION_QUEUE &&
             reader_error(s->reader) == ERR_OK && span_equal_text(path, s->path))
             return s;
@@ -26,9 +26,9 @@ static struct session *find_reader(struct control *c, struct span path, enum rea
 }
 
 static enum err new_reader(struct control *c, struct conversation *v, struct span path, enum reader_mode mode,
-                           uint64_t offset, struct session **ret_session)
+                           uint64_t offset, struct file_session **ret_session)
 {
-    struct session *s = session_new(c, SESSION_READER);
+    struct file_session *s = file_session_new(c, SESSION_READER);
     if (s == NULL)
         return conversation_error(v, ERR_BUSY, "%d reads are running: try again", READERS_MAX);
     struct reader_options options = {.mode = mode, .offset = mode == READER_FILE ? offset : 0, .length = UINT64_MAX};
@@ -37,7 +37,7 @@ static enum err new_reader(struct control *c, struct conversation *v, struct spa
     const char *why = "";
     enum err err = reader_new(path, &options, &s->reader, &why);
     if (err != ERR_OK) {
-        session_free(c, s);
+        file_session_free(c, s);
         return conversation_error(v, err, "%.*s: %s", (int)MIN(path.len, (size_t)100), (const char *)path.data,
                                   why != NULL && why[0] != '\0' ? why : err_text(err));
     }
@@ -51,12 +51,12 @@ static enum err new_reader(struct control *c, struct conversation *v, struct spa
 static enum err join_reader(struct control *c, struct conversation *v, struct span path, enum reader_mode mode,
                             uint64_t offset, uint64_t length)
 {
-    struct session *s = mode == READER_RESOLVE ? NULL : find_reader(c, path, mode, offset);
+    struct file_session *s = mode == READER_RESOLVE ? NULL : find_reader(c, path, mode, offset);
     enum err err = s == NULL ? new_reader(c, v, path, mode, offset, &s) : ERR_OK;
     if (err != ERR_OK)
         return err;
     struct buf *out = calloc(1, sizeof(*out));
-    if (out == NULL || !session_enqueue(s, v)) {
+    if (out == NULL || !file_session_enqueue(s, v)) {
         free(out);
         return ERR_BUSY;
     }
@@ -72,7 +72,7 @@ static enum err join_reader(struct control *c, struct conversation *v, struct sp
 void reading_end(struct control *c, struct conversation *v)
 {
     struct buf *out = v->work;
-    struct session *s = v->session;
+    struct file_session *s = v->session;
     if (out != NULL)
         buf_release(out);
     free(out);
@@ -81,21 +81,21 @@ void reading_end(struct control *c, struct conversation *v)
     if (s == NULL)
         return;
     bool served = s->queued > 0 && s->queue[0] == v && v->step == 1;
-    session_dequeue(s, v);
+    file_session_dequeue(s, v);
     if (served)
         return;
     while (s->queued > 0) {
         struct conversation *other = s->queue[0];
-        session_dequeue(s, other);
+        file_session_dequeue(s, other);
         other->session = NULL;
         conversation_fail(c, other, CODE_CANCELLED, "the read before it was given up: ask again");
     }
-    session_free(c, s);
+    file_session_free(c, s);
 }
 
 /* ---- blocks ---- */
 
-static enum err fetch(struct control *c, struct session *s, const struct cid *cid)
+static enum err fetch(struct control *c, struct file_session *s, const struct cid *cid)
 {
     uint8_t bytes[CID_BYTES_MAX];
     struct msg_fetch ask = {.cid = span_of(bytes, cid_encode(cid, bytes)), .session = s->number};
@@ -103,10 +103,10 @@ static enum err fetch(struct control *c, struct session *s, const struct cid *ci
     uint64_t left = FETCH_TIMEOUT_S * SECOND_NS;
     if (s->queued > 0)
         left = MAX(ctx_left(c->ctx, s->queue[0]->deadline_ns), (uint64_t)1);
-    return session_send(c, s, &flight, ACTOR_BITSWAP, MSG_FETCH, &ask, NULL, left);
+    return file_session_send(c, s, &flight, ACTOR_BITSWAP, MSG_FETCH, &ask, NULL, left);
 }
 
-static void send_wants(struct control *c, struct session *s)
+static void send_wants(struct control *c, struct file_session *s)
 {
     while (s->flight_count < READER_WINDOW_BLOCKS) {
         if (!s->held && reader_next_want(s->reader, &s->held_flight.cid) != ERR_OK)
@@ -121,7 +121,8 @@ static void send_wants(struct control *c, struct session *s)
     }
 }
 
-void reader_flight_ended(struct control *c, struct session *s, const struct flight *flight, const struct info *info)
+void reader_flight_ended(struct control *c, struct file_session *s, const struct flight *flight,
+                         const struct info *info)
 {
     (void)c;
     if (info->err == ERR_OK && info->msg->tail != NULL)
@@ -143,7 +144,7 @@ static void finish_with(struct control *c, struct conversation *v, struct buf *r
         conversation_fail(c, v, CODE_TOO_LARGE, "the answer is too large");
 }
 
-static void answer_read(struct control *c, struct session *s, struct conversation *v)
+static void answer_read(struct control *c, struct file_session *s, struct conversation *v)
 {
     const struct buf *out = v->work;
     struct buf result;
@@ -153,8 +154,8 @@ static void answer_read(struct control *c, struct session *s, struct conversatio
     pack_text(&p, "data");
     pack_bytes(&p, buf_span(out));
     pack_pair_u64(&p, "size", reader_info(s->reader)->size);
-    session_show(c, s, "read", reader_position(s->reader), reader_info(s->reader)->size, &reader_info(s->reader)->cid,
-                 false);
+    file_session_show(c, s, "read", reader_position(s->reader), reader_info(s->reader)->size,
+                      &reader_info(s->reader)->cid, false);
     finish_with(c, v, &result, &p);
     buf_release(&result);
 }
@@ -181,7 +182,7 @@ static const char *kind_name(enum reader_kind kind)
     return "unknown";
 }
 
-static void answer_ls(struct control *c, struct session *s, struct conversation *v, bool more)
+static void answer_ls(struct control *c, struct file_session *s, struct conversation *v, bool more)
 {
     const struct reader_info *info = reader_info(s->reader);
     const struct buf *rows = v->work;
@@ -222,7 +223,7 @@ static enum err append_entry(struct buf *rows, const struct reader_entry *entry)
 }
 
 /* Entries before `after` are passed over when the page is not the next one of a kept reader. */
-static enum err serve_ls(struct control *c, struct session *s, struct conversation *v)
+static enum err serve_ls(struct control *c, struct file_session *s, struct conversation *v)
 {
     const struct op_ls *args = (const void *)v->args;
     struct buf *rows = v->work;
@@ -249,7 +250,7 @@ static enum err serve_ls(struct control *c, struct session *s, struct conversati
     return ERR_OK;
 }
 
-static enum err serve_resolve(struct control *c, struct session *s, struct conversation *v)
+static enum err serve_resolve(struct control *c, struct file_session *s, struct conversation *v)
 {
     if (reader_state(s->reader) == READER_WAITING)
         return ERR_AGAIN;
@@ -275,7 +276,7 @@ static enum err serve_resolve(struct control *c, struct session *s, struct conve
     return ERR_OK;
 }
 
-static enum err serve_read(struct control *c, struct session *s, struct conversation *v)
+static enum err serve_read(struct control *c, struct file_session *s, struct conversation *v)
 {
     const struct op_read *args = (const void *)v->args;
     struct buf *out = v->work;
@@ -285,28 +286,28 @@ static enum err serve_read(struct control *c, struct session *s, struct conversa
     return err;
 }
 
-static enum err serve(struct control *c, struct session *s, struct conversation *v)
+static enum err serve(struct control *c, struct file_session *s, struct conversation *v)
 {
     if (s->mode == READER_FILE)
         return serve_read(c, s, v);
     return s->mode == READER_LIST ? serve_ls(c, s, v) : serve_resolve(c, s, v);
 }
 
-static void fail_all(struct control *c, struct session *s, enum err err)
+static void fail_all(struct control *c, struct file_session *s, enum err err)
 {
     char why[WHY_BYTES];
     const char *said = reader_why(s->reader);
     (void)snprintf(why, sizeof(why), "%.120s: %s", s->path, said[0] != '\0' ? said : err_text(err));
     while (s->queued > 0) {
         struct conversation *v = s->queue[0];
-        session_dequeue(s, v);
+        file_session_dequeue(s, v);
         v->session = NULL;
         conversation_fail(c, v, control_code_from_err(err), why);
     }
-    session_free(c, s);
+    file_session_free(c, s);
 }
 
-void reader_drive(struct control *c, struct session *s)
+void reader_drive(struct control *c, struct file_session *s)
 {
     send_wants(c, s);
     uint32_t generation = s->generation;
@@ -337,7 +338,7 @@ enum err read_start(struct control *c, struct conversation *v)
 enum err ls_start(struct control *c, struct conversation *v)
 {
     const struct op_ls *args = (const void *)v->args;
-    struct session *kept = find_reader(c, args->path, READER_LIST, args->after);
+    struct file_session *kept = find_reader(c, args->path, READER_LIST, args->after);
     if (kept != NULL && kept->queued > 0)
         return conversation_error(v, ERR_BUSY, "this page is being read already");
     return join_reader(c, v, args->path, READER_LIST, kept != NULL ? args->after : 0, 0);

@@ -38,7 +38,7 @@ enum {
 
 struct control;
 struct conversation;
-struct session; /* of an upload or a reader: sessions.h */
+struct file_session; /* of an upload or a reader: sessions.h */
 
 /* What an operation does. reply and end may be NULL. */
 struct operation_handler {
@@ -72,7 +72,7 @@ struct conversation {
     struct cid cid;
     uint64_t number;
     unsigned step;
-    struct session *session;
+    struct file_session *session;
     void *work;
 };
 
@@ -92,7 +92,7 @@ struct control {
     unsigned admitted;
     struct kept_answer kept[ANSWERS_KEPT];
     unsigned kept_next;
-    struct session *sessions; /* table of READERS_MAX + UPLOADS_MAX */
+    struct file_session *sessions; /* table of READERS_MAX + UPLOADS_MAX */
     uint64_t next_upload;
     enum log_level log_level;
 };

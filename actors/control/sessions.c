@@ -14,24 +14,24 @@ enum err sessions_init(struct control *c)
 void sessions_close(struct control *c)
 {
     for (size_t i = 0; c->sessions != NULL && i < SESSIONS_MAX; i++)
-        session_free(c, &c->sessions[i]);
+        file_session_free(c, &c->sessions[i]);
     free(c->sessions);
     c->sessions = NULL;
 }
 
-static unsigned index_of(const struct control *c, const struct session *s)
+static unsigned index_of(const struct control *c, const struct file_session *s)
 {
     return (unsigned)(s - c->sessions);
 }
 
 /* Half of the table is for each kind, so that forgotten uploads never keep people from reading. */
-static struct session *pick(struct control *c, enum session_kind kind)
+static struct file_session *pick(struct control *c, enum file_session_kind kind)
 {
     size_t first = kind == SESSION_READER ? 0 : READERS_MAX;
     size_t end = kind == SESSION_READER ? READERS_MAX : SESSIONS_MAX;
-    struct session *idle = NULL;
+    struct file_session *idle = NULL;
     for (size_t i = first; i < end; i++) {
-        struct session *s = &c->sessions[i];
+        struct file_session *s = &c->sessions[i];
         if (s->kind == SESSION_FREE)
             return s;
         if (kind == SESSION_READER && s->queued == 0 && (idle == NULL || s->used_at < idle->used_at))
@@ -49,12 +49,12 @@ static bool none_open(const struct control *c)
     return true;
 }
 
-struct session *session_new(struct control *c, enum session_kind kind)
+struct file_session *file_session_new(struct control *c, enum file_session_kind kind)
 {
-    struct session *s = pick(c, kind);
+    struct file_session *s = pick(c, kind);
     if (s == NULL)
         return NULL;
-    session_free(c, s);
+    file_session_free(c, s);
     if (none_open(c))
         (void)ctx_timer(c->ctx, ctx_now(c->ctx) + LEASE_TICK_S * SECOND_NS, tag_make(TAG_LEASE, 0, 0, 0));
     s->kind = kind;
@@ -63,7 +63,7 @@ struct session *session_new(struct control *c, enum session_kind kind)
     return s;
 }
 
-void session_free(struct control *c, struct session *s)
+void file_session_free(struct control *c, struct file_session *s)
 {
     if (s->kind == SESSION_FREE)
         return;
@@ -71,7 +71,7 @@ void session_free(struct control *c, struct session *s)
         if (s->flights[i].open)
             ctx_cancel_call(c->ctx, tag_make(TAG_SESSION, s->generation, index_of(c, s), i));
     }
-    session_show(c, s, "", 0, 0, NULL, true);
+    file_session_show(c, s, "", 0, 0, NULL, true);
     block_ref_unref(s->held_block);
     reader_free(s->reader);
     upload_free(s->upload);
@@ -80,7 +80,7 @@ void session_free(struct control *c, struct session *s)
     s->generation = generation;
 }
 
-bool session_enqueue(struct session *s, struct conversation *v)
+bool file_session_enqueue(struct file_session *s, struct conversation *v)
 {
     if (s->queued == SESSION_QUEUE)
         return false;
@@ -89,7 +89,7 @@ bool session_enqueue(struct session *s, struct conversation *v)
     return true;
 }
 
-void session_dequeue(struct session *s, const struct conversation *v)
+void file_session_dequeue(struct file_session *s, const struct conversation *v)
 {
     unsigned kept = 0;
     for (unsigned i = 0; i < s->queued; i++) {
@@ -99,8 +99,8 @@ void session_dequeue(struct session *s, const struct conversation *v)
     s->queued = kept;
 }
 
-enum err session_send(struct control *c, struct session *s, const struct flight *flight, actor_id to, uint16_t kind,
-                      const void *fields, struct block_ref *tail, uint64_t timeout_ns)
+enum err file_session_send(struct control *c, struct file_session *s, const struct flight *flight, actor_id to,
+                           uint16_t kind, const void *fields, struct block_ref *tail, uint64_t timeout_ns)
 {
     unsigned i = 0;
     while (i < SESSION_FLIGHTS && s->flights[i].open)
@@ -118,7 +118,7 @@ enum err session_send(struct control *c, struct session *s, const struct flight 
     return ERR_OK;
 }
 
-static void drive(struct control *c, struct session *s)
+static void drive(struct control *c, struct file_session *s)
 {
     if (s->kind == SESSION_READER)
         reader_drive(c, s);
@@ -132,7 +132,7 @@ void sessions_reply(struct control *c, const struct info *info)
     unsigned sub = (unsigned)(info->tag & 0xffff);
     if (index >= SESSIONS_MAX || sub >= SESSION_FLIGHTS)
         return;
-    struct session *s = &c->sessions[index];
+    struct file_session *s = &c->sessions[index];
     if (s->kind == SESSION_FREE || (s->generation & 0xfffffff) != (info->tag >> 32 & 0xfffffff) ||
         !s->flights[sub].open)
         return;
@@ -158,16 +158,16 @@ void sessions_lease(struct control *c)
 {
     uint64_t now = ctx_now(c->ctx);
     for (size_t i = 0; i < SESSIONS_MAX; i++) {
-        struct session *s = &c->sessions[i];
+        struct file_session *s = &c->sessions[i];
         if (s->kind != SESSION_FREE && s->queued == 0 && now >= s->used_at + SESSION_LEASE_S * SECOND_NS)
-            session_free(c, s);
+            file_session_free(c, s);
     }
     if (!none_open(c))
         (void)ctx_timer(c->ctx, now + LEASE_TICK_S * SECOND_NS, tag_make(TAG_LEASE, 0, 0, 0));
 }
 
-void session_show(struct control *c, struct session *s, const char *kind, uint64_t done, uint64_t total,
-                  const struct cid *cid, bool gone)
+void file_session_show(struct control *c, struct file_session *s, const char *kind, uint64_t done, uint64_t total,
+                       const struct cid *cid, bool gone)
 {
     uint64_t now = ctx_now(c->ctx);
     if (gone && s->shown_at == 0)

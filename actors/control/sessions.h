@@ -14,7 +14,7 @@
 
 enum { SESSIONS_MAX = READERS_MAX + UPLOADS_MAX, SESSION_FLIGHTS = 64, SESSION_QUEUE = 64, SESSION_LEASE_S = 60 };
 
-enum session_kind { SESSION_FREE, SESSION_READER, SESSION_UPLOAD };
+enum file_session_kind { SESSION_FREE, SESSION_READER, SESSION_UPLOAD };
 
 /* One block asked for or being stored. */
 struct flight {
@@ -23,8 +23,8 @@ struct flight {
     uint64_t ticket; /* of the upload */
 };
 
-struct session {
-    enum session_kind kind;
+struct file_session {
+    enum file_session_kind kind;
     uint32_t generation;
     uint64_t number; /* of the upload; also names the transfer in state.db */
     uint64_t used_at;
@@ -51,16 +51,16 @@ enum err sessions_init(struct control *c) MUST_CHECK;
 void sessions_close(struct control *c);
 
 /* A free session of the kind, an idle reader evicted if need be; NULL when all are busy. */
-struct session *session_new(struct control *c, enum session_kind kind);
+struct file_session *file_session_new(struct control *c, enum file_session_kind kind);
 /* Frees the engine, cancels what is in flight. The queue must be empty or its conversations be ended by the caller. */
-void session_free(struct control *c, struct session *s);
+void file_session_free(struct control *c, struct file_session *s);
 
-bool session_enqueue(struct session *s, struct conversation *v);
-void session_dequeue(struct session *s, const struct conversation *v);
+bool file_session_enqueue(struct file_session *s, struct conversation *v);
+void file_session_dequeue(struct file_session *s, const struct conversation *v);
 
 /* Sends the message for a flight; ERR_BUSY leaves nothing behind, the caller holds it. */
-enum err session_send(struct control *c, struct session *s, const struct flight *flight, actor_id to, uint16_t kind,
-                      const void *fields, struct block_ref *tail, uint64_t timeout_ns) MUST_CHECK;
+enum err file_session_send(struct control *c, struct file_session *s, const struct flight *flight, actor_id to,
+                           uint16_t kind, const void *fields, struct block_ref *tail, uint64_t timeout_ns) MUST_CHECK;
 
 /* For control.c. */
 void sessions_reply(struct control *c, const struct info *info);
@@ -68,13 +68,15 @@ void sessions_lease(struct control *c);
 void sessions_room(struct control *c);
 
 /* Goes on with whatever is possible: reading.c and adding.c. */
-void reader_drive(struct control *c, struct session *s);
-void reader_flight_ended(struct control *c, struct session *s, const struct flight *flight, const struct info *info);
-void upload_drive(struct control *c, struct session *s);
-void upload_flight_ended(struct control *c, struct session *s, const struct flight *flight, const struct info *info);
+void reader_drive(struct control *c, struct file_session *s);
+void reader_flight_ended(struct control *c, struct file_session *s, const struct flight *flight,
+                         const struct info *info);
+void upload_drive(struct control *c, struct file_session *s);
+void upload_flight_ended(struct control *c, struct file_session *s, const struct flight *flight,
+                         const struct info *info);
 
 /* Tells the state actor how far a session is, at most twice a second unless it is over. */
-void session_show(struct control *c, struct session *s, const char *kind, uint64_t done, uint64_t total,
-                  const struct cid *cid, bool gone);
+void file_session_show(struct control *c, struct file_session *s, const char *kind, uint64_t done, uint64_t total,
+                       const struct cid *cid, bool gone);
 
 #endif

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 #include "base/text.h"
-#include "cli/log.h"
 #include "sim/swarm.h"
 
 enum { EXIT_USAGE = 2 };
@@ -21,6 +20,12 @@ static const char usage[] =
 static bool take_number(const char *text, uint64_t max, uint64_t *ret_number)
 {
     return text_parse_u64(span_text(text), ret_number) == ERR_OK && *ret_number <= max;
+}
+
+static void print_log(void *arg, enum log_level level, const char *actor, const char *text)
+{
+    (void)arg;
+    (void)fprintf(stderr, "%d %s: %s\n", (int)level, actor, text);
 }
 
 struct arguments {
@@ -63,7 +68,7 @@ static bool parse(int argc, char **argv, struct arguments *a)
             good = text_parse_duration(span_text(optarg), &a->options.reset_at_ns) == ERR_OK;
             break;
         case 'v':
-            a->options.log = log_write;
+            a->options.log = print_log;
             break;
         default:
             good = false;
