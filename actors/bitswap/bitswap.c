@@ -104,16 +104,16 @@ static void on_reply(struct node *n, const struct info *info)
 /* Without any of this nothing happens by time: an idle node sleeps. */
 static bool has_work(const struct node *n)
 {
-    return session_count(n->session) > 0 || table_len(&n->outs) > 0 || table_len(&n->targets) > 0 || n->stalled > 0 ||
-           n->retry_open || backlog_is_congested(&n->backlog);
+    return bitswap_session_count(n->session) > 0 || table_len(&n->outs) > 0 || table_len(&n->targets) > 0 ||
+           n->stalled > 0 || n->retry_open || backlog_is_congested(&n->backlog);
 }
 
 void node_pump(struct node *n)
 {
     serve_pump(n);
-    struct session_peer *wants;
-    while ((wants = session_next_dirty(n->session)) != NULL)
-        partner_send(session_peer_owner(wants));
+    struct bitswap_session_peer *wants;
+    while ((wants = bitswap_session_next_dirty(n->session)) != NULL)
+        partner_send(bitswap_session_peer_owner(wants));
     struct engine_peer *due;
     while ((due = engine_next_dirty(n->engine)) != NULL)
         partner_send(engine_peer_owner(due));
@@ -127,7 +127,7 @@ static void tick(struct node *n)
     size_t position = 0;
     n->timer = 0;
     n->retry_open = false;
-    session_tick(n->session, now);
+    bitswap_session_tick(n->session, now);
     fetch_retry_puts(n);
     for (struct inbound *in = table_next(&n->streams, &position, NULL); in != NULL;
          in = table_next(&n->streams, &position, NULL))
@@ -152,7 +152,7 @@ static enum err reply_stat(struct node *n, struct reply_to call)
     fields.blocks_sent = engine_stats(n->engine)->blocks_sent;
     fields.bytes_sent = engine_stats(n->engine)->bytes_sent;
     uint32_t count = 0;
-    while (count < BATCH_COUNT_MAX && session_next_want(n->session, &position, &cid)) {
+    while (count < BATCH_COUNT_MAX && bitswap_session_next_want(n->session, &position, &cid)) {
         uint8_t key[CID_BYTES_MAX];
         count += schema_list_add_bytes(&wants, span_of(key, cid_encode(&cid, key))) == ERR_OK;
     }
@@ -181,7 +181,7 @@ static enum err reply_wantlist(struct node *n, const struct msg_bitswap_wantlist
         return ERR_NOT_FOUND;
     buf_init(&items, LIST_BYTES, NULL);
     while (count < BATCH_COUNT_MAX && (p != NULL ? engine_next_want(p->engine, &position, &cid)
-                                                 : session_next_want(n->session, &position, &cid))) {
+                                                 : bitswap_session_next_want(n->session, &position, &cid))) {
         uint8_t key[CID_BYTES_MAX];
         count += schema_list_add_bytes(&items, span_of(key, cid_encode(&cid, key))) == ERR_OK;
     }
@@ -359,7 +359,7 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     n->receive = &budget->accounts[ACCOUNT_RECEIVE];
     n->tables = &budget->accounts[ACCOUNT_TABLES];
     n->last_tag = FIRST_TAG;
-    n->session = session_new(n->tables);
+    n->session = bitswap_session_new(n->tables);
     n->engine = engine_new(n->tables, &budget->accounts[ACCOUNT_SEND]);
     table_init(&n->partners, ENGINE_PEERS_MAX, n->tables);
     table_init(&n->streams, NODE_STREAMS_MAX, n->tables);
@@ -396,7 +396,7 @@ static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
         fetch_free_all(n);
         release_tables(n);
     }
-    session_free(n->session);
+    bitswap_session_free(n->session);
     engine_free(n->engine);
     table_release(&n->partners);
     table_release(&n->streams);

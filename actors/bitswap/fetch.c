@@ -30,7 +30,7 @@ static void target_free(struct node *n, struct target *t)
 {
     uint8_t key[CID_BYTES_MAX];
     if (t->state == TARGET_WANTED) {
-        session_unwant(n->session, &t->cid);
+        bitswap_session_unwant(n->session, &t->cid);
         tell_want(n, &t->cid, true);
     }
     while (t->waiters != NULL) {
@@ -167,7 +167,7 @@ void fetch_cancel(struct node *n, const struct reply_to *call)
 
 static void want_it(struct node *n, struct target *t)
 {
-    enum err err = session_want(n->session, &t->cid, ctx_now(n->ctx));
+    enum err err = bitswap_session_want(n->session, &t->cid, ctx_now(n->ctx));
     if (err != ERR_OK && err != ERR_EXISTS) {
         answer_err(n, t, err, "too many blocks are wanted at once");
         return;
@@ -227,10 +227,10 @@ void fetch_retry_puts(struct node *n)
 bool fetch_block(struct node *n, struct partner *p, const struct cid *cid, struct block_ref *block)
 {
     struct target *t = target_find(n, cid);
-    struct session_peer *from = p == NULL ? NULL : p->session;
+    struct bitswap_session_peer *from = p == NULL ? NULL : p->session;
     if (t == NULL || t->state != TARGET_WANTED)
         return false;
-    (void)session_block(n->session, from, cid, block->len, ctx_now(n->ctx));
+    (void)bitswap_session_block(n->session, from, cid, block->len, ctx_now(n->ctx));
     tell_want(n, cid, true);
     t->state = TARGET_STORING;
     t->block = block_ref_ref(block);
@@ -261,7 +261,7 @@ void fetch_stored(struct node *n, const struct cid *cid)
     struct target *t = target_find(n, cid);
     if (t == NULL || t->state != TARGET_WANTED || ask_storage(n, cid) != ERR_OK)
         return;
-    session_unwant(n->session, cid);
+    bitswap_session_unwant(n->session, cid);
     tell_want(n, cid, true);
     t->state = TARGET_LOCAL;
 }

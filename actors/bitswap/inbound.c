@@ -90,7 +90,7 @@ static void on_presence(void *arg, const struct cid *cid, bool have)
     struct inbound *in = arg;
     struct node *n = in->node;
     if (in->partner->session != NULL)
-        session_presence(n->session, in->partner->session, cid, have, ctx_now(n->ctx));
+        bitswap_session_presence(n->session, in->partner->session, cid, have, ctx_now(n->ctx));
 }
 
 static void on_block(void *arg, const struct cid *cid, struct block_ref *block)
@@ -167,7 +167,7 @@ void inbound_data(struct inbound *in, const struct msg *msg)
     struct node *n = in->node;
     const struct msg_stream_data *fields = msg->fields;
     if (in->partner->session != NULL)
-        session_peer_progress(in->partner->session, ctx_now(n->ctx));
+        bitswap_session_peer_progress(in->partner->session, ctx_now(n->ctx));
     if (msg->tail != NULL && msg->tail->len > 0) {
         struct piece *piece = malloc(sizeof(*piece));
         if (piece == NULL) {

@@ -63,9 +63,9 @@ enum out_state { OUT_CLOSED, OUT_OPENING, OUT_OPEN };
 struct partner {
     struct node *node;
     struct peer_id id;
-    bool up;                      /* told by peer_up; else known by a stream only */
-    size_t streams;               /* that it writes to us */
-    struct session_peer *session; /* NULL until it is up */
+    bool up;                              /* told by peer_up; else known by a stream only */
+    size_t streams;                       /* that it writes to us */
+    struct bitswap_session_peer *session; /* NULL until it is up */
     struct engine_peer *engine;
     enum out_state out;
     uint64_t stream;
@@ -121,7 +121,7 @@ struct node {
     struct ctx *ctx;
     struct account *receive;
     struct account *tables;
-    struct session *session;
+    struct bitswap_session *session;
     struct engine *engine;
     struct table partners; /* peer id -> struct partner */
     struct table streams;  /* number -> struct inbound */

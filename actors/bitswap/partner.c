@@ -55,7 +55,7 @@ void partner_free(struct partner *p)
     struct node *n = p->node;
     out_reset(p);
     if (p->session != NULL)
-        session_peer_down(n->session, p->session, ctx_now(n->ctx));
+        bitswap_session_peer_down(n->session, p->session, ctx_now(n->ctx));
     engine_peer_down(n->engine, p->engine);
     (void)table_remove(&n->partners, peer_id_span(&p->id));
     free(p);
@@ -96,11 +96,11 @@ void partner_up(struct node *n, const struct msg_peer_up *fields)
     p->up = true;
     if (p->session != NULL)
         return;
-    if (session_peer_up(n->session, &p->id, version, ctx_now(n->ctx), &p->session) != ERR_OK) {
+    if (bitswap_session_peer_up(n->session, &p->id, version, ctx_now(n->ctx), &p->session) != ERR_OK) {
         p->session = NULL;
         return;
     }
-    session_peer_set_owner(p->session, p);
+    bitswap_session_peer_set_owner(p->session, p);
 }
 
 void partner_down(struct node *n, struct span peer)
@@ -110,7 +110,7 @@ void partner_down(struct node *n, struct span peer)
         return;
     p->up = false;
     if (p->session != NULL)
-        session_peer_down(n->session, p->session, ctx_now(n->ctx));
+        bitswap_session_peer_down(n->session, p->session, ctx_now(n->ctx));
     p->session = NULL;
     out_reset(p);
     partner_drop_if_idle(p); /* else with its last stream, whose end is on its way */
@@ -118,7 +118,7 @@ void partner_down(struct node *n, struct span peer)
 
 static bool has_message(const struct partner *p)
 {
-    return (p->session != NULL && session_has_message(p->session)) || engine_has_message(p->engine);
+    return (p->session != NULL && bitswap_session_has_message(p->session)) || engine_has_message(p->engine);
 }
 
 static void open_stream(struct partner *p)
@@ -203,11 +203,11 @@ static bool next_message(struct partner *p)
     struct node *n = p->node;
     struct bitswap_writer w;
     size_t block_bytes = 0;
-    bool wants = p->session != NULL && session_has_message(p->session);
+    bool wants = p->session != NULL && bitswap_session_has_message(p->session);
     if (!wants && !engine_has_message(p->engine))
         return false;
     bitswap_writer_init(&w, p->version, wants ? NODE_MESSAGE_BYTES : BITSWAP_MESSAGE_MAX, NULL);
-    bool filled = wants ? session_fill(n->session, p->session, &w, ctx_now(n->ctx))
+    bool filled = wants ? bitswap_session_fill(n->session, p->session, &w, ctx_now(n->ctx))
                         : engine_fill(n->engine, p->engine, &w, &block_bytes);
     bool queued = true;
     if (filled && !bitswap_writer_is_empty(&w))
@@ -260,7 +260,7 @@ void partner_out_closed(struct partner *p, enum err err)
         p->node->retry_open = true;
     }
     if (lost && p->session != NULL)
-        session_peer_resend(p->node->session, p->session);
+        bitswap_session_peer_resend(p->node->session, p->session);
 }
 
 void partner_tick(struct partner *p, uint64_t now_ns)

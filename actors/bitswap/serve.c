@@ -136,7 +136,7 @@ static bool search_one(struct node *n)
 {
     struct cid cid;
     uint8_t key[CID_BYTES_MAX];
-    if (!session_next_search(n->session, ctx_now(n->ctx), &cid))
+    if (!bitswap_session_next_search(n->session, ctx_now(n->ctx), &cid))
         return false;
     struct op *op = node_op_new(n, OP_PROVIDERS);
     if (op == NULL)

@@ -5,13 +5,13 @@
 
 #include "actors/bitswap/session_internal.h"
 
-static bool peer_has_room(const struct session *s, const struct session_peer *peer)
+static bool peer_has_room(const struct bitswap_session *s, const struct bitswap_session_peer *peer)
 {
     return peer->asked == 0 || (uint64_t)(peer->asked + 1) * s->block_guess <= SESSION_PEER_BYTES_MAX;
 }
 
 /* Whether a is a better choice than b: said HAVE, has delivered, carries less. */
-static bool better(const struct session_peer *a, bool a_has, const struct session_peer *b, bool b_has)
+static bool better(const struct bitswap_session_peer *a, bool a_has, const struct bitswap_session_peer *b, bool b_has)
 {
     if (b == NULL || a_has != b_has)
         return b == NULL || a_has;
@@ -23,15 +23,15 @@ static bool better(const struct session_peer *a, bool a_has, const struct sessio
 }
 
 /* The peer to get the want-block; NULL when none is left, *ret_busy when only for want of room. */
-static struct session_peer *choose(const struct session *s, const struct want *want, bool *ret_busy)
+static struct bitswap_session_peer *choose(const struct bitswap_session *s, const struct want *want, bool *ret_busy)
 {
-    struct session_peer *best = NULL;
+    struct bitswap_session_peer *best = NULL;
     bool best_has = false;
     size_t position = 0;
     *ret_busy = false;
-    for (struct session_peer *p = table_next(&s->peers, &position, NULL); p != NULL;
+    for (struct bitswap_session_peer *p = table_next(&s->peers, &position, NULL); p != NULL;
          p = table_next(&s->peers, &position, NULL)) {
-        const struct link *l = session_link_of(want, p);
+        const struct link *l = bitswap_session_link_of(want, p);
         if (l != NULL && (l->said == SAID_DONT_HAVE || l->said == SAID_SILENCE))
             continue;
         bool has = l != NULL && l->said == SAID_HAVE;
@@ -48,33 +48,33 @@ static struct session_peer *choose(const struct session *s, const struct want *w
 }
 
 /* Asks others whether they have it. */
-static void ask_broadly(struct session *s, struct want *want)
+static void ask_broadly(struct bitswap_session *s, struct want *want)
 {
     size_t asked = 0;
     size_t position = 0;
     want->broad = true;
-    for (struct session_peer *p = table_next(&s->peers, &position, NULL); p != NULL && asked < SESSION_ASK_MAX;
+    for (struct bitswap_session_peer *p = table_next(&s->peers, &position, NULL); p != NULL && asked < SESSION_ASK_MAX;
          p = table_next(&s->peers, &position, NULL)) {
-        if (!bitswap_has_presences(p->version) || session_link_of(want, p) != NULL)
+        if (!bitswap_has_presences(p->version) || bitswap_session_link_of(want, p) != NULL)
             continue;
-        struct link *l = session_link_make(s, want, p);
+        struct link *l = bitswap_session_link_make(s, want, p);
         if (l == NULL)
             return;
-        session_todo_set(s, l, TODO_HAVE);
+        bitswap_session_todo_set(s, l, TODO_HAVE);
         asked++;
     }
 }
 
 /* Gives the want-block to the best peer, or leaves the want waiting. */
-static void assign(struct session *s, struct want *want, uint64_t now_ns)
+static void assign(struct bitswap_session *s, struct want *want, uint64_t now_ns)
 {
     bool busy = false;
     if (want->asked != NULL || want->over)
         return;
-    struct session_peer *peer = choose(s, want, &busy);
-    struct link *l = peer == NULL ? NULL : session_link_make(s, want, peer);
+    struct bitswap_session_peer *peer = choose(s, want, &busy);
+    struct link *l = peer == NULL ? NULL : bitswap_session_link_make(s, want, peer);
     if (l == NULL) {
-        session_wait_push(s, want);
+        bitswap_session_wait_push(s, want);
         if (!busy && !want->broad)
             ask_broadly(s, want);
         return;
@@ -85,13 +85,13 @@ static void assign(struct session *s, struct want *want, uint64_t now_ns)
         peer->progress_ns = now_ns;
     l->sent_ns = now_ns;
     l->again = l->sent == SENT_BLOCK;
-    session_todo_set(s, l, l->again ? TODO_CANCEL : TODO_BLOCK);
+    bitswap_session_todo_set(s, l, l->again ? TODO_CANCEL : TODO_BLOCK);
     if (!want->broad && peer->delivered < SESSION_GOOD_BLOCKS)
         ask_broadly(s, want);
 }
 
 /* Room came free or a candidate appeared: those who wait try again, once each. */
-static void assign_waiting(struct session *s, uint64_t now_ns)
+static void assign_waiting(struct bitswap_session *s, uint64_t now_ns)
 {
     struct want *list = s->waiting;
     s->waiting = NULL;
@@ -105,7 +105,7 @@ static void assign_waiting(struct session *s, uint64_t now_ns)
 }
 
 /* The peer that was asked will not deliver. */
-static void move_on(struct session *s, struct want *want, uint64_t now_ns)
+static void move_on(struct bitswap_session *s, struct want *want, uint64_t now_ns)
 {
     if (want->asked != NULL) {
         want->asked->peer->asked--;
@@ -116,9 +116,9 @@ static void move_on(struct session *s, struct want *want, uint64_t now_ns)
     assign(s, want, now_ns);
 }
 
-struct session *session_new(struct account *account)
+struct bitswap_session *bitswap_session_new(struct account *account)
 {
-    struct session *s = calloc(1, sizeof(*s));
+    struct bitswap_session *s = calloc(1, sizeof(*s));
     if (s == NULL)
         return NULL;
     s->account = account;
@@ -130,11 +130,11 @@ struct session *session_new(struct account *account)
     return s;
 }
 
-static void want_end(struct session *s, struct want *want, const struct session_peer *deliverer)
+static void want_end(struct bitswap_session *s, struct want *want, const struct bitswap_session_peer *deliverer)
 {
     uint8_t key[CID_BYTES_MAX];
     (void)table_remove(&s->wants, span_of(key, cid_encode(&want->cid, key)));
-    session_wait_remove(s, want);
+    bitswap_session_wait_remove(s, want);
     want->over = true;
     struct link *next = NULL;
     for (struct link *l = want->links; l != NULL; l = next) {
@@ -146,14 +146,14 @@ static void want_end(struct session *s, struct want *want, const struct session_
         }
         l->again = false;
         if (cancel)
-            session_todo_set(s, l, TODO_CANCEL);
+            bitswap_session_todo_set(s, l, TODO_CANCEL);
         else
-            session_link_free(s, l);
+            bitswap_session_link_free(s, l);
     }
-    session_want_drop_if_over(s, want);
+    bitswap_session_want_drop_if_over(s, want);
 }
 
-void session_free(struct session *s)
+void bitswap_session_free(struct bitswap_session *s)
 {
     if (s == NULL)
         return;
@@ -161,57 +161,57 @@ void session_free(struct session *s)
     for (struct want *w = table_next(&s->wants, &position, NULL); w != NULL; w = table_next(&s->wants, &position, NULL))
         want_end(s, w, NULL);
     position = 0;
-    for (struct session_peer *p = table_next(&s->peers, &position, NULL); p != NULL;
+    for (struct bitswap_session_peer *p = table_next(&s->peers, &position, NULL); p != NULL;
          p = table_next(&s->peers, &position, NULL))
-        session_peer_down(s, p, 0);
+        bitswap_session_peer_down(s, p, 0);
     table_release(&s->wants);
     table_release(&s->peers);
     free(s);
 }
 
-enum err session_peer_up(struct session *s, const struct peer_id *id, enum bitswap_version version, uint64_t now_ns,
-                         struct session_peer **ret_peer)
+enum err bitswap_session_peer_up(struct bitswap_session *s, const struct peer_id *id, enum bitswap_version version,
+                                 uint64_t now_ns, struct bitswap_session_peer **ret_peer)
 {
-    struct session_peer *peer = session_take(s, sizeof(*peer));
+    struct bitswap_session_peer *peer = bitswap_session_take(s, sizeof(*peer));
     if (peer == NULL)
         return ERR_NOMEM;
-    *peer = (struct session_peer){.id = *id, .version = version, .progress_ns = now_ns};
+    *peer = (struct bitswap_session_peer){.id = *id, .version = version, .progress_ns = now_ns};
     enum err err = table_put(&s->peers, peer_id_span(&peer->id), peer, NULL);
     if (err != ERR_OK) {
-        session_give(s, peer, sizeof(*peer));
+        bitswap_session_give(s, peer, sizeof(*peer));
         return err;
     }
     assign_waiting(s, now_ns);
     *ret_peer = peer;
     size_t position = 0;
     for (struct want *w = table_next(&s->wants, &position, NULL); w != NULL; w = table_next(&s->wants, &position, NULL))
-        if (w->broad && bitswap_has_presences(version) && session_link_of(w, peer) == NULL)
+        if (w->broad && bitswap_has_presences(version) && bitswap_session_link_of(w, peer) == NULL)
             w->broad = false; /* this one is to be asked at the next doubt */
     return ERR_OK;
 }
 
-void session_peer_down(struct session *s, struct session_peer *peer, uint64_t now_ns)
+void bitswap_session_peer_down(struct bitswap_session *s, struct bitswap_session_peer *peer, uint64_t now_ns)
 {
     (void)table_remove(&s->peers, peer_id_span(&peer->id));
     while (peer->links != NULL) {
         struct want *want = peer->links->want;
         bool asked = want->asked == peer->links;
-        session_link_free(s, peer->links);
+        bitswap_session_link_free(s, peer->links);
         if (asked)
-            session_wait_push(s, want);
-        session_want_drop_if_over(s, want);
+            bitswap_session_wait_push(s, want);
+        bitswap_session_want_drop_if_over(s, want);
     }
-    session_dirty_remove(s, peer);
-    session_give(s, peer, sizeof(*peer));
+    bitswap_session_dirty_remove(s, peer);
+    bitswap_session_give(s, peer, sizeof(*peer));
     assign_waiting(s, now_ns);
 }
 
-void session_peer_progress(struct session_peer *peer, uint64_t now_ns)
+void bitswap_session_peer_progress(struct bitswap_session_peer *peer, uint64_t now_ns)
 {
     peer->progress_ns = now_ns;
 }
 
-void session_peer_resend(struct session *s, struct session_peer *peer)
+void bitswap_session_peer_resend(struct bitswap_session *s, struct bitswap_session_peer *peer)
 {
     struct link *next = NULL;
     for (struct link *l = peer->links; l != NULL; l = next) {
@@ -221,22 +221,22 @@ void session_peer_resend(struct session *s, struct session_peer *peer)
         bool block = l->want->asked == l;
         l->again = block;
         if (l->said != SAID_DONT_HAVE || block)
-            session_todo_set(s, l, block ? TODO_BLOCK : TODO_HAVE);
+            bitswap_session_todo_set(s, l, block ? TODO_BLOCK : TODO_HAVE);
     }
 }
 
-static struct want *find(const struct session *s, const struct cid *cid)
+static struct want *find(const struct bitswap_session *s, const struct cid *cid)
 {
     uint8_t key[CID_BYTES_MAX];
     return table_get(&s->wants, span_of(key, cid_encode(cid, key)));
 }
 
-enum err session_want(struct session *s, const struct cid *cid, uint64_t now_ns)
+enum err bitswap_session_want(struct bitswap_session *s, const struct cid *cid, uint64_t now_ns)
 {
     uint8_t key[CID_BYTES_MAX];
     if (find(s, cid) != NULL)
         return ERR_EXISTS;
-    struct want *want = session_take(s, sizeof(*want));
+    struct want *want = bitswap_session_take(s, sizeof(*want));
     if (want == NULL)
         return ERR_NOMEM;
     *want = (struct want){.cid = *cid,
@@ -245,29 +245,30 @@ enum err session_want(struct session *s, const struct cid *cid, uint64_t now_ns)
                           .again_ns = now_ns + SESSION_SEARCH_AGAIN_MS * MS_NS};
     enum err err = table_put(&s->wants, span_of(key, cid_encode(cid, key)), want, NULL);
     if (err != ERR_OK) {
-        session_give(s, want, sizeof(*want));
+        bitswap_session_give(s, want, sizeof(*want));
         return err;
     }
     assign(s, want, now_ns);
     return ERR_OK;
 }
 
-void session_unwant(struct session *s, const struct cid *cid)
+void bitswap_session_unwant(struct bitswap_session *s, const struct cid *cid)
 {
     struct want *want = find(s, cid);
     if (want != NULL)
         want_end(s, want, NULL);
 }
 
-bool session_wants(const struct session *s, const struct cid *cid)
+bool bitswap_session_wants(const struct bitswap_session *s, const struct cid *cid)
 {
     return find(s, cid) != NULL;
 }
 
-void session_presence(struct session *s, struct session_peer *peer, const struct cid *cid, bool have, uint64_t now_ns)
+void bitswap_session_presence(struct bitswap_session *s, struct bitswap_session_peer *peer, const struct cid *cid,
+                              bool have, uint64_t now_ns)
 {
     struct want *want = find(s, cid);
-    struct link *l = want == NULL ? NULL : session_link_of(want, peer);
+    struct link *l = want == NULL ? NULL : bitswap_session_link_of(want, peer);
     if (l == NULL)
         return;
     bool asked = want->asked == l;
@@ -276,12 +277,13 @@ void session_presence(struct session *s, struct session_peer *peer, const struct
         l->sent = SENT_HAVE; /* it has answered: asking again later is no repetition */
         move_on(s, want, now_ns);
     } else if (have && want->asked == NULL) {
-        session_wait_remove(s, want);
+        bitswap_session_wait_remove(s, want);
         assign(s, want, now_ns);
     }
 }
 
-bool session_block(struct session *s, struct session_peer *peer, const struct cid *cid, size_t len, uint64_t now_ns)
+bool bitswap_session_block(struct bitswap_session *s, struct bitswap_session_peer *peer, const struct cid *cid,
+                           size_t len, uint64_t now_ns)
 {
     struct want *want = find(s, cid);
     if (want == NULL)
@@ -297,7 +299,7 @@ bool session_block(struct session *s, struct session_peer *peer, const struct ci
 }
 
 /* Nobody has it: those who were silent are asked again, now and then all. */
-static void retry(struct session *s, struct want *want, uint64_t now_ns)
+static void retry(struct bitswap_session *s, struct want *want, uint64_t now_ns)
 {
     bool all = now_ns >= want->again_ns;
     want->retry_ns = now_ns + SESSION_RETRY_MS * MS_NS;
@@ -307,11 +309,11 @@ static void retry(struct session *s, struct want *want, uint64_t now_ns)
         if (l->said == SAID_SILENCE || (all && l->said == SAID_DONT_HAVE))
             l->said = SAID_NOTHING;
     want->broad = false;
-    session_wait_remove(s, want);
+    bitswap_session_wait_remove(s, want);
     assign(s, want, now_ns);
 }
 
-void session_tick(struct session *s, uint64_t now_ns)
+void bitswap_session_tick(struct bitswap_session *s, uint64_t now_ns)
 {
     size_t position = 0;
     for (struct want *w = table_next(&s->wants, &position, NULL); w != NULL;
@@ -326,32 +328,32 @@ void session_tick(struct session *s, uint64_t now_ns)
     }
 }
 
-bool session_has_message(const struct session_peer *peer)
+bool bitswap_session_has_message(const struct bitswap_session_peer *peer)
 {
     return peer->cancels.first != NULL || peer->wants.first != NULL;
 }
 
-static bool fill_cancels(struct session *s, struct session_peer *peer, struct bitswap_writer *w)
+static bool fill_cancels(struct bitswap_session *s, struct bitswap_session_peer *peer, struct bitswap_writer *w)
 {
     while (peer->cancels.first != NULL) {
         struct link *l = peer->cancels.first;
         struct bitswap_want entry = {.cid = l->want->cid, .cancel = true};
         if (bitswap_writer_want(w, &entry) != ERR_OK)
             return true;
-        session_todo_unlink(l);
+        bitswap_session_todo_unlink(l);
         l->sent = SENT_NOTHING;
         if (l->again && !l->want->over) {
-            session_todo_set(s, l, TODO_BLOCK);
+            bitswap_session_todo_set(s, l, TODO_BLOCK);
             continue;
         }
         struct want *want = l->want;
-        session_link_free(s, l);
-        session_want_drop_if_over(s, want);
+        bitswap_session_link_free(s, l);
+        bitswap_session_want_drop_if_over(s, want);
     }
     return true;
 }
 
-static bool fill_wants(struct session_peer *peer, struct bitswap_writer *w, uint64_t now_ns)
+static bool fill_wants(struct bitswap_session_peer *peer, struct bitswap_writer *w, uint64_t now_ns)
 {
     while (peer->wants.first != NULL) {
         struct link *l = peer->wants.first;
@@ -362,7 +364,7 @@ static bool fill_wants(struct session_peer *peer, struct bitswap_writer *w, uint
                                      .send_dont_have = true};
         if (bitswap_writer_want(w, &entry) != ERR_OK)
             return true;
-        session_todo_unlink(l);
+        bitswap_session_todo_unlink(l);
         l->sent = block ? SENT_BLOCK : SENT_HAVE;
         l->sent_ns = now_ns;
         l->again = false;
@@ -370,27 +372,28 @@ static bool fill_wants(struct session_peer *peer, struct bitswap_writer *w, uint
     return true;
 }
 
-bool session_fill(struct session *s, struct session_peer *peer, struct bitswap_writer *w, uint64_t now_ns)
+bool bitswap_session_fill(struct bitswap_session *s, struct bitswap_session_peer *peer, struct bitswap_writer *w,
+                          uint64_t now_ns)
 {
     bool filled = false;
     if (peer->cancels.first != NULL)
         filled = fill_cancels(s, peer, w);
     else if (peer->wants.first != NULL)
         filled = fill_wants(peer, w, now_ns);
-    if (session_has_message(peer))
-        session_mark_dirty(s, peer);
+    if (bitswap_session_has_message(peer))
+        bitswap_session_mark_dirty(s, peer);
     return filled;
 }
 
-struct session_peer *session_next_dirty(struct session *s)
+struct bitswap_session_peer *bitswap_session_next_dirty(struct bitswap_session *s)
 {
-    struct session_peer *peer = s->dirty;
+    struct bitswap_session_peer *peer = s->dirty;
     if (peer != NULL)
-        session_dirty_remove(s, peer);
+        bitswap_session_dirty_remove(s, peer);
     return peer;
 }
 
-bool session_next_search(struct session *s, uint64_t now_ns, struct cid *ret_cid)
+bool bitswap_session_next_search(struct bitswap_session *s, uint64_t now_ns, struct cid *ret_cid)
 {
     size_t position = 0;
     for (struct want *w = table_next(&s->wants, &position, NULL); w != NULL;
@@ -405,22 +408,22 @@ bool session_next_search(struct session *s, uint64_t now_ns, struct cid *ret_cid
     return false;
 }
 
-size_t session_count(const struct session *s)
+size_t bitswap_session_count(const struct bitswap_session *s)
 {
     return table_len(&s->wants);
 }
 
-size_t session_peer_count(const struct session *s)
+size_t bitswap_session_peer_count(const struct bitswap_session *s)
 {
     return table_len(&s->peers);
 }
 
-const struct peer_id *session_peer_id(const struct session_peer *peer)
+const struct peer_id *bitswap_session_peer_id(const struct bitswap_session_peer *peer)
 {
     return &peer->id;
 }
 
-bool session_next_want(const struct session *s, size_t *position, struct cid *ret_cid)
+bool bitswap_session_next_want(const struct bitswap_session *s, size_t *position, struct cid *ret_cid)
 {
     const struct want *want = table_next(&s->wants, position, NULL);
     if (want == NULL)
@@ -429,12 +432,12 @@ bool session_next_want(const struct session *s, size_t *position, struct cid *re
     return true;
 }
 
-void session_peer_set_owner(struct session_peer *peer, void *owner)
+void bitswap_session_peer_set_owner(struct bitswap_session_peer *peer, void *owner)
 {
     peer->owner = owner;
 }
 
-void *session_peer_owner(const struct session_peer *peer)
+void *bitswap_session_peer_owner(const struct bitswap_session_peer *peer)
 {
     return peer->owner;
 }

@@ -41,67 +41,70 @@ enum {
     SESSION_TICK_MS = 250
 };
 
-struct session;
-struct session_peer;
+struct bitswap_session;
+struct bitswap_session_peer;
 
 /* NULL without memory. Tables are charged to account, which may be NULL. */
-struct session *session_new(struct account *account) MUST_CHECK;
-void session_free(struct session *s);
+struct bitswap_session *bitswap_session_new(struct account *account) MUST_CHECK;
+void bitswap_session_free(struct bitswap_session *s);
 
-/* ERR_BUSY at SESSION_PEERS_MAX, ERR_NOMEM. The handle lives until session_peer_down. */
-enum err session_peer_up(struct session *s, const struct peer_id *id, enum bitswap_version version, uint64_t now_ns,
-                         struct session_peer **ret_peer) MUST_CHECK;
+/* ERR_BUSY at SESSION_PEERS_MAX, ERR_NOMEM. The handle lives until bitswap_session_peer_down. */
+enum err bitswap_session_peer_up(struct bitswap_session *s, const struct peer_id *id, enum bitswap_version version,
+                                 uint64_t now_ns, struct bitswap_session_peer **ret_peer) MUST_CHECK;
 
 /* Forgets the peer; what it was asked is asked of others. */
-void session_peer_down(struct session *s, struct session_peer *peer, uint64_t now_ns);
+void bitswap_session_peer_down(struct bitswap_session *s, struct bitswap_session_peer *peer, uint64_t now_ns);
 
 /* Bytes of a message arrive from this peer: it is not silent. */
-void session_peer_progress(struct session_peer *peer, uint64_t now_ns);
+void bitswap_session_peer_progress(struct bitswap_session_peer *peer, uint64_t now_ns);
 
 /* Messages to this peer may have been lost: what is still wanted is sent again. */
-void session_peer_resend(struct session *s, struct session_peer *peer);
+void bitswap_session_peer_resend(struct bitswap_session *s, struct bitswap_session_peer *peer);
 
 /* Wants a block. ERR_EXISTS: wanted already; ERR_BUSY, ERR_NOMEM. */
-enum err session_want(struct session *s, const struct cid *cid, uint64_t now_ns) MUST_CHECK;
+enum err bitswap_session_want(struct bitswap_session *s, const struct cid *cid, uint64_t now_ns) MUST_CHECK;
 
 /* Wants it no more; unknown CIDs are ignored. */
-void session_unwant(struct session *s, const struct cid *cid);
+void bitswap_session_unwant(struct bitswap_session *s, const struct cid *cid);
 
-bool session_wants(const struct session *s, const struct cid *cid);
+bool bitswap_session_wants(const struct bitswap_session *s, const struct cid *cid);
 
 /* A peer told what it has. */
-void session_presence(struct session *s, struct session_peer *peer, const struct cid *cid, bool have, uint64_t now_ns);
+void bitswap_session_presence(struct bitswap_session *s, struct bitswap_session_peer *peer, const struct cid *cid,
+                              bool have, uint64_t now_ns);
 
 /*
  * A verified block came from a peer (NULL: from elsewhere). True: it was wanted and is not any more; the others hear a cancel. False:
  * unwanted, drop it.
  */
-bool session_block(struct session *s, struct session_peer *peer, const struct cid *cid, size_t len, uint64_t now_ns);
+bool bitswap_session_block(struct bitswap_session *s, struct bitswap_session_peer *peer, const struct cid *cid,
+                           size_t len, uint64_t now_ns);
 
-/* Does what time demands; call it each SESSION_TICK_MS while session_count() > 0. */
-void session_tick(struct session *s, uint64_t now_ns);
+/* Does what time demands; call it each SESSION_TICK_MS while bitswap_session_count() > 0. */
+void bitswap_session_tick(struct bitswap_session *s, uint64_t now_ns);
 
 /* Whether there is something to be sent to this peer. */
-bool session_has_message(const struct session_peer *peer);
+bool bitswap_session_has_message(const struct bitswap_session_peer *peer);
 
 /* Fills a fresh writer with what is next for this peer; cancels and wants never share a message. False: nothing was to be sent. */
-bool session_fill(struct session *s, struct session_peer *peer, struct bitswap_writer *w, uint64_t now_ns);
+bool bitswap_session_fill(struct bitswap_session *s, struct bitswap_session_peer *peer, struct bitswap_writer *w,
+                          uint64_t now_ns);
 
 /* Peers with something to be sent, in order of need; NULL when there is none. The returned one is taken off the list. */
-struct session_peer *session_next_dirty(struct session *s);
+struct bitswap_session_peer *bitswap_session_next_dirty(struct bitswap_session *s);
 
 /* The next want for which providers are to be looked for now; false when there is none. Each is returned once per search. */
-bool session_next_search(struct session *s, uint64_t now_ns, struct cid *ret_cid);
+bool bitswap_session_next_search(struct bitswap_session *s, uint64_t now_ns, struct cid *ret_cid);
 
-size_t session_count(const struct session *s);
-size_t session_peer_count(const struct session *s);
-const struct peer_id *session_peer_id(const struct session_peer *peer);
+size_t bitswap_session_count(const struct bitswap_session *s);
+size_t bitswap_session_peer_count(const struct bitswap_session *s);
+const struct peer_id *bitswap_session_peer_id(const struct bitswap_session_peer *peer);
 
 /* Iterates the wants; *position starts at 0. */
-bool session_next_want(const struct session *s, size_t *position, struct cid *ret_cid);
+bool bitswap_session_next_want(const struct bitswap_session *s, size_t *position, struct cid *ret_cid);
 
 /* For the owner to find its own state of a peer. */
-void session_peer_set_owner(struct session_peer *peer, void *owner);
-void *session_peer_owner(const struct session_peer *peer);
+void bitswap_session_peer_set_owner(struct bitswap_session_peer *peer, void *owner);
+void *bitswap_session_peer_owner(const struct bitswap_session_peer *peer);
 
 #endif

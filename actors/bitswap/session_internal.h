@@ -15,7 +15,7 @@ struct want;
 
 struct link {
     struct want *want;
-    struct session_peer *peer;
+    struct bitswap_session_peer *peer;
     struct link *next_of_want;
     struct link *next_of_peer;
     struct link *prev_of_peer;
@@ -47,53 +47,53 @@ struct todo_list {
     struct link *last;
 };
 
-struct session_peer {
+struct bitswap_session_peer {
     struct peer_id id;
     enum bitswap_version version;
     void *owner;
     struct link *links;
     struct todo_list cancels;
     struct todo_list wants;
-    struct session_peer *next_dirty;
+    struct bitswap_session_peer *next_dirty;
     bool dirty;
     uint32_t asked; /* want-blocks outstanding */
     uint32_t delivered;
     uint64_t progress_ns; /* of the last block */
 };
 
-struct session {
+struct bitswap_session {
     struct account *account;
     struct table wants; /* CID bytes -> struct want */
-    struct table peers; /* peer id -> struct session_peer */
+    struct table peers; /* peer id -> struct bitswap_session_peer */
     struct want *waiting;
     struct want **waiting_last;
-    struct session_peer *dirty;
-    struct session_peer **dirty_last;
+    struct bitswap_session_peer *dirty;
+    struct bitswap_session_peer **dirty_last;
     size_t block_guess; /* moving average of block sizes */
 };
 
 /* Memory that is charged to the account; NULL when it is exhausted. Zeroed. */
-void *session_take(struct session *s, size_t bytes) MUST_CHECK;
-void session_give(struct session *s, void *p, size_t bytes);
+void *bitswap_session_take(struct bitswap_session *s, size_t bytes) MUST_CHECK;
+void bitswap_session_give(struct bitswap_session *s, void *p, size_t bytes);
 
 /* What is to be sent on a link, and which peers have something to be sent. */
-void session_todo_unlink(struct link *l);
-void session_todo_set(struct session *s, struct link *l, enum link_todo todo);
-void session_mark_dirty(struct session *s, struct session_peer *peer);
-void session_dirty_remove(struct session *s, struct session_peer *peer);
+void bitswap_session_todo_unlink(struct link *l);
+void bitswap_session_todo_set(struct bitswap_session *s, struct link *l, enum link_todo todo);
+void bitswap_session_mark_dirty(struct bitswap_session *s, struct bitswap_session_peer *peer);
+void bitswap_session_dirty_remove(struct bitswap_session *s, struct bitswap_session_peer *peer);
 
 /* The link of a want and a peer, NULL when there is none; make returns the one that exists, NULL without memory. */
-struct link *session_link_of(const struct want *want, const struct session_peer *peer);
-struct link *session_link_make(struct session *s, struct want *want, struct session_peer *peer);
+struct link *bitswap_session_link_of(const struct want *want, const struct bitswap_session_peer *peer);
+struct link *bitswap_session_link_make(struct bitswap_session *s, struct want *want, struct bitswap_session_peer *peer);
 
 /* Takes a link out of all lists and frees it; the want stays. */
-void session_link_free(struct session *s, struct link *l);
+void bitswap_session_link_free(struct bitswap_session *s, struct link *l);
 
 /* Frees a want that is over and has no links left. */
-void session_want_drop_if_over(struct session *s, struct want *want);
+void bitswap_session_want_drop_if_over(struct bitswap_session *s, struct want *want);
 
 /* The wants that nobody was asked for. */
-void session_wait_push(struct session *s, struct want *want);
-void session_wait_remove(struct session *s, struct want *want);
+void bitswap_session_wait_push(struct bitswap_session *s, struct want *want);
+void bitswap_session_wait_remove(struct bitswap_session *s, struct want *want);
 
 #endif

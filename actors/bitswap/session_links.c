@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-void *session_take(struct session *s, size_t bytes)
+void *bitswap_session_take(struct bitswap_session *s, size_t bytes)
 {
     if (s->account != NULL && !account_take(s->account, bytes))
         return NULL;
@@ -13,7 +13,7 @@ void *session_take(struct session *s, size_t bytes)
     return p;
 }
 
-void session_give(struct session *s, void *p, size_t bytes)
+void bitswap_session_give(struct bitswap_session *s, void *p, size_t bytes)
 {
     free(p);
     if (s->account != NULL)
@@ -25,7 +25,7 @@ static struct todo_list *list_of(struct link *l)
     return l->todo == TODO_CANCEL ? &l->peer->cancels : &l->peer->wants;
 }
 
-void session_todo_unlink(struct link *l)
+void bitswap_session_todo_unlink(struct link *l)
 {
     if (l->todo == TODO_NOTHING)
         return;
@@ -36,7 +36,7 @@ void session_todo_unlink(struct link *l)
     l->todo = TODO_NOTHING;
 }
 
-void session_mark_dirty(struct session *s, struct session_peer *peer)
+void bitswap_session_mark_dirty(struct bitswap_session *s, struct bitswap_session_peer *peer)
 {
     if (peer->dirty)
         return;
@@ -46,18 +46,18 @@ void session_mark_dirty(struct session *s, struct session_peer *peer)
     s->dirty_last = &peer->next_dirty;
 }
 
-void session_todo_set(struct session *s, struct link *l, enum link_todo todo)
+void bitswap_session_todo_set(struct bitswap_session *s, struct link *l, enum link_todo todo)
 {
-    session_todo_unlink(l);
+    bitswap_session_todo_unlink(l);
     l->todo = todo;
     struct todo_list *list = list_of(l);
     l->prev_todo = list->last;
     *(list->last != NULL ? &list->last->next_todo : &list->first) = l;
     list->last = l;
-    session_mark_dirty(s, l->peer);
+    bitswap_session_mark_dirty(s, l->peer);
 }
 
-struct link *session_link_of(const struct want *want, const struct session_peer *peer)
+struct link *bitswap_session_link_of(const struct want *want, const struct bitswap_session_peer *peer)
 {
     struct link *l = want->links;
     while (l != NULL && l->peer != peer)
@@ -65,12 +65,12 @@ struct link *session_link_of(const struct want *want, const struct session_peer 
     return l;
 }
 
-struct link *session_link_make(struct session *s, struct want *want, struct session_peer *peer)
+struct link *bitswap_session_link_make(struct bitswap_session *s, struct want *want, struct bitswap_session_peer *peer)
 {
-    struct link *l = session_link_of(want, peer);
+    struct link *l = bitswap_session_link_of(want, peer);
     if (l != NULL)
         return l;
-    l = session_take(s, sizeof(*l));
+    l = bitswap_session_take(s, sizeof(*l));
     if (l == NULL)
         return NULL;
     *l = (struct link){.want = want, .peer = peer, .next_of_want = want->links, .next_of_peer = peer->links};
@@ -81,16 +81,16 @@ struct link *session_link_make(struct session *s, struct want *want, struct sess
     return l;
 }
 
-void session_want_drop_if_over(struct session *s, struct want *want)
+void bitswap_session_want_drop_if_over(struct bitswap_session *s, struct want *want)
 {
     if (want->over && want->links == NULL)
-        session_give(s, want, sizeof(*want));
+        bitswap_session_give(s, want, sizeof(*want));
 }
 
-void session_link_free(struct session *s, struct link *l)
+void bitswap_session_link_free(struct bitswap_session *s, struct link *l)
 {
     struct link **at = &l->want->links;
-    session_todo_unlink(l);
+    bitswap_session_todo_unlink(l);
     while (*at != l)
         at = &(*at)->next_of_want;
     *at = l->next_of_want;
@@ -101,10 +101,10 @@ void session_link_free(struct session *s, struct link *l)
         l->want->asked = NULL;
         l->peer->asked--;
     }
-    session_give(s, l, sizeof(*l));
+    bitswap_session_give(s, l, sizeof(*l));
 }
 
-void session_wait_push(struct session *s, struct want *want)
+void bitswap_session_wait_push(struct bitswap_session *s, struct want *want)
 {
     if (want->waiting || want->over)
         return;
@@ -114,7 +114,7 @@ void session_wait_push(struct session *s, struct want *want)
     s->waiting_last = &want->next_waiting;
 }
 
-void session_wait_remove(struct session *s, struct want *want)
+void bitswap_session_wait_remove(struct bitswap_session *s, struct want *want)
 {
     struct want **at = &s->waiting;
     if (!want->waiting)
@@ -127,9 +127,9 @@ void session_wait_remove(struct session *s, struct want *want)
     want->waiting = false;
 }
 
-void session_dirty_remove(struct session *s, struct session_peer *peer)
+void bitswap_session_dirty_remove(struct bitswap_session *s, struct bitswap_session_peer *peer)
 {
-    struct session_peer **at = &s->dirty;
+    struct bitswap_session_peer **at = &s->dirty;
     if (!peer->dirty)
         return;
     while (*at != peer)

@@ -18,7 +18,7 @@ enum heard { HEARD_NOTHING, HEARD_HAVE, HEARD_BLOCK };
 enum { WORLD_PEERS = 8, WORLD_BLOCKS = 200 };
 
 struct world_peer {
-    struct session_peer *handle;
+    struct bitswap_session_peer *handle;
     enum heard heard[WORLD_BLOCKS];
     bool has[WORLD_BLOCKS];
     bool mute;
@@ -27,7 +27,7 @@ struct world_peer {
 };
 
 struct world {
-    struct session *s;
+    struct bitswap_session *s;
     struct account account;
     struct cid cids[WORLD_BLOCKS];
     struct world_peer peers[WORLD_PEERS];
@@ -50,7 +50,7 @@ static void world_init(struct world *w)
 {
     memset(w, 0, sizeof(*w));
     account_init(&w->account, "test", 64 * MIB);
-    w->s = session_new(&w->account);
+    w->s = bitswap_session_new(&w->account);
     assert_non_null(w->s);
     w->now = 1000 * SECOND_NS;
     for (size_t i = 0; i < WORLD_BLOCKS; i++) {
@@ -62,7 +62,7 @@ static void world_init(struct world *w)
 
 static void world_free(struct world *w)
 {
-    session_free(w->s);
+    bitswap_session_free(w->s);
     assert_int_equal(account_used(&w->account), 0);
 }
 
@@ -70,12 +70,12 @@ static void peer_up(struct world *w, size_t p)
 {
     struct peer_id id = peer_id_of_key(span_of(&p, sizeof(p)));
     memset(w->peers[p].heard, 0, sizeof(w->peers[p].heard));
-    assert_ok(session_peer_up(w->s, &id, BITSWAP_1_2, w->now, &w->peers[p].handle));
+    assert_ok(bitswap_session_peer_up(w->s, &id, BITSWAP_1_2, w->now, &w->peers[p].handle));
 }
 
 static void peer_down(struct world *w, size_t p)
 {
-    session_peer_down(w->s, w->peers[p].handle, w->now);
+    bitswap_session_peer_down(w->s, w->peers[p].handle, w->now);
     w->peers[p].handle = NULL;
 }
 
@@ -134,11 +134,11 @@ static void hear_end(void *arg, const struct bitswap_end *end)
 static void carry(struct world *w)
 {
     struct bitswap_sink sink = {w, no_block, hear_want, hear_presence, hear_block, hear_rejected, hear_end};
-    struct session_peer *peer;
-    while ((peer = session_next_dirty(w->s)) != NULL) {
+    struct bitswap_session_peer *peer;
+    while ((peer = bitswap_session_next_dirty(w->s)) != NULL) {
         struct bitswap_writer writer;
         bitswap_writer_init(&writer, BITSWAP_1_2, 4096, NULL);
-        if (session_fill(w->s, peer, &writer, w->now)) {
+        if (bitswap_session_fill(w->s, peer, &writer, w->now)) {
             struct bitswap_reader reader;
             struct bitswap_piece piece;
             size_t position = 0;
@@ -163,13 +163,13 @@ static void answer(struct world *w, size_t p, size_t count)
             continue;
         count--;
         if (!peer->has[i]) {
-            session_presence(w->s, peer->handle, &w->cids[i], false, w->now);
+            bitswap_session_presence(w->s, peer->handle, &w->cids[i], false, w->now);
         } else if (peer->heard[i] == HEARD_HAVE) {
-            session_presence(w->s, peer->handle, &w->cids[i], true, w->now);
+            bitswap_session_presence(w->s, peer->handle, &w->cids[i], true, w->now);
             peer->heard[i] = HEARD_NOTHING;
         } else {
             peer->heard[i] = HEARD_NOTHING;
-            if (session_block(w->s, peer->handle, &w->cids[i], 1000, w->now))
+            if (bitswap_session_block(w->s, peer->handle, &w->cids[i], 1000, w->now))
                 w->delivered++;
             else
                 w->duplicates++;
@@ -179,12 +179,12 @@ static void answer(struct world *w, size_t p, size_t count)
 
 static void run(struct world *w, unsigned rounds)
 {
-    for (unsigned r = 0; r < rounds && session_count(w->s) > 0; r++) {
+    for (unsigned r = 0; r < rounds && bitswap_session_count(w->s) > 0; r++) {
         carry(w);
         for (size_t p = 0; p < WORLD_PEERS; p++)
             answer(w, p, 1000);
         w->now += SESSION_TICK_MS * MS_NS;
-        session_tick(w->s, w->now);
+        bitswap_session_tick(w->s, w->now);
     }
     carry(w);
 }
@@ -197,8 +197,8 @@ static void one_peer_is_asked_and_the_rest_heard_a_cancel(void **state)
     for (size_t p = 0; p < 3; p++)
         peer_up(&w, p);
     w.peers[1].has[0] = true;
-    assert_ok(session_want(w.s, &w.cids[0], w.now));
-    assert_err(session_want(w.s, &w.cids[0], w.now), ERR_EXISTS);
+    assert_ok(bitswap_session_want(w.s, &w.cids[0], w.now));
+    assert_err(bitswap_session_want(w.s, &w.cids[0], w.now), ERR_EXISTS);
     carry(&w);
     size_t blocks = 0;
     size_t haves = 0;
@@ -224,7 +224,7 @@ static void dont_have_moves_on_at_once(void **state)
         peer_up(&w, p);
     w.peers[3].has[5] = true;
     uint64_t start = w.now;
-    assert_ok(session_want(w.s, &w.cids[5], w.now));
+    assert_ok(bitswap_session_want(w.s, &w.cids[5], w.now));
     run(&w, 10);
     assert_int_equal(w.delivered, 1);
     assert_true(w.now - start < SECOND_NS * 2);
@@ -238,7 +238,7 @@ static void silence_is_an_assumed_dont_have(void **state)
     world_init(&w);
     peer_up(&w, 0);
     w.peers[0].mute = true;
-    assert_ok(session_want(w.s, &w.cids[0], w.now));
+    assert_ok(bitswap_session_want(w.s, &w.cids[0], w.now));
     carry(&w);
     peer_up(&w, 1);
     w.peers[1].has[0] = true;
@@ -257,13 +257,13 @@ static void a_peer_that_delivers_is_not_given_up(void **state)
     peer_up(&w, 0);
     memset(w.peers[0].has, 1, sizeof(w.peers[0].has));
     for (size_t i = 0; i < 20; i++)
-        assert_ok(session_want(w.s, &w.cids[i], w.now));
+        assert_ok(bitswap_session_want(w.s, &w.cids[i], w.now));
     for (int i = 0; i < 20; i++) { /* a block each 4 s: 80 s in all */
         carry(&w);
         answer(&w, 0, 1);
         for (int t = 0; t < 16; t++) {
             w.now += SESSION_TICK_MS * MS_NS;
-            session_tick(w.s, w.now);
+            bitswap_session_tick(w.s, w.now);
         }
     }
     assert_int_equal(w.delivered, 20);
@@ -278,7 +278,7 @@ static void a_lost_peer_is_replaced(void **state)
     world_init(&w);
     peer_up(&w, 0);
     for (size_t i = 0; i < 10; i++)
-        assert_ok(session_want(w.s, &w.cids[i], w.now));
+        assert_ok(bitswap_session_want(w.s, &w.cids[i], w.now));
     carry(&w);
     assert_int_equal(w.peers[0].heard[9], HEARD_BLOCK);
     peer_up(&w, 1);
@@ -294,12 +294,12 @@ static void a_peer_that_comes_later_is_asked(void **state)
     (void)state;
     struct world w;
     world_init(&w);
-    assert_ok(session_want(w.s, &w.cids[0], w.now));
+    assert_ok(bitswap_session_want(w.s, &w.cids[0], w.now));
     run(&w, 4);
     struct cid cid;
-    assert_true(session_next_search(w.s, w.now + SECOND_NS, &cid));
+    assert_true(bitswap_session_next_search(w.s, w.now + SECOND_NS, &cid));
     assert_true(cid_equal(&cid, &w.cids[0]));
-    assert_false(session_next_search(w.s, w.now + SECOND_NS, &cid));
+    assert_false(bitswap_session_next_search(w.s, w.now + SECOND_NS, &cid));
     peer_up(&w, 2);
     w.peers[2].has[0] = true;
     run(&w, 2);
@@ -315,7 +315,7 @@ static void outstanding_bytes_are_bounded(void **state)
     peer_up(&w, 0);
     w.peers[0].mute = true;
     for (size_t i = 0; i < WORLD_BLOCKS; i++)
-        assert_ok(session_want(w.s, &w.cids[i], w.now));
+        assert_ok(bitswap_session_want(w.s, &w.cids[i], w.now));
     carry(&w);
     size_t asked = 0;
     for (size_t i = 0; i < WORLD_BLOCKS; i++)
@@ -334,7 +334,7 @@ static void two_holders_share_the_work(void **state)
         memset(w.peers[p].has, 1, sizeof(w.peers[p].has));
     }
     for (size_t i = 0; i < 40; i++)
-        assert_ok(session_want(w.s, &w.cids[i], w.now));
+        assert_ok(bitswap_session_want(w.s, &w.cids[i], w.now));
     carry(&w);
     size_t asked[2] = {0};
     for (size_t p = 0; p < 2; p++)
@@ -351,14 +351,14 @@ static void unwanted_blocks_are_refused(void **state)
     struct world w;
     world_init(&w);
     peer_up(&w, 0);
-    assert_false(session_block(w.s, w.peers[0].handle, &w.cids[0], 10, w.now));
-    assert_ok(session_want(w.s, &w.cids[0], w.now));
+    assert_false(bitswap_session_block(w.s, w.peers[0].handle, &w.cids[0], 10, w.now));
+    assert_ok(bitswap_session_want(w.s, &w.cids[0], w.now));
     carry(&w);
-    session_unwant(w.s, &w.cids[0]);
+    bitswap_session_unwant(w.s, &w.cids[0]);
     carry(&w);
     assert_int_equal(w.peers[0].heard[0], HEARD_NOTHING);
-    assert_false(session_block(w.s, w.peers[0].handle, &w.cids[0], 10, w.now));
-    session_unwant(w.s, &w.cids[0]);
+    assert_false(bitswap_session_block(w.s, w.peers[0].handle, &w.cids[0], 10, w.now));
+    bitswap_session_unwant(w.s, &w.cids[0]);
     world_free(&w);
 }
 
@@ -368,8 +368,8 @@ static void what_was_never_sent_needs_no_cancel(void **state)
     struct world w;
     world_init(&w);
     peer_up(&w, 0);
-    assert_ok(session_want(w.s, &w.cids[0], w.now));
-    session_unwant(w.s, &w.cids[0]);
+    assert_ok(bitswap_session_want(w.s, &w.cids[0], w.now));
+    bitswap_session_unwant(w.s, &w.cids[0]);
     carry(&w);
     assert_int_equal(w.peers[0].messages, 0);
     world_free(&w);
@@ -382,10 +382,10 @@ static void lost_messages_are_sent_again(void **state)
     world_init(&w);
     peer_up(&w, 0);
     w.peers[0].has[0] = true;
-    assert_ok(session_want(w.s, &w.cids[0], w.now));
+    assert_ok(bitswap_session_want(w.s, &w.cids[0], w.now));
     carry(&w);
     memset(w.peers[0].heard, 0, sizeof(w.peers[0].heard));
-    session_peer_resend(w.s, w.peers[0].handle);
+    bitswap_session_peer_resend(w.s, w.peers[0].handle);
     run(&w, 2);
     assert_int_equal(w.delivered, 1);
     world_free(&w);
@@ -420,19 +420,19 @@ static void a_random_world_converges(void **state)
                 w.peers[p].has[i] = true;
                 break;
             case 4:
-                session_unwant(w.s, &w.cids[i]);
+                bitswap_session_unwant(w.s, &w.cids[i]);
                 break;
             default:
-                (void)!session_want(w.s, &w.cids[i], w.now);
+                (void)!bitswap_session_want(w.s, &w.cids[i], w.now);
                 break;
             }
             if (prng_below(&prng, 2) == 0)
                 carry(&w);
             answer(&w, p, 1 + prng_below(&prng, 10));
             w.now += prng_below(&prng, 500) * MS_NS;
-            session_tick(w.s, w.now);
+            bitswap_session_tick(w.s, w.now);
         }
-        wanted = session_count(w.s);
+        wanted = bitswap_session_count(w.s);
         w.delivered = 0;
         for (size_t p = 0; p < WORLD_PEERS; p++) {
             w.peers[p].mute = p != 0;
@@ -441,7 +441,7 @@ static void a_random_world_converges(void **state)
         if (w.peers[0].handle == NULL)
             peer_up(&w, 0);
         run(&w, 120 * 1000 / SESSION_TICK_MS);
-        assert_int_equal(session_count(w.s), 0);
+        assert_int_equal(bitswap_session_count(w.s), 0);
         assert_int_equal(w.delivered, wanted);
         for (size_t p = 0; p < WORLD_PEERS; p++)
             for (size_t i = 0; w.peers[p].handle != NULL && i < WORLD_BLOCKS; i++)
