@@ -163,6 +163,7 @@ static enum err peer_disconnect(struct swarm *s, const struct msg_peer_disconnec
     struct peer_id id;
     if (peer_id_parse(fields->peer, &id) != ERR_OK)
         return ERR_INVALID;
+    swarm_return_forget(s, &id);
     struct swarm_peer *peer = swarm_peer_find(s, &id);
     if (peer == NULL)
         return ERR_NOT_FOUND;

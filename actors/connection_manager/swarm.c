@@ -98,6 +98,8 @@ static void unlink_peer(struct swarm_conn *c)
         return;
     swarm_waiters_down(s, &peer->id, c->why == ERR_OK ? ERR_CLOSED : c->why);
     swarm_tell_down(s, peer);
+    if (peer->wanted && !s->closing)
+        swarm_return_later(s, &peer->id, ctx_now(s->ctx) - c->opened_ns);
     if (peer->entry != NULL)
         swarm_state_peer(s, peer->entry);
     (void)table_remove(&s->peers, peer_id_span(&peer->id));
@@ -224,7 +226,7 @@ void swarm_settle(struct swarm *s)
         }
         swarm_dialer_run(s);
     } while (s->dirty != NULL);
-    if (s->tick_timer == 0 && (table_len(&s->conns) > 0 || s->push_at_ns != 0))
+    if (s->tick_timer == 0 && (table_len(&s->conns) > 0 || s->push_at_ns != 0 || swarm_return_pending(s)))
         s->tick_timer = ctx_timer(s->ctx, ctx_now(s->ctx) + SWARM_TICK_MS * MS_NS, TAG_TICK);
 }
 

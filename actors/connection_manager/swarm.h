@@ -45,8 +45,12 @@ enum {
     SWARM_PUSH_DEBOUNCE_MS = 1000,
     SWARM_PUSH_BURST = 10, /* pushes handled per connection, then one each 5 s */
     SWARM_PUSH_PERIOD_MS = 5000,
-    SWARM_REPORT_MS = 5000,     /* rows of state for what changes all the time */
-    SWARM_TAG_CONNECTION = 1000 /* net tags below are listeners */
+    SWARM_RETURNS_MAX = 64, /* lost peers that are dialled again */
+    SWARM_RETURN_TRIES = 6,
+    SWARM_RETURN_MS = 1000,          /* before the first try; doubles */
+    SWARM_RETURN_HEALTHY_MS = 60000, /* a connection that lasted this long starts the count anew */
+    SWARM_REPORT_MS = 5000,          /* rows of state for what changes all the time */
+    SWARM_TAG_CONNECTION = 1000      /* net tags below are listeners */
 };
 
 /* Tags of timers and calls. */
@@ -160,6 +164,13 @@ struct swarm_waiter {
     struct peer_id peer;
 };
 
+/* A peer that somebody asked for and that was lost: it is dialled again a few times. */
+struct swarm_return {
+    struct peer_id peer;
+    uint32_t tries;
+    uint64_t due_ns; /* 0: connected, or a dial is under way */
+};
+
 struct swarm_listener {
     struct net_addr bound;
     uint64_t tag;
@@ -188,6 +199,8 @@ struct swarm {
     struct swarm_conn *dirty;
     struct swarm_waiter *waiters;
     size_t waiter_count;
+    struct swarm_return returns[SWARM_RETURNS_MAX];
+    size_t return_count;
     size_t names_running; /* resolver jobs */
     uint64_t last_number; /* of connections and streams */
     bool reading_paused;
@@ -234,7 +247,17 @@ struct swarm_conn *swarm_best_conn(const struct swarm_peer *peer);
 void swarm_release(struct swarm *s);
 void swarm_resume_reading(struct swarm *s);
 
+/* The last connection to a wanted peer is gone, after so long. */
+void swarm_return_later(struct swarm *s, const struct peer_id *peer, uint64_t lasted_ns);
+/* A dial has ended without a connection. */
+void swarm_return_failed(struct swarm *s, const struct peer_id *peer);
+/* Nobody wants the peer any more. */
+void swarm_return_forget(struct swarm *s, const struct peer_id *peer);
+bool swarm_return_pending(const struct swarm *s);
+
 /* ---- swarm_dial.c ---- */
+/* Dials the addresses that are known; nobody waits for the answer. */
+enum err swarm_dial_known(struct swarm *s, const struct peer_id *peer);
 struct msg_peer_connect;
 enum err swarm_peer_connect(struct swarm *s, const struct msg_peer_connect *fields, struct reply_to call);
 void swarm_cancel_call(struct swarm *s, const struct reply_to *call);

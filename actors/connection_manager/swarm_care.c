@@ -36,6 +36,74 @@ static void trim(struct swarm *s)
     free(list);
 }
 
+/* ---- lost peers ---- */
+
+static struct swarm_return *find_return(struct swarm *s, const struct peer_id *peer)
+{
+    for (size_t i = 0; i < s->return_count; i++)
+        if (peer_id_equal(&s->returns[i].peer, peer))
+            return &s->returns[i];
+    return NULL;
+}
+
+void swarm_return_forget(struct swarm *s, const struct peer_id *peer)
+{
+    struct swarm_return *r = find_return(s, peer);
+    if (r != NULL)
+        *r = s->returns[--s->return_count];
+}
+
+static void try_later(struct swarm *s, struct swarm_return *r)
+{
+    if (r->tries >= SWARM_RETURN_TRIES) {
+        swarm_return_forget(s, &r->peer);
+        return;
+    }
+    r->due_ns = ctx_now(s->ctx) + (SWARM_RETURN_MS * MS_NS << r->tries);
+    r->tries++;
+}
+
+void swarm_return_later(struct swarm *s, const struct peer_id *peer, uint64_t lasted_ns)
+{
+    struct swarm_return *r = find_return(s, peer);
+    if (r == NULL && s->return_count == SWARM_RETURNS_MAX)
+        return;
+    if (r == NULL) {
+        r = &s->returns[s->return_count++];
+        *r = (struct swarm_return){.peer = *peer};
+    }
+    if (lasted_ns >= SWARM_RETURN_HEALTHY_MS * MS_NS)
+        r->tries = 0;
+    try_later(s, r);
+}
+
+void swarm_return_failed(struct swarm *s, const struct peer_id *peer)
+{
+    struct swarm_return *r = find_return(s, peer);
+    if (r != NULL && r->due_ns == 0 && swarm_peer_find(s, peer) == NULL)
+        try_later(s, r);
+}
+
+bool swarm_return_pending(const struct swarm *s)
+{
+    for (size_t i = 0; i < s->return_count; i++)
+        if (s->returns[i].due_ns != 0)
+            return true;
+    return false;
+}
+
+static void dial_lost(struct swarm *s, uint64_t now)
+{
+    for (size_t i = s->return_count; i-- > 0;) {
+        struct swarm_return *r = &s->returns[i];
+        if (r->due_ns == 0 || r->due_ns > now)
+            continue;
+        r->due_ns = 0;
+        if (swarm_peer_find(s, &r->peer) == NULL && swarm_dial_known(s, &r->peer) != ERR_OK)
+            try_later(s, r);
+    }
+}
+
 void swarm_tick(struct swarm *s)
 {
     uint64_t now = ctx_now(s->ctx);
@@ -57,6 +125,7 @@ void swarm_tick(struct swarm *s)
     }
     if (s->push_at_ns != 0 && s->push_at_ns <= now)
         identify_push_all(s);
+    dial_lost(s, now);
     trim(s);
     swarm_resume_reading(s);
     swarm_report_tick(s);

@@ -269,6 +269,8 @@ static void dial_done(struct swarm *s, const struct dialer_order *order)
     struct swarm_peer *peer = swarm_peer_find(s, &order->peer);
     if (peer != NULL)
         peer->wanted = true;
+    else
+        swarm_return_failed(s, &order->peer);
     for (struct swarm_waiter **at = &s->waiters; *at != NULL;) {
         struct swarm_waiter *w = *at;
         if (w->dial != order->dial) {
@@ -348,6 +350,20 @@ enum err swarm_peer_connect(struct swarm *s, const struct msg_peer_connect *fiel
                            ctx_now(s->ctx), &dial);
     if (err == ERR_OK)
         err = add_waiter(s, call, dial, &places.peer);
+    if (err == ERR_OK)
+        start_names(s, &places, dial);
+    else
+        places_free_names(&places);
+    return err;
+}
+
+enum err swarm_dial_known(struct swarm *s, const struct peer_id *peer)
+{
+    struct places places = {.peer = *peer};
+    uint64_t dial;
+    add_known(s, &places);
+    enum err err = dialer_start(s->dialer, peer, places.addrs, places.count, (unsigned)places.name_count, true,
+                                ctx_now(s->ctx), &dial);
     if (err == ERR_OK)
         start_names(s, &places, dial);
     else
