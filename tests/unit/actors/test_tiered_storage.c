@@ -90,7 +90,6 @@ static void note_failure(const char *what, const char *why)
     print_message("%s: %s\n", what, why);
     atomic_fetch_add(&play.failures, 1);
     atomic_store(&play.done, true);
-    runtime_notify(play.rt);
 }
 
 /* Every message about a block has its CID first: one builder for all. */
@@ -181,7 +180,6 @@ static void take_many(struct ctx *ctx, const struct info *info)
         note_failure("many", "another block came back");
     } else if (atomic_fetch_add(&play.got, 1) + 1 == MANY) {
         atomic_store(&play.done, true);
-        runtime_notify(play.rt);
     }
 }
 
