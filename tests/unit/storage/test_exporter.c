@@ -135,6 +135,38 @@ static void seeks_fetch_one_path(void **state)
     assert_int_equal(out.len, 1);
     assert_int_equal(out.data[0], bytes[2222]);
     assert_int_equal(fetcher.asked, 6);
+    /* A whole chunk: neither neighbour is touched. */
+    range.offset = 2220;
+    range.length = 4;
+    fetcher.asked = 0;
+    buf_clear(&out);
+    assert_int_equal(read_range(&fetcher, &root.cid, &range, &out), ERR_CLOSED);
+    assert_memory_equal(out.data, bytes + 2220, 4);
+    assert_int_equal(fetcher.asked, 6);
+    buf_release(&out);
+    store_release(&store);
+}
+
+/* Read-ahead stops at the byte bound too, however many blocks it allows. */
+static void the_window_is_bounded_in_bytes(void **state)
+{
+    (void)state;
+    struct prng prng;
+    prng_init(&prng, 14);
+    static uint8_t bytes[40000];
+    prng_fill(&prng, bytes, sizeof(bytes));
+    struct import_options options = import_options_of(IMPORT_UNIXFS_V1_2025);
+    options.chunk_bytes = 1000;
+    struct block_store store;
+    store_init(&store);
+    struct import_node root = import_bytes(&options, &store, span_of(bytes, sizeof(bytes)), NULL);
+    struct exporter_options all = {.length = UINT64_MAX, .window_blocks = 100, .window_bytes = 10000};
+    struct fetcher fetcher = {.store = &store, .prng = &prng};
+    struct buf out;
+    buf_init(&out, sizeof(bytes), NULL);
+    assert_int_equal(read_range(&fetcher, &root.cid, &all, &out), ERR_CLOSED);
+    assert_memory_equal(out.data, bytes, sizeof(bytes));
+    assert_in_range(fetcher.peak, 5, 10);
     buf_release(&out);
     store_release(&store);
 }
@@ -316,10 +348,10 @@ static void other_codecs_are_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_range_window_and_order),  cmocka_unit_test(seeks_fetch_one_path),
-        cmocka_unit_test(lying_sizes_are_refused),     cmocka_unit_test(deep_chains_are_refused),
-        cmocka_unit_test(identity_cids_need_no_fetch), cmocka_unit_test(memory_may_end_anywhere),
-        cmocka_unit_test(other_codecs_are_named),
+        cmocka_unit_test(any_range_window_and_order),     cmocka_unit_test(seeks_fetch_one_path),
+        cmocka_unit_test(the_window_is_bounded_in_bytes), cmocka_unit_test(lying_sizes_are_refused),
+        cmocka_unit_test(deep_chains_are_refused),        cmocka_unit_test(identity_cids_need_no_fetch),
+        cmocka_unit_test(memory_may_end_anywhere),        cmocka_unit_test(other_codecs_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
