@@ -6,7 +6,7 @@
 #include "actors/control/operations.h"
 #include "wire/peer_id.h"
 
-enum { LARGE_REPLY = 768 * 1024, SHOWN_BYTES_MAX = 4 * 1024 * 1024 };
+enum { LARGE_REPLY = 128 * 1024, SHOWN_BYTES_MAX = 4 * 1024 * 1024 };
 
 /* ---- peers ---- */
 

@@ -303,14 +303,13 @@ static void begin(struct control *c, struct conversation *v, const struct reques
     c->admitted += v->admitted;
     memcpy(v->id, request->id.data == NULL ? (const uint8_t *)"" : request->id.data, request->id.len);
     v->follows = -1;
-    v->open = false; /* so that it does not find itself */
-    bool before = executed_before(c, v);
-    if (before && v->follows < 0)
-        return;
+    uint32_t generation = v->generation;
+    bool before = executed_before(c, v); /* not open yet: it does not find itself */
+    if (v->generation != generation)
+        return; /* answered and gone */
     v->open = true;
     if (before)
         return;
-    uint32_t generation = v->generation;
     enum err err = operation_handlers[v->op->id].start(c, v);
     if (err != ERR_OK && v->generation == generation)
         fail_with(c, v, err);

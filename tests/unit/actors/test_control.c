@@ -1,0 +1,600 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control, and state beside it, among actors that only play their parts: a store that is a table, a bitswap that asks the store, a
+ * connection_manager that never answers about its peers. The same scripts run on both backends; the socket on inproc only.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/req.h>
+#include <sqlite3.h>
+
+#include "actors/tree.h"
+#include "base/table.h"
+#include "mailbox/backend.h"
+#include "schemas/config.h"
+#include "schemas/messages.h"
+#include "sim/sim.h"
+#include "storage/disk_posix.h"
+#include "wire/cid.h"
+
+enum { DRIVER = ACTOR_COUNT, CLASSES = ACTOR_COUNT + 1, STEPS_MAX = 64, WAIT_S = 20 };
+
+/* Of "hello\n" as a raw block. */
+#define HELLO "bafkreicysg23kiwv34eg2d7qweipxwosdo2py4ldv42nbauguluen5v6am"
+
+struct step {
+    const char *request;
+    const char *expect;
+    uint32_t client;
+};
+
+static struct {
+    struct step steps[STEPS_MAX];
+    size_t count;
+    size_t sent;
+    bool together; /* all at once instead of one after the other */
+    size_t answered;
+    char failure[2048];
+    _Atomic bool done;
+    _Atomic unsigned cancels; /* that the silent actor heard */
+    char folder[64];
+    struct config *config;
+    struct runtime *rt;
+    struct sim *sim;
+    struct budget budget;
+} play;
+
+/* ---- actors that play a part ---- */
+
+struct store_state {
+    struct table blocks;
+    unsigned pins;
+};
+
+static enum err store_init(struct ctx *ctx, void *state, const struct config *config)
+{
+    (void)ctx;
+    (void)config;
+    table_init(&((struct store_state *)state)->blocks, 1000, NULL);
+    return ERR_OK;
+}
+
+static struct span key_of(struct span cid_bytes, uint8_t to[MULTIHASH_BYTES_MAX])
+{
+    struct cid cid;
+    if (cid_parse(cid_bytes, &cid) != ERR_OK)
+        return (struct span){0};
+    return span_of(to, multihash_encode(&cid.hash, to));
+}
+
+static enum err store_put(struct ctx *ctx, struct store_state *s, const struct msg *msg, struct reply_to to)
+{
+    const struct msg_block_put *m = msg->fields;
+    uint8_t key[MULTIHASH_BYTES_MAX];
+    void *old = NULL;
+    enum err err = table_put(&s->blocks, key_of(m->cid, key), block_ref_ref(msg->tail), &old);
+    struct msg_block_put_ok ok = {.existed = old != NULL};
+    block_ref_unref(old);
+    if (err == ERR_OK)
+        ctx_reply(ctx, to, &(struct msg){.kind = MSG_BLOCK_PUT_OK, .fields = &ok});
+    return err;
+}
+
+static enum err store_call(struct ctx *ctx, void *state, const struct msg *msg, struct reply_to to)
+{
+    struct store_state *s = state;
+    static const struct msg_ok ok = {0};
+    if (msg->kind == MSG_BLOCK_PUT)
+        return store_put(ctx, s, msg, to);
+    if (msg->kind == MSG_BLOCK_GET) {
+        const struct msg_block_get *m = msg->fields;
+        uint8_t key[MULTIHASH_BYTES_MAX];
+        struct block_ref *block = table_get(&s->blocks, key_of(m->cid, key));
+        if (block == NULL)
+            return ERR_NOT_FOUND;
+        struct msg_block fields = {.cid = m->cid, .size = block->len};
+        ctx_reply(ctx, to, &(struct msg){.kind = MSG_BLOCK, .fields = &fields, .tail = block});
+        return ERR_OK;
+    }
+    if (msg->kind == MSG_REPO_STAT) {
+        struct msg_repo_stat_ok fields = {.blocks = table_len(&s->blocks), .pins = s->pins};
+        ctx_reply(ctx, to, &(struct msg){.kind = MSG_REPO_STAT_OK, .fields = &fields});
+        return ERR_OK;
+    }
+    if (msg->kind == MSG_PIN_RM)
+        return ERR_NOT_FOUND;
+    s->pins += msg->kind == MSG_PIN_ADD;
+    ctx_reply(ctx, to, &(struct msg){.kind = MSG_OK, .fields = &ok});
+    return ERR_OK;
+}
+
+static void store_end(struct ctx *ctx, void *state, enum exit_reason reason)
+{
+    (void)ctx;
+    (void)reason;
+    struct store_state *s = state;
+    size_t position = 0;
+    struct block_ref *block;
+    while ((block = table_next(&s->blocks, &position, NULL)) != NULL)
+        block_ref_unref(block);
+    table_release(&s->blocks);
+}
+
+static const struct actor_class store_class = {.name = "tiered_storage",
+                                               .state_bytes = sizeof(struct store_state),
+                                               .init = store_init,
+                                               .handle_call = store_call,
+                                               .terminate = store_end};
+
+struct forward_state {
+    struct reply_to waiting[256];
+    uint64_t next;
+};
+
+static enum err forward_call(struct ctx *ctx, void *state, const struct msg *msg, struct reply_to to)
+{
+    struct forward_state *s = state;
+    static const struct msg_ok ok = {0};
+    if (msg->kind != MSG_FETCH) {
+        ctx_reply(ctx, to, &(struct msg){.kind = MSG_OK, .fields = &ok});
+        return ERR_OK;
+    }
+    const struct msg_fetch *m = msg->fields;
+    struct msg_block_get get = {.cid = m->cid};
+    uint64_t tag = s->next++ % 256;
+    s->waiting[tag] = to;
+    return ctx_call(ctx, ACTOR_TIERED_STORAGE, &(struct msg){.kind = MSG_BLOCK_GET, .fields = &get},
+                    (struct call_opts){0}, tag);
+}
+
+static void forward_info(struct ctx *ctx, void *state, const struct info *info)
+{
+    struct forward_state *s = state;
+    if (info->kind != INFO_REPLY)
+        return;
+    if (info->err == ERR_OK)
+        ctx_reply(ctx, s->waiting[info->tag],
+                  &(struct msg){.kind = MSG_BLOCK, .fields = info->msg->fields, .tail = info->msg->tail});
+    else
+        ctx_reply_err(ctx, s->waiting[info->tag], info->err, "nobody has it");
+}
+
+static const struct actor_class forward_class = {.name = "bitswap",
+                                                 .state_bytes = sizeof(struct forward_state),
+                                                 .handle_call = forward_call,
+                                                 .handle_info = forward_info};
+
+/* Answers probes and node_id, and lets all else wait for ever. */
+static enum err silent_call(struct ctx *ctx, void *state, const struct msg *msg, struct reply_to to)
+{
+    (void)state;
+    static const struct msg_ok ok = {0};
+    if (msg->kind == MSG_PROBE)
+        ctx_reply(ctx, to, &(struct msg){.kind = MSG_OK, .fields = &ok});
+    if (msg->kind == MSG_NODE_ID)
+        return ERR_UNAVAILABLE;
+    return ERR_OK;
+}
+
+static void silent_info(struct ctx *ctx, void *state, const struct info *info)
+{
+    (void)ctx;
+    (void)state;
+    if (info->kind == INFO_CANCEL)
+        atomic_fetch_add(&play.cancels, 1);
+}
+
+static const struct actor_class silent_class = {
+    .name = "connection_manager", .handle_call = silent_call, .handle_info = silent_info};
+static const struct actor_class idle_class = {.name = "idle"};
+
+/* ---- the driver ---- */
+
+static void send_step(struct ctx *ctx, size_t i)
+{
+    struct block_ref *tail = block_ref_copy(span_text(play.steps[i].request), NULL);
+    struct msg_control_request m = {.client = play.steps[i].client == 0 ? 1 : play.steps[i].client};
+    enum err err = ctx_call(ctx, ACTOR_CONTROL, &(struct msg){.kind = MSG_CONTROL_REQUEST, .fields = &m, .tail = tail},
+                            (struct call_opts){.timeout_ns = 10 * SECOND_NS, .reply_bytes_max = 4096}, i);
+    block_ref_unref(tail);
+    if (err != ERR_OK)
+        (void)snprintf(play.failure, sizeof(play.failure), "step %zu: %s", i, err_name(err));
+}
+
+static enum err driver_init(struct ctx *ctx, void *state, const struct config *config)
+{
+    (void)state;
+    (void)config;
+    (void)ctx_timer(ctx, ctx_now(ctx) + 50 * MS_NS, 1);
+    return ERR_OK;
+}
+
+static void check_answer(const struct info *info)
+{
+    const struct step *step = &play.steps[info->tag];
+    struct span got = info->err == ERR_OK ? block_ref_span(info->msg->tail) : span_text(err_name(info->err));
+    if (memmem(got.data, got.len, step->expect, strlen(step->expect)) == NULL && play.failure[0] == '\0')
+        (void)snprintf(play.failure, sizeof(play.failure), "%.400s\n gave %.*s\n not %s", step->request,
+                       (int)MIN(got.len, (size_t)1000), (const char *)got.data, step->expect);
+}
+
+static void driver_info(struct ctx *ctx, void *state, const struct info *info)
+{
+    (void)state;
+    if (info->kind == INFO_REPLY) {
+        check_answer(info);
+        play.answered++;
+    }
+    if (play.answered == play.count || play.failure[0] != '\0') {
+        atomic_store(&play.done, true);
+        return;
+    }
+    bool first = info->kind == INFO_TIMER;
+    while (play.sent < play.count && (play.together ? first : play.sent == play.answered))
+        send_step(ctx, play.sent++);
+}
+
+static const struct actor_class driver_class = {.name = "driver", .init = driver_init, .handle_info = driver_info};
+
+/* ---- the stage ---- */
+
+static const struct child_spec children[] = {
+    {.id = "state", .start = ACTOR_STATE, .restart = RESTART_PERMANENT},
+    {.id = "tiered_storage", .start = ACTOR_TIERED_STORAGE, .restart = RESTART_PERMANENT},
+    {.id = "heat_tracker", .start = ACTOR_HEAT_TRACKER, .restart = RESTART_PERMANENT},
+    {.id = "connection_manager", .start = ACTOR_CONNECTION_MANAGER, .restart = RESTART_PERMANENT},
+    {.id = "discovery", .start = ACTOR_DISCOVERY, .restart = RESTART_PERMANENT},
+    {.id = "bitswap", .start = ACTOR_BITSWAP, .restart = RESTART_PERMANENT},
+    {.id = "control", .start = ACTOR_CONTROL, .restart = RESTART_PERMANENT},
+    {.id = "driver", .start = DRIVER, .restart = RESTART_PERMANENT},
+};
+static const struct supervisor_spec root = {.name = "root",
+                                            .strategy = STRATEGY_ONE_FOR_ONE,
+                                            .intensity = 3,
+                                            .period_ms = 1000,
+                                            .children = children,
+                                            .child_count = ARRAY_LEN(children)};
+static const struct edge_spec edges[] = {
+    {ACTOR_CONTROL, ACTOR_BITSWAP}, {ACTOR_CONTROL, ACTOR_CONNECTION_MANAGER}, {ACTOR_CONTROL, ACTOR_TIERED_STORAGE},
+    {ACTOR_CONTROL, ACTOR_STATE},   {ACTOR_CONTROL, ACTOR_DISCOVERY},          {ACTOR_BITSWAP, ACTOR_TIERED_STORAGE},
+    {DRIVER, ACTOR_CONTROL},
+};
+static const struct lane_spec lanes[] = {{.name = "state", .workers = 1, .queue = 16}};
+static const struct actor_class *const classes[CLASSES] = {
+    [ACTOR_STATE] = &state_class,       [ACTOR_TIERED_STORAGE] = &store_class,
+    [ACTOR_HEAT_TRACKER] = &idle_class, [ACTOR_CONNECTION_MANAGER] = &silent_class,
+    [ACTOR_DISCOVERY] = &idle_class,    [ACTOR_BITSWAP] = &forward_class,
+    [ACTOR_CONTROL] = &control_class,   [DRIVER] = &driver_class,
+};
+
+static void start(bool sim)
+{
+    char why[512] = "";
+    (void)snprintf(play.folder, sizeof(play.folder), "/tmp/hearth-control-XXXXXX");
+    assert_non_null(mkdtemp(play.folder));
+    assert_int_equal(config_new(play.folder, &play.config), ERR_OK);
+    assert_int_equal(budget_init(&play.budget, 64 * MIB), ERR_OK);
+    play.sim = sim ? sim_new(7) : NULL;
+    struct runtime_config config = {
+        .backend = sim ? &backend_sim : &backend_inproc,
+        .backend_arg = play.sim,
+        .classes = classes,
+        .class_count = CLASSES,
+        .tree = &root,
+        .edges = edges,
+        .edge_count = ARRAY_LEN(edges),
+        .lanes = lanes,
+        .lane_count = ARRAY_LEN(lanes),
+        .schemas = &schema_messages,
+        .config = play.config,
+        .budget = &play.budget,
+        .disk = disk_posix(),
+    };
+    if (runtime_start(&config, &play.rt, why, sizeof(why)) != ERR_OK)
+        fail_msg("%s", why);
+}
+
+static void remove_each(void *arg, const char *name)
+{
+    char path[512];
+    (void)snprintf(path, sizeof(path), "%s/%s", (const char *)arg, name);
+    (void)unlink(path);
+}
+
+static void stop(void)
+{
+    char run[96];
+    assert_int_equal(runtime_stop(&play.rt, 5 * SECOND_NS), RUNTIME_EXIT_OK);
+    sim_free(play.sim);
+    config_free(play.config);
+    (void)snprintf(run, sizeof(run), "%s/run", play.folder);
+    (void)disk_posix()->list(disk_posix()->self, run, remove_each, run);
+    (void)rmdir(run);
+    (void)disk_posix()->list(disk_posix()->self, play.folder, remove_each, play.folder);
+    assert_int_equal(rmdir(play.folder), 0);
+}
+
+static bool is_done(void *arg)
+{
+    (void)arg;
+    return atomic_load(&play.done);
+}
+
+static void run_steps(const struct step *steps, size_t count, bool together)
+{
+    for (int sim = 0; sim < 2; sim++) {
+        memset(&play, 0, sizeof(play));
+        memcpy(play.steps, steps, count * sizeof(*steps));
+        play.count = count;
+        play.together = together;
+        start(sim == 1);
+        bool done = runtime_await(play.rt, is_done, NULL, WAIT_S * SECOND_NS);
+        unsigned cancels = atomic_load(&play.cancels);
+        stop();
+        atomic_store(&play.cancels, cancels);
+        if (play.failure[0] != '\0')
+            fail_msg("%s: %s", sim ? "sim" : "inproc", play.failure);
+        assert_true(done);
+    }
+}
+#define RUN(steps, together) run_steps(steps, ARRAY_LEN(steps), together)
+
+/* ---- scripts ---- */
+
+static void requests_are_answered_or_refused(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {"{\"op\":\"version\"}", "\"version\":\"" HEARTH_VERSION "\"", 0},
+        {"{\"op\":\"version\",\"id\":\"abc\"}", "\"id\":\"abc\"", 0},
+        {"{\"op\":", "\"code\":\"usage\"", 0},
+        {"{\"op\":\"fly\"}", "no operation is named \\\"fly\\\"", 0},
+        {"{\"op\":\"version\",\"args\":{\"x\":1}}", "no field is named x", 0},
+        {"{\"op\":\"ping\",\"args\":{\"peer\":\"x\",\"count\":99}}", "count: 1 to 40 is allowed", 0},
+        {"{\"op\":\"ping\",\"args\":{\"peer\":\"x\"}}", "\"code\":\"invalid\"", 0},
+        {"{\"op\":\"block get\",\"args\":{\"cid\":\"nonsense\"}}", "invalid CID", 0},
+        {"\x81\xa2op\xa7version", "\xa2ok\xc3", 0},
+        {"\xc1", "\xa2ok\xc2", 0},
+        {"{\"op\":\"help\",\"args\":{\"op\":\"add write\"}}", "\"required\":true", 0},
+        {"{\"op\":\"actors\"}", "\"name\":\"control\"", 0},
+        {"{\"op\":\"accounts\"}", "\"limit_bytes\":", 0},
+        {"{\"op\":\"config show\"}", "StorageMax", 0},
+        {"{\"op\":\"log level\",\"args\":{\"level\":\"loud\"}}", "\"code\":\"invalid\"", 0},
+        {"{\"op\":\"diag healthy\"}", "\"healthy\":true", 0},
+        {"{\"op\":\"repo stat\"}", "\"blocks\":0", 0},
+    };
+    RUN(steps, false);
+}
+
+static void files_go_in_and_come_out(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {"{\"op\":\"read\",\"args\":{\"path\":\"" HELLO "\"}}", "\"code\":\"not_found\"", 0},
+        {"{\"op\":\"add open\",\"args\":{\"name\":\"h\"}}", "\"upload\":", 0},
+        {"{\"op\":\"add write\",\"args\":{\"upload\":2,\"offset\":0,\"data\":\"uaGVs\"}}", "\"offset\":3", 0},
+        {"{\"op\":\"add write\",\"args\":{\"upload\":2,\"offset\":0,\"data\":\"uaGVs\"}}", "\"offset\":3", 0},
+        {"{\"op\":\"add write\",\"args\":{\"upload\":2,\"offset\":3,\"data\":\"ubG8K\"}}", "\"offset\":6", 0},
+        {"{\"op\":\"add close\",\"args\":{\"upload\":2,\"size\":6}}", "\"cid\":\"" HELLO "\"", 0},
+        {"{\"op\":\"add close\",\"args\":{\"upload\":2,\"size\":6}}", "\"code\":\"not_found\"", 0},
+        {"{\"op\":\"repo stat\"}", "\"pins\":1", 0},
+        {"{\"op\":\"read\",\"args\":{\"path\":\"/ipfs/" HELLO "\"}}", "\"data\":\"uaGVsbG8K\",\"size\":6", 0},
+        {"{\"op\":\"read\",\"args\":{\"path\":\"" HELLO "\",\"offset\":3}}", "\"data\":\"ubG8K\"", 0},
+        {"{\"op\":\"read\",\"args\":{\"path\":\"" HELLO "\",\"offset\":6}}", "\"data\":\"u\"", 0},
+        {"{\"op\":\"read\",\"args\":{\"path\":\"" HELLO "/x\"}}", "\"ok\":false", 0},
+        {"{\"op\":\"ls\",\"args\":{\"path\":\"" HELLO "\"}}", "\"kind\":\"file\",\"size\":6", 0},
+        {"{\"op\":\"resolve\",\"args\":{\"path\":\"" HELLO "\"}}", "\"path\":\"/ipfs/" HELLO "\"", 0},
+        {"{\"op\":\"block get\",\"args\":{\"cid\":\"" HELLO "\"}}", "\"data\":\"uaGVsbG8K\"", 0},
+        {"{\"op\":\"block stat\",\"args\":{\"cid\":\"" HELLO "\"}}", "\"size\":6", 0},
+        {"{\"op\":\"block put\",\"args\":{\"data\":\"uaGVsbG8K\"}}", "\"cid\":\"" HELLO "\"", 0},
+        {"{\"op\":\"refs\",\"args\":{\"path\":\"" HELLO "\"}}", "\"refs\":[]", 0},
+        {"{\"op\":\"pin add\",\"args\":{\"path\":\"" HELLO "\"}}", "\"pins\":[\"" HELLO "\"]", 0},
+        {"{\"op\":\"repo stat\"}", "\"pins\":2", 0},
+        {"{\"op\":\"pin rm\",\"args\":{\"path\":\"" HELLO "\"}}", "\"code\":\"not_found\"", 0},
+        {"{\"op\":\"add write\",\"args\":{\"upload\":99,\"offset\":0,\"data\":\"u\"}}", "no upload 99", 0},
+    };
+    RUN(steps, false);
+}
+
+static void a_mutation_with_an_id_happens_once(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {"{\"op\":\"add open\",\"id\":\"a\"}", "\"upload\":1", 0},
+        {"{\"op\":\"add open\",\"id\":\"a\"}", "\"upload\":1", 0},
+        {"{\"op\":\"add open\",\"id\":\"b\"}", "\"upload\":2", 0},
+        {"{\"op\":\"add open\"}", "\"upload\":3", 0},
+    };
+    RUN(steps, false);
+}
+
+static void deadlines_and_cancels_reach_the_callee(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {"{\"op\":\"swarm peers\",\"timeout_ms\":100}", "\"code\":\"timeout\"", 0},
+        {"{\"op\":\"swarm peers\",\"id\":\"x\",\"timeout_ms\":60000}", "\"code\":\"cancelled\"", 0},
+        {"{\"op\":\"cancel\",\"args\":{\"request\":\"x\"}}", "\"cancelled\":true", 0},
+        {"{\"op\":\"cancel\",\"args\":{\"request\":\"x\"}}", "\"cancelled\":false", 2},
+    };
+    RUN(steps, true);
+    assert_true(atomic_load(&play.cancels) >= 1);
+}
+
+/* 16 of one client wait; the 17th hears busy at once, urgent ones and other clients are answered. */
+static void admission_is_bounded_per_client(void **state)
+{
+    (void)state;
+    static struct step steps[24];
+    for (size_t i = 0; i < 16; i++)
+        steps[i] = (struct step){"{\"op\":\"swarm peers\",\"timeout_ms\":2000}", "\"code\":\"timeout\"", 1};
+    steps[16] = (struct step){"{\"op\":\"swarm peers\",\"timeout_ms\":2000}", "\"code\":\"busy\"", 1};
+    steps[17] = (struct step){"{\"op\":\"version\"}", "\"ok\":true", 1};
+    steps[18] = (struct step){"{\"op\":\"diag healthy\"}", "\"ok\":true", 1};
+    for (size_t i = 19; i < 24; i++)
+        steps[i] = (struct step){"{\"op\":\"actors\"}", "\"ok\":true", 2};
+    RUN(steps, true);
+}
+
+/* ---- the socket ---- */
+
+static nng_socket dial(const char *folder)
+{
+    nng_socket socket;
+    char url[128];
+    (void)snprintf(url, sizeof(url), "ipc://%s/run/control.sock", folder);
+    assert_int_equal(nng_req0_open(&socket), 0);
+    assert_int_equal(nng_socket_set_ms(socket, NNG_OPT_RECVTIMEO, 10000), 0);
+    assert_int_equal(nng_dial(socket, url, NULL, 0), 0);
+    return socket;
+}
+
+static void send_text(nng_socket socket, const char *text)
+{
+    assert_int_equal(nng_send(socket, (void *)(uintptr_t)text, strlen(text), 0), 0);
+}
+
+static void expect_answer(nng_socket socket, const char *request, const char *expect)
+{
+    char *answer = NULL;
+    size_t len = 0;
+    send_text(socket, request);
+    assert_int_equal(nng_recv(socket, &answer, &len, NNG_FLAG_ALLOC), 0);
+    if (memmem(answer, len, expect, strlen(expect)) == NULL)
+        fail_msg("%s gave %.*s", request, (int)len, answer);
+    nng_free(answer, len);
+}
+
+static bool was_cancelled(void *arg)
+{
+    (void)arg;
+    return atomic_load(&play.cancels) > 0;
+}
+
+static void expect_mode(const char *suffix, mode_t mode)
+{
+    char path[128];
+    struct stat st;
+    (void)snprintf(path, sizeof(path), "%s%s", play.folder, suffix);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, mode);
+}
+
+static void the_socket_answers_and_is_private(void **state)
+{
+    (void)state;
+    memset(&play, 0, sizeof(play));
+    play.count = 1; /* the driver has nothing to do */
+    play.answered = 1;
+    mode_t old = umask(0);
+    start(false);
+    (void)umask(old);
+    expect_mode("/run", 0700);
+    expect_mode("/run/control.sock", 0600);
+    nng_socket socket = dial(play.folder);
+    expect_answer(socket, "{\"op\":\"version\"}", "\"ok\":true");
+    expect_answer(socket, "x",
+                  "\xa4"
+                  "code\xa5usage");
+    expect_answer(socket, "{\"op\":\"id\"}", "\"agent_version\":\"hearth/");
+    /* The first of two requests on one socket is given up by the second, as REQ does; a client that goes cancels the last. */
+    nng_socket leaver = dial(play.folder);
+    send_text(leaver, "{\"op\":\"swarm peers\",\"timeout_ms\":600000}");
+    for (int i = 0; i < 20; i++)
+        expect_answer(socket, "{\"op\":\"version\"}", "\"ok\":true");
+    assert_int_equal(nng_close(leaver), 0);
+    assert_true(runtime_await(play.rt, was_cancelled, NULL, WAIT_S * SECOND_NS));
+    expect_answer(socket, "{\"op\":\"version\"}", "\"ok\":true");
+    assert_int_equal(nng_close(socket), 0);
+    stop();
+}
+
+/* A message over the limit ends its connection; the listener goes on. */
+static void a_request_over_4_mib_is_refused(void **state)
+{
+    (void)state;
+    memset(&play, 0, sizeof(play));
+    play.count = 1;
+    play.answered = 1;
+    start(false);
+    nng_socket big = dial(play.folder);
+    size_t len = 5 * MIB;
+    char *bytes = calloc(1, len);
+    assert_non_null(bytes);
+    assert_int_equal(nng_socket_set_ms(big, NNG_OPT_RECVTIMEO, 300), 0);
+    (void)nng_send(big, bytes, len, 0);
+    char *answer = NULL;
+    assert_int_not_equal(nng_recv(big, &answer, &len, NNG_FLAG_ALLOC), 0);
+    nng_socket socket = dial(play.folder);
+    expect_answer(socket, "{\"op\":\"version\"}", "\"ok\":true");
+    free(bytes);
+    assert_int_equal(nng_close(big), 0);
+    assert_int_equal(nng_close(socket), 0);
+    stop();
+}
+
+/* ---- state.db as the actor writes it ---- */
+
+struct wanted_row {
+    const char *sql;
+    const char *want;
+};
+
+static bool has_row(void *arg)
+{
+    const struct wanted_row *row = arg;
+    char path[128];
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+    bool found = false;
+    (void)snprintf(path, sizeof(path), "%s/state.db", play.folder);
+    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL) == SQLITE_OK &&
+        sqlite3_prepare_v2(db, row->sql, -1, &statement, NULL) == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW) {
+        const char *got = (const char *)sqlite3_column_text(statement, 0);
+        found = got != NULL && strcmp(got, row->want) == 0;
+    }
+    (void)sqlite3_finalize(statement);
+    (void)sqlite3_close(db);
+    return found;
+}
+
+static void state_shows_all_actors(void **state)
+{
+    (void)state;
+    for (int sim = 0; sim < 2; sim++) {
+        memset(&play, 0, sizeof(play));
+        play.count = 1;
+        play.answered = 1;
+        start(sim == 1);
+        struct wanted_row actors = {"SELECT state FROM actors WHERE name='control'", "running"};
+        struct wanted_row accounts = {"SELECT count(*)>4 FROM accounts", "1"};
+        assert_true(runtime_await(play.rt, has_row, &actors, 2 * SECOND_NS));
+        assert_true(runtime_await(play.rt, has_row, &accounts, SECOND_NS));
+        struct wanted_row stopped = {"SELECT count(*) FROM meta WHERE key='stopped_at'", "0"};
+        assert_true(has_row(&stopped));
+        char folder[sizeof(play.folder)];
+        memcpy(folder, play.folder, sizeof(folder));
+        stop();
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(requests_are_answered_or_refused),   cmocka_unit_test(files_go_in_and_come_out),
+        cmocka_unit_test(a_mutation_with_an_id_happens_once), cmocka_unit_test(deadlines_and_cancels_reach_the_callee),
+        cmocka_unit_test(admission_is_bounded_per_client),    cmocka_unit_test(the_socket_answers_and_is_private),
+        cmocka_unit_test(a_request_over_4_mib_is_refused),    cmocka_unit_test(state_shows_all_actors),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
