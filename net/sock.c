@@ -325,7 +325,7 @@ static enum err net_listen(void *self, const struct net_addr *addr, uint64_t tag
         slot++;
     if (slot == REACTOR_LISTENERS_MAX)
         return ERR_BUSY;
-    struct kept_listener kept;
+    struct kept_listener kept = {.fd = -1};
     enum err err = take_kept(loop->reactor, addr, &kept) ? ERR_OK : open_listener(addr, &kept);
     if (err != ERR_OK)
         return err;

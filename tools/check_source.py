@@ -37,7 +37,7 @@ BANNED = r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi|atol|atof|alloca|r
 # Clocks, randomness, threads and descriptors reach actors and engines only through their ctx and ports.
 ENGINES = ("wire/", "actors/")
 ENGINE_BANNED = (
-    r"\b(pthread_[a-z_]+|clock_gettime|gettimeofday|time|socket|connect|getrandom|randombytes_[a-z]+|"
+    r"(?<![>.])\b(pthread_[a-z_]+|clock_gettime|gettimeofday|time|socket|connect|getrandom|randombytes_[a-z]+|"
     r"random_fill|clock_mono_ns|clock_real_ns|usleep|nanosleep|sleep)\s*\("
 )
 ENGINE_EXCEPTIONS = {

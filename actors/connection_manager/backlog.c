@@ -41,8 +41,8 @@ void backlog_forget(struct backlog *backlog, actor_id to)
 
 void backlog_release(struct backlog *backlog)
 {
-    for (actor_id to = 0; to < BACKLOG_RECEIVERS_MAX; to++)
-        backlog_forget(backlog, to);
+    for (size_t to = 0; to < BACKLOG_RECEIVERS_MAX; to++)
+        backlog_forget(backlog, (actor_id)to);
 }
 
 static enum err enqueue(struct backlog *backlog, struct backlog_queue *queue, const struct msg *msg)

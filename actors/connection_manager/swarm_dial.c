@@ -148,17 +148,15 @@ static enum err add_place(struct places *p, struct span bytes)
         p->mixed = p->mixed || (!peer_id_is_empty(&p->peer) && !peer_id_equal(&p->peer, &target.peer));
         p->peer = target.peer;
     }
-    if (target.via == MULTIADDR_VIA_DNSADDR) {
-        add_name(p, &target);
-    } else if (target.via != MULTIADDR_VIA_TCP) {
+    if (target.via != MULTIADDR_VIA_TCP && target.via != MULTIADDR_VIA_DNSADDR)
         return ERR_UNSUPPORTED;
-    } else if (target.host >= MULTIADDR_HOST_DNS) {
+    if (target.host >= MULTIADDR_HOST_DNS) {
         add_name(p, &target);
-    } else {
-        err = addr_of_target(&target, &addr);
-        if (err == ERR_OK && p->count < DIALER_ADDRS_MAX)
-            p->addrs[p->count++] = addr;
+        return ERR_OK;
     }
+    err = addr_of_target(&target, &addr);
+    if (err == ERR_OK && p->count < DIALER_ADDRS_MAX)
+        p->addrs[p->count++] = addr;
     return err;
 }
 
