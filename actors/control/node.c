@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the node says of itself: id, version, help, actors, accounts, health, log level, configuration, shutdown. */
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -24,14 +25,25 @@ static enum err finish_packed(struct control *c, struct conversation *v, struct 
 
 /* ---- id ---- */
 
-static void pack_identity(struct pack *p, struct span public_key)
+static void pack_identity(struct pack *p, struct span public_key, const char *peer)
 {
-    struct peer_id id = peer_id_of_key(public_key);
-    char text[PEER_ID_TEXT_MAX];
-    peer_id_text(&id, text);
-    pack_pair_text(p, "id", text);
+    pack_pair_text(p, "id", peer);
     pack_text(p, "public_key");
     pack_bytes(p, public_key);
+}
+
+/* As people paste them elsewhere: with the peer at the end. */
+static void pack_addresses(struct pack *p, const struct schema_list *addrs, const char *peer)
+{
+    size_t position = 0;
+    struct span addr;
+    pack_text(p, "addresses");
+    pack_array(p, addrs->count);
+    while (schema_list_next_bytes(addrs, &position, &addr)) {
+        char text[MSG_ADDR_MAX + PEER_ID_TEXT_MAX + sizeof("/p2p/")];
+        (void)snprintf(text, sizeof(text), "%.*s/p2p/%s", (int)addr.len, (const char *)addr.data, peer);
+        pack_text(p, text);
+    }
 }
 
 enum err id_start(struct control *c, struct conversation *v)
@@ -63,11 +75,14 @@ enum err id_reply(struct control *c, struct conversation *v, unsigned sub, const
     else
         err = buf_append_span(&key, m->public_key);
     if (err == ERR_OK) {
+        struct peer_id id = peer_id_of_key(buf_span(&key));
+        char peer[PEER_ID_TEXT_MAX];
+        peer_id_text(&id, peer);
         struct pack p = pack_begin(&result);
         pack_map(&p, 5);
-        pack_identity(&p, buf_span(&key));
+        pack_identity(&p, buf_span(&key), peer);
         pack_pair_span(&p, "agent_version", m->agent);
-        pack_list(&p, "addresses", &m->addrs);
+        pack_addresses(&p, &m->addrs, peer);
         pack_list(&p, "protocols", &m->protocols);
         err = finish_packed(c, v, &result, &p);
     }
