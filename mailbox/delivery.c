@@ -360,8 +360,12 @@ void delivery_watches(struct ctx *c)
 void delivery_net(void *ctx, const struct net_event *event)
 {
     struct ctx *c = ctx;
+    uint64_t turn_since = atomic_load_explicit(&c->turn_since_ns, memory_order_relaxed);
     c->now_ns = c->rt->backend->now(c->rt);
+    atomic_store_explicit(&c->turn_since_ns, c->now_ns,
+                          memory_order_relaxed); /* between turns the watchdog looks too */
     trace_info(c, INFO_NET, event->tag << 4 | (uint64_t)event->kind);
     tell_info(c, &(struct info){.kind = INFO_NET, .tag = event->tag, .err = event->err, .net = event});
+    atomic_store_explicit(&c->turn_since_ns, turn_since, memory_order_relaxed);
     c->rt->backend->wake(c);
 }

@@ -101,18 +101,20 @@ bool life_begin(struct ctx *c)
 
 /* ---- turn ---- */
 
-/* At most max batches or 2 ms; true when more may be there. */
+/* At most max batches or 2 ms, so that a slow handler does not keep the other lane waiting; true when more may be there. */
 static bool receive(struct ctx *c, enum lane lane, uint32_t max)
 {
     uint64_t began = c->now_ns;
     for (uint32_t i = 0; i < max; i++) {
         struct batch *batch;
+        if (c->now_ns - began > TURN_DATA_NS_MAX)
+            return true;
         if (c->rt->backend->recv(c, lane, &batch) != ERR_OK)
             return false;
-        take_now(c);
         delivery_batch(c, batch);
-        if (c->over || c->now_ns - began > TURN_DATA_NS_MAX)
+        if (c->over)
             return true;
+        take_now(c);
     }
     return true;
 }
