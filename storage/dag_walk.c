@@ -57,7 +57,7 @@ enum err dag_walk_new(const struct cid *root, const struct dag_walk_options *opt
         return ERR_NOMEM;
     w->options = *options;
     w->why = "";
-    dag_window_init(&w->window, options->window_blocks, options->window_bytes, options->account);
+    dag_window_init(&w->window, options->window_blocks, options->window_bytes, options->account, options->shared);
     cid_set_init(&w->seen, options->blocks_max == 0 ? DAG_WALK_BLOCKS_MAX : options->blocks_max, options->account);
     enum err err = add_block(w, NULL, root, 0);
     if (err != ERR_OK) {

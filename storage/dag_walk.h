@@ -31,7 +31,8 @@ struct dag_walk_options {
     size_t blocks_max;       /* 0: DAG_WALK_BLOCKS_MAX */
     uint32_t depth_max;      /* links from the root; 0: only the root */
     bool fetch_leaves;       /* raw blocks, and those at depth_max, are wanted, too; else they are visited unseen */
-    struct account *account; /* may be NULL */
+    struct account *account; /* of tables; may be NULL */
+    struct account *shared;  /* of bytes read ahead; may be NULL, see dag_window_init */
 };
 
 struct dag_visit {

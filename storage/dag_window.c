@@ -6,10 +6,11 @@
 
 #include "base/limits.h"
 
-void dag_window_init(struct dag_window *w, size_t blocks_max, size_t bytes_max, struct account *account)
+void dag_window_init(struct dag_window *w, size_t blocks_max, size_t bytes_max, struct account *account,
+                     struct account *shared)
 {
     assert(blocks_max > 0 && bytes_max > 0);
-    *w = (struct dag_window){.blocks_max = blocks_max, .bytes_max = bytes_max, .account = account};
+    *w = (struct dag_window){.blocks_max = blocks_max, .bytes_max = bytes_max, .account = account, .shared = shared};
 }
 
 void dag_window_release(struct dag_window *w)
@@ -22,6 +23,8 @@ bool dag_window_has_room(const struct dag_window *w, const struct dag_slot *befo
 {
     if (before == w->first)
         return true;
+    if (w->shared != NULL && account_free(w->shared) < bytes)
+        return false;
     return w->slots < w->blocks_max && w->reserved < w->bytes_max && bytes <= w->bytes_max - w->reserved;
 }
 
@@ -43,6 +46,8 @@ static void link_before(struct dag_window *w, struct dag_slot *before, struct da
     *(before == NULL ? &w->last : &before->prev) = slot;
     w->slots++;
     w->reserved += slot->reserved;
+    if (w->shared != NULL && account_take(w->shared, slot->reserved))
+        slot->charged = slot->reserved;
 }
 
 /* The block arrived: what was reserved by guess becomes what it takes. */
@@ -50,6 +55,10 @@ static void settle(struct dag_window *w, struct dag_slot *slot, struct block_ref
 {
     w->reserved = w->reserved - slot->reserved + block->len;
     slot->reserved = block->len;
+    if (slot->charged > block->len) {
+        account_give(w->shared, slot->charged - block->len);
+        slot->charged = block->len;
+    }
     slot->block = block_ref_ref(block);
     slot->state = DAG_ARRIVED;
 }
@@ -112,6 +121,8 @@ void dag_window_remove(struct dag_window *w, struct dag_slot *slot)
     else
         w->slots--;
     w->reserved -= slot->reserved;
+    if (slot->charged > 0)
+        account_give(w->shared, slot->charged);
     block_ref_unref(slot->block);
     free(slot);
     if (w->account != NULL)

@@ -46,6 +46,7 @@ struct dag_slot {
     enum dag_slot_state state;
     uint32_t depth;
     size_t reserved; /* bytes of the window that it holds */
+    size_t charged;  /* of these, bytes taken from the shared account */
     struct cid cid;
     struct block_ref *block;
     /* The owner's: */
@@ -65,10 +66,15 @@ struct dag_window {
     size_t blocks_max;
     size_t bytes_max;
     struct account *account;
+    struct account *shared;
 };
 
-/* blocks_max and bytes_max >= 1; account (may be NULL) is charged for slots. */
-void dag_window_init(struct dag_window *w, size_t blocks_max, size_t bytes_max, struct account *account);
+/*
+ * blocks_max and bytes_max >= 1; account (may be NULL) is charged for slots. shared (may be NULL) bounds the sum of several windows:
+ * each reads ahead only while it has room, and the foremost slot goes on uncharged when it has none.
+ */
+void dag_window_init(struct dag_window *w, size_t blocks_max, size_t bytes_max, struct account *account,
+                     struct account *shared);
 void dag_window_release(struct dag_window *w);
 
 /* Whether a slot of about bytes may be added before that one. */

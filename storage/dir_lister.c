@@ -25,12 +25,12 @@ static enum err fail(struct dir_lister *l, enum err err, const char *why)
 }
 
 enum err dir_lister_new(const struct cid *root, size_t window_blocks, size_t window_bytes, struct account *account,
-                        struct dir_lister **ret_lister)
+                        struct account *shared, struct dir_lister **ret_lister)
 {
     struct dir_lister *l = calloc(1, sizeof(*l));
     if (l == NULL)
         return ERR_NOMEM;
-    dag_window_init(&l->window, window_blocks, window_bytes, account);
+    dag_window_init(&l->window, window_blocks, window_bytes, account, shared);
     l->why = "";
     struct dag_slot *slot;
     enum err err = dag_window_add(&l->window, NULL, root, DAG_NODE_ESTIMATE, 0, &slot);

@@ -32,9 +32,9 @@ struct dir_entry {
     uint64_t tsize; /* as claimed */
 };
 
-/* window_blocks and window_bytes >= 1; account may be NULL. ERR_NOMEM. */
+/* window_blocks and window_bytes >= 1; account and shared as for dag_window_init. ERR_NOMEM. */
 enum err dir_lister_new(const struct cid *root, size_t window_blocks, size_t window_bytes, struct account *account,
-                        struct dir_lister **ret_lister) MUST_CHECK;
+                        struct account *shared, struct dir_lister **ret_lister) MUST_CHECK;
 void dir_lister_free(struct dir_lister *lister);
 
 /* The next block to fetch, each once while outstanding. ERR_AGAIN: none at the moment. */

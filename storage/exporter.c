@@ -30,7 +30,7 @@ enum err exporter_new(const struct cid *root, const struct exporter_options *opt
     struct exporter *e = calloc(1, sizeof(*e));
     if (e == NULL)
         return ERR_NOMEM;
-    dag_window_init(&e->window, options->window_blocks, options->window_bytes, options->account);
+    dag_window_init(&e->window, options->window_blocks, options->window_bytes, options->account, options->shared);
     e->position = options->offset;
     e->end = options->length > UINT64_MAX - options->offset ? UINT64_MAX : options->offset + options->length;
     e->why = "";

@@ -29,7 +29,8 @@ struct exporter_options {
     uint64_t length; /* UINT64_MAX: to the end */
     size_t window_blocks;
     size_t window_bytes;
-    struct account *account; /* may be NULL */
+    struct account *account; /* of tables; may be NULL */
+    struct account *shared;  /* of bytes read ahead, for several readers; may be NULL, see dag_window_init */
 };
 
 /* ERR_NOMEM. */

@@ -77,6 +77,7 @@ static enum err open_exporter(struct reader *r, struct block_ref *root)
         .window_blocks = r->options.window_blocks,
         .window_bytes = r->options.window_bytes,
         .account = r->options.account,
+        .shared = r->options.shared,
     };
     enum err err = exporter_new(&r->info.cid, &options, &r->exporter);
     if (err == ERR_OK)
@@ -90,8 +91,8 @@ static enum err open_lister(struct reader *r, struct block_ref *root)
         r->list_ended = true;
         return ERR_OK;
     }
-    enum err err =
-        dir_lister_new(&r->info.cid, r->options.window_blocks, r->options.window_bytes, r->options.account, &r->lister);
+    enum err err = dir_lister_new(&r->info.cid, r->options.window_blocks, r->options.window_bytes, r->options.account,
+                                  r->options.shared, &r->lister);
     if (err == ERR_OK)
         err = dir_lister_put(r->lister, &r->info.cid, root);
     return err == ERR_OK ? ERR_OK : fail(r, err, r->lister == NULL ? "not enough memory" : dir_lister_why(r->lister));

@@ -52,7 +52,8 @@ struct reader_options {
     uint64_t length;         /* READER_FILE: most bytes; UINT64_MAX: to the end */
     uint32_t window_blocks;  /* 0: READER_WINDOW_BLOCKS */
     uint32_t window_bytes;   /* 0: READER_WINDOW_BYTES */
-    struct account *account; /* may be NULL */
+    struct account *account; /* of tables; may be NULL */
+    struct account *shared;  /* of bytes read ahead by several readers; may be NULL */
 };
 
 struct reader_info {

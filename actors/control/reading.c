@@ -32,6 +32,7 @@ static enum err new_reader(struct control *c, struct conversation *v, struct spa
     if (s == NULL)
         return conversation_error(v, ERR_BUSY, "%d reads are running: try again", READERS_MAX);
     struct reader_options options = {.mode = mode, .offset = mode == READER_FILE ? offset : 0, .length = UINT64_MAX};
+    options.shared = &c->windows;
     /* A page of one row only asks what the folder itself is: its entries are not loaded to tell their kinds. */
     options.kinds = mode == READER_LIST && ((const struct op_ls *)(const void *)v->args)->limit > 1;
     const char *why = "";

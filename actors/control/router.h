@@ -17,6 +17,7 @@
 
 #include "actors/control/listener.h"
 #include "actors/tree.h"
+#include "base/limits.h"
 #include "schemas/config.h"
 #include "schemas/messages.h"
 #include "schemas/operations.h"
@@ -93,6 +94,7 @@ struct control {
     struct kept_answer kept[ANSWERS_KEPT];
     unsigned kept_next;
     struct file_session *sessions; /* table of READERS_MAX + UPLOADS_MAX */
+    struct account windows;        /* bytes on their way between sessions and the store, all sessions together */
     uint64_t next_upload;
     enum log_level log_level;
 };

@@ -3,10 +3,13 @@
 
 #include <stdlib.h>
 
-enum { LEASE_TICK_S = 5, SHOWN_EVERY_MS = 500 };
+#include "base/limits.h"
+
+enum { LEASE_TICK_S = 5, SHOWN_EVERY_MS = 500, WINDOWS_BYTES_MAX = 8 * 1024 * 1024 };
 
 enum err sessions_init(struct control *c)
 {
+    account_init(&c->windows, "file_sessions", WINDOWS_BYTES_MAX);
     c->sessions = calloc(SESSIONS_MAX, sizeof(*c->sessions));
     return c->sessions != NULL ? ERR_OK : ERR_NOMEM;
 }

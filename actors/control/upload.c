@@ -16,6 +16,7 @@ struct put {
     struct cid cid;
     struct block_ref *block;
     size_t bytes;
+    bool charged; /* to the shared account */
 };
 
 /* An added line in the queue: this head, the path. */
@@ -46,11 +47,18 @@ struct upload {
     struct buf inflight; /* of struct put: handed out, not acknowledged */
     size_t window_blocks;
     size_t window_bytes;
+    struct account *shared; /* may be NULL */
     struct buf added;
     size_t added_at; /* bytes */
     struct import_node root;
     struct upload_totals totals;
 };
+
+static void give_back(struct upload *u, const struct put *put)
+{
+    if (put->charged)
+        account_give(u->shared, put->bytes);
+}
 
 static enum err sink_emit(void *arg, const struct cid *cid, struct block_ref *block)
 {
@@ -61,9 +69,12 @@ static enum err sink_emit(void *arg, const struct cid *cid, struct block_ref *bl
         u->unsent_at = 0;
     }
     struct put put = {.ticket = ++u->next_ticket, .cid = *cid, .block = block, .bytes = block->len};
+    put.charged = u->shared != NULL && account_take(u->shared, put.bytes);
     enum err err = buf_append(&u->unsent, &put, sizeof(put));
-    if (err != ERR_OK)
+    if (err != ERR_OK) {
+        give_back(u, &put);
         return err;
+    }
     (void)block_ref_ref(block);
     u->window_blocks++;
     u->window_bytes += put.bytes;
@@ -113,6 +124,7 @@ enum err upload_new(const struct upload_options *options, uint64_t now, struct u
     u->format = options->format;
     u->wrap = options->wrap;
     u->quiet = options->quiet;
+    u->shared = options->shared;
     u->deadline = now + UPLOAD_LEASE_NS;
     buf_init(&u->name, TREE_NAME_MAX, account);
     buf_init(&u->unsent, PUTS_MAX, account);
@@ -139,8 +151,12 @@ void upload_free(struct upload *upload)
 {
     if (upload == NULL)
         return;
-    for (size_t i = upload->unsent_at; i < upload->unsent.len / sizeof(struct put); i++)
+    for (size_t i = upload->unsent_at; i < upload->unsent.len / sizeof(struct put); i++) {
+        give_back(upload, &puts_of(&upload->unsent)[i]);
         block_ref_unref(puts_of(&upload->unsent)[i].block);
+    }
+    for (size_t i = 0; i < upload->inflight.len / sizeof(struct put); i++)
+        give_back(upload, &puts_of(&upload->inflight)[i]);
     file_builder_free(upload->file);
     tree_builder_free(upload->tree);
     tree_decoder_release(&upload->decoder);
@@ -190,8 +206,16 @@ static enum err take_step(struct upload *u, struct span *rest)
     return err;
 }
 
+/* An upload with nothing on its way may always go on, so that many of them never wait for each other. */
+static bool shares_room(const struct upload *u)
+{
+    return u->shared == NULL || u->window_blocks == 0 || account_free(u->shared) >= u->import.chunk_bytes;
+}
+
 bool upload_writable(const struct upload *upload)
 {
+    if (!shares_room(upload))
+        return false;
     return upload->failure == ERR_OK && !upload->closed && upload->window_blocks < UPLOAD_WINDOW_BLOCKS &&
            upload->window_bytes < UPLOAD_WINDOW_BYTES && upload->added.len - upload->added_at < UPLOAD_ADDED_BYTES;
 }
@@ -301,6 +325,7 @@ void upload_ack(struct upload *upload, uint64_t ticket, enum err err)
             continue;
         upload->window_blocks--;
         upload->window_bytes -= puts[i].bytes;
+        give_back(upload, &puts[i]);
         puts[i] = puts[count - 1];
         upload->inflight.len -= sizeof(*puts);
         if (err != ERR_OK)

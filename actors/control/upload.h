@@ -42,8 +42,9 @@ struct upload_options {
     enum upload_format format;
     bool
         wrap; /* UPLOAD_FILE: put the file into a folder under name; UPLOAD_TREE: keep the outermost folder that holds the entries */
-    bool quiet;       /* no added lines are kept */
-    struct span name; /* UPLOAD_FILE: for the added line and for wrap; copied */
+    bool quiet;             /* no added lines are kept */
+    struct account *shared; /* bounds the windows of several uploads together: bytes not acknowledged; may be NULL */
+    struct span name;       /* UPLOAD_FILE: for the added line and for wrap; copied */
 };
 
 /* One finished file, folder or symlink. The spans live until the next call on the upload. */

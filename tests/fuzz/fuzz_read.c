@@ -53,7 +53,7 @@ static void read_file(const struct cid *root, struct account *account)
 static void list_folder(const struct cid *root, struct account *account)
 {
     struct dir_lister *l;
-    if (dir_lister_new(root, 4, 1 << 16, account, &l) != ERR_OK)
+    if (dir_lister_new(root, 4, 1 << 16, account, account, &l) != ERR_OK)
         return;
     for (unsigned i = 0; i < STEPS; i++) {
         struct cid cid;

@@ -173,6 +173,48 @@ static void the_window_is_bounded(void **state)
     upload_free(u);
 }
 
+/* Many uploads over one account: their windows together stay small, and each can still go on. */
+static void windows_share_an_account(void **state)
+{
+    (void)state;
+    enum { UPLOADS = 6, BYTES = 100000 };
+    static uint8_t bytes[BYTES];
+    struct slow_store stores[UPLOADS];
+    struct upload *uploads[UPLOADS];
+    uint64_t offsets[UPLOADS] = {0};
+    struct account shared;
+    account_init(&shared, "windows", 20000);
+    struct upload_options options = {.import = import_options_of(IMPORT_UNIXFS_V0_2015), .shared = &shared};
+    options.import.chunk_bytes = 1000;
+    for (unsigned i = 0; i < UPLOADS; i++) {
+        stores[i] = (struct slow_store){0};
+        prng_init(&stores[i].prng, i);
+        store_init(&stores[i].blocks);
+        assert_ok(upload_new(&options, 0, &uploads[i]));
+    }
+    unsigned done = 0;
+    for (unsigned turn = 0; done < UPLOADS; turn++) {
+        assert_true(turn < 100000);
+        unsigned i = turn % UPLOADS;
+        if (offsets[i] == BYTES)
+            continue;
+        struct span rest = span_of(bytes + offsets[i], BYTES - offsets[i]);
+        assert_ok(upload_write(uploads[i], 0, offsets[i], rest, &offsets[i]));
+        assert_true(account_used(&shared) <= 20000);
+        take_puts(&stores[i], uploads[i]);
+        assert_true(stores[i].count > 0 || offsets[i] == BYTES);
+        if (stores[i].count > 0)
+            ack_one(&stores[i], uploads[i], ERR_OK);
+        done += offsets[i] == BYTES;
+    }
+    for (unsigned i = 0; i < UPLOADS; i++) {
+        assert_ok(upload_close(uploads[i], 0, BYTES));
+        upload_free(uploads[i]); /* with blocks on their way */
+        store_release(&stores[i].blocks);
+    }
+    assert_int_equal(account_used(&shared), 0);
+}
+
 static void mistakes_and_failures(void **state)
 {
     (void)state;
@@ -220,6 +262,7 @@ int main(void)
         cmocka_unit_test(files),
         cmocka_unit_test(trees),
         cmocka_unit_test(the_window_is_bounded),
+        cmocka_unit_test(windows_share_an_account),
         cmocka_unit_test(mistakes_and_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -171,6 +171,41 @@ static void the_window_is_bounded_in_bytes(void **state)
     store_release(&store);
 }
 
+/* Two readers over one account: when it is spent they still go on, block by block, and it is given back. */
+static void windows_share_an_account(void **state)
+{
+    (void)state;
+    struct prng prng;
+    prng_init(&prng, 15);
+    static uint8_t bytes[40000];
+    prng_fill(&prng, bytes, sizeof(bytes));
+    struct import_options options = import_options_of(IMPORT_UNIXFS_V0_2015);
+    options.chunk_bytes = 1000;
+    options.max_links = 6;
+    struct block_store store;
+    store_init(&store);
+    struct import_node root = import_bytes(&options, &store, span_of(bytes, sizeof(bytes)), NULL);
+    struct account shared;
+    account_init(&shared, "windows", 5000);
+    uint64_t elsewhere = 0;
+    for (unsigned round = 0; round < 20; round++) {
+        struct exporter_options all = {.length = UINT64_MAX, .window_blocks = 100, .window_bytes = 1 << 20};
+        all.shared = &shared;
+        struct fetcher fetcher = {.store = &store, .prng = &prng};
+        struct buf out;
+        buf_init(&out, sizeof(bytes), NULL);
+        elsewhere = round % 2 == 0 ? 0 : 5000; /* the others took it all */
+        assert_true(account_take(&shared, elsewhere));
+        assert_int_equal(read_range(&fetcher, &root.cid, &all, &out), ERR_CLOSED);
+        assert_memory_equal(out.data, bytes, sizeof(bytes));
+        assert_in_range(fetcher.peak, 1, round % 2 == 0 ? 5 : 1);
+        account_give(&shared, elsewhere);
+        assert_int_equal(account_used(&shared), 0);
+        buf_release(&out);
+    }
+    store_release(&store);
+}
+
 struct lie {
     enum unixfs_type type;
     size_t links;
@@ -349,9 +384,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_range_window_and_order),     cmocka_unit_test(seeks_fetch_one_path),
-        cmocka_unit_test(the_window_is_bounded_in_bytes), cmocka_unit_test(lying_sizes_are_refused),
-        cmocka_unit_test(deep_chains_are_refused),        cmocka_unit_test(identity_cids_need_no_fetch),
-        cmocka_unit_test(memory_may_end_anywhere),        cmocka_unit_test(other_codecs_are_named),
+        cmocka_unit_test(the_window_is_bounded_in_bytes), cmocka_unit_test(windows_share_an_account),
+        cmocka_unit_test(lying_sizes_are_refused),        cmocka_unit_test(deep_chains_are_refused),
+        cmocka_unit_test(identity_cids_need_no_fetch),    cmocka_unit_test(memory_may_end_anywhere),
+        cmocka_unit_test(other_codecs_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,7 +145,7 @@ static enum err list(const struct block_store *store, const struct cid *root, si
                      struct buf *log, size_t *ret_unsafe)
 {
     struct dir_lister *l;
-    assert_ok(dir_lister_new(root, window, window * 40000, NULL, &l));
+    assert_ok(dir_lister_new(root, window, window * 40000, NULL, NULL, &l));
     struct cid pending[512];
     size_t count = 0;
     size_t unsafe = 0;

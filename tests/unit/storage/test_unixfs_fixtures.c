@@ -145,7 +145,7 @@ static size_t rebuild(struct block_store *store, const struct cid *root)
     struct directory_builder *folder;
     struct dir_lister *l;
     assert_ok(directory_builder_new(&options, &sink, &folder));
-    assert_ok(dir_lister_new(root, 8, 1 << 20, NULL, &l));
+    assert_ok(dir_lister_new(root, 8, 1 << 20, NULL, NULL, &l));
     for (enum err err = ERR_OK; err != ERR_CLOSED;) {
         struct dir_entry entry;
         err = dir_lister_next(l, &entry);
