@@ -90,6 +90,9 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     s->receive = &budget->accounts[ACCOUNT_RECEIVE];
     s->send = &budget->accounts[ACCOUNT_SEND];
     s->tables = &budget->accounts[ACCOUNT_TABLES];
+    if (!account_take(s->receive, s->receive->limit_bytes / 2))
+        return ctx_fail(ctx, ERR_NOMEM, "the receive account is in use already");
+    account_init(&s->windows, "receive windows", s->receive->limit_bytes / 2);
     backlog_init(&s->backlog);
     table_init(&s->conns, SWARM_CONNECTIONS_MAX, s->tables);
     table_init(&s->peers, SWARM_CONNECTIONS_MAX, s->tables);
@@ -226,6 +229,9 @@ static void handle_timer(struct swarm *s, uint64_t tag)
     } else if (tag == TAG_DIALER) {
         s->dialer_timer = 0;
         s->dialer_at_ns = 0;
+    } else if (tag == TAG_RESUME) {
+        s->resume_timer = 0;
+        swarm_resume_reading(s);
     } else if (tag == TAG_SETTLE) {
         s->settle_timer = 0;
         swarm_resume_reading(s);
@@ -262,6 +268,7 @@ static void handle_info(struct ctx *ctx, void *state, const struct info *info)
         swarm_streams_orphaned(s, info->actor);
         break;
     case INFO_UP:
+        swarm_streams_orphaned(s, info->actor); /* opened while nobody was there */
         swarm_tell_all_up(s, info->actor);
         break;
     case INFO_WATCH:
@@ -283,6 +290,7 @@ static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
     peerstore_release(&s->store);
     connection_identity_free(s->identity);
     free(s->scratch);
+    account_give(s->receive, s->windows.limit_bytes);
 }
 
 const struct actor_class connection_manager_class = {

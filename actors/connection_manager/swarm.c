@@ -226,6 +226,8 @@ void swarm_settle(struct swarm *s)
         }
         swarm_dialer_run(s);
     } while (s->dirty != NULL);
+    if (s->reading_paused && s->resume_timer == 0 && !backlog_is_congested(&s->backlog))
+        s->resume_timer = ctx_timer(s->ctx, ctx_now(s->ctx) + SWARM_RESUME_MS * MS_NS, TAG_RESUME);
     if (s->tick_timer == 0 && (table_len(&s->conns) > 0 || s->push_at_ns != 0 || swarm_return_pending(s)))
         s->tick_timer = ctx_timer(s->ctx, ctx_now(s->ctx) + SWARM_TICK_MS * MS_NS, TAG_TICK);
 }
@@ -323,7 +325,7 @@ static enum err start_engine(struct swarm_conn *c, const struct dialer_order *or
                                        .identity = s->identity,
                                        .security = {s->security[0], s->security[1]},
                                        .security_count = s->security_count,
-                                       .receive = s->receive,
+                                       .receive = &s->windows,
                                        .send = s->send,
                                        .random = random_bytes,
                                        .random_arg = s,

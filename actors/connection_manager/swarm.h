@@ -41,6 +41,7 @@ enum {
     SWARM_WRITE_QUEUE_MAX = 8 * 1024 * 1024, /* per stream: an owner that ignores its credit loses the stream */
     SWARM_WINDOW_BYTES = 1024 * 1024,        /* asked for streams of protocol actors */
     SWARM_TICK_MS = 1000,
+    SWARM_RESUME_MS = 2, /* bytes are given back on other threads, unheard: look again */
     SWARM_IDENTIFY_MS = 5000,
     SWARM_PUSH_DEBOUNCE_MS = 1000,
     SWARM_PUSH_BURST = 10, /* pushes handled per connection, then one each 5 s */
@@ -59,6 +60,7 @@ enum swarm_tag {
     TAG_TICK,
     TAG_DIALER,
     TAG_SETTLE,
+    TAG_RESUME,
     TAG_STATE_PEERS
 };
 
@@ -180,7 +182,9 @@ struct swarm {
     struct ctx *ctx;
     const struct config *config;
     const struct net_port *net;
-    struct account *receive;
+    struct account *receive; /* bytes held for protocol actors */
+    struct account
+        windows; /* window granted beyond the first 256 KiB: a fixed half of receive, so that neither starves the other */
     struct account *send;
     struct account *tables;
     const struct key_pair *key; /* of the configuration */
@@ -217,6 +221,7 @@ struct swarm {
     uint64_t dialer_timer;
     uint64_t dialer_at_ns;
     uint64_t settle_timer;
+    uint64_t resume_timer;
     uint64_t report_at_ns;
     uint64_t bytes_in; /* of connections that are gone */
     uint64_t bytes_out;
