@@ -231,7 +231,7 @@ struct blockstore_stats blockstore_stats(const struct blockstore *s)
 {
     return (struct blockstore_stats){.blocks = s->info.blocks + s->durable.count,
                                      .bytes = s->info.bytes + s->durable.bytes,
-                                     .disk_bytes = disk_tier_bytes(s->core->tier),
+                                     .disk_bytes = disk_tier_used(s->core->tier),
                                      .storage_max = s->storage_max,
                                      .pins = s->info.pins,
                                      .fresh = table_len(&s->fresh),
@@ -274,6 +274,14 @@ enum store_lane store_job_lane(const struct store_job *job)
     return job->kind == JOB_COMMIT || job->kind == JOB_FILTER ? STORE_LANE_CATALOGUE : STORE_LANE_DISK;
 }
 
+static enum err run_commit(struct store_job *job)
+{
+    enum err err = catalogue_commit(job->core->catalogue, &job->batch, &job->info);
+    if (err == ERR_NO_SPACE && store_reserve_use(job->core))
+        err = catalogue_commit(job->core->catalogue, &job->batch, &job->info);
+    return err;
+}
+
 enum err store_job_run(struct store_job *job)
 {
     switch (job->kind) {
@@ -282,7 +290,7 @@ enum err store_job_run(struct store_job *job)
     case JOB_READ:
         return store_job_read(job);
     case JOB_COMMIT:
-        return catalogue_commit(job->core->catalogue, &job->batch, &job->info);
+        return run_commit(job);
     case JOB_VERIFY:
         return store_job_verify(job);
     case JOB_FILTER:
@@ -388,5 +396,6 @@ void blockstore_tick(struct blockstore *s, uint64_t now_ns, uint64_t real_now_ns
 
 bool blockstore_wants_tick(const struct blockstore *s)
 {
-    return s->durable.count > 0 || s->dirty_count > 0 || s->queued.count > 0 || s->changes != NULL;
+    bool waiting = s->reads != NULL || s->verifies != NULL || s->probes != NULL; /* for room on a lane */
+    return waiting || s->durable.count > 0 || s->dirty_count > 0 || s->queued.count > 0 || s->changes != NULL;
 }

@@ -50,7 +50,7 @@ struct blockstore_events {
 
 struct blockstore_options {
     const struct disk_port *port;
-    const char *path; /* of the repository: holds segments/, blocks.db, repo.lock */
+    const char *path; /* of the repository: holds segments/, blocks.db, filter, reserve, repo.lock */
     uint64_t storage_max_bytes;
     uint64_t segment_bytes;  /* 0 = the disk tier's default */
     uint64_t allocate_bytes; /* 0 = the disk tier's default */
@@ -132,7 +132,7 @@ void blockstore_probe(struct blockstore *store, struct store_op *op);
 struct blockstore_stats {
     uint64_t blocks;
     uint64_t bytes;      /* of payload */
-    uint64_t disk_bytes; /* of segment files, preallocation included */
+    uint64_t disk_bytes; /* of segment files, without what is only preallocated */
     uint64_t storage_max;
     uint64_t pins;
     uint64_t fresh;

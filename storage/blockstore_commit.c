@@ -57,7 +57,7 @@ bool store_commit_due(const struct blockstore *s)
         return false;
     if (s->changes != NULL || s->durable.count >= STORE_COMMIT_ROWS || s->durable.bytes >= STORE_COMMIT_BYTES)
         return true;
-    if (s->verifies != NULL && s->durable.count > 0)
+    if (s->durable.count == 0 ? s->dirty_count > 0 : s->verifies != NULL)
         return true;
     return s->durable.head != NULL && s->now_ns >= s->durable.head->durable_at_ns + STORE_COMMIT_NS;
 }

@@ -12,7 +12,7 @@
 
 #include "storage/blockstore_private.h"
 
-enum { RECOVERY_ROWS = 4096, CACHE_KIB_DEFAULT = 1024, NAME_ROOM = 64 };
+enum { RECOVERY_ROWS = 4096, CACHE_KIB_DEFAULT = 1024, NAME_ROOM = 64, ALLOCATE_MIB = 32 };
 
 struct reindex {
     struct catalogue *catalogue;
@@ -60,6 +60,13 @@ static enum err found_segment(void *arg, const struct segment_checkpoint *checkp
     return commit_found(arg, checkpoint);
 }
 
+/* A small store must not take many times its size in advance. */
+static uint64_t allocation_step(const struct blockstore_options *o)
+{
+    uint64_t share = MAX(o->storage_max_bytes / 8, (uint64_t)MIB);
+    return o->allocate_bytes != 0 ? o->allocate_bytes : MIN(share, (uint64_t)ALLOCATE_MIB * MIB);
+}
+
 static enum err open_tier(struct store_core *core, const struct blockstore_options *o,
                           const struct segment_checkpoint *checkpoints, size_t count)
 {
@@ -69,7 +76,7 @@ static enum err open_tier(struct store_core *core, const struct blockstore_optio
     struct disk_tier_options options = {.port = o->port,
                                         .dir = dir,
                                         .segment_bytes = o->segment_bytes,
-                                        .allocate_bytes = o->allocate_bytes,
+                                        .allocate_bytes = allocation_step(o),
                                         .next_segment = count == 0 ? 1 : checkpoints[count - 1].segment + 1};
     return disk_tier_open(&options, &core->tier);
 }
@@ -93,11 +100,14 @@ static enum err reindex(struct store_core *core, const struct blockstore_options
     return err;
 }
 
-/* SQLite would make the file with the umask's mode. */
+/*
+ * SQLite would make the file with the umask's mode. Never opened when it exists: closing a second descriptor of a database drops the
+ * locks that SQLite holds on it.
+ */
 static void make_private(const struct disk_port *port, const char *db)
 {
     struct disk_file *file;
-    if (port->open(port->self, db, DISK_WRITE | DISK_CREATE, &file) == ERR_OK)
+    if (port->open(port->self, db, DISK_WRITE | DISK_CREATE | DISK_EXCLUSIVE, &file) == ERR_OK)
         port->close(file);
 }
 
@@ -129,6 +139,27 @@ void store_mark_broken(struct blockstore *store)
     if (join(path, store->core->path, "blocks.db.rebuild") &&
         port->open(port->self, path, DISK_WRITE | DISK_CREATE, &file) == ERR_OK)
         port->close(file);
+}
+
+void store_reserve_keep(struct store_core *core)
+{
+    char path[STORE_PATH_MAX];
+    struct disk_file *file;
+    uint64_t size = 0;
+    const struct disk_port *port = core->port;
+    if (!join(path, core->path, "reserve") || port->open(port->self, path, DISK_WRITE | DISK_CREATE, &file) != ERR_OK)
+        return;
+    bool kept = port->size(file, &size) == ERR_OK && size >= STORE_RESERVE_BYTES;
+    kept = kept || port->allocate(file, 0, STORE_RESERVE_BYTES) == ERR_OK;
+    port->close(file);
+    if (!kept)
+        (void)port->unlink(port->self, path); /* no room now: a later start will have some */
+}
+
+bool store_reserve_use(struct store_core *core)
+{
+    char path[STORE_PATH_MAX];
+    return join(path, core->path, "reserve") && core->port->unlink(core->port->self, path) == ERR_OK;
 }
 
 static enum err open_catalogue(struct blockstore *store, const struct blockstore_options *o, const char *db,
@@ -217,8 +248,10 @@ enum err store_open_core(struct blockstore *store, const struct blockstore_optio
     err = reindex(core, o, &found);
     if (err == ERR_OK)
         err = open_readers(store, o, db);
-    if (err == ERR_OK)
+    if (err == ERR_OK) {
+        store_reserve_keep(core);
         err = o->port->sync_dir(o->port->self, o->path);
+    }
     if (err != ERR_OK)
         say_why(ret_why, err, o->path, ": the repository cannot be opened");
     else if (made && found > 0)

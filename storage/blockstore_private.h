@@ -19,7 +19,8 @@ enum {
     STORE_CHECKPOINTS_MAX = 64,
     STORE_FILTER_PAGE = 4096,
     STORE_FAILURES_MAX = 3,
-    STORE_BAD_MAX = 4096
+    STORE_BAD_MAX = 4096,
+    STORE_RESERVE_BYTES = 2 * 1024 * 1024
 };
 
 /* What jobs use: it lives until the store and the last job have let go. */
@@ -179,5 +180,12 @@ enum err store_job_probe(struct store_job *job);
 enum err store_open_core(struct blockstore *store, const struct blockstore_options *options,
                          char ret_why[STORE_WHY_BYTES]) MUST_CHECK;
 void store_mark_broken(struct blockstore *store);
+
+/*
+ * The reserve: a preallocated file that a full disk gives back, so that pins and removals can still be committed. keep makes it
+ * when there is room, use removes it and says whether that freed anything.
+ */
+void store_reserve_keep(struct store_core *core);
+bool store_reserve_use(struct store_core *core);
 
 #endif

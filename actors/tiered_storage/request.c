@@ -64,7 +64,7 @@ void request_reply_err(const struct request *r, enum err err)
     if (r->cancelled)
         return;
     if (err == ERR_NO_SPACE)
-        hint = ": free space, remove blocks, or raise Datastore.StorageMax";
+        hint = ": raise Datastore.StorageMax, or free space on its disk";
     else if (err == ERR_READ_ONLY)
         hint = ": the disk is full; reads go on, writes are tried again each second";
     else if (err == ERR_DENIED)

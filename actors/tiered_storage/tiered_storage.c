@@ -172,7 +172,10 @@ static void storage_handle_info(struct ctx *ctx, void *state, const struct info 
     pump(s);
 }
 
-/* Control.Group may read the database: its log and index inherit owner and mode of the file, so it is made before SQLite does. */
+/*
+ * Control.Group may read the database: its log and index inherit owner and mode of the file, so it is made before SQLite does. It is
+ * not opened when it exists: closing a second descriptor drops the locks that SQLite holds.
+ */
 static enum err share_database(struct ctx *ctx, const struct config *config)
 {
     struct group entry;
@@ -184,12 +187,13 @@ static enum err share_database(struct ctx *ctx, const struct config *config)
     if (getgrnam_r(config->control_group, &entry, text, sizeof(text), &found) != 0 || found == NULL)
         return ctx_fail(ctx, ERR_NOT_FOUND, "Control.Group: no group is named %s", config->control_group);
     int len = snprintf(path, sizeof(path), "%s/blocks.db", config->path);
-    int fd = len < 0 || (size_t)len >= sizeof(path) ? -1 : open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0)
+    if (len < 0 || (size_t)len >= sizeof(path))
         return ERR_OK; /* the store says why */
-    if (fchown(fd, (uid_t)-1, found->gr_gid) != 0 || fchmod(fd, 0640) != 0)
+    int fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        (void)close(fd);
+    if (chown(path, (uid_t)-1, found->gr_gid) != 0 || chmod(path, 0640) != 0)
         ctx_log(ctx, LOG_WARN, "%s cannot be given to the group %s", path, config->control_group);
-    (void)close(fd);
     return ERR_OK;
 }
 

@@ -260,6 +260,30 @@ static void a_full_disk_is_read_only_until_there_is_space(void **state)
     world_free(w);
 }
 
+/* Without space for the WAL a pin would fail: the reserve is given up for it. */
+static void a_full_disk_still_takes_pins(void **state)
+{
+    (void)state;
+    struct world *w = world_new(13);
+    const struct disk_port *port = sim_disk_port(w->disk);
+    uint64_t free_bytes = 0;
+    for (size_t i = 0; i < 20; i++)
+        put(w, i);
+    assert_int_equal(port->exists(port->self, "repo/reserve"), ERR_OK);
+    assert_int_equal(port->free_bytes(port->self, "repo", &free_bytes), ERR_OK);
+    sim_disk_resize(w->disk, 64 * MIB - free_bytes);
+    assert_int_equal(test_change(w->store, &w->keys[3], CHANGE_PIN_ADD), ERR_OK);
+    w->pinned[3] = true;
+    assert_int_equal(port->exists(port->self, "repo/reserve"), ERR_NOT_FOUND);
+    check_all(w);
+    sim_disk_resize(w->disk, 64 * MIB);
+    blockstore_close(w->store, false);
+    open_store(w);
+    assert_int_equal(port->exists(port->self, "repo/reserve"), ERR_OK);
+    check_all(w);
+    world_free(w);
+}
+
 static void a_failed_sync_fails_its_puts_only(void **state)
 {
     (void)state;
@@ -431,6 +455,7 @@ int main(void)
         cmocka_unit_test(a_second_daemon_is_refused),
         cmocka_unit_test(storage_max_refuses_and_keeps_serving),
         cmocka_unit_test(a_full_disk_is_read_only_until_there_is_space),
+        cmocka_unit_test(a_full_disk_still_takes_pins),
         cmocka_unit_test(a_failed_sync_fails_its_puts_only),
         cmocka_unit_test(a_fault_at_each_point_loses_nothing),
         cmocka_unit_test(a_lost_or_damaged_catalogue_is_made_anew),
