@@ -86,9 +86,10 @@ static void push_pending(struct connection_stream *s)
         yamux_stream_fin(s->yamux);
 }
 
-static bool is_alive(const struct connection_stream *s, const struct yamux_stream *yamux)
+/* Whether the stream on this muxer stream still exists: each end of one cuts it off first. */
+static bool is_alive(const struct yamux_stream *yamux)
 {
-    return yamux_stream_user(yamux) == s;
+    return yamux_stream_user(yamux) != NULL;
 }
 
 /* The protocol is agreed. s may be gone afterwards. */
@@ -120,7 +121,7 @@ static bool negotiate(struct connection_stream *s, struct span *bytes)
         on_agreed(s);
     else
         push_pending(s);
-    return is_alive(s, yamux);
+    return is_alive(yamux);
 }
 
 void connection_expire_streams(struct connection *c)
