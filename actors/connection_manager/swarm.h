@@ -37,6 +37,7 @@ enum {
     SWARM_OWN_ADDRS_MAX = 64,
     SWARM_CONNECTIONS_MAX = 20000,
     SWARM_STREAMS_MAX = 65536,
+    SWARM_PROPOSALS_MAX = 16,
     SWARM_WAITERS_MAX = 512,                 /* calls that wait for a connection */
     SWARM_WRITE_QUEUE_MAX = 8 * 1024 * 1024, /* per stream: an owner that ignores its credit loses the stream */
     SWARM_WINDOW_BYTES = 1024 * 1024,        /* asked for streams of protocol actors */
@@ -87,6 +88,12 @@ struct swarm_write {
 
 struct swarm_ping; /* ping_service.c */
 
+struct swarm_proposals {
+    size_t count;
+    const char *names[SWARM_PROPOSALS_MAX]; /* those proposed, which point into texts */
+    char texts[SWARM_PROPOSALS_MAX][IDENTIFY_PROTOCOL_BYTES_MAX];
+};
+
 struct swarm_stream {
     uint64_t number;
     enum stream_kind kind;
@@ -94,14 +101,14 @@ struct swarm_stream {
     struct connection_stream *engine;
     struct swarm_stream *next; /* of the connection */
     struct swarm_stream *prev;
-    char protocol[IDENTIFY_PROTOCOL_BYTES_MAX];
+    const char *protocol; /* as agreed: of the table of protocols, or of proposals; NULL before */
 
     actor_id owner; /* STREAM_OWNED */
     bool told;      /* stream_opened was sent, or the call answered */
     bool calling;   /* stream_open waits for the negotiation */
     struct reply_to call;
-    char (*proposals)[IDENTIFY_PROTOCOL_BYTES_MAX]; /* kept until it is open: the engine borrows the names */
-    const char *names[16];
+    const char *service;               /* what a service proposes */
+    struct swarm_proposals *proposals; /* what an owner does: the engine borrows the names until it is open */
     struct swarm_write *writes;
     struct swarm_write **writes_last;
     size_t queued_bytes;

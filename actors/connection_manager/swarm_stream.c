@@ -113,9 +113,10 @@ struct swarm_stream *swarm_stream_open(struct swarm_conn *c, enum stream_kind ki
     struct swarm_stream *st = stream_new(c, kind, NULL);
     if (st == NULL)
         return NULL;
-    st->names[0] = protocol;
+    st->service = protocol;
     swarm_touch(c);
-    if (connection_open_stream(c->engine, st->names, 1, optimistic, st, ctx_now(c->swarm->ctx), &st->engine) == ERR_OK)
+    if (connection_open_stream(c->engine, &st->service, 1, optimistic, st, ctx_now(c->swarm->ctx), &st->engine) ==
+        ERR_OK)
         return st;
     swarm_stream_forget(st);
     return NULL;
@@ -168,11 +169,22 @@ void swarm_stream_report_written(struct swarm_conn *c)
 
 /* ---- events of the engine ---- */
 
-static void copy_protocol(struct swarm_stream *st, const char *name)
+/* Names that we know are static; a foreign one lives in the proposals, which stay then. */
+static void agree(struct swarm_stream *st, const char *name)
 {
-    size_t len = strnlen(name, sizeof(st->protocol) - 1);
-    memcpy(st->protocol, name, len);
-    st->protocol[len] = '\0';
+    size_t count;
+    const struct tree_protocol *table = tree_protocols(&count);
+    int row = swarm_match_protocol(NULL, span_text(name));
+    st->protocol = row >= 0 ? table[row].name : name;
+}
+
+/* The engine has no more use for the names. */
+static void drop_proposals(struct swarm_stream *st)
+{
+    if (st->proposals == NULL || swarm_match_protocol(NULL, span_text(st->protocol)) < 0)
+        return;
+    free(st->proposals);
+    st->proposals = NULL;
 }
 
 static void inbound_opened(struct swarm_conn *c, struct connection_stream *engine)
@@ -186,7 +198,7 @@ static void inbound_opened(struct swarm_conn *c, struct connection_stream *engin
         return;
     }
     connection_stream_set_user(engine, st);
-    copy_protocol(st, row->name);
+    st->protocol = row->name;
     st->owner = row->actor;
     if (kind == STREAM_OWNED) {
         connection_stream_want_window(engine, SWARM_WINDOW_BYTES);
@@ -206,7 +218,8 @@ void swarm_on_opened(void *user, struct connection_stream *engine)
         return;
     }
     struct swarm_stream *st = connection_stream_user(engine);
-    copy_protocol(st, st->names[connection_stream_protocol(engine)]);
+    agree(st, st->proposals == NULL ? st->service : st->proposals->names[connection_stream_protocol(engine)]);
+    drop_proposals(st);
     if (st->kind == STREAM_OWNED && st->calling)
         answer_opened(st);
     else if (st->kind == STREAM_PUSH_OUT)
@@ -316,40 +329,38 @@ void swarm_on_closed(void *user, struct connection_stream *engine, enum err err,
 
 /* ---- from the owner ---- */
 
-/* Which protocols to propose: the first that the peer says it speaks, else all. True when there is one and it is certain. */
-static enum err choose(struct swarm_stream *st, const struct peer_entry *entry, size_t *count, bool *ret_certain)
+/* Which of the proposals to make: the first that the peer says it speaks, which is certain then, else all. */
+static enum err choose(struct swarm_proposals *p, const struct peer_entry *entry, bool *ret_certain)
 {
     *ret_certain = false;
-    for (size_t i = 0; i < *count; i++)
-        st->names[i] = st->proposals[i];
     if (entry == NULL || entry->protocol_count == 0)
         return ERR_OK;
-    for (size_t i = 0; i < *count; i++) {
-        if (!peerstore_speaks(entry, st->proposals[i]))
+    for (size_t i = 0; i < p->count; i++) {
+        if (!peerstore_speaks(entry, p->names[i]))
             continue;
-        st->names[0] = st->proposals[i];
-        *count = 1;
+        p->names[0] = p->names[i];
+        p->count = 1;
         *ret_certain = true;
         return ERR_OK;
     }
     return ERR_UNSUPPORTED;
 }
 
-static enum err copy_proposals(struct swarm_stream *st, const struct schema_list *list, size_t *ret_count)
+static enum err copy_proposals(struct swarm_stream *st, const struct schema_list *list)
 {
-    st->proposals = calloc(ARRAY_LEN(st->names), sizeof(*st->proposals));
-    if (st->proposals == NULL)
+    struct swarm_proposals *p = st->proposals = calloc(1, sizeof(*p));
+    if (p == NULL)
         return ERR_NOMEM;
     size_t position = 0;
-    size_t n = 0;
     struct span name;
-    while (n < ARRAY_LEN(st->names) && schema_list_next_bytes(list, &position, &name)) {
-        if (name.len == 0 || name.len >= sizeof(st->proposals[0]))
+    while (p->count < SWARM_PROPOSALS_MAX && schema_list_next_bytes(list, &position, &name)) {
+        if (name.len == 0 || name.len >= sizeof(p->texts[0]))
             return ERR_INVALID;
-        memcpy(st->proposals[n++], name.data, name.len);
+        memcpy(p->texts[p->count], name.data, name.len);
+        p->names[p->count] = p->texts[p->count];
+        p->count++;
     }
-    *ret_count = n;
-    return n == 0 ? ERR_INVALID : ERR_OK;
+    return p->count == 0 ? ERR_INVALID : ERR_OK;
 }
 
 enum err swarm_stream_call_open(struct swarm *s, const struct msg *msg, struct reply_to call)
@@ -367,13 +378,13 @@ enum err swarm_stream_call_open(struct swarm *s, const struct msg *msg, struct r
         return ERR_NOMEM;
     st->owner = msg->from;
     st->call = call;
-    size_t count = 0;
     bool certain = false;
-    enum err err = copy_proposals(st, &fields->protocols, &count);
+    enum err err = copy_proposals(st, &fields->protocols);
     if (err == ERR_OK)
-        err = choose(st, peer->entry, &count, &certain);
+        err = choose(st->proposals, peer->entry, &certain);
     if (err == ERR_OK)
-        err = connection_open_stream(c->engine, st->names, count, certain, st, ctx_now(s->ctx), &st->engine);
+        err = connection_open_stream(c->engine, st->proposals->names, st->proposals->count, certain, st,
+                                     ctx_now(s->ctx), &st->engine);
     if (err != ERR_OK) {
         swarm_stream_forget(st);
         return err;
@@ -382,7 +393,7 @@ enum err swarm_stream_call_open(struct swarm *s, const struct msg *msg, struct r
     st->calling = !certain;
     swarm_touch(c);
     if (certain) { /* what the owner writes leaves in the same flight */
-        copy_protocol(st, st->names[0]);
+        agree(st, st->proposals->names[0]);
         answer_opened(st);
     }
     return ERR_OK;
