@@ -12,30 +12,19 @@
 #include <unistd.h>
 
 #include "cli/run.h"
+#include "cli/upload_stream.h"
 #include "schemas/pack.h"
 #include "wire/cid.h"
 #include "wire/tree_stream.h"
 
-enum { PIECE = DATA_BYTES_MAX, IN_FLIGHT = 4, READ_BYTES = 256 * 1024, DEPTH_MAX = 250 };
-
-struct upload_piece {
-    struct call *call;
-    uint64_t offset;
-    uint8_t *data;
-    size_t len;
-};
+enum { NAME_BYTES_MAX = 255, READ_BYTES = 256 * 1024, DEPTH_MAX = 250 };
 
 struct add_state {
     struct client *client;
     const struct invocation *in;
     const struct cmd_add *args;
     struct progress progress;
-    uint64_t upload;
-    uint64_t sent; /* bytes of the stream given to pieces */
-    struct buf stream;
-    struct upload_piece pieces[IN_FLIGHT];
-    size_t head;
-    size_t count;
+    struct upload_stream stream;
     const char *name; /* shown for the entry without a path */
     char last[CID_TEXT_MAX];
     uint8_t *read_buffer;
@@ -43,9 +32,16 @@ struct add_state {
 
 /* ---- what was added ---- */
 
-static void print_added(struct add_state *s, struct span path, struct span cid, uint64_t bytes)
+/* The folder that wraps has no name; standard input is called by its CID. */
+static struct span shown_name(const struct add_state *s, struct span path, struct span cid, bool folder)
 {
-    struct span shown = path.len > 0 ? path : span_text(s->name);
+    if (path.len > 0 || (folder && s->args->wrap_with_directory))
+        return path;
+    return s->name[0] != '\0' ? span_text(s->name) : cid;
+}
+
+static void print_added(struct add_state *s, struct span shown, struct span cid, uint64_t bytes)
+{
     progress_end(&s->progress);
     if (s->args->quieter)
         return;
@@ -68,98 +64,30 @@ static void print_added(struct add_state *s, struct span path, struct span cid, 
     print_cid(stdout, &s->in->globals, cid);
     if (!s->args->quiet) {
         (void)putchar(' ');
-        print_escaped(stdout, shown.len > 0 ? shown : cid);
+        print_escaped(stdout, shown);
     }
     (void)putchar('\n');
 }
 
-static void take_added(struct add_state *s, struct span result)
+static void take_added(void *arg, struct span result)
 {
+    struct add_state *s = arg;
     struct elements rows = value_elements(result, "added");
     struct span row;
-    while (elements_next(&rows, &row))
-        print_added(s, value_text(row, "path"), value_text(row, "cid"), value_u64(row, "bytes"));
-}
-
-/* ---- pieces ---- */
-
-static struct call *start_write(struct add_state *s, uint64_t offset, struct span data)
-{
-    struct buf args;
-    buf_init(&args, PIECE + 256, NULL);
-    struct pack p = pack_begin(&args);
-    pack_map(&p, 3);
-    pack_pair_u64(&p, "upload", s->upload);
-    pack_pair_u64(&p, "offset", offset);
-    pack_text(&p, "data");
-    pack_bytes(&p, data);
-    struct call *call = NULL;
-    if (pack_end(&p) == ERR_OK)
-        call = call_start(s->client, "add write", buf_span(&args), client_timeout(s->client, CLIENT_LONG_MS), true);
-    buf_release(&args);
-    return call;
-}
-
-/* Waits for the oldest piece. One that was taken in part is sent again from where the daemon is: writes are idempotent. */
-static int settle_oldest(struct add_state *s)
-{
-    struct upload_piece *piece = &s->pieces[s->head];
-    int status = EXIT_OK;
-    for (;;) {
-        struct outcome outcome = {.code = CODE_INTERNAL, .message = span_text("out of memory")};
-        if (piece->call != NULL)
-            call_wait(piece->call, &outcome);
-        uint64_t at = 0;
-        if (outcome.code == CODE_OK) {
-            take_added(s, outcome.result);
-            at = value_u64(outcome.result, "offset");
-        } else {
-            status = print_outcome_error(&outcome);
-        }
-        call_free(piece->call);
-        piece->call = NULL;
-        if (status != EXIT_OK || at >= piece->offset + piece->len)
-            break;
-        uint64_t skip = at > piece->offset ? at - piece->offset : 0;
-        piece->call = start_write(s, piece->offset + skip, span_skip(span_of(piece->data, piece->len), (size_t)skip));
+    while (elements_next(&rows, &row)) {
+        struct span cid = value_text(row, "cid");
+        struct span shown = shown_name(s, value_text(row, "path"), cid, value_bool(row, "folder"));
+        print_added(s, shown, cid, value_u64(row, "bytes"));
     }
-    free(piece->data);
-    piece->data = NULL;
-    s->head = (s->head + 1) % IN_FLIGHT;
-    s->count--;
-    return status;
-}
-
-/* Sends what has gathered, all of it or as long as whole pieces are there. */
-static int send_stream(struct add_state *s, bool all)
-{
-    int status = EXIT_OK;
-    while (status == EXIT_OK && s->stream.len > 0 && (all || s->stream.len >= PIECE)) {
-        if (s->count == IN_FLIGHT)
-            status = settle_oldest(s);
-        if (status != EXIT_OK)
-            break;
-        struct upload_piece *piece = &s->pieces[(s->head + s->count) % IN_FLIGHT];
-        size_t len = MIN(s->stream.len, (size_t)PIECE);
-        *piece = (struct upload_piece){.offset = s->sent, .data = malloc(len), .len = len};
-        if (piece->data == NULL)
-            return print_error("out of memory");
-        memcpy(piece->data, s->stream.data, len);
-        piece->call = start_write(s, piece->offset, span_of(piece->data, len));
-        s->count++;
-        s->sent += len;
-        buf_drop(&s->stream, len);
-    }
-    return status;
 }
 
 static int append_record(struct add_state *s, enum tree_kind kind, struct span name, struct span body,
                          const struct tree_meta *meta)
 {
-    enum err err = tree_stream_append(&s->stream, kind, name, body, meta);
+    enum err err = tree_stream_append(&s->stream.bytes, kind, name, body, meta);
     if (err != ERR_OK)
         return print_error("\"%.*s\" cannot be added: %s", (int)name.len, (const char *)name.data, err_text(err));
-    return send_stream(s, false);
+    return upload_stream_send(&s->stream, false);
 }
 
 /* ---- the walk ---- */
@@ -194,8 +122,8 @@ static int send_bytes(struct add_state *s, int fd, bool tree)
         if (tree)
             status = append_record(s, TREE_DATA, (struct span){0}, bytes, NULL);
         else
-            status =
-                buf_append_span(&s->stream, bytes) == ERR_OK ? send_stream(s, false) : print_error("out of memory");
+            status = buf_append_span(&s->stream.bytes, bytes) == ERR_OK ? upload_stream_send(&s->stream, false)
+                                                                        : print_error("out of memory");
     }
     return status;
 }
@@ -317,83 +245,37 @@ static int open_upload(struct add_state *s, bool tree, const char *name)
     pack_pair_u64(&p, "chunk_bytes", chunk);
     pack_pair_bool(&p, "pin", a->pin);
     pack_pair_bool(&p, "only_hash", a->only_hash);
-    struct outcome outcome = {.code = CODE_INTERNAL, .message = span_text("out of memory")};
-    struct call *call = NULL;
-    if (pack_end(&p) == ERR_OK)
-        call = ask(s->client, "add open", buf_span(&args), client_timeout(s->client, 30000), true, &outcome);
+    int status =
+        pack_end(&p) == ERR_OK ? upload_stream_open(&s->stream, buf_span(&args)) : print_error("out of memory");
     buf_release(&args);
-    int status = outcome.code == CODE_OK ? EXIT_OK : print_outcome_error(&outcome);
-    if (status == EXIT_OK)
-        s->upload = value_u64(outcome.result, "upload");
-    call_free(call);
-    return status;
-}
-
-static int close_upload(struct add_state *s, bool abort)
-{
-    struct buf args;
-    buf_init(&args, 256, NULL);
-    struct pack p = pack_begin(&args);
-    pack_map(&p, 3);
-    pack_pair_u64(&p, "upload", s->upload);
-    pack_pair_u64(&p, "size", s->sent);
-    pack_pair_bool(&p, "abort", abort);
-    struct outcome outcome = {.code = CODE_INTERNAL, .message = span_text("out of memory")};
-    struct call *call = NULL;
-    if (pack_end(&p) == ERR_OK)
-        call = ask(s->client, "add close", buf_span(&args), client_timeout(s->client, CLIENT_LONG_MS), true, &outcome);
-    buf_release(&args);
-    int status = EXIT_OK;
-    if (outcome.code == CODE_OK && !abort) {
-        struct span cid = value_text(outcome.result, "cid");
-        take_added(s, outcome.result);
-        memcpy(s->last, cid.data, MIN(cid.len, sizeof(s->last) - 1));
-        s->last[MIN(cid.len, sizeof(s->last) - 1)] = '\0';
-    } else if (!abort) {
-        status = print_outcome_error(&outcome);
-    }
-    call_free(call);
     return status;
 }
 
 static int finish_upload(struct add_state *s, int status)
 {
-    if (status == EXIT_OK)
-        status = send_stream(s, true);
-    while (s->count > 0) {
-        if (status == EXIT_OK) {
-            status = settle_oldest(s);
-            continue;
-        }
-        struct upload_piece *piece = &s->pieces[s->head];
-        call_free(piece->call);
-        free(piece->data);
-        s->head = (s->head + 1) % IN_FLIGHT;
-        s->count--;
-    }
-    if (status != EXIT_OK) {
-        (void)close_upload(s, true);
-        return status;
-    }
-    return close_upload(s, false);
-}
-
-static void begin_upload(struct add_state *s, const char *name)
-{
-    s->upload = 0;
-    s->sent = 0;
-    s->head = 0;
-    s->count = 0;
-    s->name = name;
-    buf_clear(&s->stream);
+    return upload_stream_finish(&s->stream, status, s->last, sizeof(s->last));
 }
 
 /* A regular file or a pipe: its bytes and nothing around them. */
 static int add_plain(struct add_state *s, int fd, const char *name)
 {
-    begin_upload(s, name);
+    s->name = name;
     int status = open_upload(s, false, name);
     return status == EXIT_OK ? finish_upload(s, send_bytes(s, fd, false)) : status;
+}
+
+/* Standard input has no name of its own; in a folder it needs one. */
+static int add_standard_input(struct add_state *s)
+{
+    char name[NAME_BYTES_MAX + 1] = "";
+    if (s->args->stdin_name.len > 0)
+        memcpy(name, s->args->stdin_name.data, s->args->stdin_name.len);
+    name[s->args->stdin_name.len] = '\0';
+    if (name[0] == '\0' && s->args->wrap_with_directory)
+        return print_error("-w with standard input needs --stdin-name") + EXIT_USAGE - EXIT_ERROR;
+    int status = add_plain(s, STDIN_FILENO, name);
+    s->name = "";
+    return status;
 }
 
 static const char *base_name(char *path)
@@ -414,16 +296,19 @@ static int add_tree(struct add_state *s, char *path)
             return print_error("%s cannot be added", path);
         shown = base_name(resolved);
     }
-    begin_upload(s, shown);
+    s->name = shown;
     int status = open_upload(s, true, shown);
-    return status == EXIT_OK ? finish_upload(s, walk_entry(s, AT_FDCWD, path, shown, 0)) : status;
+    if (status == EXIT_OK)
+        status = finish_upload(s, walk_entry(s, AT_FDCWD, path, shown, 0));
+    s->name = "";
+    return status;
 }
 
 static int add_path(struct add_state *s, char *path)
 {
     struct stat st;
     if (strcmp(path, "-") == 0)
-        return add_plain(s, STDIN_FILENO, "");
+        return add_standard_input(s);
     if (stat(path, &st) != 0)
         return print_error("%s: %s", path, strerror(errno));
     if (S_ISDIR(st.st_mode) && !s->args->recursive)
@@ -451,7 +336,7 @@ static int add_wrapped(struct add_state *s)
 {
     size_t position = 0;
     struct span text;
-    begin_upload(s, "");
+    s->name = "";
     int status = open_upload(s, true, "");
     if (status != EXIT_OK)
         return status;
@@ -469,14 +354,15 @@ int run_add(struct client *client, const struct invocation *in, const struct cmd
     size_t position = 0;
     struct span text;
     int status = EXIT_OK;
-    buf_init(&s.stream, (size_t)4 * PIECE, NULL);
+    s.stream = (struct upload_stream){.client = client, .added = take_added, .arg = &s};
+    buf_init(&s.stream.bytes, (size_t)4 * UPLOAD_PIECE, NULL);
     s.read_buffer = malloc(READ_BYTES);
     if (s.read_buffer == NULL)
         return print_error("out of memory");
     progress_begin(&s.progress, "adding", 0, args->progress);
     bool together = args->wrap_with_directory && args->path.count > 1;
     if (args->path.count == 0)
-        status = add_plain(&s, STDIN_FILENO, "");
+        status = add_standard_input(&s);
     if (together)
         status = add_wrapped(&s);
     while (!together && status == EXIT_OK && schema_list_next_bytes(&args->path, &position, &text)) {
@@ -490,6 +376,6 @@ int run_add(struct client *client, const struct invocation *in, const struct cmd
         (void)putchar('\n');
     }
     free(s.read_buffer);
-    buf_release(&s.stream);
+    buf_release(&s.stream.bytes);
     return status;
 }

@@ -15,7 +15,7 @@ void print_escaped(FILE *to, struct span text)
 {
     struct buf out;
     buf_init(&out, ESCAPED_MAX, NULL);
-    if (text_append_escaped(&out, text) == ERR_OK)
+    if (text_append_escaped(&out, text) == ERR_OK && out.len > 0)
         (void)fwrite(out.data, 1, out.len, to);
     buf_release(&out);
 }

@@ -74,8 +74,9 @@ static void print_public_key(struct span key)
     (void)fputs("\",\n", stdout);
 }
 
-static void print_id(struct span result)
+static void print_id(const struct invocation *in, struct span result)
 {
+    (void)in;
     (void)fputs("{\n", stdout);
     print_json_member("ID", value_text(result, "id"));
     print_public_key(value_text(result, "public_key"));
@@ -100,8 +101,9 @@ static void print_time(uint64_t at_ns)
     (void)fputs(text, stdout);
 }
 
-static void print_actors(struct span result)
+static void print_actors(const struct invocation *in, struct span result)
 {
+    (void)in;
     struct elements rows = value_elements(result, "actors");
     struct span row;
     printf("%-20s %-11s %5s %8s %8s %9s %8s  %s\n", "NAME", "STATE", "EPOCH", "RESTARTS", "MAILBOX", "BYTES", "REFUSED",
@@ -117,8 +119,9 @@ static void print_actors(struct span result)
     }
 }
 
-static void print_accounts(struct span result)
+static void print_accounts(const struct invocation *in, struct span result)
 {
+    (void)in;
     struct elements rows = value_elements(result, "accounts");
     struct span row;
     printf("%-14s %12s %12s %12s %8s\n", "NAME", "LIMIT", "USED", "PEAK", "REFUSED");
@@ -130,8 +133,9 @@ static void print_accounts(struct span result)
     }
 }
 
-static void print_events(struct span result)
+static void print_events(const struct invocation *in, struct span result)
 {
+    (void)in;
     struct elements rows = value_elements(result, "events");
     struct span row;
     while (elements_next(&rows, &row)) {
@@ -145,8 +149,9 @@ static void print_events(struct span result)
     }
 }
 
-static int print_healthy(struct span result)
+static void print_healthy(const struct invocation *in, struct span result)
 {
+    (void)in;
     struct elements rows = value_elements(result, "checks");
     struct span row;
     bool healthy = value_bool(result, "healthy");
@@ -158,7 +163,6 @@ static int print_healthy(struct span result)
         print_line(reason);
     }
     (void)puts(healthy ? "healthy" : "not healthy");
-    return healthy ? EXIT_OK : EXIT_ERROR;
 }
 
 /* ---- the swarm ---- */
@@ -192,8 +196,9 @@ static void print_peers(const struct invocation *in, struct span result)
     }
 }
 
-static void print_addrs(struct span result, bool local)
+static void print_addrs(const struct invocation *in, struct span result)
 {
+    bool local = in->what->id == OP_SWARM_ADDRS_LOCAL;
     struct elements rows = value_elements(result, "peers");
     struct span row;
     while (elements_next(&rows, &row)) {
@@ -234,8 +239,9 @@ static void print_pong(const struct invocation *in, struct span result)
         printf("Average latency: %.2fms\n", sum / pongs);
 }
 
-static void print_bandwidth(struct span result)
+static void print_bandwidth(const struct invocation *in, struct span result)
 {
+    (void)in;
     (void)fputs("Bandwidth\nTotalIn: ", stdout);
     print_size(value_u64(result, "total_in"));
     (void)fputs("\nTotalOut: ", stdout);
@@ -331,119 +337,136 @@ static void print_cid_line(const struct invocation *in, const char *before, stru
     (void)putchar('\n');
 }
 
-static void print_removed(const struct invocation *in)
+static void print_removed(const struct invocation *in, struct span result)
 {
+    (void)result;
     (void)fputs("removed ", stdout);
     print_line(value_text(buf_span(&in->args), "cid"));
 }
 
-static void print_providers(struct span result)
+static void print_providers(const struct invocation *in, struct span result)
 {
+    (void)in;
     struct elements rows = value_elements(result, "providers");
     struct span row;
     while (elements_next(&rows, &row))
         print_line(value_text(row, "peer"));
 }
 
-static int print_blocks(const struct invocation *in, struct span result)
+static void print_connect(const struct invocation *in, struct span result)
 {
-    bool recursive = in->what->id == OP_PIN_ADD && memmem(in->args.data, in->args.len, "recursive\xc2", 10) == NULL;
-    struct span data = value_text(result, "data");
-    switch (in->what->id) {
-    case OP_BLOCK_GET:
-    case OP_READ:
-        return fwrite(data.data, 1, data.len, stdout) == data.len ? EXIT_OK : EXIT_ERROR;
-    case OP_BLOCK_STAT:
-        print_cid_line(in, "Key: ", result, "cid");
-        printf("Size: %llu\n", (unsigned long long)value_u64(result, "size"));
-        break;
-    case OP_BLOCK_RM:
-        print_removed(in);
-        break;
-    case OP_PIN_ADD:
-        print_pins(in, result, "pinned ", recursive ? " recursively" : " directly");
-        break;
-    case OP_PIN_RM:
-        print_pins(in, result, "unpinned ", "");
-        break;
-    case OP_BITSWAP_STAT:
-        print_bitswap(in, result);
-        break;
-    case OP_BITSWAP_WANTLIST:
-        print_list(result, "cids");
-        break;
-    case OP_REPO_STAT:
-        print_repo(in, result);
-        break;
-    case OP_RESOLVE:
-        print_line(value_text(result, "path"));
-        break;
-    default: /* id is an int here: every other operation prints its JSON */
-        print_json(result);
-        break;
-    }
-    return EXIT_OK;
+    (void)in;
+    (void)fputs("connect ", stdout);
+    print_escaped(stdout, value_text(result, "peer"));
+    (void)puts(" success");
 }
+
+static void print_disconnect(const struct invocation *in, struct span result)
+{
+    (void)result;
+    (void)fputs("disconnect ", stdout);
+    print_escaped(stdout, value_text(buf_span(&in->args), "address"));
+    (void)puts(" success");
+}
+
+static void print_version(const struct invocation *in, struct span result)
+{
+    (void)in;
+    (void)fputs("hearth version ", stdout);
+    print_line(value_text(result, "version"));
+}
+
+static void print_level(const struct invocation *in, struct span result)
+{
+    (void)in;
+    (void)fputs("Changed log level to ", stdout);
+    print_line(value_text(result, "level"));
+}
+
+static void print_block_stat(const struct invocation *in, struct span result)
+{
+    print_cid_line(in, "Key: ", result, "cid");
+    printf("Size: %llu\n", (unsigned long long)value_u64(result, "size"));
+}
+
+static void print_pinned(const struct invocation *in, struct span result)
+{
+    struct span value;
+    bool direct =
+        walk_find(buf_span(&in->args), "recursive", &value) == ERR_OK && !value_bool(buf_span(&in->args), "recursive");
+    print_pins(in, result, "pinned ", direct ? " directly" : " recursively");
+}
+
+static void print_unpinned(const struct invocation *in, struct span result)
+{
+    print_pins(in, result, "unpinned ", "");
+}
+
+static void print_wantlist(const struct invocation *in, struct span result)
+{
+    (void)in;
+    print_list(result, "cids");
+}
+
+static void print_path(const struct invocation *in, struct span result)
+{
+    (void)in;
+    print_line(value_text(result, "path"));
+}
+
+static void print_data(const struct invocation *in, struct span result)
+{
+    (void)in;
+    struct span data = value_text(result, "data");
+    (void)fwrite(data.data, 1, data.len, stdout);
+}
+
+static void print_nothing(const struct invocation *in, struct span result)
+{
+    (void)in;
+    (void)result;
+}
+
+typedef void printer(const struct invocation *in, struct span result);
+
+static printer *const printers[OP_COUNT] = {
+    [OP_ID] = print_id,
+    [OP_VERSION] = print_version,
+    [OP_ACTORS] = print_actors,
+    [OP_ACCOUNTS] = print_accounts,
+    [OP_EVENTS] = print_events,
+    [OP_DIAG_HEALTHY] = print_healthy,
+    [OP_SHUTDOWN] = print_nothing,
+    [OP_LOG_LEVEL] = print_level,
+    [OP_SWARM_PEERS] = print_peers,
+    [OP_SWARM_CONNECT] = print_connect,
+    [OP_SWARM_DISCONNECT] = print_disconnect,
+    [OP_SWARM_ADDRS] = print_addrs,
+    [OP_SWARM_ADDRS_LOCAL] = print_addrs,
+    [OP_PING] = print_pong,
+    [OP_STATS_BW] = print_bandwidth,
+    [OP_ROUTING_FINDPROVS] = print_providers,
+    [OP_BLOCK_GET] = print_data,
+    [OP_READ] = print_data,
+    [OP_BLOCK_STAT] = print_block_stat,
+    [OP_BLOCK_RM] = print_removed,
+    [OP_PIN_ADD] = print_pinned,
+    [OP_PIN_RM] = print_unpinned,
+    [OP_BITSWAP_STAT] = print_bitswap,
+    [OP_BITSWAP_WANTLIST] = print_wantlist,
+    [OP_REPO_STAT] = print_repo,
+    [OP_RESOLVE] = print_path,
+};
 
 int print_result(const struct invocation *in, struct span result)
 {
-    if (in->globals.json) {
+    printer *print = printers[in->what->id];
+    if (in->globals.json || print == NULL)
         print_json(result);
-        return in->what->id == OP_DIAG_HEALTHY && !value_bool(result, "healthy") ? EXIT_ERROR : EXIT_OK;
-    }
-    switch (in->what->id) {
-    case OP_ID:
-        print_id(result);
-        break;
-    case OP_VERSION:
-        (void)fputs("hearth version ", stdout);
-        print_line(value_text(result, "version"));
-        break;
-    case OP_ACTORS:
-        print_actors(result);
-        break;
-    case OP_ACCOUNTS:
-        print_accounts(result);
-        break;
-    case OP_EVENTS:
-        print_events(result);
-        break;
-    case OP_DIAG_HEALTHY:
-        return print_healthy(result);
-    case OP_SHUTDOWN:
-        break;
-    case OP_LOG_LEVEL:
-        (void)fputs("Changed log level to ", stdout);
-        print_line(value_text(result, "level"));
-        break;
-    case OP_SWARM_PEERS:
-        print_peers(in, result);
-        break;
-    case OP_SWARM_CONNECT:
-        (void)fputs("connect ", stdout);
-        print_escaped(stdout, value_text(result, "peer"));
-        (void)puts(" success");
-        break;
-    case OP_SWARM_DISCONNECT:
-        (void)fputs("disconnect ", stdout);
-        print_escaped(stdout, value_text(buf_span(&in->args), "address"));
-        (void)puts(" success");
-        break;
-    case OP_SWARM_ADDRS:
-    case OP_SWARM_ADDRS_LOCAL:
-        print_addrs(result, in->what->id == OP_SWARM_ADDRS_LOCAL);
-        break;
-    case OP_PING:
-        print_pong(in, result);
-        break;
-    case OP_STATS_BW:
-        print_bandwidth(result);
-        break;
-    case OP_ROUTING_FINDPROVS:
-        print_providers(result);
-        break;
-    default:
-        return print_blocks(in, result);
-    }
-    return EXIT_OK;
+    else
+        print(in, result);
+    bool ill = in->what->id == OP_DIAG_HEALTHY && !value_bool(result, "healthy");
+    if (fflush(stdout) != 0)
+        return print_error("standard output cannot be written");
+    return ill ? EXIT_ERROR : EXIT_OK;
 }

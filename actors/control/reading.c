@@ -53,9 +53,11 @@ static enum err join_reader(struct control *c, struct conversation *v, struct sp
                             uint64_t offset, uint64_t length)
 {
     struct file_session *s = mode == READER_RESOLVE ? NULL : find_reader(c, path, mode, offset);
-    enum err err = s == NULL ? new_reader(c, v, path, mode, offset, &s) : ERR_OK;
-    if (err != ERR_OK)
-        return err;
+    if (s == NULL) {
+        enum err err = new_reader(c, v, path, mode, offset, &s);
+        if (err != ERR_OK)
+            return err;
+    }
     struct buf *out = calloc(1, sizeof(*out));
     if (out == NULL || !file_session_enqueue(s, v)) {
         free(out);
@@ -148,15 +150,16 @@ static void finish_with(struct control *c, struct conversation *v, struct buf *r
 static void answer_read(struct control *c, struct file_session *s, struct conversation *v)
 {
     const struct buf *out = v->work;
+    const struct reader_info *info = reader_info(s->reader);
     struct buf result;
     buf_init(&result, DATA_BYTES_MAX + 4096, NULL);
     struct pack p = pack_begin(&result);
     pack_map(&p, 2);
     pack_text(&p, "data");
     pack_bytes(&p, buf_span(out));
-    pack_pair_u64(&p, "size", reader_info(s->reader)->size);
-    file_session_show(c, s, "read", reader_position(s->reader), reader_info(s->reader)->size,
-                      &reader_info(s->reader)->cid, false);
+    pack_pair_u64(&p, "size", info->size);
+    uint64_t position = reader_position(s->reader);
+    file_session_show(c, s, "read", position, info->size, &info->cid, position >= info->size);
     finish_with(c, v, &result, &p);
     buf_release(&result);
 }
@@ -298,7 +301,7 @@ static void fail_all(struct control *c, struct file_session *s, enum err err)
 {
     char why[WHY_BYTES];
     const char *said = reader_why(s->reader);
-    (void)snprintf(why, sizeof(why), "%.120s: %s", s->path, said[0] != '\0' ? said : err_text(err));
+    (void)snprintf(why, sizeof(why), "%.120s: %s%s%s", s->path, said, said[0] != '\0' ? ": " : "", err_text(err));
     while (s->queued > 0) {
         struct conversation *v = s->queue[0];
         file_session_dequeue(s, v);

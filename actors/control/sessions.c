@@ -177,7 +177,7 @@ void file_session_show(struct control *c, struct file_session *s, const char *ki
         return;
     if (!gone && s->shown_at != 0 && now < s->shown_at + SHOWN_EVERY_MS * MS_NS)
         return;
-    s->shown_at = now;
+    s->shown_at = gone ? 0 : now;
     uint8_t bytes[CID_BYTES_MAX];
     struct msg_state_transfer m = {
         .id = s->number,
