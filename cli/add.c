@@ -86,7 +86,7 @@ static int append_record(struct add_state *s, enum tree_kind kind, struct span n
 {
     enum err err = tree_stream_append(&s->stream.bytes, kind, name, body, meta);
     if (err != ERR_OK)
-        return print_error("\"%.*s\" cannot be added: %s", (int)name.len, (const char *)name.data, err_text(err));
+        return say_error("\"%.*s\" cannot be added: %s", (int)name.len, (const char *)name.data, err_text(err));
     return upload_stream_send(&s->stream, false);
 }
 
@@ -114,7 +114,7 @@ static int send_bytes(struct add_state *s, int fd, bool tree)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return print_error("reading failed: %s", strerror(errno));
+            return say_error("reading failed: %s", strerror(errno));
         if (n == 0)
             return EXIT_OK;
         struct span bytes = span_of(s->read_buffer, (size_t)n);
@@ -123,7 +123,7 @@ static int send_bytes(struct add_state *s, int fd, bool tree)
             status = append_record(s, TREE_DATA, (struct span){0}, bytes, NULL);
         else
             status = buf_append_span(&s->stream.bytes, bytes) == ERR_OK ? upload_stream_send(&s->stream, false)
-                                                                        : print_error("out of memory");
+                                                                        : say_error("out of memory");
     }
     return status;
 }
@@ -133,7 +133,7 @@ static int walk_file(struct add_state *s, int folder, const char *name, const ch
     struct tree_meta meta = meta_of(s, st);
     int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return print_error("%s: %s", name, strerror(errno));
+        return say_error("%s: %s", name, strerror(errno));
     int status = append_record(s, TREE_FILE, span_text(shown), (struct span){0}, &meta);
     if (status == EXIT_OK)
         status = send_bytes(s, fd, true);
@@ -149,7 +149,7 @@ static int walk_symlink(struct add_state *s, int folder, const char *name, const
     struct tree_meta meta = meta_of(s, st);
     ssize_t n = readlinkat(folder, name, target, sizeof(target));
     if (n < 0)
-        return print_error("%s: %s", name, strerror(errno));
+        return say_error("%s: %s", name, strerror(errno));
     return append_record(s, TREE_SYMLINK, span_text(name), span_of(target, (size_t)n), &meta);
 }
 
@@ -171,14 +171,14 @@ static int walk_folder(struct add_state *s, int parent, const char *name, const 
     struct dirent **entries = NULL;
     struct tree_meta meta = meta_of(s, st);
     if (depth >= DEPTH_MAX)
-        return print_error("%s: folders are nested too deep", name);
+        return say_error("%s: folders are nested too deep", name);
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int count = fd < 0 ? -1 : scandirat(parent, name, &entries, not_dots, by_bytes);
     if (count < 0) {
         int number = errno;
         if (fd >= 0)
             (void)close(fd);
-        return print_error("%s: %s", name, strerror(number));
+        return say_error("%s: %s", name, strerror(number));
     }
     int status = append_record(s, TREE_ENTER, span_text(shown), (struct span){0}, &meta);
     for (int i = 0; i < count; i++) {
@@ -197,14 +197,14 @@ static int walk_entry(struct add_state *s, int folder, const char *name, const c
     struct stat st;
     int flags = depth == 0 ? 0 : AT_SYMLINK_NOFOLLOW; /* what the user names is followed */
     if (fstatat(folder, name, &st, flags) != 0)
-        return print_error("%s: %s", name, strerror(errno));
+        return say_error("%s: %s", name, strerror(errno));
     if (S_ISDIR(st.st_mode))
         return walk_folder(s, folder, name, shown, &st, depth);
     if (S_ISLNK(st.st_mode))
         return walk_symlink(s, folder, name, &st);
     if (S_ISREG(st.st_mode) || depth == 0)
         return walk_file(s, folder, name, shown, &st);
-    return print_error("%s: neither file, folder nor symlink", name);
+    return say_error("%s: neither file, folder nor symlink", name);
 }
 
 /* ---- one upload ---- */
@@ -228,9 +228,9 @@ static int open_upload(struct add_state *s, bool tree, const char *name)
     const struct cmd_add *a = s->args;
     uint64_t chunk = 0;
     if (!chunk_bytes(a, &chunk))
-        return print_error("--chunker is size-<bytes>, at most 2 MiB");
+        return say_error("--chunker is size-<bytes>, at most 2 MiB");
     if (a->hash.len > 0 && !span_equal_text(a->hash, "sha2-256"))
-        return print_error("--hash: only sha2-256 is used for adding");
+        return say_error("--hash: only sha2-256 is used for adding");
     uint64_t raw = a->raw_leaves.len == 0 ? 2 : span_equal_text(a->raw_leaves, "true") ? 1 : 0;
     struct buf args;
     buf_init(&args, 8192, NULL);
@@ -245,8 +245,7 @@ static int open_upload(struct add_state *s, bool tree, const char *name)
     pack_pair_u64(&p, "chunk_bytes", chunk);
     pack_pair_bool(&p, "pin", a->pin);
     pack_pair_bool(&p, "only_hash", a->only_hash);
-    int status =
-        pack_end(&p) == ERR_OK ? upload_stream_open(&s->stream, buf_span(&args)) : print_error("out of memory");
+    int status = pack_end(&p) == ERR_OK ? upload_stream_open(&s->stream, buf_span(&args)) : say_error("out of memory");
     buf_release(&args);
     return status;
 }
@@ -272,7 +271,7 @@ static int add_standard_input(struct add_state *s)
         memcpy(name, s->args->stdin_name.data, s->args->stdin_name.len);
     name[s->args->stdin_name.len] = '\0';
     if (name[0] == '\0' && s->args->wrap_with_directory)
-        return print_error("-w with standard input needs --stdin-name") + EXIT_USAGE - EXIT_ERROR;
+        return say_error("-w with standard input needs --stdin-name") + EXIT_USAGE - EXIT_ERROR;
     int status = add_plain(s, STDIN_FILENO, name);
     s->name = "";
     return status;
@@ -293,7 +292,7 @@ static int add_tree(struct add_state *s, char *path)
     const char *shown = base_name(path);
     if (!tree_name_ok(span_text(shown))) { /* ".", "..", "/": called by their real name */
         if (realpath(path, resolved) == NULL || strcmp(resolved, "/") == 0)
-            return print_error("%s cannot be added", path);
+            return say_error("%s cannot be added", path);
         shown = base_name(resolved);
     }
     s->name = shown;
@@ -310,16 +309,16 @@ static int add_path(struct add_state *s, char *path)
     if (strcmp(path, "-") == 0)
         return add_standard_input(s);
     if (stat(path, &st) != 0)
-        return print_error("%s: %s", path, strerror(errno));
+        return say_error("%s: %s", path, strerror(errno));
     if (S_ISDIR(st.st_mode) && !s->args->recursive)
-        return print_error("%s is a folder: use -r to add folders", path);
+        return say_error("%s is a folder: use -r to add folders", path);
     if (S_ISDIR(st.st_mode) || s->args->preserve_mode || s->args->preserve_mtime)
         return add_tree(s, path);
     if (S_ISREG(st.st_mode))
         s->progress.total += (uint64_t)st.st_size;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return print_error("%s: %s", path, strerror(errno));
+        return say_error("%s: %s", path, strerror(errno));
     int status = add_plain(s, fd, base_name(path));
     (void)close(fd);
     return status;
@@ -358,7 +357,7 @@ int run_add(struct client *client, const struct invocation *in, const struct cmd
     buf_init(&s.stream.bytes, (size_t)4 * UPLOAD_PIECE, NULL);
     s.read_buffer = malloc(READ_BYTES);
     if (s.read_buffer == NULL)
-        return print_error("out of memory");
+        return say_error("out of memory");
     progress_begin(&s.progress, "adding", 0, args->progress);
     bool together = args->wrap_with_directory && args->path.count > 1;
     if (args->path.count == 0)

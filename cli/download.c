@@ -65,7 +65,7 @@ static int take(const struct download *d, struct window *w, bool *ret_done)
         call_wait(call, &outcome);
     int status = EXIT_OK;
     if (outcome.code != CODE_OK) {
-        status = print_outcome_error(&outcome);
+        status = say_outcome_error(&outcome);
     } else {
         struct span data = value_text(outcome.result, "data");
         uint64_t size = value_u64(outcome.result, "size");
@@ -115,7 +115,7 @@ static bool write_out(void *arg, struct span bytes, uint64_t file_size)
     bool written = fwrite(bytes.data, 1, bytes.len, stdout) == bytes.len;
     progress_add(&s->progress, bytes.len);
     if (!written)
-        (void)print_error("standard output cannot be written");
+        (void)say_error("standard output cannot be written");
     return written;
 }
 
@@ -135,6 +135,6 @@ int run_cat(struct client *client, const struct invocation *in, const struct cmd
         left = s.left;
     }
     if (fflush(stdout) != 0 && status == EXIT_OK)
-        status = print_error("standard output cannot be written");
+        status = say_error("standard output cannot be written");
     return status;
 }

@@ -57,7 +57,7 @@ static int open_beneath(int folder, const char *name, uint64_t flags, uint64_t m
 
 static int name_error(const char *name, const char *what)
 {
-    return print_error("%s: %s: %s", name, what, strerror(errno));
+    return say_error("%s: %s: %s", name, what, strerror(errno));
 }
 
 /* ---- files ---- */
@@ -110,7 +110,7 @@ static int get_symlink(int folder, const char *name, struct span facts)
     char target[PATH_TEXT_MAX + 1];
     struct span text = value_text(facts, "target");
     if (text.len == 0 || text.len > PATH_TEXT_MAX || memchr(text.data, 0, text.len) != NULL)
-        return print_error("%s: its target is malformed", name);
+        return say_error("%s: its target is malformed", name);
     memcpy(target, text.data, text.len);
     target[text.len] = '\0';
     if (symlinkat(target, folder, name) != 0 && errno != EEXIST)
@@ -131,8 +131,8 @@ static int get_page(struct get_state *s, int folder, struct span facts, unsigned
         char name[NAME_MAX_BYTES + 1];
         struct span text = value_text(row, "name");
         if (!tree_name_ok(text) || text.len > NAME_MAX_BYTES)
-            return print_error("the folder has an entry named \"%.*s\", which is no plain file name: refused",
-                               (int)MIN(text.len, (size_t)100), (const char *)text.data);
+            return say_error("the folder has an entry named \"%.*s\", which is no plain file name: refused",
+                             (int)MIN(text.len, (size_t)100), (const char *)text.data);
         memcpy(name, text.data, text.len);
         name[text.len] = '\0';
         status = get_entry(s, folder, name, value_text(row, "cid"), depth);
@@ -144,7 +144,7 @@ static int get_folder(struct get_state *s, int parent, const char *name, struct 
                       unsigned depth)
 {
     if (depth >= DEPTH_MAX)
-        return print_error("%s: folders are nested too deep", name);
+        return say_error("%s: folders are nested too deep", name);
     if (mkdirat(parent, name, 0777) != 0 && errno != EEXIST)
         return name_error(name, "cannot be made");
     int folder = open_beneath(parent, name, O_RDONLY | O_DIRECTORY, 0);
@@ -156,8 +156,7 @@ static int get_folder(struct get_state *s, int parent, const char *name, struct 
     while (status == EXIT_OK && more) {
         struct outcome outcome;
         struct call *call = ask_ls(s->client, path, next, &outcome);
-        status =
-            outcome.code == CODE_OK ? get_page(s, folder, outcome.result, depth + 1) : print_outcome_error(&outcome);
+        status = outcome.code == CODE_OK ? get_page(s, folder, outcome.result, depth + 1) : say_outcome_error(&outcome);
         more = outcome.code == CODE_OK && value_bool(outcome.result, "more");
         next = outcome.code == CODE_OK ? value_u64(outcome.result, "next") : next;
         call_free(call);
@@ -175,7 +174,7 @@ static int get_entry(struct get_state *s, int folder, const char *name, struct s
     int status;
     struct span kind = outcome.code == CODE_OK ? value_text(outcome.result, "kind") : (struct span){0};
     if (outcome.code != CODE_OK)
-        status = print_outcome_error(&outcome);
+        status = say_outcome_error(&outcome);
     else if (span_equal_text(kind, "folder"))
         status = get_folder(s, folder, name, path, outcome.result, depth);
     else if (span_equal_text(kind, "symlink"))
@@ -231,7 +230,7 @@ int run_get(struct client *client, const struct invocation *in, const struct cmd
     char name[PATH_TEXT_MAX + 1];
     int folder = open_destination(args, name, sizeof(name));
     if (folder < 0)
-        return print_error("the destination \"%s\" cannot be used: %s", name, strerror(errno));
+        return say_error("the destination \"%s\" cannot be used: %s", name, strerror(errno));
     struct get_state s = {.client = client};
     struct outcome outcome;
     struct call *call = ask_ls(client, args->path, 0, &outcome);

@@ -50,7 +50,7 @@ static int exec_hearthd(char **argv)
         }
     }
     (void)execvp("hearthd", argv);
-    return print_error("hearthd cannot be started: %s", strerror(errno));
+    return say_error("hearthd cannot be started: %s", strerror(errno));
 }
 
 /* ---- what the node does ---- */
@@ -94,7 +94,7 @@ static int ask_once(struct client *client, const struct invocation *in)
     bool patient = in->what->id == OP_PIN_ADD || in->what->id == OP_BLOCK_GET || in->what->id == OP_BLOCK_STAT;
     uint64_t timeout = client_timeout(client, patient ? CLIENT_LONG_MS : ASK_MS);
     struct call *call = ask(client, in->what->words, buf_span(&in->args), timeout, in->what->mutates, &outcome);
-    int status = outcome.code == CODE_OK ? print_result(in, outcome.result) : print_outcome_error(&outcome);
+    int status = outcome.code == CODE_OK ? print_result(in, outcome.result) : say_outcome_error(&outcome);
     call_free(call);
     return status;
 }
@@ -153,7 +153,7 @@ static int run_asking(const struct invocation *in, const void *args)
     char why[512] = "";
     enum err err = client_open(&in->globals, &client, why);
     if (err != ERR_OK) {
-        (void)print_error("%s", why[0] == '\0' ? err_text(err) : why);
+        (void)say_error("%s", why[0] == '\0' ? err_text(err) : why);
         return err == ERR_UNAVAILABLE ? EXIT_NOT_RUNNING : EXIT_ERROR;
     }
     int status = in->is_command ? run_with_client(client, in, args) : run_operation(client, in);
@@ -174,7 +174,7 @@ static int run(const struct invocation *in, const void *args)
 
 static int usage_error(const struct invocation *in, const char *why)
 {
-    (void)print_error("%s", why);
+    (void)say_error("%s", why);
     (void)fprintf(stderr, "hearth%s%s --help says more\n", in->what != NULL ? " " : "",
                   in->what != NULL ? in->what->words : "");
     return EXIT_USAGE;
@@ -210,7 +210,7 @@ int main(int argc, char **argv)
     if (is_hearthd(argc, argv))
         return exec_hearthd(argv);
     if (sodium_init() < 0)
-        return print_error("libsodium cannot start");
+        return say_error("libsodium cannot start");
     struct invocation in;
     enum err err = invocation_parse(argc - 1, argv + 1, &in);
     const char *word = first_word(argc, argv);

@@ -57,7 +57,7 @@ static int list_entry(struct client *client, const struct invocation *in, const 
     if (outcome.code == CODE_OK)
         print_entry(in, args, cid, value_text(outcome.result, "kind"), value_u64(outcome.result, "size"), name);
     else
-        status = print_outcome_error(&outcome);
+        status = say_outcome_error(&outcome);
     call_free(call);
     return status;
 }
@@ -71,7 +71,7 @@ static int list_folder(struct client *client, const struct invocation *in, const
         struct call *call = ask_ls(client, path, after, PAGE, &outcome);
         more = outcome.code == CODE_OK && value_bool(outcome.result, "more");
         if (outcome.code != CODE_OK) {
-            status = print_outcome_error(&outcome);
+            status = say_outcome_error(&outcome);
         } else if (in->globals.json) {
             print_json(outcome.result);
         } else {
@@ -142,7 +142,7 @@ static int take_ref(const struct invocation *in, const struct cmd_refs *args, st
 {
     bool known = table_get(&w->seen, cid) != NULL;
     if (!known && (args->unique || args->recursive) && table_put(&w->seen, cid, w, NULL) != ERR_OK)
-        return print_error("more than %d CIDs", REFS_MAX);
+        return say_error("more than %d CIDs", REFS_MAX);
     if (!known || !args->unique) {
         print_cid(stdout, &in->globals, cid);
         (void)putchar('\n');
@@ -150,7 +150,7 @@ static int take_ref(const struct invocation *in, const struct cmd_refs *args, st
     if (!args->recursive || known)
         return EXIT_OK;
     if (buf_append_span(&w->stack, cid) != ERR_OK || buf_append_byte(&w->stack, 0) != ERR_OK)
-        return print_error("out of memory");
+        return say_error("out of memory");
     return EXIT_OK;
 }
 
@@ -159,7 +159,7 @@ static int refs_of(struct client *client, const struct invocation *in, const str
 {
     struct outcome outcome;
     struct call *call = ask_path(client, "refs", path, &outcome);
-    int status = outcome.code == CODE_OK ? EXIT_OK : print_outcome_error(&outcome);
+    int status = outcome.code == CODE_OK ? EXIT_OK : say_outcome_error(&outcome);
     if (status == EXIT_OK) {
         struct elements rows = value_elements(outcome.result, "refs");
         struct span value;
@@ -197,12 +197,12 @@ static int read_whole(int fd, struct buf *to)
     for (;;) {
         uint8_t *at = buf_reserve(to, 65536);
         if (at == NULL)
-            return print_error("a block has at most %d bytes", BLOCK_MAX);
+            return say_error("a block has at most %d bytes", BLOCK_MAX);
         ssize_t n = read(fd, at, 65536);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return print_error("reading failed: %s", strerror(errno));
+            return say_error("reading failed: %s", strerror(errno));
         if (n == 0)
             return EXIT_OK;
         buf_commit(to, (size_t)n);
@@ -226,7 +226,7 @@ static int put_block(struct client *client, const struct invocation *in, const s
     if (pack_end(&p) == ERR_OK)
         call = ask(client, "block put", buf_span(&args), client_timeout(client, 30000), true, &outcome);
     buf_release(&args);
-    int status = outcome.code == CODE_OK ? EXIT_OK : print_outcome_error(&outcome);
+    int status = outcome.code == CODE_OK ? EXIT_OK : say_outcome_error(&outcome);
     if (status == EXIT_OK && in->globals.json) {
         print_json(outcome.result);
     } else if (status == EXIT_OK) {
@@ -243,12 +243,12 @@ static int put_path(struct client *client, const struct invocation *in, const st
     bool standard_input = strcmp(path, "-") == 0;
     int fd = standard_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return print_error("%s: %s", path, strerror(errno));
+        return say_error("%s: %s", path, strerror(errno));
     struct buf data;
     buf_init(&data, BLOCK_MAX + 65536, NULL);
     int status = read_whole(fd, &data);
     if (status == EXIT_OK && data.len > BLOCK_MAX)
-        status = print_error("a block has at most %d bytes", BLOCK_MAX);
+        status = say_error("a block has at most %d bytes", BLOCK_MAX);
     if (status == EXIT_OK)
         status = put_block(client, in, args, buf_span(&data));
     buf_release(&data);
@@ -326,7 +326,7 @@ int run_pin_ls(struct client *client, const struct invocation *in, const struct 
         struct call *call = ask_page(client, "pin ls", after, &outcome);
         more = outcome.code == CODE_OK && value_bool(outcome.result, "more");
         if (outcome.code != CODE_OK)
-            status = print_outcome_error(&outcome);
+            status = say_outcome_error(&outcome);
         else if (in->globals.json)
             print_json(outcome.result);
         struct elements rows = value_elements(outcome.result, "pins");
@@ -343,7 +343,7 @@ int run_pin_ls(struct client *client, const struct invocation *in, const struct 
         call_free(call);
     }
     if (status == EXIT_OK && shown == 0 && args->path.count > 0) {
-        (void)print_error("not pinned");
+        (void)say_error("not pinned");
         return EXIT_NOT_FOUND;
     }
     return status;
@@ -360,7 +360,7 @@ int run_repo_verify(struct client *client, const struct invocation *in)
         struct outcome outcome;
         struct call *call = ask_page(client, "repo verify", after, &outcome);
         if (outcome.code != CODE_OK) {
-            int status = print_outcome_error(&outcome);
+            int status = say_outcome_error(&outcome);
             call_free(call);
             return status;
         }
@@ -379,8 +379,8 @@ int run_repo_verify(struct client *client, const struct invocation *in)
     }
     progress_end(&progress);
     if (bad > 0)
-        return print_error("verify complete: %llu of %llu blocks were corrupt", (unsigned long long)bad,
-                           (unsigned long long)checked);
+        return say_error("verify complete: %llu of %llu blocks were corrupt", (unsigned long long)bad,
+                         (unsigned long long)checked);
     printf("verify complete, all blocks validated (%llu).\n", (unsigned long long)checked);
     return EXIT_OK;
 }
@@ -404,7 +404,7 @@ int run_query(struct client *client, const struct invocation *in, const struct c
         call_wait(call, &outcome);
     int status = EXIT_OK;
     if (outcome.code != CODE_OK) {
-        status = print_outcome_error(&outcome);
+        status = say_outcome_error(&outcome);
     } else {
         (void)fwrite(outcome.raw.data, 1, outcome.raw.len, stdout);
         (void)putchar('\n');
@@ -428,7 +428,7 @@ int run_top(struct client *client, const struct invocation *in, const struct cmd
         struct call *call = ask(client, "actors", (struct span){0}, client_timeout(client, 5000), false, &outcome);
         if (terminal)
             (void)fputs("\033[H\033[2J", stdout);
-        status = outcome.code == CODE_OK ? print_result(&actors, outcome.result) : print_outcome_error(&outcome);
+        status = outcome.code == CODE_OK ? print_result(&actors, outcome.result) : say_outcome_error(&outcome);
         (void)fflush(stdout);
         call_free(call);
     }

@@ -95,14 +95,14 @@ static int format_cid(struct span text, struct span format, unsigned version, co
     struct cid cid;
     enum multibase base = MULTIBASE_32;
     if (base_name[0] != '\0' && multibase_of_name(base_name, &base) != ERR_OK)
-        return print_error("unknown multibase \"%s\"", base_name);
+        return say_error("unknown multibase \"%s\"", base_name);
     if (cid_parse_text(text, &cid) != ERR_OK)
-        return print_error("invalid CID \"%.*s\"", (int)MIN(text.len, (size_t)200), (const char *)text.data);
+        return say_error("invalid CID \"%.*s\"", (int)MIN(text.len, (size_t)200), (const char *)text.data);
     if (base_name[0] != '\0' && version == 2 && cid.version == 0 && base != MULTIBASE_58_BTC)
         version = 1;
     if (version < 2 && cid_as_version(&cid, version, &cid) != ERR_OK)
-        return print_error("\"%.*s\" has no version %u", (int)MIN(text.len, (size_t)200), (const char *)text.data,
-                           version);
+        return say_error("\"%.*s\" has no version %u", (int)MIN(text.len, (size_t)200), (const char *)text.data,
+                         version);
     print_format(format, &cid, base);
     return EXIT_OK;
 }
@@ -158,7 +158,7 @@ static int run_statement(sqlite3 *db, const char *sql, bool header)
     char *why = NULL;
     int status = EXIT_OK;
     if (sqlite3_exec(db, sql, print_row, &header, &why) != SQLITE_OK)
-        status = print_error("%s", why == NULL ? "SQL" : why);
+        status = say_error("%s", why == NULL ? "SQL" : why);
     sqlite3_free(why);
     return status;
 }
@@ -170,10 +170,10 @@ static int open_databases(const struct globals *globals, sqlite3 **ret_db)
     char why[CONFIG_WHY_BYTES] = "";
     char name[REPOSITORY_PATH_MAX + 32];
     if (repository_find(globals->repo_dir, path, why) != ERR_OK)
-        return print_error("%s", why);
+        return say_error("%s", why);
     (void)snprintf(name, sizeof(name), "file:%s/state.db?mode=ro", path);
     if (sqlite3_open_v2(name, ret_db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) != SQLITE_OK)
-        return print_error("%s/state.db: %s", path, sqlite3_errmsg(*ret_db));
+        return say_error("%s/state.db: %s", path, sqlite3_errmsg(*ret_db));
     (void)sqlite3_busy_timeout(*ret_db, SQL_BUSY_MS);
     char *attach = sqlite3_mprintf("ATTACH 'file:%q/blocks.db?mode=ro' AS blocks", path);
     int code = attach == NULL ? SQLITE_NOMEM : sqlite3_exec(*ret_db, attach, NULL, NULL, NULL);
@@ -187,9 +187,9 @@ static int run_input(sqlite3 *db, bool header)
 {
     char *text = calloc(1, SQL_INPUT_MAX);
     if (text == NULL)
-        return print_error("out of memory");
+        return say_error("out of memory");
     size_t len = fread(text, 1, SQL_INPUT_MAX - 1, stdin);
-    int status = len == SQL_INPUT_MAX - 1 ? print_error("the SQL is too long") : run_statement(db, text, header);
+    int status = len == SQL_INPUT_MAX - 1 ? say_error("the SQL is too long") : run_statement(db, text, header);
     free(text);
     return status;
 }

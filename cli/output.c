@@ -20,7 +20,7 @@ void print_escaped(FILE *to, struct span text)
     buf_release(&out);
 }
 
-int print_error(const char *fmt, ...)
+int say_error(const char *fmt, ...)
 {
     char text[1024];
     va_list args;
@@ -34,7 +34,7 @@ int print_error(const char *fmt, ...)
     return EXIT_ERROR;
 }
 
-int print_outcome_error(const struct outcome *outcome)
+int say_outcome_error(const struct outcome *outcome)
 {
     (void)fflush(stdout);
     (void)fputs("Error: ", stderr);

@@ -12,8 +12,8 @@
 void print_escaped(FILE *to, struct span text);
 
 /* `Error: …` on stderr, and the exit status that belongs to it. */
-int print_error(const char *fmt, ...) PRINTF_LIKE(1, 2);
-int print_outcome_error(const struct outcome *outcome);
+int say_error(const char *fmt, ...) PRINTF_LIKE(1, 2);
+int say_outcome_error(const struct outcome *outcome);
 
 /* Values of a result; absent or of another type = empty or 0. */
 struct span value_text(struct span map, const char *key); /* text or bytes */

@@ -467,6 +467,6 @@ int print_result(const struct invocation *in, struct span result)
         print(in, result);
     bool ill = in->what->id == OP_DIAG_HEALTHY && !value_bool(result, "healthy");
     if (fflush(stdout) != 0)
-        return print_error("standard output cannot be written");
+        return say_error("standard output cannot be written");
     return ill ? EXIT_ERROR : EXIT_OK;
 }

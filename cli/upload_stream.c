@@ -38,7 +38,7 @@ static int settle_oldest(struct upload_stream *s)
             s->added(s->arg, outcome.result);
             at = value_u64(outcome.result, "offset");
         } else {
-            status = print_outcome_error(&outcome);
+            status = say_outcome_error(&outcome);
         }
         call_free(piece->call);
         piece->call = NULL;
@@ -59,7 +59,7 @@ int upload_stream_open(struct upload_stream *s, struct span args)
 {
     struct outcome outcome;
     struct call *call = ask(s->client, "add open", args, client_timeout(s->client, 30000), true, &outcome);
-    int status = outcome.code == CODE_OK ? EXIT_OK : print_outcome_error(&outcome);
+    int status = outcome.code == CODE_OK ? EXIT_OK : say_outcome_error(&outcome);
     if (status == EXIT_OK)
         s->upload = value_u64(outcome.result, "upload");
     s->sent = 0;
@@ -82,7 +82,7 @@ int upload_stream_send(struct upload_stream *s, bool all)
         size_t len = MIN(s->bytes.len, (size_t)UPLOAD_PIECE);
         *piece = (struct upload_piece){.offset = s->sent, .data = malloc(len), .len = len};
         if (piece->data == NULL)
-            return print_error("out of memory");
+            return say_error("out of memory");
         memcpy(piece->data, s->bytes.data, len);
         piece->call = start_write(s, piece->offset, span_of(piece->data, len));
         s->count++;
@@ -112,7 +112,7 @@ static int close_upload(struct upload_stream *s, bool abort, char *root, size_t 
         s->added(s->arg, outcome.result);
         (void)snprintf(root, root_bytes, "%.*s", (int)cid.len, (const char *)cid.data);
     } else if (!abort) {
-        status = print_outcome_error(&outcome);
+        status = say_outcome_error(&outcome);
     }
     call_free(call);
     return status;
