@@ -175,6 +175,11 @@ enum err dag_walk_next(struct dag_walk *walk, struct dag_visit *ret_visit)
     return ERR_OK;
 }
 
+void dag_walk_retry(struct dag_walk *walk, const struct cid *cid)
+{
+    dag_window_retry(&walk->window, cid);
+}
+
 bool dag_walk_waits_for(const struct dag_walk *walk, const struct cid *cid)
 {
     return dag_window_waits_for(&walk->window, cid);

@@ -55,6 +55,9 @@ enum err dag_walk_put(struct dag_walk *walk, const struct cid *cid, struct block
 /* The next visit. ERR_AGAIN: wait for blocks; ERR_CLOSED: all were visited; else as dag_walk_put. */
 enum err dag_walk_next(struct dag_walk *walk, struct dag_visit *ret_visit) MUST_CHECK;
 
+/* The block cannot be had for the moment: it comes out of dag_walk_next_want again. */
+void dag_walk_retry(struct dag_walk *walk, const struct cid *cid);
+
 bool dag_walk_waits_for(const struct dag_walk *walk, const struct cid *cid);
 
 /* Blocks found so far, visited or not. */

@@ -182,6 +182,14 @@ bool dag_window_put(struct dag_window *w, const struct cid *cid, struct block_re
     return any;
 }
 
+void dag_window_retry(struct dag_window *w, const struct cid *cid)
+{
+    for (struct dag_slot *slot = w->first; slot != NULL; slot = slot->next) {
+        if (waits(slot, cid))
+            slot->state = DAG_WANTED;
+    }
+}
+
 bool dag_window_waits_for(const struct dag_window *w, const struct cid *cid)
 {
     for (const struct dag_slot *slot = w->first; slot != NULL; slot = slot->next) {

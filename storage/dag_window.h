@@ -103,6 +103,9 @@ enum err dag_window_next_want(struct dag_window *w, struct cid *ret_cid) MUST_CH
 /* Hands a block to the slots that wait for it; false when there are none. Takes references of its own. */
 bool dag_window_put(struct dag_window *w, const struct cid *cid, struct block_ref *block);
 
+/* The block could not be had for the moment: it is wanted again. Ignored when it is not waited for. */
+void dag_window_retry(struct dag_window *w, const struct cid *cid);
+
 /* Whether a block is waited for. */
 bool dag_window_waits_for(const struct dag_window *w, const struct cid *cid);
 

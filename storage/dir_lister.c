@@ -199,6 +199,11 @@ enum err dir_lister_next(struct dir_lister *lister, struct dir_entry *ret_entry)
     return l->failure;
 }
 
+void dir_lister_retry(struct dir_lister *lister, const struct cid *cid)
+{
+    dag_window_retry(&lister->window, cid);
+}
+
 bool dir_lister_waits_for(const struct dir_lister *lister, const struct cid *cid)
 {
     return dag_window_waits_for(&lister->window, cid);

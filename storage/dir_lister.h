@@ -49,6 +49,9 @@ enum err dir_lister_put(struct dir_lister *lister, const struct cid *cid, struct
 /* The next entry. ERR_AGAIN: wait for blocks; ERR_CLOSED: that was the last one; else as dir_lister_put. */
 enum err dir_lister_next(struct dir_lister *lister, struct dir_entry *ret_entry) MUST_CHECK;
 
+/* The block cannot be had for the moment: it comes out of dir_lister_next_want again. */
+void dir_lister_retry(struct dir_lister *lister, const struct cid *cid);
+
 bool dir_lister_waits_for(const struct dir_lister *lister, const struct cid *cid);
 
 /* A static sentence about the error, "" when there is none. */

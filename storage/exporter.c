@@ -226,6 +226,11 @@ uint64_t exporter_position(const struct exporter *exporter)
     return exporter->position;
 }
 
+void exporter_retry(struct exporter *exporter, const struct cid *cid)
+{
+    dag_window_retry(&exporter->window, cid);
+}
+
 bool exporter_waits_for(const struct exporter *exporter, const struct cid *cid)
 {
     return dag_window_waits_for(&exporter->window, cid);

@@ -56,6 +56,9 @@ bool exporter_size(const struct exporter *exporter, uint64_t *ret_size);
 /* Offset of the byte that exporter_next yields next. */
 uint64_t exporter_position(const struct exporter *exporter);
 
+/* The block cannot be had for the moment: it comes out of exporter_next_want again. */
+void exporter_retry(struct exporter *exporter, const struct cid *cid);
+
 bool exporter_waits_for(const struct exporter *exporter, const struct cid *cid);
 
 /* A static sentence about the error, "" when there is none. */

@@ -227,6 +227,12 @@ bool resolver_waits_for(const struct resolver *resolver, const struct cid *cid)
            cid_same_block(&resolver->current, cid);
 }
 
+void resolver_retry(struct resolver *resolver, const struct cid *cid)
+{
+    if (resolver_waits_for(resolver, cid))
+        resolver->asked = false;
+}
+
 bool resolver_done(const struct resolver *resolver, struct cid *ret_cid)
 {
     if (resolver->failure != ERR_OK || resolver->at < resolver->path.len)

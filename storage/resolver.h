@@ -40,6 +40,9 @@ enum err resolver_next_want(struct resolver *resolver, struct cid *ret_cid) MUST
  */
 enum err resolver_put(struct resolver *resolver, const struct cid *cid, struct block_ref *block) MUST_CHECK;
 
+/* The block cannot be had for the moment: it comes out of resolver_next_want again. */
+void resolver_retry(struct resolver *resolver, const struct cid *cid);
+
 bool resolver_waits_for(const struct resolver *resolver, const struct cid *cid);
 
 /* Whether the path is resolved; *ret_cid (may be NULL) is what it names. */

@@ -118,6 +118,8 @@ static void handle_timer(struct control *c, uint64_t tag)
         router_timer(c, tag);
     else if (tag >> 60 == TAG_LEASE)
         sessions_lease(c);
+    else if (tag >> 60 == TAG_RETRY)
+        sessions_retry(c);
 }
 
 static void control_handle_info(struct ctx *ctx, void *state, const struct info *info)

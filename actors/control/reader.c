@@ -341,13 +341,45 @@ static bool waits_for(const struct reader *r, const struct cid *cid)
     return r->lister != NULL && dir_lister_waits_for(r->lister, cid);
 }
 
+static const char *why_no_block(enum err err)
+{
+    if (err == ERR_NOT_FOUND)
+        return "a block is neither here nor with a known peer";
+    if (err == ERR_TIMEOUT)
+        return "a block did not come in time";
+    if (err == ERR_BUSY || err == ERR_NOMEM || err == ERR_AGAIN)
+        return "too much is fetched at once: try again";
+    if (err == ERR_CORRUPT || err == ERR_MISMATCH)
+        return "a stored block is damaged";
+    return err == ERR_UNAVAILABLE ? "the part that fetches blocks is restarting" : "a block could not be had";
+}
+
 void reader_fail_block(struct reader *reader, const struct cid *cid, enum err err)
 {
     if (reader->failure != ERR_OK)
         return;
     (void)ahead_put(reader, cid, NULL);
     if (waits_for(reader, cid))
-        (void)fail(reader, err, "a block could not be had");
+        (void)fail(reader, err, why_no_block(err));
+}
+
+void reader_retry_block(struct reader *reader, const struct cid *cid)
+{
+    struct reader *r = reader;
+    if (r->failure != ERR_OK)
+        return;
+    if (r->phase == PHASE_PATH)
+        resolver_retry(r->resolver, cid);
+    else if (r->phase == PHASE_ROOT && cid_same_block(cid, &r->info.cid))
+        r->root_asked = false;
+    if (r->exporter != NULL)
+        exporter_retry(r->exporter, cid);
+    if (r->lister != NULL)
+        dir_lister_retry(r->lister, cid);
+    for (size_t i = 0; i < r->ahead_count; i++) {
+        if (ahead_at(r, i)->waits && cid_same_block(&ahead_at(r, i)->entry.cid, cid))
+            ahead_at(r, i)->asked = false;
+    }
 }
 
 enum reader_state reader_state(const struct reader *reader)

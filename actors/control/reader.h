@@ -103,6 +103,9 @@ void reader_put_block(struct reader *reader, const struct cid *cid, struct block
 /* The block cannot be had (ERR_NOT_FOUND, ERR_TIMEOUT, ...): the reader fails with that error. Ignored when not wanted. */
 void reader_fail_block(struct reader *reader, const struct cid *cid, enum err err);
 
+/* The block cannot be had for the moment (ERR_BUSY): it comes out of reader_next_want again. Ignored when not wanted. */
+void reader_retry_block(struct reader *reader, const struct cid *cid);
+
 enum reader_state reader_state(const struct reader *reader);
 
 /* Valid from READER_OPEN on (for READER_RESOLVE: cid only). */

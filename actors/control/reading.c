@@ -111,7 +111,7 @@ static enum err fetch(struct control *c, struct file_session *s, const struct ci
 
 static void send_wants(struct control *c, struct file_session *s)
 {
-    while (s->flight_count < READER_WINDOW_BLOCKS) {
+    while (!s->paused && s->flight_count < READER_WINDOW_BLOCKS) {
         if (!s->held && reader_next_want(s->reader, &s->held_flight.cid) != ERR_OK)
             return;
         s->held = true;
@@ -127,8 +127,10 @@ static void send_wants(struct control *c, struct file_session *s)
 void reader_flight_ended(struct control *c, struct file_session *s, const struct flight *flight,
                          const struct info *info)
 {
-    (void)c;
-    if (info->err == ERR_OK && info->msg->tail != NULL)
+    if (info->err == ERR_BUSY) {
+        reader_retry_block(s->reader, &flight->cid);
+        file_session_pause(c, s);
+    } else if (info->err == ERR_OK && info->msg->tail != NULL)
         reader_put_block(s->reader, &flight->cid, info->msg->tail);
     else if (info->err == ERR_OK)
         reader_fail_block(s->reader, &flight->cid, ERR_INTERNAL);

@@ -100,7 +100,7 @@ struct control {
 };
 
 /* Tags of calls and timers: kind, generation, index, sub. */
-enum tag_kind { TAG_CALL = 1, TAG_DEADLINE, TAG_SESSION, TAG_LEASE, TAG_LISTENER };
+enum tag_kind { TAG_CALL = 1, TAG_DEADLINE, TAG_SESSION, TAG_LEASE, TAG_LISTENER, TAG_RETRY };
 
 static inline uint64_t tag_make(enum tag_kind kind, uint32_t generation, unsigned index, unsigned sub)
 {

@@ -5,7 +5,7 @@
 
 #include "base/limits.h"
 
-enum { LEASE_TICK_S = 5, SHOWN_EVERY_MS = 500, WINDOWS_BYTES_MAX = 8 * 1024 * 1024 };
+enum { LEASE_TICK_S = 5, RETRY_MS = 20, SHOWN_EVERY_MS = 500, WINDOWS_BYTES_MAX = 4 * 1024 * 1024 };
 
 enum err sessions_init(struct control *c)
 {
@@ -153,6 +153,29 @@ void sessions_room(struct control *c)
 {
     for (size_t i = 0; i < SESSIONS_MAX; i++) {
         if (c->sessions[i].held)
+            drive(c, &c->sessions[i]);
+    }
+}
+
+void file_session_pause(struct control *c, struct file_session *s)
+{
+    bool ticking = false;
+    for (size_t i = 0; i < SESSIONS_MAX; i++)
+        ticking |= c->sessions[i].paused;
+    s->paused = true;
+    if (!ticking)
+        (void)ctx_timer(c->ctx, ctx_now(c->ctx) + RETRY_MS * MS_NS, tag_make(TAG_RETRY, 0, 0, 0));
+}
+
+void sessions_retry(struct control *c)
+{
+    bool paused[SESSIONS_MAX];
+    for (size_t i = 0; i < SESSIONS_MAX; i++) {
+        paused[i] = c->sessions[i].paused;
+        c->sessions[i].paused = false;
+    }
+    for (size_t i = 0; i < SESSIONS_MAX; i++) {
+        if (paused[i])
             drive(c, &c->sessions[i]);
     }
 }

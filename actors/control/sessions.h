@@ -39,6 +39,7 @@ struct file_session {
     unsigned queued;
     /* a reader */
     struct reader *reader;
+    bool paused; /* the store was busy: no wants until sessions_retry */
     enum reader_mode mode;
     char path[READER_PATH_MAX + 1];
     /* an upload */
@@ -62,10 +63,14 @@ void file_session_dequeue(struct file_session *s, const struct conversation *v);
 enum err file_session_send(struct control *c, struct file_session *s, const struct flight *flight, actor_id to,
                            uint16_t kind, const void *fields, struct block_ref *tail, uint64_t timeout_ns) MUST_CHECK;
 
+/* A block could not be had because the store is busy: the session's wants rest for some milliseconds. */
+void file_session_pause(struct control *c, struct file_session *s);
+
 /* For control.c. */
 void sessions_reply(struct control *c, const struct info *info);
 void sessions_lease(struct control *c);
 void sessions_room(struct control *c);
+void sessions_retry(struct control *c);
 
 /* Goes on with whatever is possible: reading.c and adding.c. */
 void reader_drive(struct control *c, struct file_session *s);

@@ -90,6 +90,10 @@ static void turn(struct world *w, struct reader *r)
     size_t i = (size_t)prng_below(&w->prng, w->count);
     struct cid cid = w->pending[i];
     w->pending[i] = w->pending[--w->count];
+    if (prng_below(&w->prng, 5) == 0) { /* the store is busy */
+        reader_retry_block(r, &cid);
+        return;
+    }
     struct block_ref *block = store_get(&w->store, &cid);
     assert_non_null(block);
     reader_put_block(r, &cid, block);
