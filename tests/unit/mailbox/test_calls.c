@@ -394,6 +394,65 @@ static void test_a_cancel_runs_down_the_chain(void **state)
     assert_int_equal(counted(6), 2);
 }
 
+/* A asks B twice and gives the second up: what B asked C for the first goes on. */
+static enum err ask_c_for_it(struct ctx *c, const struct msg *msg, struct reply_to call)
+{
+    held[note_of(msg)->n] = call;
+    CHECK(scene_call(c, C, note_of(msg)->n, 0, note_of(msg)->n) ==
+          ERR_OK); /* within the handler: its scope by itself */
+    return ERR_OK;
+}
+
+static void pass_answer_on(struct ctx *c, const struct info *info)
+{
+    if (info->kind == INFO_CANCEL)
+        CHECK(reply_same(&info->call, &held[2]));
+    if (info->kind != INFO_REPLY)
+        return;
+    CHECK(info->err == (info->tag == 1 ? ERR_OK : ERR_CANCELLED));
+    if (info->err == ERR_OK)
+        scene_reply(c, held[1], 1);
+}
+
+static enum err answer_after_a_while(struct ctx *c, const struct msg *msg, struct reply_to call)
+{
+    held[10 + note_of(msg)->n] = call;
+    (void)ctx_timer(c, ctx_now(c) + 200 * MS_NS, note_of(msg)->n);
+    return ERR_OK;
+}
+
+static void answer_now(struct ctx *c, const struct info *info)
+{
+    if (info->kind == INFO_TIMER && !is_start(info))
+        scene_reply(c, held[10 + info->tag], info->tag);
+}
+
+static void give_one_up(struct ctx *c, const struct info *info)
+{
+    if (is_start(info)) {
+        CHECK(scene_call(c, B, 1, 10 * SECOND_NS, 1) == ERR_OK);
+        CHECK(scene_call(c, B, 2, 10 * SECOND_NS, 2) == ERR_OK);
+        (void)ctx_timer(c, ctx_now(c) + 50 * MS_NS, 3);
+    } else if (info->kind == INFO_TIMER) {
+        ctx_cancel_call(c, 2);
+    } else {
+        CHECK(info->kind == INFO_REPLY && info->tag == 1 && info->err == ERR_OK);
+        scene_done();
+    }
+}
+
+static void test_a_cancel_ends_its_own_scope_only(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.on_info[A] = give_one_up;
+    scene.on_call[B] = ask_c_for_it;
+    scene.on_info[B] = pass_answer_on;
+    scene.on_call[C] = answer_after_a_while;
+    scene.on_info[C] = answer_now;
+    scene_play(10);
+}
+
 /* On inproc B sits in its first call until the calls, their cancels and the last call have all arrived. */
 static void cancel_at_once(struct ctx *c, const struct info *info)
 {
@@ -531,6 +590,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_deadlines_are_inherited),
         cmocka_unit_test(test_expired_requests_are_not_processed),
         cmocka_unit_test(test_a_cancel_runs_down_the_chain),
+        cmocka_unit_test(test_a_cancel_ends_its_own_scope_only),
         cmocka_unit_test(test_a_cancelled_call_is_never_heard_of_again),
         cmocka_unit_test(test_casts_of_a_turn_travel_in_few_batches),
         cmocka_unit_test(test_tails_travel_by_reference),
