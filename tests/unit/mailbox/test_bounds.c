@@ -171,7 +171,7 @@ static void fill_the_dying(struct ctx *c, const struct info *info)
         CHECK(scene_cast(c, B, TELL, 77) == ERR_OK || counted(4) > 0);
         (void)ctx_timer(c, ctx_now(c) + 50 * MS_NS, 1);
     }
-    if (info->kind == INFO_TIMER) {
+    if (info->kind == INFO_TIMER && info->tag == 1) {
         for (uint64_t i = 1; i < 15; i++)
             CHECK(scene_cast(c, B, TELL, i) == ERR_OK);
         (void)ctx_timer(c, ctx_now(c) + 50 * MS_NS, 2);
@@ -197,7 +197,7 @@ static void test_a_restart_gives_back_what_the_dead_life_held(void **state)
     assert_string_equal(stats.last_exit_reason, "failed");
     assert_string_equal(stats.state, "running");
     scene_stop();
-    assert_in_range(counted(1), 15, 29); /* none of the dead life's 15 */
+    assert_in_range(counted(1), 1, 15); /* none of the dead life's 15 */
 }
 
 /* ---- the account ---- */
