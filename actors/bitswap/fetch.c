@@ -165,8 +165,38 @@ void fetch_cancel(struct node *n, const struct reply_to *call)
             return;
 }
 
+static void put(struct node *n, struct target *t)
+{
+    uint8_t key[CID_BYTES_MAX];
+    struct op *op = node_op_new(n, OP_PUT);
+    t->put_due = op == NULL;
+    if (op == NULL)
+        return;
+    op->cid = t->cid;
+    struct msg_block_put fields = {.cid = span_of(key, cid_encode(&t->cid, key))};
+    struct msg msg = {.kind = MSG_BLOCK_PUT, .fields = &fields, .tail = t->block};
+    enum err err = node_call(n, op, ACTOR_TIERED_STORAGE, &msg, PUT_TIMEOUT_S * SECOND_NS);
+    if (err == ERR_BUSY)
+        t->put_due = true;
+    else if (err != ERR_OK)
+        answer_err(n, t, err, "the block was received but cannot be stored");
+}
+
+/*
+ * Asks the network, but for the empty block: what hashes to nothing is known without asking, and Kubo, which claims to have it, never
+ * sends it.
+ */
 static void want_it(struct node *n, struct target *t)
 {
+    if (multihash_verify(&t->cid.hash, (struct span){0}) == ERR_OK) {
+        t->state = TARGET_STORING;
+        t->block = block_ref_new(0, NULL);
+        if (t->block != NULL)
+            put(n, t);
+        else
+            answer_err(n, t, ERR_NOMEM, "");
+        return;
+    }
     enum err err = bitswap_session_want(n->session, &t->cid, ctx_now(n->ctx));
     if (err != ERR_OK && err != ERR_EXISTS) {
         answer_err(n, t, err, "too many blocks are wanted at once");
@@ -196,23 +226,6 @@ void fetch_local_done(struct node *n, const struct op *op, const struct info *in
         want_it(n, t);
     else
         answer_err(n, t, info->err, info->text);
-}
-
-static void put(struct node *n, struct target *t)
-{
-    uint8_t key[CID_BYTES_MAX];
-    struct op *op = node_op_new(n, OP_PUT);
-    t->put_due = op == NULL;
-    if (op == NULL)
-        return;
-    op->cid = t->cid;
-    struct msg_block_put fields = {.cid = span_of(key, cid_encode(&t->cid, key))};
-    struct msg msg = {.kind = MSG_BLOCK_PUT, .fields = &fields, .tail = t->block};
-    enum err err = node_call(n, op, ACTOR_TIERED_STORAGE, &msg, PUT_TIMEOUT_S * SECOND_NS);
-    if (err == ERR_BUSY)
-        t->put_due = true;
-    else if (err != ERR_OK)
-        answer_err(n, t, err, "the block was received but cannot be stored");
 }
 
 void fetch_retry_puts(struct node *n)
