@@ -127,8 +127,11 @@ static bool negotiate(struct connection_stream *s, struct span *bytes)
 void connection_expire_streams(struct connection *c)
 {
     struct connection_stream *s;
-    while ((s = TAILQ_FIRST(&c->negotiating)) != NULL && s->deadline <= c->now_ns)
+    struct connection_stream *last = NULL;
+    while ((s = TAILQ_FIRST(&c->negotiating)) != NULL && s != last && s->deadline <= c->now_ns) {
+        last = s; /* leaves the line with its negotiation */
         give_up(s, ERR_TIMEOUT);
+    }
 }
 
 uint64_t connection_stream_deadline(const struct connection *c)
