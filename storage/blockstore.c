@@ -279,6 +279,8 @@ static enum err run_commit(struct store_job *job)
     enum err err = catalogue_commit(job->core->catalogue, &job->batch, &job->info);
     if (err == ERR_NO_SPACE && store_reserve_use(job->core))
         err = catalogue_commit(job->core->catalogue, &job->batch, &job->info);
+    if (err == ERR_OK)
+        store_journal_pins(job->core, &job->batch);
     return err;
 }
 

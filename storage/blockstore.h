@@ -50,7 +50,7 @@ struct blockstore_events {
 
 struct blockstore_options {
     const struct disk_port *port;
-    const char *path; /* of the repository: holds segments/, blocks.db, filter, reserve, repo.lock */
+    const char *path; /* of the repository: holds segments/, blocks.db, pins.journal, filter, reserve, repo.lock */
     uint64_t storage_max_bytes;
     uint64_t segment_bytes;  /* 0 = the disk tier's default */
     uint64_t allocate_bytes; /* 0 = the disk tier's default */

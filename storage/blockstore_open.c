@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "storage/blockstore_private.h"
+#include "storage/pin_journal.h"
 
 enum { RECOVERY_ROWS = 4096, CACHE_KIB_DEFAULT = 1024, NAME_ROOM = 64, ALLOCATE_MIB = 32 };
 
@@ -141,6 +142,34 @@ void store_mark_broken(struct blockstore *store)
         port->close(file);
 }
 
+void store_journal_pins(struct store_core *core, const struct catalogue_batch *batch)
+{
+    char path[STORE_PATH_MAX];
+    if (!join(path, core->path, "pins.journal"))
+        return;
+    enum err err = pin_journal_append(core->port, path, batch->changes, batch->real_now_ns);
+    (void)err;
+}
+
+/* Into a catalogue made anew the pins come back from the journal; else the journal is kept short. */
+static enum err open_journal(struct blockstore *store, bool made)
+{
+    char path[STORE_PATH_MAX];
+    uint64_t count = 0;
+    struct store_core *core = store->core;
+    if (!join(path, core->path, "pins.journal"))
+        return ERR_TOO_LARGE;
+    enum err err = ERR_OK;
+    if (made) {
+        err = pin_journal_restore(core->port, path, core->catalogue, &count);
+        if (err == ERR_OK && count > 0)
+            store_notice(store, false, "%llu pins and unpins were read from %s", (unsigned long long)count, path);
+    } else {
+        err = pin_journal_compact(core->port, path, store->reader, catalogue_info(core->catalogue).pins);
+    }
+    return err == ERR_NOT_FOUND || err == ERR_NO_SPACE ? ERR_OK : err;
+}
+
 void store_reserve_keep(struct store_core *core)
 {
     char path[STORE_PATH_MAX];
@@ -248,6 +277,8 @@ enum err store_open_core(struct blockstore *store, const struct blockstore_optio
     err = reindex(core, o, &found);
     if (err == ERR_OK)
         err = open_readers(store, o, db);
+    if (err == ERR_OK)
+        err = open_journal(store, made);
     if (err == ERR_OK) {
         store_reserve_keep(core);
         err = o->port->sync_dir(o->port->self, o->path);

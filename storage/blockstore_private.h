@@ -181,6 +181,9 @@ enum err store_open_core(struct blockstore *store, const struct blockstore_optio
                          char ret_why[STORE_WHY_BYTES]) MUST_CHECK;
 void store_mark_broken(struct blockstore *store);
 
+/* The second copy of the pins. A failure costs nothing while the catalogue is well, so it is not reported. */
+void store_journal_pins(struct store_core *core, const struct catalogue_batch *batch);
+
 /*
  * The reserve: a preallocated file that a full disk gives back, so that pins and removals can still be committed. keep makes it
  * when there is room, use removes it and says whether that freed anything.

@@ -305,7 +305,7 @@ static enum err insert_pin(struct catalogue *c, const struct catalogue_change *c
     sql_bind_u64(stmt, 2, change->recursive);
     sql_bind_blob(stmt, 3, block_key_span(&change->key));
     sql_bind_text(stmt, 4, span_text(change->name));
-    sql_bind_u64(stmt, 5, now_ns);
+    sql_bind_u64(stmt, 5, change->at_ns != 0 ? change->at_ns : now_ns);
     enum err err = sql_done(stmt);
     info->pins += err == ERR_OK;
     return err;

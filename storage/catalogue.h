@@ -49,6 +49,7 @@ struct catalogue_change {
     uint8_t cid[PIN_CID_MAX]; /* pins */
     uint8_t cid_len;
     bool recursive;
+    uint64_t at_ns;                     /* pins: when it was made; 0 = the batch's time */
     char name[PIN_NAME_MAX + 1];        /* pins */
     char reason[QUARANTINE_REASON_MAX]; /* quarantine */
     enum err err;

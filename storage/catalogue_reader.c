@@ -13,7 +13,7 @@ static const char *const texts[READ_COUNT] = {
     [READ_FIND] = "SELECT multihash, codec, size, segment, offset FROM blocks WHERE multihash = ?1",
     [READ_PAGE] = ("SELECT multihash, codec, size, segment, offset FROM blocks WHERE multihash > ?1 ORDER BY multihash"
                    " LIMIT ?2"),
-    [READ_PINS] = "SELECT cid, recursive, name FROM pins WHERE cid > ?1 ORDER BY cid, recursive LIMIT ?2",
+    [READ_PINS] = "SELECT cid, recursive, name, created_at FROM pins WHERE cid > ?1 ORDER BY cid, recursive LIMIT ?2",
 };
 
 struct catalogue_reader {
@@ -97,7 +97,8 @@ static enum err read_pin(sqlite3_stmt *stmt, struct pin_row *ret_pin)
     struct span name = sql_blob(stmt, 2);
     if (cid.len == 0 || cid.len > PIN_CID_MAX)
         return ERR_CORRUPT;
-    *ret_pin = (struct pin_row){.cid_len = (uint8_t)cid.len, .recursive = sql_u64(stmt, 1) != 0};
+    *ret_pin = (struct pin_row){
+        .cid_len = (uint8_t)cid.len, .recursive = sql_u64(stmt, 1) != 0, .created_at_ns = sql_u64(stmt, 3)};
     memcpy(ret_pin->cid, cid.data, cid.len);
     if (name.len > 0)
         memcpy(ret_pin->name, name.data, MIN(name.len, (size_t)PIN_NAME_MAX));

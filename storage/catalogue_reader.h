@@ -30,6 +30,7 @@ struct pin_row {
     uint8_t cid[PIN_CID_MAX];
     uint8_t cid_len;
     bool recursive;
+    uint64_t created_at_ns;
     char name[PIN_NAME_MAX + 1];
 };
 
