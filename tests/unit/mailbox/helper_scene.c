@@ -174,7 +174,7 @@ enum err scene_start(char *why, size_t why_bytes)
     for (int i = A; i < SCENE_ACTORS; i++) {
         classes[i] = (struct actor_class){.name = letters[i],
                                           .state_bytes = 8,
-                                          .ports = PORT_JOBS | PORT_WATCH,
+                                          .ports = PORT_JOBS | PORT_WATCH | scene.ports[i],
                                           .mailbox_records = scene.mailbox_records[i],
                                           .mailbox_bytes = scene.mailbox_bytes[i],
                                           .init = init,
@@ -188,7 +188,7 @@ enum err scene_start(char *why, size_t why_bytes)
     scene.config.class_count = SCENE_ACTORS;
     scene.config.backend = use_sim ? &backend_sim : &backend_inproc;
     if (use_sim)
-        sim = sim_new(seed);
+        sim = scene.sim = sim_new(seed);
     scene.config.backend_arg = sim;
     atomic_store(&booted, false);
     struct runtime *rt = NULL;

@@ -25,6 +25,8 @@
 #include "mailbox/runtime.h"
 #include "mailbox/supervisor.h"
 
+struct sim;
+
 enum { A = 1, B, C, D, E, SCENE_ACTORS };
 enum { START = 0xfffffff };
 
@@ -44,6 +46,8 @@ struct scene {
     struct runtime_config config; /* may be changed before scene_play */
     uint32_t mailbox_records[SCENE_ACTORS];
     uint32_t mailbox_bytes[SCENE_ACTORS];
+    uint32_t ports[SCENE_ACTORS]; /* beside PORT_JOBS and PORT_WATCH */
+    struct sim *sim;              /* NULL on inproc */
     struct runtime *rt;
     enum runtime_exit exit;
     bool is_sim;
