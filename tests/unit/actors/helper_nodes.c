@@ -9,6 +9,7 @@
 #include "net/resolver.h"
 
 enum { POLL = 77, CALL = 78, OPEN = 79, PIECE = 64 * 1024, IN_FLIGHT_MAX = 1024 * 1024, POLL_MS = 5 };
+enum { GIVEN_DRIVER = 1, GIVEN_PROBE = 4 };
 
 struct node nodes[NODES_MAX];
 struct sim *nodes_sim;
@@ -176,6 +177,12 @@ static void probe_cast(struct ctx *ctx, void *state, const struct msg *msg)
         runtime_notify(n->rt);
 }
 
+/* The command belongs to whom it was given, from here until it is done. */
+static bool take_command(struct node *n, int given)
+{
+    return atomic_compare_exchange_strong(&n->command_state, &given, 2);
+}
+
 static void command_done(struct node *n, enum err err)
 {
     atomic_store(&n->result, (int)err);
@@ -240,8 +247,7 @@ static void probe_info(struct ctx *ctx, void *state, const struct info *info)
     struct node *n = p->node;
     if (info->kind == INFO_TIMER && info->tag == POLL) {
         (void)ctx_timer(ctx, ctx_now(ctx) + POLL_MS * MS_NS, POLL);
-        int given = 1;
-        if (n->command.kind == CMD_SEND && atomic_compare_exchange_strong(&n->command_state, &given, 2))
+        if (take_command(n, GIVEN_PROBE))
             open_and_send(ctx, p);
         uint64_t held = atomic_load(&n->release_credit) ? atomic_exchange(&n->held, 0) : 0;
         if (held > 0) {
@@ -324,8 +330,7 @@ static void driver_info(struct ctx *ctx, void *state, const struct info *info)
     struct node *n = ((struct probe *)state)->node;
     if (info->kind == INFO_TIMER && info->tag == POLL) {
         (void)ctx_timer(ctx, ctx_now(ctx) + POLL_MS * MS_NS, POLL);
-        int given = 1;
-        if (n->command.kind == CMD_SEND || !atomic_compare_exchange_strong(&n->command_state, &given, 2))
+        if (!take_command(n, GIVEN_DRIVER))
             return;
         enum err err = carry_out(ctx, n);
         if (err != ERR_OK)
@@ -518,7 +523,7 @@ uint64_t nodes_trace(void)
 void node_give(unsigned n, struct command command)
 {
     nodes[n].command = command;
-    atomic_store(&nodes[n].command_state, 1);
+    atomic_store(&nodes[n].command_state, command.kind == CMD_SEND ? GIVEN_PROBE : GIVEN_DRIVER);
 }
 
 static bool is_done(void *arg)

@@ -58,7 +58,7 @@ struct node {
     char addr[NODE_ADDR_MAX]; /* with /p2p, once it is known */
 
     struct command command;
-    _Atomic int command_state; /* 0 idle, 1 given, 2 running, 3 done */
+    _Atomic int command_state; /* 0 idle, 1 or 4 given to driver or probe, 2 running, 3 done */
     _Atomic int result;        /* enum err */
     _Atomic uint64_t rows;     /* of the last list reply */
     _Atomic uint64_t rtt_ns;
