@@ -224,9 +224,6 @@ static void take_addrs(struct swarm_conn *c, const struct identify *said)
 static void take(struct swarm_conn *c, const struct identify *said)
 {
     struct peer_entry *entry = c->peer->entry;
-    struct multiaddr_target target;
-    if (multiaddr_target(said->observed_addr, &target) == ERR_OK)
-        (void)addr_of_target(&target, &c->peer->observed);
     if (entry == NULL)
         return;
     take_addrs(c, said);

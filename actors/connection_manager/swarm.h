@@ -162,7 +162,6 @@ struct swarm_peer {
     struct peer_entry *entry; /* of the peerstore; pinned while connected. NULL without memory */
     bool told;                /* peer_up was sent */
     bool wanted;              /* somebody asked for this connection by name: not trimmed */
-    struct net_addr observed; /* where this peer sees us; family 0: not said */
 };
 
 /* A call that waits until a peer is connected and identified. */

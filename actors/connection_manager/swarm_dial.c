@@ -3,6 +3,7 @@
  * Dials: multiaddrs become socket addresses (names through jobs), the dialer's orders become sockets, and the calls that wait for a
  * peer are answered once it is connected and identified.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@
 #include "net/addr.h"
 #include "schemas/messages.h"
 
-enum { NAMES_MAX = 32, DNSADDR_TXT_MAX = 32, DNSADDR_DEPTH_MAX = 4, NAMES_PER_DIAL_MAX = 8 };
+enum { NAMES_MAX = 32, DNSADDR_TXT_MAX = 32, DNSADDR_DEPTH_MAX = 4, NAMES_PER_DIAL_MAX = 8, REASON_BYTES = 512 };
 
 /* One name being resolved on a worker; owns everything it touches. */
 struct name_job {
@@ -310,49 +311,81 @@ void swarm_cancel_call(struct swarm *s, const struct reply_to *call)
 
 /* ---- the call and the orders ---- */
 
-enum err swarm_peer_connect(struct swarm *s, const struct msg_peer_connect *fields, struct reply_to call)
+/* Reads the addresses of the call; says what is wrong with the first bad one. */
+static enum err read_places(struct swarm *s, const struct msg_peer_connect *fields, struct places *p,
+                            char why[REASON_BYTES])
 {
-    if (s->config->offline)
-        return ERR_UNAVAILABLE;
-    struct places places = {0};
-    if (fields->peer.len > 0 && peer_id_parse(fields->peer, &places.peer) != ERR_OK)
-        return ERR_INVALID;
     size_t position = 0;
     struct span text;
-    struct multiaddr ma;
-    enum err err = ERR_OK;
     enum err first = ERR_OK;
     while (schema_list_next_bytes(&fields->addrs, &position, &text)) {
-        err = multiaddr_parse_text(text, &ma);
-        if (err == ERR_OK)
-            err = add_place(&places, multiaddr_span(&ma));
-        first = first == ERR_OK ? err : first;
+        struct multiaddr ma;
+        bool valid = multiaddr_parse_text(text, &ma) == ERR_OK;
+        enum err err = valid ? add_place(p, multiaddr_span(&ma)) : ERR_INVALID;
+        if (err == ERR_OK || first != ERR_OK)
+            continue;
+        first = err;
+        (void)snprintf(why, REASON_BYTES, "%.*s is %s", (int)MIN(text.len, (size_t)200), (const char *)text.data,
+                       !valid                   ? "no multiaddr such as /ip4/1.2.3.4/tcp/4001/p2p/ID"
+                       : err == ERR_UNSUPPORTED ? "not dialled here: only /tcp of /ip4, /ip6, /dns and /dnsaddr is"
+                                                : "no address to dial");
     }
-    add_known(s, &places);
-    struct swarm_peer *peer = swarm_peer_find(s, &places.peer);
-    if (peer != NULL) {
-        peer->wanted = true;
-        places_free_names(&places);
-        if (!peer->told)
-            return add_waiter(s, call, 0, &places.peer);
-        reply_connected(s, call, peer);
+    add_known(s, p);
+    if (p->count > 0 || p->name_count > 0 || peer_id_equal(&p->peer, &s->self) || swarm_peer_find(s, &p->peer) != NULL)
         return ERR_OK;
-    }
+    if (first == ERR_OK)
+        (void)snprintf(why, REASON_BYTES, "no address of this peer is known: name one");
+    return first == ERR_OK ? ERR_NOT_FOUND : first;
+}
+
+static enum err start_dial(struct swarm *s, struct places *p, struct reply_to call)
+{
     uint64_t dial;
-    if (places.mixed || peer_id_equal(&places.peer, &s->self))
-        err = ERR_INVALID;
-    else if (places.count == 0 && places.name_count == 0 && first != ERR_OK)
-        err = first;
-    else
-        err = dialer_start(s->dialer, &places.peer, places.addrs, places.count, (unsigned)places.name_count, true,
-                           ctx_now(s->ctx), &dial);
+    enum err err =
+        dialer_start(s->dialer, &p->peer, p->addrs, p->count, (unsigned)p->name_count, true, ctx_now(s->ctx), &dial);
     if (err == ERR_OK)
-        err = add_waiter(s, call, dial, &places.peer);
+        err = add_waiter(s, call, dial, &p->peer);
     if (err == ERR_OK)
-        start_names(s, &places, dial);
-    else
-        places_free_names(&places);
+        start_names(s, p, dial);
     return err;
+}
+
+/* The peer is here: answered at once, or as soon as it is identified. */
+static enum err already_connected(struct swarm *s, struct swarm_peer *peer, struct reply_to call)
+{
+    peer->wanted = true;
+    if (!peer->told)
+        return add_waiter(s, call, 0, &peer->id);
+    reply_connected(s, call, peer);
+    return ERR_OK;
+}
+
+enum err swarm_peer_connect(struct swarm *s, const struct msg_peer_connect *fields, struct reply_to call)
+{
+    char why[REASON_BYTES] = "";
+    struct places places = {0};
+    enum err err = s->config->offline ? ERR_UNAVAILABLE : ERR_OK;
+    if (err != ERR_OK)
+        (void)snprintf(why, sizeof(why), "the daemon runs offline: it dials nobody");
+    if (err == ERR_OK && fields->peer.len > 0 && (err = peer_id_parse(fields->peer, &places.peer)) != ERR_OK)
+        (void)snprintf(why, sizeof(why), "the peer id is not one");
+    if (err == ERR_OK)
+        err = read_places(s, fields, &places, why);
+    if (err == ERR_OK && (places.mixed || peer_id_equal(&places.peer, &s->self))) {
+        err = ERR_INVALID;
+        (void)snprintf(why, sizeof(why), "%s",
+                       places.mixed ? "the addresses name different peers" : "this is our own id");
+    }
+    struct swarm_peer *peer = err == ERR_OK ? swarm_peer_find(s, &places.peer) : NULL;
+    if (peer != NULL)
+        err = already_connected(s, peer, call);
+    else if (err == ERR_OK)
+        err = start_dial(s, &places, call);
+    places_free_names(&places);
+    if (err == ERR_OK || why[0] == '\0')
+        return err;
+    ctx_reply_err(s->ctx, call, err, "%s", why);
+    return ERR_OK;
 }
 
 enum err swarm_dial_known(struct swarm *s, const struct peer_id *peer)
