@@ -28,7 +28,7 @@ struct slot {
     _Atomic int state;      /* the release that hands over pairs with the acquire of the taker */
     _Atomic uint64_t order; /* of arrival */
     _Atomic uint32_t pipe;  /* who asked; 0 = nobody */
-    _Atomic bool gone;      /* set once by REM_POST, cleared by listener_gone */
+    _Atomic uint32_t gone;  /* the pipe that REM_POST named last; it may be that of an earlier request */
 };
 
 struct listener {
@@ -104,8 +104,9 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
         return;
     }
     for (size_t i = 0; i < LISTENER_SLOTS; i++) {
-        if (atomic_load_explicit(&listener->slots[i].pipe, memory_order_relaxed) == (uint32_t)nng_pipe_id(pipe))
-            atomic_store_explicit(&listener->slots[i].gone, true, memory_order_release);
+        uint32_t id = (uint32_t)MAX(nng_pipe_id(pipe), 1);
+        if (atomic_load_explicit(&listener->slots[i].pipe, memory_order_relaxed) == id)
+            atomic_store_explicit(&listener->slots[i].gone, id, memory_order_release);
     }
     wake(listener);
 }
@@ -306,8 +307,10 @@ bool listener_gone(struct listener *listener, unsigned *ret_slot)
 {
     for (size_t i = 0; i < LISTENER_SLOTS; i++) {
         struct slot *slot = &listener->slots[i];
-        if (atomic_load_explicit(&slot->state, memory_order_relaxed) == SLOT_TAKEN &&
-            atomic_exchange_explicit(&slot->gone, false, memory_order_acq_rel)) {
+        uint32_t pipe = atomic_load_explicit(&slot->pipe, memory_order_relaxed);
+        if (atomic_load_explicit(&slot->state, memory_order_relaxed) == SLOT_TAKEN && pipe != 0 &&
+            atomic_compare_exchange_strong_explicit(&slot->gone, &pipe, 0, memory_order_acq_rel,
+                                                    memory_order_relaxed)) {
             *ret_slot = (unsigned)i;
             return true;
         }
@@ -326,7 +329,6 @@ void listener_answer(struct listener *listener, unsigned index, struct span byte
         nng_msg_free(msg);
         msg = NULL;
     }
-    atomic_store_explicit(&slot->gone, false, memory_order_relaxed);
     atomic_store_explicit(&slot->state, SLOT_NNG, memory_order_release);
     if (msg == NULL) {
         receive_next(slot); /* drops the request: the client's own deadline ends its wait */
