@@ -246,7 +246,8 @@ static enum err level_write(struct file_builder *b, struct level *level, const s
     ret_node->file_bytes = level->file_bytes;
     uint64_t below = level->tsize;
     enum err err = import_emit_node(&b->options, &b->sink, buf_span(&level->links), &fields, ret_node);
-    ret_node->tsize += below;
+    if (err == ERR_OK)
+        ret_node->tsize += below;
     level_open(b, level);
     return err;
 }

@@ -142,7 +142,8 @@ static void want_end(struct bitswap_session *s, struct want *want, const struct 
         bool cancel = l->sent != SENT_NOTHING && l->peer != deliverer && l->peer != NULL;
         if (want->asked == l) {
             want->asked = NULL;
-            l->peer->asked--;
+            if (l->peer != NULL)
+                l->peer->asked--;
         }
         l->again = false;
         if (cancel)

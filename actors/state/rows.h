@@ -7,11 +7,25 @@
 
 #include "actors/state/store.h"
 
-#define STATE_STATEMENTS(X)                                                                                            \
-    X(ACTOR)                                                                                                           \
-    X(ACCOUNT)                                                                                                         \
-    X(EVENT) X(EVENTS_TRIM) X(PEER) X(PEER_GONE) X(PEERS_TRIM) X(PEERS_LOAD) X(CONNECTION) X(CONNECTION_GONE) X(WANT)  \
-        X(WANT_GONE) X(TRANSFER) X(TRANSFER_GONE) X(META) X(EVENTS_LOAD)
+/* clang-format off */
+#define STATE_STATEMENTS(X) \
+    X(ACTOR) \
+    X(ACCOUNT) \
+    X(EVENT) \
+    X(EVENTS_TRIM) \
+    X(PEER) \
+    X(PEER_GONE) \
+    X(PEERS_TRIM) \
+    X(PEERS_LOAD) \
+    X(CONNECTION) \
+    X(CONNECTION_GONE) \
+    X(WANT) \
+    X(WANT_GONE) \
+    X(TRANSFER) \
+    X(TRANSFER_GONE) \
+    X(META) \
+    X(EVENTS_LOAD)
+/* clang-format on */
 
 enum state_statement {
 #define STATE_STATEMENT(name) STATEMENT_##name,
