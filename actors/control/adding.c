@@ -106,38 +106,44 @@ static enum err put(struct control *c, struct file_session *s)
 {
     uint8_t bytes[CID_BYTES_MAX];
     struct msg_block_put m = {.cid = span_of(bytes, cid_encode(&s->held_flight.cid, bytes)), .pin_hint = s->pin};
-    return file_session_send(c, s, &s->held_flight, ACTOR_TIERED_STORAGE, MSG_BLOCK_PUT, &m, s->held_block,
+    return file_session_send(c, s, &s->held_flight, ACTOR_TIERED_STORAGE, MSG_BLOCK_PUT, &m, s->held_flight.block,
                              PUT_TIMEOUT_S * SECOND_NS);
 }
 
-static void drop_held(struct file_session *s)
+/* The next block to send: one that the store had no room for goes first. False when there is none. */
+static bool hold_next(struct file_session *s)
 {
-    block_ref_unref(s->held_block);
-    s->held_block = NULL;
-    s->held = false;
+    if (s->retry_count > 0)
+        s->held_flight = s->retries[--s->retry_count];
+    else if (upload_next_put(s->upload, &s->held_flight.ticket, &s->held_flight.cid, &s->held_flight.block) != ERR_OK)
+        return false;
+    s->held = true;
+    return true;
 }
 
 static void send_puts(struct control *c, struct file_session *s)
 {
-    for (;;) {
-        if (!s->held &&
-            upload_next_put(s->upload, &s->held_flight.ticket, &s->held_flight.cid, &s->held_block) != ERR_OK)
-            return;
-        s->held = true;
+    while (!s->paused && (s->held || hold_next(s))) {
         enum err err = s->only_hash ? ERR_OK : put(c, s);
         if (err == ERR_BUSY)
             return; /* goes on with the next acknowledgement or INFO_ROOM */
-        uint64_t ticket = s->held_flight.ticket;
-        drop_held(s);
-        if (err != ERR_OK || s->only_hash)
-            upload_ack(s->upload, ticket, err);
+        s->held = false;
+        if (err == ERR_OK && !s->only_hash)
+            continue; /* the flight has the block until it is acknowledged */
+        block_ref_unref(s->held_flight.block);
+        upload_ack(s->upload, s->held_flight.ticket, err);
     }
 }
 
 void upload_flight_ended(struct control *c, struct file_session *s, const struct flight *flight,
                          const struct info *info)
 {
-    (void)c;
+    if (info->err == ERR_BUSY) {
+        s->retries[s->retry_count++] = *flight;
+        file_session_pause(c, s);
+        return;
+    }
+    block_ref_unref(flight->block);
     upload_ack(s->upload, flight->ticket, info->err);
 }
 

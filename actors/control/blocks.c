@@ -42,6 +42,11 @@ static enum err start_fetch(struct control *c, struct conversation *v, struct sp
     return err == ERR_OK ? fetch(c, v, &v->cid, SUB_ONLY) : err;
 }
 
+enum err fetch_again(struct control *c, struct conversation *v, unsigned sub)
+{
+    return fetch(c, v, &v->cid, sub);
+}
+
 /* The reply to a fetch: ERR_OK with the block's bytes. */
 static enum err fetched(const struct info *info, struct span *ret_bytes)
 {
@@ -135,27 +140,36 @@ static enum err cid_of_data(struct conversation *v, const struct op_block_put *a
     return ERR_OK;
 }
 
-enum err block_put_start(struct control *c, struct conversation *v)
-{
-    const struct op_block_put *args = (const void *)v->args;
-    uint8_t bytes[CID_BYTES_MAX];
-    enum err err = cid_of_data(v, args);
-    if (err != ERR_OK)
-        return err;
-    struct block_ref *block = block_ref_copy(args->data, NULL);
-    if (block == NULL)
-        return ERR_NOMEM;
-    struct msg_block_put m = {.cid = span_of(bytes, cid_encode(&v->cid, bytes)), .pin_hint = args->pin};
-    err = conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_BLOCK_PUT, &m, block, SUB_ONLY, 0);
-    block_ref_unref(block);
-    return err;
-}
-
 static enum err pin(struct control *c, struct conversation *v, bool recursive, struct span name)
 {
     uint8_t bytes[CID_BYTES_MAX];
     struct msg_pin_add m = {.cid = span_of(bytes, cid_encode(&v->cid, bytes)), .recursive = recursive, .name = name};
     return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_PIN_ADD, &m, NULL, SUB_PIN, 0);
+}
+
+static enum err send_put(struct control *c, struct conversation *v)
+{
+    const struct op_block_put *args = (const void *)v->args;
+    uint8_t bytes[CID_BYTES_MAX];
+    struct block_ref *block = block_ref_copy(args->data, NULL);
+    if (block == NULL)
+        return ERR_NOMEM;
+    struct msg_block_put m = {.cid = span_of(bytes, cid_encode(&v->cid, bytes)), .pin_hint = args->pin};
+    enum err err = conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_BLOCK_PUT, &m, block, SUB_ONLY, 0);
+    block_ref_unref(block);
+    return err;
+}
+
+enum err block_put_start(struct control *c, struct conversation *v)
+{
+    const struct op_block_put *args = (const void *)v->args;
+    enum err err = cid_of_data(v, args);
+    return err == ERR_OK ? send_put(c, v) : err;
+}
+
+enum err block_put_again(struct control *c, struct conversation *v, unsigned sub)
+{
+    return sub == SUB_ONLY ? send_put(c, v) : pin(c, v, true, (struct span){0});
 }
 
 enum err block_put_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info)
@@ -303,6 +317,13 @@ static enum err finish_pin(struct control *c, struct conversation *v)
     pack_array(&p, 1);
     pack_text(&p, text);
     return finish_packed(c, v, &result, &p);
+}
+
+enum err pin_add_again(struct control *c, struct conversation *v, unsigned sub)
+{
+    const struct op_pin_add *args = (const void *)v->args;
+    const struct pin_work *work = v->work;
+    return sub == SUB_PIN ? pin(c, v, args->recursive, args->name) : fetch(c, v, &work->in_flight[sub], sub);
 }
 
 enum err pin_add_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info)

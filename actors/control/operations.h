@@ -26,14 +26,17 @@ enum err relay_reply(struct control *c, struct conversation *v, unsigned sub, co
 
 /* blocks.c */
 enum err block_get_start(struct control *c, struct conversation *v);
+enum err fetch_again(struct control *c, struct conversation *v, unsigned sub);
 enum err block_get_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 enum err block_put_start(struct control *c, struct conversation *v);
+enum err block_put_again(struct control *c, struct conversation *v, unsigned sub);
 enum err block_put_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 enum err block_stat_start(struct control *c, struct conversation *v);
 enum err block_stat_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 enum err refs_start(struct control *c, struct conversation *v);
 enum err refs_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 enum err pin_add_start(struct control *c, struct conversation *v);
+enum err pin_add_again(struct control *c, struct conversation *v, unsigned sub);
 enum err pin_add_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 void pin_add_end(struct control *c, struct conversation *v);
 

@@ -7,6 +7,8 @@
 
 #include "schemas/json.h"
 
+enum { AGAIN_MS = 20 };
+
 /* ---- answering ---- */
 
 /* JSON begins with '{' or white space; a msgpack map never does. */
@@ -208,6 +210,35 @@ enum err conversation_call(struct control *c, struct conversation *v, actor_id t
     return err;
 }
 
+/* Whoever has no room now may have it soon: the conversation's own deadline bounds how often it is asked. */
+static void rest(struct control *c, struct conversation *v, unsigned sub)
+{
+    if (v->rested == 0)
+        (void)ctx_timer(c->ctx, ctx_now(c->ctx) + AGAIN_MS * MS_NS,
+                        tag_make(TAG_AGAIN, v->generation, index_of(c, v), 0));
+    v->rested |= UINT64_C(1) << sub;
+}
+
+void router_again(struct control *c, uint64_t tag)
+{
+    struct conversation *v = &c->conversations[(tag >> 16 & 0xffff) % CONVERSATIONS_MAX];
+    if (!v->open || (v->generation & 0xfffffff) != (tag >> 32 & 0xfffffff))
+        return;
+    uint64_t rested = v->rested;
+    v->rested = 0;
+    for (unsigned sub = 0; sub < CONVERSATION_CALLS; sub++) {
+        if ((rested >> sub & 1) == 0)
+            continue;
+        enum err err = operation_handlers[v->op->id].again(c, v, sub);
+        if (err == ERR_BUSY) {
+            rest(c, v, sub);
+        } else if (err != ERR_OK) {
+            fail_with(c, v, err);
+            return;
+        }
+    }
+}
+
 void router_reply(struct control *c, const struct info *info)
 {
     unsigned index = (unsigned)(info->tag >> 16 & 0xffff);
@@ -219,6 +250,10 @@ void router_reply(struct control *c, const struct info *info)
         return;
     v->calls &= ~(UINT64_C(1) << sub);
     const struct operation_handler *handler = &operation_handlers[v->op->id];
+    if (info->err == ERR_BUSY && handler->again != NULL) {
+        rest(c, v, sub);
+        return;
+    }
     uint32_t generation = v->generation;
     v->why[0] = '\0';
     enum err err = handler->reply != NULL ? handler->reply(c, v, sub, info) : info->err;

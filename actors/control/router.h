@@ -47,6 +47,8 @@ struct operation_handler {
     enum err (*start)(struct control *c, struct conversation *v);
     /* A call made with conversation_call has ended; info->err tells how. An error ends the conversation with it. */
     enum err (*reply)(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+    /* The call with sub was refused as busy: makes it again, some milliseconds later. NULL: `busy` is the answer. */
+    enum err (*again)(struct control *c, struct conversation *v, unsigned sub);
     /* Lets go of what the operation holds; called once, however it ends. */
     void (*end)(struct control *c, struct conversation *v);
 };
@@ -65,6 +67,7 @@ struct conversation {
     uint64_t deadline_ns;
     uint64_t timer;
     uint64_t calls;     /* one bit per call in flight */
+    uint64_t rested;    /* one bit per call that is to be made again */
     struct buf request; /* msgpack; args borrow from it */
     struct buf scratch;
     uint64_t args[ARGS_BYTES_MAX / sizeof(uint64_t)];
@@ -100,7 +103,7 @@ struct control {
 };
 
 /* Tags of calls and timers: kind, generation, index, sub. */
-enum tag_kind { TAG_CALL = 1, TAG_DEADLINE, TAG_SESSION, TAG_LEASE, TAG_LISTENER, TAG_RETRY };
+enum tag_kind { TAG_CALL = 1, TAG_DEADLINE, TAG_SESSION, TAG_LEASE, TAG_LISTENER, TAG_RETRY, TAG_AGAIN };
 
 static inline uint64_t tag_make(enum tag_kind kind, uint32_t generation, unsigned index, unsigned sub)
 {
@@ -118,6 +121,7 @@ void router_gone_slot(struct control *c, unsigned slot);
 void router_gone_caller(struct control *c, struct reply_to caller);
 void router_reply(struct control *c, const struct info *info);
 void router_timer(struct control *c, uint64_t tag);
+void router_again(struct control *c, uint64_t tag);
 /* Ends everything with `unavailable`. */
 void router_close(struct control *c);
 

@@ -71,11 +71,16 @@ void file_session_free(struct control *c, struct file_session *s)
     if (s->kind == SESSION_FREE)
         return;
     for (unsigned i = 0; i < SESSION_FLIGHTS; i++) {
-        if (s->flights[i].open)
-            ctx_cancel_call(c->ctx, tag_make(TAG_SESSION, s->generation, index_of(c, s), i));
+        if (!s->flights[i].open)
+            continue;
+        ctx_cancel_call(c->ctx, tag_make(TAG_SESSION, s->generation, index_of(c, s), i));
+        block_ref_unref(s->flights[i].block);
     }
     file_session_show(c, s, "", 0, 0, NULL, true);
-    block_ref_unref(s->held_block);
+    for (unsigned i = 0; i < s->retry_count; i++)
+        block_ref_unref(s->retries[i].block);
+    if (s->held)
+        block_ref_unref(s->held_flight.block);
     reader_free(s->reader);
     upload_free(s->upload);
     uint32_t generation = s->generation + 1;

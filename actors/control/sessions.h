@@ -20,7 +20,8 @@ enum file_session_kind { SESSION_FREE, SESSION_READER, SESSION_UPLOAD };
 struct flight {
     bool open;
     struct cid cid;
-    uint64_t ticket; /* of the upload */
+    uint64_t ticket;         /* of the upload */
+    struct block_ref *block; /* of the upload: a reference, so that it can be sent again */
 };
 
 struct file_session {
@@ -34,7 +35,8 @@ struct file_session {
     unsigned flight_count;
     bool held; /* held_* could not be sent for want of room */
     struct flight held_flight;
-    struct block_ref *held_block;
+    struct flight retries[SESSION_FLIGHTS]; /* of an upload: the store was busy */
+    unsigned retry_count;
     struct conversation *queue[SESSION_QUEUE];
     unsigned queued;
     /* a reader */

@@ -59,6 +59,7 @@ static struct {
 struct store_state {
     struct table blocks;
     unsigned pins;
+    unsigned puts;
 };
 
 static enum err store_init(struct ctx *ctx, void *state, const struct config *config)
@@ -94,6 +95,8 @@ static enum err store_call(struct ctx *ctx, void *state, const struct msg *msg, 
 {
     struct store_state *s = state;
     static const struct msg_ok ok = {0};
+    if (msg->kind == MSG_BLOCK_PUT && s->puts++ % 2 == 0)
+        return ERR_BUSY; /* whoever asks again is served */
     if (msg->kind == MSG_BLOCK_PUT)
         return store_put(ctx, s, msg, to);
     if (msg->kind == MSG_BLOCK_GET) {
@@ -152,6 +155,8 @@ static enum err forward_call(struct ctx *ctx, void *state, const struct msg *msg
     const struct msg_fetch *m = msg->fields;
     struct msg_block_get get = {.cid = m->cid};
     uint64_t tag = s->next++ % 256;
+    if (tag % 2 == 0)
+        return ERR_BUSY; /* whoever asks again is served */
     s->waiting[tag] = to;
     return ctx_call(ctx, ACTOR_TIERED_STORAGE, &(struct msg){.kind = MSG_BLOCK_GET, .fields = &get},
                     (struct call_opts){0}, tag);
