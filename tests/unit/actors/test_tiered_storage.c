@@ -223,12 +223,64 @@ static const struct actor_class driver = {
     .name = "control", .state_bytes = 8, .init = driver_init, .handle_info = driver_info};
 static const struct actor_class bitswap = {.name = "bitswap", .state_bytes = 8, .handle_cast = bitswap_cast};
 
+/* ---- a second driver: the disk's syncs fail until the actor gives up, and a new life goes on ---- */
+
+enum { DYING_BLOCKS = 6, DYING_FAILURES = 3, RETRY_MS = 300 };
+
+static struct {
+    struct sim_disk *disk;
+    unsigned next;   /* block to put; then to get */
+    unsigned failed; /* puts that heard an error */
+    bool reading;
+} dying;
+
+static void dying_go_on(struct ctx *ctx)
+{
+    if (dying.next == DYING_BLOCKS && dying.reading) {
+        atomic_store(&play.done, true);
+        return;
+    }
+    if (dying.next == DYING_BLOCKS) {
+        dying.reading = true;
+        dying.next = 0;
+    }
+    /* The second to fourth put meet a disk that cannot sync. */
+    if (!dying.reading && dying.next == 1 && dying.failed == 0)
+        sim_disk_fail(dying.disk, SIM_FAULT_SYNC_IO, 0, DYING_FAILURES);
+    uint16_t ask = dying.reading ? MSG_BLOCK_GET : MSG_BLOCK_PUT;
+    send(ctx, &(struct step){.what = "a dying disk", .ask = ask, .block = 50 + dying.next}, dying.next);
+}
+
+static void dying_info(struct ctx *ctx, void *state, const struct info *info)
+{
+    (void)state;
+    if (info->kind == INFO_REPLY && info->err == ERR_OK) {
+        if (dying.reading && !same_block(info, 50 + (unsigned)info->tag))
+            note_failure("a dying disk", "another block came back");
+        dying.next++;
+    } else if (info->kind == INFO_REPLY) {
+        if (dying.reading)
+            note_failure("a dying disk", info->text);
+        dying.failed++;
+    } else if (info->kind != INFO_TIMER) {
+        return;
+    }
+    if (info->kind == INFO_REPLY && info->err != ERR_OK)
+        (void)ctx_timer(ctx, ctx_now(ctx) + RETRY_MS * MS_NS,
+                        1); /* the same again, once a new life had time to start */
+    else
+        dying_go_on(ctx);
+}
+
+static const struct actor_class dying_driver = {
+    .name = "control", .state_bytes = 8, .init = driver_init, .handle_info = dying_info};
+
 /* ---- the stage ---- */
 
 static const struct actor_class *classes[ACTOR_COUNT] = {[ACTOR_TIERED_STORAGE] = &tiered_storage_class,
                                                          [ACTOR_HEAT_TRACKER] = &heat_tracker_class,
                                                          [ACTOR_BITSWAP] = &bitswap,
-                                                         [ACTOR_CONTROL] = &driver};
+                                                         [ACTOR_CONTROL] = NULL};
 static const struct child_spec children[] = {{.id = "tiered_storage", .start = ACTOR_TIERED_STORAGE},
                                              {.id = "heat_tracker", .start = ACTOR_HEAT_TRACKER},
                                              {.id = "bitswap", .start = ACTOR_BITSWAP},
@@ -254,7 +306,7 @@ static void print_log(void *arg, enum log_level level, const char *actor, const 
     print_message("%d %s: %s\n", (int)level, actor, text);
 }
 
-static void play_on(const char *path, const struct disk_port *disk, struct sim *sim)
+static void play_on(const char *path, const struct disk_port *disk, struct sim *sim, const struct actor_class *control)
 {
     struct config *config = NULL;
     struct budget budget;
@@ -278,17 +330,22 @@ static void play_on(const char *path, const struct disk_port *disk, struct sim *
                                 .log = print_log,
                                 .log_level = LOG_WARN};
     memset(&play, 0, sizeof(play));
+    classes[ACTOR_CONTROL] = control;
     if (runtime_start(&rc, &play.rt, why, sizeof(why)) != ERR_OK)
         fail_msg("start: %s", why);
     bool done = runtime_await(play.rt, is_done, NULL, 40 * SECOND_NS);
     (void)runtime_stop(&play.rt, 10 * SECOND_NS);
     assert_true(done);
     assert_int_equal(atomic_load(&play.failures), 0);
-    assert_int_equal(atomic_load(&play.got), MANY);
-    assert_int_equal(atomic_load(&play.announced), MANY + 2);
     for (size_t i = 0; i < ACCOUNT_COUNT; i++)
         assert_int_equal(account_used(&budget.accounts[i]), 0);
     config_free(config);
+}
+
+static void assert_all_came(void)
+{
+    assert_int_equal(atomic_load(&play.got), MANY);
+    assert_int_equal(atomic_load(&play.announced), MANY + 2);
 }
 
 static void remove_tree(const char *path)
@@ -305,7 +362,8 @@ static void inproc_on_the_real_disk(void **state)
     struct stat st;
     char db[64];
     assert_non_null(mkdtemp(path));
-    play_on(path, disk_posix(), NULL);
+    play_on(path, disk_posix(), NULL, &driver);
+    assert_all_came();
     (void)snprintf(db, sizeof(db), "%s/blocks.db", path);
     assert_int_equal(stat(db, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
@@ -318,7 +376,8 @@ static uint64_t play_sim(uint64_t seed)
     struct sim_disk *disk = sim_disk_new(seed, 256 * MIB);
     assert_non_null(sim);
     assert_non_null(disk);
-    play_on("/node", sim_disk_port(disk), sim);
+    play_on("/node", sim_disk_port(disk), sim, &driver);
+    assert_all_came();
     uint64_t trace = sim_trace(sim);
     sim_free(sim);
     sim_disk_free(disk);
@@ -333,11 +392,24 @@ static void sim_takes_the_same_way_twice(void **state)
     assert_int_not_equal(play_sim(8), trace);
 }
 
+static void a_disk_that_cannot_sync_ends_a_life_not_the_store(void **state)
+{
+    (void)state;
+    struct sim *sim = sim_new(3);
+    memset(&dying, 0, sizeof(dying));
+    dying.disk = sim_disk_new(3, 256 * MIB);
+    play_on("/node", sim_disk_port(dying.disk), sim, &dying_driver);
+    assert_in_range(dying.failed, DYING_FAILURES, DYING_FAILURES + 5);
+    sim_free(sim);
+    sim_disk_free(dying.disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inproc_on_the_real_disk),
         cmocka_unit_test(sim_takes_the_same_way_twice),
+        cmocka_unit_test(a_disk_that_cannot_sync_ends_a_life_not_the_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
