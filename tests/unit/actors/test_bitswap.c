@@ -448,6 +448,7 @@ static void begin_delivery(struct ctx *ctx)
     send_useless_parts(ctx, IN);
     send_block(ctx, IN, UNWANTED);
     send_block(ctx, IN, FETCHED);
+    send_block(ctx, IN, FETCHED); /* while the first one is being stored */
 }
 
 static bool end_delivery(void)
