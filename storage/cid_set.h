@@ -2,9 +2,10 @@
 /*
  * A set of CIDs seen, 16 bytes each.
  *
- * Only a keyed 128-bit fingerprint of codec and multihash is kept (SipHash-2-4 with 128 bits, a fresh key per set): at 2^32
- * members two differ in name and agree in fingerprint with probability 2^-65, and nobody outside knows the key. Open addressing, at most
- * three quarters full; memory is charged to the account first. No removal, no iteration. Not thread-safe.
+ * Only a keyed 128-bit fingerprint of codec and multihash is kept (SipHash-2-4 with 128 bits, a fresh key per set): at
+ * 2^32 members two differ in name and agree in fingerprint with probability 2^-65, and nobody outside knows the key.
+ * Open addressing, at most three quarters full; memory is charged to the account first. No removal, no iteration. Not
+ * thread-safe.
  */
 #ifndef HEARTH_STORAGE_CID_SET_H
 #define HEARTH_STORAGE_CID_SET_H

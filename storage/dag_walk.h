@@ -6,9 +6,10 @@
  *      dag_walk_next      -> visits, depth first, a parent before its children
  *
  * Where a block stands in several places, the order of arrival decides at which it is visited; else the order is fixed.
- * Links of dag-pb are followed; raw blocks have none. A link with another codec ends the walk with ERR_UNSUPPORTED, so that nobody
- * takes a part for the whole. What was seen is remembered in 16 bytes a CID, charged to the account: a DAG with more blocks than
- * that allows ends with ERR_NOMEM or ERR_BUSY, never in a silent loop. No recursion; no I/O; one thread at a time.
+ * Links of dag-pb are followed; raw blocks have none. A link with another codec ends the walk with ERR_UNSUPPORTED, so
+ * that nobody takes a part for the whole. What was seen is remembered in 16 bytes a CID, charged to the account: a DAG
+ * with more blocks than that allows ends with ERR_NOMEM or ERR_BUSY, never in a silent loop. No recursion; no I/O; one
+ * thread at a time.
  */
 #ifndef HEARTH_STORAGE_DAG_WALK_H
 #define HEARTH_STORAGE_DAG_WALK_H
@@ -49,7 +50,10 @@ void dag_walk_free(struct dag_walk *walk);
 /* The next block to fetch, each once. ERR_AGAIN: none at the moment. */
 enum err dag_walk_next_want(struct dag_walk *walk, struct cid *ret_cid) MUST_CHECK;
 
-/* Gives a verified block. ERR_OK, also when nobody waits; ERR_CORRUPT, ERR_UNSUPPORTED, ERR_TOO_LARGE, ERR_BUSY, ERR_NOMEM end the walk. */
+/*
+ * Gives a verified block. ERR_OK, also when nobody waits; ERR_CORRUPT, ERR_UNSUPPORTED, ERR_TOO_LARGE, ERR_BUSY,
+ * ERR_NOMEM end the walk.
+ */
 enum err dag_walk_put(struct dag_walk *walk, const struct cid *cid, struct block_ref *block) MUST_CHECK;
 
 /* The next visit. ERR_AGAIN: wait for blocks; ERR_CLOSED: all were visited; else as dag_walk_put. */

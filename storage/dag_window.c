@@ -15,8 +15,11 @@ void dag_window_init(struct dag_window *w, size_t blocks_max, size_t bytes_max, 
 
 void dag_window_release(struct dag_window *w)
 {
-    while (w->first != NULL)
-        dag_window_remove(w, w->first); /* takes it off the list. NOLINT(clang-analyzer-unix.Malloc) */
+    struct dag_slot *next;
+    for (struct dag_slot *slot = w->first; slot != NULL; slot = next) {
+        next = slot->next;
+        dag_window_remove(w, slot);
+    }
 }
 
 bool dag_window_has_room(const struct dag_window *w, const struct dag_slot *before, size_t bytes)

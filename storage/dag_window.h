@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A bounded window over a DAG that is read in order while its blocks arrive in any order. Shared by exporter, lister and walker.
+ * A bounded window over a DAG that is read in order while its blocks arrive in any order. Shared by exporter, lister
+ * and walker.
  *
  *      first                                              last
  *        | READY | WANTED | READY | OPEN (a node) | ASKED | OPEN (its parent) |
  *                                   ^ its next children are put in here, before it
  *
- * Slots stand in reading order. A block that arrives turns its slot into something to read (READY) or into a node whose children
- * come one by one before it (OPEN); so nothing is expanded further than the window allows, and depth costs one slot per level, no
- * stack. New slots need room; only the foremost slot may always add one, so that reading never stalls behind what was read ahead.
+ * Slots stand in reading order. A block that arrives turns its slot into something to read (READY) or into a node whose
+ * children come one by one before it (OPEN); so nothing is expanded further than the window allows, and depth costs one
+ * slot per level, no stack. New slots need room; only the foremost slot may always add one, so that reading never
+ * stalls behind what was read ahead.
  *
- * A CID that stands in the window twice is asked for once. Identity CIDs carry their bytes and are never asked for.
- * No I/O; one thread at a time.
+ * A CID that stands in the window twice is asked for once. Identity CIDs carry their bytes and are never asked for. No
+ * I/O; one thread at a time.
  */
 #ifndef HEARTH_STORAGE_DAG_WINDOW_H
 #define HEARTH_STORAGE_DAG_WINDOW_H
@@ -70,8 +72,8 @@ struct dag_window {
 };
 
 /*
- * blocks_max and bytes_max >= 1; account (may be NULL) is charged for slots. shared (may be NULL) bounds the sum of several windows:
- * each reads ahead only while it has room, and the foremost slot goes on uncharged when it has none.
+ * blocks_max and bytes_max >= 1; account (may be NULL) is charged for slots. shared (may be NULL) bounds the sum of
+ * several windows: each reads ahead only while it has room, and the foremost slot goes on uncharged when it has none.
  */
 void dag_window_init(struct dag_window *w, size_t blocks_max, size_t bytes_max, struct account *account,
                      struct account *shared);
@@ -81,8 +83,8 @@ void dag_window_release(struct dag_window *w);
 bool dag_window_has_room(const struct dag_window *w, const struct dag_slot *before, size_t bytes);
 
 /*
- * Adds a slot for a block before another one (NULL: at the end). It is WANTED, or ARRIVED when the block is in the window
- * already or the CID is an identity. ERR_NOMEM.
+ * Adds a slot for a block before another one (NULL: at the end). It is WANTED, or ARRIVED when the block is in the
+ * window already or the CID is an identity. ERR_NOMEM.
  */
 enum err dag_window_add(struct dag_window *w, struct dag_slot *before, const struct cid *cid, size_t bytes,
                         uint32_t depth, struct dag_slot **ret_slot) MUST_CHECK;

@@ -5,10 +5,10 @@
  *      dir_lister_next_want -> fetch, verify -> dir_lister_put     (bounded window of shards)
  *      dir_lister_next      -> one entry after the other
  *
- * Entries come as they stand in the blocks, never sorted again; of a sharded folder the shards below come before a shard's own
- * entries, so the order is the same whatever the order of arrival. Names are a stranger's bytes: handed on as they are, with a
- * flag for those that must never become a file name (RELIABILITY D15). Shards must have one fanout and bounded levels. Specs: ipfs/specs unixfs.
- * No I/O; one thread at a time.
+ * Entries come as they stand in the blocks, never sorted again; of a sharded folder the shards below come before a
+ * shard's own entries, so the order is the same whatever the order of arrival. Names are a stranger's bytes: handed on
+ * as they are, with a flag for those that must never become a file name (RELIABILITY D15). Shards must have one fanout
+ * and bounded levels. Specs: ipfs/specs unixfs. No I/O; one thread at a time.
  */
 #ifndef HEARTH_STORAGE_DIR_LISTER_H
 #define HEARTH_STORAGE_DIR_LISTER_H
@@ -41,8 +41,8 @@ void dir_lister_free(struct dir_lister *lister);
 enum err dir_lister_next_want(struct dir_lister *lister, struct cid *ret_cid) MUST_CHECK;
 
 /*
- * Gives a verified block. ERR_OK, also for one that nobody waits for; ERR_INVALID: not a folder; ERR_CORRUPT, ERR_UNSUPPORTED,
- * ERR_TOO_LARGE, ERR_NOMEM end the listing.
+ * Gives a verified block. ERR_OK, also for one that nobody waits for; ERR_INVALID: not a folder; ERR_CORRUPT,
+ * ERR_UNSUPPORTED, ERR_TOO_LARGE, ERR_NOMEM end the listing.
  */
 enum err dir_lister_put(struct dir_lister *lister, const struct cid *cid, struct block_ref *block) MUST_CHECK;
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From named nodes to one folder: a single block while it is small, a HAMT when it is larger than the profile's threshold.
+ * From named nodes to one folder: a single block while it is small, a HAMT when it is larger than the profile's
+ * threshold.
  *
- * Entries come in any order and are kept compactly (about 70 bytes and the name each, charged to the account); nothing is
- * emitted before the end, since whether a folder is sharded is known only then. A basic folder's links are sorted by name bytes.
- * For a HAMT the entries are sorted by hash instead: hash bits are taken from the high end, so that order is the order of a depth-first
- * walk and each shard is a run of it. The reference's insertion into a mutable trie gives the same shards and needs the trie.
+ * Entries come in any order and are kept compactly (about 70 bytes and the name each, charged to the account); nothing
+ * is emitted before the end, since whether a folder is sharded is known only then. A basic folder's links are sorted by
+ * name bytes. For a HAMT the entries are sorted by hash instead: hash bits are taken from the high end, so that order
+ * is the order of a depth-first walk and each shard is a run of it. The reference's insertion into a mutable trie gives
+ * the same shards and needs the trie.
  *
  * A name added twice replaces, as in the reference. No I/O; one thread at a time. Spec: ipfs/specs unixfs, IPIP-499.
  */

@@ -124,7 +124,10 @@ static size_t estimate(uint64_t size)
     return size > BLOCK_BYTES_MAX ? DAG_NODE_ESTIMATE : (size_t)size + FRAME_BYTES;
 }
 
-/* Adds the next child of an open node that lies in the range; an exhausted node is taken out. *ret_full: there was no room. */
+/*
+ * Adds the next child of an open node that lies in the range; an exhausted node is taken out. *ret_full: there was no
+ * room.
+ */
 static enum err add_child(struct exporter *e, struct dag_slot *slot, bool *ret_full)
 {
     struct span links = slot->links;

@@ -5,10 +5,10 @@
  *      exporter_next_want -> fetch, verify -> exporter_put      (any order, bounded window)
  *      exporter_next      -> the file's bytes in order, as spans of blocks: no copy
  *
- * Seeks by blocksizes: subtrees before the offset and after the end are never asked for. Tsize is never used. A child must hold
- * exactly the bytes that its parent says (a file that lies is an error, not a short read), depth is bounded by DAG_DEPTH_MAX, and
- * names on links inside a file are refused. After an error only the queries and exporter_free are allowed. No I/O; one thread at a time.
- * Spec: ipfs/specs unixfs, file.
+ * Seeks by blocksizes: subtrees before the offset and after the end are never asked for. Tsize is never used. A child
+ * must hold exactly the bytes that its parent says (a file that lies is an error, not a short read), depth is bounded
+ * by DAG_DEPTH_MAX, and names on links inside a file are refused. After an error only the queries and exporter_free are
+ * allowed. No I/O; one thread at a time. Spec: ipfs/specs unixfs, file.
  */
 #ifndef HEARTH_STORAGE_EXPORTER_H
 #define HEARTH_STORAGE_EXPORTER_H
@@ -43,11 +43,15 @@ enum err exporter_next_want(struct exporter *exporter, struct cid *ret_cid) MUST
 
 /*
  * Gives a verified block; references are taken as needed. ERR_OK, also for a block that nobody waits for. ERR_CORRUPT,
- * ERR_MISMATCH (sizes lie), ERR_TOO_LARGE (depth, node bytes), ERR_UNSUPPORTED (codec), ERR_INVALID (not a file), ERR_NOMEM end the export.
+ * ERR_MISMATCH (sizes lie), ERR_TOO_LARGE (depth, node bytes), ERR_UNSUPPORTED (codec), ERR_INVALID (not a file),
+ * ERR_NOMEM end the export.
  */
 enum err exporter_put(struct exporter *exporter, const struct cid *cid, struct block_ref *block) MUST_CHECK;
 
-/* The next bytes, at least one, in *ret_block, whose reference the caller owns. ERR_AGAIN: wait; ERR_CLOSED: the end; else as exporter_put. */
+/*
+ * The next bytes, at least one, in *ret_block, whose reference the caller owns. ERR_AGAIN: wait; ERR_CLOSED: the end;
+ * else as exporter_put.
+ */
 enum err exporter_next(struct exporter *exporter, struct block_ref **ret_block, struct span *ret_bytes) MUST_CHECK;
 
 /* File size; false until the root is here. */

@@ -7,8 +7,8 @@
  *      level 0   [link link link ... max_links]  --full--> node block -> a link of level 1
  *      level 1   [link link ...]                 --full--> node block -> a link of level 2
  *
- * Balanced layout: a level is written when a further child arrives for it, so all leaves have one depth and the last node
- * written is the root. Each level holds encoded links, ready to be copied into the node: memory is one chunk plus
+ * Balanced layout: a level is written when a further child arrives for it, so all leaves have one depth and the last
+ * node written is the root. Each level holds encoded links, ready to be copied into the node: memory is one chunk plus
  * depth x max_links x about 60 bytes.
  *
  * No I/O and no clock: blocks leave through the sink, in the order children before parents. One thread at a time.
@@ -60,7 +60,10 @@ struct import_options import_options_of(enum import_profile profile);
 /* ERR_INVALID with a sentence in *ret_why (static; may be NULL) when the options do not go together. */
 enum err import_options_check(const struct import_options *options, const char **ret_why) MUST_CHECK;
 
-/* Where blocks go. block is borrowed: block_ref_ref it to keep it. An error ends the build and is returned to the feeder. */
+/*
+ * Where blocks go. block is borrowed: block_ref_ref it to keep it. An error ends the build and is returned to the
+ * feeder.
+ */
 struct import_sink {
     enum err (*emit)(void *arg, const struct cid *cid, struct block_ref *block);
     void *arg;
@@ -81,8 +84,8 @@ enum err import_emit(const struct import_options *options, const struct import_s
 void import_apply_meta(struct unixfs_node *fields, const struct tree_meta *meta);
 
 /*
- * For builders of nodes: emits the dag-pb node of encoded links and UnixFS fields. Writes cid and tsize, the latter for the block alone,
- * and leaves file_bytes.
+ * For builders of nodes: emits the dag-pb node of encoded links and UnixFS fields. Writes cid and tsize, the latter for
+ * the block alone, and leaves file_bytes.
  */
 enum err import_emit_node(const struct import_options *options, const struct import_sink *sink, struct span links,
                           const struct unixfs_node *fields, struct import_node *ret_node) MUST_CHECK;
@@ -98,8 +101,8 @@ void file_builder_free(struct file_builder *builder);
 enum err file_builder_write(struct file_builder *builder, struct span bytes) MUST_CHECK;
 
 /*
- * Writes what is open; the root is the last block emitted. meta (may be NULL) goes to the root, and is dropped when that is a raw
- * leaf, as the reference does. The builder may be used for a next file afterwards.
+ * Writes what is open; the root is the last block emitted. meta (may be NULL) goes to the root, and is dropped when
+ * that is a raw leaf, as the reference does. The builder may be used for a next file afterwards.
  */
 enum err file_builder_finish(struct file_builder *builder, const struct tree_meta *meta,
                              struct import_node *ret_root) MUST_CHECK;

@@ -2,8 +2,8 @@
 /*
  * What the root block of a file, folder or symlink says of the whole: kind, size, mode and time.
  *
- * raw blocks are files; dag-pb blocks are what their UnixFS data says. A dag-pb node without data counts as a folder: old
- * versions of the reference wrote such ones. Spec: ipfs/specs unixfs.
+ * raw blocks are files; dag-pb blocks are what their UnixFS data says. A dag-pb node without data counts as a folder:
+ * old versions of the reference wrote such ones. Spec: ipfs/specs unixfs.
  */
 #ifndef HEARTH_STORAGE_NODE_INFO_H
 #define HEARTH_STORAGE_NODE_INFO_H
@@ -30,8 +30,9 @@ struct node_info {
 };
 
 /*
- * Reads a verified block. ERR_UNSUPPORTED: another codec than raw and dag-pb, or UnixFS metadata; ERR_CORRUPT: malformed, or a
- * file whose links and blocksizes differ in number. *ret_why (may be NULL) is set to a static sentence on failure.
+ * Reads a verified block. ERR_UNSUPPORTED: another codec than raw and dag-pb, or UnixFS metadata; ERR_CORRUPT:
+ * malformed, or a file whose links and blocksizes differ in number. *ret_why (may be NULL) is set to a static sentence
+ * on failure.
  */
 enum err node_info_of(const struct cid *cid, struct span block, struct node_info *ret_info,
                       const char **ret_why) MUST_CHECK;

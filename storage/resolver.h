@@ -4,9 +4,10 @@
  *
  *      resolver_next_want -> fetch, verify -> resolver_put, until resolver_done
  *
- * Only the blocks on the way are asked for, not the one that the path ends at. Empty components and "." are dropped, ".." takes
- * the component before it away, as the reference does. In a folder with one name twice the first link counts. A shard's fanout must be
- * that of the shard above and its level is bounded. No I/O; one thread at a time. Spec: ipfs/specs unixfs, path resolution.
+ * Only the blocks on the way are asked for, not the one that the path ends at. Empty components and "." are dropped,
+ * ".." takes the component before it away, as the reference does. In a folder with one name twice the first link
+ * counts. A shard's fanout must be that of the shard above and its level is bounded. No I/O; one thread at a time.
+ * Spec: ipfs/specs unixfs, path resolution.
  */
 #ifndef HEARTH_STORAGE_RESOLVER_H
 #define HEARTH_STORAGE_RESOLVER_H
@@ -24,8 +25,8 @@ struct resolver;
 enum { RESOLVER_PATH_MAX = 4096 };
 
 /*
- * text: a CID, `<cid>/path`, `/ipfs/<cid>/path`, `ipfs://<cid>/path`. ERR_INVALID, ERR_TOO_LARGE; ERR_UNSUPPORTED for /ipns/ and other
- * namespaces; ERR_NOMEM. *ret_why (may be NULL) is set to a static sentence on failure.
+ * text: a CID, `<cid>/path`, `/ipfs/<cid>/path`, `ipfs://<cid>/path`. ERR_INVALID, ERR_TOO_LARGE; ERR_UNSUPPORTED for
+ * /ipns/ and other namespaces; ERR_NOMEM. *ret_why (may be NULL) is set to a static sentence on failure.
  */
 enum err resolver_new(struct span text, struct account *account, struct resolver **ret_resolver,
                       const char **ret_why) MUST_CHECK;
@@ -35,8 +36,8 @@ void resolver_free(struct resolver *resolver);
 enum err resolver_next_want(struct resolver *resolver, struct cid *ret_cid) MUST_CHECK;
 
 /*
- * Gives a verified block; one that is not waited for is ignored. ERR_NOT_FOUND: no such name; ERR_CORRUPT, ERR_UNSUPPORTED: a node
- * on the way; then the resolver is over.
+ * Gives a verified block; one that is not waited for is ignored. ERR_NOT_FOUND: no such name; ERR_CORRUPT,
+ * ERR_UNSUPPORTED: a node on the way; then the resolver is over.
  */
 enum err resolver_put(struct resolver *resolver, const struct cid *cid, struct block_ref *block) MUST_CHECK;
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From a depth-first walk of a tree (enter folder, file bytes, leave folder ...) to its blocks: one file builder, and a stack of
- * directory builders as deep as the walk.
+ * From a depth-first walk of a tree (enter folder, file bytes, leave folder ...) to its blocks: one file builder, and a
+ * stack of directory builders as deep as the walk.
  *
- * The events are those of wire/tree_stream.h, whose decoder has checked names and nesting. Memory: the open folders' entries and one
- * file's levels, charged to the options' account. No I/O; one thread at a time.
+ * The events are those of wire/tree_stream.h, whose decoder has checked names and nesting. Memory: the open folders'
+ * entries and one file's levels, charged to the options' account. No I/O; one thread at a time.
  */
 #ifndef HEARTH_STORAGE_TREE_BUILDER_H
 #define HEARTH_STORAGE_TREE_BUILDER_H
@@ -26,16 +26,16 @@ struct tree_added {
 };
 
 /*
- * wrap: all top entries go into one folder, which is the root. Without it the last top entry is the root. Options must have
- * passed import_options_check. ERR_NOMEM.
+ * wrap: all top entries go into one folder, which is the root. Without it the last top entry is the root. Options must
+ * have passed import_options_check. ERR_NOMEM.
  */
 enum err tree_builder_new(const struct import_options *options, const struct import_sink *sink, bool wrap,
                           struct tree_builder **ret_builder) MUST_CHECK;
 void tree_builder_free(struct tree_builder *builder);
 
 /*
- * Takes one event. *ret_added is written and *ret_has_added true when it finished an entry (END, LEAVE, SYMLINK). After an error only
- * tree_builder_free is allowed.
+ * Takes one event. *ret_added is written and *ret_has_added true when it finished an entry (END, LEAVE, SYMLINK). After
+ * an error only tree_builder_free is allowed.
  */
 enum err tree_builder_event(struct tree_builder *builder, const struct tree_event *event, struct tree_added *ret_added,
                             bool *ret_has_added) MUST_CHECK;

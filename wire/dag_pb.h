@@ -6,10 +6,10 @@
  *              0a <len> data         then data              12 <len> name     (an empty name may be present)
  *                                                           18 <varint>       Tsize
  *
- * A decoded node borrows the block: links are iterated in place, nothing is allocated. The decoder checks the whole node once, as
- * go-codec-dagpb does: Data before or after the links but not between them nor twice, fields of a link in order and not twice, a
- * valid CID in each link, no other fields. Varints must be minimal, which go does not ask: then a node has few encodings. The
- * order of links is kept as it is; only builders sort. Spec: ipld/specs dag-pb.
+ * A decoded node borrows the block: links are iterated in place, nothing is allocated. The decoder checks the whole
+ * node once, as go-codec-dagpb does: Data before or after the links but not between them nor twice, fields of a link in
+ * order and not twice, a valid CID in each link, no other fields. Varints must be minimal, which go does not ask: then
+ * a node has few encodings. The order of links is kept as it is; only builders sort. Spec: ipld/specs dag-pb.
  */
 #ifndef HEARTH_WIRE_DAG_PB_H
 #define HEARTH_WIRE_DAG_PB_H
@@ -38,8 +38,8 @@ struct dag_pb_node {
 };
 
 /*
- * Checks a block and finds its parts; the node borrows it. ERR_TRUNCATED, ERR_INVALID (form), ERR_UNSUPPORTED, ERR_TOO_LARGE
- * (a CID of a kind that is out of range).
+ * Checks a block and finds its parts; the node borrows it. ERR_TRUNCATED, ERR_INVALID (form), ERR_UNSUPPORTED,
+ * ERR_TOO_LARGE (a CID of a kind that is out of range).
  */
 enum err dag_pb_decode(struct span block, struct dag_pb_node *ret_node) MUST_CHECK;
 

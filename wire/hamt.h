@@ -9,9 +9,9 @@
  *      link   = <bucket as uppercase hex, width of fanout-1>          a further shard
  *               <the same><name>                                      an entry
  *
- * The bitfield is one big-endian number, bucket 0 its lowest bit, with leading zero bytes stripped; links are in the order of
- * buckets. A shorter bitfield is therefore normal, a longer one or one that counts other than the links is an error. Fanout: a
- * power of two, a multiple of 8, 1024 at most (CVE-2023-23625). Spec: ipfs/specs unixfs, HAMT.
+ * The bitfield is one big-endian number, bucket 0 its lowest bit, with leading zero bytes stripped; links are in the
+ * order of buckets. A shorter bitfield is therefore normal, a longer one or one that counts other than the links is an
+ * error. Fanout: a power of two, a multiple of 8, 1024 at most (CVE-2023-23625). Spec: ipfs/specs unixfs, HAMT.
  */
 #ifndef HEARTH_WIRE_HAMT_H
 #define HEARTH_WIRE_HAMT_H
@@ -69,8 +69,8 @@ enum err hamt_shard_decode(const struct dag_pb_node *node, const struct unixfs_n
                            struct hamt_shard *ret_shard) MUST_CHECK;
 
 /*
- * Looks one bucket up. ERR_NOT_FOUND: it is empty; ERR_CORRUPT: its link carries another prefix. The link's name keeps its
- * prefix: exactly prefix_len characters mean a further shard.
+ * Looks one bucket up. ERR_NOT_FOUND: it is empty; ERR_CORRUPT: its link carries another prefix. The link's name keeps
+ * its prefix: exactly prefix_len characters mean a further shard.
  */
 enum err hamt_shard_find(const struct hamt_shard *shard, uint32_t bucket, struct dag_pb_link *ret_link) MUST_CHECK;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A folder tree as one stream of bytes: what `hearth add -r` sends, in pieces of any size, to the daemon, which never opens a
- * client's path. Depth-first; files may have any length that is not known before (a pipe). tar was rejected: 512 bytes per entry
- * and sizes up front.
+ * A folder tree as one stream of bytes: what `hearth add -r` sends, in pieces of any size, to the daemon, which never
+ * opens a client's path. Depth-first; files may have any length that is not known before (a pipe). tar was rejected:
+ * 512 bytes per entry and sizes up front.
  *
  *      offset  0      1       2            4            8               n bytes    m bytes
  *              kind   flags   name length  body length  [mode, mtime]   name       body
@@ -15,8 +15,9 @@
  *           5 END      ends the file
  *           6 SYMLINK  body = target
  *
- * Names are one path component: not empty, no '/', no NUL, neither "." nor "..". DATA, END and LEAVE carry no name and no flags.
- * The decoder checks each record by itself and that the nesting is right; it holds at most one name and one symlink target.
+ * Names are one path component: not empty, no '/', no NUL, neither "." nor "..". DATA, END and LEAVE carry no name and
+ * no flags. The decoder checks each record by itself and that the nesting is right; it holds at most one name and one
+ * symlink target.
  */
 #ifndef HEARTH_WIRE_TREE_STREAM_H
 #define HEARTH_WIRE_TREE_STREAM_H
@@ -54,7 +55,10 @@ struct tree_event {
     struct tree_meta meta;
 };
 
-/* Appends one record. meta may be NULL. ERR_INVALID for a name or body that the decoder would refuse; else as buf_append. */
+/*
+ * Appends one record. meta may be NULL. ERR_INVALID for a name or body that the decoder would refuse; else as
+ * buf_append.
+ */
 enum err tree_stream_append(struct buf *out, enum tree_kind kind, struct span name, struct span body,
                             const struct tree_meta *meta) MUST_CHECK;
 
@@ -74,9 +78,9 @@ void tree_decoder_init(struct tree_decoder *d, struct account *account);
 void tree_decoder_release(struct tree_decoder *d);
 
 /*
- * Takes bytes from the front of *in until one event is complete. ERR_OK with *ret_event, whose spans live until the next call and
- * as long as the input; ERR_AGAIN when all of *in was taken and more is needed; ERR_INVALID, ERR_TOO_LARGE, ERR_NOMEM: the stream is broken,
- * call no more. DATA comes out as it arrives, without a copy.
+ * Takes bytes from the front of *in until one event is complete. ERR_OK with *ret_event, whose spans live until the
+ * next call and as long as the input; ERR_AGAIN when all of *in was taken and more is needed; ERR_INVALID,
+ * ERR_TOO_LARGE, ERR_NOMEM: the stream is broken, call no more. DATA comes out as it arrives, without a copy.
  */
 enum err tree_decoder_next(struct tree_decoder *d, struct span *in, struct tree_event *ret_event) MUST_CHECK;
 

@@ -2,12 +2,13 @@
 /*
  * UnixFS: what the data of a dag-pb node says about files, folders and symlinks.
  *
- *      1 Type | 2 Data | 3 filesize | 4 blocksizes, repeated, unpacked | 5 hashType | 6 fanout | 7 mode | 8 mtime {1 seconds, 2 nanos fixed32}
+ *      1 Type | 2 Data | 3 filesize | 4 blocksizes, repeated, unpacked | 5 hashType | 6 fanout | 7 mode
+ *      8 mtime {1 seconds, 2 nanos as fixed32}
  *
- * The encoder writes the fields in this order, as the reference does: that makes CIDs equal. The decoder is lax where protobuf is
- * lax (any order, last one wins, packed blocksizes, unknown fields skipped) and strict where numbers can lie: the sum of blocksizes may not
- * overflow, and a filesize that is present must equal what the node holds. Nothing is allocated; spans borrow the input.
- * Spec: ipfs/specs unixfs.
+ * The encoder writes the fields in this order, as the reference does: that makes CIDs equal. The decoder is lax where
+ * protobuf is lax (any order, last one wins, packed blocksizes, unknown fields skipped) and strict where numbers can
+ * lie: the sum of blocksizes may not overflow, and a filesize that is present must equal what the node holds. Nothing
+ * is allocated; spans borrow the input. Spec: ipfs/specs unixfs.
  */
 #ifndef HEARTH_WIRE_UNIXFS_H
 #define HEARTH_WIRE_UNIXFS_H
@@ -49,8 +50,9 @@ struct unixfs_blocksizes {
 };
 
 /*
- * Reads the data of a dag-pb node. ERR_TRUNCATED; ERR_INVALID: no type, an unknown one, a malformed field, nanos >= 10^9;
- * ERR_TOO_LARGE: blocksizes and data overflow 63 bits; ERR_MISMATCH: the filesize of a file is not data + blocksizes.
+ * Reads the data of a dag-pb node. ERR_TRUNCATED; ERR_INVALID: no type, an unknown one, a malformed field, nanos >=
+ * 10^9; ERR_TOO_LARGE: blocksizes and data overflow 63 bits; ERR_MISMATCH: the filesize of a file is not data +
+ * blocksizes.
  */
 enum err unixfs_decode(struct span data, struct unixfs_node *ret_node) MUST_CHECK;
 
@@ -60,13 +62,16 @@ uint64_t unixfs_content_size(const struct unixfs_node *node);
 /* Takes the next blocksize of a decoded node; false at the end. */
 bool unixfs_next_blocksize(struct unixfs_blocksizes *iter, uint64_t *ret_size);
 
-/* Bytes of the encoded node, and the encoding; unixfs_put returns the byte after the last one. has_data decides on field 2. */
+/*
+ * Bytes of the encoded node, and the encoding; unixfs_put returns the byte after the last one. has_data decides on
+ * field 2.
+ */
 size_t unixfs_size(const struct unixfs_node *node);
 uint8_t *unixfs_put(uint8_t *to, const struct unixfs_node *node);
 
 /*
- * A file leaf around content that is already in place: head, then data_len bytes, then tail. Each returns the byte after what it wrote;
- * together they take unixfs_size of a file node with that data and filesize.
+ * A file leaf around content that is already in place: head, then data_len bytes, then tail. Each returns the byte
+ * after what it wrote; together they take unixfs_size of a file node with that data and filesize.
  */
 enum { UNIXFS_LEAF_HEAD_MAX = 2 + 1 + 10, UNIXFS_LEAF_TAIL_MAX = 1 + 10 };
 uint8_t *unixfs_put_leaf_head(uint8_t *to, size_t data_len);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One read through the control socket (`read`, `cat`, `ls`, `resolve`): path resolver, then file exporter or folder lister, with
- * a bounded window of block requests. An engine: the control actor drives it and it knows neither clock nor messages.
+ * One read through the control socket (`read`, `cat`, `ls`, `resolve`): path resolver, then file exporter or folder
+ * lister, with a bounded window of block requests. An engine: the control actor drives it and it knows neither clock
+ * nor messages.
  *
  *      reader_new(path, mode)
  *      reader_next_want      -> "get this block" to store or Bitswap, until ERR_AGAIN
@@ -9,11 +10,12 @@
  *      reader_state          -> READER_WAITING until the path is resolved, then READER_OPEN; reader_info is known
  *      reader_read / reader_next_bytes / reader_next_entry until ERR_CLOSED, the end
  *
- * After each put or read call reader_next_want again: room may have come. Blocks arrive in any order and are verified by whoever
- * fetched them; a block that nobody waits for is ignored. A reader that fails stays failed and reader_why says why.
+ * After each put or read call reader_next_want again: room may have come. Blocks arrive in any order and are verified
+ * by whoever fetched them; a block that nobody waits for is ignored. A reader that fails stays failed and reader_why
+ * says why.
  *
- * Sequential `read {path, offset, length}` requests are served by one reader that the control actor keeps for 60 s: reader_position
- * is the offset at which it goes on.
+ * Sequential `read {path, offset, length}` requests are served by one reader that the control actor keeps for 60 s:
+ * reader_position is the offset at which it goes on.
  */
 #ifndef HEARTH_ACTORS_CONTROL_READER_H
 #define HEARTH_ACTORS_CONTROL_READER_H
@@ -68,8 +70,9 @@ struct reader_info {
 };
 
 /*
- * An entry of a folder. The name is raw bytes of a stranger: escape it on output. Lives until the next call on the reader.
- * Without `kinds`, and when an entry's block cannot be had, only raw blocks are known: kind FILE with their tsize as size.
+ * An entry of a folder. The name is raw bytes of a stranger: escape it on output. Lives until the next call on the
+ * reader. Without `kinds`, and when an entry's block cannot be had, only raw blocks are known: kind FILE with their
+ * tsize as size.
  */
 struct reader_entry {
     struct span name;
@@ -87,8 +90,8 @@ struct reader_entry {
 enum reader_state { READER_WAITING, READER_OPEN, READER_FAILED };
 
 /*
- * text: a CID, `/ipfs/<cid>[/path]`, `<cid>/path` or `ipfs://...`. ERR_INVALID for what is none of these, ERR_UNSUPPORTED for /ipns/, ERR_NOMEM;
- * ret_why (may be NULL) gets a static sentence then.
+ * text: a CID, `/ipfs/<cid>[/path]`, `<cid>/path` or `ipfs://...`. ERR_INVALID for what is none of these,
+ * ERR_UNSUPPORTED for /ipns/, ERR_NOMEM; ret_why (may be NULL) gets a static sentence then.
  */
 enum err reader_new(struct span text, const struct reader_options *options, struct reader **ret_reader,
                     const char **ret_why) MUST_CHECK;
@@ -100,10 +103,14 @@ enum err reader_next_want(struct reader *reader, struct cid *ret_cid) MUST_CHECK
 /* Gives the verified bytes of a wanted block; the reader takes a reference of its own. Ignored when not wanted. */
 void reader_put_block(struct reader *reader, const struct cid *cid, struct block_ref *block);
 
-/* The block cannot be had (ERR_NOT_FOUND, ERR_TIMEOUT, ...): the reader fails with that error. Ignored when not wanted. */
+/*
+ * The block cannot be had (ERR_NOT_FOUND, ERR_TIMEOUT, ...): the reader fails with that error. Ignored when not wanted.
+ */
 void reader_fail_block(struct reader *reader, const struct cid *cid, enum err err);
 
-/* The block cannot be had for the moment (ERR_BUSY): it comes out of reader_next_want again. Ignored when not wanted. */
+/*
+ * The block cannot be had for the moment (ERR_BUSY): it comes out of reader_next_want again. Ignored when not wanted.
+ */
 void reader_retry_block(struct reader *reader, const struct cid *cid);
 
 enum reader_state reader_state(const struct reader *reader);
@@ -115,18 +122,20 @@ const struct reader_info *reader_info(const struct reader *reader);
 uint64_t reader_position(const struct reader *reader);
 
 /*
- * READER_FILE: the next bytes in order, without a copy: a span of *ret_block, which the caller unrefs. ERR_AGAIN: waits for
- * blocks; ERR_CLOSED: the end; else the error that ended the reader.
+ * READER_FILE: the next bytes in order, without a copy: a span of *ret_block, which the caller unrefs. ERR_AGAIN: waits
+ * for blocks; ERR_CLOSED: the end; else the error that ended the reader.
  */
 enum err reader_next_bytes(struct reader *reader, struct block_ref **ret_block, struct span *ret_bytes) MUST_CHECK;
 
 /*
- * READER_FILE: appends up to length_bytes to out, fewer only at the end. ERR_OK: all there or the end was reached; ERR_AGAIN: some bytes
- * are still missing, call again later with what is left (out->len tells).
+ * READER_FILE: appends up to length_bytes to out, fewer only at the end. ERR_OK: all there or the end was reached;
+ * ERR_AGAIN: some bytes are still missing, call again later with what is left (out->len tells).
  */
 enum err reader_read(struct reader *reader, struct buf *out, size_t length_bytes) MUST_CHECK;
 
-/* READER_LIST: the next entry, in the folder's own order (shards one after the other). ERR_AGAIN, ERR_CLOSED as above. */
+/*
+ * READER_LIST: the next entry, in the folder's own order (shards one after the other). ERR_AGAIN, ERR_CLOSED as above.
+ */
 enum err reader_next_entry(struct reader *reader, struct reader_entry *ret_entry) MUST_CHECK;
 
 /* The error of a failed reader, ERR_OK else; and a static sentence for the user, "" when there is none. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One upload through the control socket (`add open|write|close`): importer, lease, and a bounded window of blocks that the store
- * has not acknowledged yet. An engine: the control actor drives it and it knows neither clock nor messages.
+ * One upload through the control socket (`add open|write|close`): importer, lease, and a bounded window of blocks that
+ * the store has not acknowledged yet. An engine: the control actor drives it and it knows neither clock nor messages.
  *
  *      add open                          -> upload_new
  *      add write {offset, data}          -> upload_write: takes what fits, answers how far it came
@@ -10,9 +10,10 @@
  *      upload_next_added                 -> one line of `added <cid> <name>`, until ERR_AGAIN
  *      add close {size}                  -> upload_close; then upload_result once every put was acknowledged
  *
- * The stream is either one file's bytes or a tree (wire/tree_stream.h). Idempotent by offset: bytes below the next expected
- * offset are skipped, a gap is an error, so a client may send a piece again when an answer was lost. An upload that fails stays
- * failed and says why. Blocks leave each before its parents; nothing is called acknowledged before the store said so.
+ * The stream is either one file's bytes or a tree (wire/tree_stream.h). Idempotent by offset: bytes below the next
+ * expected offset are skipped, a gap is an error, so a client may send a piece again when an answer was lost. An upload
+ * that fails stays failed and says why. Blocks leave each before its parents; nothing is called acknowledged before the
+ * store said so.
  */
 #ifndef HEARTH_ACTORS_CONTROL_UPLOAD_H
 #define HEARTH_ACTORS_CONTROL_UPLOAD_H
@@ -40,8 +41,7 @@ enum upload_format { UPLOAD_FILE, UPLOAD_TREE };
 struct upload_options {
     struct import_options import;
     enum upload_format format;
-    bool
-        wrap; /* UPLOAD_FILE: put the file into a folder under name; UPLOAD_TREE: keep the outermost folder that holds the entries */
+    bool wrap;              /* a folder around the file, or around the tree's outermost entries, is the root */
     bool quiet;             /* no added lines are kept */
     struct account *shared; /* bounds the windows of several uploads together: bytes not acknowledged; may be NULL */
     struct span name;       /* UPLOAD_FILE: for the added line and for wrap; copied */
@@ -69,10 +69,11 @@ enum err upload_new(const struct upload_options *options, uint64_t now, struct u
 void upload_free(struct upload *upload);
 
 /*
- * Takes stream bytes that begin at offset and renews the lease. *ret_offset (always written, on error too) is the next byte
- * expected: less than offset + data.len when the window or the list of added lines is full, then the caller answers the client
- * after the next acks, or answers at once and the client sends the rest again. ERR_OK, even when nothing fitted; ERR_INVALID: offset lies beyond
- * what is expected, or the stream is malformed; ERR_CLOSED after upload_close; else the error that ended the upload.
+ * Takes stream bytes that begin at offset and renews the lease. *ret_offset (always written, on error too) is the next
+ * byte expected: less than offset + data.len when the window or the list of added lines is full, then the caller
+ * answers the client after the next acks, or answers at once and the client sends the rest again. ERR_OK, even when
+ * nothing fitted; ERR_INVALID: offset lies beyond what is expected, or the stream is malformed; ERR_CLOSED after
+ * upload_close; else the error that ended the upload.
  */
 enum err upload_write(struct upload *upload, uint64_t now, uint64_t offset, struct span data,
                       uint64_t *ret_offset) MUST_CHECK;
@@ -81,22 +82,31 @@ enum err upload_write(struct upload *upload, uint64_t now, uint64_t offset, stru
 bool upload_writable(const struct upload *upload);
 
 /*
- * Ends the stream, whose length must be size (ERR_INVALID otherwise; UINT64_MAX: whatever was received). Idempotent. The last blocks are emitted; the result comes when all are
- * acknowledged.
+ * Ends the stream, whose length must be size (ERR_INVALID otherwise; UINT64_MAX: whatever was received). Idempotent.
+ * The last blocks are emitted; the result comes when all are acknowledged.
  */
 enum err upload_close(struct upload *upload, uint64_t now, uint64_t size) MUST_CHECK;
 
-/* The next block for the store, with one reference for the caller; ret_ticket names it in upload_ack. ERR_AGAIN: none at the moment. */
+/*
+ * The next block for the store, with one reference for the caller; ret_ticket names it in upload_ack. ERR_AGAIN: none
+ * at the moment.
+ */
 enum err upload_next_put(struct upload *upload, uint64_t *ret_ticket, struct cid *ret_cid,
                          struct block_ref **ret_block) MUST_CHECK;
 
-/* The store kept it (ERR_OK) or not (the upload fails with that error). Unknown tickets are ignored: a late answer is no error. */
+/*
+ * The store kept it (ERR_OK) or not (the upload fails with that error). Unknown tickets are ignored: a late answer is
+ * no error.
+ */
 void upload_ack(struct upload *upload, uint64_t ticket, enum err err);
 
 /* The next added line. ERR_AGAIN: none. */
 enum err upload_next_added(struct upload *upload, struct upload_added *ret_added) MUST_CHECK;
 
-/* ERR_OK: closed and everything acknowledged, the root is written; ERR_AGAIN: not yet; else the error that ended the upload. */
+/*
+ * ERR_OK: closed and everything acknowledged, the root is written; ERR_AGAIN: not yet; else the error that ended the
+ * upload.
+ */
 enum err upload_result(const struct upload *upload, struct import_node *ret_root) MUST_CHECK;
 
 /* A static sentence about the failure, for the user; "" when there is none. */

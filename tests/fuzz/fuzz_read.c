@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hostile DAGs through exporter, lister, resolver and walker: every block that is asked for is answered with one of a few that
- * the input holds. No hash is checked, so nodes may link to themselves: steps and memory must stay bounded all the same.
+ * Hostile DAGs through exporter, lister, resolver and walker: every block that is asked for is answered with one of a
+ * few that the input holds. No hash is checked, so nodes may link to themselves: steps and memory must stay bounded all
+ * the same.
  */
 #include <stdlib.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of importer, exporter and their kin share: a block store that is a table, and the generators of the IPIP-499
- * vectors (kubo test/cli/testutils: ChaCha20 keystream, key = sha256(seed), nonce 0; names from an alphabet of 38 characters).
+ * What the tests of importer, exporter and their kin share: a block store that is a table, and the generators of the
+ * IPIP-499 vectors (kubo test/cli/testutils: ChaCha20 keystream, key = sha256(seed), nonce 0; names from an alphabet of
+ * 38 characters).
  */
 #ifndef HEARTH_TESTS_IMPORT_MODEL_H
 #define HEARTH_TESTS_IMPORT_MODEL_H

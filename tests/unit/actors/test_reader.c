@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads through the control socket: path, kind, bytes and entries, with blocks that come late, in any order, or never. */
+/*
+ * Reads through the control socket: path, kind, bytes and entries, with blocks that come late, in any order, or never.
+ */
 #include "tests/support/import_model.h"
 
 #include "actors/control/reader.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Files read back: every layout, range, window and order of arrival gives the imported bytes; nodes that lie are refused. */
+/*
+ * Files read back: every layout, range, window and order of arrival gives the imported bytes; nodes that lie are
+ * refused.
+ */
 #include "tests/support/import_model.h"
 
 #include "storage/exporter.h"

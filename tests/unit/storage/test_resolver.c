@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Paths and folder listings through basic folders and shards, in any order of arrival; hostile folders (RELIABILITY D7, D8, D15). */
+/*
+ * Paths and folder listings through basic folders and shards, in any order of arrival; hostile folders (RELIABILITY D7,
+ * D8, D15).
+ */
 #include <stdio.h>
 
 #include "tests/support/import_model.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Archives that others made (go-unixfsnode, gateway-conformance): each dag-pb block encodes back to its bytes, files read whole, folders
- * list, and a sharded folder that is built again from its entries has the same CID.
+ * Archives that others made (go-unixfsnode, gateway-conformance): each dag-pb block encodes back to its bytes, files
+ * read whole, folders list, and a sharded folder that is built again from its entries has the same CID.
  */
 #include "tests/support/bytes.h"
 #include "tests/support/import_model.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* dag-pb against ipld/codec-fixtures: each decodes and encodes to the same bytes and CID; the negative ones are refused. */
+/*
+ * dag-pb against ipld/codec-fixtures: each decodes and encodes to the same bytes and CID; the negative ones are
+ * refused.
+ */
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>

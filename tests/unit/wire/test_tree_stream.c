@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The tree stream: what is appended comes out in any pieces; what may not stand in a tree is refused. And the chunker. */
+/*
+ * The tree stream: what is appended comes out in any pieces; what may not stand in a tree is refused. And the chunker.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
