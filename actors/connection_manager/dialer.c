@@ -338,11 +338,13 @@ void dialer_attempt_failed(struct dialer *d, uint64_t attempt, enum err err)
     if (a == NULL)
         return;
     if (a->connected && a->optimistic && blames_optimism(err) && dial->again == SIZE_MAX) {
-        dial->plain[a->addr] = true;
-        dial->again = a->addr;
         struct memory *m = remember(d, &dial->peer, &dial->addrs[a->addr]);
+        uint8_t bit = (uint8_t)(1u << a->first);
+        bool other_left = m != NULL && d->security_count == 2 && (m->refused & ~bit) == 0;
         if (m != NULL)
-            m->refused |= (uint8_t)(1u << a->first);
+            m->refused |= bit;
+        dial->plain[a->addr] = err != ERR_REFUSED || !other_left;
+        dial->again = a->addr;
     }
     dial->err = err;
     dial->stagger_ns = 0; /* the next address need not wait any more */
@@ -372,7 +374,7 @@ static void fill_order(struct dialer *d, struct dial *dial, size_t addr, struct 
                                    .peer = dial->peer,
                                    .security = {first, other(d, first)},
                                    .security_count = d->security_count};
-    bool refused = m != NULL && ((m->refused & (1u << first)) != 0 || (m->refused != 0 && !m->known));
+    bool refused = m != NULL && (m->refused & (1u << first)) != 0;
     order->optimistic = !dial->plain[addr] && !refused;
 }
 

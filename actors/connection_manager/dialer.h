@@ -7,9 +7,10 @@
  *              attempt_connected -> attempt_upgraded -> order ABANDON for the rest, order DONE (ERR_OK)
  *                                -> attempt_failed   -> the next address; after the last: order DONE (why)
  *
- * An attempt proposes its secure channel without waiting ("optimistic"), which saves a round trip. When the peer refuses it, the
- * same address is tried again at once without optimism and with the other channel first, and the dialer remembers both for that
- * peer, so the next dial goes straight to what works.
+ * An attempt proposes its secure channel without waiting ("optimistic"), which saves a round trip. When the peer refuses it in good
+ * order, the same address is tried again at once with the other channel, since a peer that can be reached at all takes that one;
+ * when it refuses both, or just hangs up, without optimism. The dialer remembers what a peer refused and what it took, so the
+ * next dial goes straight to what works.
  *
  * Bounds: dials, attempts in flight, addresses a dial, remembered peers. After each event the owner takes orders with dialer_next
  * until there are none. One thread; times are nanoseconds of any monotonic clock.

@@ -143,7 +143,7 @@ static void each_stage_times_out(void **state)
     assert_int_equal(expect(f, DIALER_DONE).err, ERR_TIMEOUT);
 }
 
-static void a_refused_noise_is_retried_plainly_and_remembered(void **state)
+static void a_refused_noise_is_retried_with_tls_and_remembered(void **state)
 {
     struct fixture *f = *state;
     struct peer_id peer = peer_of(1);
@@ -154,7 +154,7 @@ static void a_refused_noise_is_retried_plainly_and_remembered(void **state)
     dialer_attempt_failed(f->d, o.attempt, ERR_REFUSED);
     o = expect(f, DIALER_CONNECT);
     assert_true(addr_equal(&o.addr, &addr));
-    assert_false(o.optimistic);
+    assert_true(o.optimistic);
     assert_int_equal(o.security[0], CONNECTION_TLS);
     assert_int_equal(o.security[1], CONNECTION_NOISE);
     dialer_attempt_connected(f->d, o.attempt);
@@ -164,6 +164,37 @@ static void a_refused_noise_is_retried_plainly_and_remembered(void **state)
     o = expect(f, DIALER_CONNECT);
     assert_true(o.optimistic); /* three round trips: TLS is known to be taken */
     assert_int_equal(o.security[0], CONNECTION_TLS);
+}
+
+static void a_peer_that_refuses_all_optimism_is_asked_plainly(void **state)
+{
+    struct fixture *f = *state;
+    struct peer_id peer = peer_of(1);
+    struct net_addr addr = public4(1);
+    start(f, &peer, &addr, 1);
+    for (int i = 0; i < 3; i++) {
+        struct dialer_order o = expect(f, DIALER_CONNECT);
+        assert_int_equal(o.optimistic, i < 2);
+        dialer_attempt_connected(f->d, o.attempt);
+        dialer_attempt_failed(f->d, o.attempt, ERR_REFUSED);
+    }
+    assert_int_equal(expect(f, DIALER_DONE).err, ERR_REFUSED);
+}
+
+static void a_hang_up_is_retried_plainly(void **state)
+{
+    struct fixture *f = *state;
+    struct peer_id peer = peer_of(1);
+    struct net_addr addr = public4(1);
+    start(f, &peer, &addr, 1);
+    struct dialer_order o = expect(f, DIALER_CONNECT);
+    dialer_attempt_connected(f->d, o.attempt);
+    dialer_attempt_failed(f->d, o.attempt, ERR_RESET);
+    o = expect(f, DIALER_CONNECT);
+    assert_false(o.optimistic);
+    dialer_attempt_connected(f->d, o.attempt);
+    dialer_attempt_upgraded(f->d, o.attempt, &peer, CONNECTION_NOISE);
+    assert_int_equal(expect(f, DIALER_DONE).err, ERR_OK);
 }
 
 static void a_refused_socket_is_no_reason_to_doubt_noise(void **state)
@@ -303,7 +334,9 @@ int main(void)
         T(addresses_are_tried_250_ms_apart),
         T(near_addresses_first_then_families_in_turn),
         T(each_stage_times_out),
-        T(a_refused_noise_is_retried_plainly_and_remembered),
+        T(a_refused_noise_is_retried_with_tls_and_remembered),
+        T(a_peer_that_refuses_all_optimism_is_asked_plainly),
+        T(a_hang_up_is_retried_plainly),
         T(a_refused_socket_is_no_reason_to_doubt_noise),
         T(another_identity_is_not_retried),
         T(failures_back_off_unless_forced),
