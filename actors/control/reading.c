@@ -55,7 +55,7 @@ static enum err join_reader(struct control *c, struct conversation *v, struct sp
     struct file_session *s = mode == READER_RESOLVE ? NULL : find_reader(c, path, mode, offset);
     if (s == NULL) {
         enum err err = new_reader(c, v, path, mode, offset, &s);
-        if (err != ERR_OK)
+        if (err != ERR_OK || s == NULL)
             return err;
     }
     struct buf *out = calloc(1, sizeof(*out));
