@@ -11,8 +11,9 @@
 #include "base/random.h"
 #include "cli/repository.h"
 #include "schemas/pack.h"
+#include "schemas/walk.h"
 
-enum { GRACE_MS = 3000, CALLS_MAX = 64, SEND_MS = 10000 };
+enum { GRACE_MS = 3000, CALLS_MAX = 64, SEND_MS = 10000, JOB_POLL_MS = 1000 };
 
 struct call {
     struct client *client;
@@ -219,7 +220,7 @@ static struct outcome outcome_of_nng(int code)
     };
 }
 
-void call_wait(struct call *call, struct outcome *ret_outcome)
+static void wait_once(struct call *call, struct outcome *ret_outcome)
 {
     int code = call->failed;
     if (code == 0) {
@@ -245,6 +246,62 @@ void call_wait(struct call *call, struct outcome *ret_outcome)
     ret_outcome->result = answer.result;
     ret_outcome->message = answer.message;
     ret_outcome->hint = answer.hint;
+}
+
+/* Asks how the job is; the answer replaces that of the call. */
+static void ask_job(struct call *call, uint64_t job, struct outcome *ret_outcome)
+{
+    struct buf args;
+    buf_init(&args, 64, NULL);
+    struct pack p = pack_begin(&args);
+    pack_map(&p, 1);
+    pack_pair_u64(&p, "job", job);
+    struct call *asked = NULL;
+    if (pack_end(&p) == ERR_OK)
+        asked = call_start(call->client, "job status", buf_span(&args), SEND_MS, false);
+    buf_release(&args);
+    if (asked == NULL) {
+        *ret_outcome = outcome_of_nng(NNG_ENOMEM);
+        return;
+    }
+    wait_once(asked, ret_outcome);
+    nng_msg *old = call->answer;
+    call->answer = asked->answer;
+    asked->answer = old;
+    call_free(asked);
+}
+
+/* What a finished job was, as if it had been answered at once. */
+static bool unwrap_job(struct outcome *outcome)
+{
+    struct span state = {0};
+    struct span error = {0};
+    struct span code = {0};
+    if (outcome->code != CODE_OK || walk_find_text(outcome->result, "state", &state) != ERR_OK)
+        return true;
+    if (span_equal_text(state, "running"))
+        return false;
+    struct span whole = outcome->result;
+    if (walk_find(whole, "result", &outcome->result) == ERR_OK)
+        return true;
+    outcome->code = CODE_INTERNAL;
+    if (walk_find(whole, "error", &error) == ERR_OK && walk_find_text(error, "code", &code) == ERR_OK &&
+        walk_find_text(error, "message", &outcome->message) == ERR_OK)
+        outcome->code = control_code_of(code);
+    return true;
+}
+
+/* A request that became a job is followed to its end. */
+void call_wait(struct call *call, struct outcome *ret_outcome)
+{
+    uint64_t job = 0;
+    wait_once(call, ret_outcome);
+    if (call->json || ret_outcome->code != CODE_OK || walk_find_u64(ret_outcome->result, "job", &job) != ERR_OK)
+        return;
+    do {
+        nng_msleep(JOB_POLL_MS);
+        ask_job(call, job, ret_outcome);
+    } while (!unwrap_job(ret_outcome));
 }
 
 void call_free(struct call *call)

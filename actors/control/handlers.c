@@ -44,5 +44,7 @@ const struct operation_handler operation_handlers[OP_COUNT] = {
     [OP_READ] = {.start = read_start, .end = reading_end},
     [OP_LS] = {.start = ls_start, .end = reading_end},
     [OP_REFS] = {.start = refs_start, .reply = refs_reply, .again = fetch_again},
+    [OP_JOB_STATUS] = {.start = job_status_start},
+    [OP_JOB_CANCEL] = {.start = job_cancel_start},
     [OP_RESOLVE] = {.start = resolve_start, .end = reading_end},
 };

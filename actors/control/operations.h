@@ -20,6 +20,10 @@ void healthy_end(struct control *c, struct conversation *v);
 enum err log_level_start(struct control *c, struct conversation *v);
 enum err config_show_start(struct control *c, struct conversation *v);
 
+/* jobs.c */
+enum err job_status_start(struct control *c, struct conversation *v);
+enum err job_cancel_start(struct control *c, struct conversation *v);
+
 /* relay.c: one question to one actor, its answer shown */
 enum err relay_start(struct control *c, struct conversation *v);
 enum err relay_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);

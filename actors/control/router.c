@@ -6,64 +6,9 @@
 #include <stdlib.h>
 
 #include "schemas/json.h"
+#include "schemas/pack.h"
 
 enum { AGAIN_MS = 20 };
-
-/* ---- answering ---- */
-
-/* JSON begins with '{' or white space; a msgpack map never does. */
-static bool looks_like_json(struct span bytes)
-{
-    return bytes.len > 0 && (bytes.data[0] == '{' || bytes.data[0] == ' ' || bytes.data[0] == '\n' ||
-                             bytes.data[0] == '\t' || bytes.data[0] == '\r');
-}
-
-static void reply_with_tail(struct control *c, struct reply_to to, struct span bytes)
-{
-    struct msg_control_answer fields = {0};
-    struct block_ref *tail = block_ref_copy(bytes, NULL);
-    if (tail == NULL)
-        ctx_reply_err(c->ctx, to, ERR_NOMEM, "no memory for the answer");
-    else
-        ctx_reply(c->ctx, to, &(struct msg){.kind = MSG_CONTROL_ANSWER, .fields = &fields, .tail = tail});
-    block_ref_unref(tail);
-}
-
-static void deliver(struct control *c, unsigned slot, struct reply_to caller, struct span bytes)
-{
-    if (slot != SLOT_NONE)
-        listener_answer(c->listener, slot, bytes);
-    else
-        reply_with_tail(c, caller, bytes);
-}
-
-/* Sends a msgpack answer in the encoding of the request. */
-static void send_answer(struct control *c, unsigned slot, struct reply_to caller, bool json, struct span answer)
-{
-    struct buf text;
-    buf_init(&text, ANSWER_BYTES_MAX, NULL);
-    if (json && json_from_msgpack(answer, &text) == ERR_OK)
-        deliver(c, slot, caller, buf_span(&text));
-    else if (json)
-        deliver(c, slot, caller,
-                span_text("{\"ok\":false,\"error\":{\"code\":\"too_large\",\"message\":\"the answer is too large\"}}"));
-    else
-        deliver(c, slot, caller, answer);
-    buf_release(&text);
-}
-
-static void refuse(struct control *c, unsigned slot, struct reply_to caller, bool json, struct span id,
-                   enum control_code code, const char *message)
-{
-    struct buf answer;
-    buf_init(&answer, ANSWER_BYTES_MAX, NULL);
-    const char *hint = code == CODE_USAGE ? "the operation `help` lists what there is" : "";
-    if (answer_pack_error(code, message, hint, id, &answer) == ERR_OK)
-        send_answer(c, slot, caller, json, buf_span(&answer));
-    else
-        deliver(c, slot, caller, (struct span){0});
-    buf_release(&answer);
-}
 
 /* ---- what was answered before ---- */
 
@@ -126,10 +71,25 @@ static void release(struct conversation *v)
     v->generation = generation;
 }
 
+/* A job's answer waits for whoever asks `job status`. */
+static void keep_for_job(struct control *c, const struct conversation *v, struct span answer)
+{
+    struct job_entry *job = job_of_conversation(c, (int)index_of(c, v));
+    if (job == NULL)
+        return;
+    job->conversation = -1;
+    buf_init(&job->answer, ANSWER_BYTES_MAX, NULL);
+    if (buf_append_span(&job->answer, answer) != ERR_OK)
+        job_free(job);
+}
+
 static void answer_one(struct control *c, struct conversation *v, struct span answer)
 {
     end_work(c, v);
-    send_answer(c, v->slot, v->caller, v->json, answer);
+    if (v->slot == SLOT_JOB)
+        keep_for_job(c, v, answer);
+    else
+        router_send(c, v->slot, v->caller, v->json, answer);
     release(v);
 }
 
@@ -296,13 +256,15 @@ static int running_with_id(const struct control *c, const struct operation *op, 
 /* The request as msgpack: as it lies in the slot until that is answered, else in v->request. */
 static enum err decode(struct conversation *v, struct span bytes, struct request *ret_request, char why[WHY_BYTES])
 {
+    v->packed = bytes;
     if (!v->json && v->slot != SLOT_NONE)
         return request_unpack(bytes, ret_request, why, WHY_BYTES);
     buf_init(&v->request, (size_t)REQUEST_BYTES_MAX * 2, NULL);
     size_t at = 0;
     enum err err = v->json ? json_to_msgpack(bytes, &v->request, &at) : buf_append_span(&v->request, bytes);
+    v->packed = buf_span(&v->request);
     if (err == ERR_OK)
-        return request_unpack(buf_span(&v->request), ret_request, why, WHY_BYTES);
+        return request_unpack(v->packed, ret_request, why, WHY_BYTES);
     (void)snprintf(why, WHY_BYTES, "the request is no JSON, from byte %zu on", at);
     return err;
 }
@@ -335,6 +297,9 @@ static void begin(struct control *c, struct conversation *v, const struct reques
     v->deadline_ns = MIN(asked, deadline_ns);
     v->timer = ctx_timer(c->ctx, v->deadline_ns, tag_make(TAG_DEADLINE, v->generation, index_of(c, v), 0));
     v->admitted = !v->op->urgent;
+    uint64_t patience_ends = ctx_now(c->ctx) + JOB_AFTER_S * SECOND_NS;
+    if (v->admitted && v->deadline_ns > patience_ends)
+        (void)ctx_timer(c->ctx, patience_ends, tag_make(TAG_JOB, v->generation, index_of(c, v), 0));
     c->admitted += v->admitted;
     memcpy(v->id, request->id.data == NULL ? (const uint8_t *)"" : request->id.data, request->id.len);
     v->follows = -1;
@@ -363,10 +328,10 @@ void router_request(struct control *c, unsigned slot, struct reply_to caller, ui
 {
     char why[WHY_BYTES] = "";
     struct request request = {0};
-    bool json = looks_like_json(bytes);
+    bool json = router_is_json(bytes);
     struct conversation *v = free_conversation(c);
     if (v == NULL) {
-        refuse(c, slot, caller, json, (struct span){0}, CODE_BUSY, "too many requests at the moment");
+        router_refuse(c, slot, caller, json, (struct span){0}, CODE_BUSY, "too many requests at the moment");
         return;
     }
     v->json = json;
@@ -392,8 +357,64 @@ void router_request(struct control *c, unsigned slot, struct reply_to caller, ui
     (void)snprintf(why, sizeof(why), "%d requests are running, %d of one client: try again", CONVERSATIONS_ADMITTED,
                    CONVERSATIONS_PER_CLIENT);
 refused:
-    refuse(c, slot, caller, json, request.id, code, why);
+    router_refuse(c, slot, caller, json, request.id, code, why);
     release(v);
+}
+
+static struct conversation *follower_of(struct control *c, const struct conversation *v)
+{
+    for (size_t i = 0; i < CONVERSATIONS_MAX; i++) {
+        if (c->conversations[i].open && c->conversations[i].follows == (int)index_of(c, v))
+            return &c->conversations[i];
+    }
+    return NULL;
+}
+
+/* ---- jobs ---- */
+
+/* The slot's message goes with the answer: what the arguments borrow from it is copied first. */
+static bool keep_arguments(struct conversation *v)
+{
+    struct request request;
+    char why[WHY_BYTES];
+    if (v->request.len > 0)
+        return true;
+    buf_init(&v->request, v->packed.len, NULL);
+    return buf_append_span(&v->request, v->packed) == ERR_OK &&
+           request_unpack(buf_span(&v->request), &request, why, sizeof(why)) == ERR_OK &&
+           arguments_unpack(v->op, request.args, &v->scratch, v->args, why, sizeof(why)) == ERR_OK;
+}
+
+void router_patience(struct control *c, uint64_t tag)
+{
+    struct conversation *v = &c->conversations[(tag >> 16 & 0xffff) % CONVERSATIONS_MAX];
+    if (!v->open || (v->generation & 0xfffffff) != (tag >> 32 & 0xfffffff) || v->follows >= 0)
+        return;
+    struct job_entry *job = job_new(c, (int)index_of(c, v));
+    if (job == NULL)
+        return; /* too many: the client waits on */
+    if (!keep_arguments(v)) {
+        job_free(job);
+        conversation_fail(c, v, CODE_BUSY, "no memory to go on");
+        return;
+    }
+    struct buf answer;
+    struct buf result;
+    buf_init(&answer, 512, NULL);
+    buf_init(&result, 64, NULL);
+    struct pack p = pack_begin(&result);
+    pack_map(&p, 1);
+    pack_pair_u64(&p, "job", job->number);
+    if (pack_end(&p) == ERR_OK && answer_pack(buf_span(&result), span_text(v->id), &answer) == ERR_OK) {
+        keep_answer(c, v, buf_span(&answer));
+        router_send(c, v->slot, v->caller, v->json, buf_span(&answer));
+        v->slot = SLOT_JOB;
+        v->client = 0;
+        for (struct conversation *f = follower_of(c, v); f != NULL; f = follower_of(c, v))
+            answer_one(c, f, buf_span(&answer));
+    }
+    buf_release(&answer);
+    buf_release(&result);
 }
 
 /* ---- what ends conversations from outside ---- */
@@ -405,15 +426,6 @@ void router_timer(struct control *c, uint64_t tag)
         return;
     v->timer = 0;
     conversation_fail(c, v, CODE_TIMEOUT, "the deadline of the request passed");
-}
-
-static struct conversation *follower_of(struct control *c, const struct conversation *v)
-{
-    for (size_t i = 0; i < CONVERSATIONS_MAX; i++) {
-        if (c->conversations[i].open && c->conversations[i].follows == (int)index_of(c, v))
-            return &c->conversations[i];
-    }
-    return NULL;
 }
 
 /* Exchanges to whom two conversations answer. */
@@ -476,4 +488,6 @@ void router_close(struct control *c)
     }
     for (size_t i = 0; i < ANSWERS_KEPT; i++)
         buf_release(&c->kept[i].answer);
+    for (size_t i = 0; i < JOBS_MAX; i++)
+        job_free(&c->jobs[i]);
 }

@@ -32,6 +32,8 @@ enum {
     ANSWER_KEPT_BYTES = 4096,
     ANSWER_BYTES_MAX = 8 * 1024 * 1024,
     ARGS_BYTES_MAX = 256,
+    JOBS_MAX = 16,
+    JOB_AFTER_S = 50,
     READERS_MAX = 32,
     UPLOADS_MAX = 16,
     WHY_BYTES = 256,
@@ -63,7 +65,8 @@ struct conversation {
     struct reply_to caller;
     const struct operation *op;
     char id[REQUEST_ID_MAX + 1];
-    int follows; /* index of the conversation whose answer this one gets too, or -1 */
+    struct span packed; /* the request as it came, in the slot or in request */
+    int follows;        /* index of the conversation whose answer this one gets too, or -1 */
     uint64_t deadline_ns;
     uint64_t timer;
     uint64_t calls;     /* one bit per call in flight */
@@ -80,7 +83,15 @@ struct conversation {
     void *work;
 };
 
-enum { SLOT_NONE = LISTENER_SLOTS };
+/* Not of the listener: the answer goes to a caller, or is kept for `job status`. */
+enum { SLOT_NONE = LISTENER_SLOTS, SLOT_JOB };
+
+/* A request that outlasted its conversation's patience: its answer is kept until it is fetched. */
+struct job_entry {
+    uint64_t number;  /* 0 = free */
+    int conversation; /* index, -1 when it has ended */
+    struct buf answer;
+};
 
 struct kept_answer {
     char id[REQUEST_ID_MAX + 1];
@@ -96,6 +107,8 @@ struct control {
     unsigned admitted;
     struct kept_answer kept[ANSWERS_KEPT];
     unsigned kept_next;
+    struct job_entry jobs[JOBS_MAX];
+    uint64_t next_job;
     struct file_session *sessions; /* table of READERS_MAX + UPLOADS_MAX */
     struct account windows;        /* bytes on their way between sessions and the store, all sessions together */
     uint64_t next_upload;
@@ -103,7 +116,7 @@ struct control {
 };
 
 /* Tags of calls and timers: kind, generation, index, sub. */
-enum tag_kind { TAG_CALL = 1, TAG_DEADLINE, TAG_SESSION, TAG_LEASE, TAG_LISTENER, TAG_RETRY, TAG_AGAIN };
+enum tag_kind { TAG_CALL = 1, TAG_DEADLINE, TAG_SESSION, TAG_LEASE, TAG_LISTENER, TAG_RETRY, TAG_AGAIN, TAG_JOB };
 
 static inline uint64_t tag_make(enum tag_kind kind, uint32_t generation, unsigned index, unsigned sub)
 {
@@ -122,6 +135,8 @@ void router_gone_caller(struct control *c, struct reply_to caller);
 void router_reply(struct control *c, const struct info *info);
 void router_timer(struct control *c, uint64_t tag);
 void router_again(struct control *c, uint64_t tag);
+/* The patience of a conversation is over: it becomes a job, and its client hears so. */
+void router_patience(struct control *c, uint64_t tag);
 /* Ends everything with `unavailable`. */
 void router_close(struct control *c);
 
@@ -140,6 +155,19 @@ enum err conversation_error(struct conversation *v, enum err err, const char *fm
 
 /* Reads a CID, or the CID of a path without further components; the error has its sentence. */
 enum err conversation_cid(struct conversation *v, struct span text, struct cid *ret_cid) MUST_CHECK;
+
+/* answers.c */
+bool router_is_json(struct span bytes);
+/* Sends a msgpack answer in the encoding of the request. */
+void router_send(struct control *c, unsigned slot, struct reply_to caller, bool json, struct span answer);
+void router_refuse(struct control *c, unsigned slot, struct reply_to caller, bool json, struct span id,
+                   enum control_code code, const char *message);
+
+/* jobs.c. NULL when there is no such job, or no place for one more. */
+struct job_entry *job_new(struct control *c, int conversation);
+struct job_entry *job_find(struct control *c, uint64_t number);
+struct job_entry *job_of_conversation(struct control *c, int conversation);
+void job_free(struct job_entry *job);
 
 /* Gives up the running conversation of the same client with this request id; false when there is none. */
 bool router_cancel(struct control *c, uint32_t client, struct span id);
