@@ -129,6 +129,7 @@ static void tick(struct node *n)
     n->retry_open = false;
     bitswap_session_tick(n->session, now);
     fetch_retry_puts(n);
+    serve_search(n);
     for (struct inbound *in = table_next(&n->streams, &position, NULL); in != NULL;
          in = table_next(&n->streams, &position, NULL))
         inbound_tick(in, now);

@@ -194,6 +194,9 @@ void fetch_free_all(struct node *n);
 
 /* ---- serve.c ---- */
 void serve_pump(struct node *n);
+
+/* Looks for providers where it is time to; at each tick, since it walks all wants. */
+void serve_search(struct node *n);
 void serve_looked_up(struct node *n, const struct op *op, const struct info *info);
 void serve_fetched(struct node *n, const struct op *op, const struct info *info);
 void serve_providers(struct node *n, const struct op *op, const struct info *info);

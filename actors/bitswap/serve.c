@@ -178,6 +178,10 @@ void serve_pump(struct node *n)
         ;
     while (n->op_count[OP_SERVE] < NODE_FETCHES_MAX && fetch_one(n))
         ;
+}
+
+void serve_search(struct node *n)
+{
     while (n->op_count[OP_PROVIDERS] < NODE_SEARCHES_MAX && search_one(n))
         ;
 }
