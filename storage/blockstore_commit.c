@@ -127,10 +127,20 @@ static void finish_changes(struct blockstore *s, struct store_job *job, enum err
     }
 }
 
+/* Told once each time the log has become long; SQLite cuts it by itself when the reader is gone. */
+static void watch_log(struct blockstore *s, uint64_t before)
+{
+    if (s->info.wal_bytes > CATALOGUE_WAL_ALARM_BYTES && before <= CATALOGUE_WAL_ALARM_BYTES)
+        store_notice(s, false, "%s/blocks.db-wal has %llu MiB: a reader has held the database open for long: end it",
+                     s->core->path, (unsigned long long)(s->info.wal_bytes / MIB));
+}
+
 static void rows_committed(struct blockstore *s, struct store_job *job)
 {
     struct fresh *fresh;
+    uint64_t before = s->info.wal_bytes;
     s->info = job->info;
+    watch_log(s, before);
     while ((fresh = fresh_list_pop(&job->committing)) != NULL) {
         (void)table_remove(&s->fresh, block_key_span(&fresh->place.key));
         free(fresh);

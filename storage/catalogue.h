@@ -16,6 +16,7 @@
 #include "storage/disk_tier.h"
 
 enum { CATALOGUE_ID_BYTES = 16, PIN_CID_MAX = 168, PIN_NAME_MAX = 255, QUARANTINE_REASON_MAX = 64 };
+enum { CATALOGUE_WAL_ALARM_BYTES = 64 * 1024 * 1024 };
 
 struct catalogue;
 
@@ -32,6 +33,8 @@ struct catalogue_info {
     uint64_t blocks;
     uint64_t bytes; /* of payload */
     uint64_t pins;
+    uint64_t
+        wal_bytes; /* of the log after the last commit; over CATALOGUE_WAL_ALARM_BYTES a reader keeps it from being reset */
 };
 
 enum change_of {
