@@ -163,6 +163,13 @@ static bool is_right(const struct step *s, const struct info *info)
     }
 }
 
+/* Heat travels as casts of another actor: it may come a little after the question. The test's own deadline bounds the asking. */
+static bool is_early(const struct info *info)
+{
+    return info->err == ERR_OK && info->msg->kind == MSG_HEAT_LIST &&
+           ((const struct msg_heat_list *)info->msg->fields)->blocks.count < 2;
+}
+
 static void send_many(struct ctx *ctx, uint16_t kind)
 {
     for (unsigned i = 0; i < MANY; i++)
@@ -188,6 +195,10 @@ static void driver_info(struct ctx *ctx, void *state, const struct info *info)
     (void)state;
     if (info->kind == INFO_REPLY && info->tag >= 1000) {
         take_many(ctx, info);
+        return;
+    }
+    if (info->kind == INFO_REPLY && is_early(info)) {
+        (void)ctx_timer(ctx, ctx_now(ctx) + 20 * MS_NS, 1);
         return;
     }
     if (info->kind == INFO_REPLY) {
