@@ -226,7 +226,8 @@ static bool prepare(struct tls_session *s)
     BIO_set_data(bio, s);
     BIO_set_init(bio, 1);
     SSL_set_bio(s->ssl, bio, bio);
-    SSL_set_app_data(s->ssl, s);
+    if (SSL_set_app_data(s->ssl, s) != 1) /* allocates */
+        return false;
     if (!s->config.client) {
         SSL_set_accept_state(s->ssl);
         return true;
