@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "actors/connection_manager/connection.h"
 #include "actors/connection_manager/gate.h"
 #include "wire/identify.h"
 #include "wire/multiaddr.h"
@@ -115,6 +116,25 @@ static void T1_ten_thousand_silent_connections(void **state)
     expect_service();
     nodes_pass_ms(20000); /* those that stayed are closed when their time is up */
     assert_int_equal(sim_host_sockets(nodes[0].host), 1);
+    end();
+}
+
+/* Streams that stay open: the victim's probe never finishes them. */
+static void T1_streams_of_one_peer_are_capped(void **state)
+{
+    (void)state;
+    nodes_begin(3, SIM, 9, NULL);
+    nodes[0].hold_credit = true;
+    assert_int_equal(node_connect(2, 0), ERR_OK);
+    struct command c = {.kind = CMD_SEND, .target = 0, .payload = span_text("x"), .count = 250};
+    for (int i = 0; i < 20; i++) { /* from some point on they are refused */
+        enum err err = node_do(2, c);
+        assert_true(err == ERR_OK || err == ERR_BUSY);
+    }
+    nodes_pass_ms(1000);
+    assert_true(nodes[0].opened_in >= 250 && nodes[0].opened_in <= CONNECTION_STREAMS_IN_MAX);
+    assert_true(account_used(&nodes[0].budget.accounts[ACCOUNT_TABLES]) < MIB);
+    expect_service();
     end();
 }
 
@@ -337,6 +357,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(T1_ten_thousand_silent_connections),
+        cmocka_unit_test(T1_streams_of_one_peer_are_capped),
         cmocka_unit_test(T13_negotiation_at_one_byte_per_5_seconds),
         cmocka_unit_test(T13_a_length_of_2_to_the_63_and_a_thousand_proposals),
         cmocka_unit_test(T18_a_flood_from_one_24),
