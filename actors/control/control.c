@@ -24,8 +24,10 @@ static enum err listener_options_of(struct ctx *ctx, const struct config *config
     int len = snprintf(folder, folder_bytes, "%s/run", config->path);
     if (len < 0 || (size_t)len >= folder_bytes)
         return ctx_fail(ctx, ERR_TOO_LARGE, "HEARTH_PATH is too long for the control socket");
-    *options = (struct listener_options){
-        .folder = folder, .group = config->control_group, .request_bytes_max = REQUEST_BYTES_MAX + 4096};
+    *options = (struct listener_options){.repository = config->path,
+                                         .folder = folder,
+                                         .group = config->control_group,
+                                         .request_bytes_max = REQUEST_BYTES_MAX + 4096};
     options->uids[options->uid_count++] = (uint32_t)getuid();
     for (size_t i = 0; i < config->control_allowed_uids.count; i++) {
         char *end = NULL;

@@ -145,6 +145,18 @@ static enum err set_group(const char *name, const char *path, char why[LISTENER_
     return err_from_errno(number);
 }
 
+static enum err set_folder(const struct listener_options *options, const char *path, char why[LISTENER_WHY_BYTES])
+{
+    enum err err = set_group(options->group, path, why);
+    if (err == ERR_OK && chmod(path, modes_of(options).folder) != 0) {
+        int number = errno;
+        (void)snprintf(why, LISTENER_WHY_BYTES, "the mode of %.128s cannot be set", path);
+        err = err_from_errno(number);
+    }
+    return err;
+}
+
+/* A socket that others may use lies in a folder that they can pass; what is in there keeps its own mode. */
 static enum err make_folder(const struct listener_options *options, char why[LISTENER_WHY_BYTES])
 {
     mode_t mode = modes_of(options).folder;
@@ -154,13 +166,8 @@ static enum err make_folder(const struct listener_options *options, char why[LIS
                        err_text(err_from_errno(number)));
         return err_from_errno(number);
     }
-    enum err err = set_group(options->group, options->folder, why);
-    if (err == ERR_OK && chmod(options->folder, mode) != 0) {
-        int number = errno;
-        (void)snprintf(why, LISTENER_WHY_BYTES, "the mode of %.128s cannot be set", options->folder);
-        err = err_from_errno(number);
-    }
-    return err;
+    enum err err = set_folder(options, options->folder, why);
+    return err == ERR_OK && mode != 0700 ? set_folder(options, options->repository, why) : err;
 }
 
 static int listen_on(struct listener *listener, const struct listener_options *options)

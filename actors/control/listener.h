@@ -32,8 +32,9 @@ enum {
 struct listener;
 
 struct listener_options {
-    const char *folder; /* $HEARTH_PATH/run; made when absent */
-    const char *group;  /* Control.Group, "" = none */
+    const char *repository; /* $HEARTH_PATH: others must pass through it when the socket is shared */
+    const char *folder;     /* $HEARTH_PATH/run; made when absent */
+    const char *group;      /* Control.Group, "" = none */
     uint32_t uids[LISTENER_UIDS_MAX];
     size_t uid_count; /* the daemon's own first; further ones are Control.AllowedUIDs */
     size_t request_bytes_max;

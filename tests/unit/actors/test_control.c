@@ -51,6 +51,7 @@ static struct {
     struct config *config;
     struct runtime *rt;
     struct sim *sim;
+    const char *allowed_uids; /* NULL = none */
     struct budget budget;
 } play;
 
@@ -284,11 +285,13 @@ static const struct actor_class *const classes[CLASSES] = {
 
 static void start(bool sim)
 {
-    char why[512] = "";
+    char why[CONFIG_WHY_BYTES] = "";
     (void)snprintf(play.folder, sizeof(play.folder), "/tmp/hearth-control-XXXXXX");
     assert_non_null(mkdtemp(play.folder));
     assert_int_equal(config_new(play.folder, &play.config), ERR_OK);
     assert_int_equal(budget_init(&play.budget, 64 * MIB), ERR_OK);
+    if (play.allowed_uids != NULL)
+        assert_int_equal(config_set(play.config, "Control.AllowedUIDs", span_text(play.allowed_uids), why), ERR_OK);
     play.sim = sim ? sim_new(7) : NULL;
     struct runtime_config config = {
         .backend = sim ? &backend_sim : &backend_inproc,
@@ -544,6 +547,26 @@ static void the_socket_answers_and_is_private(void **state)
     stop();
 }
 
+/* With further uids the way to the socket is open; whose uid is not listed is still refused, which needs a second user to see. */
+static void a_shared_socket_can_be_reached(void **state)
+{
+    (void)state;
+    memset(&play, 0, sizeof(play));
+    play.count = 1;
+    play.answered = 1;
+    play.allowed_uids = "54321";
+    mode_t old = umask(077);
+    start(false);
+    (void)umask(old);
+    expect_mode("", 0711);
+    expect_mode("/run", 0711);
+    expect_mode("/run/control.sock", 0666);
+    nng_socket socket = dial(play.folder);
+    expect_answer(socket, "{\"op\":\"version\"}", "\"ok\":true"); /* our own uid always may */
+    assert_int_equal(nng_close(socket), 0);
+    stop();
+}
+
 /* A message over the limit ends its connection; the listener goes on. */
 static void a_request_over_4_mib_is_refused(void **state)
 {
@@ -616,15 +639,11 @@ static void state_shows_all_actors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(requests_are_answered_or_refused),
-        cmocka_unit_test(files_go_in_and_come_out),
-        cmocka_unit_test(a_mutation_with_an_id_happens_once),
-        cmocka_unit_test(deadlines_and_cancels_reach_the_callee),
-        cmocka_unit_test(admission_is_bounded_per_client),
-        cmocka_unit_test(a_long_request_becomes_a_job),
-        cmocka_unit_test(the_socket_answers_and_is_private),
-        cmocka_unit_test(a_request_over_4_mib_is_refused),
-        cmocka_unit_test(state_shows_all_actors),
+        cmocka_unit_test(requests_are_answered_or_refused),   cmocka_unit_test(files_go_in_and_come_out),
+        cmocka_unit_test(a_mutation_with_an_id_happens_once), cmocka_unit_test(deadlines_and_cancels_reach_the_callee),
+        cmocka_unit_test(admission_is_bounded_per_client),    cmocka_unit_test(a_long_request_becomes_a_job),
+        cmocka_unit_test(the_socket_answers_and_is_private),  cmocka_unit_test(a_shared_socket_can_be_reached),
+        cmocka_unit_test(a_request_over_4_mib_is_refused),    cmocka_unit_test(state_shows_all_actors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
