@@ -5,6 +5,8 @@
 
 #include "actors/bitswap/engine_internal.h"
 
+enum { SUBJECT_ROW_BYTES = 192 }; /* of the table: an entry, its index, and what doubling leaves empty */
+
 static struct engine_subject *subject_find(const struct engine *e, const struct cid *cid)
 {
     uint8_t key[MULTIHASH_BYTES_MAX];
@@ -31,18 +33,39 @@ static void lookup_remove(struct engine *e, struct engine_subject *s)
     s->due = false;
 }
 
+/*
+ * A subject and its row. The table itself is charged row by row and not to the account, because it doubles: near the end of the memory
+ * a doubling would be refused long before the last want fits.
+ */
+static struct engine_subject *subject_new(struct engine *e)
+{
+    if (e->tables != NULL && !account_take(e->tables, SUBJECT_ROW_BYTES))
+        return NULL;
+    struct engine_subject *s = engine_take(e, sizeof(*s));
+    if (s == NULL && e->tables != NULL)
+        account_give(e->tables, SUBJECT_ROW_BYTES);
+    return s;
+}
+
+static void subject_free(struct engine *e, struct engine_subject *s)
+{
+    engine_give(e, s, sizeof(*s));
+    if (e->tables != NULL)
+        account_give(e->tables, SUBJECT_ROW_BYTES);
+}
+
 static enum err subject_join(struct engine *e, struct ledger_want *want)
 {
     struct engine_subject *s = subject_find(e, &want->cid);
     if (s == NULL) {
         uint8_t key[MULTIHASH_BYTES_MAX];
-        s = engine_take(e, sizeof(*s));
+        s = subject_new(e);
         if (s == NULL)
             return ERR_NOMEM;
         s->cid = want->cid;
         enum err err = table_put(&e->subjects, span_of(key, multihash_encode(&want->cid.hash, key)), s, NULL);
         if (err != ERR_OK) {
-            engine_give(e, s, sizeof(*s));
+            subject_free(e, s);
             return err;
         }
     }
@@ -69,7 +92,7 @@ static void subject_leave(struct engine *e, struct ledger_want *want)
     uint8_t key[MULTIHASH_BYTES_MAX];
     lookup_remove(e, s);
     (void)table_remove(&e->subjects, span_of(key, multihash_encode(&s->cid.hash, key)));
-    engine_give(e, s, sizeof(*s));
+    subject_free(e, s);
 }
 
 void engine_want_remove(struct engine *e, struct ledger_want *want)
@@ -88,7 +111,7 @@ struct engine *engine_new(struct account *tables, struct account *send)
     e->turns_last = &e->turns;
     e->dirty_last = &e->dirty;
     table_init(&e->peers, ENGINE_PEERS_MAX, tables);
-    table_init(&e->subjects, ENGINE_SUBJECTS_MAX, tables);
+    table_init(&e->subjects, ENGINE_SUBJECTS_MAX, NULL);
     return e;
 }
 
@@ -156,11 +179,25 @@ static void refuse(struct engine *e, struct engine_peer *peer, const struct bits
         engine_presence_push(e, peer, &want->cid, false);
 }
 
+enum { WANT_BYTES = 700, SHARE = 16, WANTS_LEAST = 16 }; /* what a want costs with its subject and table rows, about */
+
+/*
+ * How many wants a peer may have: all while half of the tables' memory is free, then what fits a share of the rest. So a crowd
+ * never takes everything, and who comes later is served.
+ */
+static size_t wants_max(const struct engine *e)
+{
+    if (e->tables == NULL || account_free(e->tables) > e->tables->limit_bytes / 2)
+        return LEDGER_WANTS_MAX;
+    size_t share = (size_t)(account_free(e->tables) / SHARE / WANT_BYTES);
+    return MIN(MAX(share, (size_t)WANTS_LEAST), (size_t)LEDGER_WANTS_MAX);
+}
+
 static void want_add(struct engine *e, struct engine_peer *peer, const struct bitswap_want *want)
 {
     struct ledger_want *victim = NULL;
     struct ledger_want *w = NULL;
-    if (ledger_room(&peer->ledger, want->priority, &victim) != ERR_OK) {
+    if (ledger_room(&peer->ledger, wants_max(e), want->priority, &victim) != ERR_OK) {
         refuse(e, peer, want);
         return;
     }

@@ -38,11 +38,11 @@ static void list_take(struct ledger_list *list, struct ledger_want *want)
     list->count--;
 }
 
-enum err ledger_room(const struct ledger *l, int32_t priority, struct ledger_want **ret_victim)
+enum err ledger_room(const struct ledger *l, size_t wants_max, int32_t priority, struct ledger_want **ret_victim)
 {
     static const enum ledger_state order[] = {LEDGER_NEW, LEDGER_LOOKING};
     *ret_victim = NULL;
-    if (table_len(&l->wants) < LEDGER_WANTS_MAX)
+    if (table_len(&l->wants) < wants_max)
         return ERR_OK;
     *ret_victim = l->lists[LEDGER_ABSENT].first;
     for (size_t i = 0; *ret_victim == NULL && i < ARRAY_LEN(order); i++) {

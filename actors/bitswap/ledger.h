@@ -67,8 +67,11 @@ void ledger_release(struct ledger *l);
 /* The want for a CID, or NULL. */
 struct ledger_want *ledger_find(const struct ledger *l, const struct cid *cid);
 
-/* The want that must go before another one fits: NULL when there is room. ERR_BUSY: none may go for this priority. */
-enum err ledger_room(const struct ledger *l, int32_t priority, struct ledger_want **ret_victim) MUST_CHECK;
+/*
+ * The want that must go before another one fits under a bound: NULL when there is room. ERR_BUSY: none may go for this priority.
+ */
+enum err ledger_room(const struct ledger *l, size_t wants_max, int32_t priority,
+                     struct ledger_want **ret_victim) MUST_CHECK;
 
 /* Adds a want that is not there, in state NEW. ERR_BUSY when full, ERR_NOMEM. */
 enum err ledger_add(struct ledger *l, const struct bitswap_want *want, struct ledger_want **ret_want) MUST_CHECK;

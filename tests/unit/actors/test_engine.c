@@ -401,6 +401,39 @@ static void reconnects_leave_nothing_behind(void **state)
     world_free(&w);
 }
 
+/* Peers that fill their lists do not use up the memory; who comes later is served. */
+static void crowds_leave_room_for_the_next(void **state)
+{
+    (void)state;
+    struct world w;
+    struct engine_peer *crowd[40];
+    world_init(&w);
+    account_init(&w.tables, "tables", 4 * MIB);
+    for (size_t p = 0; p < ARRAY_LEN(crowd); p++) {
+        size_t seed = 1000 + p;
+        struct peer_id id = peer_id_of_key(span_of(&seed, sizeof(seed)));
+        assert_ok(engine_peer_up(w.e, &id, &crowd[p]));
+        for (uint64_t n = 0; n < LEDGER_WANTS_MAX; n++) {
+            struct cid cid = nobody_has(n + p * LEDGER_WANTS_MAX);
+            struct bitswap_want want = want_of(&cid, BITSWAP_WANT_BLOCK);
+            want.send_dont_have = false;
+            engine_want(w.e, crowd[p], &want);
+        }
+        engine_message_end(w.e, crowd[p], false);
+        answer_lookups(&w);
+    }
+    assert_in_range(account_used(&w.tables), 2 * MIB, 4 * MIB - 64 * KIB);
+    peer_up(&w, 0);
+    w.stored[8] = true;
+    struct bitswap_want want = want_of(&w.cids[8], BITSWAP_WANT_BLOCK);
+    say(&w, 0, &want);
+    settle(&w);
+    assert_int_equal(w.got[0].blocks[8], 1);
+    for (size_t p = 0; p < ARRAY_LEN(crowd); p++)
+        engine_peer_down(w.e, crowd[p]);
+    world_free(&w);
+}
+
 static void slow_readers_hold_a_bounded_amount(void **state)
 {
     (void)state;
@@ -545,6 +578,7 @@ int main(void)
         cmocka_unit_test(a_list_full_of_absent_blocks_does_not_starve),
         cmocka_unit_test(higher_priority_keeps_its_place),
         cmocka_unit_test(reconnects_leave_nothing_behind),
+        cmocka_unit_test(crowds_leave_room_for_the_next),
         cmocka_unit_test(slow_readers_hold_a_bounded_amount),
         cmocka_unit_test(peers_take_turns),
         cmocka_unit_test(a_block_that_vanished_is_a_dont_have),
