@@ -199,7 +199,7 @@ int main(int argc, char **argv)
         }
     }
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
-    uint64_t seeds = smoke ? 1 : 12;
+    uint64_t seeds = smoke ? 1 : 8;
     bool good = true;
     for (uint64_t i = 0; i < seeds; i++)
         good = one_seed(first + i, smoke ? 5 : 1, smoke ? 4 : 8, i == 0) && good;
