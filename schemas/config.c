@@ -20,17 +20,16 @@ static const struct {
     const char *key;
     const char *value;
 } profile_rows[] = {
-    {"server", "Discovery.MDNS", "false"},
+    {"server", "Swarm.ConnMgr.LowWater", "100"},
+    {"server", "Swarm.ConnMgr.HighWater", "400"},
+    {"server", "Swarm.ConnMgr.GracePeriod", "30s"},
     {"lowpower", "Swarm.ConnMgr.LowWater", "16"},
     {"lowpower", "Swarm.ConnMgr.HighWater", "32"},
     {"lowpower", "Swarm.ConnMgr.GracePeriod", "10s"},
-    {"home", "Discovery.MDNS", "true"},
     {"home", "Swarm.ConnMgr.HighWater", "64"},
     {"randomports", "Addresses.Swarm", "/ip4/0.0.0.0/tcp/0,/ip6/::/tcp/0"},
     {"test", "Addresses.Swarm", "/ip4/127.0.0.1/tcp/0"},
     {"test", "Bootstrap", ""},
-    {"test", "Discovery.MDNS", "false"},
-    {"test", "Routing.Type", "none"},
 };
 
 const struct config_key *config_keys(size_t *ret_count)
@@ -350,6 +349,15 @@ enum err config_check(const struct config *config, char why[CONFIG_WHY_BYTES])
     if (config->memory_budget != 0 && config->memory_budget < 32 * MIB) {
         (void)snprintf(why, CONFIG_WHY_BYTES, "Memory.Budget is under 32MiB, with which hearth cannot run");
         return ERR_INVALID;
+    }
+    const char *absent = config->addresses_api.count > 0       ? "Addresses.API"
+                         : config->addresses_gateway.count > 0 ? "Addresses.Gateway"
+                         : config->discovery_mdns              ? "Discovery.MDNS"
+                                                               : NULL;
+    if (absent != NULL) {
+        (void)snprintf(why, CONFIG_WHY_BYTES, "%s: what it configures is not in this version of hearth: remove the key",
+                       absent);
+        return ERR_UNSUPPORTED;
     }
     for (size_t i = 0; i < config->swarm_security.count; i++) {
         const char *name = config->swarm_security.items[i];

@@ -32,14 +32,17 @@ struct config_list {
       "multiaddrs to listen on for peers; an empty list means none")                                                   \
     X(LIST, addresses_announce, "Addresses.Announce", "", 0, 32, NULL,                                                 \
       "multiaddrs told to peers in place of those found on the interfaces")                                            \
-    X(LIST, addresses_api, "Addresses.API", "", 0, 8, NULL, "further control listeners, as nng URLs")                  \
-    X(LIST, addresses_gateway, "Addresses.Gateway", "", 0, 8, NULL, "multiaddrs of the HTTP gateway")                  \
+    X(LIST, addresses_api, "Addresses.API", "", 0, 8, NULL,                                                            \
+      "further control listeners; not in this version: must be empty")                                                 \
+    X(LIST, addresses_gateway, "Addresses.Gateway", "", 0, 8, NULL,                                                    \
+      "the HTTP gateway; not in this version: must be empty")                                                          \
     X(LIST, bootstrap, "Bootstrap", "", 0, 64, NULL, "multiaddrs with /p2p/ of the peers dialled at start")            \
     X(LIST, peering_peers, "Peering.Peers", "", 0, 64, NULL,                                                           \
       "multiaddrs with /p2p/ of peers to stay connected with; never trimmed")                                          \
-    X(BOOL, discovery_mdns, "Discovery.MDNS", "true", 0, 1, NULL, "find peers of the local network")                   \
-    X(CHOICE, routing_type, "Routing.Type", "none", 0, 0, "none|auto|dht|dhtclient|dhtserver",                         \
-      "how peers and providers are found")                                                                             \
+    X(BOOL, discovery_mdns, "Discovery.MDNS", "false", 0, 1, NULL,                                                     \
+      "find peers of the local network; not in this version: must be false")                                           \
+    X(CHOICE, routing_type, "Routing.Type", "none", 0, 0, "none",                                                      \
+      "how peers and providers are found; this version knows connected peers only")                                    \
     X(CHOICE, import_profile, "Import.Profile", "unixfs-v1-2025", 0, 0, "unixfs-v1-2025|unixfs-v0-2015",               \
       "chunking, layout and CIDs of what is added")                                                                    \
     X(SIZE, datastore_storage_max, "Datastore.StorageMax", "10GB", 1 << 20, UINT64_C(1) << 60, NULL,                   \
