@@ -331,6 +331,17 @@ static enum err place_positionals(struct reader *r)
     return ERR_OK;
 }
 
+/* The global --offline is an argument of those operations that know it. */
+static enum err place_offline(struct reader *r)
+{
+    const struct operation *op = r->to->what;
+    for (size_t i = 0; r->to->globals.offline && i < op->args.field_count; i++) {
+        if (strcmp(op->args.fields[i].name, "offline") == 0)
+            return pack_argument(r, i, "true");
+    }
+    return ERR_OK;
+}
+
 static enum err missing_argument(struct reader *r)
 {
     const struct operation *op = r->to->what;
@@ -362,6 +373,8 @@ enum err invocation_parse(int argc, char *const *argv, struct invocation *ret)
         err = read_rest(r);
         if (err == ERR_OK)
             err = place_positionals(r);
+        if (err == ERR_OK)
+            err = place_offline(r);
         if (err == ERR_OK && !ret->globals.help)
             err = missing_argument(r);
         pack_count(&r->p, where, r->pairs);

@@ -13,7 +13,7 @@ static const char global_flags[] =
     "  --api URL            control socket, else the repository's\n"
     "  --repo-dir DIR       repository, else HEARTH_PATH, ./data, ~/.hearth\n"
     "  --config-file FILE   for daemon and config\n"
-    "  --offline            for daemon: no network\n"
+    "  --offline            for daemon: no network; for block get and block stat: ask no peer\n"
     "  --timeout DURATION   such as 30s, 2m, 1h\n"
     "  --enc json|text      how results are printed\n"
     "  --cid-base BASE      multibase of printed CIDs\n"

@@ -203,13 +203,20 @@ static enum err go_on_writing(struct control *c, struct file_session *s, struct 
     uint64_t end = args->offset + args->data.len;
     if (work->offset > s->next_offset)
         return ERR_AGAIN; /* an earlier piece is still on its way */
-    struct span rest = span_skip(args->data, (size_t)(work->offset - args->offset));
-    enum err err = upload_write(s->upload, ctx_now(c->ctx), work->offset, rest, &s->next_offset);
-    if (err != ERR_OK)
-        return err;
-    work->offset = MIN(MAX(s->next_offset, work->offset), end);
-    send_puts(c, s);
-    bool room = collect_added(s, work);
+    bool room = true;
+    bool moves = true;
+    while (moves) {
+        uint64_t before = work->offset;
+        struct span rest = span_skip(args->data, (size_t)(work->offset - args->offset));
+        enum err err = upload_write(s->upload, ctx_now(c->ctx), work->offset, rest, &s->next_offset);
+        if (err != ERR_OK)
+            return err;
+        work->offset = MIN(MAX(s->next_offset, work->offset), end);
+        send_puts(c, s);
+        room = collect_added(s, work);
+        /* With nothing under way no acknowledgement will come back here: blocks that are only hashed free the window at once. */
+        moves = room && s->flight_count == 0 && work->offset > before && work->offset < end;
+    }
     if (work->offset < end && room)
         return ERR_AGAIN;
     file_session_show(c, s, "add", s->next_offset, 0, NULL, false);

@@ -13,10 +13,22 @@
 enum { BLOCK_RESULT_MAX = 2 * 1024 * 1024 + 4096, REFS_MAX = 16384, SUB_ONLY = 0, SUB_PIN = 63 };
 enum { WALK_WINDOW = 16, WALK_NODES_MAX = 1000000 };
 
+/* --offline: the store is asked, and no peer. */
+static bool is_offline(const struct conversation *v)
+{
+    if (v->op->id == OP_BLOCK_GET)
+        return ((const struct op_block_get *)(const void *)v->args)->offline;
+    return v->op->id == OP_BLOCK_STAT && ((const struct op_block_stat *)(const void *)v->args)->offline;
+}
+
 static enum err fetch(struct control *c, struct conversation *v, const struct cid *cid, unsigned sub)
 {
     uint8_t bytes[CID_BYTES_MAX];
-    struct msg_fetch ask = {.cid = span_of(bytes, cid_encode(cid, bytes)), .session = v->number};
+    struct span key = span_of(bytes, cid_encode(cid, bytes));
+    struct msg_fetch ask = {.cid = key, .session = v->number};
+    struct msg_block_get look = {.cid = key};
+    if (is_offline(v))
+        return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_BLOCK_GET, &look, NULL, sub, 0);
     return conversation_call(c, v, ACTOR_BITSWAP, MSG_FETCH, &ask, NULL, sub, 0);
 }
 

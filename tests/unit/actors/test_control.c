@@ -30,7 +30,11 @@
 enum { DRIVER = ACTOR_COUNT, CLASSES = ACTOR_COUNT + 1, STEPS_MAX = 64, WAIT_S = 20 };
 
 /* Of "hello\n" as a raw block. */
-#define HELLO "bafkreicysg23kiwv34eg2d7qweipxwosdo2py4ldv42nbauguluen5v6am"
+/* 75 zero bytes and 600 of them, base64url */
+#define BYTES_75  "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+#define BYTES_600 BYTES_75 BYTES_75 BYTES_75 BYTES_75 BYTES_75 BYTES_75 BYTES_75 BYTES_75
+#define ABSENT    "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
+#define HELLO     "bafkreicysg23kiwv34eg2d7qweipxwosdo2py4ldv42nbauguluen5v6am"
 
 struct step {
     const char *request;
@@ -405,12 +409,29 @@ static void files_go_in_and_come_out(void **state)
         {"{\"op\":\"resolve\",\"args\":{\"path\":\"" HELLO "\"}}", "\"path\":\"/ipfs/" HELLO "\"", 0},
         {"{\"op\":\"block get\",\"args\":{\"cid\":\"" HELLO "\"}}", "\"data\":\"uaGVsbG8K\"", 0},
         {"{\"op\":\"block stat\",\"args\":{\"cid\":\"" HELLO "\"}}", "\"size\":6", 0},
+        {"{\"op\":\"block get\",\"args\":{\"cid\":\"" HELLO "\",\"offline\":true}}", "\"data\":\"uaGVsbG8K\"", 0},
+        {"{\"op\":\"block stat\",\"args\":{\"cid\":\"" ABSENT "\"}}", "nobody has it", 0},
+        {"{\"op\":\"block stat\",\"args\":{\"cid\":\"" ABSENT "\",\"offline\":true}}", "\"message\":\"not found\"", 0},
         {"{\"op\":\"block put\",\"args\":{\"data\":\"uaGVsbG8K\"}}", "\"cid\":\"" HELLO "\"", 0},
         {"{\"op\":\"refs\",\"args\":{\"path\":\"" HELLO "\"}}", "\"refs\":[]", 0},
         {"{\"op\":\"pin add\",\"args\":{\"path\":\"" HELLO "\"}}", "\"pins\":[\"" HELLO "\"]", 0},
         {"{\"op\":\"repo stat\"}", "\"pins\":2", 0},
         {"{\"op\":\"pin rm\",\"args\":{\"path\":\"" HELLO "\"}}", "\"code\":\"not_found\"", 0},
         {"{\"op\":\"add write\",\"args\":{\"upload\":99,\"offset\":0,\"data\":\"u\"}}", "no upload 99", 0},
+    };
+    RUN(steps, false);
+}
+
+/* More blocks in one piece than the window holds, and no store to acknowledge them. */
+static void hashing_alone_waits_for_nobody(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {"{\"op\":\"add open\",\"args\":{\"only_hash\":true,\"chunk_bytes\":1}}", "\"upload\":1", 0},
+        {"{\"op\":\"add write\",\"args\":{\"upload\":1,\"offset\":0,\"data\":\"u" BYTES_600 "\"}}", "\"offset\":600",
+         0},
+        {"{\"op\":\"add close\",\"args\":{\"upload\":1,\"size\":600}}", "\"cid\":\"", 0},
+        {"{\"op\":\"repo stat\"}", "\"blocks\":0", 0},
     };
     RUN(steps, false);
 }
@@ -567,6 +588,23 @@ static void a_shared_socket_can_be_reached(void **state)
     stop();
 }
 
+/* A client's end must not be taken for the end of the next one that is served in the same slot. */
+static void short_lived_clients_are_all_answered(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 400 };
+    memset(&play, 0, sizeof(play));
+    play.count = 1;
+    play.answered = 1;
+    start(false);
+    for (int i = 0; i < CLIENTS; i++) {
+        nng_socket socket = dial(play.folder);
+        expect_answer(socket, "{\"op\":\"repo stat\"}", "\"ok\":true");
+        assert_int_equal(nng_close(socket), 0);
+    }
+    stop();
+}
+
 /* A message over the limit ends its connection; the listener goes on. */
 static void a_request_over_4_mib_is_refused(void **state)
 {
@@ -639,11 +677,18 @@ static void state_shows_all_actors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(requests_are_answered_or_refused),   cmocka_unit_test(files_go_in_and_come_out),
-        cmocka_unit_test(a_mutation_with_an_id_happens_once), cmocka_unit_test(deadlines_and_cancels_reach_the_callee),
-        cmocka_unit_test(admission_is_bounded_per_client),    cmocka_unit_test(a_long_request_becomes_a_job),
-        cmocka_unit_test(the_socket_answers_and_is_private),  cmocka_unit_test(a_shared_socket_can_be_reached),
-        cmocka_unit_test(a_request_over_4_mib_is_refused),    cmocka_unit_test(state_shows_all_actors),
+        cmocka_unit_test(requests_are_answered_or_refused),
+        cmocka_unit_test(files_go_in_and_come_out),
+        cmocka_unit_test(hashing_alone_waits_for_nobody),
+        cmocka_unit_test(a_mutation_with_an_id_happens_once),
+        cmocka_unit_test(deadlines_and_cancels_reach_the_callee),
+        cmocka_unit_test(admission_is_bounded_per_client),
+        cmocka_unit_test(a_long_request_becomes_a_job),
+        cmocka_unit_test(the_socket_answers_and_is_private),
+        cmocka_unit_test(a_shared_socket_can_be_reached),
+        cmocka_unit_test(short_lived_clients_are_all_answered),
+        cmocka_unit_test(a_request_over_4_mib_is_refused),
+        cmocka_unit_test(state_shows_all_actors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

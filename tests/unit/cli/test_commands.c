@@ -74,6 +74,16 @@ static void flags_are_read_as_people_type_them(void **state)
     expect_args("--timeout 5s --enc=json id --api ipc:///x", "id", "{}");
 }
 
+/* --offline stands before or after the words; operations that know it get it as an argument. */
+static void offline_reaches_the_operation(void **state)
+{
+    (void)state;
+    expect_args("--offline block stat bafkqaaa", "block stat", "{\"cid\":\"bafkqaaa\",\"offline\":true}");
+    expect_args("block get bafkqaaa --offline", "block get", "{\"cid\":\"bafkqaaa\",\"offline\":true}");
+    expect_args("block stat bafkqaaa", "block stat", "{\"cid\":\"bafkqaaa\"}");
+    expect_args("--offline id", "id", "{}");
+}
+
 static void mistakes_are_usage_errors(void **state)
 {
     (void)state;
@@ -144,6 +154,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(flags_are_read_as_people_type_them),
+        cmocka_unit_test(offline_reaches_the_operation),
         cmocka_unit_test(mistakes_are_usage_errors),
         cmocka_unit_test(unknown_words_name_no_command),
         cmocka_unit_test(further_positionals_repeat_an_operation),
