@@ -449,8 +449,8 @@ class Hearth(Peer):
         expect(status == 0, f"{self.label}: hearth {' '.join(arguments[:3])}: exit {status}: {problem.strip()}")
         return out
 
-    def peak_rss_bytes(self):
-        """VmHWM of the daemon and its children, the largest one."""
+    def memory_bytes(self, what):
+        """VmHWM (peak) or VmRSS (now) of the daemon: the largest of the nanny and its child."""
         def tree(pid):
             yield pid
             try:
@@ -460,11 +460,11 @@ class Hearth(Peer):
                 return
             for child in below:
                 yield from tree(int(child))
-        peak = 0
+        largest = 0
         for pid in tree(self.process.child.pid):
             with open(f"/proc/{pid}/status", encoding="ascii") as kept:
-                peak = max(peak, *(int(line.split()[1]) * 1024 for line in kept if line.startswith("VmHWM")))
-        return peak
+                largest = max(largest, *(int(line.split()[1]) * 1024 for line in kept if line.startswith(what)))
+        return largest
 
     def connect(self, addr, seconds=CALL_SECONDS):
         self.hearth("swarm", "connect", addr, seconds=seconds)
