@@ -57,9 +57,12 @@ static void end_work(struct control *c, struct conversation *v)
         operation_handlers[v->op->id].end(c, v);
     if (v->timer != 0)
         ctx_timer_cancel(c->ctx, v->timer);
+    if (v->job_timer != 0)
+        ctx_timer_cancel(c->ctx, v->job_timer);
     c->admitted -= v->admitted;
     v->admitted = false;
     v->timer = 0;
+    v->job_timer = 0;
 }
 
 static void release(struct conversation *v)
@@ -299,7 +302,7 @@ static void begin(struct control *c, struct conversation *v, const struct reques
     v->admitted = !v->op->urgent;
     uint64_t patience_ends = ctx_now(c->ctx) + JOB_AFTER_S * SECOND_NS;
     if (v->admitted && v->deadline_ns > patience_ends)
-        (void)ctx_timer(c->ctx, patience_ends, tag_make(TAG_JOB, v->generation, index_of(c, v), 0));
+        v->job_timer = ctx_timer(c->ctx, patience_ends, tag_make(TAG_JOB, v->generation, index_of(c, v), 0));
     c->admitted += v->admitted;
     memcpy(v->id, request->id.data == NULL ? (const uint8_t *)"" : request->id.data, request->id.len);
     v->follows = -1;

@@ -68,7 +68,8 @@ struct conversation {
     struct span packed; /* the request as it came, in the slot or in request */
     int follows;        /* index of the conversation whose answer this one gets too, or -1 */
     uint64_t deadline_ns;
-    uint64_t timer;
+    uint64_t timer;     /* of the deadline; 0 = none */
+    uint64_t job_timer; /* of the patience before it becomes a job; 0 = none */
     uint64_t calls;     /* one bit per call in flight */
     uint64_t rested;    /* one bit per call that is to be made again */
     struct buf request; /* msgpack; args borrow from it */

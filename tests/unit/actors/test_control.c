@@ -605,6 +605,22 @@ static void short_lived_clients_are_all_answered(void **state)
     stop();
 }
 
+/* More requests that may take long than an actor may have timers, all within the time after which they would become jobs. */
+static void requests_leave_no_timers_behind(void **state)
+{
+    (void)state;
+    enum { REQUESTS = 4200 };
+    memset(&play, 0, sizeof(play));
+    play.count = 1;
+    play.answered = 1;
+    start(false);
+    nng_socket socket = dial(play.folder);
+    for (int i = 0; i < REQUESTS; i++)
+        expect_answer(socket, "{\"op\":\"repo stat\",\"timeout_ms\":120000}", "\"ok\":true");
+    assert_int_equal(nng_close(socket), 0);
+    stop();
+}
+
 /* A message over the limit ends its connection; the listener goes on. */
 static void a_request_over_4_mib_is_refused(void **state)
 {
@@ -687,6 +703,7 @@ int main(void)
         cmocka_unit_test(the_socket_answers_and_is_private),
         cmocka_unit_test(a_shared_socket_can_be_reached),
         cmocka_unit_test(short_lived_clients_are_all_answered),
+        cmocka_unit_test(requests_leave_no_timers_behind),
         cmocka_unit_test(a_request_over_4_mib_is_refused),
         cmocka_unit_test(state_shows_all_actors),
     };
