@@ -11,7 +11,7 @@ JOBS      ?= $(shell nproc)
 CMAKE     := cmake -G Ninja -S .
 NODE_PATH := $(or $(HEARTH_PATH),$(CURDIR)/data)
 
-.PHONY: help build run test asan tsan lint interop interop-short bench crash crash-smoke fuzz docs clean
+.PHONY: help build run test smoke asan tsan lint interop interop-short bench crash crash-smoke fuzz docs clean
 
 help:
 	@echo "make build        build/hearth and build/hearthd"
@@ -19,6 +19,7 @@ help:
 	@echo "make test         unit tests (VECTORS=DIR adds the published test vectors)"
 	@echo "make asan tsan    the same under AddressSanitizer+UBSan, under ThreadSanitizer"
 	@echo "make lint         source laws, formatting, clang-tidy"
+	@echo "make smoke        the commands of the README, and bad input, against a running node"
 	@echo "make interop      files and blocks exchanged with Kubo and Helia (needs Go and npm)"
 	@echo "make bench        the mailbox beside nng, an eventfd and Erlang/OTP"
 	@echo "make crash        power loss and kill -9 replayed against the store"
@@ -44,6 +45,10 @@ asan tsan: deps
 	@cmake --build --preset $@ -j $(JOBS)
 	@ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp" \
 	  ctest --test-dir build/$@ -L unit -j $(JOBS) --output-on-failure
+
+smoke: build
+	@tests/smoke/run.sh
+	@HEARTH_BUILD=$(BUILD) tests/smoke/bad_input.py
 
 lint:
 	@tools/install_deps.sh build lint

@@ -23,7 +23,7 @@
     X(DENIED, "not allowed")                                                                                           \
     X(CORRUPT, "stored or received bytes do not match their checksum or hash")                                         \
     X(IO, "input/output error")                                                                                        \
-    X(NO_SPACE, "no space left on the disk or in the repository")                                                      \
+    X(NO_SPACE, "no space left: the disk is full or Datastore.StorageMax is reached")                                  \
     X(READ_ONLY, "the store is read-only at the moment")                                                               \
     X(PROTOCOL, "the peer broke the protocol")                                                                         \
     X(AUTH, "authentication failed")                                                                                   \

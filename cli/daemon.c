@@ -42,6 +42,22 @@ static void release(struct life *life)
         (void)close(life->lock_fd);
 }
 
+/* A store without state.db has lost it; a damaged one is told of by the actor that opens it. */
+static void tell_of_lost_state(const char *path)
+{
+    char name[REPOSITORY_PATH_MAX];
+    struct stat info;
+    int len = snprintf(name, sizeof(name), "%s/blocks.db", path);
+    if (len < 0 || len >= (int)sizeof(name) || stat(name, &info) != 0)
+        return; /* the first start */
+    len = snprintf(name, sizeof(name), "%s/state.db", path);
+    if (len > 0 && len < (int)sizeof(name) && (stat(name, &info) != 0 || info.st_size == 0))
+        (void)fprintf(
+            stderr,
+            "%s is not there or empty: made anew; known peers and events are lost, blocks and pins are not in it\n",
+            name);
+}
+
 /* Makes the repository on the first start, as `hearth daemon` promises. */
 static enum err open_repository(struct life *life, const struct daemon_options *options, char why[CONFIG_WHY_BYTES])
 {
@@ -59,6 +75,7 @@ static enum err open_repository(struct life *life, const struct daemon_options *
         err = repository_identity(life->path, &life->identity, why);
     if (err != ERR_OK)
         return err;
+    tell_of_lost_state(life->path);
     life->config->offline = options->offline;
     life->config->identity = life->identity;
     uint64_t total = life->config->memory_budget;

@@ -204,6 +204,17 @@ static const char *first_word(int argc, char **argv)
     return NULL;
 }
 
+static int unknown_command(const struct invocation *in, int argc, char **argv, const char *word)
+{
+    char why[128];
+    const char *next = "";
+    for (int i = 1; i + 1 < argc; i++)
+        if (argv[i] == word && argv[i + 1][0] != '-')
+            next = argv[i + 1];
+    (void)snprintf(why, sizeof(why), "there is no command \"%.50s%s%.50s\"", word, next[0] == '\0' ? "" : " ", next);
+    return usage_error(in, why);
+}
+
 int main(int argc, char **argv)
 {
     (void)signal(SIGPIPE, SIG_IGN);
@@ -222,7 +233,7 @@ int main(int argc, char **argv)
     else if (err != ERR_OK)
         status = usage_error(&in, in.why);
     else if (in.what == NULL)
-        status = usage_error(&in, "there is no such command");
+        status = unknown_command(&in, argc, argv, word);
     else
         status = run_invocation(&in);
     buf_release(&in.args);

@@ -12,6 +12,7 @@
 
 #include "cli/config_file.h"
 #include "wire/keys.h"
+#include "wire/multiaddr.h"
 
 extern char **environ;
 
@@ -213,6 +214,35 @@ static enum err check_socket_path(const char *path, char why[CONFIG_WHY_BYTES])
     return ERR_TOO_LARGE;
 }
 
+/* Each item must be a multiaddr, where with_peer one that ends in /p2p/<peer id>. */
+static enum err check_addresses(const struct config_list *list, const char *key, bool with_peer,
+                                char why[CONFIG_WHY_BYTES])
+{
+    for (size_t i = 0; i < list->count; i++) {
+        struct multiaddr addr;
+        struct peer_id peer;
+        enum err err = multiaddr_parse_text(span_text(list->items[i]), &addr);
+        if (err == ERR_OK && with_peer)
+            err = multiaddr_peer(multiaddr_span(&addr), &peer);
+        if (err == ERR_OK)
+            continue;
+        (void)snprintf(why, CONFIG_WHY_BYTES, "%s: \"%.200s\" is no multiaddr such as /ip4/192.0.2.1/tcp/4001%s", key,
+                       list->items[i], with_peer ? "/p2p/12D3Koo..., with the peer's id at its end" : "");
+        return ERR_INVALID;
+    }
+    return ERR_OK;
+}
+
+static enum err check_all_addresses(const struct config *config, char why[CONFIG_WHY_BYTES])
+{
+    enum err err = check_addresses(&config->addresses_swarm, "Addresses.Swarm", false, why);
+    if (err == ERR_OK)
+        err = check_addresses(&config->addresses_announce, "Addresses.Announce", false, why);
+    if (err == ERR_OK)
+        err = check_addresses(&config->bootstrap, "Bootstrap", true, why);
+    return err == ERR_OK ? check_addresses(&config->peering_peers, "Peering.Peers", true, why) : err;
+}
+
 enum err repository_config(const char *path, const char *config_file, struct config **ret_config,
                            char why[CONFIG_WHY_BYTES])
 {
@@ -234,6 +264,8 @@ enum err repository_config(const char *path, const char *config_file, struct con
         err = config_set_environment(config, environ, why);
     if (err == ERR_OK)
         err = config_check(config, why);
+    if (err == ERR_OK)
+        err = check_all_addresses(config, why);
     if (err == ERR_OK)
         err = check_socket_path(path, why);
     if (err != ERR_OK) {

@@ -262,6 +262,14 @@ static const char *dial_advice(enum err err)
     return err_text(err);
 }
 
+static void reply_unreached(struct swarm *s, struct reply_to call, const struct dialer_order *order)
+{
+    char peer[PEER_ID_TEXT_MAX] = "";
+    enum err err = order->err == ERR_OK ? ERR_CLOSED : order->err;
+    peer_id_text(&order->peer, peer);
+    ctx_reply_err(s->ctx, call, err, "cannot connect to %s: %s", peer, dial_advice(err));
+}
+
 /* A dial is over: those who waited for it now wait for identify, or hear why not. */
 static void dial_done(struct swarm *s, const struct dialer_order *order)
 {
@@ -285,8 +293,7 @@ static void dial_done(struct swarm *s, const struct dialer_order *order)
         if (order->err == ERR_OK && peer != NULL)
             reply_connected(s, w->call, peer);
         else
-            ctx_reply_err(s->ctx, w->call, order->err == ERR_OK ? ERR_CLOSED : order->err, "cannot connect: %s",
-                          dial_advice(order->err == ERR_OK ? ERR_CLOSED : order->err));
+            reply_unreached(s, w->call, order);
         remove_waiter(s, at);
     }
 }

@@ -48,9 +48,13 @@ static enum err finish_packed(struct control *c, struct conversation *v, struct 
     return err;
 }
 
+/* A block whose hash cannot be computed here can never be told from another: refused before anybody is asked. */
 static enum err start_fetch(struct control *c, struct conversation *v, struct span text)
 {
     enum err err = conversation_cid(v, text, &v->cid);
+    if (err == ERR_OK && multihash_verify(&v->cid.hash, (struct span){0}) == ERR_UNSUPPORTED)
+        return conversation_error(v, ERR_UNSUPPORTED, "%.*s: its hash function or the length of its digest is unknown",
+                                  (int)MIN(text.len, (size_t)100), (const char *)text.data);
     return err == ERR_OK ? fetch(c, v, &v->cid, SUB_ONLY) : err;
 }
 

@@ -270,11 +270,8 @@ static bool ahead_put(struct reader *r, const struct cid *cid, const struct bloc
     return any;
 }
 
-enum err reader_next_want(struct reader *reader, struct cid *ret_cid)
+static enum err next_want(struct reader *r, struct cid *ret_cid)
 {
-    struct reader *r = reader;
-    if (r->failure != ERR_OK)
-        return ERR_AGAIN;
     if (r->phase == PHASE_PATH)
         return resolver_next_want(r->resolver, ret_cid);
     if (r->phase == PHASE_ROOT) {
@@ -290,6 +287,23 @@ enum err reader_next_want(struct reader *reader, struct cid *ret_cid)
     if (r->lister != NULL && dir_lister_next_want(r->lister, ret_cid) == ERR_OK)
         return ERR_OK;
     return ahead_want(r, ret_cid);
+}
+
+/* Nobody is asked for a block that could not be read once it is here. */
+enum err reader_next_want(struct reader *reader, struct cid *ret_cid)
+{
+    struct cid cid;
+    if (reader->failure != ERR_OK)
+        return ERR_AGAIN;
+    enum err err = next_want(reader, &cid);
+    if (err != ERR_OK)
+        return err;
+    if (reader->phase != PHASE_OPEN && cid.codec != CODEC_RAW && cid.codec != CODEC_DAG_PB) {
+        (void)fail(reader, ERR_UNSUPPORTED, "unknown codec: only raw and dag-pb blocks are files and folders");
+        return ERR_AGAIN;
+    }
+    *ret_cid = cid;
+    return ERR_OK;
 }
 
 static void put_content(struct reader *r, const struct cid *cid, struct block_ref *block)

@@ -323,7 +323,9 @@ void reader_drive(struct control *c, struct file_session *s)
             return;
         if (err == ERR_AGAIN) {
             send_wants(c, s);
-            return;
+            err = reader_error(s->reader); /* a want may be refused at once */
+            if (err == ERR_OK)
+                return;
         }
         if (err != ERR_OK) {
             fail_all(c, s, err);

@@ -101,6 +101,17 @@ static const char *why_of(enum err err)
     return "the import failed";
 }
 
+static const char *why_not_kept(enum err err)
+{
+    if (err == ERR_NO_SPACE)
+        return "no space: the disk is full or Datastore.StorageMax is reached; remove something or raise it, then add "
+               "again";
+    if (err == ERR_READ_ONLY)
+        return "the store is read-only at the moment, as after a failed write: `hearth diag healthy` says when it is "
+               "not";
+    return "the store did not keep a block";
+}
+
 static enum err open_builder(struct upload *u)
 {
     struct import_sink sink = {.emit = sink_emit, .arg = u};
@@ -329,7 +340,7 @@ void upload_ack(struct upload *upload, uint64_t ticket, enum err err)
         puts[i] = puts[count - 1];
         upload->inflight.len -= sizeof(*puts);
         if (err != ERR_OK)
-            (void)fail(upload, err, "the store did not keep a block");
+            (void)fail(upload, err, why_not_kept(err));
         return;
     }
 }

@@ -244,7 +244,7 @@ static void mistakes_and_failures(void **state)
     upload_ack(u, ticket, ERR_NO_SPACE);
     assert_int_equal(upload_result(u, &root), ERR_NO_SPACE);
     assert_int_equal(upload_write(u, 200, 10, span_text("more"), &offset), ERR_NO_SPACE);
-    assert_true(strlen(upload_why(u)) > 0);
+    assert_non_null(strstr(upload_why(u), "Datastore.StorageMax"));
     upload_free(u);
     options.format = UPLOAD_TREE;
     assert_ok(upload_new(&options, 0, &u));

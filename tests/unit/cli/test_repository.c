@@ -168,6 +168,33 @@ static void a_path_too_long_for_the_socket_names_the_setting(void **state)
     assert_non_null(strstr(why, "HEARTH_PATH"));
 }
 
+static void addresses_that_are_none_are_refused_by_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *variable;
+        const char *value;
+        enum err err;
+    } cases[] = {
+        {"HEARTH_ADDRESSES__SWARM", "/ip4/1.2.3/tcp/1", ERR_INVALID},
+        {"HEARTH_ADDRESSES__ANNOUNCE", "nonsense", ERR_INVALID},
+        {"HEARTH_BOOTSTRAP", "/ip4/127.0.0.1/tcp/1", ERR_INVALID},
+        {"HEARTH_PEERING__PEERS", "/ip4/127.0.0.1/tcp/1", ERR_INVALID},
+        {"HEARTH_BOOTSTRAP", "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN", ERR_OK},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct config *config = NULL;
+        char why[CONFIG_WHY_BYTES] = "";
+        assert_int_equal(setenv(cases[i].variable, cases[i].value, 1), 0);
+        assert_int_equal(repository_config("/tmp/hearth-none", NULL, &config, why), cases[i].err);
+        assert_int_equal(unsetenv(cases[i].variable), 0);
+        if (cases[i].err == ERR_OK)
+            config_free(config);
+        else
+            assert_non_null(strstr(why, cases[i].value));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +204,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_damaged_key_is_an_error_never_a_new_identity, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(one_daemon_holds_the_lock, make_folder, remove_folder),
         cmocka_unit_test(a_path_too_long_for_the_socket_names_the_setting),
+        cmocka_unit_test(addresses_that_are_none_are_refused_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
