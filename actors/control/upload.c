@@ -107,8 +107,8 @@ static const char *why_not_kept(enum err err)
         return "no space: the disk is full or Datastore.StorageMax is reached; remove something or raise it, then add "
                "again";
     if (err == ERR_READ_ONLY)
-        return "the store is read-only at the moment, as after a failed write: `hearth diag healthy` says when it is "
-               "not";
+        return "the store is read-only while the disk is full or fails: free space; `hearth diag healthy` tells when "
+               "it writes again";
     return "the store did not keep a block";
 }
 
