@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * add: bytes go to the daemon in pieces of 1 MiB, a few in flight; it never opens a path of ours. A single file goes as its bytes,
+ * add: bytes go to the daemon in pieces of 256 KiB, a few in flight; it never opens a path of ours. A single file goes as its bytes,
  * everything else as a tree stream (wire/tree_stream.h), made while the folders are walked.
  */
 #include <dirent.h>

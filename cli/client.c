@@ -13,13 +13,23 @@
 #include "schemas/pack.h"
 #include "schemas/walk.h"
 
-enum { GRACE_MS = 3000, CALLS_MAX = 64, SEND_MS = 10000, JOB_POLL_MS = 1000 };
+enum {
+    GRACE_MS = 3000,
+    CALLS_MAX = 64,
+    SEND_MS = 10000,
+    JOB_POLL_MS = 1000,
+    BUSY_MS = 5,
+    BUSY_MOST_MS = 80,
+    BUSY_UNTIL_MS = 120000
+};
 
 struct call {
     struct client *client;
     nng_ctx ctx;
     nng_aio *aio;
+    nng_msg *request; /* to be sent again when the daemon is busy */
     nng_msg *answer;
+    uint64_t timeout_ms;
     bool open;
     bool json;
     int failed; /* nng's code when it could not be sent */
@@ -147,23 +157,12 @@ static void track_new(struct client *client, struct call *call)
 }
 
 /* The request is handed to the connection, then the context waits for the answer. */
-static int send_request(struct call *call, struct span request, uint64_t timeout_ms)
+static int transmit(struct call *call, uint64_t timeout_ms)
 {
     nng_msg *msg = NULL;
-    int code = nng_ctx_open(&call->ctx, call->client->socket);
+    int code = nng_msg_dup(&msg, call->request);
     if (code != 0)
         return code;
-    call->open = true;
-    (void)nng_ctx_set_ms(call->ctx, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
-    code = nng_aio_alloc(&call->aio, NULL, NULL);
-    if (code == 0)
-        code = nng_msg_alloc(&msg, 0);
-    if (code == 0)
-        code = nng_msg_append(msg, request.data, request.len);
-    if (code != 0) {
-        nng_msg_free(msg);
-        return code;
-    }
     nng_aio_set_msg(call->aio, msg);
     nng_aio_set_timeout(call->aio, SEND_MS);
     nng_ctx_send(call->ctx, call->aio);
@@ -181,12 +180,28 @@ static int send_request(struct call *call, struct span request, uint64_t timeout
     return 0;
 }
 
+static int send_request(struct call *call, struct span request, uint64_t timeout_ms)
+{
+    int code = nng_ctx_open(&call->ctx, call->client->socket);
+    if (code != 0)
+        return code;
+    call->open = true;
+    (void)nng_ctx_set_ms(call->ctx, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
+    code = nng_aio_alloc(&call->aio, NULL, NULL);
+    if (code == 0)
+        code = nng_msg_alloc(&call->request, 0);
+    if (code == 0)
+        code = nng_msg_append(call->request, request.data, request.len);
+    return code == 0 ? transmit(call, timeout_ms) : code;
+}
+
 struct call *call_start_raw(struct client *client, struct span request, uint64_t timeout_ms)
 {
     struct call *call = calloc(1, sizeof(*call));
     if (call == NULL)
         return NULL;
     call->client = client;
+    call->timeout_ms = timeout_ms;
     call->json = request.len > 0 && request.data[0] < 0x80;
     call->failed = send_request(call, request, timeout_ms);
     return call;
@@ -248,6 +263,30 @@ static void wait_once(struct call *call, struct outcome *ret_outcome)
     ret_outcome->hint = answer.hint;
 }
 
+/* Waits some milliseconds, more from time to time and never the same as others do. */
+static void pause_before(unsigned attempt)
+{
+    uint32_t random = 0;
+    random_fill(&random, sizeof(random));
+    unsigned most = MIN((unsigned)BUSY_MS << MIN(attempt, 4U), (unsigned)BUSY_MOST_MS);
+    nng_msleep((nng_duration)(BUSY_MS + random % most));
+}
+
+/* `busy` is not the end of a request that may still wait: it is sent again under the same id. */
+static void wait_unless_busy(struct call *call, struct outcome *ret_outcome)
+{
+    nng_time until = nng_clock() + MIN(call->timeout_ms, (uint64_t)BUSY_UNTIL_MS);
+    wait_once(call, ret_outcome);
+    for (unsigned attempt = 0; ret_outcome->code == CODE_BUSY && nng_clock() < until; attempt++) {
+        pause_before(attempt);
+        track(call->client, call, NULL);
+        nng_msg_free(call->answer);
+        call->answer = NULL;
+        call->failed = transmit(call, call->timeout_ms);
+        wait_once(call, ret_outcome);
+    }
+}
+
 /* Asks how the job is; the answer replaces that of the call. */
 static void ask_job(struct call *call, uint64_t job, struct outcome *ret_outcome)
 {
@@ -295,7 +334,7 @@ static bool unwrap_job(struct outcome *outcome)
 void call_wait(struct call *call, struct outcome *ret_outcome)
 {
     uint64_t job = 0;
-    wait_once(call, ret_outcome);
+    wait_unless_busy(call, ret_outcome);
     if (call->json || ret_outcome->code != CODE_OK || walk_find_u64(ret_outcome->result, "job", &job) != ERR_OK)
         return;
     do {
@@ -315,6 +354,7 @@ void call_free(struct call *call)
             call->answer = nng_aio_get_msg(call->aio);
     }
     nng_msg_free(call->answer);
+    nng_msg_free(call->request);
     if (call->open)
         (void)nng_ctx_close(call->ctx);
     if (call->aio != NULL)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/daemon.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -21,6 +22,17 @@
 #include "wire/keys.h"
 
 enum { STOP_SECONDS = 10, POLL_MS = 100 };
+
+/*
+ * Memory that was freed goes back to the system: pieces of 1 MiB live in mappings of their own, whatever glibc learns from their
+ * coming and going, and all threads share a few heaps, so that what one frees another may use.
+ */
+static void settle_allocator(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, 512 * 1024);
+    (void)mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
+    (void)mallopt(M_ARENA_MAX, 2);
+}
 
 /* What one life owns, released in reverse order. */
 struct life {
@@ -124,6 +136,7 @@ int daemon_run(const struct daemon_options *options, unsigned life_number)
     struct life life = {.lock_fd = -1};
     char why[CONFIG_WHY_BYTES] = "";
     sigset_t signals;
+    settle_allocator();
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* cat, and what get shares with it: `read` requests of 1 MiB, a few in flight, answered in order. */
+/* cat, and what get shares with it: `read` requests of 256 KiB, a few in flight, answered in order. */
 #include <stdio.h>
 
 #include "cli/run.h"
 #include "schemas/pack.h"
 
-enum { PIECE = DATA_BYTES_MAX, IN_FLIGHT = 4 };
+enum { PIECE = 256 * 1024, IN_FLIGHT = 4 };
 
 struct call *ask(struct client *client, const char *op, struct span args, uint64_t timeout_ms, bool mutates,
                  struct outcome *ret_outcome)

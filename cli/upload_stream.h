@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An upload from the client's side: bytes in any pieces become `add write` requests of 1 MiB, a few in flight, settled in order.
+ * An upload from the client's side: bytes in any pieces become `add write` requests of 256 KiB, a few in flight, settled in order.
  * What the daemon says it added is handed to a callback as it comes.
  */
 #ifndef HEARTH_CLI_UPLOAD_STREAM_H
@@ -8,7 +8,7 @@
 
 #include "cli/client.h"
 
-enum { UPLOAD_PIECE = DATA_BYTES_MAX, UPLOAD_IN_FLIGHT = 4 };
+enum { UPLOAD_PIECE = 256 * 1024, UPLOAD_IN_FLIGHT = 4 };
 
 struct upload_piece {
     struct call *call;

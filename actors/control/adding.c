@@ -305,11 +305,15 @@ void upload_drive(struct control *c, struct file_session *s)
 
 /* ---- beginnings and ends ---- */
 
+/* Pieces that came too early hold at most half of the room, so that the ones they wait for can always come. */
 static enum err join(struct control *c, struct conversation *v, uint64_t number, bool closing, uint64_t offset)
 {
     struct file_session *s = find_upload(c, number);
     if (s == NULL)
         return no_upload(v, number);
+    bool ahead = !closing && offset > s->next_offset;
+    if (ahead && account_free(&c->requests) < c->requests.limit_bytes / 2)
+        return conversation_error(v, ERR_BUSY, "an earlier piece is missing, and others need the room: try again");
     struct adding *work = calloc(1, sizeof(*work));
     if (work == NULL)
         return ERR_NOMEM;

@@ -21,6 +21,18 @@ static void reply_with_tail(struct control *c, struct reply_to to, struct span b
     block_ref_unref(tail);
 }
 
+enum err router_pack_busy(bool json, struct buf *to)
+{
+    struct buf packed;
+    buf_init(&packed, LISTENER_BUSY_BYTES, NULL);
+    enum err err = answer_pack_error(CODE_BUSY, "too many bytes of requests at the moment: try again", "",
+                                     (struct span){0}, json ? &packed : to);
+    if (err == ERR_OK && json)
+        err = json_from_msgpack(buf_span(&packed), to);
+    buf_release(&packed);
+    return err;
+}
+
 static void deliver(struct control *c, unsigned slot, struct reply_to caller, struct span bytes)
 {
     if (slot != SLOT_NONE)

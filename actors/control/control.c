@@ -27,7 +27,7 @@ static enum err listener_options_of(struct ctx *ctx, const struct config *config
     *options = (struct listener_options){.repository = config->path,
                                          .folder = folder,
                                          .group = config->control_group,
-                                         .request_bytes_max = REQUEST_BYTES_MAX + 4096};
+                                         .request_bytes_max = REQUESTS_BYTES_MIN};
     options->uids[options->uid_count++] = (uint32_t)getuid();
     for (size_t i = 0; i < config->control_allowed_uids.count; i++) {
         char *end = NULL;
@@ -52,6 +52,25 @@ static bool watch_possible(struct ctx *ctx)
     return possible;
 }
 
+static enum err open_with_busy(struct control *c, struct listener_options *options, char why[LISTENER_WHY_BYTES])
+{
+    struct buf packed;
+    struct buf json;
+    buf_init(&packed, LISTENER_BUSY_BYTES, NULL);
+    buf_init(&json, LISTENER_BUSY_BYTES, NULL);
+    enum err err = router_pack_busy(false, &packed);
+    if (err == ERR_OK)
+        err = router_pack_busy(true, &json);
+    options->requests = &c->requests;
+    options->busy = buf_span(&packed);
+    options->busy_json = buf_span(&json);
+    if (err == ERR_OK)
+        err = listener_open(options, &c->listener, why);
+    buf_release(&packed);
+    buf_release(&json);
+    return err;
+}
+
 static enum err open_listener(struct ctx *ctx, struct control *c, const struct config *config)
 {
     char folder[1100];
@@ -61,7 +80,7 @@ static enum err open_listener(struct ctx *ctx, struct control *c, const struct c
     if (err == ERR_OK && !watch_possible(ctx))
         return ERR_OK;
     if (err == ERR_OK)
-        err = listener_open(&options, &c->listener, why);
+        err = open_with_busy(c, &options, why);
     if (err != ERR_OK)
         return ctx_fail(ctx, err, "%s", why);
     err = ctx_watch(ctx, listener_fd(c->listener), tag_make(TAG_LISTENER, 0, 0, 0));
@@ -73,6 +92,9 @@ static enum err control_init(struct ctx *ctx, void *state, const struct config *
     struct control *c = &((struct control_state *)state)->c;
     c->ctx = ctx;
     c->config = config;
+    struct account *slack = &ctx_budget(ctx)->accounts[ACCOUNT_SLACK];
+    account_init(&c->requests, "control_requests", MAX(slack->limit_bytes, REQUESTS_BYTES_MIN));
+    c->requests_taken = account_take(slack, slack->limit_bytes) ? slack->limit_bytes : 0;
     enum err err = sessions_init(c);
     if (err != ERR_OK)
         return ctx_fail(ctx, err, "no memory for the sessions");
@@ -171,6 +193,8 @@ static void control_terminate(struct ctx *ctx, void *state, enum exit_reason rea
     if (c->listener != NULL)
         ctx_unwatch(ctx, listener_fd(c->listener));
     listener_close(c->listener);
+    account_give(&ctx_budget(ctx)->accounts[ACCOUNT_SLACK], c->requests_taken);
+    c->requests_taken = 0;
 }
 
 const struct actor_class control_class = {

@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/limits.h"
+
 enum slot_state {
     SLOT_NNG,     /* its aio receives or sends */
     SLOT_ARRIVED, /* the message is the actor's to take */
@@ -24,7 +26,8 @@ struct slot {
     nng_ctx ctx;
     nng_aio *aio;
     nng_msg *msg;           /* of nng or of the actor, as state says */
-    bool sending;           /* only touched by whoever owns the slot */
+    bool sending;           /* only touched by whoever owns the slot, as charged is */
+    size_t charged;         /* to the account of requests */
     _Atomic int state;      /* the release that hands over pairs with the acquire of the taker */
     _Atomic uint64_t order; /* of arrival */
     _Atomic uint32_t pipe;  /* who asked; 0 = nobody */
@@ -38,6 +41,9 @@ struct listener {
     char path[512];
     uint32_t uids[LISTENER_UIDS_MAX];
     size_t uid_count;
+    struct account *requests;
+    uint8_t busy[2][LISTENER_BUSY_BYTES]; /* in msgpack, in JSON */
+    size_t busy_len[2];
     _Atomic uint64_t arrivals;
     _Atomic bool stopping;
     struct slot slots[LISTENER_SLOTS];
@@ -51,6 +57,24 @@ static void wake(struct listener *listener)
 
 /* ---- callbacks on nng's threads: they never block ---- */
 
+static bool charge(struct slot *slot, size_t len)
+{
+    struct account *requests = slot->owner->requests;
+    if (requests == NULL || len <= LISTENER_FREE_BYTES)
+        return true;
+    if (!account_take(requests, len))
+        return false;
+    slot->charged = len;
+    return true;
+}
+
+static void discharge(struct slot *slot)
+{
+    if (slot->charged > 0)
+        account_give(slot->owner->requests, slot->charged);
+    slot->charged = 0;
+}
+
 static void receive_next(struct slot *slot)
 {
     slot->sending = false;
@@ -59,10 +83,39 @@ static void receive_next(struct slot *slot)
         nng_ctx_recv(slot->ctx, slot->aio);
 }
 
+/* Sends bytes in a message of their own, so that a large request is not kept while a small answer leaves. */
+static void send_answer(struct slot *slot, struct span bytes)
+{
+    nng_msg *msg = NULL;
+    if (nng_msg_alloc(&msg, 0) != 0 || nng_msg_append(msg, bytes.data, bytes.len) != 0) {
+        nng_msg_free(msg);
+        receive_next(slot); /* drops the request: the client's own deadline ends its wait */
+        return;
+    }
+    slot->sending = true;
+    nng_aio_set_msg(slot->aio, msg);
+    nng_ctx_send(slot->ctx, slot->aio);
+}
+
+/* Does not fit: nothing of it stays. Whoever writes msgpack begins with a map, which no JSON does. */
+static void refuse(struct slot *slot)
+{
+    struct listener *listener = slot->owner;
+    const uint8_t *bytes = nng_msg_body(slot->msg);
+    int form = bytes[0] < 0x80;
+    nng_msg_free(slot->msg);
+    slot->msg = NULL;
+    send_answer(slot, span_of(listener->busy[form], listener->busy_len[form]));
+}
+
 static void on_received(struct slot *slot)
 {
     struct listener *listener = slot->owner;
     slot->msg = nng_aio_get_msg(slot->aio);
+    if (!charge(slot, nng_msg_len(slot->msg))) {
+        refuse(slot);
+        return;
+    }
     nng_pipe pipe = nng_msg_get_pipe(slot->msg);
     atomic_store_explicit(&slot->pipe, (uint32_t)MAX(nng_pipe_id(pipe), 1), memory_order_relaxed);
     atomic_store_explicit(&slot->order, atomic_fetch_add_explicit(&listener->arrivals, 1, memory_order_relaxed),
@@ -220,6 +273,13 @@ static enum err set_path(struct listener *listener, const char *folder, char why
     return ERR_TOO_LARGE;
 }
 
+static void keep_busy(struct listener *listener, int form, struct span answer)
+{
+    listener->busy_len[form] = MIN(answer.len, (size_t)LISTENER_BUSY_BYTES);
+    if (answer.len > 0)
+        memcpy(listener->busy[form], answer.data, listener->busy_len[form]);
+}
+
 enum err listener_open(const struct listener_options *options, struct listener **ret_listener,
                        char why[LISTENER_WHY_BYTES])
 {
@@ -229,6 +289,9 @@ enum err listener_open(const struct listener_options *options, struct listener *
     listener->fd = -1;
     memcpy(listener->uids, options->uids, sizeof(listener->uids));
     listener->uid_count = options->uid_count;
+    listener->requests = options->requests;
+    keep_busy(listener, 0, options->busy);
+    keep_busy(listener, 1, options->busy_json);
     enum err err = set_path(listener, options->folder, why);
     if (err == ERR_OK)
         err = make_folder(options, why);
@@ -270,6 +333,7 @@ void listener_close(struct listener *listener)
         struct slot *slot = &listener->slots[i];
         if (atomic_load_explicit(&slot->state, memory_order_acquire) != SLOT_NNG)
             nng_msg_free(slot->msg);
+        discharge(slot);
         if (slot->aio != NULL)
             nng_aio_free(slot->aio);
     }
@@ -325,23 +389,19 @@ bool listener_gone(struct listener *listener, unsigned *ret_slot)
     return false;
 }
 
-/* The request's own message carries the answer, so that answering cannot fail for want of a header. */
+void listener_drop_bytes(struct listener *listener, unsigned index)
+{
+    nng_msg_free(listener->slots[index].msg);
+    listener->slots[index].msg = NULL;
+}
+
 void listener_answer(struct listener *listener, unsigned index, struct span bytes)
 {
     struct slot *slot = &listener->slots[index];
-    nng_msg *msg = slot->msg;
+    nng_msg *old = slot->msg;
     slot->msg = NULL;
-    nng_msg_clear(msg);
-    if (nng_msg_append(msg, bytes.data, bytes.len) != 0) {
-        nng_msg_free(msg);
-        msg = NULL;
-    }
+    discharge(slot);
     atomic_store_explicit(&slot->state, SLOT_NNG, memory_order_release);
-    if (msg == NULL) {
-        receive_next(slot); /* drops the request: the client's own deadline ends its wait */
-        return;
-    }
-    slot->sending = true;
-    nng_aio_set_msg(slot->aio, msg);
-    nng_ctx_send(slot->ctx, slot->aio);
+    send_answer(slot, bytes);
+    nng_msg_free(old); /* last: the answer may borrow from it */
 }

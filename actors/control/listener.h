@@ -10,6 +10,9 @@
  * One slot is one nng context with its aio: at any time it belongs either to nng or to the actor, and its atomic state says to
  * whom, so nothing is locked and no callback waits. 96 slots: more requests wait in nng, unread.
  *
+ * Admission is by bytes too: a request of more than 16 KiB is charged to an account until it is answered; one that does not fit is
+ * freed and answered `busy` at once, before the actor hears of it. Smaller ones always pass, so that the urgent ones do.
+ *
  * The file decides little: its folder is 0700 and the socket 0600 (0710/0660 with a group, 0711/0666 with further uids), and the
  * peer's uid is checked when it connects, in every case.
  */
@@ -27,8 +30,11 @@ enum {
     LISTENER_PATH_MAX = 107, /* of a Unix socket in nng */
     LISTENER_UIDS_MAX = 17,
     LISTENER_WHY_BYTES = 256,
+    LISTENER_FREE_BYTES = 16 * 1024, /* requests up to here are not charged: the slots bound them */
+    LISTENER_BUSY_BYTES = 256,
 };
 
+struct account;
 struct listener;
 
 struct listener_options {
@@ -38,6 +44,9 @@ struct listener_options {
     uint32_t uids[LISTENER_UIDS_MAX];
     size_t uid_count; /* the daemon's own first; further ones are Control.AllowedUIDs */
     size_t request_bytes_max;
+    struct account *requests; /* borrowed until listener_close; NULL = nothing is charged */
+    struct span busy;         /* the answer `busy` in msgpack; at most LISTENER_BUSY_BYTES, copied */
+    struct span busy_json;    /* the same in JSON */
 };
 
 /* Opens the socket and begins to listen. On an error why has a sentence that names the path or the setting. */
@@ -58,6 +67,9 @@ bool listener_next(struct listener *listener, unsigned *ret_slot, uint32_t *ret_
 
 /* A slot that was taken and whose client has gone since; each is told once. */
 bool listener_gone(struct listener *listener, unsigned *ret_slot);
+
+/* Frees the bytes of a taken request that was copied; its charge stays until the answer, on behalf of the copy. */
+void listener_drop_bytes(struct listener *listener, unsigned slot);
 
 /* Answers a taken slot and gives it back. For a client that is gone the answer is dropped. */
 void listener_answer(struct listener *listener, unsigned slot, struct span bytes);

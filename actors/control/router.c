@@ -49,20 +49,25 @@ static void cancel_calls(struct control *c, struct conversation *v)
     v->calls = 0;
 }
 
+/* Timers end with their conversation: a client may ask far more often than one waits. */
+static void cancel_timer(struct control *c, uint64_t *timer)
+{
+    if (*timer != 0)
+        ctx_timer_cancel(c->ctx, *timer);
+    *timer = 0;
+}
+
 /* Lets go of all but the way to answer. */
 static void end_work(struct control *c, struct conversation *v)
 {
     cancel_calls(c, v);
     if (v->op != NULL && v->follows < 0 && operation_handlers[v->op->id].end != NULL)
         operation_handlers[v->op->id].end(c, v);
-    if (v->timer != 0)
-        ctx_timer_cancel(c->ctx, v->timer);
-    if (v->job_timer != 0)
-        ctx_timer_cancel(c->ctx, v->job_timer);
+    cancel_timer(c, &v->timer);
+    cancel_timer(c, &v->job_timer);
+    cancel_timer(c, &v->again);
     c->admitted -= v->admitted;
     v->admitted = false;
-    v->timer = 0;
-    v->job_timer = 0;
 }
 
 static void release(struct conversation *v)
@@ -99,7 +104,6 @@ static void answer_one(struct control *c, struct conversation *v, struct span an
 static void answer_all(struct control *c, struct conversation *v, struct span answer)
 {
     int self = (int)index_of(c, v);
-    keep_answer(c, v, answer);
     answer_one(c, v, answer);
     for (size_t i = 0; i < CONVERSATIONS_MAX; i++) {
         if (c->conversations[i].open && c->conversations[i].follows == self)
@@ -111,10 +115,12 @@ void conversation_finish(struct control *c, struct conversation *v, struct span 
 {
     struct buf answer;
     buf_init(&answer, ANSWER_BYTES_MAX, NULL);
-    if (answer_pack(result, span_text(v->id), &answer) == ERR_OK)
+    if (answer_pack(result, span_text(v->id), &answer) == ERR_OK) {
+        keep_answer(c, v, buf_span(&answer));
         answer_all(c, v, buf_span(&answer));
-    else
+    } else {
         conversation_fail(c, v, CODE_BUSY, "no memory for the answer");
+    }
     buf_release(&answer);
 }
 
@@ -124,6 +130,8 @@ void conversation_fail(struct control *c, struct conversation *v, enum control_c
     buf_init(&answer, ANSWER_BYTES_MAX, NULL);
     const char *hint = code == CODE_USAGE ? "the operation `help` lists what there is" : "";
     enum err err = answer_pack_error(code, message, hint, span_text(v->id), &answer);
+    if (code != CODE_BUSY) /* the same id may try again */
+        keep_answer(c, v, buf_span(&answer));
     answer_all(c, v, err == ERR_OK ? buf_span(&answer) : (struct span){0});
     buf_release(&answer);
 }
@@ -142,20 +150,6 @@ enum err conversation_error(struct conversation *v, enum err err, const char *fm
     (void)vsnprintf(v->why, sizeof(v->why), fmt, args);
     va_end(args);
     return err;
-}
-
-enum err conversation_cid(struct conversation *v, struct span text, struct cid *ret_cid)
-{
-    struct span cid = text;
-    if (cid.len > 6 && memcmp(cid.data, "/ipfs/", 6) == 0)
-        cid = span_skip(cid, 6);
-    else if (cid.len > 7 && memcmp(cid.data, "ipfs://", 7) == 0)
-        cid = span_skip(cid, 7);
-    enum err err = cid_parse_text(cid, ret_cid);
-    if (err == ERR_OK)
-        return ERR_OK;
-    return conversation_error(v, err == ERR_UNSUPPORTED ? err : ERR_INVALID, "invalid CID \"%.*s\": %s",
-                              (int)MIN(text.len, (size_t)100), (const char *)text.data, err_text(err));
 }
 
 /* ---- calls ---- */
@@ -177,8 +171,8 @@ enum err conversation_call(struct control *c, struct conversation *v, actor_id t
 static void rest(struct control *c, struct conversation *v, unsigned sub)
 {
     if (v->rested == 0)
-        (void)ctx_timer(c->ctx, ctx_now(c->ctx) + AGAIN_MS * MS_NS,
-                        tag_make(TAG_AGAIN, v->generation, index_of(c, v), 0));
+        v->again = ctx_timer(c->ctx, ctx_now(c->ctx) + AGAIN_MS * MS_NS,
+                             tag_make(TAG_AGAIN, v->generation, index_of(c, v), 0));
     v->rested |= UINT64_C(1) << sub;
 }
 
@@ -188,6 +182,7 @@ void router_again(struct control *c, uint64_t tag)
     if (!v->open || (v->generation & 0xfffffff) != (tag >> 32 & 0xfffffff))
         return;
     uint64_t rested = v->rested;
+    v->again = 0;
     v->rested = 0;
     for (unsigned sub = 0; sub < CONVERSATION_CALLS; sub++) {
         if ((rested >> sub & 1) == 0)
@@ -257,7 +252,8 @@ static int running_with_id(const struct control *c, const struct operation *op, 
 }
 
 /* The request as msgpack: as it lies in the slot until that is answered, else in v->request. */
-static enum err decode(struct conversation *v, struct span bytes, struct request *ret_request, char why[WHY_BYTES])
+static enum err decode(struct control *c, struct conversation *v, struct span bytes, struct request *ret_request,
+                       char why[WHY_BYTES])
 {
     v->packed = bytes;
     if (!v->json && v->slot != SLOT_NONE)
@@ -266,6 +262,8 @@ static enum err decode(struct conversation *v, struct span bytes, struct request
     size_t at = 0;
     enum err err = v->json ? json_to_msgpack(bytes, &v->request, &at) : buf_append_span(&v->request, bytes);
     v->packed = buf_span(&v->request);
+    if (err == ERR_OK && v->slot != SLOT_NONE)
+        listener_drop_bytes(c->listener, v->slot);
     if (err == ERR_OK)
         return request_unpack(v->packed, ret_request, why, WHY_BYTES);
     (void)snprintf(why, WHY_BYTES, "the request is no JSON, from byte %zu on", at);
@@ -342,7 +340,7 @@ void router_request(struct control *c, unsigned slot, struct reply_to caller, ui
     v->caller = caller;
     v->client = client;
     enum control_code code = CODE_USAGE;
-    if (decode(v, bytes, &request, why) != ERR_OK)
+    if (decode(c, v, bytes, &request, why) != ERR_OK)
         goto refused;
     v->op = operation_find(request.op);
     if (v->op == NULL) {
@@ -391,7 +389,10 @@ static bool keep_arguments(struct conversation *v)
 void router_patience(struct control *c, uint64_t tag)
 {
     struct conversation *v = &c->conversations[(tag >> 16 & 0xffff) % CONVERSATIONS_MAX];
-    if (!v->open || (v->generation & 0xfffffff) != (tag >> 32 & 0xfffffff) || v->follows >= 0)
+    if (!v->open || (v->generation & 0xfffffff) != (tag >> 32 & 0xfffffff))
+        return;
+    v->job_timer = 0;
+    if (v->follows >= 0)
         return;
     struct job_entry *job = job_new(c, (int)index_of(c, v));
     if (job == NULL)

@@ -39,6 +39,9 @@ enum {
     WHY_BYTES = 256,
 };
 
+/* Of all requests together, whatever the budget: one of the largest fits when it is alone. */
+#define REQUESTS_BYTES_MIN ((uint64_t)REQUEST_BYTES_MAX + 4096)
+
 struct control;
 struct conversation;
 struct file_session; /* of an upload or a reader: sessions.h */
@@ -70,6 +73,7 @@ struct conversation {
     uint64_t deadline_ns;
     uint64_t timer;     /* of the deadline; 0 = none */
     uint64_t job_timer; /* of the patience before it becomes a job; 0 = none */
+    uint64_t again;     /* of those that rest; 0 = none */
     uint64_t calls;     /* one bit per call in flight */
     uint64_t rested;    /* one bit per call that is to be made again */
     struct buf request; /* msgpack; args borrow from it */
@@ -111,6 +115,8 @@ struct control {
     struct job_entry jobs[JOBS_MAX];
     uint64_t next_job;
     struct file_session *sessions; /* table of READERS_MAX + UPLOADS_MAX */
+    struct account requests;       /* bytes of large requests, from their arrival to their answer */
+    uint64_t requests_taken;       /* of the budget's slack, for requests */
     struct account windows;        /* bytes on their way between sessions and the store, all sessions together */
     uint64_t next_upload;
     enum log_level log_level;
@@ -159,6 +165,8 @@ enum err conversation_cid(struct conversation *v, struct span text, struct cid *
 
 /* answers.c */
 bool router_is_json(struct span bytes);
+/* Packs the refusal of a request whose bytes do not fit: in msgpack, or as JSON. */
+enum err router_pack_busy(bool json, struct buf *to) MUST_CHECK;
 /* Sends a msgpack answer in the encoding of the request. */
 void router_send(struct control *c, unsigned slot, struct reply_to caller, bool json, struct span answer);
 void router_refuse(struct control *c, unsigned slot, struct reply_to caller, bool json, struct span id,

@@ -110,3 +110,18 @@ enum err show_message(const struct schema *schema, const void *fields, struct bu
     show_fields(&p, schema, fields);
     return pack_end(&p);
 }
+
+/* The other way: a name that a person gave. */
+enum err conversation_cid(struct conversation *v, struct span text, struct cid *ret_cid)
+{
+    struct span cid = text;
+    if (cid.len > 6 && memcmp(cid.data, "/ipfs/", 6) == 0)
+        cid = span_skip(cid, 6);
+    else if (cid.len > 7 && memcmp(cid.data, "ipfs://", 7) == 0)
+        cid = span_skip(cid, 7);
+    enum err err = cid_parse_text(cid, ret_cid);
+    if (err == ERR_OK)
+        return ERR_OK;
+    return conversation_error(v, err == ERR_UNSUPPORTED ? err : ERR_INVALID, "invalid CID \"%.*s\": %s",
+                              (int)MIN(text.len, (size_t)100), (const char *)text.data, err_text(err));
+}
