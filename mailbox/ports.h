@@ -87,6 +87,43 @@ struct loop_port {
     void (*close)(struct loop *loop);
 };
 
+/* ---- multicast DNS: datagrams to everybody on the same link ---- */
+
+enum { MULTICAST_BYTES_MAX = 9000, MULTICAST_ADDRS_MAX = 64, MULTICAST_DESCRIPTORS_MAX = 2 };
+
+struct multicast;
+
+/* One of the machine's own addresses, on a link that carries multicast. */
+struct multicast_addr {
+    uint32_t link;        /* names the interface; never 0 */
+    struct net_addr addr; /* port 0 */
+    uint8_t prefix_bits;  /* of the network that is reached without a router */
+};
+
+struct multicast_datagram {
+    uint32_t link; /* where it came in */
+    struct net_addr from;
+    const uint8_t *bytes; /* borrowed for the call */
+    size_t len;           /* at most MULTICAST_BYTES_MAX; longer ones are dropped */
+};
+
+typedef void multicast_sink(void *arg, const struct multicast_datagram *datagram);
+
+struct multicast_port {
+    void *self;
+    /* Opens no socket yet. Datagrams go to sink(arg) on the thread that opened it, the only one to use it; own ones too. */
+    enum err (*open)(void *self, multicast_sink *sink, void *arg, struct multicast **ret_multicast);
+    /* Looks at the interfaces anew: joins the groups of mDNS (224.0.0.251, ff02::fb) on those that are up and carry multicast, and
+     * tells their addresses, in a fixed order. None is no error. */
+    enum err (*join)(struct multicast *m, struct multicast_addr *ret_addrs, size_t max, size_t *ret_count);
+    /* Sends to the family's group on one link, from port 5353. Never blocks; a datagram may be lost. */
+    enum err (*send)(struct multicast *m, uint32_t link, enum net_family family, const void *bytes, size_t len);
+    /* What to wait for; receive() when one is readable. The simulator has none and calls the sink by itself. */
+    size_t (*descriptors)(const struct multicast *m, int ret_fds[MULTICAST_DESCRIPTORS_MAX]);
+    void (*receive)(struct multicast *m);
+    void (*close)(struct multicast *m);
+};
+
 /* ---- names ---- */
 
 enum { DNS_RESULTS_MAX = 32 };
