@@ -3,7 +3,6 @@
  * add: bytes go to the daemon in pieces of 256 KiB, a few in flight; it never opens a path of ours. A single file goes as its bytes,
  * everything else as a tree stream (wire/tree_stream.h), made while the folders are walked.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/folder_list.h"
 #include "cli/run.h"
 #include "cli/upload_stream.h"
 #include "schemas/pack.h"
@@ -153,43 +153,36 @@ static int walk_symlink(struct add_state *s, int folder, const char *name, const
     return append_record(s, TREE_SYMLINK, span_text(name), span_of(target, (size_t)n), &meta);
 }
 
-static int not_dots(const struct dirent *entry)
-{
-    return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
-}
-
-static int by_bytes(const struct dirent **a, const struct dirent **b)
-{
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
 static int walk_entry(struct add_state *s, int folder, const char *name, const char *shown, unsigned depth);
+
+static int walk_names(struct add_state *s, int folder, const struct folder_list *list, const char *shown,
+                      struct tree_meta *meta, unsigned depth)
+{
+    meta->by_hash = list->by_hash;
+    int status = append_record(s, TREE_ENTER, span_text(shown), (struct span){0}, meta);
+    for (size_t i = 0; i < list->count && status == EXIT_OK; i++) {
+        const char *child = folder_list_name(list, i);
+        status = walk_entry(s, folder, child, child, depth + 1);
+    }
+    return status == EXIT_OK ? append_record(s, TREE_LEAVE, (struct span){0}, (struct span){0}, NULL) : status;
+}
 
 static int walk_folder(struct add_state *s, int parent, const char *name, const char *shown, const struct stat *st,
                        unsigned depth)
 {
-    struct dirent **entries = NULL;
     struct tree_meta meta = meta_of(s, st);
     if (depth >= DEPTH_MAX)
         return say_error("%s: folders are nested too deep", name);
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int count = fd < 0 ? -1 : scandirat(parent, name, &entries, not_dots, by_bytes);
-    if (count < 0) {
-        int number = errno;
-        if (fd >= 0)
-            (void)close(fd);
-        return say_error("%s: %s", name, strerror(number));
-    }
-    int status = append_record(s, TREE_ENTER, span_text(shown), (struct span){0}, &meta);
-    for (int i = 0; i < count; i++) {
-        const char *child = entries[i]->d_name;
-        if (status == EXIT_OK && (child[0] != '.' || s->args->hidden))
-            status = walk_entry(s, fd, child, child, depth + 1);
-        free(entries[i]);
-    }
-    free(entries);
+    if (fd < 0)
+        return say_error("%s: %s", name, strerror(errno));
+    struct folder_list list;
+    enum err err = folder_list_read(&list, fd, s->args->hidden);
+    int status = err == ERR_OK ? walk_names(s, fd, &list, shown, &meta, depth)
+                               : say_error("%s: %s", name, err == ERR_IO ? strerror(errno) : err_text(err));
+    folder_list_release(&list);
     (void)close(fd);
-    return status == EXIT_OK ? append_record(s, TREE_LEAVE, (struct span){0}, (struct span){0}, NULL) : status;
+    return status;
 }
 
 static int walk_entry(struct add_state *s, int folder, const char *name, const char *shown, unsigned depth)
@@ -223,19 +216,21 @@ static bool chunk_bytes(const struct cmd_add *args, uint64_t *ret_bytes)
     return *end == '\0' && *ret_bytes > 0 && *ret_bytes <= 2 * MIB;
 }
 
-static int open_upload(struct add_state *s, bool tree, const char *name)
+/* 0 and 1 are asked for, 2 leaves it to the profile. What carries a mode or a time cannot be raw. */
+static bool raw_leaves(const struct cmd_add *a, uint64_t *ret_raw)
 {
-    const struct cmd_add *a = s->args;
-    uint64_t chunk = 0;
-    if (!chunk_bytes(a, &chunk))
-        return say_error("--chunker is size-<bytes>, at most 2 MiB");
-    if (a->hash.len > 0 && !span_equal_text(a->hash, "sha2-256"))
-        return say_error("--hash: only sha2-256 is used for adding");
-    uint64_t raw = a->raw_leaves.len == 0 ? 2 : span_equal_text(a->raw_leaves, "true") ? 1 : 0;
-    struct buf args;
-    buf_init(&args, 8192, NULL);
-    struct pack p = pack_begin(&args);
-    pack_map(&p, 9);
+    bool asked = a->raw_leaves.len > 0;
+    bool wanted = span_equal_text(a->raw_leaves, "true");
+    bool preserves = a->preserve_mode || a->preserve_mtime;
+    *ret_raw = preserves ? 0 : !asked ? 2 : wanted;
+    return !(preserves && wanted);
+}
+
+static enum err pack_open(struct buf *to, const struct cmd_add *a, bool tree, const char *name, uint64_t chunk,
+                          uint64_t raw)
+{
+    struct pack p = pack_begin(to);
+    pack_map(&p, 14);
     pack_pair_span(&p, "profile", a->profile);
     pack_pair_bool(&p, "tree", tree);
     pack_pair_bool(&p, "wrap", a->wrap_with_directory);
@@ -243,9 +238,31 @@ static int open_upload(struct add_state *s, bool tree, const char *name)
     pack_pair_u64(&p, "cid_version", a->cid_version);
     pack_pair_u64(&p, "raw_leaves", raw);
     pack_pair_u64(&p, "chunk_bytes", chunk);
+    pack_pair_u64(&p, "max_file_links", a->max_file_links);
+    pack_pair_u64(&p, "max_directory_links", a->max_directory_links);
+    pack_pair_u64(&p, "max_hamt_fanout", a->max_hamt_fanout);
+    pack_pair_bool(&p, "inlined", a->inline_);
+    pack_pair_u64(&p, "inline_limit", a->inline_limit);
     pack_pair_bool(&p, "pin", a->pin);
     pack_pair_bool(&p, "only_hash", a->only_hash);
-    int status = pack_end(&p) == ERR_OK ? upload_stream_open(&s->stream, buf_span(&args)) : say_error("out of memory");
+    return pack_end(&p);
+}
+
+static int open_upload(struct add_state *s, bool tree, const char *name)
+{
+    const struct cmd_add *a = s->args;
+    uint64_t chunk = 0;
+    uint64_t raw = 0;
+    if (!chunk_bytes(a, &chunk))
+        return say_error("--chunker is size-<bytes>, at most 2 MiB");
+    if (a->hash.len > 0 && !span_equal_text(a->hash, "sha2-256"))
+        return say_error("--hash: only sha2-256 is used for adding");
+    if (!raw_leaves(a, &raw))
+        return say_error("raw-leaves can't be used with UnixFS metadata like mode or modification time");
+    struct buf args;
+    buf_init(&args, 8192, NULL);
+    int status = pack_open(&args, a, tree, name, chunk, raw) == ERR_OK ? upload_stream_open(&s->stream, buf_span(&args))
+                                                                       : say_error("out of memory");
     buf_release(&args);
     return status;
 }

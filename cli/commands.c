@@ -194,9 +194,12 @@ static void read_words(struct reader *r)
     }
 }
 
-static void flag_name(const struct field *f, char to[64])
+void command_flag_name(const struct field *f, char to[COMMAND_FLAG_MAX])
 {
-    (void)snprintf(to, 64, "%s", f->name);
+    (void)snprintf(to, COMMAND_FLAG_MAX, "%s", f->name);
+    size_t len = strlen(to);
+    if (len > 0 && to[len - 1] == '_')
+        to[len - 1] = '\0';
     for (char *c = to; *c != '\0'; c++)
         *c = *c == '_' ? '-' : *c;
 }
@@ -240,9 +243,9 @@ static enum err read_long(struct reader *r)
 {
     const struct operation *op = r->to->what;
     for (size_t i = 0; i < op->args.field_count; i++) {
-        char name[64];
+        char name[COMMAND_FLAG_MAX];
         const char *value = NULL;
-        flag_name(&op->args.fields[i], name);
+        command_flag_name(&op->args.fields[i], name);
         if (op->arguments[i].place == ARGUMENT_FLAG && is_long_flag(r->argv[r->at], name, &value))
             return read_flag_value(r, i, value);
     }

@@ -54,6 +54,10 @@ struct invocation {
  */
 enum err invocation_parse(int argc, char *const *argv, struct invocation *ret) MUST_CHECK;
 
+/* The word of an argument on the command line: dashes for underscores; one at the end, for words of C, is dropped. */
+enum { COMMAND_FLAG_MAX = 64 };
+void command_flag_name(const struct field *f, char to[COMMAND_FLAG_MAX]);
+
 /* Help about everything that begins with the words of what was parsed; what may be NULL = all commands. */
 void commands_help(const struct operation *what, const char *group);
 

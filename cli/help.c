@@ -23,13 +23,13 @@ static const char global_flags[] =
 
 static void print_flag(const struct field *f, const struct argument *a)
 {
-    char name[80];
-    (void)snprintf(name, sizeof(name), "%s%s%s", f->name, f->type == FIELD_BOOL ? "" : " ",
+    char word[COMMAND_FLAG_MAX];
+    char name[COMMAND_FLAG_MAX + 8];
+    command_flag_name(f, word);
+    (void)snprintf(name, sizeof(name), "%s%s", word,
                    f->type == FIELD_BOOL  ? ""
-                   : f->type == FIELD_U64 ? "N"
-                                          : "TEXT");
-    for (char *c = name; *c != '\0' && *c != ' '; c++)
-        *c = *c == '_' ? '-' : *c;
+                   : f->type == FIELD_U64 ? " N"
+                                          : " TEXT");
     char flag[8] = "    ";
     if (a->flag != 0)
         (void)snprintf(flag, sizeof(flag), "-%c, ", a->flag);

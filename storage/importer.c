@@ -73,6 +73,8 @@ static const char *options_fault(const struct import_options *o)
         return "the fanout of sharded folders is a power of two from 8 to 1024";
     if (o->hamt_threshold_bytes > 1024 * 1024)
         return "folders are sharded at 1 MiB at the latest";
+    if (o->inlined && o->inline_bytes > IMPORT_INLINE_MAX)
+        return "a CID carries 128 bytes at most: choose a smaller --inline-limit";
     return NULL;
 }
 
@@ -91,14 +93,15 @@ enum err import_emit(const struct import_options *options, const struct import_s
 {
     struct multihash hash;
     struct cid cid;
-    enum err err = multihash_sum(options->hash_code, 0, block_ref_span(block), &hash);
+    bool inlined = options->inlined && block->len <= options->inline_bytes;
+    enum err err = multihash_sum(inlined ? MULTIHASH_IDENTITY : options->hash_code, 0, block_ref_span(block), &hash);
     if (err != ERR_OK)
         return err;
-    if (options->cid_version == 0 && codec == CODEC_DAG_PB)
+    if (options->cid_version == 0 && codec == CODEC_DAG_PB && !inlined)
         err = cid_v0(&hash, &cid);
     else
         cid = cid_v1((uint32_t)codec, &hash);
-    if (err == ERR_OK)
+    if (err == ERR_OK && !inlined)
         err = sink->emit(sink->arg, &cid, block);
     if (err == ERR_OK)
         *ret_cid = cid;
@@ -120,7 +123,7 @@ enum err import_emit_node(const struct import_options *options, const struct imp
                           const struct unixfs_node *fields, struct import_node *ret_node)
 {
     size_t data_len = unixfs_size(fields);
-    struct block_ref *block = block_ref_new(links.len + dag_pb_data_size(data_len), options->account);
+    struct block_ref *block = block_ref_new(links.len + dag_pb_data_size(data_len), options->blocks);
     if (block == NULL)
         return ERR_NOMEM;
     if (links.len > 0)
@@ -292,7 +295,7 @@ static enum err emit_short_leaf(struct file_builder *b, const struct tree_meta *
         import_apply_meta(&fields, meta);
         return import_emit_node(&b->options, &b->sink, (struct span){0}, &fields, leaf);
     }
-    struct block_ref *block = block_ref_copy(bytes, b->options.account);
+    struct block_ref *block = block_ref_copy(bytes, b->options.blocks);
     if (block == NULL)
         return ERR_NOMEM;
     enum err err = import_emit(&b->options, &b->sink, CODEC_RAW, block, &leaf->cid);
@@ -347,7 +350,7 @@ enum err file_builder_write(struct file_builder *builder, struct span bytes)
                 return err;
         }
         if (b->chunk == NULL)
-            b->chunk = block_ref_new(b->leaf_bytes, b->options.account);
+            b->chunk = block_ref_new(b->leaf_bytes, b->options.blocks);
         if (b->chunk == NULL)
             return ERR_NOMEM;
         bool cut;

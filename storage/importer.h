@@ -39,6 +39,8 @@ enum {
     IMPORT_LINKS_MIN = 2,
     IMPORT_LINKS_MAX = 8192,
     IMPORT_LEVELS_MAX = 64,
+    IMPORT_INLINE_MAX = MULTIHASH_DIGEST_MAX, /* bytes that an identity CID may carry */
+    IMPORT_INLINE_DEFAULT = 32,
     IMPORT_HAMT_THRESHOLD_BYTES = 262144 /* sharded when strictly greater */
 };
 
@@ -50,8 +52,12 @@ struct import_options {
     uint32_t hamt_fanout;
     enum hamt_threshold hamt_threshold;
     uint32_t hamt_threshold_bytes;
+    uint32_t directory_links; /* a folder with more entries is sharded, too; 0: only its size decides */
+    bool inlined;             /* blocks of at most inline_bytes travel inside their CIDs and reach no sink */
+    uint32_t inline_bytes;
     uint32_t hash_code;      /* multihash code */
-    struct account *account; /* charged for blocks and tables; may be NULL */
+    struct account *account; /* charged for tables; may be NULL */
+    struct account *blocks;  /* charged for blocks; may be NULL */
 };
 
 /* The options of a profile. */
@@ -76,7 +82,7 @@ struct import_node {
     uint64_t file_bytes; /* content of a file, length of a symlink's target; 0 for folders */
 };
 
-/* Hashes the block, names it and hands it to the sink. codec: a multicodec. */
+/* Hashes the block, names it and hands it to the sink, unless its CID carries it. codec: a multicodec. */
 enum err import_emit(const struct import_options *options, const struct import_sink *sink, uint64_t codec,
                      struct block_ref *block, struct cid *ret_cid) MUST_CHECK;
 

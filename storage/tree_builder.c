@@ -5,10 +5,9 @@
 
 #include "storage/directory_builder.h"
 
-/* A folder that is open: its entries so far and what its parent will know of it. */
+/* A folder that is open. */
 struct folder {
     struct directory_builder *entries;
-    struct tree_meta meta;
     size_t path_len; /* of the path without this folder's name */
 };
 
@@ -38,7 +37,7 @@ enum err tree_builder_new(const struct import_options *options, const struct imp
     buf_init(&b->path, (size_t)(TREE_DEPTH_MAX + 1) * (TREE_NAME_MAX + 1), options->account);
     enum err err = file_builder_new(options, sink, &b->file);
     if (err == ERR_OK && wrap)
-        err = directory_builder_new(options, sink, &b->top);
+        err = directory_builder_new(options, sink, NULL, &b->top);
     if (err != ERR_OK) {
         tree_builder_free(b);
         return err;
@@ -95,8 +94,8 @@ static enum err enter_folder(struct tree_builder *b, const struct tree_event *ev
 {
     if (b->depth == TREE_DEPTH_MAX)
         return ERR_TOO_LARGE;
-    struct folder folder = {.meta = event->meta, .path_len = b->path.len};
-    enum err err = directory_builder_new(&b->options, &b->sink, &folder.entries);
+    struct folder folder = {.path_len = b->path.len};
+    enum err err = directory_builder_new(&b->options, &b->sink, &event->meta, &folder.entries);
     if (err != ERR_OK)
         return err;
     b->folders[b->depth++] = folder;
@@ -109,7 +108,7 @@ static enum err leave_folder(struct tree_builder *b, struct tree_added *ret_adde
         return ERR_INVALID;
     struct folder *folder = &b->folders[b->depth - 1];
     struct import_node node;
-    enum err err = directory_builder_finish(folder->entries, &folder->meta, &node);
+    enum err err = directory_builder_finish(folder->entries, &node);
     if (err != ERR_OK)
         return err;
     directory_builder_free(folder->entries);
@@ -196,7 +195,7 @@ enum err tree_builder_finish(struct tree_builder *builder, struct import_node *r
     if (builder->depth > 0 || builder->in_file)
         return ERR_INVALID;
     if (builder->top != NULL)
-        return directory_builder_finish(builder->top, NULL, ret_root);
+        return directory_builder_finish(builder->top, ret_root);
     if (!builder->has_last)
         return ERR_INVALID;
     *ret_root = builder->last;

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { FLAG_MODE = 1, FLAG_MTIME = 2, MODE_BYTES = 4, MTIME_BYTES = 12, MODE_MAX = 07777 };
+enum { FLAG_MODE = 1, FLAG_MTIME = 2, FLAG_BY_HASH = 4, MODE_BYTES = 4, MTIME_BYTES = 12, MODE_MAX = 07777 };
 enum { NANOS_PER_SECOND = 1000000000 };
 
 static void put_le(uint8_t *to, uint64_t value, size_t len)
@@ -35,7 +35,9 @@ static bool kind_has_name(enum tree_kind kind)
 /* What a record's head may say, apart from where it stands in the stream. */
 static enum err check_head(uint8_t kind, uint8_t flags, size_t name_len, size_t body_len)
 {
-    if (kind < TREE_ENTER || kind > TREE_SYMLINK || (flags & ~(FLAG_MODE | FLAG_MTIME)) != 0)
+    if (kind < TREE_ENTER || kind > TREE_SYMLINK || (flags & ~(FLAG_MODE | FLAG_MTIME | FLAG_BY_HASH)) != 0)
+        return ERR_INVALID;
+    if ((flags & FLAG_BY_HASH) != 0 && kind != TREE_ENTER)
         return ERR_INVALID;
     if (kind_has_name((enum tree_kind)kind) ? name_len == 0 : name_len != 0 || flags != 0)
         return ERR_INVALID;
@@ -63,7 +65,8 @@ enum err tree_stream_append(struct buf *out, enum tree_kind kind, struct span na
 {
     static const struct tree_meta none = {0};
     meta = meta == NULL ? &none : meta;
-    uint8_t flags = (uint8_t)((meta->mode != 0 ? FLAG_MODE : 0) | (meta->has_mtime ? FLAG_MTIME : 0));
+    uint8_t flags = (uint8_t)((meta->mode != 0 ? FLAG_MODE : 0) | (meta->has_mtime ? FLAG_MTIME : 0) |
+                              (meta->by_hash ? FLAG_BY_HASH : 0));
     enum err err = check_head((uint8_t)kind, flags, name.len, body.len);
     if (err != ERR_OK)
         return err;
@@ -154,7 +157,7 @@ static enum err step(struct tree_decoder *d, enum tree_kind kind)
 
 static struct tree_meta read_meta(const uint8_t *at, uint8_t flags)
 {
-    struct tree_meta meta = {0};
+    struct tree_meta meta = {.by_hash = (flags & FLAG_BY_HASH) != 0};
     if ((flags & FLAG_MODE) != 0) {
         meta.mode = (uint32_t)get_le(at, 4);
         at += MODE_BYTES;

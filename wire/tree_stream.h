@@ -10,7 +10,7 @@
  *
  *      kind 1 ENTER    begins a folder           flag 1  a mode follows: u32 LE, low 12 bits
  *           2 LEAVE    ends it                   flag 2  a time follows: seconds i64 LE, nanoseconds u32 LE
- *           3 FILE     begins a file
+ *           3 FILE     begins a file             flag 4  of ENTER: the entries come in the order of hamt_hash(name)
  *           4 DATA     bytes of the open file (body)
  *           5 END      ends the file
  *           6 SYMLINK  body = target
@@ -46,6 +46,8 @@ struct tree_meta {
     bool has_mtime;
     int64_t mtime_seconds;
     uint32_t mtime_nanos;
+    bool
+        by_hash; /* of ENTER: entries come in the order of their names' hashes, so that shards are built as they come */
 };
 
 struct tree_event {

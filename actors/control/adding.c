@@ -9,6 +9,7 @@
 #include "actors/control/operations.h"
 #include "actors/control/sessions.h"
 #include "schemas/pack.h"
+#include "wire/dag_pb.h"
 
 enum { ADDED_BYTES_MAX = 1024 * 1024, PUT_TIMEOUT_S = 60, SUB_PIN = 0 };
 
@@ -19,6 +20,7 @@ struct adding {
     uint64_t offset; /* of a write: what is taken already */
     bool closing;
     bool pinning;
+    size_t pinned; /* CIDs */
     struct import_node root;
 };
 
@@ -38,6 +40,20 @@ static enum err no_upload(struct conversation *v, uint64_t number)
 }
 
 /* ---- add open ---- */
+
+/* What the user sets beside the profile. */
+static void set_layout(struct import_options *o, const struct op_add_open *args)
+{
+    if (args->chunk_bytes > 0)
+        o->chunk_bytes = (uint32_t)args->chunk_bytes;
+    if (args->max_file_links > 0)
+        o->max_links = (uint32_t)args->max_file_links;
+    if (args->max_hamt_fanout > 0)
+        o->hamt_fanout = (uint32_t)args->max_hamt_fanout;
+    o->directory_links = (uint32_t)args->max_directory_links;
+    o->inlined = args->inlined;
+    o->inline_bytes = (uint32_t)args->inline_limit;
+}
 
 static enum err options_of(struct control *c, struct conversation *v, const struct op_add_open *args,
                            struct upload_options *options)
@@ -63,8 +79,9 @@ static enum err options_of(struct control *c, struct conversation *v, const stru
     }
     if (args->raw_leaves < 2)
         options->import.raw_leaves = args->raw_leaves == 1;
-    if (args->chunk_bytes > 0)
-        options->import.chunk_bytes = (uint32_t)args->chunk_bytes;
+    set_layout(&options->import, args);
+    struct budget *budget = ctx_budget(c->ctx);
+    options->import.account = budget == NULL ? NULL : &budget->accounts[ACCOUNT_TABLES];
     const char *why = "";
     enum err err = import_options_check(&options->import, &why);
     return err == ERR_OK ? ERR_OK : conversation_error(v, err, "%s", why);
@@ -224,6 +241,43 @@ static enum err go_on_writing(struct control *c, struct file_session *s, struct 
     return ERR_OK;
 }
 
+/* The n-th CID to pin: the root, or what it links to when the root itself is carried by its CID and stored nowhere. */
+static bool cid_to_pin(const struct cid *root, size_t n, struct cid *ret_cid)
+{
+    struct dag_pb_node node;
+    struct dag_pb_link link;
+    if (root->hash.code != MULTIHASH_IDENTITY) {
+        *ret_cid = *root;
+        return n == 0;
+    }
+    if (root->codec != CODEC_DAG_PB || dag_pb_decode(span_of(root->hash.digest, root->hash.len), &node) != ERR_OK)
+        return false;
+    for (size_t i = 0; dag_pb_next_link(&node.links, &link); i++) {
+        if (i == n)
+            return cid_parse(link.cid, ret_cid) == ERR_OK;
+    }
+    return false;
+}
+
+/* Pins what is to be pinned, one after the other, then answers. */
+static enum err go_on_pinning(struct control *c, struct file_session *s, struct conversation *v)
+{
+    struct adding *work = v->work;
+    struct cid cid;
+    bool more = work->pinning;
+    while (more && (more = cid_to_pin(&work->root.cid, work->pinned++, &cid)) && cid.hash.code == MULTIHASH_IDENTITY) {
+    }
+    if (more) {
+        uint8_t bytes[CID_BYTES_MAX];
+        struct msg_pin_add m = {.cid = span_of(bytes, cid_encode(&cid, bytes)), .recursive = true};
+        enum err err = conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_PIN_ADD, &m, NULL, SUB_PIN, 0);
+        return err == ERR_OK ? ERR_AGAIN : err;
+    }
+    answer(c, v, work);
+    file_session_free(c, s);
+    return ERR_OK;
+}
+
 static enum err go_on_closing(struct control *c, struct file_session *s, struct conversation *v)
 {
     const struct op_add_close *args = (const void *)v->args;
@@ -239,28 +293,18 @@ static enum err go_on_closing(struct control *c, struct file_session *s, struct 
     if (err != ERR_OK)
         return err;
     (void)collect_added(s, work);
-    if (s->pin) {
-        uint8_t bytes[CID_BYTES_MAX];
-        struct msg_pin_add m = {.cid = span_of(bytes, cid_encode(&work->root.cid, bytes)), .recursive = true};
-        work->pinning = true;
-        err = conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_PIN_ADD, &m, NULL, SUB_PIN, 0);
-        return err == ERR_OK ? ERR_AGAIN : err;
-    }
-    answer(c, v, work);
-    file_session_free(c, s);
-    return ERR_OK;
+    work->pinning = s->pin;
+    return go_on_pinning(c, s, v);
 }
 
-/* The pin of the root is committed, or not. */
+/* A pin is committed, or not. */
 enum err add_close_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info)
 {
     (void)sub;
     if (info->err != ERR_OK)
         return info->err;
-    struct file_session *s = v->session;
-    answer(c, v, v->work);
-    file_session_free(c, s);
-    return ERR_OK;
+    enum err err = go_on_pinning(c, v->session, v);
+    return err == ERR_AGAIN ? ERR_OK : err;
 }
 
 static void fail_all(struct control *c, struct file_session *s, enum err err)

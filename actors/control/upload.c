@@ -94,8 +94,12 @@ static enum err fail(struct upload *u, enum err err, const char *why)
 
 static const char *why_of(enum err err)
 {
-    if (err == ERR_NOMEM || err == ERR_TOO_LARGE)
-        return "the import does not fit into memory";
+    if (err == ERR_NOMEM)
+        return "the import does not fit into memory: try again when less is under way";
+    if (err == ERR_TOO_LARGE)
+        return "over a limit: folders nested too deep, or one of over 4 MiB of names that does not come in the order "
+               "of "
+               "their hashes (flag 4 of the tree stream), as `hearth add` sends it";
     if (err == ERR_INVALID)
         return "the upload's stream is malformed";
     return "the import failed";
@@ -262,12 +266,12 @@ static enum err wrap_file(struct upload *u)
 {
     struct import_sink sink = {.emit = sink_emit, .arg = u};
     struct directory_builder *folder;
-    enum err err = directory_builder_new(&u->import, &sink, &folder);
+    enum err err = directory_builder_new(&u->import, &sink, NULL, &folder);
     if (err != ERR_OK)
         return err;
     err = directory_builder_add(folder, buf_span(&u->name), &u->root);
     if (err == ERR_OK)
-        err = directory_builder_finish(folder, NULL, &u->root);
+        err = directory_builder_finish(folder, &u->root);
     directory_builder_free(folder);
     return err;
 }

@@ -252,6 +252,12 @@ class Kubo(Peer):
         expect(status == 0, f"{self.label}: ipfs {' '.join(arguments[:2])}: {problem.strip()}")
         return out
 
+    def ipfs_failure(self, *arguments, seconds=CALL_SECONDS):
+        """What a command that must fail says."""
+        status, _, problem = command([self.ipfs, *arguments], self.env, self.home, seconds, f"ipfs {arguments[0]}")
+        expect(status != 0, f"{self.label}: ipfs {' '.join(arguments[:2])} succeeded")
+        return problem
+
     def connect(self, addr, seconds=CALL_SECONDS):
         self.rpc("swarm/connect", addr, seconds=seconds)
 

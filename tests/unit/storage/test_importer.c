@@ -100,7 +100,7 @@ static struct import_node import_folder(enum import_profile profile, const char 
     struct import_sink sink = store_sink(store);
     struct import_node file = import_bytes(&options, store, span_text("x"), NULL);
     struct directory_builder *folder;
-    assert_ok(directory_builder_new(&options, &sink, &folder));
+    assert_ok(directory_builder_new(&options, &sink, NULL, &folder));
     struct stream stream;
     stream_init(&stream, seed);
     for (size_t i = 0; i < count; i++) {
@@ -109,7 +109,7 @@ static struct import_node import_folder(enum import_profile profile, const char 
         assert_ok(directory_builder_add(folder, text, &file));
     }
     struct import_node root;
-    assert_ok(directory_builder_finish(folder, NULL, &root));
+    assert_ok(directory_builder_finish(folder, &root));
     directory_builder_free(folder);
     return root;
 }
@@ -142,14 +142,14 @@ static void hamt_root_names(void **state)
     struct import_sink sink = store_sink(&store);
     struct directory_builder *folder;
     struct import_node file = import_bytes(&options, &store, span_text("x"), NULL);
-    assert_ok(directory_builder_new(&options, &sink, &folder));
+    assert_ok(directory_builder_new(&options, &sink, NULL, &folder));
     for (unsigned i = 0; i < 1000; i++) {
         char name[16];
         (void)snprintf(name, sizeof(name), "%u.txt", i);
         assert_ok(directory_builder_add(folder, span_text(name), &file));
     }
     struct import_node root;
-    assert_ok(directory_builder_finish(folder, NULL, &root));
+    assert_ok(directory_builder_finish(folder, &root));
     struct dag_pb_node node;
     struct unixfs_node unixfs;
     struct hamt_shard shard;
@@ -179,14 +179,14 @@ static void empty_folders_and_symlinks(void **state)
     struct import_options options = import_options_of(IMPORT_UNIXFS_V0_2015);
     struct directory_builder *folder;
     struct import_node root;
-    assert_ok(directory_builder_new(&options, &sink, &folder));
-    assert_ok(directory_builder_finish(folder, NULL, &root));
+    assert_ok(directory_builder_new(&options, &sink, NULL, &folder));
+    assert_ok(directory_builder_finish(folder, &root));
     directory_builder_free(folder);
     assert_cid_text(&root.cid, "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn");
     assert_int_equal(root.tsize, 4);
     options = import_options_of(IMPORT_UNIXFS_V1_2025);
-    assert_ok(directory_builder_new(&options, &sink, &folder));
-    assert_ok(directory_builder_finish(folder, NULL, &root));
+    assert_ok(directory_builder_new(&options, &sink, NULL, &folder));
+    assert_ok(directory_builder_finish(folder, &root));
     directory_builder_free(folder);
     assert_cid_text(&root.cid, "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354");
     /* go-unixfsnode data/fixtures/symlink.txt.unixfs: 08 04 12 08 file.txt */
@@ -215,7 +215,7 @@ static void folder_does_not_depend_on_order(void **state)
         size_t count = 1 + (size_t)prng_below(&prng, 700);
         for (unsigned pass = 0; pass < 2; pass++) {
             struct directory_builder *folder;
-            assert_ok(directory_builder_new(&options, &sink, &folder));
+            assert_ok(directory_builder_new(&options, &sink, NULL, &folder));
             for (size_t i = 0; i < count; i++) {
                 char name[32];
                 (void)snprintf(name, sizeof(name), "n%zu", pass == 0 ? i : count - 1 - i);
@@ -223,7 +223,7 @@ static void folder_does_not_depend_on_order(void **state)
                     assert_ok(directory_builder_add(folder, span_text(name), &two));
                 assert_ok(directory_builder_add(folder, span_text(name), &one));
             }
-            assert_ok(directory_builder_finish(folder, NULL, &roots[pass]));
+            assert_ok(directory_builder_finish(folder, &roots[pass]));
             directory_builder_free(folder);
         }
         assert_true(cid_equal(&roots[0].cid, &roots[1].cid));
@@ -247,6 +247,7 @@ static void pieces_do_not_matter(void **state)
         options.chunk_bytes = 1 + (uint32_t)prng_below(&prng, 300);
         options.max_links = 2 + (uint32_t)prng_below(&prng, 6);
         options.account = &account;
+        options.blocks = &account;
         struct block_store store;
         store_init(&store);
         struct span content = span_first(span_of(bytes, sizeof(bytes)), (size_t)prng_below(&prng, 20000));
@@ -308,6 +309,7 @@ static void memory_may_end_anywhere(void **state)
         options.max_links = 3;
         options.hamt_threshold_bytes = 100;
         options.account = &account;
+        options.blocks = &account;
         struct block_store store;
         store_init(&store);
         store.drop = true;

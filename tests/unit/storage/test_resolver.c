@@ -47,7 +47,7 @@ static struct import_node make_folder(const struct import_options *options, stru
 {
     struct import_sink sink = store_sink(store);
     struct directory_builder *folder;
-    assert_ok(directory_builder_new(options, &sink, &folder));
+    assert_ok(directory_builder_new(options, &sink, NULL, &folder));
     for (size_t i = 0; i < count; i++) {
         char name[32];
         (void)snprintf(name, sizeof(name), "f%zu", i);
@@ -55,7 +55,7 @@ static struct import_node make_folder(const struct import_options *options, stru
         assert_ok(directory_builder_add(folder, span_text(name), &file));
     }
     struct import_node root;
-    assert_ok(directory_builder_finish(folder, NULL, &root));
+    assert_ok(directory_builder_finish(folder, &root));
     directory_builder_free(folder);
     return root;
 }
@@ -66,9 +66,9 @@ static struct import_node wrap(const struct import_options *options, struct bloc
     struct import_sink sink = store_sink(store);
     struct directory_builder *folder;
     struct import_node root;
-    assert_ok(directory_builder_new(options, &sink, &folder));
+    assert_ok(directory_builder_new(options, &sink, NULL, &folder));
     assert_ok(directory_builder_add(folder, span_text(name), node));
-    assert_ok(directory_builder_finish(folder, NULL, &root));
+    assert_ok(directory_builder_finish(folder, &root));
     directory_builder_free(folder);
     return root;
 }

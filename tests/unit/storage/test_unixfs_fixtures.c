@@ -144,7 +144,8 @@ static size_t rebuild(struct block_store *store, const struct cid *root)
     struct import_sink sink = store_sink(&fresh);
     struct directory_builder *folder;
     struct dir_lister *l;
-    assert_ok(directory_builder_new(&options, &sink, &folder));
+    size_t count = 0;
+    assert_ok(directory_builder_new(&options, &sink, NULL, &folder));
     assert_ok(dir_lister_new(root, 8, 1 << 20, NULL, NULL, &l));
     for (enum err err = ERR_OK; err != ERR_CLOSED;) {
         struct dir_entry entry;
@@ -152,6 +153,7 @@ static size_t rebuild(struct block_store *store, const struct cid *root)
         struct import_node node = {.cid = entry.cid, .tsize = entry.tsize};
         if (err == ERR_OK)
             assert_ok(directory_builder_add(folder, entry.name, &node));
+        count += err == ERR_OK;
         struct cid cid;
         while (dir_lister_next_want(l, &cid) == ERR_OK) {
             assert_non_null(store_get(store, &cid));
@@ -159,9 +161,8 @@ static size_t rebuild(struct block_store *store, const struct cid *root)
         }
         assert_true(err == ERR_OK || err == ERR_AGAIN || err == ERR_CLOSED);
     }
-    size_t count = directory_builder_count(folder);
     struct import_node built;
-    assert_ok(directory_builder_finish(folder, NULL, &built));
+    assert_ok(directory_builder_finish(folder, &built));
     assert_true(cid_equal(&built.cid, root));
     directory_builder_free(folder);
     dir_lister_free(l);

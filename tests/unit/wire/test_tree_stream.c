@@ -117,7 +117,9 @@ static void what_does_not_belong_is_refused(void **state)
             "l",
             ERR_TOO_LARGE);                                        /* target of 4 GiB */
     REFUSED("\6\0\1\0\1\0\0\0l\0", ERR_INVALID);                   /* NUL in the target */
-    REFUSED("\1\4\1\0\0\0\0\0d", ERR_INVALID);                     /* unknown flag */
+    REFUSED("\1\x08\1\0\0\0\0\0d", ERR_INVALID);                   /* unknown flag */
+    REFUSED("\1\4\1\0\0\0\0\0d", ERR_AGAIN);                       /* a folder by hashes */
+    REFUSED("\3\4\1\0\0\0\0\0f", ERR_INVALID);                     /* a file has no entries */
     REFUSED("\1\1\1\0\0\0\0\0\0\x10\0\0d", ERR_INVALID);           /* mode over 07777 */
     REFUSED("\3\0\1\0\0\0\0\0f\1\0\1\0\0\0\0\0d", ERR_INVALID);    /* ENTER inside a file */
     REFUSED("\3\0\1\0\0\0\0\0f\4\0\0\0\1\0\x10\0", ERR_TOO_LARGE); /* DATA of 1 MiB + 1 */
