@@ -82,7 +82,7 @@ static const struct lane_spec lanes[] = {
     {.name = "state", .workers = 1, .queue = 16},
     {.name = "catalogue", .workers = 1, .queue = 64},
     {.name = "disk", .workers = 2, .queue = 256},
-    {.name = "dns", .workers = 1, .queue = 32},
+    {.name = "dns", .workers = 2, .queue = 32},
 };
 
 /* Tells the state actor what its table of events is to show. What cannot be told is in the log all the same. */

@@ -29,7 +29,7 @@ struct config_list {
 /* type, field, key, default, min, max (of numbers; of a list's count), choices separated by | or NULL, meaning */
 #define CONFIG_KEYS(X)                                                                                                 \
     X(LIST, addresses_swarm, "Addresses.Swarm", "/ip4/0.0.0.0/tcp/4001,/ip6/::/tcp/4001", 0, 32, NULL,                 \
-      "multiaddrs to listen on for peers; an empty list means none")                                                   \
+      "multiaddrs to listen on for peers, /tcp/PORT or /tcp/PORT/ws; an empty list means none")                        \
     X(LIST, addresses_announce, "Addresses.Announce", "", 0, 32, NULL,                                                 \
       "multiaddrs told to peers in place of those found on the interfaces")                                            \
     X(LIST, addresses_api, "Addresses.API", "", 0, 8, NULL,                                                            \

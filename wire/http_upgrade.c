@@ -28,16 +28,16 @@ void http_upgrade_key(const uint8_t nonce[HTTP_UPGRADE_NONCE_BYTES], char to[HTT
     base64(span_of(nonce, HTTP_UPGRADE_NONCE_BYTES), to, HTTP_UPGRADE_KEY_CHARS);
 }
 
-void http_upgrade_accept(const char key[HTTP_UPGRADE_KEY_CHARS], char to[HTTP_UPGRADE_ACCEPT_CHARS])
+enum err http_upgrade_accept(const char key[HTTP_UPGRADE_KEY_CHARS], char to[HTTP_UPGRADE_ACCEPT_CHARS])
 {
     uint8_t text[HTTP_UPGRADE_KEY_CHARS + sizeof(GUID) - 1];
     memcpy(text, key, HTTP_UPGRADE_KEY_CHARS);
     memcpy(text + HTTP_UPGRADE_KEY_CHARS, GUID, sizeof(GUID) - 1);
     struct multihash hash;
     enum err err = multihash_sum(MULTIHASH_SHA1, 0, span_of(text, sizeof(text)), &hash);
-    assert(err == ERR_OK);
-    (void)err;
-    base64(span_of(hash.digest, hash.len), to, HTTP_UPGRADE_ACCEPT_CHARS);
+    if (err == ERR_OK)
+        base64(span_of(hash.digest, hash.len), to, HTTP_UPGRADE_ACCEPT_CHARS);
+    return err;
 }
 
 /* ---- text ---- */
@@ -226,8 +226,7 @@ enum err http_upgrade_read_ask(struct span head, char ret_accept[HTTP_UPGRADE_AC
         return ERR_PROTOCOL;
     char key[HTTP_UPGRADE_KEY_CHARS];
     memcpy(key, f.key.data, sizeof(key));
-    http_upgrade_accept(key, ret_accept);
-    return ERR_OK;
+    return http_upgrade_accept(key, ret_accept);
 }
 
 /* ---- response ---- */

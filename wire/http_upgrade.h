@@ -35,8 +35,8 @@ enum {
 /* The key of a nonce: what a request carries. Without a NUL. */
 void http_upgrade_key(const uint8_t nonce[HTTP_UPGRADE_NONCE_BYTES], char to[HTTP_UPGRADE_KEY_CHARS]);
 
-/* The answer that proves that a server has read this key. Without a NUL. */
-void http_upgrade_accept(const char key[HTTP_UPGRADE_KEY_CHARS], char to[HTTP_UPGRADE_ACCEPT_CHARS]);
+/* The answer that proves that a server has read this key. Without a NUL. ERR_NOMEM. */
+enum err http_upgrade_accept(const char key[HTTP_UPGRADE_KEY_CHARS], char to[HTTP_UPGRADE_ACCEPT_CHARS]) MUST_CHECK;
 
 /*
  * Whether these first bytes of a message, however few, can still become a request or a response of HTTP/1. A peer that speaks
@@ -53,7 +53,7 @@ enum err http_upgrade_ask(const char *host, const char key[HTTP_UPGRADE_KEY_CHAR
 
 /*
  * Reads the head of a request and gives the accept text that grants it. ERR_PROTOCOL: no HTTP/1.1 GET, or malformed; ERR_UNSUPPORTED:
- * good HTTP that asks for no WebSocket of version 13.
+ * good HTTP that asks for no WebSocket of version 13; ERR_NOMEM.
  */
 enum err http_upgrade_read_ask(struct span head, char ret_accept[HTTP_UPGRADE_ACCEPT_CHARS]) MUST_CHECK;
 

@@ -68,8 +68,8 @@ enum err websocket_start(struct websocket *ws, struct buf *out)
     char key[HTTP_UPGRADE_KEY_CHARS];
     ws->config.random(ws->config.random_arg, nonce, sizeof(nonce));
     http_upgrade_key(nonce, key);
-    http_upgrade_accept(key, ws->accept);
-    return http_upgrade_ask(ws->config.host, key, out);
+    enum err err = http_upgrade_accept(key, ws->accept);
+    return err == ERR_OK ? http_upgrade_ask(ws->config.host, key, out) : err;
 }
 
 static enum err read_head(struct websocket *ws, struct span head, struct buf *out)
@@ -320,6 +320,8 @@ static enum err wrap(struct websocket *ws, enum opcode opcode, struct buf *out, 
 
 enum err websocket_wrap(struct websocket *ws, struct buf *out, size_t from)
 {
+    if (ws->close_sent)
+        out->len = from;
     return out->len == from ? ERR_OK : wrap(ws, OP_BINARY, out, from);
 }
 

@@ -61,7 +61,7 @@ enum err websocket_new(const struct websocket_config *config, struct websocket *
 /* NULL is ignored. */
 void websocket_free(struct websocket *ws);
 
-/* Appends what is said at once: a client's request. Errors as buf_append. */
+/* Appends what is said at once: a client's request. ERR_NOMEM, else as buf_append. */
 enum err websocket_start(struct websocket *ws, struct buf *out) MUST_CHECK;
 
 /*
@@ -75,7 +75,7 @@ bool websocket_is_open(const struct websocket *ws);
 
 /*
  * Makes one binary frame of the bytes of out from position from on: its header is put before them, a client masks them. Nothing
- * there: nothing happens. On failure (errors as buf_append) the bytes are dropped and the session is lost.
+ * there: nothing happens. Behind the close frame nothing may be said: the bytes are dropped. On failure (errors as buf_append) the bytes are dropped and the session is lost.
  */
 enum err websocket_wrap(struct websocket *ws, struct buf *out, size_t from) MUST_CHECK;
 

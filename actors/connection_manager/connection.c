@@ -82,6 +82,45 @@ static enum err on_plain(void *arg, struct span bytes)
     return c->yamux == NULL ? ERR_NOMEM : yamux_feed(c->yamux, bytes, c->now_ns);
 }
 
+/* ---- the transport: what lies between socket and upgrade, nothing or WebSocket ---- */
+
+/* What was appended to out from here on becomes a frame. */
+static enum err frame(struct connection *c, size_t from)
+{
+    return c->websocket == NULL ? ERR_OK : websocket_wrap(c->websocket, &c->out, from);
+}
+
+static enum err on_open(void *arg)
+{
+    struct connection *c = arg;
+    size_t from = c->out.len;
+    enum err err = upgrade_start(&c->upgrade, &c->out);
+    return err == ERR_OK ? frame(c, from) : err;
+}
+
+/* Bytes for the upgrade. Its last words are framed in any case. */
+static enum err on_bytes(void *arg, uint8_t *data, size_t len)
+{
+    struct connection *c = arg;
+    size_t from = c->out.len;
+    enum err err = upgrade_feed(&c->upgrade, data, len, &c->out);
+    enum err framed = frame(c, from);
+    return err == ERR_OK ? framed : err;
+}
+
+static enum err open_websocket(struct connection *c, const struct connection_config *config)
+{
+    struct websocket_config websocket = {.client = config->role == CONNECTION_DIALER,
+                                         .host = config->websocket_host,
+                                         .random = config->random,
+                                         .random_arg = config->random_arg,
+                                         .opened = on_open,
+                                         .payload = on_bytes,
+                                         .arg = c};
+    enum err err = websocket_new(&websocket, &c->websocket);
+    return err == ERR_OK ? websocket_start(c->websocket, &c->out) : err;
+}
+
 /* ---- life cycle ---- */
 
 static enum err init(struct connection *c, const struct connection_config *config)
@@ -104,7 +143,7 @@ static enum err init(struct connection *c, const struct connection_config *confi
     };
     enum err err = upgrade_init(&c->upgrade, &upgrade);
     if (err == ERR_OK)
-        err = upgrade_start(&c->upgrade, &c->out);
+        err = config->websocket ? open_websocket(c, config) : on_open(c);
     return err;
 }
 
@@ -160,6 +199,7 @@ void connection_free(struct connection *c)
         yamux_abort(c->yamux, ERR_CLOSED, YAMUX_NORMAL);
     yamux_free(c->yamux);
     upgrade_release(&c->upgrade);
+    websocket_free(c->websocket);
     uncharge_out(c);
     buf_release(&c->out);
     free(c);
@@ -172,6 +212,8 @@ static void fail(struct connection *c, enum err err)
     c->closed = true;
     if (c->yamux != NULL)
         yamux_abort(c->yamux, err, err == ERR_PROTOCOL ? YAMUX_PROTOCOL_ERROR : YAMUX_NORMAL);
+    if (c->websocket != NULL)
+        websocket_close(c->websocket);
     if (c->events.closed != NULL)
         c->events.closed(c->user, c, err);
 }
@@ -193,7 +235,7 @@ void connection_feed(struct connection *c, uint8_t *data, size_t len, uint64_t n
         return;
     }
     c->in_bytes += len;
-    enum err err = upgrade_feed(&c->upgrade, data, len, &c->out);
+    enum err err = c->websocket == NULL ? on_bytes(c, data, len) : websocket_feed(c->websocket, data, len, &c->out);
     if (err == ERR_OK && c->upgrade.stage == UPGRADE_DONE && c->yamux == NULL)
         err = ERR_NOMEM;
     if (err != ERR_OK)
@@ -224,7 +266,7 @@ static size_t out_room(struct connection *c, size_t plain)
         else
             want = held < OUT_UNCHARGED ? MIN(want, OUT_UNCHARGED - held) : 0;
     }
-    return want == 0 || buf_reserve(&c->out, want) == NULL ? 0 : want;
+    return want == 0 || buf_reserve(&c->out, want + WEBSOCKET_HEADER_MAX) == NULL ? 0 : want;
 }
 
 /* Seals pieces until they or the room end. Returns the plaintext bytes that were taken. */
@@ -282,16 +324,29 @@ static void seal_yamux(struct connection *c)
     }
 }
 
-/* Moves what waits above into out, unless enough is there already. */
-static void fill(struct connection *c)
+static void seal(struct connection *c)
 {
-    if (c->out.len - c->out_head >= OUT_LOW || !upgrade_is_secure(&c->upgrade))
-        return;
-    buf_drop(&c->out, c->out_head);
-    c->out_head = 0;
+    size_t from = c->out.len;
     seal_inner(c);
     if (c->upgrade.inner.len == 0 && c->yamux != NULL && upgrade_may_send(&c->upgrade))
         seal_yamux(c);
+    enum err err = frame(c, from);
+    if (err != ERR_OK)
+        c->broken = err;
+}
+
+/* Moves what waits above into out, unless enough is there already. */
+static void fill(struct connection *c)
+{
+    if (c->out.len - c->out_head >= OUT_LOW)
+        return;
+    buf_drop(&c->out, c->out_head);
+    c->out_head = 0;
+    if (upgrade_is_secure(&c->upgrade))
+        seal(c);
+    enum err err = c->websocket == NULL ? ERR_OK : websocket_answer(c->websocket, &c->out);
+    if (err != ERR_OK)
+        c->broken = err;
 }
 
 int connection_output(struct connection *c, struct iovec *iov, int max)
@@ -354,6 +409,11 @@ void connection_tick(struct connection *c, uint64_t now_ns)
 }
 
 /* ---- queries ---- */
+
+bool connection_is_open(const struct connection *c)
+{
+    return c->websocket == NULL || websocket_is_open(c->websocket);
+}
 
 bool connection_is_upgraded(const struct connection *c)
 {

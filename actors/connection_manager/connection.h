@@ -2,7 +2,7 @@
 /*
  * One libp2p connection as an engine: bytes in, bytes out, events. No socket, no clock, no context.
  *
- *      socket bytes -> [multistream] -> noise | tls -> [multistream] -> yamux -> per stream: [multistream] -> events
+ *      socket bytes -> [websocket] -> [multistream] -> noise | tls -> [multistream] -> yamux -> per stream: [multistream] -> events
  *
  * The owner reads a socket into any scratch buffer and calls connection_feed; after every call into the engine it writes what
  * connection_output shows. Time comes in as an argument (nanoseconds, any monotonic origin); connection_deadline says when the
@@ -13,7 +13,8 @@
  * header may be called but connection_feed, _tick, _output, _output_done and connection_free of the same connection: the owner of
  * a closed connection frees it after the call that reported it has returned.
  *
- * Threads: one connection belongs to one thread. Nothing blocks. Specs: libp2p connections, multistream-select, noise, tls, yamux.
+ * Threads: one connection belongs to one thread. Nothing blocks. Specs: libp2p connections, websockets, multistream-select, noise, tls,
+ * yamux.
  */
 #ifndef HEARTH_ACTORS_CONNECTION_MANAGER_CONNECTION_H
 #define HEARTH_ACTORS_CONNECTION_MANAGER_CONNECTION_H
@@ -85,7 +86,8 @@ struct connection_events {
      * The connection is over; all its streams were closed before. connection_output may still hold last words (go-away, alert):
      * write them once without waiting, then free. ERR_REFUSED: the peer took none of the proposed security protocols (after an
      * optimistic proposal: dial again without optimism and remember it); ERR_AUTH: bad signature or certificate; ERR_MISMATCH:
-     * another peer than expected; ERR_TIMEOUT; ERR_PROTOCOL; ERR_CLOSED: by go-away, end of input or connection_close.
+     * another peer than expected; ERR_UNSUPPORTED: no WebSocket or no Yamux there; ERR_TIMEOUT; ERR_PROTOCOL; ERR_CLOSED: by go-away,
+     * end of input or connection_close.
      */
     void (*closed)(void *user, struct connection *c, enum err err);
 };
@@ -96,6 +98,8 @@ struct connection_config {
     const struct peer_id *expected;             /* copied; NULL: whoever answers */
     enum connection_security security[2];       /* in order of preference; a listener accepts any of them */
     size_t security_count;
+    bool websocket; /* speak WebSocket below all else: one round trip more, before anything of the upgrade */
+    const char *websocket_host; /* dialer: "address:port" for the HTTP request; borrowed for connection_new */
     /*
      * Dialer: send the first flight of security[0] behind its proposal, and the muxer's behind its own, without waiting. Saves one
      * or two round trips; costs the connection when the peer refuses.
@@ -170,6 +174,8 @@ void connection_tick(struct connection *c, uint64_t now_ns);
 
 /* ---- queries ---- */
 
+/* Whether the upgrade may speak: at once on TCP, after the HTTP exchange of a WebSocket. */
+bool connection_is_open(const struct connection *c);
 bool connection_is_upgraded(const struct connection *c);
 bool connection_is_closed(const struct connection *c);
 /* Valid once upgraded. */

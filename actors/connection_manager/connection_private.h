@@ -10,6 +10,7 @@
 #include "actors/connection_manager/connection.h"
 #include "actors/connection_manager/upgrade.h"
 #include "wire/multistream.h"
+#include "wire/websocket.h"
 #include "wire/yamux.h"
 
 /* libp2p's error code for a reset because no protocol could be agreed. */
@@ -35,6 +36,7 @@ TAILQ_HEAD(connection_stream_list, connection_stream);
 struct connection {
     struct connection_events events;
     void *user;
+    struct websocket *websocket; /* NULL on TCP */
     struct upgrade upgrade;
     struct peer_id expected;
     struct connection_info info;

@@ -8,7 +8,6 @@
 #include "actors/connection_manager/reach.h"
 #include "base/limits.h"
 #include "base/table.h"
-#include "net/addr.h"
 
 struct attempt {
     uint64_t id;
@@ -23,7 +22,7 @@ struct attempt {
 struct dial {
     uint64_t id;
     struct peer_id peer;
-    struct net_addr addrs[DIALER_ADDRS_MAX];
+    struct endpoint addrs[DIALER_ADDRS_MAX];
     bool plain[DIALER_ADDRS_MAX]; /* this one was refused: no optimism any more */
     size_t addr_count;
     size_t next;  /* address not tried yet */
@@ -57,13 +56,13 @@ struct dialer {
     struct table memories;
 };
 
-static void add_addrs(struct dial *dial, const struct net_addr *addrs, size_t count)
+static void add_addrs(struct dial *dial, const struct endpoint *addrs, size_t count)
 {
     for (size_t i = 0; i < count && dial->addr_count < DIALER_ADDRS_MAX; i++) {
         bool twice = false;
         for (size_t k = 0; k < dial->addr_count && !twice; k++)
-            twice = addr_equal(&dial->addrs[k], &addrs[i]);
-        if (!twice && addrs[i].port != 0)
+            twice = endpoint_equal(&dial->addrs[k], &addrs[i]);
+        if (!twice && addrs[i].addr.port != 0)
             dial->addrs[dial->addr_count++] = addrs[i];
     }
     reach_sort(dial->addrs + dial->next, dial->addr_count - dial->next);
@@ -77,22 +76,23 @@ struct memory_key {
     uint8_t bytes[48];
 };
 
-static struct memory_key key_for(const struct peer_id *peer, const struct net_addr *addr)
+static struct memory_key key_for(const struct peer_id *peer, const struct endpoint *addr)
 {
     struct memory_key key = {.len = peer->len};
     if (!peer_id_is_empty(peer)) {
         memcpy(key.bytes, peer->bytes, peer->len);
         return key;
     }
-    key.bytes[0] = (uint8_t)addr->family;
-    key.bytes[1] = (uint8_t)(addr->port >> 8);
-    key.bytes[2] = (uint8_t)addr->port;
-    memcpy(key.bytes + 3, addr->ip, addr->family == NET_IP4 ? 4 : 16);
-    key.len = 3 + 16;
+    key.bytes[0] = (uint8_t)addr->addr.family;
+    key.bytes[1] = (uint8_t)(addr->addr.port >> 8);
+    key.bytes[2] = (uint8_t)addr->addr.port;
+    key.bytes[3] = addr->websocket;
+    memcpy(key.bytes + 4, addr->addr.ip, addr->addr.family == NET_IP4 ? 4 : 16);
+    key.len = 4 + 16;
     return key;
 }
 
-static struct memory *recall(const struct dialer *d, const struct peer_id *peer, const struct net_addr *addr)
+static struct memory *recall(const struct dialer *d, const struct peer_id *peer, const struct endpoint *addr)
 {
     struct memory_key key = key_for(peer, addr);
     return table_get(&d->memories, span_of(key.bytes, key.len));
@@ -106,7 +106,7 @@ static void forget(struct dialer *d, struct span key)
     free(m);
 }
 
-static struct memory *remember(struct dialer *d, const struct peer_id *peer, const struct net_addr *addr)
+static struct memory *remember(struct dialer *d, const struct peer_id *peer, const struct endpoint *addr)
 {
     struct memory *m = recall(d, peer, addr);
     if (m != NULL)
@@ -228,7 +228,7 @@ static enum err dial_new(struct dialer *d, const struct peer_id *peer, uint64_t 
     return ERR_OK;
 }
 
-enum err dialer_start(struct dialer *d, const struct peer_id *peer, const struct net_addr *addrs, size_t count,
+enum err dialer_start(struct dialer *d, const struct peer_id *peer, const struct endpoint *addrs, size_t count,
                       unsigned names, bool forced, uint64_t now_ns, uint64_t *ret_dial)
 {
     struct dial *dial = dial_to(d, peer);
@@ -250,7 +250,7 @@ enum err dialer_start(struct dialer *d, const struct peer_id *peer, const struct
     return ERR_OK;
 }
 
-void dialer_add(struct dialer *d, uint64_t id, const struct net_addr *addrs, size_t count)
+void dialer_add(struct dialer *d, uint64_t id, const struct endpoint *addrs, size_t count)
 {
     struct dial *dial = find_dial(d, id);
     if (dial == NULL)
@@ -370,7 +370,7 @@ static void fill_order(struct dialer *d, struct dial *dial, size_t addr, struct 
     *order = (struct dialer_order){.kind = DIALER_CONNECT,
                                    .dial = dial->id,
                                    .attempt = ++d->last_id,
-                                   .addr = dial->addrs[addr],
+                                   .to = dial->addrs[addr],
                                    .peer = dial->peer,
                                    .security = {first, other(d, first)},
                                    .security_count = d->security_count};
@@ -397,7 +397,7 @@ static void take_attempt(struct dialer *d, struct dial *dial, uint64_t now_ns, s
 
 static uint64_t attempt_due(const struct dial *dial, const struct attempt *a)
 {
-    uint64_t all_ms = reach_is_near(&dial->addrs[a->addr]) ? DIALER_LOCAL_MS : DIALER_ATTEMPT_MS;
+    uint64_t all_ms = reach_is_near(&dial->addrs[a->addr].addr) ? DIALER_LOCAL_MS : DIALER_ATTEMPT_MS;
     return a->started_ns + (a->connected ? all_ms : MIN(all_ms, (uint64_t)DIALER_CONNECT_MS)) * MS_NS;
 }
 
@@ -436,7 +436,7 @@ static bool take_abandoned(struct dialer *d, struct dial *dial, struct dialer_or
         *order = (struct dialer_order){.kind = DIALER_ABANDON,
                                        .dial = dial->id,
                                        .attempt = dial->attempts[i].id,
-                                       .addr = dial->addrs[dial->attempts[i].addr]};
+                                       .to = dial->addrs[dial->attempts[i].addr]};
         drop_attempt(d, dial, &dial->attempts[i]);
         return true;
     }

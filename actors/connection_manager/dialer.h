@@ -2,7 +2,7 @@
 /*
  * The dialer: turns "connect to this peer at these addresses" into attempts, one order at a time. No sockets, no clock.
  *
- *      dialer_start -> [addresses ranked: loopback, private, public; IPv6 and IPv4 in turn]
+ *      dialer_start -> [ranked: loopback, private, public; TCP before WebSocket; IPv6 and IPv4 in turn]
  *          order CONNECT  ... 250 ms or a failure ... order CONNECT ...            (happy eyeballs, RFC 8305)
  *              attempt_connected -> attempt_upgraded -> order ABANDON for the rest, order DONE (ERR_OK)
  *                                -> attempt_failed   -> the next address; after the last: order DONE (why)
@@ -23,9 +23,9 @@
 #include <stdint.h>
 
 #include "actors/connection_manager/connection.h"
+#include "actors/connection_manager/endpoint.h"
 #include "base/attr.h"
 #include "base/err.h"
-#include "mailbox/ports.h"
 #include "wire/peer_id.h"
 
 enum {
@@ -46,7 +46,7 @@ enum {
 struct dialer;
 
 enum dialer_order_kind {
-    DIALER_CONNECT, /* open a socket to addr; attempt_connected, then attempt_upgraded or attempt_failed must follow */
+    DIALER_CONNECT, /* open a socket to this endpoint; attempt_connected, then attempt_upgraded or attempt_failed must follow */
     DIALER_ABANDON, /* close the attempt's socket; report nothing */
     DIALER_DONE     /* the dial is over with err, and its id is dead */
 };
@@ -55,7 +55,7 @@ struct dialer_order {
     enum dialer_order_kind kind;
     uint64_t dial;
     uint64_t attempt;
-    struct net_addr addr;
+    struct endpoint to;
     struct peer_id peer; /* empty: whoever answers */
     enum connection_security security[2];
     size_t security_count;
@@ -73,11 +73,11 @@ void dialer_free(struct dialer *d);
  * names are still being resolved; dialer_add brings their addresses. forced ignores the backoff. ERR_BUSY: too many dials;
  * ERR_UNAVAILABLE: the peer failed a moment ago and its backoff runs; ERR_NOT_FOUND: no address; ERR_NOMEM.
  */
-enum err dialer_start(struct dialer *d, const struct peer_id *peer, const struct net_addr *addrs, size_t count,
+enum err dialer_start(struct dialer *d, const struct peer_id *peer, const struct endpoint *addrs, size_t count,
                       unsigned names, bool forced, uint64_t now_ns, uint64_t *ret_dial) MUST_CHECK;
 
 /* Addresses of a name that has been resolved (count 0: it could not). An unknown dial is ignored. */
-void dialer_add(struct dialer *d, uint64_t dial, const struct net_addr *addrs, size_t count);
+void dialer_add(struct dialer *d, uint64_t dial, const struct endpoint *addrs, size_t count);
 
 /* Gives the dial up: ABANDON orders and DONE with ERR_CANCELLED follow. */
 void dialer_cancel(struct dialer *d, uint64_t dial);

@@ -33,19 +33,20 @@ static bool is_unspecified(const struct net_addr *addr)
     return memcmp(addr->ip, none, addr->family == NET_IP4 ? 4 : 16) == 0;
 }
 
-static void add_listener(struct swarm *s, const struct net_addr *bound)
+static void add_listener(struct swarm *s, const struct endpoint *bound)
 {
     struct net_addr interfaces[INTERFACES_MAX];
     size_t n = 1;
-    if (is_unspecified(bound))
+    if (is_unspecified(&bound->addr))
         n = s->net->own_addrs(s->net->self, interfaces, INTERFACES_MAX);
     else
-        interfaces[0] = *bound;
+        interfaces[0] = bound->addr;
     for (size_t i = 0; i < n; i++) {
-        if (interfaces[i].family != bound->family || interfaces[i].scope_id != 0)
+        struct endpoint own = {.addr = interfaces[i], .websocket = bound->websocket};
+        if (own.addr.family != bound->addr.family || own.addr.scope_id != 0)
             continue;
-        interfaces[i].port = bound->port;
-        struct multiaddr addr = addr_to_multiaddr(&interfaces[i]);
+        own.addr.port = bound->addr.port;
+        struct multiaddr addr = endpoint_to_multiaddr(&own);
         add_own(s, &addr);
     }
 }
@@ -84,7 +85,7 @@ static size_t addrs_to_tell(const struct swarm_conn *c, struct multiaddr to[SWAR
     const struct swarm *s = c->swarm;
     size_t n = 0;
     for (size_t i = 0; i < s->own_addr_count; i++)
-        if (reach_may_tell(reach_of_multiaddr(multiaddr_span(&s->own_addrs[i])), reach_of(&c->remote)))
+        if (reach_may_tell(reach_of_multiaddr(multiaddr_span(&s->own_addrs[i])), reach_of(&c->remote.addr)))
             to[n++] = s->own_addrs[i];
     return n;
 }
@@ -98,7 +99,7 @@ static enum err encode_own(const struct swarm_conn *c, const struct multiaddr *a
     protocol_count = MIN(protocol_count, (size_t)PROTOCOLS_OWN_MAX);
     for (size_t i = 0; i < protocol_count; i++)
         protocols[i] = table[i].name;
-    struct multiaddr observed = addr_to_multiaddr(&c->remote);
+    struct multiaddr observed = endpoint_to_multiaddr(&c->remote);
     struct buf record;
     buf_init(&record, RECORD_BYTES_MAX, NULL);
     enum err err = peer_record_seal(s->key, s->own_seq, addrs, count, &record);
@@ -198,7 +199,7 @@ bool identify_push_may(struct swarm_conn *c)
 
 static void take_addr(struct swarm_conn *c, struct span addr)
 {
-    if (reach_may_tell(reach_of_multiaddr(addr), reach_of(&c->remote)))
+    if (reach_may_tell(reach_of_multiaddr(addr), reach_of(&c->remote.addr)))
         (void)peerstore_add_addr(c->peer->entry, addr);
 }
 
@@ -234,7 +235,7 @@ static void take(struct swarm_conn *c, const struct identify *said)
         peerstore_add_protocol(entry, protocol);
     peerstore_set_agent(entry, said->agent_version);
     if (!c->inbound) { /* where it answered stays known, whatever it says */
-        struct multiaddr dialled = addr_to_multiaddr(&c->remote);
+        struct multiaddr dialled = endpoint_to_multiaddr(&c->remote);
         if (peerstore_add_addr(entry, multiaddr_span(&dialled)) == ERR_OK)
             peerstore_prefer_addr(entry, multiaddr_span(&dialled));
     }

@@ -40,12 +40,19 @@ bool reach_may_tell(enum reach addr, enum reach connection)
     return addr != REACH_NOWHERE && addr >= connection;
 }
 
-/* Moves the next unplaced address of this family and reach, if any. */
-static bool place(const struct net_addr *addrs, size_t count, size_t *cursor, enum net_family family, enum reach reach,
-                  struct net_addr *to)
+/* Which endpoints are placed next. */
+struct rank {
+    enum reach reach;
+    bool websocket;
+};
+
+/* Moves the next unplaced endpoint of this rank and family, if any. */
+static bool place(const struct endpoint *addrs, size_t count, size_t *cursor, enum net_family family,
+                  const struct rank *rank, struct endpoint *to)
 {
     for (; *cursor < count; ++*cursor) {
-        if (addrs[*cursor].family != family || reach_of(&addrs[*cursor]) != reach)
+        const struct endpoint *e = &addrs[*cursor];
+        if (e->addr.family != family || e->websocket != rank->websocket || reach_of(&e->addr) != rank->reach)
             continue;
         *to = addrs[(*cursor)++];
         return true;
@@ -53,21 +60,22 @@ static bool place(const struct net_addr *addrs, size_t count, size_t *cursor, en
     return false;
 }
 
-void reach_sort(struct net_addr *addrs, size_t count)
+void reach_sort(struct endpoint *addrs, size_t count)
 {
-    struct net_addr sorted[REACH_SORT_MAX + 1]; /* one past the end is offered, never filled */
+    struct endpoint sorted[REACH_SORT_MAX + 1]; /* one past the end is offered, never filled */
     size_t n = 0;
-    for (int reach = REACH_LOOPBACK; reach <= REACH_NOWHERE; reach++) {
+    for (int i = 0; i < 2 * (REACH_NOWHERE + 1); i++) {
+        struct rank rank = {.reach = (enum reach)(i / 2), .websocket = i % 2 == 1};
         size_t six = 0;
         size_t four = 0;
         bool more = true;
         while (more) {
             more = false;
-            if (place(addrs, count, &six, NET_IP6, (enum reach)reach, &sorted[n])) {
+            if (place(addrs, count, &six, NET_IP6, &rank, &sorted[n])) {
                 n++;
                 more = true;
             }
-            if (place(addrs, count, &four, NET_IP4, (enum reach)reach, &sorted[n])) {
+            if (place(addrs, count, &four, NET_IP4, &rank, &sorted[n])) {
                 n++;
                 more = true;
             }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How far away an address is: loopback, the local network, the world. It decides the order of dialling, what identify tells whom,
- * and which peers count as local. Pure functions on socket addresses.
+ * and which peers count as local. Pure functions.
  */
 #ifndef HEARTH_ACTORS_CONNECTION_MANAGER_REACH_H
 #define HEARTH_ACTORS_CONNECTION_MANAGER_REACH_H
@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "mailbox/ports.h"
+#include "actors/connection_manager/endpoint.h"
 
 enum reach {
     REACH_LOOPBACK,
@@ -28,7 +28,10 @@ bool reach_may_tell(enum reach addr, enum reach connection);
 
 enum { REACH_SORT_MAX = 128 };
 
-/* Orders addresses for dialling: nearer first, within that IPv6 and IPv4 in turn, else stable. count <= REACH_SORT_MAX. */
-void reach_sort(struct net_addr *addrs, size_t count);
+/*
+ * Orders endpoints for dialling: nearer first, within that TCP before WebSocket (which costs a round trip more), within that IPv6
+ * and IPv4 in turn, else stable. count <= REACH_SORT_MAX.
+ */
+void reach_sort(struct endpoint *addrs, size_t count);
 
 #endif

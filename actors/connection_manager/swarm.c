@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "net/addr.h"
-
 enum { IOVECS = 16 };
 
 void swarm_touch(struct swarm_conn *c)
@@ -115,7 +113,7 @@ static void finish(struct swarm_conn *c)
     if (c->attempt != 0 && !c->up)
         dialer_attempt_failed(s->dialer, c->attempt, c->why == ERR_OK ? ERR_CLOSED : c->why);
     if (c->counted)
-        gate_left(&s->gate, &c->remote, c->inbound, c->half_open);
+        gate_left(&s->gate, &c->remote.addr, c->inbound, c->half_open);
     if (c->up)
         swarm_state_connection(c, true);
     if (c->engine != NULL) {
@@ -268,7 +266,7 @@ static void on_upgraded(void *user, struct connection *engine, const struct conn
         return;
     }
     if (c->half_open)
-        gate_upgraded(&s->gate, &c->remote);
+        gate_upgraded(&s->gate, &c->remote.addr);
     c->half_open = false;
     c->up = true;
     c->peer = peer;
@@ -277,7 +275,7 @@ static void on_upgraded(void *user, struct connection *engine, const struct conn
     c->active_ns = ctx_now(s->ctx);
     if (peer->entry != NULL) {
         peerstore_connected(peer->entry, ctx_real_now(s->ctx));
-        struct multiaddr addr = addr_to_multiaddr(&c->remote);
+        struct multiaddr addr = endpoint_to_multiaddr(&c->remote);
         if (!c->inbound && peerstore_add_addr(peer->entry, multiaddr_span(&addr)) == ERR_OK)
             peerstore_prefer_addr(peer->entry, multiaddr_span(&addr));
     }
@@ -295,7 +293,7 @@ static const struct connection_events events = {.upgraded = on_upgraded,
                                                 .stream_closed = swarm_on_closed,
                                                 .closed = on_over};
 
-static struct swarm_conn *conn_new(struct swarm *s, const struct net_addr *remote)
+static struct swarm_conn *conn_new(struct swarm *s, const struct endpoint *remote)
 {
     if (!account_take(s->tables, sizeof(struct swarm_conn)))
         return NULL;
@@ -321,10 +319,14 @@ static struct swarm_conn *conn_new(struct swarm *s, const struct net_addr *remot
 static enum err start_engine(struct swarm_conn *c, const struct dialer_order *order)
 {
     struct swarm *s = c->swarm;
+    char host[ENDPOINT_TEXT_MAX];
+    endpoint_host(&c->remote, host);
     struct connection_config config = {.role = order != NULL ? CONNECTION_DIALER : CONNECTION_LISTENER,
                                        .identity = s->identity,
                                        .security = {s->security[0], s->security[1]},
                                        .security_count = s->security_count,
+                                       .websocket = c->remote.websocket,
+                                       .websocket_host = host,
                                        .receive = &s->windows,
                                        .send = s->send,
                                        .random = random_bytes,
@@ -342,7 +344,7 @@ static enum err start_engine(struct swarm_conn *c, const struct dialer_order *or
 
 void swarm_connect(struct swarm *s, const struct dialer_order *order)
 {
-    struct swarm_conn *c = conn_new(s, &order->addr);
+    struct swarm_conn *c = conn_new(s, &order->to);
     if (c == NULL) {
         dialer_attempt_failed(s->dialer, order->attempt, ERR_NOMEM);
         return;
@@ -350,7 +352,7 @@ void swarm_connect(struct swarm *s, const struct dialer_order *order)
     c->attempt = order->attempt;
     gate_dialled(&s->gate);
     c->counted = true;
-    enum err err = s->net->connect(s->net->self, &order->addr, c->id, &c->sock);
+    enum err err = s->net->connect(s->net->self, &order->to.addr, c->id, &c->sock);
     if (err == ERR_OK)
         err = start_engine(c, order); /* its first flight leaves when TCP is there */
     if (err != ERR_OK)
@@ -367,7 +369,7 @@ static void evict_half_open(struct swarm *s)
     while ((c = table_next(&s->conns, &position, NULL)) != NULL) {
         if (!c->half_open || c->over)
             continue;
-        uint32_t n = gate_half_open_of(&s->gate, &c->remote);
+        uint32_t n = gate_half_open_of(&s->gate, &c->remote.addr);
         if (victim != NULL && n <= most)
             continue;
         victim = c;
@@ -375,22 +377,31 @@ static void evict_half_open(struct swarm *s)
     }
     if (victim == NULL)
         return;
-    gate_left(&s->gate, &victim->remote, true, true);
+    gate_left(&s->gate, &victim->remote.addr, true, true);
     victim->counted = false;
     victim->half_open = false;
     victim->reset_close = true;
     swarm_close(victim, ERR_BUSY);
 }
 
+static bool listens_for_websocket(const struct swarm *s, uint64_t tag)
+{
+    for (size_t i = 0; i < s->listener_count; i++)
+        if (s->listeners[i].tag == tag)
+            return s->listeners[i].bound.websocket;
+    return false;
+}
+
 static void accepted(struct swarm *s, const struct net_event *event)
 {
+    struct endpoint remote = {.addr = event->remote, .websocket = listens_for_websocket(s, event->tag)};
     if (gate_is_crowded(&s->gate))
         evict_half_open(s);
     if (gate_enter(&s->gate, &event->remote, ctx_now(s->ctx)) != ERR_OK) {
         s->net->close(event->sock, true);
         return;
     }
-    struct swarm_conn *c = conn_new(s, &event->remote);
+    struct swarm_conn *c = conn_new(s, &remote);
     if (c == NULL) {
         gate_left(&s->gate, &event->remote, true, true);
         s->net->close(event->sock, true);
@@ -418,15 +429,17 @@ void swarm_net(struct swarm *s, const struct net_event *event)
     if (c == NULL || c->over)
         return;
     swarm_touch(c);
-    if (event->kind == NET_CONNECTED) {
-        c->local = event->local;
-        dialer_attempt_connected(s->dialer, c->attempt);
-    } else if (event->kind == NET_CLOSED) {
+    if (event->kind == NET_CLOSED) {
         c->reset_close = true;
         swarm_close(c, event->err);
-    } else if (event->readable) {
-        read_in(c);
+        return;
     }
+    if (event->kind == NET_CONNECTED)
+        c->local = event->local;
+    else if (event->readable)
+        read_in(c);
+    if (c->attempt != 0 && !c->up && !c->over && connection_is_open(c->engine))
+        dialer_attempt_connected(s->dialer, c->attempt);
 }
 
 void swarm_release(struct swarm *s)

@@ -20,6 +20,7 @@
 #include "actors/connection_manager/backlog.h"
 #include "actors/connection_manager/connection.h"
 #include "actors/connection_manager/dialer.h"
+#include "actors/connection_manager/endpoint.h"
 #include "actors/connection_manager/gate.h"
 #include "actors/connection_manager/peerstore.h"
 #include "actors/connection_manager/reach.h"
@@ -128,7 +129,7 @@ struct swarm_conn {
     struct swarm *swarm;
     struct net_sock *sock;
     struct connection *engine; /* NULL while TCP connects */
-    struct net_addr remote;
+    struct endpoint remote;
     struct net_addr local;
     uint64_t attempt; /* of the dialer; 0: inbound */
     bool inbound;
@@ -180,7 +181,7 @@ struct swarm_return {
 };
 
 struct swarm_listener {
-    struct net_addr bound;
+    struct endpoint bound;
     uint64_t tag;
 };
 

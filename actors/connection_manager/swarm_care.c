@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "actors/connection_manager/swarm.h"
-#include "net/addr.h"
 
 static bool is_kept(const struct swarm_conn *c)
 {
@@ -137,22 +136,24 @@ enum err swarm_listen(struct swarm *s, const char *text, char *ret_why, size_t w
 {
     struct multiaddr ma;
     struct multiaddr_target target;
-    struct net_addr addr;
+    struct endpoint endpoint;
     enum err err = multiaddr_parse_text(span_text(text), &ma);
     if (err == ERR_OK)
         err = multiaddr_target(multiaddr_span(&ma), &target);
     if (err == ERR_OK)
-        err = target.via == MULTIADDR_VIA_TCP ? addr_of_target(&target, &addr) : ERR_UNSUPPORTED;
+        err = endpoint_of_target(&target, &endpoint);
     if (err == ERR_OK && s->listener_count == SWARM_LISTENERS_MAX)
         err = ERR_BUSY;
     struct swarm_listener *l = &s->listeners[s->listener_count];
     if (err == ERR_OK) {
-        l->tag = s->listener_count + 1;
-        err = s->net->listen(s->net->self, &addr, l->tag, &l->bound);
+        *l = (struct swarm_listener){.tag = s->listener_count + 1, .bound = endpoint};
+        err = s->net->listen(s->net->self, &endpoint.addr, l->tag, &l->bound.addr);
     }
     if (err != ERR_OK) {
         (void)snprintf(ret_why, why_bytes, "cannot listen on %s: %s", text,
-                       err == ERR_EXISTS ? "the port is taken" : err_text(err));
+                       err == ERR_EXISTS        ? "the port is taken"
+                       : err == ERR_UNSUPPORTED ? "only /tcp/PORT and /tcp/PORT/ws of /ip4 and /ip6 are"
+                                                : err_text(err));
         return err;
     }
     s->listener_count++;

@@ -7,94 +7,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "actors/connection_manager/names.h"
 #include "actors/connection_manager/swarm.h"
-#include "net/addr.h"
 #include "schemas/messages.h"
 
-enum { NAMES_MAX = 32, DNSADDR_TXT_MAX = 32, DNSADDR_DEPTH_MAX = 4, NAMES_PER_DIAL_MAX = 8, REASON_BYTES = 512 };
+enum { NAMES_RUNNING_MAX = 32, NAMES_PER_DIAL_MAX = 8, REASON_BYTES = 512 };
 
 /* One name being resolved on a worker; owns everything it touches. */
 struct name_job {
-    const struct dns_port *dns;
     uint64_t dial;
-    struct peer_id peer; /* of the dial: what /dnsaddr records must name */
-    enum multiaddr_host host;
-    uint16_t port;
-    char name[MULTIADDR_NAME_MAX + 10];
-    struct net_addr addrs[DIALER_ADDRS_MAX];
-    size_t count;
+    struct multiaddr addr;
+    struct names names;
 };
-
-static void resolve_host(struct name_job *job, const char *name, enum multiaddr_host host, uint16_t port)
-{
-    struct net_addr found[DNS_RESULTS_MAX];
-    size_t n = 0;
-    bool ip4 = host != MULTIADDR_HOST_DNS6;
-    bool ip6 = host != MULTIADDR_HOST_DNS4;
-    if (job->dns->resolve(job->dns->self, name, port, ip4, ip6, found, &n) != ERR_OK)
-        return;
-    for (size_t i = 0; i < n && job->count < DIALER_ADDRS_MAX; i++)
-        job->addrs[job->count++] = found[i];
-}
-
-static bool copy_name(struct span name, const char *prefix, char to[MULTIADDR_NAME_MAX + 10])
-{
-    size_t len = strlen(prefix);
-    if (name.len == 0 || name.len > MULTIADDR_NAME_MAX)
-        return false;
-    memcpy(to, prefix, len);
-    memcpy(to + len, name.data, name.len);
-    to[len + name.len] = '\0';
-    return memchr(name.data, '\0', name.len) == NULL;
-}
-
-static void resolve_dnsaddr(struct name_job *job, const char *name, unsigned depth);
-
-/* One "dnsaddr=<multiaddr>" record; those of other peers than the one we want are passed over. */
-static void take_record(struct name_job *job, const char *text, unsigned depth)
-{
-    static const char key[] = "dnsaddr=";
-    struct multiaddr ma;
-    struct multiaddr_target target;
-    struct net_addr addr;
-    char name[MULTIADDR_NAME_MAX + 10];
-    if (strncmp(text, key, sizeof(key) - 1) != 0 ||
-        multiaddr_parse_text(span_text(text + sizeof(key) - 1), &ma) != ERR_OK ||
-        multiaddr_target(multiaddr_span(&ma), &target) != ERR_OK)
-        return;
-    if (!peer_id_is_empty(&job->peer) && !peer_id_is_empty(&target.peer) && !peer_id_equal(&job->peer, &target.peer))
-        return;
-    if (target.host == MULTIADDR_HOST_DNSADDR) {
-        if (copy_name(target.name, "_dnsaddr.", name))
-            resolve_dnsaddr(job, name, depth + 1);
-    } else if (target.via == MULTIADDR_VIA_TCP && addr_of_target(&target, &addr) == ERR_OK) {
-        if (job->count < DIALER_ADDRS_MAX)
-            job->addrs[job->count++] = addr;
-    } else if (target.via == MULTIADDR_VIA_TCP && copy_name(target.name, "", name)) {
-        resolve_host(job, name, target.host, target.port);
-    }
-}
-
-static void resolve_dnsaddr(struct name_job *job, const char *name, unsigned depth)
-{
-    if (depth > DNSADDR_DEPTH_MAX || job->count == DIALER_ADDRS_MAX)
-        return;
-    char(*texts)[256] = calloc(DNSADDR_TXT_MAX, sizeof(*texts));
-    size_t n = 0;
-    if (texts != NULL && job->dns->txt(job->dns->self, name, texts, DNSADDR_TXT_MAX, &n) == ERR_OK)
-        for (size_t i = 0; i < n; i++)
-            take_record(job, texts[i], depth);
-    free(texts);
-}
 
 static enum err resolve_job(void *arg, const _Atomic bool *cancelled)
 {
-    (void)cancelled;
     struct name_job *job = arg;
-    if (job->host == MULTIADDR_HOST_DNSADDR)
-        resolve_dnsaddr(job, job->name, 1);
-    else
-        resolve_host(job, job->name, job->host, job->port);
+    names_resolve(&job->names, &job->addr, cancelled);
     return ERR_OK;
 }
 
@@ -103,14 +32,14 @@ void swarm_name_resolved(struct swarm *s, enum err err, void *arg)
     (void)err;
     struct name_job *job = arg;
     s->names_running--;
-    dialer_add(s->dialer, job->dial, job->addrs, job->count);
+    dialer_add(s->dialer, job->dial, job->names.found, job->names.count);
     free(job);
 }
 
 /* What one dial starts from. */
 struct places {
     struct peer_id peer;
-    struct net_addr addrs[DIALER_ADDRS_MAX];
+    struct endpoint addrs[DIALER_ADDRS_MAX];
     size_t count;
     struct name_job *names[NAMES_PER_DIAL_MAX];
     size_t name_count;
@@ -124,24 +53,23 @@ static void places_free_names(struct places *p)
     p->name_count = 0;
 }
 
-static void add_name(struct places *p, const struct multiaddr_target *target)
+static enum err add_name(struct places *p, struct span bytes)
 {
-    bool dnsaddr = target->host == MULTIADDR_HOST_DNSADDR;
     struct name_job *job = p->name_count == NAMES_PER_DIAL_MAX ? NULL : calloc(1, sizeof(*job));
     if (job == NULL)
-        return;
-    job->host = target->host;
-    job->port = target->port;
-    if (copy_name(target->name, dnsaddr ? "_dnsaddr." : "", job->name))
+        return ERR_OK; /* the others do */
+    enum err err = multiaddr_parse(bytes, &job->addr);
+    if (err == ERR_OK)
         p->names[p->name_count++] = job;
     else
         free(job);
+    return err;
 }
 
 static enum err add_place(struct places *p, struct span bytes)
 {
     struct multiaddr_target target;
-    struct net_addr addr;
+    struct endpoint endpoint;
     enum err err = multiaddr_target(bytes, &target);
     if (err != ERR_OK)
         return err;
@@ -149,15 +77,11 @@ static enum err add_place(struct places *p, struct span bytes)
         p->mixed = p->mixed || (!peer_id_is_empty(&p->peer) && !peer_id_equal(&p->peer, &target.peer));
         p->peer = target.peer;
     }
-    if (target.via != MULTIADDR_VIA_TCP && target.via != MULTIADDR_VIA_DNSADDR)
-        return ERR_UNSUPPORTED;
-    if (target.host >= MULTIADDR_HOST_DNS) {
-        add_name(p, &target);
-        return ERR_OK;
-    }
-    err = addr_of_target(&target, &addr);
+    if (names_can_resolve(&target))
+        return add_name(p, bytes);
+    err = endpoint_of_target(&target, &endpoint);
     if (err == ERR_OK && p->count < DIALER_ADDRS_MAX)
-        p->addrs[p->count++] = addr;
+        p->addrs[p->count++] = endpoint;
     return err;
 }
 
@@ -174,10 +98,10 @@ static void start_names(struct swarm *s, struct places *p, uint64_t dial)
 {
     for (size_t i = 0; i < p->name_count; i++) {
         struct name_job *job = p->names[i];
-        job->dns = ctx_dns(s->ctx);
         job->dial = dial;
-        job->peer = p->peer;
-        if (s->names_running < NAMES_MAX && ctx_job(s->ctx, "dns", resolve_job, job, free, dial) == ERR_OK) {
+        job->names.dns = ctx_dns(s->ctx);
+        job->names.peer = p->peer;
+        if (s->names_running < NAMES_RUNNING_MAX && ctx_job(s->ctx, "dns", resolve_job, job, free, dial) == ERR_OK) {
             s->names_running++;
             continue;
         }
@@ -212,8 +136,8 @@ static void remove_waiter(struct swarm *s, struct swarm_waiter **at)
 
 static void reply_connected(struct swarm *s, struct reply_to call, const struct swarm_peer *peer)
 {
-    char text[ADDR_TEXT_MAX];
-    addr_text(&peer->conns->remote, text);
+    char text[ENDPOINT_TEXT_MAX];
+    endpoint_text(&peer->conns->remote, text);
     struct msg_peer_connected fields = {.peer = peer_id_span(&peer->id), .addr = span_text(text)};
     ctx_reply(s->ctx, call, &(struct msg){.kind = MSG_PEER_CONNECTED, .fields = &fields});
 }
@@ -274,6 +198,7 @@ static void reply_unreached(struct swarm *s, struct reply_to call, const struct 
 static void dial_done(struct swarm *s, const struct dialer_order *order)
 {
     struct swarm_peer *peer = swarm_peer_find(s, &order->peer);
+    ctx_job_cancel(s->ctx, order->dial); /* names that are still asked for */
     if (peer != NULL)
         peer->wanted = true;
     else
@@ -332,10 +257,12 @@ static enum err read_places(struct swarm *s, const struct msg_peer_connect *fiel
         if (err == ERR_OK || first != ERR_OK)
             continue;
         first = err;
-        (void)snprintf(why, REASON_BYTES, "%.*s is %s", (int)MIN(text.len, (size_t)200), (const char *)text.data,
-                       !valid                   ? "no multiaddr such as /ip4/1.2.3.4/tcp/4001/p2p/ID"
-                       : err == ERR_UNSUPPORTED ? "not dialled here: only /tcp of /ip4, /ip6, /dns and /dnsaddr is"
-                                                : "no address to dial");
+        (void)snprintf(
+            why, REASON_BYTES, "%.*s is %s", (int)MIN(text.len, (size_t)200), (const char *)text.data,
+            !valid ? "no multiaddr such as /ip4/1.2.3.4/tcp/4001/p2p/ID"
+            : err == ERR_UNSUPPORTED
+                ? "not dialled here: only /tcp and /ws of /ip4, /ip6, /dns, /dns4 and /dns6 are, and /dnsaddr"
+                : "no address to dial");
     }
     add_known(s, p);
     if (p->count > 0 || p->name_count > 0 || peer_id_equal(&p->peer, &s->self) || swarm_peer_find(s, &p->peer) != NULL)

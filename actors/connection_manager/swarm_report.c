@@ -30,7 +30,7 @@ static void cast_up(struct swarm *s, const struct swarm_peer *peer, actor_id to)
             count++;
     struct msg_peer_up fields = {.peer = peer_id_span(&peer->id),
                                  .protocols = schema_list_of(&items, count),
-                                 .local = reach_is_near(&peer->conns->remote)};
+                                 .local = reach_is_near(&peer->conns->remote.addr)};
     backlog_cast(&s->backlog, s->ctx, to, &(struct msg){.kind = MSG_PEER_UP, .fields = &fields});
     buf_release(&items);
 }
@@ -75,10 +75,10 @@ static void cast_state(struct swarm *s, uint16_t kind, const void *fields)
 void swarm_state_connection(struct swarm_conn *c, bool gone)
 {
     struct swarm *s = c->swarm;
-    char addr[ADDR_TEXT_MAX];
+    char addr[ENDPOINT_TEXT_MAX];
     struct msg_state_connection fields = {.id = c->id, .gone = gone};
     if (!gone) {
-        addr_text(&c->remote, addr);
+        endpoint_text(&c->remote, addr);
         fields.peer = peer_id_span(&c->peer->id);
         fields.addr = span_text(addr);
         fields.inbound = c->inbound;
@@ -184,9 +184,9 @@ void swarm_report_tick(struct swarm *s)
 
 /* ---- replies ---- */
 
-static void fill_connection(const struct swarm_conn *c, char addr[ADDR_TEXT_MAX], struct item_connection *row)
+static void fill_connection(const struct swarm_conn *c, char addr[ENDPOINT_TEXT_MAX], struct item_connection *row)
 {
-    addr_text(&c->remote, addr);
+    endpoint_text(&c->remote, addr);
     *row = (struct item_connection){.peer = peer_id_span(&c->peer->id),
                                     .addr = span_text(addr),
                                     .inbound = c->inbound,
@@ -208,7 +208,7 @@ enum err swarm_reply_peers(struct swarm *s, struct reply_to call)
     const struct swarm_conn *c;
     while (count < BATCH_COUNT_MAX && (c = table_next(&s->conns, &position, NULL)) != NULL) {
         struct item_connection row;
-        char addr[ADDR_TEXT_MAX];
+        char addr[ENDPOINT_TEXT_MAX];
         if (!c->up || c->over)
             continue;
         fill_connection(c, addr, &row);

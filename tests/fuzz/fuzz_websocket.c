@@ -72,10 +72,11 @@ static void run(bool client, bool behind, struct span in, size_t chunk)
     char accept[HTTP_UPGRADE_ACCEPT_CHARS];
     fill(NULL, nonce, sizeof(nonce));
     http_upgrade_key(nonce, key);
-    http_upgrade_accept(key, accept);
     if (websocket_new(&config, &ws) != ERR_OK || websocket_start(ws, &out) != ERR_OK)
         abort();
-    enum err err = client ? http_upgrade_grant(accept, &head) : http_upgrade_ask("a:1", key, &head);
+    enum err err = http_upgrade_accept(key, accept);
+    if (err == ERR_OK)
+        err = client ? http_upgrade_grant(accept, &head) : http_upgrade_ask("a:1", key, &head);
     if (err != ERR_OK)
         abort();
     if (behind) {

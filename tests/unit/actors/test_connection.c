@@ -134,6 +134,7 @@ struct options {
     bool dialer_late_muxer;
     bool listener_late_muxer;
     const struct peer_id *expected;
+    bool websocket;
     struct account *receive;
     struct account *send;
 };
@@ -149,6 +150,8 @@ static void end_init(struct end *e, bool dialer, const struct options *o)
         .expected = dialer ? o->expected : NULL,
         .security_count = dialer ? o->dial_count : o->listen_count,
         .optimistic = o->optimistic,
+        .websocket = o->websocket,
+        .websocket_host = "127.0.0.1:8081",
         .no_early_muxer = dialer ? o->dialer_late_muxer : o->listener_late_muxer,
         .receive = o->receive,
         .send = o->send,
@@ -307,6 +310,8 @@ static void all_combinations_agree_in_any_chunking(void **state)
             for (size_t i = 0; i < ARRAY_LEN(chunks); i++) {
                 struct options o = with((enum connection_security)security, bits & 1, bits & 2, bits & 4);
                 exchange(&o, chunks[i]);
+                o.websocket = true;
+                exchange(&o, chunks[i]);
             }
         }
     }
@@ -366,6 +371,88 @@ static void the_answer_comes_after_two_round_trips(void **state)
         o = with((enum connection_security)security, false, false, true);
         assert_int_equal(flights_to_answer(&o), 8);
     }
+}
+
+/* One round trip for HTTP, before which a client may say nothing (RFC 6455, 4.1); the rest as on TCP. */
+static void over_websocket_the_answer_comes_one_round_trip_later(void **state)
+{
+    (void)state;
+    for (int security = 0; security < 2; security++) {
+        struct options o = with((enum connection_security)security, true, false, false);
+        o.websocket = true;
+        assert_int_equal(flights_to_answer(&o), 6);
+        o = with((enum connection_security)security, false, false, true);
+        o.websocket = true;
+        assert_int_equal(flights_to_answer(&o), 10);
+    }
+}
+
+/* The transport is open, and the dialer may blame the upgrade, only behind the HTTP exchange. */
+static void a_websocket_is_open_after_http(void **state)
+{
+    (void)state;
+    struct options o = with(CONNECTION_NOISE, true, false, false);
+    struct end a;
+    struct end b;
+    pair_init(&a, &b, &o);
+    assert_true(connection_is_open(a.c) && connection_is_open(b.c));
+    pair_release(&a, &b);
+    o.websocket = true;
+    pair_init(&a, &b, &o);
+    assert_false(connection_is_open(a.c) || connection_is_open(b.c));
+    (void)transmit(&a, &b, 1);
+    receive(&b, SIZE_MAX, 1);
+    assert_true(connection_is_open(b.c));
+    assert_false(connection_is_open(a.c));
+    (void)transmit(&b, &a, 1);
+    receive(&a, SIZE_MAX, 1);
+    assert_true(connection_is_open(a.c));
+    pair_release(&a, &b);
+}
+
+/* TCP meets WebSocket: both ends see it at once, and the server says so in HTTP. */
+static void tcp_and_websocket_do_not_mix(void **state)
+{
+    (void)state;
+    struct options raw = with(CONNECTION_NOISE, true, false, false);
+    struct options o = raw;
+    struct end a;
+    struct end b;
+    o.websocket = true;
+    end_init(&a, true, &raw);
+    end_init(&b, false, &o);
+    (void)transmit(&a, &b, 1);
+    receive(&b, SIZE_MAX, 1);
+    assert_int_equal(b.err, ERR_PROTOCOL);
+    (void)transmit(&b, &a, 1);
+    assert_true(a.wire.len > 12 && memcmp(a.wire.data, "HTTP/1.1 400", 12) == 0);
+    pair_release(&a, &b);
+    end_init(&a, true, &o);
+    end_init(&b, false, &raw);
+    (void)settle(&a, &b, SIZE_MAX);
+    assert_int_equal(a.err, ERR_PROTOCOL);
+    assert_int_equal(b.err, ERR_PROTOCOL);
+    pair_release(&a, &b);
+}
+
+/* Go-away, then the close frame: what is said after connection_close is one last flight. */
+static void a_closed_websocket_says_so(void **state)
+{
+    (void)state;
+    static const uint8_t close[] = {0x88, 0x02, 0x03, 0xe8};
+    struct options o = with(CONNECTION_NOISE, true, false, false);
+    struct end a;
+    struct end b;
+    o.websocket = true;
+    pair_init(&a, &b, &o);
+    (void)settle(&a, &b, SIZE_MAX);
+    connection_close(b.c);
+    (void)transmit(&b, &a, 1);
+    assert_true(a.wire.len > sizeof(close));
+    assert_memory_equal(a.wire.data + a.wire.len - sizeof(close), close, sizeof(close));
+    receive(&a, SIZE_MAX, 1);
+    assert_int_equal(a.err, ERR_CLOSED);
+    pair_release(&a, &b);
 }
 
 static void the_first_flight_is_header_proposal_and_message_1(void **state)
@@ -506,6 +593,19 @@ static void t13_each_stage_ends_in_time(void **state)
     assert_int_equal(b.err, ERR_TIMEOUT);
     assert_in_range(now, 10 * SECOND_NS, 15 * SECOND_NS);
     pair_release(&a, &b);
+    /* Nor does an HTTP head without end. */
+    o.websocket = true;
+    pair_init(&a, &b, &o);
+    assert_int_equal(connection_deadline(a.c), CONNECTION_NEGOTIATE_TIMEOUT_S * SECOND_NS);
+    for (now = 0; !b.closed && now < 60 * SECOND_NS; now += 5 * SECOND_NS) {
+        uint8_t byte = (uint8_t) "GET / HTTP/1.1"[now / (5 * SECOND_NS)];
+        connection_feed(b.c, &byte, 1, now);
+        connection_tick(b.c, now);
+    }
+    assert_int_equal(b.err, ERR_TIMEOUT);
+    assert_in_range(now, 10 * SECOND_NS, 15 * SECOND_NS);
+    pair_release(&a, &b);
+    o.websocket = false;
     /* Security is agreed, the handshake hangs. */
     pair_init(&a, &b, &o);
     uint8_t line[sizeof(slow)];
@@ -568,8 +668,9 @@ static void silence_ends_the_connection_and_pings_keep_it(void **state)
 static void t11_an_early_end_at_any_byte_is_a_clean_close(void **state)
 {
     (void)state;
-    for (int security = 0; security < 2; security++) {
-        struct options o = with((enum connection_security)security, true, false, false);
+    for (int security = 0; security < 4; security++) {
+        struct options o = with((enum connection_security)(security % 2), true, false, false);
+        o.websocket = security >= 2;
         for (size_t stop = 1; stop < 700; stop += stop < 80 ? 1 : 37) {
             struct end a;
             struct end b;
@@ -593,7 +694,10 @@ static void t11_an_early_end_at_any_byte_is_a_clean_close(void **state)
     }
 }
 
-/* Any one flipped bit in the whole conversation ends at least one side, and never gives wrong bytes. */
+/*
+ * Any one flipped bit in the whole conversation ends at least one side, and never gives wrong bytes. (Over WebSocket some bits mean
+ * nothing, such as those of the Host field.)
+ */
 static void flipped_bits_never_pass(void **state)
 {
     (void)state;
@@ -601,6 +705,7 @@ static void flipped_bits_never_pass(void **state)
     prng_init(&prng, 5);
     for (int round = 0; round < 300; round++) {
         struct options o = with(round % 2 == 0 ? CONNECTION_NOISE : CONNECTION_TLS, round & 4, round & 8, round & 16);
+        o.websocket = round % 3 == 0;
         struct end a;
         struct end b;
         struct connection_stream *s;
@@ -622,19 +727,20 @@ static void flipped_bits_never_pass(void **state)
             receive(to, SIZE_MAX, 1);
         }
         assert_true(a.got.len == 0 || span_equal_text(buf_span(&a.got), "request"));
-        assert_true(!hit || a.got.len == 0 || a.closed || b.closed);
+        assert_true(!hit || a.got.len == 0 || a.closed || b.closed || o.websocket);
         pair_release(&a, &b);
     }
 }
 
 /* What a peer can make us hold by beginning an upgrade and not going on, by the C library's own count (0 under ASan). */
-static size_t held_by(const uint8_t *bytes, size_t len)
+static size_t held_by(const uint8_t *bytes, size_t len, bool websocket)
 {
     struct options o = with(CONNECTION_NOISE, true, false, false);
     struct connection_config config = {.role = CONNECTION_LISTENER,
                                        .identity = identities[1],
                                        .security = {CONNECTION_NOISE, CONNECTION_TLS},
                                        .security_count = 2,
+                                       .websocket = websocket,
                                        .send = o.send,
                                        .random = fill_random,
                                        .match_protocol = match,
@@ -663,14 +769,17 @@ static void t13_a_half_open_connection_holds_under_8_kib(void **state)
     size_t at = sizeof(header) - 1;
     memset(bytes, 'x', sizeof(bytes));
     memcpy(bytes, header, at);
-    assert_true(held_by(bytes, at) < 8 * KIB);
+    assert_true(held_by(bytes, at, false) < 8 * KIB);
     memcpy(bytes + at, "\xff\x07", 2); /* a line of 1023 bytes that never ends */
-    assert_true(held_by(bytes, at + 1000) < 8 * KIB);
+    assert_true(held_by(bytes, at + 1000, false) < 8 * KIB);
     for (int i = 0; i < 60; i++) /* proposals without end */
         memcpy(bytes + at + (size_t)i * 3, "\x02x\n", 3);
-    assert_true(held_by(bytes, at + 180) < 8 * KIB);
+    assert_true(held_by(bytes, at + 180, false) < 8 * KIB);
     memcpy(bytes + at, "\x07/noise\n\x10\x00", 10); /* a handshake message of 4096 bytes that never ends */
-    assert_true(held_by(bytes, at + 10 + 4000) < 8 * KIB);
+    assert_true(held_by(bytes, at + 10 + 4000, false) < 8 * KIB);
+    memset(bytes, 'x', sizeof(bytes)); /* an HTTP head that never ends */
+    memcpy(bytes, "GET /", 5);
+    assert_true(held_by(bytes, 4095, true) < 8 * KIB);
 }
 
 static void t5_a_peer_that_never_reads_is_not_read(void **state)
@@ -847,6 +956,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_combinations_agree_in_any_chunking),
         cmocka_unit_test(the_answer_comes_after_two_round_trips),
+        cmocka_unit_test(over_websocket_the_answer_comes_one_round_trip_later),
+        cmocka_unit_test(a_websocket_is_open_after_http),
+        cmocka_unit_test(tcp_and_websocket_do_not_mix),
+        cmocka_unit_test(a_closed_websocket_says_so),
         cmocka_unit_test(the_first_flight_is_header_proposal_and_message_1),
         cmocka_unit_test(an_optimistic_proposal_that_is_refused_is_reported),
         cmocka_unit_test(t9_a_wrong_peer_fails_before_any_muxer_byte),

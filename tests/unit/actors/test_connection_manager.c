@@ -122,10 +122,53 @@ static void addresses_that_cannot_be_dialled_say_why(void **state)
     assert_int_equal(node_do(0, c), ERR_INVALID);
     (void)snprintf(c.addr, sizeof(c.addr), "/ip4/1.2.3.4/udp/1/quic-v1");
     assert_int_equal(node_do(0, c), ERR_UNSUPPORTED);
+    (void)snprintf(c.addr, sizeof(c.addr), "/ip4/1.2.3.4/tcp/1/tls/ws");
+    assert_int_equal(node_do(0, c), ERR_UNSUPPORTED);
     (void)snprintf(c.addr, sizeof(c.addr), "%s", nodes[0].addr); /* ourselves */
     assert_int_equal(node_do(0, c), ERR_INVALID);
     (void)snprintf(c.addr, sizeof(c.addr), backend == SIM ? "/ip4/10.0.0.1/tcp/9" : "/ip4/127.0.0.1/tcp/1");
     assert_int_equal(node_do(0, c), ERR_REFUSED);
+    nodes_end();
+}
+
+static void listens_for_websocket(struct node *n)
+{
+    char why[CONFIG_WHY_BYTES];
+    const char *listen = backend == SIM ? "/ip4/0.0.0.0/tcp/8081/ws" : "/ip4/127.0.0.1/tcp/0/ws";
+    if (n->index == 1)
+        assert_int_equal(config_set(n->config, "Addresses.Swarm", span_text(listen), why), ERR_OK);
+}
+
+static void a_pair_trades_over_websocket(void **state)
+{
+    (void)state;
+    nodes_begin(2, backend, 8, listens_for_websocket);
+    assert_non_null(strstr(nodes[1].addr, "/ws/p2p/")); /* announced as what it is */
+    assert_int_equal(node_connect(0, 1), ERR_OK);
+    nodes_await(both_up);
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_SEND, .target = 1, .bytes = BULK}), ERR_OK);
+    nodes_await(bulk_received);
+    assert_int_equal(nodes[1].mismatches, 0);
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_KNOWN, .target = 1}), ERR_OK);
+    assert_non_null(strstr(nodes[0].text, "/ws")); /* and kept as that */
+    nodes_end();
+}
+
+/* A TCP port is no WebSocket, and the other way round: the dial ends with a reason, and nothing is left of it. */
+static void tcp_and_websocket_ports_refuse_each_other(void **state)
+{
+    (void)state;
+    nodes_begin(2, backend, 9, listens_for_websocket);
+    struct command c = {.kind = CMD_CONNECT, .target = 1};
+    const char *ws = strstr(nodes[1].addr, "/ws");
+    (void)snprintf(c.addr, sizeof(c.addr), "%.*s%s", (int)(ws - nodes[1].addr), nodes[1].addr, ws + 3);
+    assert_int_not_equal(node_do(0, c), ERR_OK);
+    c.target = 0;
+    const char *id = strstr(nodes[0].addr, "/p2p/");
+    (void)snprintf(c.addr, sizeof(c.addr), "%.*s/ws%s", (int)(id - nodes[0].addr), nodes[0].addr, id);
+    assert_int_not_equal(node_do(1, c), ERR_OK);
+    assert_int_equal(nodes[0].ups + nodes[1].ups, 0);
+    assert_int_equal(node_connect(0, 1), ERR_OK); /* after all that */
     nodes_end();
 }
 
@@ -155,6 +198,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(without_credit_the_sender_waits),
     cmocka_unit_test(the_wrong_peer_id_is_refused),
     cmocka_unit_test(addresses_that_cannot_be_dialled_say_why),
+    cmocka_unit_test(a_pair_trades_over_websocket),
+    cmocka_unit_test(tcp_and_websocket_ports_refuse_each_other),
     cmocka_unit_test(a_peer_without_noise_is_reached_over_tls),
 };
 

@@ -108,6 +108,8 @@ static void on_closed(void *user, struct connection *c, enum err err)
 
 static const struct connection_events events = {.stream_data = on_data, .stream_fin = on_fin, .closed = on_closed};
 
+static bool over_websocket;
+
 static bool end_init(struct end *e, bool dialer, enum connection_security security, struct account *account)
 {
     struct connection_config config = {.role = dialer ? CONNECTION_DIALER : CONNECTION_LISTENER,
@@ -115,6 +117,8 @@ static bool end_init(struct end *e, bool dialer, enum connection_security securi
                                        .security = {security},
                                        .security_count = 1,
                                        .optimistic = true,
+                                       .websocket = over_websocket,
+                                       .websocket_host = "127.0.0.1:8081",
                                        .receive = account,
                                        .send = account,
                                        .random = fill_random,
@@ -195,6 +199,14 @@ static void noise_survives_each_failed_allocation(void **state)
     fail_each_allocation(CONNECTION_NOISE, 2048, 1); /* error strings and caches of the libraries */
 }
 
+static void websocket_survives_each_failed_allocation(void **state)
+{
+    (void)state;
+    over_websocket = true;
+    fail_each_allocation(CONNECTION_NOISE, 4096, 1); /* as above, and SHA-1's */
+    over_websocket = false;
+}
+
 static void tls_survives_each_failed_allocation(void **state)
 {
     (void)state;
@@ -224,6 +236,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(noise_survives_each_failed_allocation),
+        cmocka_unit_test(websocket_survives_each_failed_allocation),
         cmocka_unit_test(tls_survives_each_failed_allocation),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

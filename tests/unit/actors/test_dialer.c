@@ -10,7 +10,6 @@
 #include "actors/connection_manager/dialer.h"
 #include "base/limits.h"
 #include "base/random.h"
-#include "net/addr.h"
 
 struct fixture {
     struct dialer *d;
@@ -45,12 +44,12 @@ static struct peer_id peer_of(uint8_t n)
     return peer_id_of_key(span_of(key, sizeof(key)));
 }
 
-static struct net_addr public4(uint8_t n)
+static struct endpoint public4(uint8_t n)
 {
-    return (struct net_addr){.family = NET_IP4, .port = 4001, .ip = {203, 0, 113, n}};
+    return (struct endpoint){.addr = {.family = NET_IP4, .port = 4001, .ip = {203, 0, 113, n}}};
 }
 
-static uint64_t start(struct fixture *f, const struct peer_id *peer, const struct net_addr *addrs, size_t n)
+static uint64_t start(struct fixture *f, const struct peer_id *peer, const struct endpoint *addrs, size_t n)
 {
     uint64_t dial;
     assert_int_equal(dialer_start(f->d, peer, addrs, n, 0, true, f->now, &dial), ERR_OK);
@@ -73,7 +72,7 @@ static void addresses_are_tried_250_ms_apart(void **state)
 {
     struct fixture *f = *state;
     struct peer_id peer = peer_of(1);
-    struct net_addr addrs[3] = {public4(1), public4(2), public4(3)};
+    struct endpoint addrs[3] = {public4(1), public4(2), public4(3)};
     start(f, &peer, addrs, 3);
     struct dialer_order first = expect(f, DIALER_CONNECT);
     assert_true(first.optimistic);
@@ -84,7 +83,7 @@ static void addresses_are_tried_250_ms_apart(void **state)
     expect_nothing(f);
     f->now += MS_NS;
     struct dialer_order second = expect(f, DIALER_CONNECT);
-    assert_true(addr_equal(&second.addr, &addrs[1]));
+    assert_true(endpoint_equal(&second.to, &addrs[1]));
     dialer_attempt_failed(f->d, second.attempt, ERR_REFUSED); /* a failure hurries the next */
     struct dialer_order third = expect(f, DIALER_CONNECT);
     dialer_attempt_connected(f->d, third.attempt);
@@ -99,16 +98,20 @@ static void near_addresses_first_then_families_in_turn(void **state)
 {
     struct fixture *f = *state;
     struct peer_id peer = peer_of(1);
-    struct net_addr six = {.family = NET_IP6, .port = 1, .ip = {0x20, 1, 0xd, 0xb8}};
-    struct net_addr six2 = {.family = NET_IP6, .port = 2, .ip = {0x20, 1, 0xd, 0xb8}};
-    struct net_addr lan = {.family = NET_IP4, .port = 1, .ip = {192, 168, 1, 9}};
-    struct net_addr lo = {.family = NET_IP4, .port = 1, .ip = {127, 0, 0, 1}};
-    struct net_addr given[] = {public4(1), public4(2), six, six2, lan, lo, public4(1)};
-    struct net_addr expected[] = {lo, lan, six, public4(1), six2, public4(2)};
+    struct endpoint six = {.addr = {.family = NET_IP6, .port = 1, .ip = {0x20, 1, 0xd, 0xb8}}};
+    struct endpoint six2 = {.addr = {.family = NET_IP6, .port = 2, .ip = {0x20, 1, 0xd, 0xb8}}};
+    struct endpoint lan = {.addr = {.family = NET_IP4, .port = 1, .ip = {192, 168, 1, 9}}};
+    struct endpoint lo = {.addr = {.family = NET_IP4, .port = 1, .ip = {127, 0, 0, 1}}};
+    struct endpoint ws = public4(1); /* the same address and port, but another endpoint */
+    struct endpoint ws_lo = lo;
+    ws.websocket = true;
+    ws_lo.websocket = true;
+    struct endpoint given[] = {ws_lo, ws, public4(1), public4(2), six, six2, lan, lo, public4(1), ws};
+    struct endpoint expected[] = {lo, ws_lo, lan, six, public4(1), six2, public4(2), ws};
     start(f, &peer, given, ARRAY_LEN(given));
     for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
         struct dialer_order o = expect(f, DIALER_CONNECT);
-        assert_true(addr_equal(&o.addr, &expected[i]));
+        assert_true(endpoint_equal(&o.to, &expected[i]));
         dialer_attempt_failed(f->d, o.attempt, ERR_UNREACHABLE);
     }
     assert_int_equal(expect(f, DIALER_DONE).err, ERR_UNREACHABLE);
@@ -118,7 +121,7 @@ static void each_stage_times_out(void **state)
 {
     struct fixture *f = *state;
     struct peer_id peer = peer_of(1);
-    struct net_addr addr = public4(1);
+    struct endpoint addr = public4(1);
     start(f, &peer, &addr, 1);
     struct dialer_order o = expect(f, DIALER_CONNECT);
     f->now += 4999 * MS_NS;
@@ -134,7 +137,7 @@ static void each_stage_times_out(void **state)
     f->now += MS_NS;
     expect(f, DIALER_ABANDON);
     assert_int_equal(expect(f, DIALER_DONE).err, ERR_TIMEOUT);
-    struct net_addr lo = {.family = NET_IP4, .port = 1, .ip = {127, 0, 0, 1}};
+    struct endpoint lo = {.addr = {.family = NET_IP4, .port = 1, .ip = {127, 0, 0, 1}}};
     start(f, &peer, &lo, 1);
     o = expect(f, DIALER_CONNECT);
     dialer_attempt_connected(f->d, o.attempt);
@@ -147,13 +150,13 @@ static void a_refused_noise_is_retried_with_tls_and_remembered(void **state)
 {
     struct fixture *f = *state;
     struct peer_id peer = peer_of(1);
-    struct net_addr addr = public4(1);
+    struct endpoint addr = public4(1);
     start(f, &peer, &addr, 1);
     struct dialer_order o = expect(f, DIALER_CONNECT);
     dialer_attempt_connected(f->d, o.attempt);
     dialer_attempt_failed(f->d, o.attempt, ERR_REFUSED);
     o = expect(f, DIALER_CONNECT);
-    assert_true(addr_equal(&o.addr, &addr));
+    assert_true(endpoint_equal(&o.to, &addr));
     assert_true(o.optimistic);
     assert_int_equal(o.security[0], CONNECTION_TLS);
     assert_int_equal(o.security[1], CONNECTION_NOISE);
@@ -170,7 +173,7 @@ static void a_peer_that_refuses_all_optimism_is_asked_plainly(void **state)
 {
     struct fixture *f = *state;
     struct peer_id peer = peer_of(1);
-    struct net_addr addr = public4(1);
+    struct endpoint addr = public4(1);
     start(f, &peer, &addr, 1);
     for (int i = 0; i < 3; i++) {
         struct dialer_order o = expect(f, DIALER_CONNECT);
@@ -185,7 +188,7 @@ static void a_hang_up_is_retried_plainly(void **state)
 {
     struct fixture *f = *state;
     struct peer_id peer = peer_of(1);
-    struct net_addr addr = public4(1);
+    struct endpoint addr = public4(1);
     start(f, &peer, &addr, 1);
     struct dialer_order o = expect(f, DIALER_CONNECT);
     dialer_attempt_connected(f->d, o.attempt);
@@ -201,7 +204,7 @@ static void a_refused_socket_is_no_reason_to_doubt_noise(void **state)
 {
     struct fixture *f = *state;
     struct peer_id peer = peer_of(1);
-    struct net_addr addr = public4(1);
+    struct endpoint addr = public4(1);
     start(f, &peer, &addr, 1);
     dialer_attempt_failed(f->d, expect(f, DIALER_CONNECT).attempt, ERR_REFUSED);
     assert_int_equal(expect(f, DIALER_DONE).err, ERR_REFUSED);
@@ -213,7 +216,7 @@ static void another_identity_is_not_retried(void **state)
 {
     struct fixture *f = *state;
     struct peer_id peer = peer_of(1);
-    struct net_addr addr = public4(1);
+    struct endpoint addr = public4(1);
     start(f, &peer, &addr, 1);
     struct dialer_order o = expect(f, DIALER_CONNECT);
     assert_true(peer_id_equal(&o.peer, &peer));
@@ -226,7 +229,7 @@ static void failures_back_off_unless_forced(void **state)
 {
     struct fixture *f = *state;
     struct peer_id peer = peer_of(1);
-    struct net_addr addr = public4(1);
+    struct endpoint addr = public4(1);
     uint64_t dial;
     for (unsigned failures = 1; failures <= 3; failures++) {
         start(f, &peer, &addr, 1);
@@ -244,12 +247,12 @@ static void dials_to_one_peer_join(void **state)
 {
     struct fixture *f = *state;
     struct peer_id peer = peer_of(1);
-    struct net_addr addrs[2] = {public4(1), public4(2)};
+    struct endpoint addrs[2] = {public4(1), public4(2)};
     uint64_t dial = start(f, &peer, &addrs[0], 1);
     assert_int_equal(start(f, &peer, addrs, 2), dial);
     dialer_attempt_failed(f->d, expect(f, DIALER_CONNECT).attempt, ERR_REFUSED);
     expect(f, DIALER_CONNECT);
-    assert_true(addr_equal(&f->order.addr, &addrs[1]));
+    assert_true(endpoint_equal(&f->order.to, &addrs[1]));
     dialer_cancel(f->d, dial);
     expect(f, DIALER_ABANDON);
     assert_int_equal(expect(f, DIALER_DONE).err, ERR_CANCELLED);
@@ -259,7 +262,7 @@ static void a_name_may_come_later(void **state)
 {
     struct fixture *f = *state;
     struct peer_id peer = peer_of(1);
-    struct net_addr addr = public4(1);
+    struct endpoint addr = public4(1);
     uint64_t dial;
     assert_int_equal(dialer_start(f->d, &peer, NULL, 0, 0, true, f->now, &dial), ERR_NOT_FOUND);
     assert_int_equal(dialer_start(f->d, &peer, NULL, 0, 2, true, f->now, &dial), ERR_OK);
@@ -283,7 +286,7 @@ static void random_dials_all_end_within_bounds(void **state)
         f->now += prng_below(&prng, 100 * MS_NS);
         if (step < 25000 && prng_below(&prng, 3) == 0) {
             struct peer_id peer = peer_of((uint8_t)prng_below(&prng, 200));
-            struct net_addr addrs[4];
+            struct endpoint addrs[4];
             for (int i = 0; i < 4; i++)
                 addrs[i] = public4((uint8_t)prng_below(&prng, 256));
             uint64_t dial;

@@ -24,7 +24,7 @@ static void the_published_key_and_answer(void **state)
     char accept[HTTP_UPGRADE_ACCEPT_CHARS];
     http_upgrade_key((const uint8_t *)"the sample nonce", key);
     assert_memory_equal(key, KEY, sizeof(key));
-    http_upgrade_accept(key, accept);
+    assert_ok(http_upgrade_accept(key, accept));
     assert_memory_equal(accept, ACCEPT, sizeof(accept));
 }
 

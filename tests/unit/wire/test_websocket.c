@@ -376,6 +376,9 @@ static void the_owner_may_close_from_within_payload(void **state)
     assert_err(pass(&client, &server, SIZE_MAX), ERR_CLOSED);
     assert_ok(websocket_answer(server.ws, &server.out));
     assert_span(buf_span(&server.out), "880203e8");
+    buf_clear(&server.out);
+    say(&server, span_text("too late"));
+    assert_int_equal(server.out.len, 0);
     pair_release(&client, &server);
 }
 

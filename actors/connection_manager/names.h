@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The endpoints behind a name: /dns, /dns4 and /dns6 by A and AAAA records, /dnsaddr by TXT records at _dnsaddr.NAME that hold
+ * multiaddrs, names among them.
+ *
+ *      /dnsaddr/a.org/p2p/X --TXT--> dnsaddr=/ip4/1.2.3.4/tcp/4001/p2p/X      an endpoint
+ *                                    dnsaddr=/dns4/b.org/tcp/80/ws/p2p/X      --A--> endpoints
+ *                                    dnsaddr=/dnsaddr/c.org/p2p/X             --TXT--> ... at most four levels
+ *                                    dnsaddr=/ip4/.../p2p/Y                   another peer: passed over
+ *
+ * What records say is an outsider's word, so depth, questions and results are all bounded: a tree of records that only point on
+ * would else ask a million questions. Blocking, from jobs: it uses nothing but the dns_port. Spec: multiformats/multiaddr DNSADDR.
+ */
+#ifndef HEARTH_ACTORS_CONNECTION_MANAGER_NAMES_H
+#define HEARTH_ACTORS_CONNECTION_MANAGER_NAMES_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "actors/connection_manager/endpoint.h"
+#include "base/attr.h"
+#include "mailbox/ports.h"
+#include "wire/multiaddr.h"
+
+enum {
+    NAMES_DEPTH_MAX = 4,      /* of /dnsaddr */
+    NAMES_QUESTIONS_MAX = 32, /* of one name in all */
+    NAMES_RECORDS_MAX = 32,   /* read of one answer */
+    NAMES_FOUND_MAX = 100
+};
+
+struct names {
+    const struct dns_port *dns;
+    struct peer_id peer; /* whom the dial wants; empty: any */
+    unsigned questions;  /* asked so far */
+    struct endpoint found[NAMES_FOUND_MAX];
+    size_t count;
+};
+
+/* Whether this target's host is a name whose endpoints can be dialled. */
+bool names_can_resolve(const struct multiaddr_target *target);
+
+/*
+ * Adds the endpoints behind addr to names->found; dns and peer are set by the caller, the rest zero. Looks at *cancelled before
+ * each question. What cannot be resolved adds nothing.
+ */
+void names_resolve(struct names *names, const struct multiaddr *addr, const _Atomic bool *cancelled);
+
+#endif
