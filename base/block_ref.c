@@ -130,3 +130,10 @@ bool block_ref_recharge(struct block_ref *ref, struct account *to)
     ref->account = to;
     return true;
 }
+
+void block_ref_uncharge(struct block_ref *ref)
+{
+    if (ref->account != NULL)
+        account_give(ref->account, ref->cap);
+    ref->account = NULL; /* seen by the last holder, whose unref follows ours */
+}

@@ -41,6 +41,12 @@ void block_ref_unref(struct block_ref *ref);
 /* Moves the charge to another account; false, and nothing moved, when it does not fit. Only by the sole owner. */
 bool block_ref_recharge(struct block_ref *ref, struct account *to) MUST_CHECK;
 
+/*
+ * Ends the charge though others hold references: from here on they account for what they keep. Only by the one that had it charged,
+ * who holds a reference.
+ */
+void block_ref_uncharge(struct block_ref *ref);
+
 static inline struct span block_ref_span(const struct block_ref *ref)
 {
     return ref == NULL ? (struct span){0} : (struct span){.data = ref->data, .len = ref->len};

@@ -105,11 +105,12 @@ static void on_reply(struct node *n, const struct info *info)
 static bool has_work(const struct node *n)
 {
     return bitswap_session_count(n->session) > 0 || table_len(&n->outs) > 0 || table_len(&n->targets) > 0 ||
-           n->stalled > 0 || n->retry_open || backlog_is_congested(&n->backlog);
+           !TAILQ_EMPTY(&n->stalled) || n->retry_open || backlog_is_congested(&n->backlog);
 }
 
 void node_pump(struct node *n)
 {
+    inbound_pump(n);
     serve_pump(n);
     struct bitswap_session_peer *wants;
     while ((wants = bitswap_session_next_dirty(n->session)) != NULL)
@@ -130,10 +131,7 @@ static void tick(struct node *n)
     bitswap_session_tick(n->session, now);
     fetch_retry_puts(n);
     serve_search(n);
-    for (struct inbound *in = table_next(&n->streams, &position, NULL); in != NULL;
-         in = table_next(&n->streams, &position, NULL))
-        inbound_tick(in, now);
-    position = 0;
+    inbound_tick(n, now);
     for (struct partner *p = table_next(&n->partners, &position, NULL); p != NULL;
          p = table_next(&n->partners, &position, NULL))
         partner_tick(p, now);
@@ -368,6 +366,11 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     table_init(&n->targets, NODE_TARGETS_MAX, n->tables);
     table_init(&n->ops, NODE_OPS_MAX + 1, n->tables);
     backlog_init(&n->backlog);
+    TAILQ_INIT(&n->stalled);
+    uint64_t blocks = n->receive->limit_bytes / 16 * NODE_BLOCKS_SHARE;
+    if (!account_take(n->receive, blocks))
+        return ctx_fail(ctx, ERR_NOMEM, "the receive account is in use already");
+    account_init(&n->blocks, "received blocks", blocks);
     if (n->session == NULL || n->engine == NULL || list_protocols(n) != ERR_OK)
         return ctx_fail(ctx, ERR_NOMEM, "no memory for the tables of bitswap");
     return ERR_OK;
@@ -405,6 +408,7 @@ static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
     table_release(&n->targets);
     table_release(&n->ops);
     backlog_release(&n->backlog);
+    account_give(n->receive, n->blocks.limit_bytes);
     buf_release(&n->protocols);
 }
 

@@ -38,6 +38,9 @@ static void target_free(struct node *n, struct target *t)
         t->waiters = w->next;
         free(w);
     }
+    if (t->block != NULL)
+        block_ref_uncharge(t->block); /* it is stored, and who was answered accounts for what is kept */
+    n->puts_due -= (size_t)t->put_due;
     block_ref_unref(t->block);
     (void)table_remove(&n->targets, span_of(key, cid_encode(&t->cid, key)));
     free(t);
@@ -165,11 +168,18 @@ void fetch_cancel(struct node *n, const struct reply_to *call)
             return;
 }
 
+static void put_later(struct node *n, struct target *t, bool later)
+{
+    n->puts_due += (size_t)later;
+    n->puts_due -= (size_t)t->put_due;
+    t->put_due = later;
+}
+
 static void put(struct node *n, struct target *t)
 {
     uint8_t key[CID_BYTES_MAX];
     struct op *op = node_op_new(n, OP_PUT);
-    t->put_due = op == NULL;
+    put_later(n, t, op == NULL);
     if (op == NULL)
         return;
     op->cid = t->cid;
@@ -177,7 +187,7 @@ static void put(struct node *n, struct target *t)
     struct msg msg = {.kind = MSG_BLOCK_PUT, .fields = &fields, .tail = t->block};
     enum err err = node_call(n, op, ACTOR_TIERED_STORAGE, &msg, PUT_TIMEOUT_S * SECOND_NS);
     if (err == ERR_BUSY)
-        t->put_due = true;
+        put_later(n, t, true);
     else if (err != ERR_OK)
         answer_err(n, t, err, "the block was received but cannot be stored");
 }
@@ -231,7 +241,7 @@ void fetch_local_done(struct node *n, const struct op *op, const struct info *in
 void fetch_retry_puts(struct node *n)
 {
     size_t position = 0;
-    for (struct target *t = table_next(&n->targets, &position, NULL); t != NULL;
+    for (struct target *t = table_next(&n->targets, &position, NULL); t != NULL && n->puts_due > 0;
          t = table_next(&n->targets, &position, NULL))
         if (t->put_due)
             put(n, t);
@@ -259,14 +269,17 @@ void fetch_put_done(struct node *n, const struct op *op, const struct info *info
     if (t == NULL || t->state != TARGET_STORING)
         return;
     if (info->err == ERR_BUSY) {
-        t->put_due = true;
-    } else if (info->err == ERR_OK) {
+        put_later(n, t, true);
+        return;
+    }
+    if (info->err == ERR_OK) {
         struct block_ref *block = block_ref_ref(t->block);
         answer(n, t, block);
         block_ref_unref(block);
     } else {
         answer_err(n, t, info->err, info->text);
     }
+    fetch_retry_puts(n); /* one less is under way: there may be room for those that were refused */
 }
 
 void fetch_stored(struct node *n, const struct cid *cid)

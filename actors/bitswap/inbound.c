@@ -25,7 +25,7 @@ void inbound_opened(struct node *n, const struct msg_stream_opened *fields)
         return;
     }
     *in = (struct inbound){.node = n, .number = fields->stream, .partner = p};
-    in->stalled_last = &in->stalled;
+    in->pieces_last = &in->pieces;
     bitswap_reader_init(&in->reader);
     if (table_put(&n->streams, table_key_u64(&in->number), in, NULL) != ERR_OK) {
         node_reset(n, fields->stream);
@@ -37,24 +37,39 @@ void inbound_opened(struct node *n, const struct msg_stream_opened *fields)
     p->streams++;
 }
 
-static void stalled_pop(struct inbound *in)
+static void piece_pop(struct inbound *in)
 {
-    struct piece *piece = in->stalled;
-    in->stalled = piece->next;
-    if (in->stalled == NULL)
-        in->stalled_last = &in->stalled;
+    struct piece *piece = in->pieces;
+    in->pieces = piece->next;
+    if (in->pieces == NULL)
+        in->pieces_last = &in->pieces;
     block_ref_unref(piece->ref);
     free(piece);
-    in->stalled_offset = 0;
+    in->offset = 0;
+}
+
+static void stall(struct inbound *in)
+{
+    if (in->stalled_ns != 0)
+        return;
+    in->stalled_ns = ctx_now(in->node->ctx);
+    TAILQ_INSERT_TAIL(&in->node->stalled, in, stalled);
+}
+
+static void unstall(struct inbound *in)
+{
+    if (in->stalled_ns != 0)
+        TAILQ_REMOVE(&in->node->stalled, in, stalled);
+    in->stalled_ns = 0;
 }
 
 void inbound_closed(struct inbound *in)
 {
     struct node *n = in->node;
     struct partner *p = in->partner;
-    n->stalled -= in->stalled_ns != 0;
-    while (in->stalled != NULL)
-        stalled_pop(in);
+    unstall(in);
+    while (in->pieces != NULL)
+        piece_pop(in);
     bitswap_reader_release(&in->reader);
     (void)table_remove(&n->streams, table_key_u64(&in->number));
     free(in);
@@ -68,7 +83,9 @@ void inbound_closed(struct inbound *in)
 static struct block_ref *on_acquire(void *arg, size_t size)
 {
     struct inbound *in = arg;
-    return block_ref_new(size, in->node->receive);
+    struct account *blocks = &in->node->blocks;
+    in->hopeless = size > blocks->limit_bytes;
+    return in->hopeless ? NULL : block_ref_new(size, blocks);
 }
 
 static void on_want(void *arg, const struct bitswap_want *want)
@@ -125,32 +142,31 @@ static void credit(struct inbound *in, size_t bytes)
     node_tell(in->node, MSG_STREAM_CREDIT, &fields, NULL);
 }
 
-/* Feeds what waits. False when the stream was reset and is gone. */
+/* Feeds what came. False when the stream was reset and is gone. */
 static bool feed(struct inbound *in)
 {
-    struct node *n = in->node;
     const struct bitswap_sink sink = {in, on_acquire, on_want, on_presence, on_block, on_rejected, on_end};
-    while (in->stalled != NULL) {
-        struct span all = block_ref_span(in->stalled->ref);
-        struct span rest = span_skip(all, in->stalled_offset);
+    while (in->pieces != NULL) {
+        struct span all = block_ref_span(in->pieces->ref);
+        struct span rest = span_skip(all, in->offset);
         size_t before = rest.len;
         enum err err = bitswap_reader_feed(&in->reader, &rest, &sink);
         if (before > rest.len)
             credit(in, before - rest.len);
-        in->stalled_offset = all.len - rest.len;
-        if (err == ERR_AGAIN) {
-            n->stalled += in->stalled_ns == 0;
-            in->stalled_ns = in->stalled_ns == 0 ? ctx_now(n->ctx) : in->stalled_ns;
+        in->offset = all.len - rest.len;
+        if (err == ERR_AGAIN && !in->hopeless) {
+            if (before > rest.len)
+                unstall(in); /* this is another block: it waits from now on */
+            stall(in);
             return true;
         }
         if (err != ERR_OK) {
             reset_stream(in);
             return false;
         }
-        n->stalled -= in->stalled_ns != 0;
-        in->stalled_ns = 0;
-        stalled_pop(in);
+        piece_pop(in);
     }
+    unstall(in);
     return true;
 }
 
@@ -160,6 +176,12 @@ static void finish(struct inbound *in)
     struct msg_stream_write fields = {.stream = in->number, .fin = true};
     node_tell(in->node, MSG_STREAM_WRITE, &fields, NULL);
     inbound_closed(in);
+}
+
+static void go_on(struct inbound *in)
+{
+    if (feed(in) && in->fin && in->pieces == NULL)
+        finish(in);
 }
 
 void inbound_data(struct inbound *in, const struct msg *msg)
@@ -175,22 +197,31 @@ void inbound_data(struct inbound *in, const struct msg *msg)
             return;
         }
         *piece = (struct piece){.ref = block_ref_ref(msg->tail)};
-        *in->stalled_last = piece;
-        in->stalled_last = &piece->next;
+        *in->pieces_last = piece;
+        in->pieces_last = &piece->next;
     }
     in->fin = in->fin || fields->fin;
-    if (feed(in) && in->fin && in->stalled == NULL)
-        finish(in);
+    if (in->stalled_ns == 0) /* else in its turn */
+        go_on(in);
 }
 
-void inbound_tick(struct inbound *in, uint64_t now_ns)
+void inbound_pump(struct node *n)
 {
-    if (in->stalled == NULL || !feed(in))
-        return;
-    if (in->stalled == NULL) {
-        if (in->fin)
-            finish(in);
-    } else if (in->stalled_ns != 0 && now_ns >= in->stalled_ns + NODE_STALL_MS * MS_NS) {
+    struct inbound *first;
+    while ((first = TAILQ_FIRST(&n->stalled)) != NULL) {
+        go_on(first);
+        if (TAILQ_FIRST(&n->stalled) == first)
+            return;
+    }
+}
+
+void inbound_tick(struct node *n, uint64_t now_ns)
+{
+    struct inbound *next = NULL;
+    for (struct inbound *in = TAILQ_FIRST(&n->stalled); in != NULL; in = next) {
+        if (now_ns < in->stalled_ns + NODE_STALL_MS * MS_NS)
+            return;
+        next = TAILQ_NEXT(in, stalled);
         reset_stream(in);
     }
 }

@@ -14,6 +14,8 @@
 #ifndef HEARTH_ACTORS_BITSWAP_NODE_H
 #define HEARTH_ACTORS_BITSWAP_NODE_H
 
+#include <sys/queue.h>
+
 #include "actors/bitswap/engine.h"
 #include "actors/bitswap/session.h"
 #include "actors/connection_manager/backlog.h"
@@ -33,6 +35,7 @@ enum {
     NODE_OPEN_MS = 10 * 1000,       /* to open a stream */
     NODE_REOPEN_MS = 1000,          /* between failures to open one */
     NODE_STALL_MS = 10 * 1000,      /* a stream whose block finds no memory */
+    NODE_BLOCKS_SHARE = 7,          /* of 16 of the receive account: blocks that arrive or are being stored */
     NODE_LOOKUP_BATCH = 128,
     NODE_LOOKUPS_MAX = 4, /* calls in flight */
     NODE_FETCHES_MAX = 128,
@@ -83,12 +86,15 @@ struct inbound {
     uint64_t number;
     struct partner *partner;
     struct bitswap_reader reader;
-    struct piece *stalled; /* what came since the reader found no memory */
-    struct piece **stalled_last;
-    size_t stalled_offset; /* in the first piece */
-    uint64_t stalled_ns;
+    struct piece *pieces; /* what the reader has not taken yet */
+    struct piece **pieces_last;
+    size_t offset;       /* in the first piece */
+    uint64_t stalled_ns; /* since when its block finds no memory; 0: it does not wait */
+    TAILQ_ENTRY(inbound) stalled;
+    bool hopeless; /* the block is larger than all memory for blocks */
     bool fin;
 };
+TAILQ_HEAD(inbound_list, inbound);
 
 struct waiter {
     struct waiter *next;
@@ -120,6 +126,7 @@ struct op {
 struct node {
     struct ctx *ctx;
     struct account *receive;
+    struct account blocks; /* our part of receive */
     struct account *tables;
     struct bitswap_session *session;
     struct engine *engine;
@@ -129,12 +136,13 @@ struct node {
     struct table targets;  /* CID bytes -> struct target */
     struct table ops;      /* tag -> struct op */
     size_t op_count[OP_KIND_COUNT];
+    size_t puts_due; /* targets whose block storage had no room for */
     uint64_t last_tag;
     uint64_t timer;
-    size_t stalled;         /* streams whose block found no memory */
-    bool retry_open;        /* somebody waits to open a stream */
-    struct backlog backlog; /* to connection_manager */
-    struct buf protocols;   /* the list that stream_open takes */
+    struct inbound_list stalled; /* streams whose block found no memory, who waits longest first */
+    bool retry_open;             /* somebody waits to open a stream */
+    struct backlog backlog;      /* to connection_manager */
+    struct buf protocols;        /* the list that stream_open takes */
     uint32_t protocol_count;
     struct msg_bitswap_stat_ok stats;
 };
@@ -176,7 +184,12 @@ void partner_tick(struct partner *p, uint64_t now_ns);
 void inbound_opened(struct node *n, const struct msg_stream_opened *fields);
 void inbound_data(struct inbound *in, const struct msg *msg);
 void inbound_closed(struct inbound *in);
-void inbound_tick(struct inbound *in, uint64_t now_ns);
+
+/* Memory for blocks may have come free: those who wait for it go on, in their order. */
+void inbound_pump(struct node *n);
+
+/* Resets the streams that waited for too long. */
+void inbound_tick(struct node *n, uint64_t now_ns);
 
 /* ---- fetch.c ---- */
 enum err fetch_call(struct node *n, const struct msg_fetch *fields, struct reply_to call);

@@ -28,7 +28,17 @@
 #include "wire/protobuf.h"
 #include "wire/varint.h"
 
-enum { BLOCKS = 12, PIECE = 1000, POLL_MS = 5, POLL = 1, FETCH_MS = 20000, IN = 101, OUT = 500, SCENE_TIMEOUT_S = 60 };
+enum {
+    BLOCKS = 20,
+    PIECE = 1000,
+    LARGE_PIECE = 128 * 1024,
+    POLL_MS = 5,
+    POLL = 1,
+    FETCH_MS = 20000,
+    IN = 101,
+    OUT = 500,
+    SCENE_TIMEOUT_S = 60
+};
 
 /* Block numbers by their part in the play. */
 enum {
@@ -40,7 +50,8 @@ enum {
     AFTER_RESET = 5,
     LOCAL = 6,
     EMPTY = 7,
-    MANY = 8
+    MANY = 8,
+    HELD = 9 /* and all that follow: more than the memory for blocks holds at a time */
 };
 
 /* Written by the peer's and the driver's threads; the test thread looks when all is over. */
@@ -53,6 +64,7 @@ static struct {
     _Atomic int fetch_err[BLOCKS];
     _Atomic bool stored[BLOCKS];
     _Atomic int puts[BLOCKS];
+    struct block_ref *held[BLOCKS]; /* the driver's */
     _Atomic int seen_blocks[BLOCKS];
     _Atomic int seen_wants[BLOCKS];
     _Atomic int seen_cancels[BLOCKS];
@@ -73,7 +85,7 @@ static void blocks_make(void)
     for (size_t i = 0; i < BLOCKS; i++) {
         struct prng prng;
         struct multihash hash;
-        size_t len = i == EMPTY ? 0 : i == FETCHED ? 300000 : 5000 + i;
+        size_t len = i == EMPTY ? 0 : i == FETCHED ? 300000 : i >= HELD ? MIB : 5000 + i;
         prng_init(&prng, i);
         play.blocks[i] = block_ref_new(len, NULL);
         prng_fill(&prng, play.blocks[i]->data, len);
@@ -187,6 +199,8 @@ static void driver_info(struct ctx *ctx, void *state, const struct info *info)
         if (info->err == ERR_OK)
             check(span_equal(block_ref_span(info->msg->tail), block_ref_span(play.blocks[i])),
                   "other bytes were fetched");
+        if (info->err == ERR_OK && i >= HELD)
+            play.held[i] = block_ref_ref(info->msg->tail);
         atomic_store(&play.fetch_err[i], (int)info->err);
         atomic_store(&play.fetch_state[i], 3);
         return;
@@ -310,13 +324,14 @@ static void open_inbound(struct ctx *ctx, uint64_t number)
 
 static void send_bytes(struct ctx *ctx, uint64_t number, struct span bytes)
 {
+    size_t piece = bytes.len < LARGE_PIECE ? PIECE : LARGE_PIECE;
     while (bytes.len > 0) {
-        struct block_ref *tail = block_ref_copy(span_first(bytes, PIECE), NULL);
+        struct block_ref *tail = block_ref_copy(span_first(bytes, piece), NULL);
         struct msg_stream_data fields = {.stream = number};
         cast(ctx, MSG_STREAM_DATA, &fields, tail);
         atomic_fetch_add(&play.fed, tail->len);
         block_ref_unref(tail);
-        bytes = span_skip(bytes, PIECE);
+        bytes = span_skip(bytes, piece);
     }
 }
 
@@ -541,6 +556,36 @@ static bool end_meanwhile(void)
     return fetched(MANY, ERR_OK) && atomic_load(&play.puts[MANY]) == 0;
 }
 
+/* A reader that goes slowly keeps what it fetched, at its own account: those blocks do not keep the next ones out. */
+static void begin_held(struct ctx *ctx)
+{
+    (void)ctx;
+    for (size_t i = HELD; i < BLOCKS; i++)
+        ask_driver(i);
+}
+
+static bool end_held(void)
+{
+    for (size_t i = HELD; i < BLOCKS; i++)
+        if (atomic_load(&play.seen_wants[i]) == 0)
+            return false;
+    return true;
+}
+
+static void begin_held_delivery(struct ctx *ctx)
+{
+    for (size_t i = HELD; i < BLOCKS; i++)
+        send_block(ctx, IN, i);
+}
+
+static bool end_held_delivery(void)
+{
+    for (size_t i = HELD; i < BLOCKS; i++)
+        if (!fetched(i, ERR_OK))
+            return false;
+    return true;
+}
+
 static void begin_down(struct ctx *ctx)
 {
     struct msg_peer_down down = {.peer = peer_id_span(&play.peer)};
@@ -569,6 +614,8 @@ static const struct scene scenes[] = {
     {"the block comes all the same", begin_after_reset, end_after_reset},
     {"no need to ask", begin_local, end_local},
     {"stored by somebody else", begin_meanwhile, end_meanwhile},
+    {"blocks that will be kept", begin_held, end_held},
+    {"they come while others are kept", begin_held_delivery, end_held_delivery},
     {"the peer leaves", begin_down, end_down},
 };
 
@@ -699,6 +746,8 @@ static void play_on(struct sim *sim)
     (void)runtime_stop(&play.rt, 10 * SECOND_NS);
     assert_true(done);
     assert_int_equal(atomic_load(&play.failures), 0);
+    for (size_t i = 0; i < BLOCKS; i++)
+        block_ref_unref(play.held[i]);
     for (size_t i = 0; i < ACCOUNT_COUNT; i++)
         assert_int_equal(account_used(&budget.accounts[i]), 0);
     for (size_t i = 0; i < BLOCKS; i++) {

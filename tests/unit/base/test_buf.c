@@ -132,6 +132,12 @@ static void block_refs_are_charged_until_the_last_unref(void **state)
     assert_true(account_used(&account) > 0);
     block_ref_unref(ref);
     assert_int_equal(account_used(&account), 0);
+    ref = block_ref_new(1 * MIB, &account);
+    assert_non_null(ref);
+    block_ref_uncharge(ref);
+    assert_int_equal(account_used(&account), 0);
+    block_ref_unref(ref);
+    assert_int_equal(account_used(&account), 0);
     assert_null(block_ref_new(5 * MIB, &account));
 }
 
