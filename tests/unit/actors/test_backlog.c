@@ -24,7 +24,18 @@
 #include "schemas/messages.h"
 #include "sim/sim.h"
 
-enum { SENDER = 1, RECEIVER, ACTORS, CASTS = 3000, ROOM = 16, DIES_AT = 100, START = 1, SCENE_TIMEOUT_S = 60 };
+enum {
+    SENDER = 1,
+    RECEIVER,
+    ACTORS,
+    CASTS = 3000,
+    BURST = 300,
+    BURST_NS = 20000,
+    ROOM = 16,
+    DIES_AT = 100,
+    START = 1,
+    SCENE_TIMEOUT_S = 60
+};
 
 /* Shared by the actors' threads and the test's. */
 static struct {
@@ -36,7 +47,7 @@ static struct {
     _Atomic uint64_t waited;
     _Atomic uint64_t lost;
     _Atomic bool forgotten;
-    _Atomic bool sent; /* lets a receiver on a thread begin, so that it is behind for certain */
+    _Atomic uint64_t sent; /* the first burst lets a receiver on a thread begin, so that it is behind for certain */
 } play;
 
 /* ---- the sender ---- */
@@ -49,30 +60,34 @@ static struct block_ref *numbered(uint64_t n)
     return tail;
 }
 
-static void send_all(struct ctx *ctx, struct backlog *backlog)
+/* In bursts, so that some casts come while older ones wait and there is room again: they must not overtake. */
+static void send_burst(struct ctx *ctx, struct backlog *backlog)
 {
-    for (uint64_t n = 1; n <= CASTS; n++) {
+    uint64_t first = atomic_load(&play.sent);
+    for (uint64_t n = first + 1; n <= first + BURST; n++) {
         struct msg_stream_data fields = {.stream = n, .fin = n == CASTS};
         struct msg msg = {.kind = MSG_STREAM_DATA, .fields = &fields, .tail = numbered(n)};
         backlog_cast(backlog, ctx, RECEIVER, &msg);
         block_ref_unref(msg.tail);
     }
-    atomic_store(&play.waited, backlog->waiting);
-    atomic_store(&play.sent, true);
+    if (first == 0)
+        atomic_store(&play.waited, backlog->waiting);
+    atomic_store(&play.sent, first + BURST);
+    if (first + BURST < CASTS)
+        (void)ctx_timer(ctx, ctx_now(ctx) + BURST_NS, START);
 }
 
 static enum err sender_init(struct ctx *ctx, void *state, const struct config *config)
 {
     (void)config;
     backlog_init(state);
-    (void)ctx_timer(ctx, ctx_now(ctx), START);
     return ctx_monitor(ctx, RECEIVER);
 }
 
 static void sender_info(struct ctx *ctx, void *state, const struct info *info)
 {
-    if (info->kind == INFO_UP && !atomic_load(&play.sent))
-        send_all(ctx, state);
+    if (info->kind == INFO_UP || (info->kind == INFO_TIMER && !play.dies))
+        send_burst(ctx, state);
     if (info->kind == INFO_ROOM)
         backlog_room(state, ctx, info->actor);
     if (info->kind == INFO_DOWN) {
@@ -97,7 +112,7 @@ static void receiver_cast(struct ctx *ctx, void *state, const struct msg *msg)
     (void)state;
     const struct msg_stream_data *fields = msg->fields;
     uint64_t n = 0;
-    while (!atomic_load(&play.sent)) {
+    while (atomic_load(&play.sent) == 0) {
     }
     if (msg->tail != NULL && msg->tail->len == sizeof(n))
         memcpy(&n, msg->tail->data, sizeof(n));
@@ -167,7 +182,7 @@ static void play_on(struct sim *sim, bool dies)
     assert_true(done);
     assert_int_equal(atomic_load(&play.wrong), 0);
     assert_int_equal(atomic_load(&play.lost), 0);
-    assert_true(atomic_load(&play.waited) >= CASTS - ROOM); /* the mailbox was full, else this shows nothing */
+    assert_true(atomic_load(&play.waited) >= BURST - ROOM); /* the mailbox was full, else this shows nothing */
     assert_int_equal(account_used(&play.account), 0);
 }
 
