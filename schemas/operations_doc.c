@@ -74,7 +74,7 @@ static const char preamble[] =
     "`{ok: false, error: {code, message, hint}}`. Without `timeout_ms` a request has 30 s. Bytes in JSON are text in\n"
     "multibase base64url. A request with an `id` that changes something is executed once: asked again, it gets the "
     "first\n"
-    "answer. A client that goes away cancels what it asked.\n"
+    "answer. A client that goes away cancels what it asked; a job that nobody asks about for 5 minutes is given up.\n"
     "\n"
     "```\n"
     "nngcat --req --dial ipc://$HEARTH_PATH/run/control.sock --data '{\"op\":\"id\"}' --ascii\n"

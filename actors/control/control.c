@@ -142,6 +142,8 @@ static void handle_timer(struct control *c, uint64_t tag)
         router_timer(c, tag);
     else if (tag >> 60 == TAG_JOB)
         router_patience(c, tag);
+    else if (tag >> 60 == TAG_ANSWER)
+        jobs_expire(c);
     else if (tag >> 60 == TAG_AGAIN)
         router_again(c, tag);
     else if (tag >> 60 == TAG_LEASE)

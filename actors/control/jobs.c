@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Jobs: a request that takes longer than 50 s is answered with a number, goes on, and `job status` fetches its answer. A table of
- * 16; an answer that nobody fetches goes when its place is needed.
+ * 16. The client cannot be watched any more, since it need not stay connected: a job that nobody asks about for JOB_LEASE_S is given
+ * up, as if the client had gone, and an answer that nobody fetches goes then too, or when its place is needed.
  */
 #include "actors/control/operations.h"
 #include "schemas/pack.h"
@@ -15,7 +16,7 @@ struct job_entry *job_find(struct control *c, uint64_t number)
     return NULL;
 }
 
-struct job_entry *job_of_conversation(struct control *c, int conversation)
+static struct job_entry *job_of_conversation(struct control *c, int conversation)
 {
     for (size_t i = 0; i < JOBS_MAX; i++) {
         if (c->jobs[i].number != 0 && c->jobs[i].conversation == conversation)
@@ -50,8 +51,48 @@ struct job_entry *job_new(struct control *c, int conversation)
     if (job == NULL)
         return NULL;
     job_free(job);
-    *job = (struct job_entry){.number = ++c->next_job, .conversation = conversation};
+    *job = (struct job_entry){.number = ++c->next_job, .conversation = conversation, .touched_at = ctx_now(c->ctx)};
     return job;
+}
+
+void job_lease(struct control *c, struct conversation *v, uint64_t tag)
+{
+    const struct job_entry *job = job_of_conversation(c, (int)(v - c->conversations));
+    uint64_t ends = job == NULL ? 0 : job->touched_at + JOB_LEASE_S * SECOND_NS;
+    if (ends > ctx_now(c->ctx))
+        v->job_timer = ctx_timer(c->ctx, ends, tag);
+    else
+        conversation_fail(c, v, CODE_CANCELLED, "given up: nobody asked for its status");
+}
+
+/* An answer that finds no memory becomes the small one that says so. */
+void job_keep(struct control *c, int conversation, struct span answer)
+{
+    struct job_entry *job = job_of_conversation(c, conversation);
+    if (job == NULL)
+        return;
+    job->conversation = -1;
+    job->touched_at = ctx_now(c->ctx);
+    buf_init(&job->answer, ANSWER_BYTES_MAX, &c->requests);
+    enum err err = buf_append_span(&job->answer, answer);
+    if (err != ERR_OK) {
+        buf_release(&job->answer);
+        buf_init(&job->answer, ANSWER_KEPT_BYTES, NULL);
+        err = answer_pack_error(CODE_BUSY, "no memory for the answer", "", (struct span){0}, &job->answer);
+    }
+    if (err != ERR_OK)
+        job_free(job);
+    else
+        (void)ctx_timer(c->ctx, ctx_now(c->ctx) + JOB_LEASE_S * SECOND_NS, tag_make(TAG_ANSWER, 0, 0, 0));
+}
+
+void jobs_expire(struct control *c)
+{
+    for (size_t i = 0; i < JOBS_MAX; i++) {
+        struct job_entry *job = &c->jobs[i];
+        if (job->number != 0 && job->conversation < 0 && job->touched_at + JOB_LEASE_S * SECOND_NS <= ctx_now(c->ctx))
+            job_free(job);
+    }
 }
 
 static enum err no_job(struct conversation *v, uint64_t number)
@@ -83,6 +124,7 @@ enum err job_status_start(struct control *c, struct conversation *v)
         return no_job(v, args->job);
     struct buf result;
     struct answer answer;
+    job->touched_at = ctx_now(c->ctx);
     buf_init(&result, ANSWER_BYTES_MAX, NULL);
     struct pack p = pack_begin(&result);
     bool running = job->conversation >= 0;

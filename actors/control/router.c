@@ -40,6 +40,13 @@ static unsigned index_of(const struct control *c, const struct conversation *v)
     return (unsigned)(v - c->conversations);
 }
 
+/* The conversation that a timer's or call's tag names; NULL when it has ended. */
+static struct conversation *conversation_of(struct control *c, uint64_t tag)
+{
+    struct conversation *v = &c->conversations[(tag >> 16 & 0xffff) % CONVERSATIONS_MAX];
+    return v->open && (v->generation & 0xfffffff) == (tag >> 32 & 0xfffffff) ? v : NULL;
+}
+
 static void cancel_calls(struct control *c, struct conversation *v)
 {
     for (unsigned sub = 0; sub < CONVERSATION_CALLS; sub++) {
@@ -79,23 +86,11 @@ static void release(struct conversation *v)
     v->generation = generation;
 }
 
-/* A job's answer waits for whoever asks `job status`. */
-static void keep_for_job(struct control *c, const struct conversation *v, struct span answer)
-{
-    struct job_entry *job = job_of_conversation(c, (int)index_of(c, v));
-    if (job == NULL)
-        return;
-    job->conversation = -1;
-    buf_init(&job->answer, ANSWER_BYTES_MAX, NULL);
-    if (buf_append_span(&job->answer, answer) != ERR_OK)
-        job_free(job);
-}
-
 static void answer_one(struct control *c, struct conversation *v, struct span answer)
 {
     end_work(c, v);
     if (v->slot == SLOT_JOB)
-        keep_for_job(c, v, answer);
+        job_keep(c, (int)index_of(c, v), answer);
     else
         router_send(c, v->slot, v->caller, v->json, answer);
     release(v);
@@ -178,8 +173,8 @@ static void rest(struct control *c, struct conversation *v, unsigned sub)
 
 void router_again(struct control *c, uint64_t tag)
 {
-    struct conversation *v = &c->conversations[(tag >> 16 & 0xffff) % CONVERSATIONS_MAX];
-    if (!v->open || (v->generation & 0xfffffff) != (tag >> 32 & 0xfffffff))
+    struct conversation *v = conversation_of(c, tag);
+    if (v == NULL)
         return;
     uint64_t rested = v->rested;
     v->again = 0;
@@ -199,12 +194,9 @@ void router_again(struct control *c, uint64_t tag)
 
 void router_reply(struct control *c, const struct info *info)
 {
-    unsigned index = (unsigned)(info->tag >> 16 & 0xffff);
+    struct conversation *v = conversation_of(c, info->tag);
     unsigned sub = (unsigned)(info->tag & 0xffff);
-    if (index >= CONVERSATIONS_MAX || sub >= CONVERSATION_CALLS)
-        return;
-    struct conversation *v = &c->conversations[index];
-    if (!v->open || (v->generation & 0xfffffff) != (info->tag >> 32 & 0xfffffff))
+    if (v == NULL || sub >= CONVERSATION_CALLS)
         return;
     v->calls &= ~(UINT64_C(1) << sub);
     const struct operation_handler *handler = &operation_handlers[v->op->id];
@@ -388,11 +380,13 @@ static bool keep_arguments(struct conversation *v)
 
 void router_patience(struct control *c, uint64_t tag)
 {
-    struct conversation *v = &c->conversations[(tag >> 16 & 0xffff) % CONVERSATIONS_MAX];
-    if (!v->open || (v->generation & 0xfffffff) != (tag >> 32 & 0xfffffff))
+    struct conversation *v = conversation_of(c, tag);
+    if (v == NULL)
         return;
     v->job_timer = 0;
-    if (v->follows >= 0)
+    if (v->slot == SLOT_JOB)
+        job_lease(c, v, tag);
+    if (v->follows >= 0 || v->slot == SLOT_JOB)
         return;
     struct job_entry *job = job_new(c, (int)index_of(c, v));
     if (job == NULL)
@@ -414,6 +408,7 @@ void router_patience(struct control *c, uint64_t tag)
         router_send(c, v->slot, v->caller, v->json, buf_span(&answer));
         v->slot = SLOT_JOB;
         v->client = 0;
+        job_lease(c, v, tag);
         for (struct conversation *f = follower_of(c, v); f != NULL; f = follower_of(c, v))
             answer_one(c, f, buf_span(&answer));
     }
@@ -425,8 +420,8 @@ void router_patience(struct control *c, uint64_t tag)
 
 void router_timer(struct control *c, uint64_t tag)
 {
-    struct conversation *v = &c->conversations[(tag >> 16 & 0xffff) % CONVERSATIONS_MAX];
-    if (!v->open || (v->generation & 0xfffffff) != (tag >> 32 & 0xfffffff))
+    struct conversation *v = conversation_of(c, tag);
+    if (v == NULL)
         return;
     v->timer = 0;
     conversation_fail(c, v, CODE_TIMEOUT, "the deadline of the request passed");

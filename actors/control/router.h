@@ -34,6 +34,7 @@ enum {
     ARGS_BYTES_MAX = 256,
     JOBS_MAX = 16,
     JOB_AFTER_S = 50,
+    JOB_LEASE_S = 300, /* a running job that nobody asks about for so long is given up */
     READERS_MAX = 32,
     UPLOADS_MAX = 16,
     WHY_BYTES = 256,
@@ -72,7 +73,7 @@ struct conversation {
     int follows;        /* index of the conversation whose answer this one gets too, or -1 */
     uint64_t deadline_ns;
     uint64_t timer;     /* of the deadline; 0 = none */
-    uint64_t job_timer; /* of the patience before it becomes a job; 0 = none */
+    uint64_t job_timer; /* of the patience before it becomes a job, then of the job's lease; 0 = none */
     uint64_t again;     /* of those that rest; 0 = none */
     uint64_t calls;     /* one bit per call in flight */
     uint64_t rested;    /* one bit per call that is to be made again */
@@ -93,8 +94,9 @@ enum { SLOT_NONE = LISTENER_SLOTS, SLOT_JOB };
 
 /* A request that outlasted its conversation's patience: its answer is kept until it is fetched. */
 struct job_entry {
-    uint64_t number;  /* 0 = free */
-    int conversation; /* index, -1 when it has ended */
+    uint64_t number;     /* 0 = free */
+    int conversation;    /* index, -1 when it has ended */
+    uint64_t touched_at; /* when it began, was asked about or ended, whichever came last */
     struct buf answer;
 };
 
@@ -123,7 +125,17 @@ struct control {
 };
 
 /* Tags of calls and timers: kind, generation, index, sub. */
-enum tag_kind { TAG_CALL = 1, TAG_DEADLINE, TAG_SESSION, TAG_LEASE, TAG_LISTENER, TAG_RETRY, TAG_AGAIN, TAG_JOB };
+enum tag_kind {
+    TAG_CALL = 1,
+    TAG_DEADLINE,
+    TAG_SESSION,
+    TAG_LEASE,
+    TAG_LISTENER,
+    TAG_RETRY,
+    TAG_AGAIN,
+    TAG_JOB,
+    TAG_ANSWER
+};
 
 static inline uint64_t tag_make(enum tag_kind kind, uint32_t generation, unsigned index, unsigned sub)
 {
@@ -175,8 +187,13 @@ void router_refuse(struct control *c, unsigned slot, struct reply_to caller, boo
 /* jobs.c. NULL when there is no such job, or no place for one more. */
 struct job_entry *job_new(struct control *c, int conversation);
 struct job_entry *job_find(struct control *c, uint64_t number);
-struct job_entry *job_of_conversation(struct control *c, int conversation);
 void job_free(struct job_entry *job);
+/* The answer of a job's conversation waits for whoever asks `job status`; nothing when it is no job's. */
+void job_keep(struct control *c, int conversation, struct span answer);
+/* Forgets the answers that nobody fetched in time. */
+void jobs_expire(struct control *c);
+/* Ends the conversation of a job when its lease has run out, else looks again by a timer with the tag. */
+void job_lease(struct control *c, struct conversation *v, uint64_t tag);
 
 /* Gives up the running conversation of the same client with this request id; false when there is none. */
 bool router_cancel(struct control *c, uint32_t client, struct span id);

@@ -215,7 +215,7 @@ static void send_step(struct ctx *ctx, size_t i)
     struct block_ref *tail = block_ref_copy(span_text(play.steps[i].request), NULL);
     struct msg_control_request m = {.client = play.steps[i].client == 0 ? 1 : play.steps[i].client};
     enum err err = ctx_call(ctx, ACTOR_CONTROL, &(struct msg){.kind = MSG_CONTROL_REQUEST, .fields = &m, .tail = tail},
-                            (struct call_opts){.timeout_ns = 300 * SECOND_NS, .reply_bytes_max = 4096}, i);
+                            (struct call_opts){.timeout_ns = 3000 * SECOND_NS, .reply_bytes_max = 4096}, i);
     block_ref_unref(tail);
     if (err != ERR_OK)
         (void)snprintf(play.failure, sizeof(play.failure), "step %zu: %s", i, err_name(err));
@@ -350,7 +350,7 @@ static void run_steps(const struct step *steps, size_t count, bool together, int
         play.count = count;
         play.together = together;
         start(sim == 1);
-        bool done = runtime_await(play.rt, is_done, NULL, (first == 1 ? 600 : WAIT_S) * SECOND_NS);
+        bool done = runtime_await(play.rt, is_done, NULL, (first == 1 ? 1000 : WAIT_S) * SECOND_NS);
         unsigned cancels = atomic_load(&play.cancels);
         stop();
         atomic_store(&play.cancels, cancels);
@@ -493,6 +493,35 @@ static void a_long_request_becomes_a_job(void **state)
         {"{\"op\":\"job status\",\"args\":{\"job\":2}}", "\"code\":\"not_found\"", 0},
     };
     RUN_SIM_ONLY(steps);
+}
+
+/* A client that was killed asks no more: its job ends, and the answer of one that is fetched by nobody goes. */
+static void a_job_that_nobody_asks_about_is_given_up(void **state)
+{
+    (void)state;
+#define WAIT_55_S                                                                                                      \
+    "{\"op\":\"ping\",\"timeout_ms\":55000,\"args\":{\"peer\":"                                                        \
+    "\"12D3KooWSPtoFWUSz9VkREKH2PN4VVwzUatatzNt13eYTmLM13SM\"}}"
+    static const struct step steps[] = {
+        {"{\"op\":\"swarm peers\",\"timeout_ms\":2000000}", "\"result\":{\"job\":1}", 0},
+        {WAIT_55_S, "\"result\":{\"job\":2}", 0},
+        {WAIT_55_S, "\"result\":{\"job\":3}", 0},
+        {WAIT_55_S, "\"result\":{\"job\":4}", 0},
+        {WAIT_55_S, "\"result\":{\"job\":5}", 0},
+        {"{\"op\":\"job status\",\"args\":{\"job\":1}}", "\"state\":\"running\"", 0},
+        {WAIT_55_S, "\"result\":{\"job\":6}", 0},
+        {WAIT_55_S, "\"result\":{\"job\":7}", 0},
+        {WAIT_55_S, "\"result\":{\"job\":8}", 0},
+        {WAIT_55_S, "\"result\":{\"job\":9}", 0},
+        {"{\"op\":\"job status\",\"args\":{\"job\":2}}", "\"code\":\"not_found\"", 0},
+        {WAIT_55_S, "\"result\":{\"job\":10}", 0},
+        {WAIT_55_S, "\"result\":{\"job\":11}", 0},
+        {WAIT_55_S, "\"result\":{\"job\":12}", 0},
+        {"{\"op\":\"job status\",\"args\":{\"job\":1}}", "\"state\":\"failed\",\"error\":{\"code\":\"cancelled\"", 0},
+    };
+    RUN_SIM_ONLY(steps);
+#undef WAIT_55_S
+    assert_true(atomic_load(&play.cancels) >= 1);
 }
 
 /* ---- the socket ---- */
@@ -700,6 +729,7 @@ int main(void)
         cmocka_unit_test(deadlines_and_cancels_reach_the_callee),
         cmocka_unit_test(admission_is_bounded_per_client),
         cmocka_unit_test(a_long_request_becomes_a_job),
+        cmocka_unit_test(a_job_that_nobody_asks_about_is_given_up),
         cmocka_unit_test(the_socket_answers_and_is_private),
         cmocka_unit_test(a_shared_socket_can_be_reached),
         cmocka_unit_test(short_lived_clients_are_all_answered),
