@@ -7,10 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/config_file.h"
+#include "storage/disk_posix.h"
+#include "storage/durable.h"
 #include "wire/keys.h"
 #include "wire/multiaddr.h"
 
@@ -64,66 +65,19 @@ enum err repository_find(const char *repo_dir, char ret_path[REPOSITORY_PATH_MAX
     return join(path, home, ".hearth") ? make_absolute(path, ret_path, why) : ERR_TOO_LARGE;
 }
 
-/* Makes path and the folders above it, each 0700 where it is new. */
 static enum err make_folders(const char *path, char why[CONFIG_WHY_BYTES])
 {
-    char part[REPOSITORY_PATH_MAX];
-    for (size_t i = 1; i < REPOSITORY_PATH_MAX; i++) {
-        if (path[i] != '/' && path[i] != '\0')
-            continue;
-        memcpy(part, path, i);
-        part[i] = '\0';
-        if (mkdir(part, 0700) != 0 && errno != EEXIST) {
-            enum err err = err_from_errno(errno);
-            (void)snprintf(why, CONFIG_WHY_BYTES, "cannot make the folder %.300s: %s", part, err_text(err));
-            return err;
-        }
-        if (path[i] == '\0')
-            break;
-    }
-    return ERR_OK;
-}
-
-static enum err sync_folder(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return err_from_errno(errno);
-    enum err err = fsync(fd) == 0 ? ERR_OK : err_from_errno(errno);
-    (void)close(fd);
+    enum err err = durable_make_folders(disk_posix(), path);
+    if (err != ERR_OK)
+        (void)snprintf(why, CONFIG_WHY_BYTES, "cannot make the folder %.300s: %s", path, err_text(err));
     return err;
 }
 
-static enum err write_and_sync(int fd, struct span content)
-{
-    while (content.len > 0) {
-        ssize_t wrote = write(fd, content.data, content.len);
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote <= 0)
-            return err_from_errno(errno);
-        content = span_skip(content, (size_t)wrote);
-    }
-    return fsync(fd) == 0 ? ERR_OK : err_from_errno(errno);
-}
-
-/* Writes beside, syncs, renames, syncs the folder: the name never shows half a file. */
 static enum err write_file(const char *folder, const char *name, struct span content, char why[CONFIG_WHY_BYTES])
 {
-    char beside[REPOSITORY_PATH_MAX];
-    char path[REPOSITORY_PATH_MAX];
-    if (!join(path, folder, name) || snprintf(beside, sizeof(beside), "%s.new", path) >= (int)sizeof(beside))
-        return ERR_TOO_LARGE;
-    int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    enum err err = fd < 0 ? err_from_errno(errno) : write_and_sync(fd, content);
-    if (fd >= 0)
-        (void)close(fd);
-    if (err == ERR_OK && rename(beside, path) != 0)
-        err = err_from_errno(errno);
-    if (err == ERR_OK)
-        err = sync_folder(folder);
+    enum err err = durable_write(disk_posix(), folder, name, content);
     if (err != ERR_OK)
-        (void)snprintf(why, CONFIG_WHY_BYTES, "cannot write %.300s: %s", path, err_text(err));
+        (void)snprintf(why, CONFIG_WHY_BYTES, "cannot write %.300s/%s: %s", folder, name, err_text(err));
     return err;
 }
 

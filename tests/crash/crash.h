@@ -5,6 +5,7 @@
  *
  *      crash_run      lives of a store on a recorded simulated disk: puts, pins, removals, clean ends, kill -9 at random points
  *      crash_check    one crashed disk: open, compare with what the log's marks say, crash again, compare again
+ *      crash_files    the repository's own files, the same way
  *      crash_replay   all prefixes x all ways; and with one sync call site left out at a time, which must be found
  */
 #ifndef HEARTH_TESTS_CRASH_CRASH_H
@@ -64,5 +65,11 @@ bool crash_check(struct sim_disk *disk, const struct crash_blocks *blocks, const
 /* The process dies but the machine does not: all that is found is stored once more, which acknowledges it; then the power goes. */
 bool crash_check_kill(struct sim_disk *disk, const struct crash_blocks *blocks, const struct crash_truth *truth,
                       uint64_t seed, char why[CRASH_WHY_BYTES]);
+
+/*
+ * The repository's own files and folders (storage/durable): as above, at each prefix and with each of its syncs left out. Then the
+ * health check's write: it must tell of a sync that fails. Prints one line each; false when one fails.
+ */
+bool crash_files(uint64_t seed);
 
 #endif

@@ -42,8 +42,7 @@ struct replay {
     size_t stride; /* every so many entries are tried */
     enum site without;
     uint64_t states;
-    uint64_t skipped;   /* syncs left out so far */
-    bool after_journal; /* the sync before was of SQLite's rollback journal: the folder's follows, and is SQLite's */
+    uint64_t skipped; /* syncs left out so far */
     char why[CRASH_WHY_BYTES];
 };
 
@@ -54,12 +53,12 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-static enum site site_of(const char *path, bool is_folder, bool after_journal)
+static enum site site_of(const char *path, bool is_folder)
 {
     if (is_folder && ends_with(path, "segments"))
         return crash_opening ? SITE_RECOVERED_NAME : SITE_SEGMENT_NAME;
     if (is_folder)
-        return ends_with(path, "repo") && !after_journal ? SITE_REPOSITORY : SITE_NONE;
+        return ends_with(path, "repo") ? SITE_REPOSITORY : SITE_NONE;
     if (ends_with(path, ".seg"))
         return crash_opening ? SITE_RECOVERY : SITE_GROUP;
     if (ends_with(path, "-wal"))
@@ -70,9 +69,8 @@ static enum site site_of(const char *path, bool is_folder, bool after_journal)
 static bool leave_out(void *arg, const char *path, bool is_folder)
 {
     struct replay *r = arg;
-    bool skip = r->without != SITE_NONE && site_of(path, is_folder, r->after_journal) == r->without;
+    bool skip = r->without != SITE_NONE && site_of(path, is_folder) == r->without;
     r->skipped += skip;
-    r->after_journal = ends_with(path, "-journal");
     return skip;
 }
 
@@ -200,7 +198,7 @@ int main(int argc, char **argv)
     }
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
     uint64_t seeds = smoke ? 1 : 8;
-    bool good = true;
+    bool good = crash_files(first);
     for (uint64_t i = 0; i < seeds; i++)
         good = one_seed(first + i, smoke ? 5 : 1, smoke ? 4 : 8, i == 0) && good;
     (void)printf("%s\n", good ? "crash replay passed" : "crash replay FAILED");

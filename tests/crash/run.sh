@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # usage: run.sh [--smoke]
-# Power loss replayed against the store, then kill -9 against the daemon. BUILD names the build folder (default: build).
+# That syncs reach the kernel at all, power loss replayed against the store, then kill -9 against the daemon. BUILD names the build folder (default: build).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "${BUILD:-$here/../../build}" && pwd)
+"$build/tests/storage_test_disk_posix"
 "$build/tests/crash_replay" "$@"
 python3 "$here/kill9.py" --build "$build" "$@"
