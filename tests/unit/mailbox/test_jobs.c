@@ -75,8 +75,12 @@ static void fill_lane(struct ctx *c, const struct info *info)
             (void)ctx_timer(c, ctx_now(c) + 100 * MS_NS, 2);
             return;
         }
-        start_work(c, "one", until_cancelled, 1, ERR_OK); /* at work */
+        start_work(c, "one", until_cancelled, 1, ERR_OK);
         (void)ctx_timer(c, ctx_now(c) + 10 * MS_NS, 1);
+        return;
+    }
+    if (info->kind == INFO_TIMER && info->tag == 1 && counted(7) == 0) {
+        (void)ctx_timer(c, ctx_now(c) + 10 * MS_NS, 1); /* not at work yet: the machine is busy */
         return;
     }
     if (info->kind == INFO_TIMER && info->tag == 1) {
