@@ -358,7 +358,11 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     n->receive = &budget->accounts[ACCOUNT_RECEIVE];
     n->tables = &budget->accounts[ACCOUNT_TABLES];
     n->last_tag = FIRST_TAG;
-    n->session = bitswap_session_new(n->tables);
+    uint64_t blocks = n->receive->limit_bytes / 16 * NODE_BLOCKS_SHARE;
+    if (!account_take(n->receive, blocks))
+        return ctx_fail(ctx, ERR_NOMEM, "the receive account is in use already");
+    account_init(&n->blocks, "received blocks", blocks);
+    n->session = bitswap_session_new(n->tables, blocks);
     n->engine = engine_new(n->tables, &budget->accounts[ACCOUNT_SEND]);
     table_init(&n->partners, ENGINE_PEERS_MAX, n->tables);
     table_init(&n->streams, NODE_STREAMS_MAX, n->tables);
@@ -367,10 +371,6 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     table_init(&n->ops, NODE_OPS_MAX + 1, n->tables);
     backlog_init(&n->backlog);
     TAILQ_INIT(&n->stalled);
-    uint64_t blocks = n->receive->limit_bytes / 16 * NODE_BLOCKS_SHARE;
-    if (!account_take(n->receive, blocks))
-        return ctx_fail(ctx, ERR_NOMEM, "the receive account is in use already");
-    account_init(&n->blocks, "received blocks", blocks);
     if (n->session == NULL || n->engine == NULL || list_protocols(n) != ERR_OK)
         return ctx_fail(ctx, ERR_NOMEM, "no memory for the tables of bitswap");
     return ERR_OK;

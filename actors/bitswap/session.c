@@ -5,123 +5,13 @@
 
 #include "actors/bitswap/session_internal.h"
 
-static bool peer_has_room(const struct bitswap_session *s, const struct bitswap_session_peer *peer)
-{
-    return peer->asked == 0 || (uint64_t)(peer->asked + 1) * s->block_guess <= SESSION_PEER_BYTES_MAX;
-}
-
-/* Whether a is a better choice than b: said HAVE, has delivered, carries less. */
-static bool better(const struct bitswap_session_peer *a, bool a_has, const struct bitswap_session_peer *b, bool b_has)
-{
-    if (b == NULL || a_has != b_has)
-        return b == NULL || a_has;
-    bool a_good = a->delivered > 0;
-    bool b_good = b->delivered > 0;
-    if (a_good != b_good)
-        return a_good;
-    return a->asked < b->asked;
-}
-
-/* The peer to get the want-block; NULL when none is left, *ret_busy when only for want of room. */
-static struct bitswap_session_peer *choose(const struct bitswap_session *s, const struct want *want, bool *ret_busy)
-{
-    struct bitswap_session_peer *best = NULL;
-    bool best_has = false;
-    size_t position = 0;
-    *ret_busy = false;
-    for (struct bitswap_session_peer *p = table_next(&s->peers, &position, NULL); p != NULL;
-         p = table_next(&s->peers, &position, NULL)) {
-        const struct link *l = bitswap_session_link_of(want, p);
-        if (l != NULL && (l->said == SAID_DONT_HAVE || l->said == SAID_SILENCE))
-            continue;
-        bool has = l != NULL && l->said == SAID_HAVE;
-        if (!peer_has_room(s, p)) {
-            *ret_busy = true;
-            continue;
-        }
-        if (better(p, has, best, best_has)) {
-            best = p;
-            best_has = has;
-        }
-    }
-    return best;
-}
-
-/* Asks others whether they have it. */
-static void ask_broadly(struct bitswap_session *s, struct want *want)
-{
-    size_t asked = 0;
-    size_t position = 0;
-    want->broad = true;
-    for (struct bitswap_session_peer *p = table_next(&s->peers, &position, NULL); p != NULL && asked < SESSION_ASK_MAX;
-         p = table_next(&s->peers, &position, NULL)) {
-        if (!bitswap_has_presences(p->version) || bitswap_session_link_of(want, p) != NULL)
-            continue;
-        struct link *l = bitswap_session_link_make(s, want, p);
-        if (l == NULL)
-            return;
-        bitswap_session_todo_set(s, l, TODO_HAVE);
-        asked++;
-    }
-}
-
-/* Gives the want-block to the best peer, or leaves the want waiting. */
-static void assign(struct bitswap_session *s, struct want *want, uint64_t now_ns)
-{
-    bool busy = false;
-    if (want->asked != NULL || want->over)
-        return;
-    struct bitswap_session_peer *peer = choose(s, want, &busy);
-    struct link *l = peer == NULL ? NULL : bitswap_session_link_make(s, want, peer);
-    if (l == NULL) {
-        bitswap_session_wait_push(s, want);
-        if (!busy && !want->broad)
-            ask_broadly(s, want);
-        return;
-    }
-    want->asked = l;
-    peer->asked++;
-    if (peer->asked == 1)
-        peer->progress_ns = now_ns;
-    l->sent_ns = now_ns;
-    l->again = l->sent == SENT_BLOCK;
-    bitswap_session_todo_set(s, l, l->again ? TODO_CANCEL : TODO_BLOCK);
-    if (!want->broad && peer->delivered < SESSION_GOOD_BLOCKS)
-        ask_broadly(s, want);
-}
-
-/* Room came free or a candidate appeared: those who wait try again, once each. */
-static void assign_waiting(struct bitswap_session *s, uint64_t now_ns)
-{
-    struct want *list = s->waiting;
-    s->waiting = NULL;
-    s->waiting_last = &s->waiting;
-    while (list != NULL) {
-        struct want *want = list;
-        list = want->next_waiting;
-        want->waiting = false;
-        assign(s, want, now_ns);
-    }
-}
-
-/* The peer that was asked will not deliver. */
-static void move_on(struct bitswap_session *s, struct want *want, uint64_t now_ns)
-{
-    if (want->asked != NULL) {
-        want->asked->peer->asked--;
-        want->asked = NULL;
-    }
-    if (!want->broad)
-        ask_broadly(s, want);
-    assign(s, want, now_ns);
-}
-
-struct bitswap_session *bitswap_session_new(struct account *account)
+struct bitswap_session *bitswap_session_new(struct account *account, size_t bytes_max)
 {
     struct bitswap_session *s = calloc(1, sizeof(*s));
     if (s == NULL)
         return NULL;
     s->account = account;
+    s->bytes_max = bytes_max;
     s->block_guess = SESSION_BLOCK_GUESS_BYTES;
     s->waiting_last = &s->waiting;
     s->dirty_last = &s->dirty;
@@ -139,12 +29,9 @@ static void want_end(struct bitswap_session *s, struct want *want, const struct 
     struct link *next = NULL;
     for (struct link *l = want->links; l != NULL; l = next) {
         next = l->next_of_want;
-        bool cancel = l->sent != SENT_NOTHING && l->peer != deliverer && l->peer != NULL;
-        if (want->asked == l) {
-            want->asked = NULL;
-            if (l->peer != NULL)
-                l->peer->asked--;
-        }
+        bool cancel = l->sent != SENT_NOTHING && l->peer != deliverer;
+        if (want->asked == l)
+            bitswap_session_unask(s, want);
         l->again = false;
         if (cancel)
             bitswap_session_todo_set(s, l, TODO_CANCEL);
@@ -177,23 +64,29 @@ enum err bitswap_session_peer_up(struct bitswap_session *s, const struct peer_id
     if (peer == NULL)
         return ERR_NOMEM;
     *peer = (struct bitswap_session_peer){.id = *id, .version = version, .progress_ns = now_ns};
+    pace_init(&peer->pace);
     enum err err = table_put(&s->peers, peer_id_span(&peer->id), peer, NULL);
     if (err != ERR_OK) {
         bitswap_session_give(s, peer, sizeof(*peer));
         return err;
     }
-    assign_waiting(s, now_ns);
+    s->strangers++;
     *ret_peer = peer;
     size_t position = 0;
-    for (struct want *w = table_next(&s->wants, &position, NULL); w != NULL; w = table_next(&s->wants, &position, NULL))
-        if (w->broad && bitswap_has_presences(version) && bitswap_session_link_of(w, peer) == NULL)
-            w->broad = false; /* this one is to be asked at the next doubt */
+    for (struct want *w = table_next(&s->wants, &position, NULL); w != NULL;
+         w = table_next(&s->wants, &position, NULL)) {
+        w->broad = w->broad && !bitswap_has_presences(version); /* this one is to be asked at the next doubt */
+        if (w->asked == NULL && !w->waiting)
+            bitswap_session_assign(s, w, now_ns);
+    }
+    bitswap_session_assign_waiting(s, now_ns);
     return ERR_OK;
 }
 
 void bitswap_session_peer_down(struct bitswap_session *s, struct bitswap_session_peer *peer, uint64_t now_ns)
 {
     (void)table_remove(&s->peers, peer_id_span(&peer->id));
+    s->strangers -= (size_t)!peer->known;
     while (peer->links != NULL) {
         struct want *want = peer->links->want;
         bool asked = want->asked == peer->links;
@@ -204,7 +97,7 @@ void bitswap_session_peer_down(struct bitswap_session *s, struct bitswap_session
     }
     bitswap_session_dirty_remove(s, peer);
     bitswap_session_give(s, peer, sizeof(*peer));
-    assign_waiting(s, now_ns);
+    bitswap_session_assign_waiting(s, now_ns);
 }
 
 void bitswap_session_peer_progress(struct bitswap_session_peer *peer, uint64_t now_ns)
@@ -249,7 +142,7 @@ enum err bitswap_session_want(struct bitswap_session *s, const struct cid *cid, 
         bitswap_session_give(s, want, sizeof(*want));
         return err;
     }
-    assign(s, want, now_ns);
+    bitswap_session_assign(s, want, now_ns);
     return ERR_OK;
 }
 
@@ -270,16 +163,19 @@ void bitswap_session_presence(struct bitswap_session *s, struct bitswap_session_
 {
     struct want *want = find(s, cid);
     struct link *l = want == NULL ? NULL : bitswap_session_link_of(want, peer);
-    if (l == NULL)
+    if (l == NULL || (have && l->said == SAID_SILENCE))
         return;
     bool asked = want->asked == l;
+    bool answers = l->said == SAID_NOTHING && l->sent == SENT_HAVE;
+    pace_presence(&peer->pace, have, answers ? l->sent_ns : 0, now_ns);
     l->said = have ? SAID_HAVE : SAID_DONT_HAVE;
     if (asked && !have) {
         l->sent = SENT_HAVE; /* it has answered: asking again later is no repetition */
-        move_on(s, want, now_ns);
-    } else if (have && want->asked == NULL) {
-        bitswap_session_wait_remove(s, want);
-        assign(s, want, now_ns);
+        bitswap_session_move_on(s, want, now_ns);
+    } else if (want->asked == NULL && !want->waiting) {
+        bitswap_session_assign(s, want, now_ns);
+    } else if (have) {
+        bitswap_session_assign_waiting(s, now_ns);
     }
 }
 
@@ -291,11 +187,13 @@ bool bitswap_session_block(struct bitswap_session *s, struct bitswap_session_pee
         return false;
     s->block_guess = MAX((s->block_guess * 7 + len) / 8, 1024);
     if (peer != NULL) {
-        peer->delivered++;
+        const struct link *l = bitswap_session_link_of(want, peer);
+        bool asked = l != NULL && l->sent == SENT_BLOCK;
+        pace_block(&peer->pace, len, asked ? l->sent_ns : 0, asked && l->alone, now_ns);
         peer->progress_ns = now_ns;
     }
     want_end(s, want, peer);
-    assign_waiting(s, now_ns);
+    bitswap_session_assign_waiting(s, now_ns);
     return true;
 }
 
@@ -310,8 +208,7 @@ static void retry(struct bitswap_session *s, struct want *want, uint64_t now_ns)
         if (l->said == SAID_SILENCE || (all && l->said == SAID_DONT_HAVE))
             l->said = SAID_NOTHING;
     want->broad = false;
-    bitswap_session_wait_remove(s, want);
-    assign(s, want, now_ns);
+    bitswap_session_assign(s, want, now_ns);
 }
 
 void bitswap_session_tick(struct bitswap_session *s, uint64_t now_ns)
@@ -319,14 +216,12 @@ void bitswap_session_tick(struct bitswap_session *s, uint64_t now_ns)
     size_t position = 0;
     for (struct want *w = table_next(&s->wants, &position, NULL); w != NULL;
          w = table_next(&s->wants, &position, NULL)) {
-        struct link *l = w->asked;
-        if (l != NULL && now_ns >= MAX(l->sent_ns, l->peer->progress_ns) + SESSION_SILENCE_MS * MS_NS) {
-            l->said = SAID_SILENCE;
-            move_on(s, w, now_ns);
-        } else if (l == NULL && now_ns >= w->retry_ns) {
+        if (w->asked != NULL)
+            bitswap_session_doubt(s, w, now_ns);
+        else if (!w->waiting && now_ns >= w->retry_ns)
             retry(s, w, now_ns);
-        }
     }
+    bitswap_session_assign_waiting(s, now_ns);
 }
 
 bool bitswap_session_has_message(const struct bitswap_session_peer *peer)
@@ -347,6 +242,8 @@ static bool fill_cancels(struct bitswap_session *s, struct bitswap_session_peer 
             bitswap_session_todo_set(s, l, TODO_BLOCK);
             continue;
         }
+        if (!l->want->over)
+            continue; /* given up with this peer, which is remembered */
         struct want *want = l->want;
         bitswap_session_link_free(s, l);
         bitswap_session_want_drop_if_over(s, want);
@@ -367,6 +264,7 @@ static bool fill_wants(struct bitswap_session_peer *peer, struct bitswap_writer 
             return true;
         bitswap_session_todo_unlink(l);
         l->sent = block ? SENT_BLOCK : SENT_HAVE;
+        l->due_ns += now_ns - l->sent_ns;
         l->sent_ns = now_ns;
         l->again = false;
     }

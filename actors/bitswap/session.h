@@ -4,11 +4,13 @@
  *
  *      want ----< link >---- peer        a link is what one peer was asked and has said about one want
  *
- * Each want is asked of one peer as want-block; others are asked want-have when that peer is not known to be good, says DONT_HAVE, or
- * is silent. A peer that says HAVE becomes a candidate. A peer takes want-blocks for about 8 MiB at most: Helia sends all that is
- * pending under one 10 s limit, and what is asked of one peer cannot come from another. Silence is measured since the peer's last
- * block, so a slow peer that delivers is not given up. Asked twice means cancelled first, because Helia swallows a want that is
- * repeated within 5 s; cancels and wants travel in messages of their own, because in one message a cancel wins over its want.
+ * Each want is asked of one peer as want-block: the one from which it would come first, by what was measured of each (pace.h). So
+ * peers share the wants by their rates, and one that is slow holds up nothing. Others are asked want-have when that peer is not known to
+ * be good, says DONT_HAVE, or is overdue, and when they were never asked anything. With a peer about two seconds' worth is outstanding,
+ * with all of them what there is memory for. When a peer is silent for longer than is normal for it, or a block is overdue, and somebody
+ * else may have it, the want is cancelled there and asked of the other one; without another one a slow peer is waited for. Asked twice
+ * means cancelled first, because Helia swallows a want that is repeated within 5 s; cancels and wants travel in messages of their own,
+ * because in one message a cancel wins over its want.
  *
  * Alternatives not taken: one session per download with its own peer set (boxo) costs a table of peers per download and learns
  * each anew; here what a peer delivered is remembered once. Time is an argument, nanoseconds; one thread.
@@ -30,12 +32,10 @@
 enum {
     SESSION_WANTS_MAX = 4096,
     SESSION_PEERS_MAX = 1024,
-    SESSION_ASK_MAX = 16,                     /* peers that are asked about one want at a time */
-    SESSION_PEER_BYTES_MAX = 8 * 1024 * 1024, /* of want-blocks outstanding with one peer, estimated */
-    SESSION_BLOCK_GUESS_BYTES = 256 * 1024,   /* size of a block before one was seen */
-    SESSION_SILENCE_MS = 5000,                /* without any block: assumed DONT_HAVE */
-    SESSION_GOOD_BLOCKS = 4,                  /* delivered by a peer that need not be doubted */
-    SESSION_SEARCH_MS = 1000,                 /* a want without a block: look for providers */
+    SESSION_ASK_MAX = 16,                   /* peers that are asked about one want at a time */
+    SESSION_BLOCK_GUESS_BYTES = 256 * 1024, /* size of a block before one was seen */
+    SESSION_SILENCE_MS = 5000,              /* without any bytes, and nobody else has it: assumed DONT_HAVE */
+    SESSION_SEARCH_MS = 1000,               /* a want without a block: look for providers */
     SESSION_SEARCH_AGAIN_MS = 60 * 1000,
     SESSION_RETRY_MS = 10 * 1000, /* nobody has it: ask those who were silent again */
     SESSION_TICK_MS = 250
@@ -44,8 +44,8 @@ enum {
 struct bitswap_session;
 struct bitswap_session_peer;
 
-/* NULL without memory. Tables are charged to account, which may be NULL. */
-struct bitswap_session *bitswap_session_new(struct account *account) MUST_CHECK;
+/* NULL without memory. Tables are charged to account, which may be NULL. bytes_max: of blocks that may be on their way at a time. */
+struct bitswap_session *bitswap_session_new(struct account *account, size_t bytes_max) MUST_CHECK;
 void bitswap_session_free(struct bitswap_session *s);
 
 /* ERR_BUSY at SESSION_PEERS_MAX, ERR_NOMEM. The handle lives until bitswap_session_peer_down. */

@@ -5,6 +5,7 @@
 #ifndef HEARTH_ACTORS_BITSWAP_SESSION_INTERNAL_H
 #define HEARTH_ACTORS_BITSWAP_SESSION_INTERNAL_H
 
+#include "actors/bitswap/pace.h"
 #include "actors/bitswap/session.h"
 
 enum link_sent { SENT_NOTHING, SENT_HAVE, SENT_BLOCK };
@@ -22,10 +23,12 @@ struct link {
     struct link *next_todo;
     struct link *prev_todo;
     uint64_t sent_ns;
+    uint64_t due_ns; /* the block should have come by then */
     enum link_sent sent;
     enum link_todo todo;
     enum link_said said;
     bool again; /* after the cancel that is due, the block is wanted again */
+    bool alone; /* nothing else was outstanding with the peer when it was asked */
 };
 
 struct want {
@@ -33,7 +36,7 @@ struct want {
     struct link *links;
     struct link *asked; /* the peer that holds the want-block */
     struct want *next_waiting;
-    bool waiting; /* on the list of wants that no peer was asked for */
+    bool waiting; /* on the list of wants that wait for room with a peer */
     bool over;    /* off the table; lives until its cancels are sent */
     bool broad;   /* others were asked too */
     uint64_t search_ns;
@@ -56,9 +59,10 @@ struct bitswap_session_peer {
     struct todo_list wants;
     struct bitswap_session_peer *next_dirty;
     bool dirty;
+    bool known;     /* asked something at least once */
     uint32_t asked; /* want-blocks outstanding */
-    uint32_t delivered;
-    uint64_t progress_ns; /* of the last block */
+    struct pace pace;
+    uint64_t progress_ns; /* of the last bytes */
 };
 
 struct bitswap_session {
@@ -70,6 +74,9 @@ struct bitswap_session {
     struct bitswap_session_peer *dirty;
     struct bitswap_session_peer **dirty_last;
     size_t block_guess; /* moving average of block sizes */
+    size_t bytes_max;   /* of want-blocks outstanding with all peers */
+    size_t asked;       /* the same, counted */
+    size_t strangers;   /* peers that were never asked anything */
 };
 
 /* Memory that is charged to the account; NULL when it is exhausted. Zeroed. */
@@ -92,7 +99,23 @@ void bitswap_session_link_free(struct bitswap_session *s, struct link *l);
 /* Frees a want that is over and has no links left. */
 void bitswap_session_want_drop_if_over(struct bitswap_session *s, struct want *want);
 
-/* The wants that nobody was asked for. */
+/* Gives the want-block to the best peer, or leaves the want waiting; then all wants that wait. */
+void bitswap_session_assign(struct bitswap_session *s, struct want *want, uint64_t now_ns);
+void bitswap_session_assign_waiting(struct bitswap_session *s, uint64_t now_ns);
+
+/* The peer that was asked will not deliver: another one is asked, and more are asked whether they have it. */
+void bitswap_session_move_on(struct bitswap_session *s, struct want *want, uint64_t now_ns);
+
+/* Gives a want up with its peer when it is overdue and there is somebody better. */
+void bitswap_session_doubt(struct bitswap_session *s, struct want *want, uint64_t now_ns);
+
+/* Asks others whether they have it; only those that were never asked anything, or all. */
+void bitswap_session_ask_others(struct bitswap_session *s, struct want *want, bool strangers_only);
+
+/* The want-block is no longer with its peer. */
+void bitswap_session_unask(struct bitswap_session *s, struct want *want);
+
+/* The wants that wait for room, in the order in which they came. */
 void bitswap_session_wait_push(struct bitswap_session *s, struct want *want);
 void bitswap_session_wait_remove(struct bitswap_session *s, struct want *want);
 

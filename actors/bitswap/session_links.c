@@ -97,10 +97,8 @@ void bitswap_session_link_free(struct bitswap_session *s, struct link *l)
     *(l->prev_of_peer != NULL ? &l->prev_of_peer->next_of_peer : &l->peer->links) = l->next_of_peer;
     if (l->next_of_peer != NULL)
         l->next_of_peer->prev_of_peer = l->prev_of_peer;
-    if (l->want->asked == l) {
-        l->want->asked = NULL;
-        l->peer->asked--;
-    }
+    if (l->want->asked == l)
+        bitswap_session_unask(s, l->want);
     bitswap_session_give(s, l, sizeof(*l));
 }
 
