@@ -20,6 +20,9 @@ struct source_key {
 };
 
 enum { IP4_BITS = 32, IP4_PREFIX_BITS = 24, IP6_BITS = 56, IP6_PREFIX_BITS = 48 };
+enum {
+    SOURCES_ROOM = 64
+}; /* made at once when the table is full: a flood of addresses does not walk it at each of them */
 
 static const uint64_t period_ns = GATE_RATE_PERIOD_MS * MS_NS;
 
@@ -130,26 +133,21 @@ static void refill(struct gate_source *source, uint64_t burst, uint64_t now_ns)
     source->updated_ns = now_ns;
 }
 
-/* Forgets sources that hold nothing; the rested ones first, else the one seen first. */
+/* Forgets sources that hold nothing: the rested ones, then the ones seen first until there is room for some newcomers. */
 static void make_room(struct gate *gate, uint64_t now_ns)
 {
-    size_t position = 0;
-    struct span key;
-    struct gate_source *source;
-    struct source_key oldest;
-    bool found = false;
-    while ((source = table_next(&gate->sources, &position, &key)) != NULL) {
-        if (source->open > 0)
-            continue;
-        if (now_ns - source->updated_ns >= GATE_RATE_BURST * period_ns) {
-            source_free(gate, table_remove(&gate->sources, key));
-        } else if (!found) {
-            memcpy(oldest.bytes, key.data, sizeof(oldest.bytes));
-            found = true;
+    for (int hard = 0; hard < 2; hard++) {
+        size_t position = 0;
+        struct span key;
+        struct gate_source *source;
+        while ((source = table_next(&gate->sources, &position, &key)) != NULL) {
+            if (hard && table_len(&gate->sources) + SOURCES_ROOM <= GATE_SOURCES_MAX)
+                return;
+            bool rested = now_ns - source->updated_ns >= GATE_RATE_BURST * period_ns;
+            if (source->open == 0 && (hard || rested))
+                source_free(gate, table_remove(&gate->sources, key));
         }
     }
-    if (table_len(&gate->sources) + 2 > GATE_SOURCES_MAX && found)
-        source_free(gate, table_remove(&gate->sources, span_of(oldest.bytes, sizeof(oldest.bytes))));
 }
 
 static struct gate_source *find_or_add(struct gate *gate, const struct net_addr *addr, bool prefix, uint64_t now_ns)

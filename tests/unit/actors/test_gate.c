@@ -101,6 +101,29 @@ static void ipv6_counts_by_56(void **state)
     gate_release(&g);
 }
 
+/* More addresses than the table holds, each from a network of its own, all at once: the next newcomer enters all the same. */
+static void T18_a_flood_of_addresses_keeps_nobody_out(void **state)
+{
+    (void)state;
+    struct gate_config c = config_of();
+    struct account tables;
+    struct gate g;
+    account_init(&tables, "tables", 8 * MIB);
+    gate_init(&g, &c, &tables);
+    struct net_addr stays = ip4(203, 0, 113, 7);
+    assert_int_equal(gate_enter(&g, &stays, start_ns), ERR_OK);
+    for (unsigned i = 0; i < 3 * GATE_SOURCES_MAX; i++) {
+        struct net_addr a = ip4(60, (uint8_t)(i >> 8), (uint8_t)i, 1);
+        assert_int_equal(gate_enter(&g, &a, start_ns), ERR_OK);
+        gate_left(&g, &a, true, true);
+        assert_true(table_len(&g.sources) <= GATE_SOURCES_MAX);
+    }
+    gate_left(&g, &stays, true, true);
+    assert_int_equal(g.refused, 0);
+    gate_release(&g);
+    assert_int_equal(account_used(&tables), 0);
+}
+
 static void T18_a_flood_from_one_24_is_bounded(void **state)
 {
     (void)state;
@@ -239,6 +262,7 @@ int main(void)
         cmocka_unit_test(eight_per_address_then_room_again),
         cmocka_unit_test(the_rate_is_a_burst_of_16_then_one_each_5_seconds),
         cmocka_unit_test(ipv6_counts_by_56),
+        cmocka_unit_test(T18_a_flood_of_addresses_keeps_nobody_out),
         cmocka_unit_test(T18_a_flood_from_one_24_is_bounded),
         cmocka_unit_test(T18_a_million_sources_leave_the_table_flat),
         cmocka_unit_test(T1_half_open_is_capped_also_for_exempt_addresses),
