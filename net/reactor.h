@@ -21,7 +21,7 @@ enum {
     REACTOR_WATCHES_MAX = 16,
     REACTOR_BACKLOG = 512,
     REACTOR_ACCEPTS_PER_WAKE = 64, /* then other sockets have their turn */
-    REACTOR_ACCEPT_PAUSE_MS = 100  /* without a descriptor to spare */
+    REACTOR_ACCEPT_PAUSE_MS = 100  /* without a descriptor to spare, or memory of the kernel */
 };
 
 struct reactor;

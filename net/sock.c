@@ -237,6 +237,13 @@ static void resume_accepting(uv_timer_t *timer)
             (void)uv_poll_start(&loop->listeners[i]->poll, UV_READABLE, accept_ready);
 }
 
+/* The pending connection would wake the loop for ever. */
+static void pause_accepting(struct listener *l)
+{
+    (void)uv_poll_stop(&l->poll);
+    (void)uv_timer_start(&l->loop->accept_timer, resume_accepting, REACTOR_ACCEPT_PAUSE_MS, 0);
+}
+
 /* No descriptor is left: turn one newcomer away through the reserve, else pause. */
 static void shed_accept(struct listener *l)
 {
@@ -248,10 +255,8 @@ static void shed_accept(struct listener *l)
             (void)close(fd);
     }
     take_reserve(loop);
-    if (loop->reserve_fd >= 0)
-        return;
-    (void)uv_poll_stop(&l->poll);
-    (void)uv_timer_start(&loop->accept_timer, resume_accepting, REACTOR_ACCEPT_PAUSE_MS, 0);
+    if (loop->reserve_fd < 0)
+        pause_accepting(l);
 }
 
 static bool accept_one(struct listener *l)
@@ -260,9 +265,12 @@ static bool accept_one(struct listener *l)
     socklen_t len = sizeof(sa);
     int fd = accept4(l->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
-        if (errno == EMFILE || errno == ENFILE)
+        int error = errno;
+        if (error == EMFILE || error == ENFILE)
             shed_accept(l);
-        return errno == ECONNABORTED || errno == EINTR;
+        else if (error == ENOBUFS || error == ENOMEM)
+            pause_accepting(l);
+        return error == ECONNABORTED || error == EINTR;
     }
     struct net_sock *s;
     if (sock_new(l->loop, fd, l->tag, &s) != ERR_OK)
