@@ -74,7 +74,7 @@ void yamux_leave(struct yamux *y)
     struct yamux_stream *s;
     while ((s = TAILQ_FIRST(&y->dead)) != NULL) {
         TAILQ_REMOVE(&y->dead, s, list);
-        free(s);
+        yamux_stream_free(s);
     }
 }
 
@@ -126,6 +126,15 @@ static void refuse_stream(struct yamux *y, uint32_t id)
         y->starved = true;
 }
 
+/* Whether the peer may open one more. */
+static bool has_room(const struct yamux *y)
+{
+    const struct account *tables = y->config.tables;
+    bool is_short = tables != NULL && account_free(tables) < tables->limit_bytes / 2;
+    uint32_t most = is_short ? MIN(y->config.streams_in_max, (uint32_t)YAMUX_STREAMS_SHORT) : y->config.streams_in_max;
+    return y->in_count < most && y->unaccepted < YAMUX_UNACCEPTED_MAX;
+}
+
 /* A SYN: the new stream, or NULL when it was refused or the session failed. */
 static struct yamux_stream *on_syn(struct yamux *y, const struct yamux_header *h)
 {
@@ -135,7 +144,7 @@ static struct yamux_stream *on_syn(struct yamux *y, const struct yamux_header *h
         return NULL;
     }
     struct yamux_stream *s = NULL;
-    if (y->in_count < y->config.streams_in_max && y->unaccepted < YAMUX_UNACCEPTED_MAX)
+    if (has_room(y))
         s = yamux_stream_new(y, h->id, true);
     if (s == NULL) {
         refuse_stream(y, h->id);

@@ -14,6 +14,9 @@
  * yamux_wants_read turning false. Rejected: a queue per stream, which costs memory for idle streams and a scheduler; here a
  * stream that finds no room waits in line for its writable event.
  *
+ * Streams are charged to the tables account. While more than half of that is in use, the peer may have no more than
+ * YAMUX_STREAMS_SHORT of them, so that those who hoard streams do not keep others from opening their first ones.
+ *
  * Windows: each stream may receive 256 KiB, free of charge; what is granted beyond is taken from the receive account first and given
  * back when the stream ends. Credit returns when the consumer says so, not when bytes arrive.
  *
@@ -44,10 +47,12 @@ enum {
     YAMUX_WINDOW_MAX = 16 * 1024 * 1024,
     YAMUX_DATA_SENT_MAX = 65535 - 16 - 12, /* with its header one full Noise frame; rust fails above 1 MiB */
     YAMUX_UNACCEPTED_MAX = 256,            /* inbound streams that the owner has not accepted */
-    YAMUX_UNACKED_MAX = 256,               /* own streams that the peer has not acknowledged: go takes no more */
-    YAMUX_PONGS_MAX = 32,                  /* queued; further pings are dropped, as go does */
-    YAMUX_REPLY_BYTES_MAX = 16 * 1024,     /* queued answers to the peer's frames, then reading pauses */
-    YAMUX_QUEUE_BYTES = 256 * 1024,        /* queued in all, then writes are refused */
+    YAMUX_STREAMS_SHORT = 32,              /* inbound streams of a session while the tables account is short */
+    YAMUX_DETACHED_MAX = 128,          /* closed streams that wait for the peer's end: past it the oldest is reset */
+    YAMUX_UNACKED_MAX = 256,           /* own streams that the peer has not acknowledged: go takes no more */
+    YAMUX_PONGS_MAX = 32,              /* queued; further pings are dropped, as go does */
+    YAMUX_REPLY_BYTES_MAX = 16 * 1024, /* queued answers to the peer's frames, then reading pauses */
+    YAMUX_QUEUE_BYTES = 256 * 1024,    /* queued in all, then writes are refused */
     YAMUX_UNCHARGED_BYTES = 16 * 1024, /* of the queue: so that an exhausted account slows but never stops a session */
     YAMUX_KEEPALIVE_S = 30,            /* js closes what is silent for 120 s */
     YAMUX_PONG_TIMEOUT_S = 20,         /* nothing at all heard after a ping */
@@ -73,6 +78,7 @@ struct yamux_config {
     bool dialer;
     struct account *receive;  /* may be NULL: windows do not grow */
     struct account *send;     /* may be NULL */
+    struct account *tables;   /* pays for streams; may be NULL */
     uint32_t streams_in_max;  /* open at once, opened by the peer */
     uint32_t streams_out_max; /* open at once, opened here */
     const struct yamux_events *events;
@@ -124,7 +130,7 @@ uint32_t yamux_streams(const struct yamux *y);
 
 /* ---- streams ---- */
 
-/* Opens a stream and queues its SYN. ERR_BUSY: at streams_out_max or YAMUX_UNACKED_MAX; ERR_CLOSED; ERR_NOMEM. */
+/* Opens a stream and queues its SYN. ERR_BUSY: at streams_out_max or YAMUX_UNACKED_MAX; ERR_CLOSED; ERR_NOMEM: tables too. */
 enum err yamux_open(struct yamux *y, void *user, struct yamux_stream **ret_stream) MUST_CHECK;
 
 /* The owner has taken an inbound stream: it no longer counts as unaccepted. */

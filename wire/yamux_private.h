@@ -124,6 +124,7 @@ struct yamux {
     uint32_t unaccepted;
     uint32_t unacked;
     uint32_t blocked_count;
+    uint32_t detached_count;
     bool starved;   /* a frame that must be sent found no memory: the session fails at the next leave */
     unsigned depth; /* calls that may report events, nested */
     uint64_t now_ns;
@@ -150,6 +151,7 @@ void yamux_fail(struct yamux *y, enum err err, int code);
 
 struct yamux_stream *yamux_find(const struct yamux *y, uint32_t id);
 struct yamux_stream *yamux_stream_new(struct yamux *y, uint32_t id, bool inbound);
+void yamux_stream_free(struct yamux_stream *s);
 
 /* Takes the stream out of everything; freed by the next leave. */
 void yamux_stream_kill(struct yamux_stream *s);

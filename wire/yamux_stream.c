@@ -26,9 +26,14 @@ struct yamux_stream *yamux_find(const struct yamux *y, uint32_t id)
 
 struct yamux_stream *yamux_stream_new(struct yamux *y, uint32_t id, bool inbound)
 {
-    struct yamux_stream *s = calloc(1, sizeof(*s));
+    struct account *tables = y->config.tables;
     uint64_t key = id;
+    if (tables != NULL && !account_take(tables, sizeof(struct yamux_stream)))
+        return NULL;
+    struct yamux_stream *s = calloc(1, sizeof(*s));
     if (s == NULL || table_put(&y->streams, table_key_u64(&key), s, NULL) != ERR_OK) {
+        if (tables != NULL)
+            account_give(tables, sizeof(*s));
         free(s);
         return NULL;
     }
@@ -47,6 +52,13 @@ struct yamux_stream *yamux_stream_new(struct yamux *y, uint32_t id, bool inbound
         y->unacked++;
     }
     return s;
+}
+
+void yamux_stream_free(struct yamux_stream *s)
+{
+    if (s->session->config.tables != NULL)
+        account_give(s->session->config.tables, sizeof(*s));
+    free(s);
 }
 
 void yamux_stream_accept(struct yamux_stream *s)
@@ -83,10 +95,13 @@ static void leave_line(struct yamux_stream *s)
 
 static void leave_list(struct yamux_stream *s)
 {
+    struct yamux *y = s->session;
     if (s->state == YAMUX_STREAM_FINISHED)
-        TAILQ_REMOVE(&s->session->finished, s, list);
-    else if (s->state == YAMUX_STREAM_DETACHED)
-        TAILQ_REMOVE(&s->session->detached, s, list);
+        TAILQ_REMOVE(&y->finished, s, list);
+    if (s->state != YAMUX_STREAM_DETACHED)
+        return;
+    TAILQ_REMOVE(&y->detached, s, list);
+    y->detached_count--;
 }
 
 /* Window beyond the first is given back as soon as nobody will use it. */
@@ -122,7 +137,7 @@ static void kill_now(struct yamux_stream *s)
     if (y->depth > 0)
         return;
     TAILQ_REMOVE(&y->dead, s, list);
-    free(s);
+    yamux_stream_free(s);
 }
 
 enum err yamux_open(struct yamux *y, void *user, struct yamux_stream **ret_stream)
@@ -296,6 +311,8 @@ void yamux_stream_close(struct yamux_stream *s)
     s->state = YAMUX_STREAM_DETACHED;
     s->drain_until = y->now_ns + YAMUX_DRAIN_TIMEOUT_S * SECOND_NS;
     TAILQ_INSERT_TAIL(&y->detached, s, list);
+    if (++y->detached_count > YAMUX_DETACHED_MAX)
+        yamux_stream_reset(TAILQ_FIRST(&y->detached), 0);
 }
 
 /* ---- receiving ---- */

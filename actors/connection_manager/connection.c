@@ -158,6 +158,7 @@ enum err connection_new(const struct connection_config *config, uint64_t now_ns,
     c->user = config->user;
     c->match_protocol = config->match_protocol;
     c->send = config->send;
+    c->tables = config->tables;
     c->now_ns = now_ns;
     c->upgrade_deadline = now_ns + CONNECTION_UPGRADE_TIMEOUT_S * SECOND_NS;
     c->security_deadline = now_ns + CONNECTION_NEGOTIATE_TIMEOUT_S * SECOND_NS;
@@ -167,6 +168,7 @@ enum err connection_new(const struct connection_config *config, uint64_t now_ns,
         .dialer = config->role == CONNECTION_DIALER,
         .receive = config->receive,
         .send = config->send,
+        .tables = config->tables,
         .streams_in_max = config->streams_in_max == 0 ? CONNECTION_STREAMS_IN_MAX : config->streams_in_max,
         .streams_out_max = config->streams_out_max == 0 ? CONNECTION_STREAMS_OUT_MAX : config->streams_out_max,
         .events = &connection_yamux_events,

@@ -107,6 +107,7 @@ struct connection_config {
     bool optimistic;
     struct account *receive;  /* window beyond the first 256 KiB per stream; may be NULL: windows do not grow */
     struct account *send;     /* bytes queued towards the socket; may be NULL */
+    struct account *tables;   /* pays for streams; while it is short the peer may have few of them; may be NULL */
     uint32_t streams_in_max;  /* 0: the default */
     uint32_t streams_out_max; /* 0: the default */
     uint64_t wall_clock_s;    /* seconds since 1970, for the validity of certificates; 0: not checked */

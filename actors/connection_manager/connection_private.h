@@ -44,6 +44,7 @@ struct connection {
     struct yamux *yamux; /* NULL until the first stream or the end of the upgrade */
     int (*match_protocol)(void *user, struct span name);
     struct account *send;
+    struct account *tables;
     struct buf out; /* bytes for the socket; those before out_head are written */
     size_t out_head;
     size_t out_charged;

@@ -3,8 +3,26 @@
 
 #include "actors/connection_manager/connection_private.h"
 #include "base/block_ref.h"
+#include "base/limits.h"
 
 /* ---- making and ending ---- */
+
+static void *take_memory(struct connection *c, size_t bytes)
+{
+    if (c->tables != NULL && !account_take(c->tables, bytes))
+        return NULL;
+    void *memory = calloc(1, bytes);
+    if (memory == NULL && c->tables != NULL)
+        account_give(c->tables, bytes);
+    return memory;
+}
+
+static void give_memory(struct connection *c, void *memory, size_t bytes)
+{
+    if (memory != NULL && c->tables != NULL)
+        account_give(c->tables, bytes);
+    free(memory);
+}
 
 static void end_negotiation(struct connection_stream *s)
 {
@@ -12,7 +30,7 @@ static void end_negotiation(struct connection_stream *s)
         return;
     TAILQ_REMOVE(&s->connection->negotiating, s, line);
     multistream_release(s->negotiation);
-    free(s->negotiation);
+    give_memory(s->connection, s->negotiation, sizeof(*s->negotiation));
     s->negotiation = NULL;
 }
 
@@ -20,7 +38,7 @@ static void stream_free(struct connection_stream *s)
 {
     end_negotiation(s);
     buf_release(&s->pending);
-    free(s);
+    give_memory(s->connection, s, sizeof(*s));
 }
 
 static int match(void *arg, struct span name)
@@ -31,11 +49,11 @@ static int match(void *arg, struct span name)
 
 static struct connection_stream *stream_new(struct connection *c, struct yamux_stream *yamux)
 {
-    struct connection_stream *s = calloc(1, sizeof(*s));
-    struct multistream *negotiation = calloc(1, sizeof(*negotiation));
+    struct connection_stream *s = take_memory(c, sizeof(*s));
+    struct multistream *negotiation = take_memory(c, sizeof(*negotiation));
     if (s == NULL || negotiation == NULL) {
-        free(s);
-        free(negotiation);
+        give_memory(c, s, sizeof(*s));
+        give_memory(c, negotiation, sizeof(*negotiation));
         return NULL;
     }
     s->connection = c;

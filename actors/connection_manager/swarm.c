@@ -329,6 +329,7 @@ static enum err start_engine(struct swarm_conn *c, const struct dialer_order *or
                                        .websocket_host = host,
                                        .receive = &s->windows,
                                        .send = s->send,
+                                       .tables = s->tables,
                                        .random = random_bytes,
                                        .random_arg = s,
                                        .match_protocol = swarm_match_protocol,

@@ -10,7 +10,7 @@
 #include "base/block_ref.h"
 #include "base/limits.h"
 #include "base/random.h"
-#include "wire/yamux.h"
+#include "wire/yamux_private.h"
 
 enum { DATA = 0, WINDOW = 1, PING = 2, GO_AWAY = 3, SYN = 1, ACK = 2, FIN = 4, RST = 8 };
 
@@ -18,6 +18,7 @@ enum { DATA = 0, WINDOW = 1, PING = 2, GO_AWAY = 3, SYN = 1, ACK = 2, FIN = 4, R
 struct side {
     struct yamux *y;
     struct account receive;
+    struct account tables;
     unsigned opened;
     unsigned fins;
     unsigned closed;
@@ -99,8 +100,10 @@ static void side_init(struct side *side, bool dialer, uint64_t receive_bytes)
     side->accept = true;
     side->consume = true;
     account_init(&side->receive, "receive", receive_bytes);
+    account_init(&side->tables, "tables", 8 * MIB);
     struct yamux_config config = {.dialer = dialer,
                                   .receive = &side->receive,
+                                  .tables = &side->tables,
                                   .streams_in_max = 512,
                                   .streams_out_max = 512,
                                   .events = &events,
@@ -112,6 +115,7 @@ static void side_release(struct side *side)
 {
     yamux_free(side->y);
     assert_int_equal(account_used(&side->receive), 0);
+    assert_int_equal(account_used(&side->tables), 0);
 }
 
 static void put32(uint8_t *to, uint32_t v)
@@ -541,6 +545,29 @@ static void t6_open_streams_are_capped(void **state)
     side_release(&b);
 }
 
+/* While others need the tables a peer has few streams; what it has stays. */
+static void streams_are_few_while_the_tables_are_short(void **state)
+{
+    (void)state;
+    struct side b;
+    side_init(&b, false, 0);
+    for (uint32_t i = 0; i < 20; i++)
+        assert_int_equal(feed_frame(&b, WINDOW, SYN, 1 + 2 * i, 0), ERR_OK);
+    uint64_t others = account_free(&b.tables) - 3 * MIB;
+    assert_true(account_take(&b.tables, others));
+    for (uint32_t i = 20; i < 60; i++)
+        assert_int_equal(feed_frame(&b, WINDOW, SYN, 1 + 2 * i, 0), ERR_OK);
+    assert_int_equal(b.opened, YAMUX_STREAMS_SHORT);
+    account_give(&b.tables, others);
+    assert_int_equal(feed_frame(&b, WINDOW, SYN, 999, 0), ERR_OK);
+    assert_int_equal(b.opened, YAMUX_STREAMS_SHORT + 1);
+    assert_true(account_take(&b.tables, account_free(&b.tables)));
+    struct yamux_stream *own;
+    assert_int_equal(yamux_open(b.y, NULL, &own), ERR_NOMEM);
+    account_give(&b.tables, account_used(&b.tables) - (YAMUX_STREAMS_SHORT + 1) * sizeof(struct yamux_stream));
+    side_release(&b);
+}
+
 static void t7_a_second_syn_or_the_wrong_parity_ends_the_session(void **state)
 {
     (void)state;
@@ -686,6 +713,30 @@ static void closing_drains_late_data_and_gives_up_in_time(void **state)
     assert_int_equal(yamux_deadline(b.y), due);
     assert_int_equal(yamux_tick(b.y, due), ERR_OK);
     expect_frame(&b, WINDOW, RST, 1, 0);
+    expect_nothing(&b);
+    side_release(&b);
+}
+
+/* A peer that never ends its streams: past a bound the one that has waited longest is reset. */
+static void closed_streams_wait_in_a_bounded_line(void **state)
+{
+    (void)state;
+    enum { BEYOND = 5 };
+    struct side b;
+    side_init(&b, false, 0);
+    for (uint32_t i = 0; i < YAMUX_DETACHED_MAX + BEYOND; i++) {
+        assert_int_equal(feed_frame(&b, WINDOW, SYN, 1 + 2 * i, 0), ERR_OK);
+        drain(&b);
+        yamux_stream_close(b.last);
+        expect_frame(&b, WINDOW, FIN, 1 + 2 * i, 0);
+        if (i >= YAMUX_DETACHED_MAX)
+            expect_frame(&b, WINDOW, RST, 1 + 2 * (i - YAMUX_DETACHED_MAX), 0);
+        expect_nothing(&b);
+    }
+    assert_int_equal(account_used(&b.tables), YAMUX_DETACHED_MAX * sizeof(struct yamux_stream));
+    for (uint32_t i = BEYOND; i < YAMUX_DETACHED_MAX + BEYOND; i++)
+        assert_int_equal(feed_frame(&b, WINDOW, FIN, 1 + 2 * i, 0), ERR_OK);
+    assert_int_equal(account_used(&b.tables), 0);
     expect_nothing(&b);
     side_release(&b);
 }
@@ -978,6 +1029,7 @@ int main(void)
         cmocka_unit_test(t5_opens_of_a_peer_that_never_reads_pause_reading),
         cmocka_unit_test(t6_streams_that_nobody_accepts_are_capped),
         cmocka_unit_test(t6_open_streams_are_capped),
+        cmocka_unit_test(streams_are_few_while_the_tables_are_short),
         cmocka_unit_test(t7_a_second_syn_or_the_wrong_parity_ends_the_session),
         cmocka_unit_test(frames_that_cannot_be_end_the_session),
         cmocka_unit_test(frames_for_unknown_streams_are_drained),
@@ -986,6 +1038,7 @@ int main(void)
         cmocka_unit_test(go_away_ends_the_session_and_its_streams),
         cmocka_unit_test(unacknowledged_opens_are_capped),
         cmocka_unit_test(closing_drains_late_data_and_gives_up_in_time),
+        cmocka_unit_test(closed_streams_wait_in_a_bounded_line),
         cmocka_unit_test(keepalive_pings_and_notices_silence),
         cmocka_unit_test(random_sessions_lose_and_invent_nothing),
     };
