@@ -90,9 +90,10 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     s->receive = &budget->accounts[ACCOUNT_RECEIVE];
     s->send = &budget->accounts[ACCOUNT_SEND];
     s->tables = &budget->accounts[ACCOUNT_TABLES];
-    if (!account_take(s->receive, s->receive->limit_bytes / 2))
-        return ctx_fail(ctx, ERR_NOMEM, "the receive account is in use already");
     account_init(&s->windows, "receive windows", s->receive->limit_bytes / 2);
+    account_init(&s->identify, "receive identify", s->receive->limit_bytes / 16);
+    if (!account_take(s->receive, s->windows.limit_bytes + s->identify.limit_bytes))
+        return ctx_fail(ctx, ERR_NOMEM, "the receive account is in use already");
     backlog_init(&s->backlog);
     table_init(&s->conns, SWARM_CONNECTIONS_MAX, s->tables);
     table_init(&s->peers, SWARM_CONNECTIONS_MAX, s->tables);
@@ -290,7 +291,7 @@ static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
     peerstore_release(&s->store);
     connection_identity_free(s->identity);
     free(s->scratch);
-    account_give(s->receive, s->windows.limit_bytes);
+    account_give(s->receive, s->windows.limit_bytes + s->identify.limit_bytes);
 }
 
 const struct actor_class connection_manager_class = {

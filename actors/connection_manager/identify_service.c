@@ -185,7 +185,7 @@ void identify_start(struct swarm_conn *c)
         finished(c, IDENTIFY_FAILED);
 }
 
-bool identify_push_may(struct swarm_conn *c)
+static bool push_may(struct swarm_conn *c)
 {
     uint64_t now = ctx_now(c->swarm->ctx);
     uint64_t period = SWARM_PUSH_PERIOD_MS * MS_NS;
@@ -194,6 +194,20 @@ bool identify_push_may(struct swarm_conn *c)
     if (c->push_credit_ns < period)
         return false;
     c->push_credit_ns -= period;
+    return true;
+}
+
+bool identify_push_accept(struct swarm_stream *st)
+{
+    struct swarm_conn *c = st->conn;
+    if (!push_may(c))
+        return false;
+    for (struct swarm_stream *other = c->streams, *next; other != NULL; other = next) {
+        next = other->next;
+        if (other->kind == STREAM_PUSH_IN && other != st)
+            swarm_stream_drop(other, 0);
+    }
+    st->due_ns = ctx_now(c->swarm->ctx) + SWARM_IDENTIFY_MS * MS_NS;
     return true;
 }
 
@@ -276,8 +290,18 @@ void identify_ended(struct swarm_stream *st, enum err err)
         finished(st->conn, IDENTIFY_FAILED);
 }
 
+static void expire_pushes(struct swarm_conn *c, uint64_t now_ns)
+{
+    for (struct swarm_stream *st = c->streams, *next; st != NULL; st = next) {
+        next = st->next;
+        if (st->kind == STREAM_PUSH_IN && st->due_ns <= now_ns)
+            swarm_stream_drop(st, 0);
+    }
+}
+
 void identify_tick(struct swarm_conn *c, uint64_t now_ns)
 {
+    expire_pushes(c, now_ns);
     if (c->identify != IDENTIFY_RUNS || c->identify_due_ns > now_ns)
         return;
     struct swarm_stream *st = c->streams;

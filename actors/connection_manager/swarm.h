@@ -119,6 +119,7 @@ struct swarm_stream {
     bool fin_received;
 
     struct identify_reader reader; /* IDENTIFY_OUT, PUSH_IN */
+    uint64_t due_ns;               /* PUSH_IN: when it is given up */
     struct swarm_ping *ping;       /* PING_* */
 };
 
@@ -192,6 +193,8 @@ struct swarm {
     struct account *receive; /* bytes held for protocol actors */
     struct account
         windows; /* window granted beyond the first 256 KiB: a fixed half of receive, so that neither starves the other */
+    struct account
+        identify; /* what peers say of themselves, until it is whole: a fixed sixteenth of receive, likewise */
     struct account *send;
     struct account *tables;
     const struct key_pair *key; /* of the configuration */
@@ -309,7 +312,8 @@ void swarm_streams_orphaned(struct swarm *s, actor_id owner);
 void identify_refresh_own(struct swarm *s);
 void identify_start(struct swarm_conn *c);
 void identify_serve(struct swarm_stream *st);
-bool identify_push_may(struct swarm_conn *c);
+/* May this push be heard? It takes the place of an earlier one of the connection that has not ended. */
+bool identify_push_accept(struct swarm_stream *st);
 void identify_data(struct swarm_stream *st, struct span bytes);
 void identify_fin(struct swarm_stream *st);
 void identify_ended(struct swarm_stream *st, enum err err);

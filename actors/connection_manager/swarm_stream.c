@@ -49,7 +49,7 @@ static struct swarm_stream *stream_new(struct swarm_conn *c, enum stream_kind ki
     st->conn = c;
     st->engine = engine;
     st->writes_last = &st->writes;
-    identify_reader_init(&st->reader, s->receive);
+    identify_reader_init(&st->reader, &s->identify);
     if (table_put(&s->streams, table_key_u64(&st->number), st, NULL) != ERR_OK) {
         account_give(s->tables, sizeof(*st));
         free(st);
@@ -205,7 +205,7 @@ static void inbound_opened(struct swarm_conn *c, struct connection_stream *engin
         tell_opened(st, true);
     } else if (kind == STREAM_IDENTIFY_IN) {
         identify_serve(st);
-    } else if ((kind == STREAM_PING_IN && !ping_accept(st)) || (kind == STREAM_PUSH_IN && !identify_push_may(c))) {
+    } else if ((kind == STREAM_PING_IN && !ping_accept(st)) || (kind == STREAM_PUSH_IN && !identify_push_accept(st))) {
         swarm_stream_drop(st, 0);
     }
 }
