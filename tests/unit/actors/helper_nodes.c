@@ -12,6 +12,7 @@ enum { POLL = 77, CALL = 78, OPEN = 79, PIECE = 64 * 1024, IN_FLIGHT_MAX = 1024 
 enum { GIVEN_DRIVER = 1, GIVEN_PROBE = 4 };
 
 struct node nodes[NODES_MAX];
+bool nodes_whole;
 struct sim *nodes_sim;
 struct sim_net *nodes_net;
 static unsigned node_count;
@@ -261,9 +262,39 @@ static void probe_info(struct ctx *ctx, void *state, const struct info *info)
 
 /* ---- control's place: carries out commands ---- */
 
+struct cid nodes_cid_of(struct span block)
+{
+    struct multihash hash;
+    if (multihash_sum(MULTIHASH_SHA2_256, SHA256_BYTES, block, &hash) != ERR_OK)
+        abort();
+    return cid_v1(CODEC_RAW, &hash);
+}
+
+static enum err carry_out_block(struct ctx *ctx, const struct command *c)
+{
+    uint8_t bytes[CID_BYTES_MAX];
+    struct cid cid = nodes_cid_of(c->payload);
+    struct span key = span_of(bytes, cid_encode(&cid, bytes));
+    struct call_opts opts = {.timeout_ns = 20 * SECOND_NS, .reply_bytes_max = 4096};
+    struct msg_block_put put = {.cid = key};
+    struct msg_block_get get = {.cid = key};
+    struct msg_fetch fetch = {.cid = key, .session = 1};
+    if (c->kind == CMD_FETCH)
+        return ctx_call(ctx, ACTOR_BITSWAP, &(struct msg){.kind = MSG_FETCH, .fields = &fetch}, opts, CALL);
+    if (c->kind == CMD_HAS)
+        return ctx_call(ctx, ACTOR_TIERED_STORAGE, &(struct msg){.kind = MSG_BLOCK_GET, .fields = &get}, opts, CALL);
+    struct block_ref *block = block_ref_copy(c->payload, NULL);
+    enum err err = ctx_call(ctx, ACTOR_TIERED_STORAGE,
+                            &(struct msg){.kind = MSG_BLOCK_PUT, .fields = &put, .tail = block}, opts, CALL);
+    block_ref_unref(block);
+    return err;
+}
+
 static enum err carry_out(struct ctx *ctx, struct node *n)
 {
     const struct command *c = &n->command;
+    if (c->kind >= CMD_PUT)
+        return carry_out_block(ctx, c);
     const struct node *target = &nodes[c->target];
     struct call_opts opts = {.timeout_ns = 40 * SECOND_NS, .reply_bytes_max = 65536};
     struct buf items;
@@ -339,7 +370,9 @@ static void driver_info(struct ctx *ctx, void *state, const struct info *info)
         (void)snprintf(n->text, sizeof(n->text), "%s", info->text == NULL ? "" : info->text);
         if (info->err == ERR_OK)
             take_reply(n, info->msg);
-        command_done(n, info->err);
+        bool compare = info->err == ERR_OK && (n->command.kind == CMD_FETCH || n->command.kind == CMD_HAS);
+        bool differs = compare && !span_equal(block_ref_span(info->msg->tail), n->command.payload);
+        command_done(n, differs ? ERR_CORRUPT : info->err);
     }
 }
 
@@ -381,6 +414,18 @@ static const struct edge_spec edges[] = {
     {ACTOR_CONNECTION_MANAGER, ACTOR_STATE},
 };
 static const struct lane_spec lanes[] = {{.name = "dns", .workers = 1, .queue = 32}};
+
+/* Production's tree, but for the driver, and a disk of its own. */
+static void make_whole(struct node *n, struct runtime_config *config)
+{
+    n->disk = sim_disk_new(n->index + 1, 256 * MIB);
+    config->disk = sim_disk_port(n->disk);
+    assert_int_equal(config->disk->make_dir(config->disk->self, n->config->path), ERR_OK);
+    tree_describe(config);
+    memcpy(n->whole, config->classes, sizeof(n->whole));
+    n->whole[ACTOR_CONTROL] = &driver;
+    config->classes = n->whole;
+}
 
 static void note(void *arg, enum log_level level, const char *actor, const char *text)
 {
@@ -438,6 +483,8 @@ static void start(struct node *n)
         config.backend = &backend_sim;
         config.backend_arg = nodes_sim;
     }
+    if (nodes_whole)
+        make_whole(n, &config);
     if (runtime_start(&config, &n->rt, why, sizeof(why)) != ERR_OK)
         fail_msg("node %u does not start: %s", n->index, why);
     char id[PEER_ID_TEXT_MAX];
@@ -472,6 +519,7 @@ void nodes_end(void)
         assert_int_equal(account_used(&n->budget.accounts[ACCOUNT_RECEIVE]), 0);
         assert_int_equal(account_used(&n->budget.accounts[ACCOUNT_SEND]), 0);
         assert_int_equal(account_used(&n->budget.accounts[ACCOUNT_TABLES]), 0);
+        sim_disk_free(n->disk);
         reactor_free(n->reactor);
         config_free(n->config);
         key_pair_free(n->key);
@@ -480,6 +528,7 @@ void nodes_end(void)
         sim_net_free(nodes_net);
         sim_free(nodes_sim);
     }
+    nodes_whole = false;
 }
 
 static bool call_done(void *arg)

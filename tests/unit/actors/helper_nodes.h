@@ -7,6 +7,9 @@
  *
  * The driver (in control's place) carries out one command at a time; the probe (in bitswap's place) counts what it is told and
  * either swallows or echoes streams. The fields of struct node are written on actor threads: atomics throughout.
+ *
+ * With nodes_whole the nodes are production's tree on simulated disks, the driver alone in control's place: blocks can be put and
+ * fetched, and nobody counts in bitswap's place.
  */
 #ifndef HEARTH_TESTS_UNIT_ACTORS_HELPER_NODES_H
 #define HEARTH_TESTS_UNIT_ACTORS_HELPER_NODES_H
@@ -26,15 +29,29 @@
 #include "net/reactor.h"
 #include "schemas/config.h"
 #include "schemas/messages.h"
+#include "sim/disk.h"
 #include "sim/net.h"
 #include "sim/sim.h"
+#include "wire/cid.h"
 #include "wire/keys.h"
 
 enum { NODES_MAX = 8, NODE_ADDR_MAX = 200, NODE_TIMEOUT_S = 60 };
 
 enum nodes_backend { INPROC, SIM };
 
-enum command_kind { CMD_NONE, CMD_CONNECT, CMD_DISCONNECT, CMD_PING, CMD_PEERS, CMD_SEND, CMD_ADDRS, CMD_KNOWN };
+enum command_kind {
+    CMD_NONE,
+    CMD_CONNECT,
+    CMD_DISCONNECT,
+    CMD_PING,
+    CMD_PEERS,
+    CMD_SEND,
+    CMD_ADDRS,
+    CMD_KNOWN,
+    CMD_PUT,   /* whole nodes: stores payload as a raw block */
+    CMD_FETCH, /* whole nodes: asks bitswap for it and compares */
+    CMD_HAS    /* whole nodes: ERR_NOT_FOUND unless it is stored here */
+};
 
 struct command {
     enum command_kind kind;
@@ -43,7 +60,7 @@ struct command {
     uint64_t bytes;           /* CMD_SEND */
     uint64_t count;           /* CMD_PING; CMD_SEND: as many streams, with payloads only */
     const char *protocol;     /* CMD_SEND: NULL = Bitswap's */
-    struct span payload;      /* CMD_SEND: these bytes in place of the pattern */
+    struct span payload; /* CMD_SEND: these bytes in place of the pattern; CMD_PUT, CMD_FETCH, CMD_HAS: the block */
 };
 
 struct node {
@@ -55,7 +72,9 @@ struct node {
     struct peer_id id;
     struct reactor *reactor;
     struct sim_host *host;
-    char addr[NODE_ADDR_MAX]; /* with /p2p, once it is known */
+    struct sim_disk *disk;                        /* of a whole node */
+    const struct actor_class *whole[ACTOR_COUNT]; /* likewise */
+    char addr[NODE_ADDR_MAX];                     /* with /p2p, once it is known */
 
     struct command command;
     _Atomic int command_state; /* 0 idle, 1 or 4 given to driver or probe, 2 running, 3 done */
@@ -81,6 +100,7 @@ struct node {
 };
 
 extern struct node nodes[NODES_MAX];
+extern bool nodes_whole; /* set before nodes_begin (SIM only); nodes_end takes it back */
 extern struct sim *nodes_sim;
 extern struct sim_net *nodes_net;
 
@@ -98,5 +118,8 @@ enum err node_do(unsigned n, struct command command);
 /* Gives a command without waiting. */
 void node_give(unsigned n, struct command command);
 enum err node_connect(unsigned from, unsigned to);
+
+/* The raw CIDv1 of a block. */
+struct cid nodes_cid_of(struct span block);
 
 #endif

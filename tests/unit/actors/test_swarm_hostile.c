@@ -90,13 +90,18 @@ static void end(void)
     nodes_end();
 }
 
-/* An honest peer connects and pings within a second. */
-static void expect_service(void)
+/* The node of that number, an honest peer, connects and pings within a second. */
+static void expect_service_of(unsigned honest)
 {
     uint64_t before = sim_now(nodes_sim);
-    assert_int_equal(node_connect(1, 0), ERR_OK);
-    assert_int_equal(node_do(1, (struct command){.kind = CMD_PING, .target = 0}), ERR_OK);
+    assert_int_equal(node_connect(honest, 0), ERR_OK);
+    assert_int_equal(node_do(honest, (struct command){.kind = CMD_PING, .target = 0}), ERR_OK);
     assert_true(sim_now(nodes_sim) - before < SECOND_NS);
+}
+
+static void expect_service(void)
+{
+    expect_service_of(1);
 }
 
 static void T1_ten_thousand_silent_connections(void **state)
@@ -212,11 +217,23 @@ static bool connected(void)
     return nodes[0].ups > 0 && nodes[1].ups > 0;
 }
 
+static uint64_t tables_before;
+
 static void begin_pair(uint64_t seed)
 {
-    nodes_begin(2, SIM, seed, NULL);
+    nodes_begin(3, SIM, seed, NULL);
     assert_int_equal(node_connect(1, 0), ERR_OK);
     nodes_await(connected);
+    tables_before = account_used(&nodes[0].budget.accounts[ACCOUNT_TABLES]);
+}
+
+/* The hostile peer of a pair is still there, what it cost is bounded, and another one is served. */
+static void end_pair(void)
+{
+    assert_true(account_used(&nodes[0].budget.accounts[ACCOUNT_TABLES]) - tables_before < 256 * KIB);
+    assert_int_equal(nodes[0].downs, 0);
+    expect_service_of(2);
+    end();
 }
 
 static void push(struct span payload, uint64_t streams)
@@ -260,7 +277,7 @@ static void P4_a_thousand_pushes_a_second(void **state)
     assert_int_equal(nodes[0].downs, 0); /* the connection lives */
     assert_int_equal(node_do(1, (struct command){.kind = CMD_PING, .target = 0}), ERR_OK);
     buf_release(&out);
-    end();
+    end_pair();
 }
 
 static void P3_eleven_chunks_and_oversized_messages(void **state)
@@ -287,7 +304,7 @@ static void P3_eleven_chunks_and_oversized_messages(void **state)
     nodes_pass_ms(1000);
     assert_int_equal(nodes[0].ups, ups_before);
     assert_int_equal(nodes[0].downs, 0);
-    end();
+    end_pair();
 }
 
 static void P3_five_thousand_protocols(void **state)
@@ -311,7 +328,7 @@ static void P3_five_thousand_protocols(void **state)
     assert_true(nodes[0].up_protocols <= IDENTIFY_PROTOCOLS_MAX);
     assert_true(nodes[0].up_protocols > 100);
     buf_release(&out);
-    end();
+    end_pair();
 }
 
 static bool known_to_victim(const char *addr)
@@ -350,7 +367,7 @@ static void P2_false_and_replayed_records_are_refused(void **state)
     assert_true(known_to_victim("10.9.9.2"));
     push_record(nodes[1].key, seq + 1, "/ip4/127.0.0.1/tcp/5"); /* loopback, over a connection that is not */
     assert_false(known_to_victim("127.0.0.1"));
-    end();
+    end_pair();
 }
 
 int main(void)
