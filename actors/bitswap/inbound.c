@@ -40,6 +40,8 @@ void inbound_opened(struct node *n, const struct msg_stream_opened *fields)
 static void piece_pop(struct inbound *in)
 {
     struct piece *piece = in->pieces;
+    in->held -= piece->ref->len;
+    in->node->held -= piece->ref->len;
     in->pieces = piece->next;
     if (in->pieces == NULL)
         in->pieces_last = &in->pieces;
@@ -85,6 +87,7 @@ static struct block_ref *on_acquire(void *arg, size_t size)
     struct inbound *in = arg;
     struct account *blocks = &in->node->blocks;
     in->hopeless = size > blocks->limit_bytes;
+    in->block_ns = ctx_now(in->node->ctx);
     return in->hopeless ? NULL : block_ref_new(size, blocks);
 }
 
@@ -184,6 +187,26 @@ static void go_on(struct inbound *in)
         finish(in);
 }
 
+/*
+ * What stalled streams hold must not stop the reading of all, or the blocks that have their memory could never be completed: who holds
+ * most is reset.
+ */
+static void shed(struct node *n)
+{
+    while (n->held > 0 && account_free(n->receive) < NODE_READING_BYTES) {
+        struct inbound *largest = TAILQ_FIRST(&n->stalled);
+        struct inbound *in;
+        TAILQ_FOREACH(in, &n->stalled, stalled)
+        {
+            if (in->held > largest->held)
+                largest = in;
+        }
+        if (largest == NULL)
+            return;
+        reset_stream(largest);
+    }
+}
+
 void inbound_data(struct inbound *in, const struct msg *msg)
 {
     struct node *n = in->node;
@@ -199,10 +222,13 @@ void inbound_data(struct inbound *in, const struct msg *msg)
         *piece = (struct piece){.ref = block_ref_ref(msg->tail)};
         *in->pieces_last = piece;
         in->pieces_last = &piece->next;
+        in->held += msg->tail->len;
+        n->held += msg->tail->len;
     }
     in->fin = in->fin || fields->fin;
     if (in->stalled_ns == 0) /* else in its turn */
         go_on(in);
+    shed(n);
 }
 
 void inbound_pump(struct node *n)
@@ -215,8 +241,19 @@ void inbound_pump(struct node *n)
     }
 }
 
+/* Streams wait for memory, and others have had some for long: their blocks were announced and do not come. */
+static void take_back(struct node *n, uint64_t now_ns)
+{
+    size_t position = 0;
+    struct inbound *in;
+    while (!TAILQ_EMPTY(&n->stalled) && (in = table_next(&n->streams, &position, NULL)) != NULL)
+        if (in->stalled_ns == 0 && in->reader.data != NULL && now_ns >= in->block_ns + NODE_STALL_MS * MS_NS)
+            reset_stream(in);
+}
+
 void inbound_tick(struct node *n, uint64_t now_ns)
 {
+    take_back(n, now_ns);
     struct inbound *next = NULL;
     for (struct inbound *in = TAILQ_FIRST(&n->stalled); in != NULL; in = next) {
         if (now_ns < in->stalled_ns + NODE_STALL_MS * MS_NS)

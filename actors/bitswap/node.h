@@ -34,8 +34,9 @@ enum {
     NODE_IDLE_MS = 3000,            /* then our stream is ended */
     NODE_OPEN_MS = 10 * 1000,       /* to open a stream */
     NODE_REOPEN_MS = 1000,          /* between failures to open one */
-    NODE_STALL_MS = 10 * 1000,      /* a stream whose block finds no memory */
-    NODE_BLOCKS_SHARE = 7,          /* of 16 of the receive account: blocks that arrive or are being stored */
+    NODE_STALL_MS = 10 * 1000, /* a stream whose block finds no memory; or, while there is one, a block half received */
+    NODE_READING_BYTES = 256 * 1024, /* less free in the receive account and no socket may be read any more */
+    NODE_BLOCKS_SHARE = 7,           /* of 16 of the receive account: blocks that arrive or are being stored */
     NODE_LOOKUP_BATCH = 128,
     NODE_LOOKUPS_MAX = 4, /* calls in flight */
     NODE_FETCHES_MAX = 128,
@@ -89,9 +90,11 @@ struct inbound {
     struct piece *pieces; /* what the reader has not taken yet */
     struct piece **pieces_last;
     size_t offset;       /* in the first piece */
+    size_t held;         /* bytes of the pieces */
     uint64_t stalled_ns; /* since when its block finds no memory; 0: it does not wait */
     TAILQ_ENTRY(inbound) stalled;
-    bool hopeless; /* the block is larger than all memory for blocks */
+    uint64_t block_ns; /* when the block being received found its memory */
+    bool hopeless;     /* the block is larger than all memory for blocks */
     bool fin;
 };
 TAILQ_HEAD(inbound_list, inbound);
@@ -127,6 +130,7 @@ struct node {
     struct ctx *ctx;
     struct account *receive;
     struct account blocks; /* our part of receive */
+    size_t held;           /* of all streams */
     struct account *tables;
     struct bitswap_session *session;
     struct engine *engine;

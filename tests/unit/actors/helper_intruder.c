@@ -256,14 +256,24 @@ static uint32_t get32(const uint8_t *from)
     return (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 | (uint32_t)from[2] << 8 | from[3];
 }
 
+/* Takes the next frame's header off *in; false at the end. */
+static bool next_frame(struct span *in, const uint8_t **ret_header, uint32_t *ret_length)
+{
+    if (in->len < YAMUX_HEADER_BYTES)
+        return false;
+    *ret_header = in->data;
+    *ret_length = get32(in->data + 8);
+    *in = span_skip(*in, YAMUX_HEADER_BYTES + (in->data[1] == FRAME_DATA ? *ret_length : 0));
+    return true;
+}
+
 unsigned intruder_frames(const struct intruder *i, enum intruder_type type, unsigned flags, uint32_t id,
                          uint32_t *ret_length)
 {
     unsigned count = 0;
-    for (struct span in = buf_span(&i->heard); i->secure && in.len >= YAMUX_HEADER_BYTES;) {
-        const uint8_t *h = in.data;
-        uint32_t length = get32(h + 8);
-        in = span_skip(in, YAMUX_HEADER_BYTES + (h[1] == FRAME_DATA ? length : 0));
+    const uint8_t *h;
+    uint32_t length;
+    for (struct span in = buf_span(&i->heard); i->secure && next_frame(&in, &h, &length);) {
         if (h[1] != type || (h[3] & flags) != flags || (id != 0 && get32(h + 4) != id))
             continue;
         count++;
@@ -271,6 +281,17 @@ unsigned intruder_frames(const struct intruder *i, enum intruder_type type, unsi
             *ret_length = length;
     }
     return count;
+}
+
+uint64_t intruder_window(const struct intruder *i, uint32_t id)
+{
+    uint64_t sum = YAMUX_WINDOW_FIRST;
+    const uint8_t *h;
+    uint32_t length;
+    for (struct span in = buf_span(&i->heard); next_frame(&in, &h, &length);)
+        if (h[1] == FRAME_WINDOW && (h[3] & FLAG_RST) == 0 && get32(h + 4) == id)
+            sum += length;
+    return sum;
 }
 
 bool intruder_is_shut_out(struct intruder *i, uint64_t ms)

@@ -61,6 +61,9 @@ void intruder_open(struct intruder *i, uint32_t id, const char *protocol, struct
 unsigned intruder_frames(const struct intruder *i, enum intruder_type type, unsigned flags, uint32_t id,
                          uint32_t *ret_length);
 
+/* What the victim has granted a stream so far, the first window included. */
+uint64_t intruder_window(const struct intruder *i, uint32_t id);
+
 /* Lets at most ms pass until the victim has hung up. */
 bool intruder_is_shut_out(struct intruder *i, uint64_t ms);
 

@@ -262,21 +262,21 @@ static void D5_a_message_of_4_mib_and_one(void **state)
     end();
 }
 
-/* A stream whose message announces a block of so many bytes and brings one of them. */
-static void announce(uint32_t id, uint64_t size)
+/* A stream whose message announces a block of size bytes and brings as many as are given. */
+static void announce(struct intruder *i, uint32_t id, uint64_t size, struct span given)
 {
     static const uint8_t prefix[] = {1, 0x55, 0x12, 32};
     struct buf payload;
     struct buf framed;
     buf_init(&payload, 64, NULL);
-    buf_init(&framed, 128, NULL);
+    buf_init(&framed, 128 + given.len, NULL);
     assert_int_equal(protobuf_put_bytes(&payload, 1, span_of(prefix, sizeof(prefix))), ERR_OK);
     assert_int_equal(protobuf_put_header(&payload, 2, size), ERR_OK);
     assert_int_equal(varint_append(&framed, protobuf_size_bytes(3, payload.len + size)), ERR_OK);
     assert_int_equal(protobuf_put_header(&framed, 3, payload.len + size), ERR_OK);
     assert_int_equal(buf_append_span(&framed, buf_span(&payload)), ERR_OK);
-    assert_int_equal(buf_append_byte(&framed, 'a'), ERR_OK);
-    intruder_open(intruder, id, BITSWAP, buf_span(&framed));
+    assert_int_equal(buf_append_span(&framed, given), ERR_OK);
+    intruder_open(i, id, BITSWAP, buf_span(&framed));
     buf_release(&framed);
     buf_release(&payload);
 }
@@ -289,11 +289,10 @@ static void D5_blocks_that_are_announced_and_never_come(void **state)
     uint32_t id = 1;
     for (uint64_t size = 2 * MIB; size >= 32 * KIB; size /= 2) {
         for (int k = 0; k < 3; k++, id += 2) {
-            announce(id, size);
+            announce(intruder, id, size, span_text("a"));
             nodes_pass_ms(10);
         }
     }
-    assert_true(account_free(&nodes[0].budget.accounts[ACCOUNT_RECEIVE]) < MIB);
     expect_service();
     struct block_ref *large = block_ref_new(MIB, NULL);
     for (size_t k = 0; k < large->len; k++)
@@ -308,6 +307,50 @@ static void D5_blocks_that_are_announced_and_never_come(void **state)
     nodes_end();
 }
 
+/*
+ * Many peers at once are in the middle of large blocks, more than there is memory for: nobody is kept waiting by them, and they go on
+ * in turns. Each peer sends what its window allows; who is told to stop (a reset) has lost one block, not its connection.
+ */
+static void blocks_of_many_peers_go_on_in_turns(void **state)
+{
+    (void)state;
+    enum { PEERS = 10, SIZE = 1 << 20, FIRST = 150 * 1024, STEP = 32 * 1024, HEAD = 100 };
+    static uint8_t bytes[SIZE];
+    struct intruder *others[PEERS];
+    size_t sent[PEERS];
+    unsigned whole = 0;
+    begin(207);
+    for (unsigned k = 0; k < PEERS; k++) {
+        others[k] = intruder_new(18, (uint8_t)(40 + k), 1);
+        assert_true(intruder_dial(others[k]));
+        assert_true(intruder_shake_hands(others[k]));
+    }
+    for (unsigned k = 0; k < PEERS; k++) {
+        sent[k] = FIRST;
+        announce(others[k], 1, SIZE, span_of(bytes, FIRST));
+    }
+    nodes_pass_ms(100);
+    expect_service();
+    for (int round = 0; round < 100; round++) {
+        for (unsigned k = 0; k < PEERS; k++) {
+            uint64_t may = intruder_window(others[k], 1) - HEAD - sent[k];
+            struct span part = span_first(span_of(bytes + sent[k], SIZE - sent[k]), (size_t)MIN(may, (uint64_t)STEP));
+            if (part.len > 0)
+                intruder_frame(others[k], FRAME_DATA, 0, 1, (uint32_t)part.len, part);
+            sent[k] += part.len;
+        }
+        nodes_pass_ms(20);
+    }
+    for (unsigned k = 0; k < PEERS; k++) {
+        whole += sent[k] == SIZE && intruder_frames(others[k], FRAME_WINDOW, FLAG_RST, 1, NULL) == 0;
+        assert_false(others[k]->closed);
+        intruder_free(others[k]);
+    }
+    assert_true(whole >= PEERS / 2);
+    nodes_pass_ms(100);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +358,7 @@ int main(void)
         cmocka_unit_test(D2_a_list_of_absent_blocks_then_a_present_one),
         cmocka_unit_test(D3_D4_D6_useless_parts_cost_nothing),
         cmocka_unit_test(D5_a_message_of_4_mib_and_one),
+        cmocka_unit_test(blocks_of_many_peers_go_on_in_turns),
         cmocka_unit_test(D5_blocks_that_are_announced_and_never_come),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
