@@ -22,6 +22,7 @@ from harness import Deadline, Failed, Timeout, expect, wait_until
 from tools import HERE
 
 PROFILES = ("unixfs-v1-2025", "unixfs-v0-2015")
+LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 START_SECONDS, CALL_SECONDS, STOP_SECONDS = 60, 30, 15
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -120,6 +121,7 @@ class Peer:
     label = "peer"
     id = ""
     addrs = ()
+    prefix = ()  # a command that the peer is started behind, such as names.Zone.prefix()
 
     @property
     def addr(self):
@@ -129,6 +131,12 @@ class Peer:
     @property
     def port(self):
         return int(self.addr.split("/")[4])
+
+    def addr_like(self, pattern):
+        """The first address that the regular expression matches."""
+        found = next((a for a in self.addrs if re.search(pattern, a)), None)
+        expect(found is not None, f"{self.label} has no address like {pattern}: {self.addrs}")
+        return found
 
     def fetch_absent(self, cid, out, seconds):
         """get() of something that must not be here yet; returns the seconds it took."""
@@ -149,8 +157,10 @@ class Peer:
 class Kubo(Peer):
     """Kubo's daemon, driven by its HTTP RPC."""
 
-    def __init__(self, lab, profile=PROFILES[0], security=("noise", "tls"), key="ed25519", name="kubo"):
+    def __init__(self, lab, profile=PROFILES[0], security=("noise", "tls"), key="ed25519", name="kubo",
+                 listen=(LOOPBACK,), prefix=()):
         self.lab, self.profile, self.security, self.key = lab, profile, security, key
+        self.listen, self.prefix = listen, prefix
         self.label = name
         self.ipfs = lab.tools.bring("kubo")
         self.home = lab.directory(name)
@@ -170,6 +180,7 @@ class Kubo(Peer):
         path = os.path.join(self.repo, "config")
         with open(path, encoding="utf-8") as kept:
             config = json.load(kept)
+        config["Addresses"]["Swarm"] = list(self.listen)
         swarm = config.setdefault("Swarm", {})
         swarm["Transports"] = {
             "Network": {"QUIC": False, "WebTransport": False, "WebRTCDirect": False, "Relay": False},
@@ -193,7 +204,7 @@ class Kubo(Peer):
 
     def start(self):
         self.configure()
-        self.process = Process(self.label, [self.ipfs, "daemon"], self.env, self.home)
+        self.process = Process(self.label, [*self.prefix, self.ipfs, "daemon"], self.env, self.home)
         self.process.wait_line("^Daemon is ready", START_SECONDS)
         with open(os.path.join(self.repo, "api"), encoding="ascii") as kept:
             _, _, host, _, port = kept.read().strip().split("/")[:5]
@@ -330,8 +341,9 @@ class Helia(Peer):
     muxer in the security handshake; stream_idle_ms resets idle streams;
     socket_idle_ms closes idle sockets."""
 
-    def __init__(self, lab, name="helia", profile=PROFILES[0], **options):
+    def __init__(self, lab, name="helia", profile=PROFILES[0], prefix=(), **options):
         self.lab, self.label, self.profile, self.options = lab, name, profile, options
+        self.prefix = prefix
         self.node = lab.tools.bring("helia")
         self.home = lab.directory(name)
         self.process = None
@@ -341,7 +353,7 @@ class Helia(Peer):
         self.protocols = ()
 
     def start(self):
-        self.process = Process(self.label, [self.node, os.path.join(HERE, "helia", "peer.mjs")],
+        self.process = Process(self.label, [*self.prefix, self.node, os.path.join(HERE, "helia", "peer.mjs")],
                                plain_environment(self.home), self.home, stdin=subprocess.PIPE)
         about = self.call("start", seconds=START_SECONDS, **self.options)
         self.id, self.addrs, self.listening = about["peer"], about["addrs"], about["listening"]
@@ -422,18 +434,18 @@ class Hearth(Peer):
 
     TIMED_OUT, NOT_FOUND = 124, 4
 
-    def __init__(self, lab, profile=PROFILES[0], name="hearth", **settings):
-        self.lab, self.profile, self.label = lab, profile, name
+    def __init__(self, lab, profile=PROFILES[0], name="hearth", listen=(LOOPBACK,), prefix=(), **settings):
+        self.lab, self.profile, self.label, self.prefix = lab, profile, name, prefix
         self.binary = lab.tools.bring("hearth")
         self.home = lab.directory(name)
         self.repo = os.path.join(self.home, "repo")
         self.env = plain_environment(
-            self.home, HEARTH_PATH=self.repo, HEARTH_ADDRESSES__SWARM="/ip4/127.0.0.1/tcp/0",
+            self.home, HEARTH_PATH=self.repo, HEARTH_ADDRESSES__SWARM=",".join(listen),
             HEARTH_ADDRESSES__GATEWAY="", HEARTH_DISCOVERY__MDNS="false", HEARTH_BOOTSTRAP="", **settings)
         self.process = None
 
     def start(self):
-        self.process = Process(self.label, [self.binary, "daemon"], self.env, self.home)
+        self.process = Process(self.label, [*self.prefix, self.binary, "daemon"], self.env, self.home)
         self.process.wait_line("^Daemon is ready", START_SECONDS)
         about = json.loads(self.hearth("id", "--enc=json"))
         about = {name.replace("_", "").lower(): value for name, value in about.items()}

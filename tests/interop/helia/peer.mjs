@@ -21,6 +21,7 @@ import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { tls } from '@libp2p/tls'
+import { webSockets } from '@libp2p/websockets'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createHeliaLight } from 'helia'
@@ -89,7 +90,7 @@ async function start (args) {
     addresses: { listen, announce },
     transports: [tcp(socketIdle == null
       ? {}
-      : { inboundSocketInactivityTimeout: socketIdle, outboundSocketInactivityTimeout: socketIdle })],
+      : { inboundSocketInactivityTimeout: socketIdle, outboundSocketInactivityTimeout: socketIdle }), webSockets()],
     connectionEncrypters: encrypters(args),
     streamMuxers: [yamux(streamIdle == null ? {} : { streamOptions: { inactivityTimeout: streamIdle } })],
     services: { identify: watched(identify()), identifyPush: identifyPush(), ping: ping() },
