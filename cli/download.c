@@ -30,7 +30,7 @@ static struct call *start_piece(const struct download *d, uint64_t offset, uint6
     pack_pair_u64(&p, "length", length);
     struct call *call = NULL;
     if (pack_end(&p) == ERR_OK)
-        call = call_start(d->client, "read", buf_span(&args), client_timeout(d->client, CLIENT_LONG_MS), false);
+        call = call_start(d->client, d->op, buf_span(&args), client_timeout(d->client, CLIENT_LONG_MS), false);
     buf_release(&args);
     return call;
 }
@@ -69,8 +69,9 @@ static int take(const struct download *d, struct window *w, bool *ret_done)
     } else {
         struct span data = value_text(outcome.result, "data");
         uint64_t size = value_u64(outcome.result, "size");
-        w->end = MIN(w->end, MAX(size, d->offset));
-        *ret_done = data.len == 0;
+        if (value_has(outcome.result, "size"))
+            w->end = MIN(w->end, MAX(size, d->offset));
+        *ret_done = data.len == 0 || value_bool(outcome.result, "end");
         status = d->each(d->arg, data, size) ? EXIT_OK : EXIT_ERROR;
     }
     call_free(call);
@@ -128,8 +129,13 @@ int run_cat(struct client *client, const struct invocation *in, const struct cmd
     uint64_t left = args->length;
     while (status == EXIT_OK && schema_list_next_bytes(&args->path, &position, &path)) {
         struct cat_state s = {.wanted = args->progress, .name = "", .offset = args->offset, .left = left};
-        struct download d = {
-            .client = client, .path = path, .offset = args->offset, .length = left, .each = write_out, .arg = &s};
+        struct download d = {.client = client,
+                             .op = "read",
+                             .path = path,
+                             .offset = args->offset,
+                             .length = left,
+                             .each = write_out,
+                             .arg = &s};
         status = download_run(&d);
         progress_end(&s.progress);
         left = s.left;

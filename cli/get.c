@@ -3,7 +3,7 @@
  * get: files, folders and symlinks land on the disk.
  *
  * Names come from strangers. Every path is opened below the destination with openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS), so
- * neither a name nor a symlink made a moment ago leads out of it; "..", ".", "/" and NUL are refused before.
+ * neither a name nor a symlink made a moment ago leads out of it; the decoder of the tree stream refuses "..", ".", "/" and NUL.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,13 +18,22 @@
 #include "schemas/pack.h"
 #include "wire/tree_stream.h"
 
-enum { DEPTH_MAX = 256, PAGE = 256, NAME_MAX_BYTES = 1024 };
+/* A folder that is being written. */
+struct place {
+    int fd;
+    struct tree_meta meta;
+};
 
 struct get_state {
-    struct client *client;
     struct progress progress;
-    int fd; /* of the file being written */
-    const char *shown;
+    struct tree_decoder decoder;
+    const char *name; /* of the outermost entry, here */
+    int destination;
+    int fd; /* of the file being written, or -1 */
+    struct tree_meta file_meta;
+    size_t depth;
+    struct place places[TREE_DEPTH_MAX];
+    char shown[TREE_NAME_MAX + 1]; /* name of the entry being written */
 };
 
 enum err pack_ls(struct buf *to, struct span path, uint64_t after, uint64_t limit)
@@ -35,18 +44,6 @@ enum err pack_ls(struct buf *to, struct span path, uint64_t after, uint64_t limi
     pack_pair_u64(&p, "after", after);
     pack_pair_u64(&p, "limit", limit);
     return pack_end(&p);
-}
-
-static struct call *ask_ls(struct client *client, struct span path, uint64_t after, struct outcome *ret_outcome)
-{
-    struct buf args;
-    buf_init(&args, 8192, NULL);
-    struct call *call = NULL;
-    *ret_outcome = (struct outcome){.code = CODE_INTERNAL, .message = span_text("out of memory")};
-    if (pack_ls(&args, path, after, PAGE) == ERR_OK)
-        call = ask(client, "ls", buf_span(&args), client_timeout(client, CLIENT_LONG_MS), false, ret_outcome);
-    buf_release(&args);
-    return call;
 }
 
 static int open_beneath(int folder, const char *name, uint64_t flags, uint64_t mode)
@@ -60,128 +57,147 @@ static int name_error(const char *name, const char *what)
     return say_error("%s: %s: %s", name, what, strerror(errno));
 }
 
-/* ---- files ---- */
+/* ---- what the stream says ---- */
 
-static bool write_all(void *arg, struct span bytes, uint64_t file_size)
+static void set_meta(int fd, const struct tree_meta *meta)
 {
-    (void)file_size;
-    struct get_state *s = arg;
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
+    times[1] = (struct timespec){.tv_sec = (time_t)meta->mtime_seconds, .tv_nsec = (long)meta->mtime_nanos};
+    if (meta->mode != 0)
+        (void)fchmod(fd, (mode_t)(meta->mode & 0777)); /* a stranger's file never runs as its owner */
+    if (meta->has_mtime)
+        (void)futimens(fd, times);
+}
+
+static int parent_of(const struct get_state *s)
+{
+    return s->depth == 0 ? s->destination : s->places[s->depth - 1].fd;
+}
+
+/* What the user named, or the entry's name, which the decoder has checked. */
+static void set_name(struct get_state *s, struct span name)
+{
+    if (s->depth == 0)
+        name = span_text(s->name);
+    size_t len = MIN(name.len, sizeof(s->shown) - 1);
+    memcpy(s->shown, name.data, len);
+    s->shown[len] = '\0';
+}
+
+static int enter_folder(struct get_state *s, const struct tree_event *event)
+{
+    int parent = parent_of(s);
+    if (mkdirat(parent, s->shown, 0777) != 0 && errno != EEXIST)
+        return name_error(s->shown, "cannot be made");
+    int fd = open_beneath(parent, s->shown, O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0)
+        return name_error(s->shown, "cannot be opened");
+    s->places[s->depth++] = (struct place){.fd = fd, .meta = event->meta};
+    return EXIT_OK;
+}
+
+/* Its mode and time come last: it may be read-only, and each entry changes its time. */
+static int leave_folder(struct get_state *s)
+{
+    struct place *place = &s->places[--s->depth];
+    set_meta(place->fd, &place->meta);
+    (void)close(place->fd);
+    return EXIT_OK;
+}
+
+static int begin_file(struct get_state *s, const struct tree_event *event)
+{
+    s->fd = open_beneath(parent_of(s), s->shown, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    s->file_meta = event->meta;
+    return s->fd >= 0 ? EXIT_OK : name_error(s->shown, "cannot be made");
+}
+
+static int write_file(struct get_state *s, struct span bytes)
+{
     progress_add(&s->progress, bytes.len);
     while (bytes.len > 0) {
         ssize_t n = write(s->fd, bytes.data, bytes.len);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0) {
-            (void)name_error(s->shown, "cannot be written");
-            return false;
-        }
+        if (n <= 0)
+            return name_error(s->shown, "cannot be written");
         bytes = span_skip(bytes, (size_t)n);
     }
-    return true;
-}
-
-static void set_meta(int fd, struct span facts)
-{
-    uint64_t mode = value_u64(facts, "mode");
-    uint64_t mtime = value_u64(facts, "mtime");
-    if (mode != 0)
-        (void)fchmod(fd, (mode_t)(mode & 0777));
-    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = (time_t)mtime}};
-    if (mtime != 0)
-        (void)futimens(fd, times);
-}
-
-static int get_file(struct get_state *s, int folder, const char *name, struct span path, struct span facts)
-{
-    s->fd = open_beneath(folder, name, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    if (s->fd < 0)
-        return name_error(name, "cannot be made");
-    s->shown = name;
-    struct download d = {.client = s->client, .path = path, .length = UINT64_MAX, .each = write_all, .arg = s};
-    int status = download_run(&d);
-    set_meta(s->fd, facts);
-    if (close(s->fd) != 0 && status == EXIT_OK)
-        status = name_error(name, "cannot be written");
-    return status;
-}
-
-static int get_symlink(int folder, const char *name, struct span facts)
-{
-    char target[PATH_TEXT_MAX + 1];
-    struct span text = value_text(facts, "target");
-    if (text.len == 0 || text.len > PATH_TEXT_MAX || memchr(text.data, 0, text.len) != NULL)
-        return say_error("%s: its target is malformed", name);
-    memcpy(target, text.data, text.len);
-    target[text.len] = '\0';
-    if (symlinkat(target, folder, name) != 0 && errno != EEXIST)
-        return name_error(name, "cannot be made");
     return EXIT_OK;
 }
 
-/* ---- folders ---- */
-
-static int get_entry(struct get_state *s, int folder, const char *name, struct span path, unsigned depth);
-
-static int get_page(struct get_state *s, int folder, struct span facts, unsigned depth)
+static int end_file(struct get_state *s)
 {
-    struct elements rows = value_elements(facts, "entries");
-    struct span row;
-    int status = EXIT_OK;
-    while (status == EXIT_OK && elements_next(&rows, &row)) {
-        char name[NAME_MAX_BYTES + 1];
-        struct span text = value_text(row, "name");
-        if (!tree_name_ok(text) || text.len > NAME_MAX_BYTES)
-            return say_error("the folder has an entry named \"%.*s\", which is no plain file name: refused",
-                             (int)MIN(text.len, (size_t)100), (const char *)text.data);
-        memcpy(name, text.data, text.len);
-        name[text.len] = '\0';
-        status = get_entry(s, folder, name, value_text(row, "cid"), depth);
-    }
-    return status;
+    int fd = s->fd;
+    s->fd = -1;
+    set_meta(fd, &s->file_meta);
+    return close(fd) == 0 ? EXIT_OK : name_error(s->shown, "cannot be written");
 }
 
-static int get_folder(struct get_state *s, int parent, const char *name, struct span path, struct span first,
-                      unsigned depth)
+static int make_symlink(struct get_state *s, const struct tree_event *event)
 {
-    if (depth >= DEPTH_MAX)
-        return say_error("%s: folders are nested too deep", name);
-    if (mkdirat(parent, name, 0777) != 0 && errno != EEXIST)
-        return name_error(name, "cannot be made");
-    int folder = open_beneath(parent, name, O_RDONLY | O_DIRECTORY, 0);
-    if (folder < 0)
-        return name_error(name, "cannot be opened");
-    int status = get_page(s, folder, first, depth + 1);
-    uint64_t next = value_u64(first, "next");
-    bool more = value_bool(first, "more");
-    while (status == EXIT_OK && more) {
-        struct outcome outcome;
-        struct call *call = ask_ls(s->client, path, next, &outcome);
-        status = outcome.code == CODE_OK ? get_page(s, folder, outcome.result, depth + 1) : say_outcome_error(&outcome);
-        more = outcome.code == CODE_OK && value_bool(outcome.result, "more");
-        next = outcome.code == CODE_OK ? value_u64(outcome.result, "next") : next;
-        call_free(call);
-    }
-    if (status == EXIT_OK)
-        set_meta(folder, first);
-    (void)close(folder);
-    return status;
+    char target[TREE_TARGET_MAX + 1];
+    memcpy(target, event->body.data, event->body.len);
+    target[event->body.len] = '\0';
+    if (symlinkat(target, parent_of(s), s->shown) != 0 && errno != EEXIST)
+        return name_error(s->shown, "cannot be made");
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
+    times[1].tv_sec = (time_t)event->meta.mtime_seconds;
+    times[1].tv_nsec = (long)event->meta.mtime_nanos;
+    if (event->meta.has_mtime)
+        (void)utimensat(parent_of(s), s->shown, times, AT_SYMLINK_NOFOLLOW);
+    return EXIT_OK;
 }
 
-static int get_entry(struct get_state *s, int folder, const char *name, struct span path, unsigned depth)
+static int take_event(struct get_state *s, const struct tree_event *event)
 {
-    struct outcome outcome;
-    struct call *call = ask_ls(s->client, path, 0, &outcome);
-    int status;
-    struct span kind = outcome.code == CODE_OK ? value_text(outcome.result, "kind") : (struct span){0};
-    if (outcome.code != CODE_OK)
-        status = say_outcome_error(&outcome);
-    else if (span_equal_text(kind, "folder"))
-        status = get_folder(s, folder, name, path, outcome.result, depth);
-    else if (span_equal_text(kind, "symlink"))
-        status = get_symlink(folder, name, outcome.result);
-    else
-        status = get_file(s, folder, name, path, outcome.result);
-    call_free(call);
+    if (event->name.len > 0)
+        set_name(s, event->name);
+    switch (event->kind) {
+    case TREE_ENTER:
+        return enter_folder(s, event);
+    case TREE_LEAVE:
+        return leave_folder(s);
+    case TREE_FILE:
+        return begin_file(s, event);
+    case TREE_DATA:
+        return write_file(s, event->body);
+    case TREE_END:
+        return end_file(s);
+    case TREE_SYMLINK:
+        return make_symlink(s, event);
+    }
+    return EXIT_ERROR;
+}
+
+static bool take_bytes(void *arg, struct span bytes, uint64_t size)
+{
+    (void)size;
+    struct get_state *s = arg;
+    struct tree_event event;
+    enum err err;
+    while ((err = tree_decoder_next(&s->decoder, &bytes, &event)) == ERR_OK) {
+        if (take_event(s, &event) != EXIT_OK)
+            return false;
+    }
+    if (err != ERR_AGAIN)
+        (void)say_error("the daemon's stream is malformed, or names what is no plain file name: refused");
+    return err == ERR_AGAIN;
+}
+
+static int get_tree(struct get_state *s, struct client *client, struct span path)
+{
+    struct download d = {
+        .client = client, .op = "get", .path = path, .length = UINT64_MAX, .each = take_bytes, .arg = s};
+    tree_decoder_init(&s->decoder, NULL);
+    int status = download_run(&d);
+    if (status == EXIT_OK && !tree_decoder_at_end(&s->decoder))
+        status = say_error("the daemon's stream ends too early");
+    if (s->fd >= 0)
+        (void)close(s->fd);
+    while (s->depth > 0)
+        (void)close(s->places[--s->depth].fd);
+    tree_decoder_release(&s->decoder);
     return status;
 }
 
@@ -225,21 +241,33 @@ static int open_destination(const struct cmd_get *args, char *name, size_t name_
     return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
+static uint64_t size_of(struct client *client, struct span path)
+{
+    struct buf args;
+    buf_init(&args, 8192, NULL);
+    struct outcome outcome = {.code = CODE_INTERNAL};
+    struct call *call = NULL;
+    if (pack_ls(&args, path, 0, 1) == ERR_OK)
+        call = ask(client, "ls", buf_span(&args), client_timeout(client, CLIENT_LONG_MS), false, &outcome);
+    uint64_t size = outcome.code == CODE_OK ? value_u64(outcome.result, "size") : 0;
+    call_free(call);
+    buf_release(&args);
+    return size;
+}
+
 int run_get(struct client *client, const struct invocation *in, const struct cmd_get *args)
 {
+    static struct get_state s; /* too large for the stack */
     char name[PATH_TEXT_MAX + 1];
     int folder = open_destination(args, name, sizeof(name));
     if (folder < 0)
         return say_error("the destination \"%s\" cannot be used: %s", name, strerror(errno));
-    struct get_state s = {.client = client};
-    struct outcome outcome;
-    struct call *call = ask_ls(client, args->path, 0, &outcome);
-    uint64_t total = outcome.code == CODE_OK ? value_u64(outcome.result, "size") : 0;
-    call_free(call);
-    progress_begin(&s.progress, name, total, args->progress);
+    s = (struct get_state){.name = name, .destination = folder, .fd = -1};
+    bool shows = args->progress && isatty(STDERR_FILENO) == 1;
+    progress_begin(&s.progress, name, shows ? size_of(client, args->path) : 0, args->progress);
     if (!in->globals.json)
         (void)fprintf(stderr, "Saving file(s) to %s\n", name);
-    int status = get_entry(&s, folder, name, args->path, 0);
+    int status = get_tree(&s, client, args->path);
     progress_end(&s.progress);
     (void)close(folder);
     return status;

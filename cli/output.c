@@ -69,6 +69,12 @@ uint64_t value_u64(struct span map, const char *key)
     return find(map, key, &token) ? token.u64 : 0;
 }
 
+bool value_has(struct span map, const char *key)
+{
+    struct walk_token token = {0};
+    return find(map, key, &token);
+}
+
 bool value_bool(struct span map, const char *key)
 {
     struct walk_token token = {0};

@@ -19,6 +19,7 @@ int say_outcome_error(const struct outcome *outcome);
 struct span value_text(struct span map, const char *key); /* text or bytes */
 uint64_t value_u64(struct span map, const char *key);
 bool value_bool(struct span map, const char *key);
+bool value_has(struct span map, const char *key);
 double value_f64(struct span map, const char *key);
 
 /* The elements of a list of a map: position starts as a zeroed struct. */

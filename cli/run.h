@@ -27,9 +27,13 @@ struct call *ask(struct client *client, const char *op, struct span args, uint64
 /* {path, after, limit} for `ls`, {path, offset, length} for `read`. */
 enum err pack_ls(struct buf *to, struct span path, uint64_t after, uint64_t limit) MUST_CHECK;
 
-/* Reads a file of the network in order, several requests in flight. each gets the bytes; false ends it with EXIT_ERROR. */
+/*
+ * Reads a file (`read`) or a tree stream (`get`) in order, several requests in flight. each gets the bytes; false ends it with
+ * EXIT_ERROR. The size of a tree stream is not known: 0.
+ */
 struct download {
     struct client *client;
+    const char *op;
     struct span path;
     uint64_t offset;
     uint64_t length; /* most bytes */

@@ -204,6 +204,11 @@ void dir_lister_retry(struct dir_lister *lister, const struct cid *cid)
     dag_window_retry(&lister->window, cid);
 }
 
+size_t dir_lister_reserved(const struct dir_lister *lister)
+{
+    return lister->window.reserved;
+}
+
 bool dir_lister_waits_for(const struct dir_lister *lister, const struct cid *cid)
 {
     return dag_window_waits_for(&lister->window, cid);

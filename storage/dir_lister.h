@@ -52,6 +52,9 @@ enum err dir_lister_next(struct dir_lister *lister, struct dir_entry *ret_entry)
 /* The block cannot be had for the moment: it comes out of dir_lister_next_want again. */
 void dir_lister_retry(struct dir_lister *lister, const struct cid *cid);
 
+/* Bytes that are held or on their way. */
+size_t dir_lister_reserved(const struct dir_lister *lister);
+
 bool dir_lister_waits_for(const struct dir_lister *lister, const struct cid *cid);
 
 /* A static sentence about the error, "" when there is none. */

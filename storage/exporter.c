@@ -224,6 +224,11 @@ bool exporter_size(const struct exporter *exporter, uint64_t *ret_size)
     return exporter->has_size;
 }
 
+size_t exporter_reserved(const struct exporter *exporter)
+{
+    return exporter->window.reserved;
+}
+
 uint64_t exporter_position(const struct exporter *exporter)
 {
     return exporter->position;

@@ -57,6 +57,9 @@ enum err exporter_next(struct exporter *exporter, struct block_ref **ret_block, 
 /* File size; false until the root is here. */
 bool exporter_size(const struct exporter *exporter, uint64_t *ret_size);
 
+/* Bytes that are held or on their way. */
+size_t exporter_reserved(const struct exporter *exporter);
+
 /* Offset of the byte that exporter_next yields next. */
 uint64_t exporter_position(const struct exporter *exporter);
 

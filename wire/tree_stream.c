@@ -94,6 +94,14 @@ enum err tree_stream_append(struct buf *out, enum tree_kind kind, struct span na
     return err == ERR_OK ? buf_append_span(out, body) : err;
 }
 
+enum err tree_stream_append_data_head(struct buf *out, size_t len)
+{
+    enum err err = check_head(TREE_DATA, 0, 0, len);
+    uint8_t head[TREE_HEADER_BYTES] = {TREE_DATA};
+    put_le(head + 4, len, 4);
+    return err == ERR_OK ? buf_append(out, head, sizeof(head)) : err;
+}
+
 void tree_decoder_init(struct tree_decoder *d, struct account *account)
 {
     *d = (struct tree_decoder){0};

@@ -64,6 +64,9 @@ struct tree_event {
 enum err tree_stream_append(struct buf *out, enum tree_kind kind, struct span name, struct span body,
                             const struct tree_meta *meta) MUST_CHECK;
 
+/* Appends the head of a DATA record, whose len bytes (1 to TREE_DATA_MAX) the caller writes itself. */
+enum err tree_stream_append_data_head(struct buf *out, size_t len) MUST_CHECK;
+
 /* True for one plain path component. */
 bool tree_name_ok(struct span name);
 

@@ -3,24 +3,18 @@
 
 #include <stdlib.h>
 
+#include "actors/control/entry_ring.h"
 #include "storage/dir_lister.h"
 #include "storage/exporter.h"
 #include "storage/node_info.h"
 #include "storage/resolver.h"
+#include "storage/tree_exporter.h"
 #include "wire/tree_stream.h"
 
 enum phase {
     PHASE_PATH, /* the resolver works */
     PHASE_ROOT, /* waits for the block that the path names */
     PHASE_OPEN,
-};
-
-/* An entry whose kind may still be looked up. */
-struct ahead {
-    struct reader_entry entry; /* its name lives in text */
-    struct buf text;
-    bool waits;
-    bool asked;
 };
 
 struct reader {
@@ -37,9 +31,8 @@ struct reader {
     struct buf target;
     struct block_ref *held; /* bytes of the exporter that reader_read has not used up */
     struct span held_bytes;
-    struct ahead ahead[READER_ENTRIES_AHEAD]; /* a ring, in the folder's order */
-    size_t ahead_first;
-    size_t ahead_count;
+    struct tree_exporter *tree;
+    struct entry_ring ahead;
 };
 
 static enum err fail(struct reader *r, enum err err, const char *why)
@@ -49,20 +42,6 @@ static enum err fail(struct reader *r, enum err err, const char *why)
         r->why = why;
     }
     return r->failure;
-}
-
-static enum reader_kind kind_of(enum node_kind kind)
-{
-    switch (kind) {
-    case NODE_FILE:
-        return READER_KIND_FILE;
-    case NODE_DIRECTORY:
-    case NODE_HAMT:
-        return READER_KIND_DIRECTORY;
-    case NODE_SYMLINK:
-        return READER_KIND_SYMLINK;
-    }
-    return READER_KIND_UNKNOWN;
 }
 
 static enum err open_exporter(struct reader *r, struct block_ref *root)
@@ -98,6 +77,24 @@ static enum err open_lister(struct reader *r, struct block_ref *root)
     return err == ERR_OK ? ERR_OK : fail(r, err, r->lister == NULL ? "not enough memory" : dir_lister_why(r->lister));
 }
 
+static enum err open_tree(struct reader *r, struct block_ref *root)
+{
+    char name[CID_TEXT_MAX];
+    cid_text(&r->info.cid, name);
+    struct tree_exporter_options options = {
+        .name = span_text(name),
+        .skip = r->options.offset,
+        .window_blocks = r->options.window_blocks,
+        .window_bytes = r->options.window_bytes,
+        .account = r->options.account,
+        .shared = r->options.shared,
+    };
+    enum err err = tree_exporter_new(&r->info.cid, &options, &r->tree);
+    if (err == ERR_OK)
+        err = tree_exporter_put(r->tree, &r->info.cid, root);
+    return err == ERR_OK ? ERR_OK : fail(r, err, r->tree == NULL ? "not enough memory" : tree_exporter_why(r->tree));
+}
+
 /* The block that the path names is here. */
 static enum err open_root(struct reader *r, struct block_ref *root)
 {
@@ -106,7 +103,7 @@ static enum err open_root(struct reader *r, struct block_ref *root)
     enum err err = node_info_of(&r->info.cid, block_ref_span(root), &node, &why);
     if (err != ERR_OK)
         return fail(r, err, why);
-    r->info.kind = kind_of(node.kind);
+    r->info.kind = reader_kind_of(node.kind);
     r->info.size = node.size;
     r->info.mode = node.unixfs.has_mode ? node.unixfs.mode & UNIXFS_MODE_MASK : 0;
     r->info.has_mtime = node.unixfs.has_mtime;
@@ -121,6 +118,8 @@ static enum err open_root(struct reader *r, struct block_ref *root)
     r->phase = PHASE_OPEN;
     if (r->options.mode == READER_FILE)
         return open_exporter(r, root);
+    if (r->options.mode == READER_TREE)
+        return open_tree(r, root);
     return r->options.mode == READER_LIST ? open_lister(r, root) : ERR_OK;
 }
 
@@ -158,8 +157,7 @@ enum err reader_new(struct span text, const struct reader_options *options, stru
     r->options.window_bytes = options->window_bytes == 0 ? READER_WINDOW_BYTES : options->window_bytes;
     r->why = "";
     buf_init(&r->target, TREE_TARGET_MAX, options->account);
-    for (size_t i = 0; i < READER_ENTRIES_AHEAD; i++)
-        buf_init(&r->ahead[i].text, 2 * (size_t)1024 * 1024, options->account);
+    entry_ring_init(&r->ahead, options->account);
     enum err err = resolver_new(text, options->account, &r->resolver, ret_why);
     if (err != ERR_OK) {
         reader_free(r);
@@ -176,46 +174,18 @@ void reader_free(struct reader *reader)
         return;
     resolver_free(reader->resolver);
     exporter_free(reader->exporter);
+    tree_exporter_free(reader->tree);
     dir_lister_free(reader->lister);
     block_ref_unref(reader->held);
     buf_release(&reader->target);
-    for (size_t i = 0; i < READER_ENTRIES_AHEAD; i++)
-        buf_release(&reader->ahead[i].text);
+    entry_ring_release(&reader->ahead);
     free(reader);
-}
-
-static struct ahead *ahead_at(struct reader *r, size_t i)
-{
-    return &r->ahead[(r->ahead_first + i) % READER_ENTRIES_AHEAD];
-}
-
-static enum err push_ahead(struct reader *r, const struct dir_entry *entry)
-{
-    struct ahead *a = ahead_at(r, r->ahead_count);
-    buf_clear(&a->text);
-    enum err err = buf_append_span(&a->text, entry->name);
-    if (err != ERR_OK)
-        return fail(r, err, "a name of the folder is too long");
-    a->entry = (struct reader_entry){
-        .name = buf_span(&a->text),
-        .name_unsafe = entry->name_unsafe,
-        .cid = entry->cid,
-        .tsize = entry->tsize,
-    };
-    if (entry->cid.codec == CODEC_RAW) {
-        a->entry.kind = READER_KIND_FILE;
-        a->entry.size = entry->tsize;
-    }
-    a->waits = r->options.kinds && entry->cid.codec == CODEC_DAG_PB && entry->cid.hash.code != MULTIHASH_IDENTITY;
-    a->asked = false;
-    r->ahead_count++;
-    return ERR_OK;
 }
 
 /* Takes entries from the lister while there is room. */
 static void fill_ahead(struct reader *r)
 {
-    while (r->failure == ERR_OK && r->lister != NULL && !r->list_ended && r->ahead_count < READER_ENTRIES_AHEAD) {
+    while (r->failure == ERR_OK && r->lister != NULL && !r->list_ended && r->ahead.count < READER_ENTRIES_AHEAD) {
         struct dir_entry entry;
         enum err err = dir_lister_next(r->lister, &entry);
         if (err == ERR_AGAIN)
@@ -224,50 +194,9 @@ static void fill_ahead(struct reader *r)
             r->list_ended = true;
         else if (err != ERR_OK)
             (void)fail(r, err, dir_lister_why(r->lister));
-        else
-            (void)push_ahead(r, &entry);
+        else if (entry_ring_push(&r->ahead, &entry, r->options.kinds) != ERR_OK)
+            (void)fail(r, ERR_NOMEM, "not enough memory for the folder's names");
     }
-}
-
-static enum err ahead_want(struct reader *r, struct cid *ret_cid)
-{
-    for (size_t i = 0; i < r->ahead_count; i++) {
-        struct ahead *a = ahead_at(r, i);
-        if (!a->waits || a->asked)
-            continue;
-        a->asked = true;
-        bool before = r->lister != NULL && dir_lister_waits_for(r->lister, &a->entry.cid);
-        for (size_t k = 0; k < i && !before; k++)
-            before = ahead_at(r, k)->waits && cid_same_block(&ahead_at(r, k)->entry.cid, &a->entry.cid);
-        if (before)
-            continue;
-        *ret_cid = a->entry.cid;
-        return ERR_OK;
-    }
-    return ERR_AGAIN;
-}
-
-/* A block that tells entries what they are; NULL: it cannot be had, they stay unknown. */
-static bool ahead_put(struct reader *r, const struct cid *cid, const struct block_ref *block)
-{
-    bool any = false;
-    for (size_t i = 0; i < r->ahead_count; i++) {
-        struct ahead *a = ahead_at(r, i);
-        if (!a->waits || !cid_same_block(&a->entry.cid, cid))
-            continue;
-        a->waits = false;
-        any = true;
-        struct node_info node;
-        if (block == NULL || node_info_of(&a->entry.cid, block_ref_span(block), &node, NULL) != ERR_OK)
-            continue;
-        a->entry.kind = kind_of(node.kind);
-        a->entry.size = node.size;
-        a->entry.mode = node.unixfs.has_mode ? node.unixfs.mode & UNIXFS_MODE_MASK : 0;
-        a->entry.has_mtime = node.unixfs.has_mtime;
-        a->entry.mtime_seconds = node.unixfs.mtime_seconds;
-        a->entry.mtime_nanos = node.unixfs.mtime_nanos;
-    }
-    return any;
 }
 
 static enum err next_want(struct reader *r, struct cid *ret_cid)
@@ -283,10 +212,12 @@ static enum err next_want(struct reader *r, struct cid *ret_cid)
     }
     if (r->exporter != NULL)
         return exporter_next_want(r->exporter, ret_cid);
+    if (r->tree != NULL)
+        return tree_exporter_next_want(r->tree, ret_cid);
     fill_ahead(r);
     if (r->lister != NULL && dir_lister_next_want(r->lister, ret_cid) == ERR_OK)
         return ERR_OK;
-    return ahead_want(r, ret_cid);
+    return entry_ring_next_want(&r->ahead, r->lister, ret_cid);
 }
 
 /* Nobody is asked for a block that could not be read once it is here. */
@@ -314,7 +245,13 @@ static void put_content(struct reader *r, const struct cid *cid, struct block_re
             (void)fail(r, err, exporter_why(r->exporter));
         return;
     }
-    (void)ahead_put(r, cid, block);
+    if (r->tree != NULL) {
+        enum err err = tree_exporter_put(r->tree, cid, block);
+        if (err != ERR_OK)
+            (void)fail(r, err, tree_exporter_why(r->tree));
+        return;
+    }
+    entry_ring_put(&r->ahead, cid, block);
     if (r->lister == NULL)
         return;
     enum err err = dir_lister_put(r->lister, cid, block);
@@ -352,6 +289,8 @@ static bool waits_for(const struct reader *r, const struct cid *cid)
         return r->root_asked && cid_same_block(cid, &r->info.cid);
     if (r->exporter != NULL)
         return exporter_waits_for(r->exporter, cid);
+    if (r->tree != NULL)
+        return tree_exporter_waits_for(r->tree, cid);
     return r->lister != NULL && dir_lister_waits_for(r->lister, cid);
 }
 
@@ -372,7 +311,7 @@ void reader_fail_block(struct reader *reader, const struct cid *cid, enum err er
 {
     if (reader->failure != ERR_OK)
         return;
-    (void)ahead_put(reader, cid, NULL);
+    entry_ring_put(&reader->ahead, cid, NULL);
     if (waits_for(reader, cid))
         (void)fail(reader, err, why_no_block(err));
 }
@@ -388,12 +327,11 @@ void reader_retry_block(struct reader *reader, const struct cid *cid)
         r->root_asked = false;
     if (r->exporter != NULL)
         exporter_retry(r->exporter, cid);
+    if (r->tree != NULL)
+        tree_exporter_retry(r->tree, cid);
     if (r->lister != NULL)
         dir_lister_retry(r->lister, cid);
-    for (size_t i = 0; i < r->ahead_count; i++) {
-        if (ahead_at(r, i)->waits && cid_same_block(&ahead_at(r, i)->entry.cid, cid))
-            ahead_at(r, i)->asked = false;
-    }
+    entry_ring_retry(&r->ahead, cid);
 }
 
 enum reader_state reader_state(const struct reader *reader)
@@ -410,6 +348,8 @@ const struct reader_info *reader_info(const struct reader *reader)
 
 uint64_t reader_position(const struct reader *reader)
 {
+    if (reader->tree != NULL)
+        return tree_exporter_position(reader->tree);
     return reader->exporter == NULL ? reader->options.offset
                                     : exporter_position(reader->exporter) - reader->held_bytes.len;
 }
@@ -434,9 +374,19 @@ enum err reader_next_bytes(struct reader *reader, struct block_ref **ret_block, 
     return err;
 }
 
+static enum err read_tree(struct reader *r, struct buf *out, size_t length_bytes)
+{
+    if (r->failure != ERR_OK)
+        return r->failure;
+    enum err err = tree_exporter_read(r->tree, out, length_bytes);
+    return err == ERR_OK || err == ERR_AGAIN ? err : fail(r, err, tree_exporter_why(r->tree));
+}
+
 enum err reader_read(struct reader *reader, struct buf *out, size_t length_bytes)
 {
     struct reader *r = reader;
+    if (r->tree != NULL)
+        return read_tree(r, out, length_bytes);
     while (length_bytes > 0) {
         struct block_ref *block;
         struct span bytes;
@@ -465,15 +415,9 @@ enum err reader_next_entry(struct reader *reader, struct reader_entry *ret_entry
     fill_ahead(r);
     if (r->failure != ERR_OK)
         return r->failure;
-    if (r->ahead_count == 0)
+    if (r->ahead.count == 0)
         return r->list_ended ? ERR_CLOSED : ERR_AGAIN;
-    const struct ahead *a = ahead_at(r, 0);
-    if (a->waits)
-        return ERR_AGAIN;
-    *ret_entry = a->entry;
-    r->ahead_first = (r->ahead_first + 1) % READER_ENTRIES_AHEAD;
-    r->ahead_count--;
-    return ERR_OK;
+    return entry_ring_pop(&r->ahead, ret_entry);
 }
 
 enum err reader_error(const struct reader *reader)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One read through the control socket (`read`, `cat`, `ls`, `resolve`): path resolver, then file exporter or folder
- * lister, with a bounded window of block requests. An engine: the control actor drives it and it knows neither clock
+ * One read through the control socket (`read`, `get`, `ls`, `resolve`): path resolver, then file exporter, tree exporter
+ * or folder lister, with a bounded window of block requests. An engine: the control actor drives it and it knows neither clock
  * nor messages.
  *
  *      reader_new(path, mode)
@@ -42,6 +42,7 @@ enum reader_mode {
     READER_RESOLVE, /* ends when the path is resolved; the last block itself is not fetched */
     READER_STAT,    /* fetches the root block too: kind and size */
     READER_FILE,    /* file bytes; a folder is an error */
+    READER_TREE,    /* the tree stream of a file, a symlink, or a folder with all below it */
     READER_LIST     /* entries of a folder; a file lists nothing and says its kind */
 };
 
@@ -50,7 +51,7 @@ enum reader_kind { READER_KIND_UNKNOWN, READER_KIND_FILE, READER_KIND_DIRECTORY,
 struct reader_options {
     enum reader_mode mode;
     bool kinds;              /* READER_LIST: load the entries' root blocks to tell their kind and size */
-    uint64_t offset;         /* READER_FILE: first byte */
+    uint64_t offset;         /* READER_FILE, READER_TREE: first byte of the file or the stream */
     uint64_t length;         /* READER_FILE: most bytes; UINT64_MAX: to the end */
     uint32_t window_blocks;  /* 0: READER_WINDOW_BLOCKS */
     uint32_t window_bytes;   /* 0: READER_WINDOW_BYTES */
@@ -118,7 +119,7 @@ enum reader_state reader_state(const struct reader *reader);
 /* Valid from READER_OPEN on (for READER_RESOLVE: cid only). */
 const struct reader_info *reader_info(const struct reader *reader);
 
-/* The offset of the next file byte that will be read. */
+/* The offset of the next byte that will be read, of the file or the tree stream. */
 uint64_t reader_position(const struct reader *reader);
 
 /*
@@ -128,7 +129,7 @@ uint64_t reader_position(const struct reader *reader);
 enum err reader_next_bytes(struct reader *reader, struct block_ref **ret_block, struct span *ret_bytes) MUST_CHECK;
 
 /*
- * READER_FILE: appends up to length_bytes to out, fewer only at the end. ERR_OK: all there or the end was reached;
+ * READER_FILE, READER_TREE: appends up to length_bytes to out, fewer only at the end. ERR_OK: all there or the end was reached;
  * ERR_AGAIN: some bytes are still missing, call again later with what is left (out->len tells).
  */
 enum err reader_read(struct reader *reader, struct buf *out, size_t length_bytes) MUST_CHECK;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * read, ls, resolve: a reader fetches blocks through bitswap and serves the conversations queued at it in order. Requests for the
- * next bytes of the same path go on with the same reader, so that a client with several requests in flight reads as one stream.
+ * read, get, ls, resolve: a reader fetches blocks through bitswap and serves the conversations queued at it in order. Requests
+ * for the next bytes of the same path go on with the same reader, so that a client with several requests in flight reads as one
+ * stream.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,13 +26,30 @@ static struct file_session *find_reader(struct control *c, struct span path, enu
     return NULL;
 }
 
+/* A tree stream cannot be entered in its middle: the client's reader that is nearest before the offset goes on. */
+static struct file_session *find_tree(struct control *c, const struct conversation *v, struct span path,
+                                      uint64_t offset)
+{
+    struct file_session *nearest = NULL;
+    for (size_t i = 0; i < SESSIONS_MAX; i++) {
+        struct file_session *s = &c->sessions[i];
+        bool serves = s->kind == SESSION_READER && s->mode == READER_TREE && s->client == v->client &&
+                      s->queued < SESSION_QUEUE && reader_error(s->reader) == ERR_OK && span_equal_text(path, s->path);
+        if (serves && reader_position(s->reader) <= offset &&
+            (nearest == NULL || reader_position(s->reader) > reader_position(nearest->reader)))
+            nearest = s;
+    }
+    return nearest;
+}
+
 static enum err new_reader(struct control *c, struct conversation *v, struct span path, enum reader_mode mode,
                            uint64_t offset, struct file_session **ret_session)
 {
     struct file_session *s = file_session_new(c, SESSION_READER);
     if (s == NULL)
         return conversation_error(v, ERR_BUSY, "%d reads are running: try again", READERS_MAX);
-    struct reader_options options = {.mode = mode, .offset = mode == READER_FILE ? offset : 0, .length = UINT64_MAX};
+    struct reader_options options = {.mode = mode, .length = UINT64_MAX};
+    options.offset = mode == READER_FILE || mode == READER_TREE ? offset : 0;
     options.shared = &c->windows;
     /* A page of one row only asks what the folder itself is: its entries are not loaded to tell their kinds. */
     options.kinds = mode == READER_LIST && ((const struct op_ls *)(const void *)v->args)->limit > 1;
@@ -43,6 +61,7 @@ static enum err new_reader(struct control *c, struct conversation *v, struct spa
                                   why != NULL && why[0] != '\0' ? why : err_text(err));
     }
     s->mode = mode;
+    s->client = v->client;
     s->next_offset = offset;
     memcpy(s->path, path.data, path.len);
     *ret_session = s;
@@ -52,7 +71,11 @@ static enum err new_reader(struct control *c, struct conversation *v, struct spa
 static enum err join_reader(struct control *c, struct conversation *v, struct span path, enum reader_mode mode,
                             uint64_t offset, uint64_t length)
 {
-    struct file_session *s = mode == READER_RESOLVE ? NULL : find_reader(c, path, mode, offset);
+    struct file_session *s = NULL;
+    if (mode == READER_TREE)
+        s = find_tree(c, v, path, offset);
+    else if (mode != READER_RESOLVE)
+        s = find_reader(c, path, mode, offset);
     if (s == NULL) {
         enum err err = new_reader(c, v, path, mode, offset, &s);
         if (err != ERR_OK || s == NULL)
@@ -63,7 +86,7 @@ static enum err join_reader(struct control *c, struct conversation *v, struct sp
         free(out);
         return ERR_BUSY;
     }
-    buf_init(out, mode == READER_FILE ? DATA_BYTES_MAX : LS_BYTES_MAX, NULL);
+    buf_init(out, mode == READER_LIST ? LS_BYTES_MAX : DATA_BYTES_MAX, NULL);
     v->work = out;
     s->next_offset += length;
     s->used_at = ctx_now(c->ctx);
@@ -111,7 +134,9 @@ static enum err fetch(struct control *c, struct file_session *s, const struct ci
 
 static void send_wants(struct control *c, struct file_session *s)
 {
-    while (!s->paused && s->flight_count < READER_WINDOW_BLOCKS) {
+    unsigned most =
+        s->mode == READER_TREE ? SESSION_FLIGHTS : READER_WINDOW_BLOCKS; /* of a tree most blocks are small */
+    while (!s->paused && s->flight_count < most) {
         if (!s->held && reader_next_want(s->reader, &s->held_flight.cid) != ERR_OK)
             return;
         s->held = true;
@@ -166,6 +191,24 @@ static void answer_read(struct control *c, struct file_session *s, struct conver
     buf_release(&result);
 }
 
+static void answer_get(struct control *c, struct file_session *s, struct conversation *v)
+{
+    const struct op_get *args = (const void *)v->args;
+    const struct buf *out = v->work;
+    bool end = out->len < args->length;
+    s->ended = end;
+    struct buf result;
+    buf_init(&result, DATA_BYTES_MAX + 4096, NULL);
+    struct pack p = pack_begin(&result);
+    pack_map(&p, 2);
+    pack_text(&p, "data");
+    pack_bytes(&p, buf_span(out));
+    pack_pair_bool(&p, "end", end);
+    file_session_show(c, s, "get", reader_position(s->reader), 0, &reader_info(s->reader)->cid, end);
+    finish_with(c, v, &result, &p);
+    buf_release(&result);
+}
+
 static void pack_pair_cid(struct pack *p, const char *key, const struct cid *cid)
 {
     char text[CID_TEXT_MAX];
@@ -195,7 +238,7 @@ static void answer_ls(struct control *c, struct file_session *s, struct conversa
     struct buf result;
     buf_init(&result, LS_BYTES_MAX + 8192, NULL);
     struct pack p = pack_begin(&result);
-    pack_map(&p, 9);
+    pack_map(&p, 10);
     pack_pair_cid(&p, "cid", &info->cid);
     pack_pair_text(&p, "kind", kind_name(info->kind));
     pack_pair_u64(&p, "size", info->size);
@@ -207,6 +250,7 @@ static void answer_ls(struct control *c, struct file_session *s, struct conversa
         pack_i64(&p, info->mtime_seconds);
     else
         pack_nil(&p);
+    pack_pair_u64(&p, "mtime_nanos", info->mtime_nanos);
     pack_text(&p, "entries");
     pack_array(&p, (uint32_t)v->number);
     pack_raw(&p, buf_span(rows));
@@ -292,8 +336,39 @@ static enum err serve_read(struct control *c, struct file_session *s, struct con
     return err;
 }
 
+static enum err serve_get(struct control *c, struct file_session *s, struct conversation *v)
+{
+    const struct op_get *args = (const void *)v->args;
+    struct buf *out = v->work;
+    if (reader_state(s->reader) == READER_WAITING)
+        return ERR_AGAIN;
+    enum err err = reader_read(s->reader, out, (size_t)args->length - out->len);
+    if (err == ERR_OK)
+        answer_get(c, s, v);
+    return err;
+}
+
+/* Whose turn it is: the first in the queue, or the one that asked for the next bytes of a tree; it becomes the first. */
+static struct conversation *next_served(struct file_session *s)
+{
+    if (s->mode != READER_TREE || s->ended)
+        return s->queue[0];
+    for (unsigned i = 0; i < s->queued; i++) {
+        struct conversation *v = s->queue[i];
+        const struct op_get *args = (const void *)v->args;
+        if (args->offset + ((const struct buf *)v->work)->len != reader_position(s->reader))
+            continue;
+        s->queue[i] = s->queue[0];
+        s->queue[0] = v;
+        return v;
+    }
+    return NULL;
+}
+
 static enum err serve(struct control *c, struct file_session *s, struct conversation *v)
 {
+    if (s->mode == READER_TREE)
+        return serve_get(c, s, v);
     if (s->mode == READER_FILE)
         return serve_read(c, s, v);
     return s->mode == READER_LIST ? serve_ls(c, s, v) : serve_resolve(c, s, v);
@@ -318,7 +393,10 @@ void reader_drive(struct control *c, struct file_session *s)
     send_wants(c, s);
     uint32_t generation = s->generation;
     while (s->kind == SESSION_READER && s->generation == generation && s->queued > 0) {
-        enum err err = serve(c, s, s->queue[0]);
+        struct conversation *next = next_served(s);
+        if (next == NULL)
+            return; /* the piece before those that wait is still to be asked for */
+        enum err err = serve(c, s, next);
         if (s->generation != generation)
             return;
         if (err == ERR_AGAIN) {
@@ -341,6 +419,12 @@ enum err read_start(struct control *c, struct conversation *v)
 {
     const struct op_read *args = (const void *)v->args;
     return join_reader(c, v, args->path, READER_FILE, args->offset, args->length);
+}
+
+enum err get_start(struct control *c, struct conversation *v)
+{
+    const struct op_get *args = (const void *)v->args;
+    return join_reader(c, v, args->path, READER_TREE, args->offset, args->length);
 }
 
 enum err ls_start(struct control *c, struct conversation *v)

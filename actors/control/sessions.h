@@ -43,6 +43,8 @@ struct file_session {
     struct reader *reader;
     bool paused; /* the store was busy: no wants until sessions_retry */
     enum reader_mode mode;
+    uint32_t client; /* READER_TREE: whose pieces it serves */
+    bool ended;      /* READER_TREE: all was read */
     char path[READER_PATH_MAX + 1];
     /* an upload */
     struct upload *upload;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hostile DAGs through exporter, lister, resolver and walker: every block that is asked for is answered with one of a
+ * Hostile DAGs through exporter, tree exporter, lister, resolver and walker: every block that is asked for is answered with one of a
  * few that the input holds. No hash is checked, so nodes may link to themselves: steps and memory must stay bounded all
  * the same.
  */
@@ -11,6 +11,7 @@
 #include "storage/dir_lister.h"
 #include "storage/exporter.h"
 #include "storage/resolver.h"
+#include "storage/tree_exporter.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -66,6 +67,28 @@ static void list_folder(const struct cid *root, struct account *account)
             break;
     }
     dir_lister_free(l);
+}
+
+static void read_tree(const struct cid *root, struct account *account)
+{
+    struct tree_exporter_options options = {
+        .name = span_text("root"), .window_blocks = 4, .window_bytes = 1 << 16, .account = account, .shared = account};
+    struct tree_exporter *t;
+    struct buf out;
+    if (tree_exporter_new(root, &options, &t) != ERR_OK)
+        return;
+    buf_init(&out, 4096, account);
+    for (unsigned i = 0; i < STEPS; i++) {
+        struct cid cid;
+        for (unsigned k = 0; k < STEPS && tree_exporter_next_want(t, &cid) == ERR_OK; k++)
+            (void)!tree_exporter_put(t, &cid, block_for(&cid));
+        enum err err = tree_exporter_read(t, &out, 2000);
+        if (err != ERR_AGAIN && (err != ERR_OK || out.len < 2000))
+            break;
+        buf_clear(&out);
+    }
+    buf_release(&out);
+    tree_exporter_free(t);
 }
 
 static void walk(const struct cid *root, struct account *account)
@@ -124,6 +147,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     account_init(&account, "fuzz", 1 << 22);
     read_file(&root, &account);
     list_folder(&root, &account);
+    read_tree(&root, &account);
     walk(&root, &account);
     resolve(&root, &account);
     for (unsigned i = 0; i < BLOCKS; i++)

@@ -85,6 +85,31 @@ def raw_leaves_refused(lab):
     expect(said in problem, f"Kubo: {problem}")
 
 
+def dressed(lab, to_hearth):
+    """Modes and times cross and are on the disk afterwards."""
+    hearth, kubo = lab.start(Hearth(lab)), lab.start(Kubo(lab, profile=PROFILES[1]))
+    hearth.connect(kubo.addr)
+    kubo.identified(hearth.id)
+    tree, received = dressed_tree(lab), lab.path("received")
+    flags = ("-r", "-Q", "--preserve-mode", "--preserve-mtime")
+    if to_hearth:
+        cid = kubo.ipfs_command("add", *flags, tree).split()[-1]
+        hearth.get(cid, received, 60)
+    else:
+        cid = hearth.hearth("add", *flags, tree).strip()
+        kubo.ipfs_command("get", "-o", received, cid, seconds=60)
+    expect_same_tree(tree, received)
+    # Kubo gives symlinks the time of the copy.
+    sent, got = facts(tree, links=to_hearth), facts(received, links=to_hearth)
+    for path in sent:
+        expect(sent[path] == got[path], f"{path}: mode {sent[path][0]:o} time {sent[path][1]} was sent, "
+                                        f"mode {got[path][0]:o} time {got[path][1]} came")
+
+
+add_case("hearth/unixfs/modes-and-times/kubo-to-hearth", lambda lab: dressed(lab, True), ["hearth", "kubo"])
+add_case("hearth/unixfs/modes-and-times/hearth-to-kubo", lambda lab: dressed(lab, False), ["hearth", "kubo"])
+
+
 def inlined(lab, to_hearth):
     hearth, kubo = lab.start(Hearth(lab)), lab.start(Kubo(lab))
     hearth.connect(kubo.addr)

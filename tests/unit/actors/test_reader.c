@@ -293,14 +293,47 @@ static void wrong_kinds_and_names(void **state)
     store_release(&w.store);
 }
 
+/* The whole tree as a stream, in pieces, and from its middle on. */
+static void trees(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, IMPORT_UNIXFS_V1_2025);
+    struct buf whole;
+    buf_init(&whole, 1 << 20, NULL);
+    for (unsigned pass = 0; pass < 2; pass++) {
+        struct reader_options options = {.mode = READER_TREE, .length = UINT64_MAX, .offset = pass == 0 ? 0 : 30000};
+        struct buf out;
+        struct reader *r;
+        buf_init(&out, 1 << 20, NULL);
+        assert_ok(reader_new(span_text(w.root_text), &options, &r, NULL));
+        w.count = 0;
+        open_it(&w, r);
+        for (size_t before = 1; before != out.len;) {
+            enum err err;
+            before = out.len;
+            while ((err = reader_read(r, &out, 5000)) == ERR_AGAIN)
+                turn(&w, r);
+            assert_int_equal(err, ERR_OK);
+        }
+        assert_int_equal(reader_position(r), options.offset + out.len);
+        if (pass == 0)
+            assert_ok(buf_append_span(&whole, buf_span(&out)));
+        else
+            assert_true(span_equal(span_skip(buf_span(&whole), 30000), buf_span(&out)));
+        reader_free(r);
+        buf_release(&out);
+    }
+    assert_true(whole.len > sizeof(big));
+    buf_release(&whole);
+    store_release(&w.store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stats),
-        cmocka_unit_test(bytes_in_pieces),
-        cmocka_unit_test(entries_with_their_kinds),
-        cmocka_unit_test(blocks_that_never_come),
-        cmocka_unit_test(wrong_kinds_and_names),
+        cmocka_unit_test(stats), cmocka_unit_test(bytes_in_pieces),        cmocka_unit_test(entries_with_their_kinds),
+        cmocka_unit_test(trees), cmocka_unit_test(blocks_that_never_come), cmocka_unit_test(wrong_kinds_and_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

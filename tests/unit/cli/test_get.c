@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * get against a daemon that lies (RELIABILITY row D15): a REP socket that answers `ls` and `read` from a script. Whatever it
- * says, nothing may appear outside the destination, and terminal escapes must not reach the terminal.
+ * get against a daemon that lies (RELIABILITY row D15): a REP socket that answers `get` from a script. Whatever it says,
+ * nothing may appear outside the destination, and terminal escapes must not reach the terminal.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,12 +20,14 @@
 
 #include "cli/run.h"
 #include "schemas/pack.h"
+#include "wire/tree_stream.h"
 
-/* One entry of the only folder, and what it is. */
+/* One entry of the only folder, and what it is: its record's kind, and its content or target. */
 static struct {
     struct span name;
-    const char *kind;
-    struct span target;
+    enum tree_kind kind;
+    struct span body;
+    struct tree_meta meta;
 } entry;
 
 static nng_socket server;
@@ -33,29 +35,36 @@ static nng_thread *thread;
 static char folder[64];
 static char url[128];
 
-static void pack_entry(struct pack *p)
+/* A record that nobody checks, as a daemon that lies would send it. */
+static void put_record(struct buf *to, enum tree_kind kind, struct span name, struct span body)
 {
-    pack_map(p, 4);
-    pack_text(p, "name");
-    pack_bytes(p, entry.name);
-    pack_pair_text(p, "cid", "entry");
-    pack_pair_text(p, "kind", entry.kind);
-    pack_pair_u64(p, "size", 4);
+    const struct tree_meta *meta = &entry.meta;
+    bool dressed = meta->has_mtime && kind != TREE_DATA && kind != TREE_END && kind != TREE_LEAVE;
+    uint8_t head[TREE_HEADER_BYTES + TREE_META_BYTES_MAX] = {(uint8_t)kind, dressed ? 3 : 0, (uint8_t)name.len};
+    head[4] = (uint8_t)body.len;
+    for (unsigned i = 0; i < 4; i++) {
+        head[8 + i] = (uint8_t)(meta->mode >> (8 * i));
+        head[20 + i] = (uint8_t)(meta->mtime_nanos >> (8 * i));
+    }
+    for (unsigned i = 0; i < 8; i++)
+        head[12 + i] = (uint8_t)((uint64_t)meta->mtime_seconds >> (8 * i));
+    assert_int_equal(buf_append(to, head, dressed ? sizeof(head) : TREE_HEADER_BYTES), ERR_OK);
+    assert_int_equal(buf_append_span(to, name), ERR_OK);
+    assert_int_equal(buf_append_span(to, body), ERR_OK);
 }
 
-static void pack_ls_result(struct pack *p, bool root)
+static void put_stream(struct buf *to)
 {
-    pack_map(p, 6);
-    pack_pair_text(p, "kind", root ? "folder" : entry.kind);
-    pack_pair_u64(p, "size", 4);
-    pack_text(p, "target");
-    pack_bytes(p, entry.target);
-    pack_text(p, "entries");
-    pack_array(p, root ? 1 : 0);
-    if (root)
-        pack_entry(p);
-    pack_pair_bool(p, "more", false);
-    pack_pair_u64(p, "next", 1);
+    struct span none = {0};
+    put_record(to, TREE_ENTER, span_text("root"), none);
+    put_record(to, entry.kind, entry.name, entry.kind == TREE_SYMLINK ? entry.body : none);
+    if (entry.kind == TREE_FILE) {
+        put_record(to, TREE_DATA, none, entry.body);
+        put_record(to, TREE_END, none, none);
+    }
+    if (entry.kind == TREE_ENTER)
+        put_record(to, TREE_LEAVE, none, none);
+    put_record(to, TREE_LEAVE, none, none);
 }
 
 static void answer_one(struct span bytes, struct buf *to)
@@ -66,15 +75,15 @@ static void answer_one(struct span bytes, struct buf *to)
     buf_init(&result, 4096, NULL);
     if (request_unpack(bytes, &request, why, sizeof(why)) != ERR_OK)
         return;
+    struct buf stream;
+    buf_init(&stream, 4096, NULL);
+    put_stream(&stream);
     struct pack p = pack_begin(&result);
-    if (span_equal_text(request.op, "read")) {
-        pack_map(&p, 2);
-        pack_text(&p, "data");
-        pack_bytes(&p, value_u64(request.args, "offset") == 0 ? span_text("evil") : (struct span){0});
-        pack_pair_u64(&p, "size", 4);
-    } else {
-        pack_ls_result(&p, span_equal_text(value_text(request.args, "path"), "root"));
-    }
+    pack_map(&p, 2);
+    pack_text(&p, "data");
+    pack_bytes(&p, span_skip(buf_span(&stream), (size_t)value_u64(request.args, "offset")));
+    pack_pair_bool(&p, "end", true);
+    buf_release(&stream);
     if (pack_end(&p) == ERR_OK && answer_pack(buf_span(&result), request.id, to) != ERR_OK)
         buf_clear(to);
     buf_release(&result);
@@ -144,7 +153,8 @@ static void an_honest_folder_lands(void **state)
 {
     (void)state;
     entry.name = span_text("file");
-    entry.kind = "file";
+    entry.kind = TREE_FILE;
+    entry.body = span_text("evil");
     assert_int_equal(get("here/out"), EXIT_OK);
     FILE *file = fopen("here/out/file", "r");
     assert_non_null(file);
@@ -159,7 +169,8 @@ static void hostile_names_are_refused(void **state)
     (void)state;
     const struct span names[] = {span_text(".."), span_text("."),     span_text("/tmp/x"), span_text("../escaped"),
                                  span_text(""),   span_of("a\0b", 3), span_text("a/b")};
-    entry.kind = "file";
+    entry.kind = TREE_FILE;
+    entry.body = span_text("evil");
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         entry.name = names[i];
         assert_int_not_equal(get("here/out"), EXIT_OK);
@@ -176,12 +187,13 @@ static void symlinks_lead_nowhere(void **state)
     assert_int_equal(mkdir("here/out/root", 0700), 0);
     assert_int_equal(symlink("../../../elsewhere/file", "here/out/root/file"), 0);
     entry.name = span_text("file");
-    entry.kind = "file";
+    entry.kind = TREE_FILE;
+    entry.body = span_text("evil");
     assert_int_not_equal(get("here/out"), EXIT_OK);
     assert_false(exists("elsewhere/file"));
     assert_int_equal(symlink("../../../elsewhere", "here/out/root/sub"), 0);
     entry.name = span_text("sub");
-    entry.kind = "folder";
+    entry.kind = TREE_ENTER;
     assert_int_not_equal(get("here/out"), EXIT_OK);
 }
 
@@ -190,14 +202,38 @@ static void a_symlink_keeps_its_target_as_it_is(void **state)
     (void)state;
     char target[32] = "";
     entry.name = span_text("link");
-    entry.kind = "symlink";
-    entry.target = span_text("../../etc");
+    entry.kind = TREE_SYMLINK;
+    entry.body = span_text("../../etc");
     assert_int_equal(get("here/out"), EXIT_OK);
     assert_int_equal(readlink("here/out/link", target, sizeof(target) - 1), 9);
     assert_string_equal(target, "../../etc");
-    entry.target = span_of("a\0b", 3);
+    entry.body = span_of("a\0b", 3);
     entry.name = span_text("link2");
     assert_int_not_equal(get("here/out"), EXIT_OK);
+}
+
+/* UnixFS 1.5: nanoseconds and times before 1970 are kept; what would run as its owner is not. */
+static void modes_and_times_are_restored(void **state)
+{
+    (void)state;
+    const enum tree_kind kinds[] = {TREE_FILE, TREE_ENTER, TREE_SYMLINK};
+    entry.meta = (struct tree_meta){.mode = 04741, .has_mtime = true, .mtime_seconds = -2, .mtime_nanos = 123456789};
+    entry.body = span_text("evil");
+    entry.name = span_text("e");
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        struct stat st;
+        char path[32];
+        entry.kind = kinds[i];
+        (void)snprintf(path, sizeof(path), "here/out%zu", i);
+        assert_int_equal(get(path), EXIT_OK);
+        (void)snprintf(path, sizeof(path), "here/out%zu/e", i);
+        assert_int_equal(lstat(path, &st), 0);
+        assert_int_equal(st.st_mtim.tv_sec, -2);
+        assert_int_equal(st.st_mtim.tv_nsec, 123456789);
+        if (kinds[i] != TREE_SYMLINK)
+            assert_int_equal(st.st_mode & 07777, 0741);
+    }
+    entry.meta = (struct tree_meta){0};
 }
 
 static void escapes_are_escaped(void **state)
@@ -228,9 +264,13 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(an_honest_folder_lands),          TEST(hostile_names_are_refused),
-        TEST(symlinks_lead_nowhere),           TEST(a_symlink_keeps_its_target_as_it_is),
-        cmocka_unit_test(escapes_are_escaped), cmocka_unit_test(a_daemon_that_is_not_there_is_named),
+        TEST(an_honest_folder_lands),
+        TEST(hostile_names_are_refused),
+        TEST(modes_and_times_are_restored),
+        TEST(symlinks_lead_nowhere),
+        TEST(a_symlink_keeps_its_target_as_it_is),
+        cmocka_unit_test(escapes_are_escaped),
+        cmocka_unit_test(a_daemon_that_is_not_there_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
