@@ -16,6 +16,7 @@
 #include "cli/repository.h"
 #include "mailbox/crash.h"
 #include "mailbox/runtime.h"
+#include "net/multicast.h"
 #include "net/reactor.h"
 #include "net/resolver.h"
 #include "storage/disk_posix.h"
@@ -110,6 +111,7 @@ static enum err start_tree(struct life *life, const struct daemon_options *optio
         .disk = disk_posix(),
         .dns = resolver_port(),
         .loop = reactor_port(life->reactor),
+        .multicast = multicast_port(),
         .log = log_write,
         .log_level = options->debug ? LOG_DEBUG : log_level_of(life->config->log_level),
     };

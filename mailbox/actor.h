@@ -80,13 +80,14 @@ struct call_opts {
 enum info_kind {
     INFO_REPLY, /* the end of a call: tag, err, on ERR_OK msg. Also ERR_TIMEOUT, ERR_CANCELLED, ERR_UNAVAILABLE, ERR_BUSY… */
     INFO_CANCEL, /* the caller of `call` gave up or its deadline passed: undo. It may be a call that was answered or never seen */
-    INFO_TIMER, /* tag */
-    INFO_DOWN,  /* a monitored actor ended: actor, reason */
-    INFO_UP,    /* a monitored actor runs (again): actor */
-    INFO_JOB,   /* a job ended: tag, err, arg (owned by the receiver again) */
-    INFO_ROOM,  /* there is room again in the mailbox of `actor`, which had refused with ERR_BUSY */
-    INFO_NET,   /* net: an event of the actor's net port */
-    INFO_WATCH, /* a watched descriptor is readable: tag */
+    INFO_TIMER,     /* tag */
+    INFO_DOWN,      /* a monitored actor ended: actor, reason */
+    INFO_UP,        /* a monitored actor runs (again): actor */
+    INFO_JOB,       /* a job ended: tag, err, arg (owned by the receiver again) */
+    INFO_ROOM,      /* there is room again in the mailbox of `actor`, which had refused with ERR_BUSY */
+    INFO_NET,       /* net: an event of the actor's net port */
+    INFO_WATCH,     /* a watched descriptor is readable: tag */
+    INFO_MULTICAST, /* datagram: one that came to the group */
 };
 
 struct info {
@@ -100,9 +101,10 @@ struct info {
     enum exit_reason reason;     /* INFO_DOWN */
     void *arg;                   /* INFO_JOB */
     const struct net_event *net; /* INFO_NET */
+    const struct multicast_datagram *datagram; /* INFO_MULTICAST */
 };
 
-enum actor_ports { PORT_NET = 1, PORT_JOBS = 2, PORT_DNS = 4, PORT_DISK = 8, PORT_WATCH = 16 };
+enum actor_ports { PORT_NET = 1, PORT_JOBS = 2, PORT_DNS = 4, PORT_DISK = 8, PORT_WATCH = 16, PORT_MULTICAST = 32 };
 
 struct actor_class {
     const char *name;
@@ -176,6 +178,9 @@ const struct net_port *ctx_net(struct ctx *);   /* PORT_NET */
 const struct disk_port *ctx_disk(struct ctx *); /* PORT_DISK: for jobs */
 const struct dns_port *ctx_dns(struct ctx *);   /* PORT_DNS: for jobs */
 struct budget *ctx_budget(struct ctx *);
+
+/* PORT_MULTICAST: the port and what this life has open on it, to join and to send. NULL when the runtime was given none. */
+const struct multicast_port *ctx_multicast(struct ctx *, struct multicast **ret_multicast);
 
 /* PORT_WATCH: INFO_WATCH with tag in each turn in which fd is readable. At most 8 a life. ERR_UNSUPPORTED in sim and for actors
  * with PORT_NET, whose descriptors are their port's. */

@@ -279,15 +279,20 @@ static struct timespec left_until(uint64_t wake_at_ns)
 
 static void wait_for_work(struct ctx *c, uint64_t wake_at_ns)
 {
-    enum { FIXED = LANE_COUNT + 1, BLOCKED_MAX = 16 };
+    enum { FIXED = LANE_COUNT + 1, BLOCKED_MAX = 16, ALL_MAX = FIXED + WATCHES_MAX + MULTICAST_DESCRIPTORS_MAX };
     struct carrier *a = carrier_of(c);
-    struct pollfd fds[FIXED + WATCHES_MAX + BLOCKED_MAX];
+    struct pollfd fds[ALL_MAX + BLOCKED_MAX];
+    int groups[MULTICAST_DESCRIPTORS_MAX];
     nfds_t count = 0;
     for (int lane = 0; lane < LANE_COUNT; lane++)
         fds[count++] = (struct pollfd){.fd = a->pull_fd[lane], .events = POLLIN};
     fds[count++] = (struct pollfd){.fd = a->wake_fd, .events = POLLIN};
     for (uint32_t i = 0; i < c->watch_count; i++)
         fds[count++] = (struct pollfd){.fd = c->watches[i].fd, .events = POLLIN};
+    nfds_t first_group = count;
+    size_t group_count = c->multicast == NULL ? 0 : c->rt->config.multicast->descriptors(c->multicast, groups);
+    for (size_t i = 0; i < group_count; i++)
+        fds[count++] = (struct pollfd){.fd = groups[i], .events = POLLIN};
     for (uint32_t i = 0; i < MIN(c->dirty_count, (uint32_t)BLOCKED_MAX); i++)
         fds[count++] = (struct pollfd){.fd = send_fd(c, c->dirty[i]), .events = POLLIN};
     struct timespec left = left_until(wake_at_ns);
@@ -299,6 +304,8 @@ static void wait_for_work(struct ctx *c, uint64_t wake_at_ns)
         take_wake(a);
     for (uint32_t i = 0; i < c->watch_count; i++)
         c->watches[i].ready = fds[FIXED + i].revents != 0;
+    for (size_t i = 0; i < group_count; i++)
+        c->multicast_ready = c->multicast_ready || fds[first_group + i].revents != 0;
 }
 
 static void control_readable(void *arg)

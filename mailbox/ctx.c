@@ -282,6 +282,13 @@ const struct dns_port *ctx_dns(struct ctx *c)
     return c->rt->config.dns;
 }
 
+const struct multicast_port *ctx_multicast(struct ctx *c, struct multicast **ret_multicast)
+{
+    assert((c->class->ports & PORT_MULTICAST) != 0);
+    *ret_multicast = c->multicast;
+    return c->multicast == NULL ? NULL : c->rt->config.multicast;
+}
+
 struct budget *ctx_budget(struct ctx *c)
 {
     return c->rt->config.budget;

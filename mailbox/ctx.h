@@ -154,7 +154,9 @@ struct ctx {
     void *scratch;           /* the unpacked fields of the message being handled */
     struct watch watches[WATCHES_MAX];
     uint32_t watch_count;
-    struct loop *loop; /* PORT_NET */
+    struct loop *loop;           /* PORT_NET */
+    struct multicast *multicast; /* PORT_MULTICAST */
+    bool multicast_ready;        /* a descriptor of it is readable */
 };
 
 enum waiting { WAITING_NOT, WAITING_RESTART, WAITING_FAILED };
@@ -248,6 +250,11 @@ void delivery_end_call(struct ctx *c, struct call *call, enum err err, const cha
 void delivery_drop_call(struct ctx *c, struct call *call, bool tell);
 /* The net port's sink: runs the handler at once. */
 void delivery_net(void *ctx, const struct net_event *event);
+
+/* The multicast port's sink: runs the handler at once. */
+void delivery_multicast(void *ctx, const struct multicast_datagram *datagram);
+/* Takes what is there, when a descriptor of the port is readable. */
+void delivery_multicast_ready(struct ctx *c);
 
 /* ---- jobs.c ---- */
 

@@ -357,15 +357,37 @@ void delivery_watches(struct ctx *c)
     }
 }
 
-void delivery_net(void *ctx, const struct net_event *event)
+/* A handler that the outside world runs, between turns or within one. */
+static void tell_outside(struct ctx *c, const struct info *info, uint64_t traced)
 {
-    struct ctx *c = ctx;
     uint64_t turn_since = atomic_load_explicit(&c->turn_since_ns, memory_order_relaxed);
     c->now_ns = c->rt->backend->now(c->rt);
     atomic_store_explicit(&c->turn_since_ns, c->now_ns,
                           memory_order_relaxed); /* between turns the watchdog looks too */
-    trace_info(c, INFO_NET, event->tag << 4 | (uint64_t)event->kind);
-    tell_info(c, &(struct info){.kind = INFO_NET, .tag = event->tag, .err = event->err, .net = event});
+    trace_info(c, info->kind, traced);
+    tell_info(c, info);
     atomic_store_explicit(&c->turn_since_ns, turn_since, memory_order_relaxed);
     c->rt->backend->wake(c);
+}
+
+void delivery_net(void *ctx, const struct net_event *event)
+{
+    struct ctx *c = ctx;
+    const struct info info = {.kind = INFO_NET, .tag = event->tag, .err = event->err, .net = event};
+    tell_outside(c, &info, event->tag << 4 | (uint64_t)event->kind);
+}
+
+void delivery_multicast(void *ctx, const struct multicast_datagram *datagram)
+{
+    struct ctx *c = ctx;
+    const struct info info = {.kind = INFO_MULTICAST, .datagram = datagram};
+    tell_outside(c, &info, datagram->len);
+}
+
+void delivery_multicast_ready(struct ctx *c)
+{
+    if (!c->multicast_ready || c->over)
+        return;
+    c->multicast_ready = false;
+    c->rt->config.multicast->receive(c->multicast);
 }

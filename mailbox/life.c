@@ -58,6 +58,12 @@ static enum err init_actor(struct ctx *c)
         if (err != ERR_OK)
             return ctx_fail(c, err, "cannot open the event loop: %s", err_text(err));
     }
+    if ((c->class->ports & PORT_MULTICAST) != 0 && c->rt->config.multicast != NULL) {
+        const struct multicast_port *port = c->rt->config.multicast;
+        enum err err = port->open(port->self, delivery_multicast, c, &c->multicast);
+        if (err != ERR_OK)
+            return ctx_fail(c, err, "cannot open the multicast port: %s", err_text(err));
+    }
     c->initialised = true;
     return c->class->init == NULL ? ERR_OK : c->class->init(c, c->state, c->rt->config.config);
 }
@@ -142,6 +148,7 @@ bool actor_turn(struct ctx *c, uint64_t *ret_wake_at_ns)
     bool more = receive(c, LANE_CONTROL, TURN_CONTROL_MAX);
     more = (!c->over && receive(c, LANE_DATA, TURN_DATA_MAX)) || more;
     delivery_watches(c);
+    delivery_multicast_ready(c);
     take_now(c);
     delivery_deadlines(c);
     delivery_timers(c);
@@ -193,6 +200,10 @@ void life_end(struct ctx *c)
     if (c->loop != NULL)
         c->rt->config.loop->close(c->loop);
     c->loop = NULL;
+    if (c->multicast != NULL)
+        c->rt->config.multicast->close(c->multicast);
+    c->multicast = NULL;
+    c->multicast_ready = false;
     free(c->state);
     c->state = NULL;
     if (c->id != ROOT_ID)

@@ -67,11 +67,12 @@ struct runtime_config {
     size_t lane_count;
     const struct schema_set *schemas;
 
-    const struct config *config;  /* handed to each init */
-    struct budget *budget;        /* NULL: mailboxes are bounded by their own limits only */
-    const struct disk_port *disk; /* for PORT_DISK */
-    const struct dns_port *dns;   /* for PORT_DNS */
-    const struct loop_port *loop; /* for PORT_NET: each such actor opens its own loop */
+    const struct config *config;            /* handed to each init */
+    struct budget *budget;                  /* NULL: mailboxes are bounded by their own limits only */
+    const struct disk_port *disk;           /* for PORT_DISK */
+    const struct dns_port *dns;             /* for PORT_DNS */
+    const struct loop_port *loop;           /* for PORT_NET: each such actor opens its own loop */
+    const struct multicast_port *multicast; /* for PORT_MULTICAST; NULL: there is none */
 
     log_fn *log; /* any thread; NULL = silent */
     void *log_arg;

@@ -20,6 +20,7 @@ static const struct {
     const char *key;
     const char *value;
 } profile_rows[] = {
+    {"server", "Discovery.MDNS.Enabled", "false"},
     {"server", "Swarm.ConnMgr.LowWater", "100"},
     {"server", "Swarm.ConnMgr.HighWater", "400"},
     {"server", "Swarm.ConnMgr.GracePeriod", "30s"},
@@ -30,6 +31,7 @@ static const struct {
     {"randomports", "Addresses.Swarm", "/ip4/0.0.0.0/tcp/0,/ip6/::/tcp/0"},
     {"test", "Addresses.Swarm", "/ip4/127.0.0.1/tcp/0"},
     {"test", "Bootstrap", ""},
+    {"test", "Discovery.MDNS.Enabled", "false"},
 };
 
 const struct config_key *config_keys(size_t *ret_count)
@@ -38,10 +40,17 @@ const struct config_key *config_keys(size_t *ret_count)
     return keys;
 }
 
+/* A section that can be switched on and off is also named by itself: Discovery.MDNS for Discovery.MDNS.Enabled. */
+static bool is_switch_of(const char *key, size_t name_len)
+{
+    return strcmp(key + name_len, ".Enabled") == 0;
+}
+
 static const struct config_key *find_key(const char *name)
 {
+    size_t len = strlen(name);
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-        if (strcmp(keys[i].key, name) == 0)
+        if (strncmp(keys[i].key, name, len) == 0 && (keys[i].key[len] == '\0' || is_switch_of(keys[i].key, len)))
             return &keys[i];
     }
     return NULL;
@@ -284,6 +293,8 @@ static bool names_key(const char *variable, size_t len, const char *key)
 {
     size_t at = 0;
     for (; *key != '\0'; key++) {
+        if (at == len && is_switch_of(key, 0))
+            return true;
         if (*key == '.') {
             if (at + 2 > len || variable[at] != '_' || variable[at + 1] != '_')
                 return false;
@@ -352,7 +363,6 @@ enum err config_check(const struct config *config, char why[CONFIG_WHY_BYTES])
     }
     const char *absent = config->addresses_api.count > 0       ? "Addresses.API"
                          : config->addresses_gateway.count > 0 ? "Addresses.Gateway"
-                         : config->discovery_mdns              ? "Discovery.MDNS"
                                                                : NULL;
     if (absent != NULL) {
         (void)snprintf(why, CONFIG_WHY_BYTES, "%s: what it configures is not in this version of hearth: remove the key",

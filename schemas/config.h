@@ -39,8 +39,9 @@ struct config_list {
     X(LIST, bootstrap, "Bootstrap", "", 0, 64, NULL, "multiaddrs with /p2p/ of the peers dialled at start")            \
     X(LIST, peering_peers, "Peering.Peers", "", 0, 64, NULL,                                                           \
       "multiaddrs with /p2p/ of peers to stay connected with; never trimmed")                                          \
-    X(BOOL, discovery_mdns, "Discovery.MDNS", "false", 0, 1, NULL,                                                     \
-      "find peers of the local network; not in this version: must be false")                                           \
+    X(BOOL, discovery_mdns, "Discovery.MDNS.Enabled", "true", 0, 1, NULL,                                              \
+      "find peers of the local network and be found there, by multicast DNS; also by its short name Discovery.MDNS "   \
+      "and HEARTH_DISCOVERY__MDNS")                                                                                    \
     X(CHOICE, routing_type, "Routing.Type", "none", 0, 0, "none",                                                      \
       "how peers and providers are found; this version knows connected peers only")                                    \
     X(CHOICE, import_profile, "Import.Profile", "unixfs-v1-2025", 0, 0, "unixfs-v1-2025|unixfs-v0-2015",               \

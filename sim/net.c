@@ -82,6 +82,7 @@ void sim_net_free(struct sim_net *net)
         close_sockets(net->hosts[i], true);
         free(net->hosts[i]);
     }
+    sim_multicast_release(net);
     while (net->pipes != NULL)
         sim_pipe_free(net->pipes);
     table_release(&net->socks);
@@ -101,6 +102,7 @@ struct sim_host *sim_net_add_host(struct sim_net *net, const struct net_addr *ip
     host->ip = *ip;
     host->next_port = SIM_PORT_FIRST;
     host->port = (struct loop_port){.self = host, .open = loop_open, .net = loop_net, .close = loop_close};
+    sim_multicast_init(host);
     net->hosts[net->host_count++] = host;
     return host;
 }
@@ -137,6 +139,7 @@ void sim_net_reset(struct sim_net *net, const struct sim_host *a, const struct s
 void sim_host_vanish(struct sim_host *host)
 {
     close_sockets(host, true);
+    host->multicast.link = 0;
     memset(host->listeners, 0, sizeof(host->listeners));
 }
 

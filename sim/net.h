@@ -9,6 +9,9 @@
  * Readiness is edge-triggered, the strictest reading of the net port: one NET_READY when bytes arrive or room appears, and after
  * each want().
  *
+ * Hosts are on a segment, 0 unless moved: a multicast datagram reaches all hosts of its sender's segment, the sender too, each after the
+ * latency of its link, in any order, or not at all.
+ *
  * One host serves one actor over its restarts: its loop_port goes into runtime_config. Single-threaded like sim. Sockets are named
  * by numbers inside, so a closed one never dangles and the trace does not depend on addresses.
  */
@@ -33,7 +36,7 @@ struct sim_link {
     uint64_t jitter_ns;        /* uniform, added to the latency; order is kept */
     uint64_t bytes_per_second; /* 0: unlimited */
     size_t buffer_bytes;       /* written and not yet read, per direction of a connection */
-    uint32_t connect_loss;     /* per mille of connects that nobody answers */
+    uint32_t connect_loss;     /* per mille of connects that nobody answers, and of multicast datagrams that are lost */
     bool cut;                  /* nothing passes in this direction until it is mended */
 };
 
@@ -52,6 +55,12 @@ struct net_addr sim_net_ip(unsigned n);
 
 /* For runtime_config.loop: open, net and close; run and watch do not exist in the simulator. */
 const struct loop_port *sim_host_loop(struct sim_host *host);
+
+/* For runtime_config.multicast, of one actor over its restarts. */
+const struct multicast_port *sim_host_multicast(struct sim_host *host);
+
+/* Moves the host to another segment; its next join shows it there. */
+void sim_host_set_segment(struct sim_host *host, unsigned segment);
 
 /* The link from one host to another, to be changed in place at any time. Links start as the default. */
 struct sim_link *sim_net_link(struct sim_net *net, const struct sim_host *from, const struct sim_host *to);

@@ -74,6 +74,26 @@ struct loop {
     struct net_port net;
 };
 
+/* One copy of a multicast datagram on its way to one host. */
+struct sim_datagram {
+    struct sim_datagram *next;
+    struct sim_datagram *prev;
+    struct sim_host *from;
+    struct sim_host *to;
+    uint32_t link;
+    uint64_t event;
+    size_t len;
+    uint8_t bytes[];
+};
+
+struct multicast {
+    struct sim_host *host;
+    multicast_sink *sink;
+    void *arg;
+    uint32_t link; /* joined; 0: not yet */
+    bool open;
+};
+
 struct sim_host {
     struct sim_net *net;
     unsigned index;
@@ -81,6 +101,9 @@ struct sim_host {
     struct loop_port port;
     struct loop loop;
     bool open;
+    struct multicast_port multicast_port;
+    struct multicast multicast;
+    unsigned segment;
     struct sim_listener listeners[SIM_LISTENERS_MAX];
     uint16_t next_port;
     size_t sockets;
@@ -93,11 +116,16 @@ struct sim_net {
     struct sim_link *links; /* from * SIM_HOSTS_MAX + to */
     struct table socks;     /* number -> net_sock */
     struct pipe *pipes;
+    struct sim_datagram *datagrams;
     uint64_t last_number;
 };
 
 /* Fills the port of a host's loop. */
 void sim_port_init(struct loop *loop);
+
+/* Fills the multicast port of a new host. */
+void sim_multicast_init(struct sim_host *host);
+void sim_multicast_release(struct sim_net *net);
 
 struct net_sock *sim_sock_by(const struct sim_net *net, uint64_t number);
 

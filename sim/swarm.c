@@ -212,7 +212,7 @@ static enum err configure(struct node *n)
     if (err == ERR_OK)
         err = config_set(n->config, "Addresses.Swarm", span_text(addr), why);
     if (err == ERR_OK)
-        err = config_set(n->config, "Discovery.MDNS", span_text("false"), why);
+        err = config_set(n->config, "Discovery.MDNS.Enabled", span_text("false"), why);
     if (err == ERR_OK) /* its own randomness would not repeat */
         err = config_set(n->config, "Swarm.Transports.Security", span_text("noise"), why);
     if (err == ERR_OK)

@@ -331,6 +331,7 @@ static void handle_info(struct ctx *ctx, void *state, const struct info *info)
     case INFO_JOB:
     case INFO_NET:
     case INFO_WATCH:
+    case INFO_MULTICAST:
         break;
     }
     node_pump(n);

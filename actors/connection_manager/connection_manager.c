@@ -273,6 +273,7 @@ static void handle_info(struct ctx *ctx, void *state, const struct info *info)
         swarm_tell_all_up(s, info->actor);
         break;
     case INFO_WATCH:
+    case INFO_MULTICAST:
         break;
     }
     swarm_settle(s);

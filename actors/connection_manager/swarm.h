@@ -173,6 +173,7 @@ struct swarm_waiter {
     struct swarm_waiter *next;
     struct reply_to call;
     uint64_t dial; /* 0: connected already, waits for identify */
+    bool casual;   /* a chance, no wish: the connection is like one that the peer made */
     struct peer_id peer;
 };
 

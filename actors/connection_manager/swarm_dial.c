@@ -113,14 +113,15 @@ static void start_names(struct swarm *s, struct places *p, uint64_t dial)
 
 /* ---- waiters ---- */
 
-static enum err add_waiter(struct swarm *s, struct reply_to call, uint64_t dial, const struct peer_id *peer)
+static enum err add_waiter(struct swarm *s, struct reply_to call, uint64_t dial, const struct peer_id *peer,
+                           bool casual)
 {
     if (s->waiter_count == SWARM_WAITERS_MAX)
         return ERR_BUSY;
     struct swarm_waiter *w = calloc(1, sizeof(*w));
     if (w == NULL)
         return ERR_NOMEM;
-    *w = (struct swarm_waiter){.next = s->waiters, .call = call, .dial = dial, .peer = *peer};
+    *w = (struct swarm_waiter){.next = s->waiters, .call = call, .dial = dial, .casual = casual, .peer = *peer};
     s->waiters = w;
     s->waiter_count++;
     return ERR_OK;
@@ -194,13 +195,25 @@ static void reply_unreached(struct swarm *s, struct reply_to call, const struct 
     ctx_reply_err(s->ctx, call, err, "cannot connect to %s: %s", peer, dial_advice(err));
 }
 
+/* Whether all who wait for a dial do so by chance. A dial of nobody's is one for a peer that was wanted before. */
+static bool is_casual(const struct swarm *s, uint64_t dial)
+{
+    bool waited = false;
+    for (const struct swarm_waiter *w = s->waiters; w != NULL; w = w->next) {
+        if (w->dial == dial && !w->casual)
+            return false;
+        waited = waited || w->dial == dial;
+    }
+    return waited;
+}
+
 /* A dial is over: those who waited for it now wait for identify, or hear why not. */
 static void dial_done(struct swarm *s, const struct dialer_order *order)
 {
     struct swarm_peer *peer = swarm_peer_find(s, &order->peer);
     ctx_job_cancel(s->ctx, order->dial); /* names that are still asked for */
     if (peer != NULL)
-        peer->wanted = true;
+        peer->wanted = peer->wanted || !is_casual(s, order->dial);
     else
         swarm_return_failed(s, &order->peer);
     for (struct swarm_waiter **at = &s->waiters; *at != NULL;) {
@@ -272,24 +285,24 @@ static enum err read_places(struct swarm *s, const struct msg_peer_connect *fiel
     return first == ERR_OK ? ERR_NOT_FOUND : first;
 }
 
-static enum err start_dial(struct swarm *s, struct places *p, struct reply_to call)
+static enum err start_dial(struct swarm *s, struct places *p, bool casual, struct reply_to call)
 {
     uint64_t dial;
     enum err err =
         dialer_start(s->dialer, &p->peer, p->addrs, p->count, (unsigned)p->name_count, true, ctx_now(s->ctx), &dial);
     if (err == ERR_OK)
-        err = add_waiter(s, call, dial, &p->peer);
+        err = add_waiter(s, call, dial, &p->peer, casual);
     if (err == ERR_OK)
         start_names(s, p, dial);
     return err;
 }
 
 /* The peer is here: answered at once, or as soon as it is identified. */
-static enum err already_connected(struct swarm *s, struct swarm_peer *peer, struct reply_to call)
+static enum err already_connected(struct swarm *s, struct swarm_peer *peer, bool casual, struct reply_to call)
 {
-    peer->wanted = true;
+    peer->wanted = peer->wanted || !casual;
     if (!peer->told)
-        return add_waiter(s, call, 0, &peer->id);
+        return add_waiter(s, call, 0, &peer->id, casual);
     reply_connected(s, call, peer);
     return ERR_OK;
 }
@@ -312,9 +325,11 @@ enum err swarm_peer_connect(struct swarm *s, const struct msg_peer_connect *fiel
     }
     struct swarm_peer *peer = err == ERR_OK ? swarm_peer_find(s, &places.peer) : NULL;
     if (peer != NULL)
-        err = already_connected(s, peer, call);
+        err = already_connected(s, peer, fields->casual, call);
+    else if (err == ERR_OK && fields->casual && table_len(&s->peers) >= s->config->swarm_connmgr_high_water)
+        err = ERR_BUSY; /* it would only push out others */
     else if (err == ERR_OK)
-        err = start_dial(s, &places, call);
+        err = start_dial(s, &places, fields->casual, call);
     places_free_names(&places);
     if (err == ERR_OK || why[0] == '\0')
         return err;

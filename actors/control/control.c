@@ -179,6 +179,7 @@ static void control_handle_info(struct ctx *ctx, void *state, const struct info 
     case INFO_UP:
     case INFO_JOB:
     case INFO_NET:
+    case INFO_MULTICAST:
         break;
     }
 }

@@ -24,6 +24,7 @@ const struct operation_handler operation_handlers[OP_COUNT] = {
     [OP_SWARM_DISCONNECT] = RELAY,
     [OP_SWARM_ADDRS] = RELAY,
     [OP_SWARM_ADDRS_LOCAL] = RELAY,
+    [OP_SWARM_MDNS] = RELAY,
     [OP_PING] = RELAY,
     [OP_ROUTING_FINDPROVS] = RELAY,
     [OP_BITSWAP_STAT] = RELAY,

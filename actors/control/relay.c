@@ -183,6 +183,8 @@ enum err relay_start(struct control *c, struct conversation *v)
         return ask_plain(c, v, ACTOR_CONNECTION_MANAGER, MSG_SWARM_PEERS);
     case OP_STATS_BW:
         return ask_plain(c, v, ACTOR_CONNECTION_MANAGER, MSG_STATS_BW);
+    case OP_SWARM_MDNS:
+        return ask_plain(c, v, ACTOR_DISCOVERY, MSG_MDNS_STAT);
     case OP_BITSWAP_STAT:
         return ask_plain(c, v, ACTOR_BITSWAP, MSG_BITSWAP_STAT);
     case OP_REPO_STAT:

@@ -2,14 +2,16 @@
 /*
  * discovery: who to be connected with, and who may have a block.
  *
- * Owns: the configured peers (Bootstrap, Peering.Peers) and when to try them again; which connected peers speak Bitswap. Accepts:
- * find_providers, probe; peer_up, peer_down. Emits: peer_connect to connection_manager. Without a routing system it knows no
+ * Owns: the configured peers (Bootstrap, Peering.Peers) and when to try them again; multicast DNS and the peers it found; which
+ * connected peers speak Bitswap. Accepts: find_providers, mdns_stat, probe; peer_up, peer_down; datagrams. Emits: peer_connect and
+ * swarm_addrs to connection_manager, events to state. Without a routing system it knows no
  * providers, so find_providers names connected peers that speak Bitswap: those who can be asked. Restart: permanent; a new life
  * hears of all connected peers again.
  */
 #include <string.h>
 
 #include "actors/discovery/keeper.h"
+#include "actors/discovery/lan.h"
 #include "actors/tree.h"
 #include "base/limits.h"
 #include "base/table.h"
@@ -26,6 +28,7 @@ struct discovery {
     struct keeper keeper;
     struct table peers; /* id -> whether it speaks Bitswap (a pointer to one of the two below) */
     uint64_t timer;
+    struct lan lan;
 };
 
 /* What the table's values point to. */
@@ -56,6 +59,7 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
         add_all(ctx, d, &config->bootstrap, false);
     }
     d->timer = ctx_timer(ctx, ctx_now(ctx), TAG_KEEP);
+    lan_init(&d->lan, ctx, config);
     return ERR_OK;
 }
 
@@ -134,6 +138,11 @@ static enum err handle_call(struct ctx *ctx, void *state, const struct msg *msg,
 {
     if (msg->kind == MSG_FIND_PROVIDERS)
         return find_providers(ctx, state, msg->fields, call);
+    if (msg->kind == MSG_MDNS_STAT) {
+        const struct discovery *d = state;
+        lan_reply(&d->lan, ctx, &d->peers, call);
+        return ERR_OK;
+    }
     if (msg->kind != MSG_PROBE)
         return ERR_UNSUPPORTED;
     struct msg_ok ok = {0};
@@ -149,12 +158,14 @@ static void handle_cast(struct ctx *ctx, void *state, const struct msg *msg)
     else if (msg->kind == MSG_PEER_DOWN)
         peer_down(ctx, d, msg->fields);
     keep(ctx, d);
+    lan_run(&d->lan, ctx, &d->peers);
 }
 
 static void handle_info(struct ctx *ctx, void *state, const struct info *info)
 {
     struct discovery *d = state;
-    if (info->kind == INFO_TIMER)
+    lan_info(&d->lan, ctx, info);
+    if (info->kind == INFO_TIMER && info->tag == TAG_KEEP)
         d->timer = 0;
     if (info->kind == INFO_REPLY && info->tag >= TAG_CONNECT && info->tag - TAG_CONNECT < d->keeper.count) {
         struct keeper_peer *peer = &d->keeper.peers[info->tag - TAG_CONNECT];
@@ -164,18 +175,22 @@ static void handle_info(struct ctx *ctx, void *state, const struct info *info)
         keeper_ended(&d->keeper, peer, info->err == ERR_OK, ctx_now(ctx), jitter(ctx));
     }
     keep(ctx, d);
+    lan_run(&d->lan, ctx, &d->peers);
 }
 
 static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
 {
     (void)ctx;
     (void)reason;
-    table_release(&((struct discovery *)state)->peers);
+    struct discovery *d = state;
+    lan_release(&d->lan);
+    table_release(&d->peers);
 }
 
 const struct actor_class discovery_class = {
     .name = "discovery",
     .state_bytes = sizeof(struct discovery),
+    .ports = PORT_MULTICAST,
     .init = init,
     .handle_call = handle_call,
     .handle_cast = handle_cast,

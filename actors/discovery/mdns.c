@@ -72,7 +72,8 @@ void mdns_set_links(struct mdns *m, const struct multicast_addr *addrs, size_t c
     count = MIN(count, (size_t)MULTICAST_ADDRS_MAX);
     if (same_addrs(m, addrs, count))
         return;
-    memcpy(m->addrs, addrs, count * sizeof(*addrs));
+    for (size_t i = 0; i < count; i++)
+        m->addrs[i] = addrs[i];
     m->addr_count = count;
     m->link_count = 0;
     for (size_t i = 0; i < count && m->link_count < MDNS_LINKS_MAX; i++)

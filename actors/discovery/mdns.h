@@ -2,7 +2,7 @@
 /*
  * Multicast DNS: what to ask and to answer on which link, and when. No sockets, no clock; datagrams go in, messages come out.
  *
- *      link changed ──> question after 20-120 ms, then each 1 s, 2 s, 4 s ... 5 min; with each question our own answer
+ *      link changed ──> question after 20-120 ms, then each 1 s, 2 s, 4 s ... 1 min; with each question our own answer
  *      question in  ──> answer after 20-120 ms, at most one a second and link
  *      answer in    ──> addresses of that link's own networks ──> neighbours
  *
@@ -24,7 +24,7 @@ enum {
     MDNS_DELAY_MIN_MS = 20,
     MDNS_DELAY_MAX_MS = 120,
     MDNS_ASK_FIRST_MS = 1000,
-    MDNS_ASK_MAX_MS = 300000,
+    MDNS_ASK_MAX_MS = 60000,
     MDNS_ANSWER_PAUSE_MS = 1000,
 };
 

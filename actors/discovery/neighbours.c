@@ -135,16 +135,16 @@ void neighbours_note(struct neighbours *n, const struct peer_id *id, struct span
         return;
     add_addr(peer, addr);
     peer->seen_ns = now_ns;
-    peer->wanted = true;
+    peer->wanted = peer->wanted || (!peer->running && peer->due_ns <= now_ns);
 }
 
 /* ---- dials ---- */
 
-struct neighbour *neighbours_next(struct neighbours *n, uint64_t now_ns, size_t *ret_slot)
+struct neighbour *neighbours_next(struct neighbours *n, size_t *ret_slot)
 {
     for (size_t i = 0; i < NEIGHBOURS_MAX && n->running < NEIGHBOURS_DIALS_MAX; i++) {
         struct neighbour *peer = n->slots[i];
-        if (peer == NULL || !peer->wanted || peer->running || peer->due_ns > now_ns)
+        if (peer == NULL || !peer->wanted)
             continue;
         peer->wanted = false;
         peer->running = true;
@@ -158,8 +158,8 @@ struct neighbour *neighbours_next(struct neighbours *n, uint64_t now_ns, size_t 
 void neighbours_ended(struct neighbours *n, size_t slot, bool connected, uint64_t now_ns)
 {
     struct neighbour *peer = n->slots[slot];
-    uint32_t doublings = connected ? 0 : MIN(peer->failures, 10u);
-    uint64_t pause_ms = MIN((uint64_t)NEIGHBOUR_RETRY_MS << doublings, (uint64_t)NEIGHBOUR_RETRY_MAX_MS);
+    uint64_t retry_ms = (uint64_t)NEIGHBOUR_RETRY_MS << MIN(peer->failures, 10u);
+    uint64_t pause_ms = connected ? NEIGHBOUR_AGAIN_MS : MIN(retry_ms, (uint64_t)NEIGHBOUR_RETRY_MAX_MS);
     peer->failures = connected ? 0 : peer->failures + 1;
     peer->due_ns = now_ns + pause_ms * MS_NS;
     peer->running = false;

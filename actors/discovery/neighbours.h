@@ -28,9 +28,10 @@ enum {
     NEIGHBOUR_ADDR_BYTES_MAX = 63, /* an IP, a port and a transport fit; peers with longer ones have shorter ones too */
     NEIGHBOUR_LIFE_S = 900,
     NEIGHBOURS_DIALS_MAX = 4,
-    NEIGHBOUR_RETRY_MS = 5000, /* after a failure, doubling; and after a connection was lost */
+    NEIGHBOUR_RETRY_MS = 5000, /* after a failure, doubling */
     NEIGHBOUR_RETRY_MAX_MS = 600000,
-    NEIGHBOURS_BURST = 64, /* new peers believed at once; one more each NEIGHBOURS_REFILL_MS */
+    NEIGHBOUR_AGAIN_MS = 60000, /* after a success: whoever was trimmed does not come back at once */
+    NEIGHBOURS_BURST = 64,      /* new peers believed at once; one more each NEIGHBOURS_REFILL_MS */
     NEIGHBOURS_REFILL_MS = 500,
     NEIGHBOURS_SOURCES_MAX = 16,
     NEIGHBOURS_SOURCE_BURST = 16,
@@ -50,9 +51,9 @@ struct neighbour {
     uint64_t added; /* addresses, ever */
     uint64_t first_seen_ns;
     uint64_t seen_ns;
-    uint64_t due_ns; /* not dialled before */
+    uint64_t due_ns; /* heard of earlier, it is not dialled */
     uint32_t failures;
-    bool wanted;  /* heard of since it was last dialled */
+    bool wanted;  /* was heard of when it was due */
     bool running; /* a dial is under way */
     bool told;    /* the owner has told of it */
 };
@@ -88,7 +89,7 @@ void neighbours_note(struct neighbours *n, const struct peer_id *id, struct span
                      uint64_t now_ns);
 
 /* The next peer to dial and its slot, marked as running; NULL: none. neighbours_ended must follow. */
-struct neighbour *neighbours_next(struct neighbours *n, uint64_t now_ns, size_t *ret_slot);
+struct neighbour *neighbours_next(struct neighbours *n, size_t *ret_slot);
 void neighbours_ended(struct neighbours *n, size_t slot, bool connected, uint64_t now_ns);
 
 /* Forgets who has been silent for NEIGHBOUR_LIFE_S. */

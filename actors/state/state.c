@@ -446,6 +446,7 @@ static void state_handle_info(struct ctx *ctx, void *state, const struct info *i
     case INFO_ROOM:
     case INFO_NET:
     case INFO_WATCH:
+    case INFO_MULTICAST:
         break;
     }
 }

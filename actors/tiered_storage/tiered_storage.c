@@ -167,6 +167,7 @@ static void storage_handle_info(struct ctx *ctx, void *state, const struct info 
     case INFO_ROOM:
     case INFO_NET:
     case INFO_WATCH:
+    case INFO_MULTICAST:
         break;
     }
     pump(s);

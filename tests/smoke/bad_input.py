@@ -46,7 +46,8 @@ class Node:
         self.path = os.path.join(folder, name)
         self.log = os.path.join(folder, os.path.basename(name) + ".log")
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("HEARTH_")}
-        self.env |= {"HEARTH_PATH": self.path, "HEARTH_ADDRESSES__SWARM": "/ip4/127.0.0.1/tcp/0"}
+        self.env |= {"HEARTH_PATH": self.path, "HEARTH_ADDRESSES__SWARM": "/ip4/127.0.0.1/tcp/0",
+                     "HEARTH_DISCOVERY__MDNS": "false"}
         self.env |= {"HEARTH_" + k: v for k, v in settings.items()}
         self.process = None
         Node.all.append(self)

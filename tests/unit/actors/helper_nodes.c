@@ -307,13 +307,16 @@ static enum err carry_out(struct ctx *ctx, struct node *n)
     struct msg_ping ping = {.peer = peer_id_span(&target->id), .count = c->count};
     struct msg_swarm_peers peers = {0};
     struct msg_swarm_addrs addrs = {.local = c->kind == CMD_ADDRS};
-    const void *fields[] = {[CMD_CONNECT] = &connect, [CMD_DISCONNECT] = &disconnect, [CMD_PING] = &ping,
-                            [CMD_PEERS] = &peers,     [CMD_ADDRS] = &addrs,           [CMD_KNOWN] = &addrs};
+    struct msg_mdns_stat mdns = {0};
+    const void *fields[] = {
+        [CMD_CONNECT] = &connect, [CMD_DISCONNECT] = &disconnect, [CMD_PING] = &ping, [CMD_PEERS] = &peers,
+        [CMD_ADDRS] = &addrs,     [CMD_KNOWN] = &addrs,           [CMD_MDNS] = &mdns};
     static const uint16_t kinds[] = {
         [CMD_CONNECT] = MSG_PEER_CONNECT, [CMD_DISCONNECT] = MSG_PEER_DISCONNECT, [CMD_PING] = MSG_PING,
-        [CMD_PEERS] = MSG_SWARM_PEERS,    [CMD_ADDRS] = MSG_SWARM_ADDRS,          [CMD_KNOWN] = MSG_SWARM_ADDRS};
+        [CMD_PEERS] = MSG_SWARM_PEERS,    [CMD_ADDRS] = MSG_SWARM_ADDRS,          [CMD_KNOWN] = MSG_SWARM_ADDRS,
+        [CMD_MDNS] = MSG_MDNS_STAT};
     struct msg msg = {.kind = kinds[c->kind], .fields = fields[c->kind]};
-    enum err err = ctx_call(ctx, ACTOR_CONNECTION_MANAGER, &msg, opts, CALL);
+    enum err err = ctx_call(ctx, c->kind == CMD_MDNS ? ACTOR_DISCOVERY : ACTOR_CONNECTION_MANAGER, &msg, opts, CALL);
     buf_release(&items);
     return err;
 }
@@ -337,6 +340,8 @@ static void take_reply(struct node *n, const struct msg *msg)
 {
     if (msg->kind == MSG_SWARM_PEERS_OK) {
         atomic_store(&n->rows, ((const struct msg_swarm_peers_ok *)msg->fields)->connections.count);
+    } else if (msg->kind == MSG_MDNS_STAT_OK) {
+        atomic_store(&n->rows, ((const struct msg_mdns_stat_ok *)msg->fields)->neighbours.count);
     } else if (msg->kind == MSG_PING_OK) {
         const struct msg_ping_ok *fields = msg->fields;
         size_t position = 0;
@@ -412,6 +417,9 @@ static const struct edge_spec edges[] = {
     {ACTOR_CONTROL, ACTOR_CONNECTION_MANAGER},
     {ACTOR_BITSWAP, ACTOR_CONNECTION_MANAGER},
     {ACTOR_CONNECTION_MANAGER, ACTOR_STATE},
+    {ACTOR_DISCOVERY, ACTOR_CONNECTION_MANAGER},
+    {ACTOR_DISCOVERY, ACTOR_STATE},
+    {ACTOR_CONTROL, ACTOR_DISCOVERY},
 };
 static const struct lane_spec lanes[] = {{.name = "dns", .workers = 1, .queue = 32}};
 
@@ -422,9 +430,9 @@ static void make_whole(struct node *n, struct runtime_config *config)
     config->disk = sim_disk_port(n->disk);
     assert_int_equal(config->disk->make_dir(config->disk->self, n->config->path), ERR_OK);
     tree_describe(config);
-    memcpy(n->whole, config->classes, sizeof(n->whole));
-    n->whole[ACTOR_CONTROL] = &driver;
-    config->classes = n->whole;
+    memcpy(n->classes, config->classes, sizeof(n->classes));
+    n->classes[ACTOR_CONTROL] = &driver;
+    config->classes = n->classes;
 }
 
 static void note(void *arg, enum log_level level, const char *actor, const char *text)
@@ -453,15 +461,18 @@ static void start(struct node *n)
 {
     char why[512] = "";
     const struct loop_port *loop;
+    const struct multicast_port *multicast = NULL;
     if (running_on == SIM) {
         struct net_addr ip = sim_net_ip(n->index + 1);
         n->host = sim_net_add_host(nodes_net, &ip);
         loop = sim_host_loop(n->host);
+        multicast = n->discovers ? sim_host_multicast(n->host) : NULL;
+        sim_host_set_segment(n->host, n->segment);
     } else {
         n->reactor = reactor_new();
         loop = reactor_port(n->reactor);
     }
-    struct runtime_config config = {.classes = classes,
+    struct runtime_config config = {.classes = n->classes,
                                     .class_count = ACTOR_COUNT,
                                     .tree = &tree,
                                     .edges = edges,
@@ -473,9 +484,13 @@ static void start(struct node *n)
                                     .budget = &n->budget,
                                     .dns = resolver_port(),
                                     .loop = loop,
+                                    .multicast = multicast,
                                     .log = note,
                                     .log_arg = n,
                                     .log_level = LOG_DEBUG};
+    memcpy(n->classes, classes, sizeof(classes));
+    if (n->discovers)
+        n->classes[ACTOR_DISCOVERY] = &discovery_class;
     char name[16];
     (void)snprintf(name, sizeof(name), "n%u", n->index);
     config.name = name;

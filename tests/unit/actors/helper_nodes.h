@@ -48,6 +48,7 @@ enum command_kind {
     CMD_SEND,
     CMD_ADDRS,
     CMD_KNOWN,
+    CMD_MDNS,
     CMD_PUT,   /* whole nodes: stores payload as a raw block */
     CMD_FETCH, /* whole nodes: asks bitswap for it and compares */
     CMD_HAS    /* whole nodes: ERR_NOT_FOUND unless it is stored here */
@@ -72,9 +73,11 @@ struct node {
     struct peer_id id;
     struct reactor *reactor;
     struct sim_host *host;
-    struct sim_disk *disk;                        /* of a whole node */
-    const struct actor_class *whole[ACTOR_COUNT]; /* likewise */
-    char addr[NODE_ADDR_MAX];                     /* with /p2p, once it is known */
+    struct sim_disk *disk; /* of a whole node */
+    bool discovers;        /* set by change: the real discovery with multicast instead of a quiet probe (SIM) */
+    unsigned segment;      /* set by change: of the simulated network */
+    const struct actor_class *classes[ACTOR_COUNT];
+    char addr[NODE_ADDR_MAX]; /* with /p2p, once it is known */
 
     struct command command;
     _Atomic int command_state; /* 0 idle, 1 or 4 given to driver or probe, 2 running, 3 done */

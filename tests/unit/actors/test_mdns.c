@@ -146,7 +146,7 @@ static void two_nodes_find_each_other(void **state)
     hear(&a, buf_span(&b.message), LAN, NET_IP4, due);
     size_t slot;
     char text[128];
-    struct neighbour *peer = neighbours_next(&a.neighbours, due, &slot);
+    struct neighbour *peer = neighbours_next(&a.neighbours, &slot);
     assert_non_null(peer);
     assert_true(peer_id_equal(&peer->id, &b.mdns.self));
     assert_int_equal(peer->addr_count, 1);
@@ -157,7 +157,7 @@ static void two_nodes_find_each_other(void **state)
     assert_true(due <= now + delay_max_ns);
     assert_true(next(&a, due) && is_answer(&a));
     hear(&b, buf_span(&a.message), LAN, NET_IP4, due);
-    assert_non_null(neighbours_next(&b.neighbours, due, &slot));
+    assert_non_null(neighbours_next(&b.neighbours, &slot));
 }
 
 static void an_answer_has_the_addresses_of_its_link(void **state)
@@ -175,7 +175,7 @@ static void an_answer_has_the_addresses_of_its_link(void **state)
         size_t slot;
         neighbours_init(&b.neighbours, NULL, start_ns);
         hear(&b, buf_span(&a.message), a.send.link, a.send.family, now);
-        struct neighbour *peer = neighbours_next(&b.neighbours, now, &slot);
+        struct neighbour *peer = neighbours_next(&b.neighbours, &slot);
         assert_non_null(peer);
         assert_int_equal(peer->addr_count, a.send.link == LAN ? 2 : 1);
         assert_int_equal(b.mdns.counters.foreign, 0);

@@ -49,21 +49,22 @@ static void a_peer_is_dialled_once_per_hearing(void **state)
 {
     (void)state;
     size_t slot;
-    assert_null(neighbours_next(&n, start_ns, &slot));
+    assert_null(neighbours_next(&n, &slot));
     note(1, 1, 4001, &here, start_ns);
     note(1, 1, 4001, &here, start_ns);
     note(1, 1, 4002, &here, start_ns);
-    struct neighbour *peer = neighbours_next(&n, start_ns, &slot);
+    struct neighbour *peer = neighbours_next(&n, &slot);
     struct peer_id id = peer_of(1);
     assert_non_null(peer);
     assert_true(peer_id_equal(&peer->id, &id));
     assert_int_equal(peer->addr_count, 2);
-    assert_null(neighbours_next(&n, start_ns, &slot)); /* under way */
+    assert_null(neighbours_next(&n, &slot)); /* under way */
     neighbours_ended(&n, slot, true, start_ns);
-    assert_null(neighbours_next(&n, start_ns + NEIGHBOUR_LIFE_S * SECOND_NS, &slot)); /* not heard of again */
-    note(1, 1, 4001, &here, start_ns);
-    assert_null(neighbours_next(&n, start_ns + 1, &slot)); /* not at once */
-    assert_non_null(neighbours_next(&n, start_ns + NEIGHBOUR_RETRY_MS * MS_NS, &slot));
+    assert_null(neighbours_next(&n, &slot)); /* not heard of again */
+    note(1, 1, 4001, &here, start_ns + NEIGHBOUR_AGAIN_MS * MS_NS - 1);
+    assert_null(neighbours_next(&n, &slot)); /* too early, and that does not count later */
+    note(1, 1, 4001, &here, start_ns + NEIGHBOUR_AGAIN_MS * MS_NS);
+    assert_non_null(neighbours_next(&n, &slot));
 }
 
 static void failures_back_off(void **state)
@@ -74,14 +75,14 @@ static void failures_back_off(void **state)
     size_t slot;
     for (int i = 0; i < 12; i++) {
         note(1, 1, 4001, &here, now);
-        struct neighbour *peer = neighbours_next(&n, now, &slot);
+        struct neighbour *peer = neighbours_next(&n, &slot);
         assert_non_null(peer);
         neighbours_ended(&n, slot, false, now);
         uint64_t pause = peer->due_ns - now;
         assert_true(pause >= last && pause <= NEIGHBOUR_RETRY_MAX_MS * MS_NS);
         last = pause;
         note(1, 1, 4001, &here, peer->due_ns - 1);
-        assert_null(neighbours_next(&n, peer->due_ns - 1, &slot));
+        assert_null(neighbours_next(&n, &slot));
         now = peer->due_ns;
     }
     assert_int_equal(last, NEIGHBOUR_RETRY_MAX_MS * MS_NS);
@@ -94,10 +95,10 @@ static void few_dials_run_at_once(void **state)
     for (unsigned i = 0; i < 10; i++)
         note(i, (uint8_t)i, 4001, &here, start_ns);
     for (unsigned i = 0; i < NEIGHBOURS_DIALS_MAX; i++)
-        assert_non_null(neighbours_next(&n, start_ns, &slot));
-    assert_null(neighbours_next(&n, start_ns, &slot));
+        assert_non_null(neighbours_next(&n, &slot));
+    assert_null(neighbours_next(&n, &slot));
     neighbours_ended(&n, slot, false, start_ns);
-    assert_non_null(neighbours_next(&n, start_ns, &slot));
+    assert_non_null(neighbours_next(&n, &slot));
 }
 
 static void the_latest_addresses_are_kept(void **state)
@@ -109,7 +110,7 @@ static void the_latest_addresses_are_kept(void **state)
     for (uint16_t port = 1; port <= 100; port++)
         note(1, 1, port, &here, start_ns);
     neighbours_note(&n, &id, span_of(long_addr, sizeof(long_addr)), &here, start_ns);
-    struct neighbour *peer = neighbours_next(&n, start_ns, &slot);
+    struct neighbour *peer = neighbours_next(&n, &slot);
     assert_int_equal(peer->addr_count, NEIGHBOUR_ADDRS_MAX);
     for (size_t i = 0; i < NEIGHBOUR_ADDRS_MAX; i++)
         assert_true(peer->addrs[i].bytes[7] > 100 - NEIGHBOUR_ADDRS_MAX); /* low byte of /ip4/4/tcp/2 */
@@ -147,7 +148,7 @@ static void a_flood_does_not_push_out_who_is_there(void **state)
         assert_true(account_used(&account) == n.count * sizeof(struct neighbour));
     }
     assert_int_equal(n.count, NEIGHBOURS_MAX);
-    struct neighbour *peer = neighbours_next(&n, start_ns + 100 * SECOND_NS, &slot);
+    struct neighbour *peer = neighbours_next(&n, &slot);
     assert_true(peer_id_equal(&peer->id, &id));
     /* Once the inventions are silent for long enough, newcomers have room again. */
     uint64_t later = start_ns + 100 * SECOND_NS + NEIGHBOUR_LIFE_S * SECOND_NS;

@@ -182,6 +182,112 @@ static void test_a_watched_descriptor_wakes_its_actor(void **state)
     (void)close(watched_fd);
 }
 
+/* ---- multicast ---- */
+
+/* One datagram each life: an event of the simulator, or what is read from a descriptor that counts. */
+struct multicast {
+    multicast_sink *sink;
+    void *arg;
+    int fd;
+    uint64_t event;
+};
+
+static void tell_datagram(void *arg)
+{
+    struct multicast *m = arg;
+    m->event = 0;
+    m->sink(m->arg, &(struct multicast_datagram){.link = 3, .bytes = (const uint8_t *)"hi", .len = 2});
+}
+
+static enum err multicast_open(void *self, multicast_sink *sink, void *arg, struct multicast **ret_multicast)
+{
+    (void)self;
+    struct multicast *m = calloc(1, sizeof(*m));
+    *m = (struct multicast){.sink = sink, .arg = arg, .fd = eventfd(1, EFD_NONBLOCK)};
+    if (scene.sim != NULL)
+        m->event = sim_schedule(scene.sim, sim_now(scene.sim) + 20 * MS_NS, tell_datagram, m);
+    *ret_multicast = m;
+    count(10);
+    return ERR_OK;
+}
+
+static size_t multicast_descriptors(const struct multicast *m, int ret_fds[MULTICAST_DESCRIPTORS_MAX])
+{
+    ret_fds[0] = m->fd;
+    return 1;
+}
+
+static void multicast_receive(struct multicast *m)
+{
+    uint64_t value;
+    if (read(m->fd, &value, sizeof(value)) == sizeof(value))
+        tell_datagram(m);
+}
+
+static void multicast_close(struct multicast *m)
+{
+    if (scene.sim != NULL && m->event != 0)
+        sim_cancel(scene.sim, m->event);
+    (void)close(m->fd);
+    free(m);
+    count(11);
+}
+
+static const struct multicast_port multicast = {.open = multicast_open,
+                                                .descriptors = multicast_descriptors,
+                                                .receive = multicast_receive,
+                                                .close = multicast_close};
+
+/* First life: ends in the middle of a datagram. Second: asks B from one. */
+static void on_multicast(struct ctx *c, const struct info *info)
+{
+    if (info->kind == INFO_MULTICAST) {
+        struct multicast *own;
+        CHECK(ctx_multicast(c, &own) == &multicast && own != NULL);
+        CHECK(info->datagram->link == 3 && info->datagram->len == 2 && info->datagram->bytes[0] == 'h');
+        count(0);
+        if (counted(0) == 1)
+            ctx_exit(c, EXIT_FAILED, "within a datagram");
+        else
+            CHECK(scene_call(c, B, 1, SECOND_NS, 5) == ERR_OK);
+    }
+    if (info->kind == INFO_REPLY) {
+        CHECK(info->err == ERR_OK && note_of(info->msg)->n == 2);
+        scene_done();
+    }
+}
+
+static void test_datagrams_reach_their_actor(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.config.multicast = &multicast;
+    scene.ports[A] = PORT_MULTICAST;
+    scene.on_info[A] = on_multicast;
+    scene.on_call[B] = answer;
+    scene_play(10);
+    assert_int_equal(counted(0), 2);
+    assert_int_equal(counted(10), 2); /* opened for each life */
+    assert_int_equal(counted(11), 2);
+}
+
+static void without_a_port(struct ctx *c, const struct info *info)
+{
+    struct multicast *own;
+    if (is_start(info))
+        CHECK(ctx_multicast(c, &own) == NULL && own == NULL);
+    scene_done();
+}
+
+static void test_a_runtime_without_multicast_runs(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.ports[A] = PORT_MULTICAST;
+    scene.on_info[A] = without_a_port;
+    scene_play(10);
+}
+
 /* ---- the call table ---- */
 
 static void call_outside_the_table(struct ctx *c, const struct info *info)
@@ -221,6 +327,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_actor_lives_on_a_loop),
         cmocka_unit_test(test_a_watched_descriptor_wakes_its_actor),
+        cmocka_unit_test(test_datagrams_reach_their_actor),
+        cmocka_unit_test(test_a_runtime_without_multicast_runs),
         cmocka_unit_test(test_a_call_outside_the_table_aborts_a_debug_build),
     };
     return scene_main(argc, argv, tests, ARRAY_LEN(tests));

@@ -73,6 +73,35 @@ static void environment_variables_override(void **state)
     config_free(config);
 }
 
+/* What is a switch in Kubo's shape is also named by its section, as scripts do it. */
+static void a_switch_has_a_short_name(void **state)
+{
+    (void)state;
+    struct config *config = fresh();
+    char why[CONFIG_WHY_BYTES] = "";
+    char off[] = "HEARTH_DISCOVERY__MDNS=false";
+    char on[] = "HEARTH_DISCOVERY__MDNS__ENABLED=true";
+    char wrong[] = "HEARTH_DISCOVERY__MDNS__ENABLE=true";
+    char section[] = "HEARTH_DISCOVERY=true";
+    char *short_name[] = {off, NULL};
+    char *long_name[] = {on, section, NULL};
+    char *unknown[] = {wrong, NULL};
+    assert_true(config->discovery_mdns);
+    assert_int_equal(config_set_environment(config, short_name, why), ERR_OK);
+    assert_false(config->discovery_mdns);
+    assert_int_equal(config_set_environment(config, long_name, why), ERR_OK);
+    assert_true(config->discovery_mdns);
+    assert_int_equal(config_set_environment(config, unknown, why), ERR_NOT_FOUND);
+    assert_int_equal(config_set(config, "Discovery.MDNS", span_text("false"), why), ERR_OK);
+    assert_false(config->discovery_mdns);
+    assert_int_equal(config_set(config, "Discovery.MDNS.Enabled", span_text("true"), why), ERR_OK);
+    assert_true(config->discovery_mdns);
+    assert_int_equal(config_set(config, "Discovery", span_text("true"), why), ERR_NOT_FOUND);
+    assert_int_equal(config_profile(config, "server", why), ERR_OK);
+    assert_false(config->discovery_mdns);
+    config_free(config);
+}
+
 static void keys_are_checked_against_each_other(void **state)
 {
     (void)state;
@@ -100,6 +129,9 @@ static void printing_nests_the_sections(void **state)
     assert_int_equal(config_print(config, false, true, &out), ERR_OK);
     assert_true(span_equal_text(buf_span(&out), "Addresses:\n"
                                                 "  Swarm: [\"/ip4/127.0.0.1/tcp/0\"]\n"
+                                                "Discovery:\n"
+                                                "  MDNS:\n"
+                                                "    Enabled: false\n"
                                                 "Swarm:\n"
                                                 "  ConnMgr:\n"
                                                 "    LowWater: 16\n"
@@ -134,6 +166,7 @@ int main(void)
         cmocka_unit_test(an_unknown_key_gets_a_suggestion),
         cmocka_unit_test(a_bad_value_changes_nothing_and_names_the_grammar),
         cmocka_unit_test(environment_variables_override),
+        cmocka_unit_test(a_switch_has_a_short_name),
         cmocka_unit_test(keys_are_checked_against_each_other),
         cmocka_unit_test(printing_nests_the_sections),
     };
