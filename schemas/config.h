@@ -63,7 +63,7 @@ struct config_list {
     X(BOOL, swarm_early_muxer, "Swarm.Transports.EarlyMuxer", "true", 0, 1, NULL,                                      \
       "choose the muxer inside the security handshake; off negotiates it by multistream-select")                       \
     X(TEXT, control_group, "Control.Group", "", 0, 64, NULL,                                                           \
-      "group that may use the control socket and read the databases")                                                  \
+      "group, by name or number, that may read the databases and reach the control socket, which answers AllowedUIDs") \
     X(LIST, control_allowed_uids, "Control.AllowedUIDs", "", 0, 16, NULL,                                              \
       "further user ids that may use the control socket; the daemon's own always may")                                 \
     X(CHOICE, log_level, "Log.Level", "info", 0, 0, "error|warn|info|debug", "how much is logged to stderr")

@@ -71,6 +71,19 @@ static enum err open_with_busy(struct control *c, struct listener_options *optio
     return err;
 }
 
+static void check_later(struct control *c)
+{
+    (void)ctx_timer(c->ctx, ctx_now(c->ctx) + LISTENER_CHECK_MS * MS_NS, tag_make(TAG_DOOR, 0, 0, 0));
+}
+
+static void check_door(struct control *c)
+{
+    char why[LISTENER_WHY_BYTES] = "";
+    if (listener_check(c->listener, why))
+        ctx_log(c->ctx, LOG_WARN, "%s", why);
+    check_later(c);
+}
+
 static enum err open_listener(struct ctx *ctx, struct control *c, const struct config *config)
 {
     char folder[1100];
@@ -84,6 +97,7 @@ static enum err open_listener(struct ctx *ctx, struct control *c, const struct c
     if (err != ERR_OK)
         return ctx_fail(ctx, err, "%s", why);
     err = ctx_watch(ctx, listener_fd(c->listener), tag_make(TAG_LISTENER, 0, 0, 0));
+    check_later(c);
     return err == ERR_OK ? ERR_OK : ctx_fail(ctx, err, "the control socket cannot be watched");
 }
 
@@ -150,6 +164,8 @@ static void handle_timer(struct control *c, uint64_t tag)
         sessions_lease(c);
     else if (tag >> 60 == TAG_RETRY)
         sessions_retry(c);
+    else if (tag >> 60 == TAG_DOOR)
+        check_door(c);
 }
 
 static void control_handle_info(struct ctx *ctx, void *state, const struct info *info)

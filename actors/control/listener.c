@@ -2,10 +2,8 @@
 #include "actors/control/listener.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
-#include <nng/transport/ipc/ipc.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "actors/control/listener_door.h"
+#include "base/group.h"
 #include "base/limits.h"
 
 enum slot_state {
@@ -37,8 +37,10 @@ struct slot {
 struct listener {
     nng_socket socket;
     bool open;
+    struct door door;
     int fd;
     char path[512];
+    char group[LISTENER_GROUP_BYTES];
     uint32_t uids[LISTENER_UIDS_MAX];
     size_t uid_count;
     struct account *requests;
@@ -152,6 +154,7 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
     struct listener *listener = arg;
     if (event == NNG_PIPE_EV_ADD_PRE) {
         uint64_t uid = 0;
+        door_entered(&listener->door); /* and perhaps is sent out again */
         if (nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_UID, &uid) != 0 || !uid_allowed(listener, uid))
             (void)nng_pipe_close(pipe);
         return;
@@ -182,16 +185,14 @@ static struct modes modes_of(const struct listener_options *options)
 
 static enum err set_group(const char *name, const char *path, char why[LISTENER_WHY_BYTES])
 {
-    struct group entry;
-    struct group *found = NULL;
-    char text[4096];
+    gid_t gid = 0;
     if (name[0] == '\0')
         return ERR_OK;
-    if (getgrnam_r(name, &entry, text, sizeof(text), &found) != 0 || found == NULL) {
+    if (group_find(name, &gid) != ERR_OK) {
         (void)snprintf(why, LISTENER_WHY_BYTES, "Control.Group: no group is named %.64s", name);
         return ERR_NOT_FOUND;
     }
-    if (chown(path, (uid_t)-1, found->gr_gid) == 0)
+    if (chown(path, (uid_t)-1, gid) == 0)
         return ERR_OK;
     int number = errno;
     (void)snprintf(why, LISTENER_WHY_BYTES, "Control.Group: %.128s cannot be given to %.64s", path, name);
@@ -221,19 +222,6 @@ static enum err make_folder(const struct listener_options *options, char why[LIS
     }
     enum err err = set_folder(options, options->folder, why);
     return err == ERR_OK && mode != 0700 ? set_folder(options, options->repository, why) : err;
-}
-
-static int listen_on(struct listener *listener, const struct listener_options *options)
-{
-    char url[sizeof(listener->path) + 8];
-    (void)snprintf(url, sizeof(url), "ipc://%s", listener->path);
-    nng_listener nl;
-    int code = nng_listener_create(&nl, listener->socket, url);
-    if (code == 0)
-        code = nng_listener_set_int(nl, NNG_OPT_IPC_PERMISSIONS, (int)modes_of(options).socket);
-    if (code == 0)
-        code = nng_listener_set_size(nl, NNG_OPT_RECVMAXSZ, options->request_bytes_max);
-    return code == 0 ? nng_listener_start(nl, 0) : code;
 }
 
 static int open_slots(struct listener *listener)
@@ -290,6 +278,7 @@ enum err listener_open(const struct listener_options *options, struct listener *
     memcpy(listener->uids, options->uids, sizeof(listener->uids));
     listener->uid_count = options->uid_count;
     listener->requests = options->requests;
+    (void)snprintf(listener->group, sizeof(listener->group), "%s", options->group);
     keep_busy(listener, 0, options->busy);
     keep_busy(listener, 1, options->busy_json);
     enum err err = set_path(listener, options->folder, why);
@@ -299,7 +288,8 @@ enum err listener_open(const struct listener_options *options, struct listener *
         listener->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         int code = listener->fd < 0 ? NNG_ENOMEM : open_socket(listener);
         if (code == 0)
-            code = listen_on(listener, options);
+            code = door_open(&listener->door, listener->socket, listener->path, (int)modes_of(options).socket,
+                             options->request_bytes_max);
         if (code != 0) {
             (void)snprintf(why, LISTENER_WHY_BYTES, "%.160s: %s", listener->path, nng_strerror(code));
             err = code == NNG_EADDRINUSE ? ERR_EXISTS : ERR_IO;
@@ -327,6 +317,7 @@ void listener_close(struct listener *listener)
         if (listener->slots[i].aio != NULL)
             nng_aio_stop(listener->slots[i].aio);
     }
+    door_close(&listener->door);
     if (listener->open)
         (void)nng_close(listener->socket);
     for (size_t i = 0; i < LISTENER_SLOTS; i++) {
@@ -340,6 +331,15 @@ void listener_close(struct listener *listener)
     if (listener->fd >= 0)
         (void)close(listener->fd);
     free(listener);
+}
+
+bool listener_check(struct listener *listener, char why[LISTENER_WHY_BYTES])
+{
+    if (!door_check(&listener->door))
+        return false;
+    (void)snprintf(why, LISTENER_WHY_BYTES, "the control socket took nobody in any more and was opened anew");
+    (void)!set_group(listener->group, listener->path, why); /* why says more then */
+    return true;
 }
 
 /* ---- the actor's side ---- */

@@ -30,6 +30,8 @@ enum {
     LISTENER_PATH_MAX = 107, /* of a Unix socket in nng */
     LISTENER_UIDS_MAX = 17,
     LISTENER_WHY_BYTES = 256,
+    LISTENER_GROUP_BYTES = 72,
+    LISTENER_CHECK_MS = 2000,        /* between calls of listener_check */
     LISTENER_FREE_BYTES = 16 * 1024, /* requests up to here are not charged: the slots bound them */
     LISTENER_BUSY_BYTES = 256,
 };
@@ -55,6 +57,12 @@ enum err listener_open(const struct listener_options *options, struct listener *
 
 /* Stops all callbacks, then closes and frees. Waits for callbacks in progress, which never block. NULL is ignored. */
 void listener_close(struct listener *listener);
+
+/*
+ * Looks whether clients still come in, and opens the socket anew when they do not (listener_door.h says why that is). True, with a line
+ * for the log in why, when that was so.
+ */
+bool listener_check(struct listener *listener, char why[LISTENER_WHY_BYTES]);
 
 /* Becomes readable when there is something for listener_next or listener_gone. */
 int listener_fd(const struct listener *listener);

@@ -134,7 +134,8 @@ enum tag_kind {
     TAG_RETRY,
     TAG_AGAIN,
     TAG_JOB,
-    TAG_ANSWER
+    TAG_ANSWER,
+    TAG_DOOR
 };
 
 static inline uint64_t tag_make(enum tag_kind kind, uint32_t generation, unsigned index, unsigned sub)

@@ -13,12 +13,12 @@
  * 10 s. When the database cannot be written the batch is kept and tried again, from 1 to 30 s apart; what no longer fits is
  * dropped and counted: a degraded state, never an exit.
  */
-#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "actors/state/store.h"
 #include "actors/tree.h"
+#include "base/group.h"
 #include "schemas/config.h"
 
 enum { TICK_MS = 700, SOON_MS = 100, RETRY_FIRST_MS = 1000, RETRY_MAX_MS = 30000, HEARTBEAT_SHOWN_S = 10 };
@@ -336,16 +336,11 @@ static void handle_loaded(struct ctx *ctx, struct load_job *job, enum err err)
 
 static enum err choose_group(struct ctx *ctx, const struct config *config, struct state_options *options)
 {
-    options->mode = 0600;
     if (config->control_group[0] == '\0')
         return ERR_OK;
-    struct group entry;
-    struct group *found = NULL;
-    char text[4096];
-    if (getgrnam_r(config->control_group, &entry, text, sizeof(text), &found) != 0 || found == NULL)
+    if (group_find(config->control_group, &options->group) != ERR_OK)
         return ctx_fail(ctx, ERR_NOT_FOUND, "Control.Group: no group is named %s", config->control_group);
-    options->mode = 0640;
-    options->group = found->gr_gid;
+    options->shared = true;
     return ERR_OK;
 }
 

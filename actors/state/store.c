@@ -11,6 +11,7 @@
 #include "actors/state/rows.h"
 #include "mailbox/ports.h"
 #include "schemas/state_sql.h"
+#include "storage/database_share.h"
 #include "storage/disk_posix.h"
 #include "storage/sqlite_vfs.h"
 
@@ -94,9 +95,7 @@ static void make_file(const struct state_options *options)
     int fd = open(options->path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0)
         return; /* SQLite says why */
-    if (options->mode != 0600)
-        (void)!fchown(fd, (uid_t)-1, (gid_t)options->group);
-    (void)fchmod(fd, (mode_t)options->mode);
+    (void)fchmod(fd, 0600);
     (void)close(fd);
 }
 
@@ -198,6 +197,8 @@ static enum err ensure_open(struct state_store *store, uint64_t at, char why[STA
     }
     if (code == SQLITE_OK)
         code = prepare_database(store);
+    if (code == SQLITE_OK && store->options.shared && store->vfs == NULL)
+        (void)!database_share(store->options.path, store->options.group); /* tiered_storage tells of the same error */
     if (code == SQLITE_OK)
         return ERR_OK;
     enum err err = fail(store, code, "cannot be opened", why);

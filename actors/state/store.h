@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -32,9 +33,9 @@ struct state_store;
 struct state_options {
     char path[STATE_PATH_MAX]; /* of state.db */
     const struct disk_port
-        *disk;      /* where it lies; NULL = the real disk. Any other is reached through a SQLite VFS over it */
-    unsigned mode;  /* of the file: 0600, or 0640 for a group */
-    unsigned group; /* gid, when mode is 0640 */
+        *disk;   /* where it lies; NULL = the real disk. Any other is reached through a SQLite VFS over it */
+    bool shared; /* with the group, which may read it */
+    gid_t group;
 };
 
 struct state_actor_row {

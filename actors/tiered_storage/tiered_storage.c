@@ -10,17 +10,15 @@
  *
  * This folder only routes: the engine is storage/blockstore. After each handler pump() starts what the store offers and sends what became due.
  */
-#include <fcntl.h>
-#include <grp.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "actors/tiered_storage/request.h"
 #include "actors/tree.h"
+#include "base/group.h"
 #include "base/limits.h"
 #include "schemas/config.h"
 #include "schemas/messages.h"
+#include "storage/database_share.h"
 #include "storage/disk_posix.h"
 
 enum {
@@ -173,28 +171,19 @@ static void storage_handle_info(struct ctx *ctx, void *state, const struct info 
     pump(s);
 }
 
-/*
- * Control.Group may read the database: its log and index inherit owner and mode of the file, so it is made before SQLite does. It is
- * not opened when it exists: closing a second descriptor drops the locks that SQLite holds.
- */
+/* Control.Group may read the database, which is open by now. */
 static enum err share_database(struct ctx *ctx, const struct config *config)
 {
-    struct group entry;
-    struct group *found = NULL;
-    char text[4096];
+    gid_t gid = 0;
     char path[STORE_WHY_BYTES];
     if (config->control_group[0] == '\0' || ctx_disk(ctx) != disk_posix())
         return ERR_OK;
-    if (getgrnam_r(config->control_group, &entry, text, sizeof(text), &found) != 0 || found == NULL)
+    if (group_find(config->control_group, &gid) != ERR_OK)
         return ctx_fail(ctx, ERR_NOT_FOUND, "Control.Group: no group is named %s", config->control_group);
     int len = snprintf(path, sizeof(path), "%s/blocks.db", config->path);
-    if (len < 0 || (size_t)len >= sizeof(path))
-        return ERR_OK; /* the store says why */
-    int fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-    if (fd >= 0)
-        (void)close(fd);
-    if (chown(path, (uid_t)-1, found->gr_gid) != 0 || chmod(path, 0640) != 0)
-        ctx_log(ctx, LOG_WARN, "%s cannot be given to the group %s", path, config->control_group);
+    enum err err = len < 0 || (size_t)len >= sizeof(path) ? ERR_TOO_LARGE : database_share(path, gid);
+    if (err != ERR_OK)
+        ctx_log(ctx, LOG_WARN, "%s cannot be given to the group %s: %s", path, config->control_group, err_text(err));
     return ERR_OK;
 }
 
@@ -217,14 +206,13 @@ static enum err storage_init(struct ctx *ctx, void *state, const struct config *
         options.cache_kib = (uint32_t)(budget->accounts[ACCOUNT_SQLITE].limit_bytes / 4 / 1024);
     }
     ctx_random(ctx, &options.seed, sizeof(options.seed));
-    enum err err = share_database(ctx, config);
-    if (err != ERR_OK)
-        return err;
-    err = blockstore_open(&options, ctx_now(ctx), ctx_real_now(ctx), &s->store, why);
+    enum err err = blockstore_open(&options, ctx_now(ctx), ctx_real_now(ctx), &s->store, why);
     if (err != ERR_OK)
         return ctx_fail(ctx, err, "%s", why);
-    arm(s);
-    return ERR_OK;
+    err = share_database(ctx, config);
+    if (err == ERR_OK)
+        arm(s);
+    return err;
 }
 
 static void storage_terminate(struct ctx *ctx, void *state, enum exit_reason reason)

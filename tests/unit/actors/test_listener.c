@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -20,7 +22,7 @@
 #include "actors/control/listener.h"
 #include "base/limits.h"
 
-enum { LARGE = 600 * 1024, WAIT_MS = 5000, STEP_MS = 5 };
+enum { LARGE = 600 * 1024, WAIT_MS = 5000, STEP_MS = 5, VISITORS = 300, CHECK_MS = 200 };
 
 static struct {
     char folder[64];
@@ -151,12 +153,55 @@ static void the_end_gives_all_back(void **state)
     assert_int_equal(nng_close(taken), 0);
 }
 
+/* Clients that connect and go before they are greeted: nng 1.5.2 lets nobody in after one of them. */
+static void whoever_goes_at_once_locks_nobody_out(void **state)
+{
+    (void)state;
+    struct sockaddr_un where = {.sun_family = AF_UNIX};
+    char why[LISTENER_WHY_BYTES] = "";
+    bool reopened = false;
+    (void)snprintf(where.sun_path, sizeof(where.sun_path), "%s/control.sock", play.folder);
+    for (unsigned i = 0; i < VISITORS; i++) {
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_true(fd >= 0);
+        assert_int_equal(connect(fd, (const struct sockaddr *)&where, sizeof(where)), 0);
+        (void)close(fd);
+    }
+    nng_socket after = ask('{', 100);
+    unsigned slot = 0;
+    uint32_t client = 0;
+    struct span bytes;
+    int waited = 0;
+    for (; waited < 2 * WAIT_MS && !listener_next(play.listener, &slot, &client, &bytes); waited += CHECK_MS) {
+        nng_msleep(CHECK_MS);
+        reopened = listener_check(play.listener, why) || reopened;
+    }
+    assert_true(waited < 2 * WAIT_MS);
+    assert_true(!reopened || why[0] != '\0');
+    listener_answer(play.listener, slot, span_text("done"));
+    expect_answer(after, "done");
+}
+
+static void a_door_that_lets_clients_in_is_left_alone(void **state)
+{
+    (void)state;
+    char why[LISTENER_WHY_BYTES] = "";
+    for (unsigned check = 0; check < 10; check++) {
+        nng_socket socket = ask('{', 100);
+        listener_answer(play.listener, await_request(100), span_text("done"));
+        assert_false(listener_check(play.listener, why));
+        expect_answer(socket, "done");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_busy_at_once, open_listener, close_listener),
         cmocka_unit_test_setup_teardown(small_requests_always_pass, open_listener, close_listener),
         cmocka_unit_test_setup_teardown(a_copy_keeps_the_charge, open_listener, close_listener),
+        cmocka_unit_test_setup_teardown(whoever_goes_at_once_locks_nobody_out, open_listener, close_listener),
+        cmocka_unit_test_setup_teardown(a_door_that_lets_clients_in_is_left_alone, open_listener, close_listener),
         cmocka_unit_test_setup_teardown(the_end_gives_all_back, open_listener, close_listener),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

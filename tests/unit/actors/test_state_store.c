@@ -34,7 +34,6 @@ static int setup(void **state)
     (void)snprintf(f->folder, sizeof(f->folder), "/tmp/hearth-state-XXXXXX");
     assert_non_null(mkdtemp(f->folder));
     (void)snprintf(f->options.path, sizeof(f->options.path), "%s/state.db", f->folder);
-    f->options.mode = 0600;
     f->options.disk = disk_posix();
     f->store = state_store_new(&f->options);
     f->batch = state_batch_new();
