@@ -11,7 +11,7 @@ JOBS      ?= $(shell nproc)
 CMAKE     := cmake -G Ninja -S .
 NODE_PATH := $(or $(HEARTH_PATH),$(CURDIR)/data)
 
-.PHONY: help build run test smoke asan tsan lint interop interop-short bench crash crash-smoke fuzz docs clean
+.PHONY: help build run test smoke asan tsan lint interop interop-short bench image crash crash-smoke fuzz docs clean
 
 help:
 	@echo "make build        build/hearth and build/hearthd"
@@ -22,6 +22,7 @@ help:
 	@echo "make smoke        the commands of the README, and bad input, against a running node"
 	@echo "make interop      files and blocks exchanged with Kubo and Helia (needs Go and npm)"
 	@echo "make bench        the mailbox beside nng, an eventfd and Erlang/OTP"
+	@echo "make image        the container image of deploy/, built and tried (needs root, podman, buildah)"
 	@echo "make crash        power loss and kill -9 replayed against the store"
 	@echo "make fuzz         each decoder fuzzed for FUZZ_SECONDS (60)"
 	@echo "make docs         regenerate docs/control.md and docs/config.md"
@@ -69,6 +70,10 @@ bench: build
 
 crash: build
 	@tests/crash/run.sh
+
+image: build
+	@tools/install_deps.sh image || echo "image: going on without them, what cannot run will be skipped"
+	@HEARTH_BUILD=$(BUILD) tests/image/run.py
 
 crash-smoke: build
 	@tests/crash/run.sh --smoke

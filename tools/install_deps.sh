@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Installs the Debian packages that a task needs and that are missing. usage: tools/install_deps.sh build|lint|bench|interop...
+# Installs the Debian packages that a task needs and that are missing. usage: tools/install_deps.sh TASK...
 set -euo pipefail
 
 packages_for() {
   case "$1" in
-    build) echo "cmake ninja-build gcc libc6-dev pkg-config libnng-dev nng-utils libsodium-dev libmsgpack-dev libsqlite3-dev sqlite3
-                 libcmocka-dev libuv1-dev libssl-dev libjansson-dev libyaml-dev python3" ;;
+    compile) echo "cmake ninja-build gcc libc6-dev pkg-config libnng-dev libsodium-dev libmsgpack-dev libsqlite3-dev libuv1-dev
+                   libssl-dev libjansson-dev libyaml-dev" ;;
+    build) packages_for compile; echo "nng-utils sqlite3 libcmocka-dev python3" ;;
+    image) echo "podman buildah runc debootstrap sqlite3 python3" ;;
     lint) echo "clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev git python3" ;;
     bench) echo "erlang-base python3" ;;
     # An installed go or npm of any origin will do: Debian's npm cannot live beside another nodejs.
