@@ -19,7 +19,7 @@ help:
 	@echo "make test         unit tests (VECTORS=DIR adds the published test vectors)"
 	@echo "make asan tsan    the same under AddressSanitizer+UBSan, under ThreadSanitizer"
 	@echo "make lint         source laws, formatting, clang-tidy"
-	@echo "make smoke        the commands of the README, and bad input, against a running node"
+	@echo "make smoke        the commands of the README, bad input, queries from outside, against a running node"
 	@echo "make interop      files and blocks exchanged with Kubo and Helia (needs Go and npm)"
 	@echo "make bench        the mailbox beside nng, an eventfd and Erlang/OTP"
 	@echo "make image        the container image of deploy/, built and tried (needs root, podman, buildah)"
@@ -50,6 +50,7 @@ asan tsan: deps
 smoke: build
 	@tests/smoke/run.sh
 	@HEARTH_BUILD=$(BUILD) tests/smoke/bad_input.py
+	@HEARTH_BUILD=$(BUILD) tests/smoke/outside.py
 
 lint:
 	@tools/install_deps.sh build lint
