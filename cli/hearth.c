@@ -128,6 +128,8 @@ static int run_with_client(struct client *client, const struct invocation *in, c
         return run_ls(client, in, args);
     case CMD_REFS:
         return run_refs(client, in, args);
+    case CMD_DAG_STAT:
+        return run_dag_stat(client, in, args);
     case CMD_BLOCK_PUT:
         return run_block_put(client, in, args);
     case CMD_PIN_LS:

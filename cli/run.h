@@ -11,6 +11,7 @@ int run_cat(struct client *client, const struct invocation *in, const struct cmd
 int run_get(struct client *client, const struct invocation *in, const struct cmd_get *args);
 int run_ls(struct client *client, const struct invocation *in, const struct cmd_ls *args);
 int run_refs(struct client *client, const struct invocation *in, const struct cmd_refs *args);
+int run_dag_stat(struct client *client, const struct invocation *in, const struct cmd_dag_stat *args);
 int run_block_put(struct client *client, const struct invocation *in, const struct cmd_block_put *args);
 int run_pin_ls(struct client *client, const struct invocation *in, const struct cmd_pin_ls *args);
 int run_repo_verify(struct client *client, const struct invocation *in);
@@ -24,7 +25,7 @@ int run_sql(const struct invocation *in, const struct cmd_sql *args);
 struct call *ask(struct client *client, const char *op, struct span args, uint64_t timeout_ms, bool mutates,
                  struct outcome *ret_outcome);
 
-/* {path, after, limit} for `ls`, {path, offset, length} for `read`. */
+/* {path, after, limit} for `ls` and `dag walk`, {path, offset, length} for `read`. */
 enum err pack_ls(struct buf *to, struct span path, uint64_t after, uint64_t limit) MUST_CHECK;
 
 /*

@@ -32,8 +32,9 @@ static bool is_unseen_leaf(const struct dag_walk *w, const struct cid *cid, uint
 /* Adds a block before a slot unless it was seen. */
 static enum err add_block(struct dag_walk *w, struct dag_slot *before, const struct cid *cid, uint32_t depth)
 {
-    bool is_new;
-    enum err err = cid_set_add(&w->seen, cid, &is_new);
+    bool is_new = true;
+    bool forgets = w->options.forget_leaves && cid->codec == CODEC_RAW;
+    enum err err = forgets ? ERR_OK : cid_set_add(&w->seen, cid, &is_new);
     if (err == ERR_BUSY)
         return fail(w, err, "there are too many blocks below the root");
     if (err != ERR_OK)

@@ -32,6 +32,7 @@ struct dag_walk_options {
     size_t blocks_max;       /* 0: DAG_WALK_BLOCKS_MAX */
     uint32_t depth_max;      /* links from the root; 0: only the root */
     bool fetch_leaves;       /* raw blocks, and those at depth_max, are wanted, too; else they are visited unseen */
+    bool forget_leaves;      /* raw blocks are not remembered: one is visited wherever it stands */
     struct account *account; /* of tables; may be NULL */
     struct account *shared;  /* of bytes read ahead; may be NULL, see dag_window_init */
 };
@@ -64,7 +65,7 @@ void dag_walk_retry(struct dag_walk *walk, const struct cid *cid);
 
 bool dag_walk_waits_for(const struct dag_walk *walk, const struct cid *cid);
 
-/* Blocks found so far, visited or not. */
+/* Blocks found so far, visited or not; without forgotten ones. */
 size_t dag_walk_found(const struct dag_walk *walk);
 
 /* A static sentence about the error, "" when there is none. */

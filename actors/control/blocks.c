@@ -278,9 +278,11 @@ static enum err push_unseen(void *arg, const struct cid *cid)
     struct pin_work *work = arg;
     uint8_t bytes[CID_BYTES_MAX];
     struct span key = span_of(bytes, cid_encode(cid, bytes));
-    if (table_get(&work->seen, key) != NULL || cid->hash.code == 0) /* identity: its bytes are in the CID */
+    if (table_get(&work->seen, key) != NULL)
         return ERR_OK;
     enum err err = table_put(&work->seen, key, work, NULL);
+    if (err == ERR_OK && cid->hash.code == MULTIHASH_IDENTITY) /* the CID carries its block, at most 128 bytes */
+        return for_each_link(cid, span_of(cid->hash.digest, cid->hash.len), push_unseen, work);
     return err == ERR_OK ? buf_append(&work->stack, cid, sizeof(*cid)) : err;
 }
 
@@ -318,6 +320,8 @@ enum err pin_add_start(struct control *c, struct conversation *v)
     v->work = work;
     v->number = ++c->next_upload; /* one session: its wants share their peers */
     err = push_unseen(work, &v->cid);
+    if (err == ERR_OK && work->stack.len == 0)
+        return pin(c, v, args->recursive, args->name);
     return err == ERR_OK ? send_fetches(c, v, work) : err;
 }
 

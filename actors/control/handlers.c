@@ -45,6 +45,7 @@ const struct operation_handler operation_handlers[OP_COUNT] = {
     [OP_READ] = {.start = read_start, .end = reading_end},
     [OP_GET] = {.start = get_start, .end = reading_end},
     [OP_LS] = {.start = ls_start, .end = reading_end},
+    [OP_DAG_WALK] = {.start = dag_walk_start, .end = reading_end},
     [OP_REFS] = {.start = refs_start, .reply = refs_reply, .again = fetch_again},
     [OP_JOB_STATUS] = {.start = job_status_start},
     [OP_JOB_CANCEL] = {.start = job_cancel_start},

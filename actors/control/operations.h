@@ -48,6 +48,7 @@ void pin_add_end(struct control *c, struct conversation *v);
 enum err read_start(struct control *c, struct conversation *v);
 enum err get_start(struct control *c, struct conversation *v);
 enum err ls_start(struct control *c, struct conversation *v);
+enum err dag_walk_start(struct control *c, struct conversation *v);
 enum err resolve_start(struct control *c, struct conversation *v);
 void reading_end(struct control *c, struct conversation *v);
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "actors/control/entry_ring.h"
+#include "storage/dag_walk.h"
 #include "storage/dir_lister.h"
 #include "storage/exporter.h"
 #include "storage/node_info.h"
@@ -32,6 +33,7 @@ struct reader {
     struct block_ref *held; /* bytes of the exporter that reader_read has not used up */
     struct span held_bytes;
     struct tree_exporter *tree;
+    struct dag_walk *walk;
     struct entry_ring ahead;
 };
 
@@ -95,11 +97,32 @@ static enum err open_tree(struct reader *r, struct block_ref *root)
     return err == ERR_OK ? ERR_OK : fail(r, err, r->tree == NULL ? "not enough memory" : tree_exporter_why(r->tree));
 }
 
+/* Any dag-pb may be walked, of whatever kind. */
+static enum err open_walk(struct reader *r, struct block_ref *root)
+{
+    struct dag_walk_options options = {
+        .window_blocks = r->options.window_blocks,
+        .window_bytes = r->options.window_bytes,
+        .depth_max = DAG_WALK_DEPTH_ALL,
+        .fetch_leaves = true,
+        .forget_leaves = true,
+        .account = r->options.account,
+        .shared = r->options.shared,
+    };
+    r->phase = PHASE_OPEN;
+    enum err err = dag_walk_new(&r->info.cid, &options, &r->walk);
+    if (err == ERR_OK)
+        err = dag_walk_put(r->walk, &r->info.cid, root);
+    return err == ERR_OK ? ERR_OK : fail(r, err, r->walk == NULL ? "not enough memory" : dag_walk_why(r->walk));
+}
+
 /* The block that the path names is here. */
 static enum err open_root(struct reader *r, struct block_ref *root)
 {
     struct node_info node;
     const char *why = "";
+    if (r->options.mode == READER_WALK)
+        return open_walk(r, root);
     enum err err = node_info_of(&r->info.cid, block_ref_span(root), &node, &why);
     if (err != ERR_OK)
         return fail(r, err, why);
@@ -175,6 +198,7 @@ void reader_free(struct reader *reader)
     resolver_free(reader->resolver);
     exporter_free(reader->exporter);
     tree_exporter_free(reader->tree);
+    dag_walk_free(reader->walk);
     dir_lister_free(reader->lister);
     block_ref_unref(reader->held);
     buf_release(&reader->target);
@@ -214,6 +238,8 @@ static enum err next_want(struct reader *r, struct cid *ret_cid)
         return exporter_next_want(r->exporter, ret_cid);
     if (r->tree != NULL)
         return tree_exporter_next_want(r->tree, ret_cid);
+    if (r->walk != NULL)
+        return dag_walk_next_want(r->walk, ret_cid);
     fill_ahead(r);
     if (r->lister != NULL && dir_lister_next_want(r->lister, ret_cid) == ERR_OK)
         return ERR_OK;
@@ -249,6 +275,12 @@ static void put_content(struct reader *r, const struct cid *cid, struct block_re
         enum err err = tree_exporter_put(r->tree, cid, block);
         if (err != ERR_OK)
             (void)fail(r, err, tree_exporter_why(r->tree));
+        return;
+    }
+    if (r->walk != NULL) {
+        enum err err = dag_walk_put(r->walk, cid, block);
+        if (err != ERR_OK)
+            (void)fail(r, err, dag_walk_why(r->walk));
         return;
     }
     entry_ring_put(&r->ahead, cid, block);
@@ -291,6 +323,8 @@ static bool waits_for(const struct reader *r, const struct cid *cid)
         return exporter_waits_for(r->exporter, cid);
     if (r->tree != NULL)
         return tree_exporter_waits_for(r->tree, cid);
+    if (r->walk != NULL)
+        return dag_walk_waits_for(r->walk, cid);
     return r->lister != NULL && dir_lister_waits_for(r->lister, cid);
 }
 
@@ -329,6 +363,8 @@ void reader_retry_block(struct reader *reader, const struct cid *cid)
         exporter_retry(r->exporter, cid);
     if (r->tree != NULL)
         tree_exporter_retry(r->tree, cid);
+    if (r->walk != NULL)
+        dag_walk_retry(r->walk, cid);
     if (r->lister != NULL)
         dir_lister_retry(r->lister, cid);
     entry_ring_retry(&r->ahead, cid);
@@ -418,6 +454,24 @@ enum err reader_next_entry(struct reader *reader, struct reader_entry *ret_entry
     if (r->ahead.count == 0)
         return r->list_ended ? ERR_CLOSED : ERR_AGAIN;
     return entry_ring_pop(&r->ahead, ret_entry);
+}
+
+enum err reader_next_block(struct reader *reader, struct reader_block *ret_block)
+{
+    struct reader *r = reader;
+    struct dag_visit visit;
+    if (r->failure != ERR_OK)
+        return r->failure;
+    if (r->walk == NULL)
+        return ERR_AGAIN;
+    enum err err = dag_walk_next(r->walk, &visit);
+    if (err == ERR_AGAIN || err == ERR_CLOSED)
+        return err;
+    if (err != ERR_OK)
+        return fail(r, err, dag_walk_why(r->walk));
+    *ret_block = (struct reader_block){.cid = visit.cid, .size = block_ref_span(visit.block).len};
+    block_ref_unref(visit.block);
+    return ERR_OK;
 }
 
 enum err reader_error(const struct reader *reader)

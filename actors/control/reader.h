@@ -43,6 +43,7 @@ enum reader_mode {
     READER_STAT,    /* fetches the root block too: kind and size */
     READER_FILE,    /* file bytes; a folder is an error */
     READER_TREE,    /* the tree stream of a file, a symlink, or a folder with all below it */
+    READER_WALK,    /* all blocks below the root, see dag_walk_options.forget_leaves */
     READER_LIST     /* entries of a folder; a file lists nothing and says its kind */
 };
 
@@ -86,6 +87,12 @@ struct reader_entry {
     bool has_mtime;
     int64_t mtime_seconds;
     uint32_t mtime_nanos;
+};
+
+/* One block of a walk. */
+struct reader_block {
+    struct cid cid;
+    uint64_t size;
 };
 
 enum reader_state { READER_WAITING, READER_OPEN, READER_FAILED };
@@ -138,6 +145,9 @@ enum err reader_read(struct reader *reader, struct buf *out, size_t length_bytes
  * READER_LIST: the next entry, in the folder's own order (shards one after the other). ERR_AGAIN, ERR_CLOSED as above.
  */
 enum err reader_next_entry(struct reader *reader, struct reader_entry *ret_entry) MUST_CHECK;
+
+/* READER_WALK: the next block. ERR_AGAIN, ERR_CLOSED as above. */
+enum err reader_next_block(struct reader *reader, struct reader_block *ret_block) MUST_CHECK;
 
 /* The error of a failed reader, ERR_OK else; and a static sentence for the user, "" when there is none. */
 enum err reader_error(const struct reader *reader);

@@ -8,10 +8,11 @@
 #include <stdlib.h>
 
 #include "actors/control/operations.h"
+#include "actors/control/pages.h"
 #include "actors/control/sessions.h"
 #include "schemas/pack.h"
 
-enum { FETCH_TIMEOUT_S = 60, LS_BYTES_MAX = 2 * 1024 * 1024 };
+enum { FETCH_TIMEOUT_S = 60 };
 
 /* ---- sessions of readers ---- */
 
@@ -86,7 +87,7 @@ static enum err join_reader(struct control *c, struct conversation *v, struct sp
         free(out);
         return ERR_BUSY;
     }
-    buf_init(out, mode == READER_LIST ? LS_BYTES_MAX : DATA_BYTES_MAX, NULL);
+    buf_init(out, mode == READER_LIST || mode == READER_WALK ? PAGE_BYTES_MAX : DATA_BYTES_MAX, NULL);
     v->work = out;
     s->next_offset += length;
     s->used_at = ctx_now(c->ctx);
@@ -165,7 +166,7 @@ void reader_flight_ended(struct control *c, struct file_session *s, const struct
 
 /* ---- answers ---- */
 
-static void finish_with(struct control *c, struct conversation *v, struct buf *result, struct pack *p)
+void reading_finish(struct control *c, struct conversation *v, struct buf *result, struct pack *p)
 {
     v->step = 1;
     if (pack_end(p) == ERR_OK)
@@ -187,7 +188,7 @@ static void answer_read(struct control *c, struct file_session *s, struct conver
     pack_pair_u64(&p, "size", info->size);
     uint64_t position = reader_position(s->reader);
     file_session_show(c, s, "read", position, info->size, &info->cid, position >= info->size);
-    finish_with(c, v, &result, &p);
+    reading_finish(c, v, &result, &p);
     buf_release(&result);
 }
 
@@ -205,99 +206,8 @@ static void answer_get(struct control *c, struct file_session *s, struct convers
     pack_bytes(&p, buf_span(out));
     pack_pair_bool(&p, "end", end);
     file_session_show(c, s, "get", reader_position(s->reader), 0, &reader_info(s->reader)->cid, end);
-    finish_with(c, v, &result, &p);
+    reading_finish(c, v, &result, &p);
     buf_release(&result);
-}
-
-static void pack_pair_cid(struct pack *p, const char *key, const struct cid *cid)
-{
-    char text[CID_TEXT_MAX];
-    cid_text(cid, text);
-    pack_pair_text(p, key, text);
-}
-
-static const char *kind_name(enum reader_kind kind)
-{
-    switch (kind) {
-    case READER_KIND_FILE:
-        return "file";
-    case READER_KIND_DIRECTORY:
-        return "folder";
-    case READER_KIND_SYMLINK:
-        return "symlink";
-    case READER_KIND_UNKNOWN:
-        break;
-    }
-    return "unknown";
-}
-
-static void answer_ls(struct control *c, struct file_session *s, struct conversation *v, bool more)
-{
-    const struct reader_info *info = reader_info(s->reader);
-    const struct buf *rows = v->work;
-    struct buf result;
-    buf_init(&result, LS_BYTES_MAX + 8192, NULL);
-    struct pack p = pack_begin(&result);
-    pack_map(&p, 10);
-    pack_pair_cid(&p, "cid", &info->cid);
-    pack_pair_text(&p, "kind", kind_name(info->kind));
-    pack_pair_u64(&p, "size", info->size);
-    pack_text(&p, "target");
-    pack_bytes(&p, info->kind == READER_KIND_SYMLINK ? info->symlink_target : (struct span){0});
-    pack_pair_u64(&p, "mode", info->mode);
-    pack_text(&p, "mtime");
-    if (info->has_mtime)
-        pack_i64(&p, info->mtime_seconds);
-    else
-        pack_nil(&p);
-    pack_pair_u64(&p, "mtime_nanos", info->mtime_nanos);
-    pack_text(&p, "entries");
-    pack_array(&p, (uint32_t)v->number);
-    pack_raw(&p, buf_span(rows));
-    pack_pair_bool(&p, "more", more);
-    pack_pair_u64(&p, "next", s->next_offset);
-    finish_with(c, v, &result, &p);
-    buf_release(&result);
-}
-
-static enum err append_entry(struct buf *rows, const struct reader_entry *entry)
-{
-    struct pack p = pack_begin(rows);
-    pack_map(&p, 4);
-    pack_text(&p, "name");
-    pack_bytes(&p, entry->name);
-    pack_pair_cid(&p, "cid", &entry->cid);
-    pack_pair_text(&p, "kind", kind_name(entry->kind));
-    pack_pair_u64(&p, "size", entry->kind == READER_KIND_UNKNOWN ? entry->tsize : entry->size);
-    return pack_end(&p);
-}
-
-/* Entries before `after` are passed over when the page is not the next one of a kept reader. */
-static enum err serve_ls(struct control *c, struct file_session *s, struct conversation *v)
-{
-    const struct op_ls *args = (const void *)v->args;
-    struct buf *rows = v->work;
-    while (v->number < args->limit && rows->len < LS_BYTES_MAX - 2048) {
-        struct reader_entry entry;
-        enum err err = reader_next_entry(s->reader, &entry);
-        if (err == ERR_CLOSED) {
-            answer_ls(c, s, v, false);
-            return ERR_OK;
-        }
-        if (err != ERR_OK)
-            return err;
-        if (s->next_offset < args->after) {
-            s->next_offset++;
-            continue;
-        }
-        err = append_entry(rows, &entry);
-        if (err != ERR_OK)
-            return err;
-        s->next_offset++;
-        v->number++;
-    }
-    answer_ls(c, s, v, true);
-    return ERR_OK;
 }
 
 static enum err serve_resolve(struct control *c, struct file_session *s, struct conversation *v)
@@ -321,7 +231,7 @@ static enum err serve_resolve(struct control *c, struct file_session *s, struct 
     else
         pack_nil(&p);
     buf_release(&path);
-    finish_with(c, v, &result, &p);
+    reading_finish(c, v, &result, &p);
     buf_release(&result);
     return ERR_OK;
 }
@@ -371,7 +281,7 @@ static enum err serve(struct control *c, struct file_session *s, struct conversa
         return serve_get(c, s, v);
     if (s->mode == READER_FILE)
         return serve_read(c, s, v);
-    return s->mode == READER_LIST ? serve_ls(c, s, v) : serve_resolve(c, s, v);
+    return s->mode == READER_RESOLVE ? serve_resolve(c, s, v) : page_serve(c, s, v);
 }
 
 static void fail_all(struct control *c, struct file_session *s, enum err err)
@@ -427,13 +337,26 @@ enum err get_start(struct control *c, struct conversation *v)
     return join_reader(c, v, args->path, READER_TREE, args->offset, args->length);
 }
 
+/* Pages go on with the reader that is kept for the next one, else from the beginning. */
+static enum err start_page(struct control *c, struct conversation *v, struct span path, enum reader_mode mode,
+                           uint64_t after)
+{
+    struct file_session *kept = find_reader(c, path, mode, after);
+    if (kept != NULL && kept->queued > 0)
+        return conversation_error(v, ERR_BUSY, "this page is being read already");
+    return join_reader(c, v, path, mode, kept != NULL ? after : 0, 0);
+}
+
 enum err ls_start(struct control *c, struct conversation *v)
 {
     const struct op_ls *args = (const void *)v->args;
-    struct file_session *kept = find_reader(c, args->path, READER_LIST, args->after);
-    if (kept != NULL && kept->queued > 0)
-        return conversation_error(v, ERR_BUSY, "this page is being read already");
-    return join_reader(c, v, args->path, READER_LIST, kept != NULL ? args->after : 0, 0);
+    return start_page(c, v, args->path, READER_LIST, args->after);
+}
+
+enum err dag_walk_start(struct control *c, struct conversation *v)
+{
+    const struct op_dag_walk *args = (const void *)v->args;
+    return start_page(c, v, args->path, READER_WALK, args->after);
 }
 
 enum err resolve_start(struct control *c, struct conversation *v)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What UnixFS can say beside names and bytes: modes, times, layouts, inlined blocks; folders of many entries."""
+import json
 import os
+import shutil
 
-from harness import add_case, case, expect, expect_same_file, expect_same_tree
+from harness import MIB, add_case, case, expect, expect_same_file, expect_same_tree
 from peers import PROFILES, Hearth, Kubo
 from trees import make_tree, wide_tree
 
@@ -159,3 +161,31 @@ def same_large(lab):
     tree = wide_tree(lab, 10_000)
     theirs = kubo.ipfs_command("add", "-r", "-Q", "--only-hash", tree, seconds=100).split()[-1]
     expect(hearth.only_hash(tree, seconds=100) == theirs, "the CID of a folder of 10,000 differs from Kubo's")
+
+
+def dag_figures(told):
+    """What Kubo and hearth say of some roots, as one value."""
+    return (told.get("UniqueBlocks", 0), told.get("TotalSize", 0), told.get("SharedSize", 0), told.get("Ratio"),
+            [(root["Cid"], root.get("Size", 0), root.get("NumBlocks", 0)) for root in told["DagStats"]])
+
+
+@case("hearth/unixfs/dag-stat", needs=["hearth", "kubo"])
+def dag_stat(lab):
+    """Text and JSON of dag stat are Kubo's, of one root and of several that share blocks."""
+    hearth, kubo = lab.start(Hearth(lab)), lab.start(Kubo(lab))
+    one, other = make_tree(lab, files=40, bytes_max=300_000, symlinks=3), wide_tree(lab, 6000)
+    shutil.copytree(one, os.path.join(other, "the other one"), symlinks=True)
+    with open(os.path.join(one, "twice"), "wb") as file:
+        file.write(lab.random.randbytes(2 * MIB))
+    shutil.copy(os.path.join(one, "twice"), os.path.join(one, "once more"))
+    roots = [hearth.add(path, seconds=100) for path in (one, other)]
+    expect(roots == [kubo.add(path, seconds=100) for path in (one, other)], "the CIDs differ")
+    roots.append(hearth.hearth("add", "-Q", "--inline", lab.file(10)).strip())
+    for asked in (roots[:1], roots[1:2], roots, [roots[0], roots[0]], roots[2:]):
+        text = hearth.hearth("dag", "stat", *asked, seconds=100)
+        theirs = kubo.ipfs_command("dag", "stat", *asked, seconds=100)
+        expect(text == theirs, f"text of {len(asked)} roots: {text!r}, Kubo: {theirs!r}")
+        ours = json.loads(hearth.hearth("dag", "stat", "--enc=json", *asked, seconds=100))
+        # the last line is the sum, those before are its progress
+        lines = kubo.ipfs_command("dag", "stat", "--enc=json", "--progress=false", *asked, seconds=100).splitlines()
+        expect(dag_figures(ours) == dag_figures(json.loads(lines[-1])), f"JSON: {ours}, Kubo: {lines[-1]}")

@@ -416,6 +416,16 @@ static void files_go_in_and_come_out(void **state)
         {"{\"op\":\"refs\",\"args\":{\"path\":\"" HELLO "\"}}", "\"refs\":[]", 0},
         {"{\"op\":\"pin add\",\"args\":{\"path\":\"" HELLO "\"}}", "\"pins\":[\"" HELLO "\"]", 0},
         {"{\"op\":\"repo stat\"}", "\"pins\":2", 0},
+        /* the tree stream of a file: FILE, a name of 59 bytes; then DATA and END; nothing follows it */
+        {"{\"op\":\"get\",\"args\":{\"path\":\"" HELLO "\"}}", "\"data\":\"uAwA7AAAAAAB", 0},
+        {"{\"op\":\"get\",\"args\":{\"path\":\"" HELLO "\"}}", "\"end\":true", 0},
+        {"{\"op\":\"get\",\"args\":{\"path\":\"" HELLO "\",\"offset\":67,\"length\":8}}",
+         "\"data\":\"uBAAAAAYAAAA\",\"end\":false", 0},
+        {"{\"op\":\"get\",\"args\":{\"path\":\"" HELLO "\",\"offset\":1000}}", "\"data\":\"u\",\"end\":true", 0},
+        {"{\"op\":\"dag walk\",\"args\":{\"path\":\"" HELLO "\"}}",
+         "\"blocks\":[{\"cid\":\"" HELLO "\",\"size\":6}],\"more\":false", 0},
+        /* an identity CID carries its block: there is nothing to fetch before it is pinned */
+        {"{\"op\":\"pin add\",\"args\":{\"path\":\"bafkqaaa\"}}", "\"pins\":[\"bafkqaaa\"]", 0},
         {"{\"op\":\"pin rm\",\"args\":{\"path\":\"" HELLO "\"}}", "\"code\":\"not_found\"", 0},
         {"{\"op\":\"add write\",\"args\":{\"upload\":99,\"offset\":0,\"data\":\"u\"}}", "no upload 99", 0},
     };

@@ -139,6 +139,41 @@ static void shared_subtrees_are_walked_once(void **state)
     store_release(&store);
 }
 
+/* 40 equal chunks under one node: forgotten leaves are visited each time, and take no memory. */
+static void leaves_may_be_forgotten(void **state)
+{
+    (void)state;
+    static uint8_t bytes[40 * 100];
+    struct import_options options = import_options_of(IMPORT_UNIXFS_V1_2025);
+    options.chunk_bytes = 100;
+    struct block_store store;
+    store_init(&store);
+    struct import_node root = import_bytes(&options, &store, span_of(bytes, sizeof(bytes)), NULL);
+    for (unsigned forget = 0; forget < 2; forget++) {
+        struct dag_walk_options how = {.window_blocks = 4, .window_bytes = 1 << 20, .depth_max = DAG_WALK_DEPTH_ALL};
+        struct dag_walk *w;
+        struct dag_visit visit;
+        struct cid cid;
+        size_t visits = 0;
+        how.fetch_leaves = true;
+        how.forget_leaves = forget != 0;
+        assert_ok(dag_walk_new(&root.cid, &how, &w));
+        for (enum err err = ERR_OK; err != ERR_CLOSED;) {
+            while (dag_walk_next_want(w, &cid) == ERR_OK)
+                assert_ok(dag_walk_put(w, &cid, store_get(&store, &cid)));
+            err = dag_walk_next(w, &visit);
+            assert_true(err == ERR_OK || err == ERR_CLOSED);
+            if (err == ERR_OK)
+                block_ref_unref(visit.block);
+            visits += err == ERR_OK;
+        }
+        assert_int_equal(visits, forget != 0 ? 41 : 2);
+        assert_int_equal(dag_walk_found(w), forget != 0 ? 1 : 2);
+        dag_walk_free(w);
+    }
+    store_release(&store);
+}
+
 static void other_codecs_end_the_walk(void **state)
 {
     (void)state;
@@ -194,9 +229,8 @@ static void sets_remember(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_block_once),
-        cmocka_unit_test(shared_subtrees_are_walked_once),
-        cmocka_unit_test(other_codecs_end_the_walk),
+        cmocka_unit_test(each_block_once),         cmocka_unit_test(shared_subtrees_are_walked_once),
+        cmocka_unit_test(leaves_may_be_forgotten), cmocka_unit_test(other_codecs_end_the_walk),
         cmocka_unit_test(sets_remember),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
