@@ -71,6 +71,7 @@ enum err err_from_errno(int error_number)
         {EHOSTUNREACH, ERR_UNREACHABLE},
         {ENETUNREACH, ERR_UNREACHABLE},
         {EADDRNOTAVAIL, ERR_UNREACHABLE},
+        {EAFNOSUPPORT, ERR_UNSUPPORTED},
         {EADDRINUSE, ERR_EXISTS},
     };
     for (size_t i = 0; i < ARRAY_LEN(map); i++) {

@@ -132,16 +132,34 @@ void swarm_tick(struct swarm *s)
 
 /* ---- listening ---- */
 
-enum err swarm_listen(struct swarm *s, const char *text, char *ret_why, size_t why_bytes)
+static enum err parse_listen(const char *text, struct endpoint *ret_endpoint)
 {
     struct multiaddr ma;
     struct multiaddr_target target;
-    struct endpoint endpoint;
     enum err err = multiaddr_parse_text(span_text(text), &ma);
     if (err == ERR_OK)
         err = multiaddr_target(multiaddr_span(&ma), &target);
-    if (err == ERR_OK)
-        err = endpoint_of_target(&target, &endpoint);
+    return err == ERR_OK ? endpoint_of_target(&target, ret_endpoint) : err;
+}
+
+static const char *listen_advice(enum err err)
+{
+    if (err == ERR_EXISTS)
+        return "the port is taken";
+    if (err == ERR_UNREACHABLE || err == ERR_UNSUPPORTED)
+        return "this machine has no such address";
+    return err_text(err);
+}
+
+enum err swarm_listen(struct swarm *s, const char *text, char *ret_why, size_t why_bytes)
+{
+    struct endpoint endpoint;
+    enum err err = parse_listen(text, &endpoint);
+    if (err == ERR_UNSUPPORTED) {
+        (void)snprintf(ret_why, why_bytes,
+                       "cannot listen on %s: only /tcp/PORT and /tcp/PORT/ws of /ip4 and /ip6 are spoken", text);
+        return err;
+    }
     if (err == ERR_OK && s->listener_count == SWARM_LISTENERS_MAX)
         err = ERR_BUSY;
     struct swarm_listener *l = &s->listeners[s->listener_count];
@@ -149,13 +167,9 @@ enum err swarm_listen(struct swarm *s, const char *text, char *ret_why, size_t w
         *l = (struct swarm_listener){.tag = s->listener_count + 1, .bound = endpoint};
         err = s->net->listen(s->net->self, &endpoint.addr, l->tag, &l->bound.addr);
     }
-    if (err != ERR_OK) {
-        (void)snprintf(ret_why, why_bytes, "cannot listen on %s: %s", text,
-                       err == ERR_EXISTS        ? "the port is taken"
-                       : err == ERR_UNSUPPORTED ? "only /tcp/PORT and /tcp/PORT/ws of /ip4 and /ip6 are"
-                                                : err_text(err));
-        return err;
-    }
-    s->listener_count++;
-    return ERR_OK;
+    if (err == ERR_OK)
+        s->listener_count++;
+    else
+        (void)snprintf(ret_why, why_bytes, "cannot listen on %s: %s", text, listen_advice(err));
+    return err;
 }

@@ -131,6 +131,21 @@ static void addresses_that_cannot_be_dialled_say_why(void **state)
     nodes_end();
 }
 
+/* localhost is in each machine's own table of hosts; the simulator has no names. */
+static void a_name_is_dialled(void **state)
+{
+    (void)state;
+    if (backend == SIM)
+        skip();
+    nodes_begin(2, backend, 10, NULL);
+    struct command c = {.kind = CMD_CONNECT, .target = 1};
+    const char *port = strstr(nodes[1].addr, "/tcp/");
+    (void)snprintf(c.addr, sizeof(c.addr), "/dns4/localhost%s", port);
+    assert_int_equal(node_do(0, c), ERR_OK);
+    nodes_await(both_up);
+    nodes_end();
+}
+
 static void listens_for_websocket(struct node *n)
 {
     char why[CONFIG_WHY_BYTES];
@@ -198,6 +213,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(without_credit_the_sender_waits),
     cmocka_unit_test(the_wrong_peer_id_is_refused),
     cmocka_unit_test(addresses_that_cannot_be_dialled_say_why),
+    cmocka_unit_test(a_name_is_dialled),
     cmocka_unit_test(a_pair_trades_over_websocket),
     cmocka_unit_test(tcp_and_websocket_ports_refuse_each_other),
     cmocka_unit_test(a_peer_without_noise_is_reached_over_tls),
