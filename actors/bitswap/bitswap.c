@@ -104,8 +104,9 @@ static void on_reply(struct node *n, const struct info *info)
 /* Without any of this nothing happens by time: an idle node sleeps. */
 static bool has_work(const struct node *n)
 {
-    return bitswap_session_count(n->session) > 0 || table_len(&n->outs) > 0 || table_len(&n->targets) > 0 ||
-           !TAILQ_EMPTY(&n->stalled) || n->retry_open || backlog_is_congested(&n->backlog);
+    return bitswap_session_count(n->session) > 0 || engine_has_work(n->engine) || table_len(&n->outs) > 0 ||
+           table_len(&n->targets) > 0 || !TAILQ_EMPTY(&n->stalled) || n->retry_open ||
+           backlog_is_congested(&n->backlog);
 }
 
 void node_pump(struct node *n)

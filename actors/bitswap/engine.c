@@ -291,6 +291,11 @@ static void answer_present(struct engine *e, struct ledger_want *w, size_t size)
         engine_want_remove(e, w);
         return;
     }
+    if (e->send != NULL && size > e->send->limit_bytes) { /* never to be had: it must not stand in the way */
+        e->stats.wants_refused++;
+        engine_answer_absent(e, w);
+        return;
+    }
     w->size = size;
     ledger_move(&peer->ledger, w, LEDGER_QUEUED);
     engine_turn_push(e, peer);

@@ -9,9 +9,11 @@
  * itself up to ENGINE_BLOCK_FOR_HAVE_MAX; DONT_HAVE goes out as soon as it is known, if asked for. A block is sent under the CID
  * that was asked, so v0 and v1 of one block are two wants.
  *
- * Fairness: peers with blocks due take turns, one fetch each. What a peer has fetched and not yet received is bounded by
- * ENGINE_PEER_BYTES_MAX and charged to the send account, so many slow readers cannot fill the memory; a block that is larger goes
- * alone. Blocks are gathered into messages of about ENGINE_BATCH_BYTES. One thread.
+ * Fairness: a deficit round robin. In its turn a peer may fetch ENGINE_QUANTUM_BYTES more than before; so peers get equal bytes,
+ * whatever the sizes of their blocks. What a peer has fetched and not yet received is charged to the send account and bounded by a
+ * quarter of what is free there, ENGINE_PEER_BYTES_LEAST at least, so many slow readers cannot fill the memory; a block that is
+ * larger goes alone. Who is next waits when the account is full, and the others behind it, so that a large block comes too. Blocks are
+ * gathered into messages of about a second at the rate at which the peer takes them: Helia gives a message 10 s. One thread.
  */
 #ifndef HEARTH_ACTORS_BITSWAP_ENGINE_H
 #define HEARTH_ACTORS_BITSWAP_ENGINE_H
@@ -28,11 +30,14 @@
 
 enum {
     ENGINE_PEERS_MAX = 1024,
-    ENGINE_BLOCK_FOR_HAVE_MAX = 1024,    /* a block up to this answers a want-have */
-    ENGINE_PEER_BYTES_MAX = 1024 * 1024, /* fetched for a peer and not yet sent */
-    ENGINE_BATCH_BYTES = 256 * 1024,     /* blocks of one message, one more may pass it */
-    ENGINE_PRESENCES_MAX = 2048,         /* of a peer, unsent */
-    ENGINE_SUBJECTS_MAX = 256 * 1024     /* multihashes wanted by anybody */
+    ENGINE_BLOCK_FOR_HAVE_MAX = 1024,     /* a block up to this answers a want-have */
+    ENGINE_PEER_BYTES_LEAST = 256 * 1024, /* fetched for a peer and not yet sent */
+    ENGINE_PEER_BYTES_MAX = 4 * 1024 * 1024,
+    ENGINE_QUANTUM_BYTES = 256 * 1024,
+    ENGINE_BATCH_LEAST = 16 * 1024, /* blocks of one message, one more may pass it */
+    ENGINE_BATCH_MAX = 256 * 1024,
+    ENGINE_PRESENCES_MAX = 2048,     /* of a peer, unsent */
+    ENGINE_SUBJECTS_MAX = 256 * 1024 /* multihashes wanted by anybody */
 };
 
 struct engine;
@@ -82,10 +87,16 @@ void engine_fetch_again(struct engine *e, struct engine_peer *peer, const struct
 /* The next peer with a message to be sent, taken off the list; NULL when there is none. */
 struct engine_peer *engine_next_dirty(struct engine *e);
 
-/* Fills a fresh writer. False: nothing was due. ret_block_bytes: give them to engine_sent when they left or were lost. */
+/* Fills a fresh writer. False: nothing was due. ret_block_bytes: give them to engine_sent when they left, or to engine_lost. */
 bool engine_fill(struct engine *e, struct engine_peer *peer, struct bitswap_writer *w, size_t *ret_block_bytes);
 bool engine_has_message(const struct engine_peer *peer);
-void engine_sent(struct engine *e, struct engine_peer *peer, size_t block_bytes);
+
+/* Blocks of a message that was filled at filled_ns have left. */
+void engine_sent(struct engine *e, struct engine_peer *peer, size_t block_bytes, uint64_t filled_ns, uint64_t now_ns);
+void engine_lost(struct engine *e, struct engine_peer *peer, size_t block_bytes);
+
+/* Whether something waits that no event of this engine will wake: try again soon. */
+bool engine_has_work(const struct engine *e);
 
 /* The peer's owner, and its wantlist. */
 void engine_peer_set_owner(struct engine_peer *peer, void *owner);

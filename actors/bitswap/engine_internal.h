@@ -6,6 +6,7 @@
 #define HEARTH_ACTORS_BITSWAP_ENGINE_INTERNAL_H
 
 #include "actors/bitswap/engine.h"
+#include "actors/bitswap/rate.h"
 
 /* A multihash that somebody wants. */
 struct engine_subject {
@@ -42,6 +43,8 @@ struct engine_peer {
     size_t ready_bytes;
     size_t outstanding; /* bytes charged: being fetched, ready, or under way */
     size_t fetching;    /* count */
+    size_t deficit;     /* bytes that it may still fetch in its turn */
+    struct rate rate;   /* at which it takes blocks */
     struct engine_peer *next_turn;
     struct engine_peer *next_dirty;
     bool in_turn;

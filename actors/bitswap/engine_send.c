@@ -110,34 +110,63 @@ void engine_charge_back(struct engine *e, struct engine_peer *peer, size_t bytes
         account_give(e->send, bytes);
 }
 
-static bool fetch_fits(const struct engine *e, const struct engine_peer *peer, size_t size)
+static size_t peer_bytes_max(const struct engine *e)
 {
-    if (peer->outstanding > 0 && peer->outstanding + size > ENGINE_PEER_BYTES_MAX)
+    uint64_t share = e->send == NULL ? 0 : account_free(e->send) / 4;
+    return (size_t)MIN(MAX(share, (uint64_t)ENGINE_PEER_BYTES_LEAST), (uint64_t)ENGINE_PEER_BYTES_MAX);
+}
+
+static void turn_pass(struct engine *e, struct engine_peer *peer)
+{
+    engine_turn_remove(e, peer);
+    engine_turn_push(e, peer);
+}
+
+/* One step of the round: true when the first peer may fetch its next block, which it pays for. */
+static bool turn_step(struct engine *e, struct engine_peer *peer, size_t size)
+{
+    if (peer->outstanding > 0 && peer->outstanding + size > peer_bytes_max(e)) {
+        engine_turn_remove(e, peer); /* engine_sent brings it back */
         return false;
-    return e->send == NULL || account_take(e->send, size);
+    }
+    if (peer->deficit < size) {
+        peer->deficit += ENGINE_QUANTUM_BYTES;
+        turn_pass(e, peer);
+        return false;
+    }
+    peer->deficit -= size;
+    return true;
 }
 
 bool engine_next_fetch(struct engine *e, struct engine_fetch *ret_fetch)
 {
-    for (size_t tries = table_len(&e->peers); tries > 0 && e->turns != NULL; tries--) {
+    size_t rounds = BITSWAP_MESSAGE_MAX / ENGINE_QUANTUM_BYTES + 2;
+    for (size_t tries = table_len(&e->peers) * rounds; tries > 0 && e->turns != NULL; tries--) {
         struct engine_peer *peer = e->turns;
         struct ledger_want *w = peer->ledger.lists[LEDGER_QUEUED].first;
-        engine_turn_remove(e, peer);
-        if (w == NULL)
-            continue;
-        if (!fetch_fits(e, peer, w->size)) {
-            if (peer->outstanding == 0)
-                engine_turn_push(e, peer); /* the account is full: nothing of its own will wake it */
+        if (w == NULL) {
+            engine_turn_remove(e, peer);
+            peer->deficit = 0;
             continue;
         }
+        if (e->send != NULL && account_free(e->send) < w->size)
+            return false;
+        if (!turn_step(e, peer, w->size))
+            continue;
+        if (e->send != NULL && !account_take(e->send, w->size))
+            return false;
         peer->outstanding += w->size;
         peer->fetching++;
         ledger_move(&peer->ledger, w, LEDGER_FETCHING);
-        engine_turn_push(e, peer);
         *ret_fetch = (struct engine_fetch){.peer = peer, .cid = w->cid, .size = w->size};
         return true;
     }
     return false;
+}
+
+bool engine_has_work(const struct engine *e)
+{
+    return e->turns != NULL || e->lookups != NULL;
 }
 
 static bool ready_push(struct engine *e, struct engine_peer *peer, const struct cid *cid, struct block_ref *block)
@@ -181,9 +210,16 @@ void engine_fetch_again(struct engine *e, struct engine_peer *peer, const struct
     engine_turn_push(e, peer);
 }
 
+/* What the peer takes in a second. */
+static size_t batch_bytes(const struct engine_peer *peer)
+{
+    uint64_t rate = rate_per_second(&peer->rate, ENGINE_BATCH_MAX);
+    return (size_t)MIN(MAX(rate, (uint64_t)ENGINE_BATCH_LEAST), (uint64_t)ENGINE_BATCH_MAX);
+}
+
 bool engine_has_message(const struct engine_peer *peer)
 {
-    bool batch = peer->ready_bytes >= ENGINE_BATCH_BYTES || peer->fetching == 0;
+    bool batch = peer->ready_bytes >= batch_bytes(peer) || peer->fetching == 0;
     return peer->presences != NULL || (peer->ready != NULL && batch);
 }
 
@@ -207,7 +243,8 @@ static void fill_presences(struct engine *e, struct engine_peer *peer, struct bi
 static size_t fill_blocks(struct engine *e, struct engine_peer *peer, struct bitswap_writer *w)
 {
     size_t bytes = 0;
-    while (peer->ready != NULL && bytes < ENGINE_BATCH_BYTES) {
+    size_t bytes_max = batch_bytes(peer);
+    while (peer->ready != NULL && bytes < bytes_max) {
         struct ready *r = peer->ready;
         if (bitswap_writer_block(w, &r->cid, r->block) != ERR_OK)
             return bytes;
@@ -234,8 +271,15 @@ bool engine_fill(struct engine *e, struct engine_peer *peer, struct bitswap_writ
     return true;
 }
 
-void engine_sent(struct engine *e, struct engine_peer *peer, size_t block_bytes)
+void engine_lost(struct engine *e, struct engine_peer *peer, size_t block_bytes)
 {
     engine_charge_back(e, peer, block_bytes);
     engine_turn_push(e, peer);
+}
+
+void engine_sent(struct engine *e, struct engine_peer *peer, size_t block_bytes, uint64_t filled_ns, uint64_t now_ns)
+{
+    if (block_bytes > 0)
+        rate_take(&peer->rate, block_bytes, filled_ns, now_ns);
+    engine_lost(e, peer, block_bytes);
 }

@@ -27,14 +27,14 @@
 #include "wire/bitswap.h"
 
 enum {
-    NODE_STREAMS_MAX = 4096,        /* that peers write to us */
-    NODE_WINDOW_BYTES = 512 * 1024, /* written to a stream and not yet taken: then the next message waits */
-    NODE_MESSAGES_MAX = 64,         /* the same, counted */
-    NODE_MESSAGE_BYTES = 64 * 1024, /* of a message of wants */
-    NODE_IDLE_MS = 3000,            /* then our stream is ended */
-    NODE_OPEN_MS = 10 * 1000,       /* to open a stream */
-    NODE_REOPEN_MS = 1000,          /* between failures to open one */
-    NODE_STALL_MS = 10 * 1000, /* a stream whose block finds no memory; or, while there is one, a block half received */
+    NODE_STREAMS_MAX = 4096,         /* that peers write to us */
+    NODE_WINDOW_BYTES = 512 * 1024,  /* written to a stream and not yet taken: then the next message waits */
+    NODE_MESSAGES_MAX = 64,          /* the same, counted */
+    NODE_MESSAGE_BYTES = 64 * 1024,  /* of a message of wants */
+    NODE_IDLE_MS = 3000,             /* then our stream is ended */
+    NODE_OPEN_MS = 10 * 1000,        /* to open a stream */
+    NODE_REOPEN_MS = 1000,           /* between failures to open one */
+    NODE_STALL_MS = 10 * 1000,       /* no memory for a block, or one half received meanwhile; or no byte is taken */
     NODE_READING_BYTES = 256 * 1024, /* less free in the receive account and no socket may be read any more */
     NODE_BLOCKS_SHARE = 7,           /* of 16 of the receive account: blocks that arrive or are being stored */
     NODE_LOOKUP_BATCH = 128,
@@ -60,6 +60,7 @@ struct piece {
 struct sent_message {
     size_t left; /* bytes not yet taken by the stream */
     size_t block_bytes;
+    uint64_t filled_ns;
 };
 
 enum out_state { OUT_CLOSED, OUT_OPENING, OUT_OPEN };
@@ -76,6 +77,7 @@ struct partner {
     enum bitswap_version version;
     uint64_t reopen_ns;
     uint64_t active_ns;
+    uint64_t taken_ns; /* when it last took bytes */
     size_t in_flight;
     struct sent_message sent[NODE_MESSAGES_MAX]; /* a ring */
     size_t sent_first;

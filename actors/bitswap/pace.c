@@ -16,14 +16,9 @@ void pace_init(struct pace *p)
     *p = (struct pace){.hits = PACE_ONE / 2, .kept = PACE_ONE};
 }
 
-static uint64_t average(uint64_t old, uint64_t sample)
-{
-    return old - old / WEIGHT + sample / WEIGHT;
-}
-
 static void share(uint32_t *value, bool good)
 {
-    *value = *value - *value / WEIGHT + (good ? PACE_ONE / WEIGHT : 0);
+    *value = *value - *value / RATE_WEIGHT + (good ? PACE_ONE / RATE_WEIGHT : 0);
 }
 
 static void take_latency(struct pace *p, uint64_t sample_ns)
@@ -35,16 +30,8 @@ static void take_latency(struct pace *p, uint64_t sample_ns)
         return;
     }
     uint64_t off = sample_ns > p->latency_ns ? sample_ns - p->latency_ns : p->latency_ns - sample_ns;
-    p->jitter_ns = average(p->jitter_ns, off);
-    p->latency_ns = MAX(average(p->latency_ns, sample_ns), 1);
-}
-
-static void take_rate(struct pace *p, size_t len, uint64_t asked_ns, uint64_t now_ns)
-{
-    uint64_t took_ns = now_ns - MIN(MAX(asked_ns, p->last_ns), now_ns);
-    p->bytes = p->samples == 0 ? len : average(p->bytes, len);
-    p->busy_ns = p->samples == 0 ? took_ns : average(p->busy_ns, took_ns);
-    p->samples++;
+    p->jitter_ns = rate_average(p->jitter_ns, off);
+    p->latency_ns = MAX(rate_average(p->latency_ns, sample_ns), 1);
 }
 
 void pace_block(struct pace *p, size_t len, uint64_t asked_ns, bool alone, uint64_t now_ns)
@@ -54,8 +41,7 @@ void pace_block(struct pace *p, size_t len, uint64_t asked_ns, bool alone, uint6
     share(&p->kept, true);
     if (asked_ns == 0)
         return;
-    take_rate(p, len, asked_ns, now_ns);
-    p->last_ns = now_ns;
+    rate_take(&p->rate, len, asked_ns, now_ns);
     if (alone)
         take_latency(p, now_ns - MIN(asked_ns, now_ns));
 }
@@ -74,21 +60,13 @@ void pace_broken(struct pace *p, size_t len, uint64_t asked_ns, uint64_t now_ns)
         return;
     p->broke_ns = now_ns;
     p->kept /= 2;
-    take_rate(p, len, asked_ns, now_ns);
-}
-
-static uint64_t rate(const struct pace *p)
-{
-    if (p->samples == 0)
-        return PACE_RATE_FIRST;
-    uint64_t rate = p->bytes * 1000000 / (p->busy_ns / 1000 + 1);
-    return MAX(rate, 1);
+    rate_take(&p->rate, len, asked_ns, now_ns);
 }
 
 uint64_t pace_expect_ns(const struct pace *p, uint64_t queued_bytes, uint64_t len)
 {
     uint64_t latency_ns = p->latency_ns == 0 ? PACE_LATENCY_FIRST_MS * MS_NS : p->latency_ns;
-    return latency_ns + (queued_bytes + len) * 1000000 / rate(p) * 1000;
+    return latency_ns + (queued_bytes + len) * 1000000 / rate_per_second(&p->rate, PACE_RATE_FIRST) * 1000;
 }
 
 uint64_t pace_cost_ns(const struct pace *p, uint64_t queued_bytes, uint64_t len, bool has, uint64_t now_ns)
@@ -107,10 +85,10 @@ uint64_t pace_patience_ns(const struct pace *p)
 
 uint64_t pace_room_bytes(const struct pace *p)
 {
-    uint64_t bytes = rate(p) * PACE_ROOM_S;
-    if (p->samples == 0)
+    uint64_t bytes = rate_per_second(&p->rate, PACE_RATE_FIRST) * PACE_ROOM_S;
+    if (p->rate.samples == 0)
         return 0;
-    if (p->samples < PACE_SAMPLES)
+    if (p->rate.samples < PACE_SAMPLES)
         bytes = MAX(bytes, (uint64_t)PACE_ROOM_FIRST);
     return MIN(bytes, (uint64_t)PACE_ROOM_MAX);
 }
@@ -122,5 +100,5 @@ bool pace_is_likely(const struct pace *p)
 
 bool pace_is_good(const struct pace *p)
 {
-    return p->samples >= PACE_SAMPLES && p->hits >= GOOD && p->kept >= GOOD;
+    return p->rate.samples >= PACE_SAMPLES && p->hits >= GOOD && p->kept >= GOOD;
 }

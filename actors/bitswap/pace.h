@@ -7,8 +7,8 @@
  *      patience  how much silence is normal for it
  *      room      how much to have outstanding with it beside one block: about two seconds' worth
  *
- * The rate is bytes over the time from one block to the next, or from the question when nothing was outstanding before; so it counts
- * round trips while the pipe is not full, and grows as it is filled. Times are nanoseconds and arguments. A plain struct.
+ * The rate counts from one block to the next, or from the question when nothing was outstanding before; so it holds round trips while
+ * the pipe is not full, and grows as it is filled. Times are nanoseconds and arguments. A plain struct.
  */
 #ifndef HEARTH_ACTORS_BITSWAP_PACE_H
 #define HEARTH_ACTORS_BITSWAP_PACE_H
@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "actors/bitswap/rate.h"
 
 enum {
     PACE_ONE = 1024,                   /* shares are of this */
@@ -33,11 +35,8 @@ enum {
 struct pace {
     uint64_t latency_ns; /* from a question to its answer when nothing else was outstanding; 0: not measured */
     uint64_t jitter_ns;  /* its mean deviation */
-    uint64_t bytes;      /* of a block, and */
-    uint64_t busy_ns;    /* the time that it took */
-    uint64_t last_ns;    /* when the last block came */
+    struct rate rate;    /* from one block to the next */
     uint64_t broke_ns;   /* when it last broke its word */
-    uint32_t samples;    /* of bytes and busy_ns */
     uint32_t hits;       /* share of answers that were HAVE or the block */
     uint32_t kept;       /* share of blocks that came when it was to send them */
     bool answered;       /* anything at all */

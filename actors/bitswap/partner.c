@@ -41,7 +41,7 @@ static void out_reset(struct partner *p)
 {
     struct node *n = p->node;
     for (; p->sent_count > 0; p->sent_count--) {
-        engine_sent(n->engine, p->engine, p->sent[p->sent_first].block_bytes);
+        engine_lost(n->engine, p->engine, p->sent[p->sent_first].block_bytes);
         p->sent_first = (p->sent_first + 1) % NODE_MESSAGES_MAX;
     }
     if (p->out == OUT_OPEN)
@@ -192,8 +192,11 @@ static bool send_message(struct partner *p, const struct bitswap_writer *w, size
         if (part.block != NULL)
             write_piece(p, part.block);
     }
+    if (p->sent_count == 0)
+        p->taken_ns = ctx_now(p->node->ctx);
     size_t at = (p->sent_first + p->sent_count++) % NODE_MESSAGES_MAX;
-    p->sent[at] = (struct sent_message){.left = p->in_flight - before, .block_bytes = block_bytes};
+    p->sent[at] = (struct sent_message){
+        .left = p->in_flight - before, .block_bytes = block_bytes, .filled_ns = ctx_now(p->node->ctx)};
     return true;
 }
 
@@ -213,11 +216,11 @@ static bool next_message(struct partner *p)
     if (filled && !bitswap_writer_is_empty(&w))
         queued = bitswap_writer_finish(&w) == ERR_OK && send_message(p, &w, block_bytes);
     else
-        engine_sent(n->engine, p->engine, block_bytes);
+        engine_lost(n->engine, p->engine, block_bytes);
     bitswap_writer_release(&w);
     if (queued)
         return filled;
-    engine_sent(n->engine, p->engine, block_bytes);
+    engine_lost(n->engine, p->engine, block_bytes);
     node_reset(n, p->stream);
     partner_out_closed(p, ERR_NOMEM);
     return false;
@@ -236,7 +239,7 @@ void partner_written(struct partner *p, uint64_t bytes)
 {
     struct node *n = p->node;
     p->in_flight -= MIN(bytes, p->in_flight);
-    p->active_ns = ctx_now(n->ctx);
+    p->active_ns = p->taken_ns = ctx_now(n->ctx);
     while (bytes > 0 && p->sent_count > 0) {
         struct sent_message *m = &p->sent[p->sent_first];
         size_t taken = MIN(bytes, m->left);
@@ -246,7 +249,7 @@ void partner_written(struct partner *p, uint64_t bytes)
             break;
         p->sent_first = (p->sent_first + 1) % NODE_MESSAGES_MAX;
         p->sent_count--;
-        engine_sent(n->engine, p->engine, m->block_bytes);
+        engine_sent(n->engine, p->engine, m->block_bytes, m->filled_ns, p->active_ns);
     }
     partner_send(p);
 }
@@ -266,6 +269,10 @@ void partner_out_closed(struct partner *p, enum err err)
 void partner_tick(struct partner *p, uint64_t now_ns)
 {
     bool quiet = p->sent_count == 0 && !has_message(p);
+    if (p->out == OUT_OPEN && p->sent_count > 0 && now_ns >= p->taken_ns + NODE_STALL_MS * MS_NS) {
+        node_reset(p->node, p->stream); /* it reads nothing, and memory is kept for it */
+        partner_out_closed(p, ERR_TIMEOUT);
+    }
     if (p->out != OUT_OPEN || !quiet || now_ns < p->active_ns + NODE_IDLE_MS * MS_NS) {
         partner_send(p);
         return;
