@@ -4,8 +4,12 @@
 Each is a private node on loopback with random ports and its own directory. It
 runs in a process group of its own, dies with this program (parent-death
 signal), and is ended only by its own pid. Every call takes a deadline.
+
+With host=... (segment.py) a peer runs in that network namespace instead and
+looks for others by mDNS.
 """
 import collections
+import contextlib
 import ctypes
 import http.client
 import itertools
@@ -19,6 +23,7 @@ import time
 import urllib.parse
 
 from harness import Deadline, Failed, Timeout, expect, wait_until
+from segment import enter
 from tools import HERE
 
 PROFILES = ("unixfs-v1-2025", "unixfs-v0-2015")
@@ -35,14 +40,19 @@ def die_with_parent():
 class Process:
     """A child process whose lines of output are kept, with waiting by deadline."""
 
-    def __init__(self, name, arguments, env, cwd, stdin=subprocess.DEVNULL):
+    def __init__(self, name, arguments, env, cwd, stdin=subprocess.DEVNULL, host=None):
+        def prepare():
+            die_with_parent()
+            if host is not None:
+                enter(host.namespace)
+
         self.name = name
         self.lines = collections.deque(maxlen=500)
         self.changed = threading.Condition()
-        # pylint: disable=subprocess-popen-preexec-fn  # the hook calls prctl only
+        # pylint: disable=subprocess-popen-preexec-fn  # the hook calls prctl and setns only
         self.child = subprocess.Popen(arguments, env=env, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE,
                                       stderr=subprocess.PIPE, text=True, errors="replace",
-                                      start_new_session=True, preexec_fn=die_with_parent)
+                                      start_new_session=True, preexec_fn=prepare)
         self.readers = [threading.Thread(target=self.read, args=(stream, kind), daemon=True)
                         for stream, kind in ((self.child.stdout, "out"), (self.child.stderr, "err"))]
         for reader in self.readers:
@@ -121,6 +131,7 @@ class Peer:
     label = "peer"
     id = ""
     addrs = ()
+    host = None  # a network of its own, with mDNS: segment.Host
     prefix = ()  # a command that the peer is started behind, such as names.Zone.prefix()
 
     @property
@@ -137,6 +148,10 @@ class Peer:
         found = next((a for a in self.addrs if re.search(pattern, a)), None)
         expect(found is not None, f"{self.label} has no address like {pattern}: {self.addrs}")
         return found
+
+    def inside(self):
+        """For what must happen in the peer's network."""
+        return contextlib.nullcontext() if self.host is None else self.host.inside()
 
     def fetch_absent(self, cid, out, seconds):
         """get() of something that must not be here yet; returns the seconds it took."""
@@ -158,15 +173,15 @@ class Kubo(Peer):
     """Kubo's daemon, driven by its HTTP RPC."""
 
     def __init__(self, lab, profile=PROFILES[0], security=("noise", "tls"), key="ed25519", name="kubo",
-                 listen=(LOOPBACK,), prefix=()):
+                 listen=(LOOPBACK,), prefix=(), host=None):
         self.lab, self.profile, self.security, self.key = lab, profile, security, key
-        self.listen, self.prefix = listen, prefix
+        self.listen, self.prefix, self.host = listen, prefix, host
         self.label = name
         self.ipfs = lab.tools.bring("kubo")
         self.home = lab.directory(name)
         self.repo = os.path.join(self.home, "repo")
         self.env = plain_environment(self.home, IPFS_PATH=self.repo, IPFS_TELEMETRY="off",
-                                     GOLOG_LOG_LEVEL="error")
+                                     GOLOG_LOG_LEVEL="error" if host is None else "error,p2pnode=info")
         self.process = None
         self.rpc_at = None
         self.agent = ""
@@ -193,7 +208,7 @@ class Kubo(Peer):
                        "HTTPRetrieval": {"Enabled": False}, "Provide": {"Enabled": False},
                        "Routing": {"Type": "none"}, "DNS": {"Resolvers": {}}, "Version": {"SwarmCheckEnabled": False},
                        "Ipns": {**config.get("Ipns", {}), "DelegatedPublishers": []},
-                       "Discovery": {"MDNS": {"Enabled": False}}})
+                       "Discovery": {"MDNS": {"Enabled": self.host is not None}}})
         with open(path, "w", encoding="utf-8") as kept:
             json.dump(config, kept, indent=1)
 
@@ -204,7 +219,8 @@ class Kubo(Peer):
 
     def start(self):
         self.configure()
-        self.process = Process(self.label, [*self.prefix, self.ipfs, "daemon"], self.env, self.home)
+        self.process = Process(self.label, [*self.prefix, self.ipfs, "daemon"], self.env, self.home,
+                               host=self.host)
         self.process.wait_line("^Daemon is ready", START_SECONDS)
         with open(os.path.join(self.repo, "api"), encoding="ascii") as kept:
             _, _, host, _, port = kept.read().strip().split("/")[:5]
@@ -227,6 +243,8 @@ class Kubo(Peer):
                   for name, value in options.items()]
         http_at = http.client.HTTPConnection(*self.rpc_at, timeout=seconds)
         try:
+            with self.inside():
+                http_at.connect()
             http_at.request("POST", f"/api/v0/{path}?{urllib.parse.urlencode(query)}", body=body,
                             headers={"Content-Type": content_type} if content_type else {})
             answer = http_at.getresponse()
@@ -259,7 +277,9 @@ class Kubo(Peer):
         return values[0] if len(values) == 1 else values
 
     def ipfs_command(self, *arguments, seconds=CALL_SECONDS):
-        status, out, problem = command([self.ipfs, *arguments], self.env, self.home, seconds, f"ipfs {arguments[0]}")
+        with self.inside():
+            status, out, problem = command([self.ipfs, *arguments], self.env, self.home, seconds,
+                                           f"ipfs {arguments[0]}")
         expect(status == 0, f"{self.label}: ipfs {' '.join(arguments[:2])}: {problem.strip()}")
         return out
 
@@ -341,9 +361,10 @@ class Helia(Peer):
     muxer in the security handshake; stream_idle_ms resets idle streams;
     socket_idle_ms closes idle sockets."""
 
-    def __init__(self, lab, name="helia", profile=PROFILES[0], prefix=(), **options):
-        self.lab, self.label, self.profile, self.options = lab, name, profile, options
-        self.prefix = prefix
+    def __init__(self, lab, name="helia", profile=PROFILES[0], prefix=(), host=None, **options):
+        self.lab, self.label, self.profile = lab, name, profile
+        self.prefix, self.host = prefix, host
+        self.options = {**options, "mdns": host is not None}
         self.node = lab.tools.bring("helia")
         self.home = lab.directory(name)
         self.process = None
@@ -354,7 +375,7 @@ class Helia(Peer):
 
     def start(self):
         self.process = Process(self.label, [*self.prefix, self.node, os.path.join(HERE, "helia", "peer.mjs")],
-                               plain_environment(self.home), self.home, stdin=subprocess.PIPE)
+                               plain_environment(self.home), self.home, stdin=subprocess.PIPE, host=self.host)
         about = self.call("start", seconds=START_SECONDS, **self.options)
         self.id, self.addrs, self.listening = about["peer"], about["addrs"], about["listening"]
         self.agent, self.protocols = f"{about['agent']} (node {about['node']})", about["protocols"]
@@ -397,6 +418,10 @@ class Helia(Peer):
     def identified(self, peer, seconds=CALL_SECONDS):
         return self.call("identified", seconds, peer=peer)["identify"]
 
+    def discovered(self, peer, seconds=CALL_SECONDS):
+        """Waits until mDNS has found the peer; returns the addresses that it was found at."""
+        return self.call("discovered", seconds, peer=peer)["addrs"]
+
     def inbound_streams(self):
         """[{protocol, peer, at_ns}]; at_ns is CLOCK_MONOTONIC, as time.monotonic_ns()."""
         return self.call("inbound")["streams"]
@@ -434,18 +459,21 @@ class Hearth(Peer):
 
     TIMED_OUT, NOT_FOUND = 124, 4
 
-    def __init__(self, lab, profile=PROFILES[0], name="hearth", listen=(LOOPBACK,), prefix=(), **settings):
-        self.lab, self.profile, self.label, self.prefix = lab, profile, name, prefix
+    def __init__(self, lab, profile=PROFILES[0], name="hearth", listen=(LOOPBACK,), prefix=(), host=None, **settings):
+        self.lab, self.profile, self.label, self.prefix, self.host = lab, profile, name, prefix, host
         self.binary = lab.tools.bring("hearth")
         self.home = lab.directory(name)
         self.repo = os.path.join(self.home, "repo")
+        if host is None:  # mDNS is on by itself
+            settings = {"HEARTH_DISCOVERY__MDNS": "false", **settings}
         self.env = plain_environment(
             self.home, HEARTH_PATH=self.repo, HEARTH_ADDRESSES__SWARM=",".join(listen),
-            HEARTH_ADDRESSES__GATEWAY="", HEARTH_DISCOVERY__MDNS="false", HEARTH_BOOTSTRAP="", **settings)
+            HEARTH_ADDRESSES__GATEWAY="", HEARTH_BOOTSTRAP="", **settings)
         self.process = None
 
     def start(self):
-        self.process = Process(self.label, [*self.prefix, self.binary, "daemon"], self.env, self.home)
+        self.process = Process(self.label, [*self.prefix, self.binary, "daemon"], self.env, self.home,
+                               host=self.host)
         self.process.wait_line("^Daemon is ready", START_SECONDS)
         about = json.loads(self.hearth("id", "--enc=json"))
         about = {name.replace("_", "").lower(): value for name, value in about.items()}
@@ -492,6 +520,12 @@ class Hearth(Peer):
 
     def connected(self, peer):
         return peer in self.hearth("swarm", "peers")
+
+    def mdns(self):
+        return json.loads(self.hearth("swarm", "mdns", "--enc=json"))
+
+    def events(self):
+        return json.loads(self.hearth("events", "-n", "200", "--enc=json"))["events"]
 
     def ping(self, peer, count=3, seconds=CALL_SECONDS):
         out = self.hearth("ping", "-n", str(count), peer, seconds=seconds)

@@ -17,6 +17,7 @@ import { withLibp2pLight } from '@helia/libp2p'
 import { unixfs } from '@helia/unixfs'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { identify, identifyPush } from '@libp2p/identify'
+import { mdns } from '@libp2p/mdns'
 import { noise } from '@libp2p/noise'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
@@ -35,6 +36,7 @@ const PARALLEL_ENTRIES = 32
 let node // the Helia node, once started
 let files // its UnixFS view
 const identified = new Map() // peer id -> what identify told about it
+const discovered = new Map() // peer id -> the addresses that mDNS told last
 const inbound = [] // inbound identify streams: {protocol, peer, at_ns}
 
 /* --- the parts of a node -------------------------------------------------- */
@@ -77,11 +79,23 @@ function watched (factory) {
   }
 }
 
+// Notes what a discovery service itself has heard: libp2p's own event tells of any new peer.
+function noted (factory) {
+  return (components) => {
+    const discovery = factory(components)
+    discovery.addEventListener('peer', ({ detail }) => {
+      discovered.set(detail.id.toString(), detail.multiaddrs.map(String))
+    })
+    return discovery
+  }
+}
+
 async function start (args) {
   const {
     listen = ['/ip4/127.0.0.1/tcp/0'],
     announce = [], // instead of the addresses that it listens on
     key = 'Ed25519',
+    mdns: findsNeighbours = false, // leaves the loopback: for nodes in a network of their own
     stream_idle_ms: streamIdle,
     socket_idle_ms: socketIdle
   } = args
@@ -94,7 +108,7 @@ async function start (args) {
     connectionEncrypters: encrypters(args),
     streamMuxers: [yamux(streamIdle == null ? {} : { streamOptions: { inactivityTimeout: streamIdle } })],
     services: { identify: watched(identify()), identifyPush: identifyPush(), ping: ping() },
-    peerDiscovery: [],
+    peerDiscovery: findsNeighbours ? [noted(mdns({ interval: 1000 }))] : [],
     connectionGater: { denyDialMultiaddr: () => false },
     connectionManager: { inboundConnectionThreshold: Infinity, maxIncomingPendingConnections: 1000 }
   })
@@ -272,6 +286,7 @@ const operations = {
   },
   connections: async ({ peer }) => ({ connections: connectionsTo(peer).map(describe) }),
   identified: async ({ peer, signal }) => ({ identify: await waitFor(() => identified.get(peer), signal) }),
+  discovered: async ({ peer, signal }) => ({ addrs: await waitFor(() => discovered.get(peer), signal) }),
   inbound: async () => ({ streams: inbound }),
   ping: async ({ peer, addr, signal }) => {
     const target = addr != null ? multiaddr(addr) : connectionsTo(peer)[0]?.remotePeer
