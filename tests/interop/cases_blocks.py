@@ -9,7 +9,7 @@ import threading
 import time
 
 from harness import (KIB, MIB, Failed, Timeout, add_case, case, expect, expect_same_file, wait_until)
-from peers import Hearth, Helia, Kubo
+from peers import LOOPBACK, Hearth, Helia, Kubo
 from relay import Relay
 from trees import DAG_PB, RAW, cid_v0, cid_v1, unixfs_file_block
 
@@ -275,19 +275,20 @@ def wrong_peer_id(lab):
 
 # --- round trips ---------------------------------------------------------------------
 
-def far_helia(lab, **options):
-    """Helia behind a relay, known by the relay's address alone."""
+def far_helia(lab, over="", **options):
+    """Helia behind a relay, known by the relay's address alone; over: "/ws" or nothing, which is TCP."""
     relay = lab.start(Relay(ROUND_TRIP_S))
-    helia = lab.start(Helia(lab, name="far", announce=[f"/ip4/127.0.0.1/tcp/{relay.port}"], **options))
+    helia = lab.start(Helia(lab, name="far", listen=[f"{LOOPBACK}{over}"],
+                            announce=[f"/ip4/127.0.0.1/tcp/{relay.port}{over}"], **options))
     relay.aim(int(helia.listening[0].split("/")[4]))
     return relay, helia
 
 
-def measured_dial(relay, helia, dialler):
+def measured_dial(relay, helia, dialler, over=""):
     """Round trips of one dial, until the first byte of the answer to its identify."""
     relay.forget()
     before = len(helia.inbound_streams())
-    dialler.connect(f"/ip4/127.0.0.1/tcp/{relay.port}/p2p/{helia.id}")
+    dialler.connect(f"/ip4/127.0.0.1/tcp/{relay.port}{over}/p2p/{helia.id}")
 
     def asked():
         return [s for s in helia.inbound_streams()[before:] if s["peer"] == dialler.id]
@@ -305,6 +306,14 @@ def trips_early_muxer(lab):
     relay, helia = far_helia(lab)
     hearth = lab.start(Hearth(lab))
     expect_trips(lab, "trips", measured_dial(relay, helia, hearth), 3)
+
+
+@case("hearth/round-trips/websocket", needs=["hearth", "helia"])
+def trips_websocket(lab):
+    """A client may say nothing before its HTTP request is answered: one round trip more."""
+    relay, helia = far_helia(lab, over="/ws")
+    hearth = lab.start(Hearth(lab))
+    expect_trips(lab, "trips", measured_dial(relay, helia, hearth, over="/ws"), 4)
 
 
 @case("hearth/round-trips/no-muxers-named", needs=["hearth", "helia"])
