@@ -265,7 +265,7 @@ static enum err multicast_send(struct multicast *m, uint32_t link, enum net_fami
     return sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? err_from_errno(errno) : ERR_OK;
 }
 
-/* The link on which a datagram to the group came; 0 when it was sent to another address. */
+/* The link on which a datagram came; 0 when it was sent to another address than the group, which IPv4's binding keeps out already. */
 static uint32_t link_of(struct msghdr *msg, enum net_family family)
 {
     struct net_addr group;
@@ -274,7 +274,7 @@ static uint32_t link_of(struct msghdr *msg, enum net_family family)
         if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
             struct in_pktinfo in;
             memcpy(&in, CMSG_DATA(c), sizeof(in));
-            return memcmp(&in.ipi_addr, group.ip, sizeof(in.ipi_addr)) == 0 ? (uint32_t)in.ipi_ifindex : 0;
+            return (uint32_t)in.ipi_ifindex;
         }
         if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
             struct in6_pktinfo in;

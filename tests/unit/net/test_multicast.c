@@ -174,27 +174,66 @@ static void two_on_one_machine_hear_each_other(void **state)
     assert_int_equal(a.port->send(a.multicast, 9999, NET_IP4, "x", 1), ERR_UNREACHABLE);
 }
 
+static void send_to(int fd, int family, const char *address, unsigned scope, const void *bytes, size_t len)
+{
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(5353)};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(5353), .sin6_scope_id = scope};
+    void *ip = family == AF_INET ? (void *)&four.sin_addr : (void *)&six.sin6_addr;
+    const void *to = family == AF_INET ? (const void *)&four : (const void *)&six;
+    socklen_t to_len = family == AF_INET ? sizeof(four) : sizeof(six);
+    assert_int_equal(inet_pton(family, address, ip), 1);
+    assert_int_equal(sendto(fd, bytes, len, 0, to, to_len), len);
+}
+
 /* Sent to the machine itself, or larger than a message may be: not heard. What follows is. */
 static void what_is_not_for_the_group_is_dropped(void **state)
 {
     (void)state;
     NEEDS_NETWORK();
     static char large[MULTICAST_BYTES_MAX + 1];
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(5353)};
-    struct sockaddr_in group = to;
     struct in_addr one = {.s_addr = inet_addr("10.99.0.1")};
     int fd = socket(AF_INET, SOCK_DGRAM, 0);
     assert_true(fd >= 0);
-    assert_int_equal(inet_pton(AF_INET, "10.99.0.1", &to.sin_addr), 1);
-    assert_int_equal(inet_pton(AF_INET, "224.0.0.251", &group.sin_addr), 1);
     assert_int_equal(setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &one, sizeof(one)), 0);
-    (void)sendto(fd, "direct", 6, 0, (struct sockaddr *)&to, sizeof(to));
-    assert_int_equal(sendto(fd, large, sizeof(large), 0, (struct sockaddr *)&group, sizeof(group)), sizeof(large));
-    assert_int_equal(sendto(fd, "last", 4, 0, (struct sockaddr *)&group, sizeof(group)), 4);
+    send_to(fd, AF_INET, "10.99.0.1", 0, "direct", 6);
+    send_to(fd, AF_INET, "224.0.0.251", 0, large, sizeof(large));
+    send_to(fd, AF_INET, "224.0.0.251", 0, "last", 4);
     assert_true(await(&b, 1));
     assert_string_equal(b.text, "last");
     assert_int_equal(b.heard, 1);
     (void)close(fd);
+    const struct multicast_addr *six = addr_of(&b, NET_IP6, 0xfd);
+    if (six == NULL)
+        return;
+    fd = socket(AF_INET6, SOCK_DGRAM, 0);
+    assert_true(fd >= 0);
+    send_to(fd, AF_INET6, "fd99::1", 0, "direct", 6);
+    send_to(fd, AF_INET6, "ff02::fb", six->link, "last6", 5);
+    assert_true(await(&b, 2));
+    assert_string_equal(b.text, "last6");
+    assert_int_equal(b.heard, 2);
+    (void)close(fd);
+}
+
+/* Interfaces come and go, as those of containers do: more of them than are joined at one time. */
+static void interfaces_that_went_leave_room(void **state)
+{
+    (void)state;
+    NEEDS_NETWORK();
+    for (int i = 0; i < MULTICAST_LINKS_MAX + 2; i++) {
+        assert_true(run("ip link add more type veth peer name most && ip addr add 10.98.0.1/24 dev more && "
+                        "ip link set most up && ip link set more up"));
+        uint32_t found = 0;
+        for (int tries = 0; found == 0 && tries < WAIT_MS; tries++) {
+            join(&a);
+            for (size_t k = 0; k < a.count; k++)
+                found = a.addrs[k].addr.ip[1] == 98 ? a.addrs[k].link : found;
+            (void)poll(NULL, 0, found == 0);
+        }
+        assert_true(found != 0);
+        assert_int_equal(a.port->send(a.multicast, found, NET_IP4, "x", 1), ERR_OK);
+        assert_true(run("ip link del more"));
+    }
 }
 
 static void a_link_that_goes_is_left_and_joined_again(void **state)
@@ -223,6 +262,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(interfaces_that_carry_multicast_are_joined, open_both, close_both),
         cmocka_unit_test_setup_teardown(two_on_one_machine_hear_each_other, open_both, close_both),
         cmocka_unit_test_setup_teardown(what_is_not_for_the_group_is_dropped, open_both, close_both),
+        cmocka_unit_test_setup_teardown(interfaces_that_went_leave_room, open_both, close_both),
         cmocka_unit_test_setup_teardown(a_link_that_goes_is_left_and_joined_again, open_both, close_both),
     };
     return cmocka_run_group_tests(tests, make_network, NULL);
