@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Nodes of one simulated segment find and dial each other without being told of one another; those of another segment are not found. */
+#include "actors/discovery/neighbours.h"
 #include "helper_nodes.h"
+#include "wire/mdns_message.h"
 
 enum { STRANGER = 3 };
 
@@ -113,6 +115,68 @@ static void who_is_switched_off_is_not_found(void **state)
     nodes_end();
 }
 
+/* A host that is no node: it invents a peer a millisecond, some where nobody is, some at the nodes' own addresses, and sends noise. */
+struct liar {
+    struct sim_host *host;
+    struct multicast *multicast;
+    uint32_t link;
+    uint32_t number;
+};
+
+static void hear_nothing(void *arg, const struct multicast_datagram *datagram)
+{
+    (void)arg;
+    (void)datagram;
+}
+
+static void lie(struct liar *liar)
+{
+    const struct multicast_port *port = sim_host_multicast(liar->host);
+    const struct mdns_asked asked = {.peers = true};
+    uint8_t random[64] = {1};
+    uint8_t key[36] = {0x08, 0x01, 0x12, 0x20};
+    struct net_addr ip = sim_net_ip(liar->number % 3 == 0 ? 1 : 1000 + liar->number % 256);
+    struct mdns_names names;
+    struct buf message;
+    memcpy(key + 4, &liar->number, sizeof(liar->number));
+    memcpy(random + 1, &liar->number, sizeof(liar->number));
+    struct peer_id peer = peer_id_of_key(span_of(key, sizeof(key)));
+    struct multiaddr addr = multiaddr_of_tcp(span_of(ip.ip, 4), 4001);
+    struct span addrs = multiaddr_span(&addr);
+    mdns_names_init(&names, random);
+    buf_init(&message, MDNS_MESSAGE_BYTES_MAX, NULL);
+    assert_int_equal(mdns_write_answer(&names, &asked, &peer, &addrs, 1, &message), ERR_OK);
+    if (liar->number % 5 == 0)
+        message.data[liar->number % message.len] ^= 0xff;
+    assert_int_equal(port->send(liar->multicast, liar->link, NET_IP4, message.data, message.len), ERR_OK);
+    buf_release(&message);
+    liar->number++;
+}
+
+static void a_liar_on_the_segment_costs_little(void **state)
+{
+    (void)state;
+    nodes_begin(2, SIM, 18, on_segments);
+    struct net_addr ip = sim_net_ip(99);
+    struct liar liar = {.host = sim_net_add_host(nodes_net, &ip)};
+    const struct multicast_port *port = sim_host_multicast(liar.host);
+    struct multicast_addr addr;
+    size_t count;
+    assert_int_equal(port->open(port->self, hear_nothing, NULL, &liar.multicast), ERR_OK);
+    assert_int_equal(port->join(liar.multicast, &addr, 1, &count), ERR_OK);
+    liar.link = addr.link;
+    for (int i = 0; i < 10000; i++) {
+        lie(&liar);
+        nodes_pass_ms(1);
+    }
+    assert_int_equal(nodes[0].ups, 1); /* they have found each other all the same */
+    assert_int_equal(nodes[1].ups, 1);
+    uint64_t most = 1 + NEIGHBOURS_SOURCE_BURST + 10000 / NEIGHBOURS_SOURCE_REFILL_MS;
+    assert_true(neighbours_of(0) <= most && neighbours_of(1) <= most);
+    port->close(liar.multicast);
+    nodes_end();
+}
+
 static uint64_t trace_of_run(uint64_t seed)
 {
     nodes_begin(4, SIM, seed, on_segments);
@@ -138,6 +202,7 @@ int main(void)
         cmocka_unit_test(lost_datagrams_delay_only),
         cmocka_unit_test(a_lost_neighbour_is_found_again),
         cmocka_unit_test(who_is_switched_off_is_not_found),
+        cmocka_unit_test(a_liar_on_the_segment_costs_little),
         cmocka_unit_test(a_seed_repeats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
