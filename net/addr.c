@@ -69,10 +69,3 @@ struct multiaddr addr_to_multiaddr(const struct net_addr *addr)
 {
     return multiaddr_of_tcp(span_of(addr->ip, addr->family == NET_IP4 ? 4 : 16), addr->port);
 }
-
-void addr_text(const struct net_addr *addr, char to[ADDR_TEXT_MAX])
-{
-    struct multiaddr ma = addr_to_multiaddr(addr);
-    if (multiaddr_text(multiaddr_span(&ma), to, ADDR_TEXT_MAX) != ERR_OK)
-        to[0] = '\0';
-}

@@ -25,10 +25,6 @@ enum err addr_of_target(const struct multiaddr_target *target, struct net_addr *
 /* /ip4/.../tcp/... or /ip6/.../tcp/... */
 struct multiaddr addr_to_multiaddr(const struct net_addr *addr);
 
-/* The same as text with a final NUL. */
-enum { ADDR_TEXT_MAX = 80 };
-void addr_text(const struct net_addr *addr, char to[ADDR_TEXT_MAX]);
-
 /* Family, port, zone and address bytes. */
 bool addr_equal(const struct net_addr *a, const struct net_addr *b);
 

@@ -50,11 +50,12 @@ static void multiaddrs_go_round(void **state)
         struct multiaddr ma;
         struct multiaddr_target target;
         struct net_addr addr;
-        char text[ADDR_TEXT_MAX];
+        char text[MULTIADDR_TEXT_MAX];
         assert_int_equal(multiaddr_parse_text(span_text(texts[i]), &ma), ERR_OK);
         assert_int_equal(multiaddr_target(multiaddr_span(&ma), &target), ERR_OK);
         assert_int_equal(addr_of_target(&target, &addr), ERR_OK);
-        addr_text(&addr, text);
+        ma = addr_to_multiaddr(&addr);
+        assert_int_equal(multiaddr_text(multiaddr_span(&ma), text, sizeof(text)), ERR_OK);
         assert_string_equal(text, texts[i]);
     }
     struct multiaddr ma;
