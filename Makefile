@@ -11,7 +11,7 @@ JOBS      ?= $(shell nproc)
 CMAKE     := cmake -G Ninja -S .
 NODE_PATH := $(or $(HEARTH_PATH),$(CURDIR)/data)
 
-.PHONY: help build run test smoke asan tsan lint interop interop-short bench image crash crash-smoke fuzz docs clean
+.PHONY: help build run test smoke asan tsan lint interop interop-short bench long image crash crash-smoke fuzz docs clean
 
 help:
 	@echo "make build        build/hearth and build/hearthd"
@@ -23,6 +23,7 @@ help:
 	@echo "make interop      files and blocks exchanged with Kubo and Helia (needs Go and npm)"
 	@echo "make bench        the mailbox beside nng, an eventfd and Erlang/OTP"
 	@echo "make image        the container image of deploy/, built and tried (needs root, podman, buildah)"
+	@echo "make long         one folder of a million entries through the daemon"
 	@echo "make crash        power loss and kill -9 replayed against the store"
 	@echo "make fuzz         each decoder fuzzed for FUZZ_SECONDS (60)"
 	@echo "make docs         regenerate docs/control.md and docs/config.md"
@@ -68,6 +69,9 @@ interop-short: build
 bench: build
 	@tools/install_deps.sh bench
 	@tests/bench/run.py
+
+long: build
+	@HEARTH_BUILD=$(BUILD) tests/long/large_folder.py
 
 crash: build
 	@tests/crash/run.sh

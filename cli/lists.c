@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/table.h"
 #include "cli/run.h"
 #include "schemas/pack.h"
+#include "storage/cid_set.h"
 
-enum { PAGE = 256, REFS_MAX = 1000000, BLOCK_MAX = 2 * 1024 * 1024, TOP_SECONDS = 1 };
+enum { PAGE = 256, REFS_MAX = 1 << 28, BLOCK_MAX = 2 * 1024 * 1024, TOP_SECONDS = 1 };
 
 /* ---- ls ---- */
 
@@ -125,7 +125,7 @@ static struct call *ask_path(struct client *client, const char *op, struct span 
 /* CIDs still to be asked for, as NUL-terminated texts one after the other; taken from the end. */
 struct refs_walk {
     struct buf stack;
-    struct table seen;
+    struct cid_set seen;
 };
 
 static struct span pop_text(struct buf *stack, char *to, size_t size)
@@ -140,14 +140,18 @@ static struct span pop_text(struct buf *stack, char *to, size_t size)
 
 static int take_ref(const struct invocation *in, const struct cmd_refs *args, struct refs_walk *w, struct span cid)
 {
-    bool known = table_get(&w->seen, cid) != NULL;
-    if (!known && (args->unique || args->recursive) && table_put(&w->seen, cid, w, NULL) != ERR_OK)
-        return say_error("more than %d CIDs", REFS_MAX);
-    if (!known || !args->unique) {
+    struct cid parsed;
+    bool is_new = true;
+    enum err err = cid_parse_text(cid, &parsed);
+    if (err == ERR_OK && (args->unique || args->recursive))
+        err = cid_set_add(&w->seen, &parsed, &is_new);
+    if (err != ERR_OK)
+        return say_error("the CIDs cannot be told apart: %s", err_text(err));
+    if (is_new || !args->unique) {
         print_cid(stdout, &in->globals, cid);
         (void)putchar('\n');
     }
-    if (!args->recursive || known)
+    if (!args->recursive || !is_new || parsed.codec == CODEC_RAW) /* raw blocks link to nothing */
         return EXIT_OK;
     if (buf_append_span(&w->stack, cid) != ERR_OK || buf_append_byte(&w->stack, 0) != ERR_OK)
         return say_error("out of memory");
@@ -174,7 +178,7 @@ int run_refs(struct client *client, const struct invocation *in, const struct cm
 {
     struct refs_walk w;
     buf_init(&w.stack, 256 * MIB, NULL);
-    table_init(&w.seen, REFS_MAX, NULL);
+    cid_set_init(&w.seen, REFS_MAX, NULL);
     size_t position = 0;
     struct span path;
     int status = EXIT_OK;
@@ -186,7 +190,7 @@ int run_refs(struct client *client, const struct invocation *in, const struct cm
         }
     }
     buf_release(&w.stack);
-    table_release(&w.seen);
+    cid_set_release(&w.seen);
     return status;
 }
 

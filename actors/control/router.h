@@ -120,6 +120,7 @@ struct control {
     struct account requests;       /* bytes of large requests, from their arrival to their answer */
     uint64_t requests_taken;       /* of the budget's slack, for requests */
     struct account windows;        /* bytes on their way between sessions and the store, all sessions together */
+    unsigned flights;              /* of all sessions */
     uint64_t next_upload;
     enum log_level log_level;
 };

@@ -58,6 +58,11 @@ struct file_session *file_session_new(struct control *c, enum file_session_kind 
     if (s == NULL)
         return NULL;
     file_session_free(c, s);
+    s->flights_max = kind == SESSION_UPLOAD ? UPLOAD_FLIGHTS : SESSION_FLIGHTS;
+    s->flights = calloc(2 * (size_t)s->flights_max, sizeof(*s->flights));
+    if (s->flights == NULL)
+        return NULL;
+    s->retries = s->flights + s->flights_max;
     if (none_open(c))
         (void)ctx_timer(c->ctx, ctx_now(c->ctx) + LEASE_TICK_S * SECOND_NS, tag_make(TAG_LEASE, 0, 0, 0));
     s->kind = kind;
@@ -70,7 +75,7 @@ void file_session_free(struct control *c, struct file_session *s)
 {
     if (s->kind == SESSION_FREE)
         return;
-    for (unsigned i = 0; i < SESSION_FLIGHTS; i++) {
+    for (unsigned i = 0; i < s->flights_max; i++) {
         if (!s->flights[i].open)
             continue;
         ctx_cancel_call(c->ctx, tag_make(TAG_SESSION, s->generation, index_of(c, s), i));
@@ -81,6 +86,8 @@ void file_session_free(struct control *c, struct file_session *s)
         block_ref_unref(s->retries[i].block);
     if (s->held)
         block_ref_unref(s->held_flight.block);
+    c->flights -= s->flight_count;
+    free(s->flights);
     reader_free(s->reader);
     upload_free(s->upload);
     uint32_t generation = s->generation + 1;
@@ -111,9 +118,11 @@ enum err file_session_send(struct control *c, struct file_session *s, const stru
                            uint16_t kind, const void *fields, struct block_ref *tail, uint64_t timeout_ns)
 {
     unsigned i = 0;
-    while (i < SESSION_FLIGHTS && s->flights[i].open)
+    if (s->flight_count >= SESSION_FLIGHTS && c->flights >= FLIGHTS_SHARED)
+        return ERR_BUSY;
+    while (i < s->flights_max && s->flights[i].open)
         i++;
-    if (i == SESSION_FLIGHTS)
+    if (i == s->flights_max)
         return ERR_BUSY;
     struct msg msg = {.kind = kind, .fields = fields, .tail = tail};
     enum err err = ctx_call(c->ctx, to, &msg, (struct call_opts){.timeout_ns = timeout_ns},
@@ -123,6 +132,7 @@ enum err file_session_send(struct control *c, struct file_session *s, const stru
     s->flights[i] = *flight;
     s->flights[i].open = true;
     s->flight_count++;
+    c->flights++;
     return ERR_OK;
 }
 
@@ -138,15 +148,16 @@ void sessions_reply(struct control *c, const struct info *info)
 {
     unsigned index = (unsigned)(info->tag >> 16 & 0xffff);
     unsigned sub = (unsigned)(info->tag & 0xffff);
-    if (index >= SESSIONS_MAX || sub >= SESSION_FLIGHTS)
+    if (index >= SESSIONS_MAX || sub >= UPLOAD_FLIGHTS)
         return;
     struct file_session *s = &c->sessions[index];
     if (s->kind == SESSION_FREE || (s->generation & 0xfffffff) != (info->tag >> 32 & 0xfffffff) ||
-        !s->flights[sub].open)
+        sub >= s->flights_max || !s->flights[sub].open)
         return;
     struct flight flight = s->flights[sub];
     s->flights[sub].open = false;
     s->flight_count--;
+    c->flights--;
     if (s->kind == SESSION_READER)
         reader_flight_ended(c, s, &flight, info);
     else

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What outlives one request: readers, kept for the sequential requests of a `cat`, and uploads. A session has a lease of 60 s from
- * its last request, up to 64 messages to the store or to bitswap in flight, and a queue of conversations that wait for it.
+ * its last request, messages to the store or to bitswap in flight, and a queue of conversations that wait for it. Each session may
+ * have 64 in flight, an upload 256 while all together have less than 512.
  *
  * Private to actors/control.
  */
@@ -12,7 +13,9 @@
 #include "actors/control/router.h"
 #include "actors/control/upload.h"
 
-enum { SESSIONS_MAX = READERS_MAX + UPLOADS_MAX, SESSION_FLIGHTS = 64, SESSION_QUEUE = 64, SESSION_LEASE_S = 60 };
+enum { SESSIONS_MAX = READERS_MAX + UPLOADS_MAX, SESSION_QUEUE = 64, SESSION_LEASE_S = 60 };
+/* The store writes what comes while it syncs as one group: many small blocks under way are few syncs. */
+enum { SESSION_FLIGHTS = 64, UPLOAD_FLIGHTS = 256, FLIGHTS_SHARED = 512 };
 
 enum file_session_kind { SESSION_FREE, SESSION_READER, SESSION_UPLOAD };
 
@@ -31,11 +34,12 @@ struct file_session {
     uint64_t used_at;
     uint64_t shown_at; /* when state was told last */
     uint64_t next_offset;
-    struct flight flights[SESSION_FLIGHTS];
+    struct flight *flights; /* flights_max of them */
+    unsigned flights_max;
     unsigned flight_count;
     bool held; /* held_* could not be sent for want of room */
     struct flight held_flight;
-    struct flight retries[SESSION_FLIGHTS]; /* of an upload: the store was busy */
+    struct flight *retries; /* of an upload, flights_max: the store was busy */
     unsigned retry_count;
     struct conversation *queue[SESSION_QUEUE];
     unsigned queued;
