@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Checks the laws of the source tree that no compiler knows: which folder may include which, which functions and headers are
-banned where, how long a file may be. Prints one line per breach and exits 1 if there is any. `--list` prints the layer law."""
+banned where, how long a file may be, and that the tests which docs/internals/attacks.md names exist. Prints one line per breach and
+exits 1 if there is any. `--list` prints the layer law."""
 import re
 import subprocess
 import sys
@@ -45,6 +46,7 @@ ENGINE_EXCEPTIONS = {
     "wire/multihash.c": "fetches libcrypto's digest once per process",
 }
 FILE_LINES_MAX = 500
+ATTACKS = "docs/internals/attacks.md"
 
 
 def tracked(*patterns):
@@ -87,6 +89,18 @@ def check_calls(path, text, report):
                 report(path, number, f"{match.group(1)} does not belong in an engine or actor: take it from ctx or the caller")
 
 
+def check_attacks(report):
+    """Its tables name tests as `test_file`: one_test, another_test; `test_file`: ..."""
+    sources = {}
+    for path in tracked("tests/unit/*/test_*.c"):
+        sources[Path(path).stem] = sources.get(Path(path).stem, "") + (ROOT / path).read_text()
+    for number, line in enumerate((ROOT / ATTACKS).read_text().splitlines(), 1):
+        for file, tests in re.findall(r"`(test_\w+)`(?: \(wire\))?: ([\w, ]+)", line) if line.startswith("|") else []:
+            for test in re.findall(r"\w+", tests):
+                if len(re.findall(rf"\b{test}\b", sources.get(file, ""))) < 2:  # defined and registered
+                    report(ATTACKS, number, f"{file} has no test {test}")
+
+
 def main():
     if "--list" in sys.argv:
         for folder, allowed in LAYERS.items():
@@ -111,6 +125,7 @@ def main():
             for number, line in enumerate(strip_comments(text).splitlines(), 1):
                 for match in re.finditer(BANNED, line):
                     report(path, number, f"{match.group(1)} is banned")
+    check_attacks(report)
     print("\n".join(breaches) if breaches else "source laws hold")
     return 1 if breaches else 0
 
