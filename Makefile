@@ -86,7 +86,7 @@ crash-smoke: build
 fuzz:
 	@tools/install_deps.sh build lint
 	@cmake --preset fuzz > /dev/null
-	@cmake --build --preset fuzz -j $(JOBS)
+	@cmake --build --preset fuzz -j $(JOBS) --target fuzzers
 	@tests/fuzz/run.sh build/fuzz $(or $(FUZZ_SECONDS),60)
 
 docs: build

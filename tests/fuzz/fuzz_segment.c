@@ -6,6 +6,10 @@
 #include "sim/disk.h"
 #include "storage/filter.h"
 #include "storage/segment.h"
+#include "tests/fuzz/cap.h"
+
+/* The bytes are those of our own disk: two scans, each with a buffer for the largest record, and a simulated disk below. */
+const size_t fuzz_free_bytes = 16 << 20;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
