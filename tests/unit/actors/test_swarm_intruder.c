@@ -446,6 +446,28 @@ static void T1_streams_of_many_peers_leave_room(void **state)
     end();
 }
 
+/* A thousand pushes one after the other, each whole: the burst is taken, the rest is not even listened to. */
+static void P4_pushes_that_are_whole(void **state)
+{
+    (void)state;
+    enum { PUSHES = 1000 };
+    static const uint8_t said[] = {6, 0x1a, 4, '/', 'x', '/', 'y'};
+    begin_secured(116);
+    nodes_pass_ms(6000); /* its identify of us has failed, so it is up */
+    uint64_t ups = nodes[0].ups;
+    assert_true(ups > 0);
+    for (uint32_t n = 0; n < PUSHES; n++) {
+        intruder_open(intruder, 2 * n + 1, IDENTIFY_PUSH_PROTOCOL, span_of(said, sizeof(said)));
+        intruder_frame(intruder, FRAME_DATA, FLAG_FIN, 2 * n + 1, 0, (struct span){0});
+        if (n % 100 == 99)
+            nodes_pass_ms(100);
+    }
+    nodes_pass_ms(100);
+    assert_true(nodes[0].ups > ups && nodes[0].ups - ups <= 11);
+    assert_true(is_alive(16));
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -462,6 +484,7 @@ int main(void)
         cmocka_unit_test(T11_frame_lengths_that_cannot_be),
         cmocka_unit_test(T12_payload_like_a_proposal_is_payload),
         cmocka_unit_test(P3_pushes_that_never_end),
+        cmocka_unit_test(P4_pushes_that_are_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
