@@ -154,15 +154,19 @@ static bool write_out(struct swarm_conn *c)
     int count;
     while (c->sock != NULL && (count = connection_output(c->engine, iov, IOVECS)) > 0) {
         size_t n = 0;
+        uint64_t now = ctx_now(c->swarm->ctx);
         enum err err = c->swarm->net->write(c->sock, iov, count, &n);
-        if (err == ERR_AGAIN)
+        if (err == ERR_AGAIN) {
+            c->stuck_ns = c->stuck_ns == 0 ? now : c->stuck_ns;
             return true;
+        }
+        c->stuck_ns = 0;
         if (err != ERR_OK) {
             c->reset_close = true;
             swarm_close(c, err);
             return false;
         }
-        connection_output_done(c->engine, n, ctx_now(c->swarm->ctx));
+        connection_output_done(c->engine, n, now);
     }
     return false;
 }

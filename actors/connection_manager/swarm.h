@@ -47,6 +47,7 @@ enum {
     SWARM_TICK_MS = 1000,
     SWARM_RESUME_MS = 2, /* bytes are given back on other threads, unheard: look again */
     SWARM_IDENTIFY_MS = 5000,
+    SWARM_WRITE_MS = 10000, /* a socket that takes no byte for so long, though some wait, is reset */
     SWARM_PUSH_DEBOUNCE_MS = 1000,
     SWARM_PUSH_BURST = 10, /* pushes handled per connection, then one each 5 s */
     SWARM_PUSH_PERIOD_MS = 5000,
@@ -143,6 +144,7 @@ struct swarm_conn {
     bool dirty;
     bool eof;
     bool reset_close;
+    uint64_t stuck_ns; /* since when the socket takes nothing; 0: it does, or nothing waits */
     enum err why;
     struct swarm_conn *next_dirty;
     struct swarm_conn *next_of_peer;

@@ -103,6 +103,15 @@ static void dial_lost(struct swarm *s, uint64_t now)
     }
 }
 
+/* It may send, so that the muxer deems it alive, but it does not read, and memory is kept for it. */
+static void let_go_if_stuck(struct swarm_conn *c, uint64_t now)
+{
+    if (c->over || c->stuck_ns == 0 || now - c->stuck_ns < SWARM_WRITE_MS * MS_NS)
+        return;
+    c->reset_close = true;
+    swarm_close(c, ERR_TIMEOUT);
+}
+
 void swarm_tick(struct swarm *s)
 {
     uint64_t now = ctx_now(s->ctx);
@@ -120,6 +129,7 @@ void swarm_tick(struct swarm *s)
             next = st->next;
             ping_tick(st, now);
         }
+        let_go_if_stuck(c, now);
         swarm_touch(c);
     }
     if (s->push_at_ns != 0 && s->push_at_ns <= now)

@@ -327,6 +327,29 @@ static void T5_pings_and_opens_by_a_peer_that_never_reads(void **state)
     end();
 }
 
+/* It goes on sending, so that it seems alive, but takes nothing of what was queued for it. */
+static void T5_a_peer_that_sends_and_never_reads_is_let_go(void **state)
+{
+    (void)state;
+    begin_secured(117);
+    sim_net_link(nodes_net, nodes[0].host, intruder->host)->buffer_bytes = 4 * KIB;
+    intruder->deaf = true;
+    for (uint32_t id = 1; id < 80; id += 2)
+        intruder_open(intruder, id, IDENTIFY_PROTOCOL, (struct span){0});
+    for (int s = 0; s < 8; s++) {
+        intruder_frame(intruder, FRAME_WINDOW, 0, 1001, 1, (struct span){0});
+        nodes_pass_ms(1000);
+        assert_false(intruder->closed);
+    }
+    for (int s = 0; s < 5; s++) {
+        intruder_frame(intruder, FRAME_WINDOW, 0, 1001, 1, (struct span){0});
+        nodes_pass_ms(1000);
+    }
+    assert_true(intruder->closed);
+    assert_int_equal(used(ACCOUNT_SEND), at_rest[ACCOUNT_SEND]);
+    end();
+}
+
 static void T6_three_hundred_streams_that_agree_on_nothing(void **state)
 {
     (void)state;
@@ -477,6 +500,7 @@ int main(void)
         cmocka_unit_test(T3_data_beyond_the_window_of_an_open_stream),
         cmocka_unit_test(T4_credit_that_overflows),
         cmocka_unit_test(T5_pings_and_opens_by_a_peer_that_never_reads),
+        cmocka_unit_test(T5_a_peer_that_sends_and_never_reads_is_let_go),
         cmocka_unit_test(T6_three_hundred_streams_that_agree_on_nothing),
         cmocka_unit_test(T7_an_id_twice_or_of_the_wrong_parity),
         cmocka_unit_test(T8_a_flipped_bit_ends_the_channel),
