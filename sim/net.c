@@ -99,7 +99,7 @@ struct sim_host *sim_net_add_host(struct sim_net *net, const struct net_addr *ip
         return NULL;
     host->net = net;
     host->index = (unsigned)net->host_count;
-    host->ip = *ip;
+    host->ip = host->own = *ip;
     host->next_port = SIM_PORT_FIRST;
     host->port = (struct loop_port){.self = host, .open = loop_open, .net = loop_net, .close = loop_close};
     sim_multicast_init(host);
@@ -134,6 +134,11 @@ void sim_net_reset(struct sim_net *net, const struct sim_host *a, const struct s
         s->reset_in = true;
         sim_sock_notify(s);
     }
+}
+
+void sim_host_rename(struct sim_host *host, const struct net_addr *ip)
+{
+    host->own = *ip;
 }
 
 void sim_host_vanish(struct sim_host *host)

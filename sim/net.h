@@ -71,6 +71,9 @@ void sim_net_partition(struct sim_net *net, const struct sim_host *a, const stru
 /* Resets every connection between two hosts: both sides hear NET_CLOSED with ERR_RESET. */
 void sim_net_reset(struct sim_net *net, const struct sim_host *a, const struct sim_host *b);
 
+/* What the host says its own address is from now on; it is still reached at the one it was made with. */
+void sim_host_rename(struct sim_host *host, const struct net_addr *ip);
+
 /* The host loses power: its sockets and listeners are gone, its peers hear nothing until they send. */
 void sim_host_vanish(struct sim_host *host);
 

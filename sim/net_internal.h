@@ -98,6 +98,7 @@ struct sim_host {
     struct sim_net *net;
     unsigned index;
     struct net_addr ip;
+    struct net_addr own; /* as it sees itself */
     struct loop_port port;
     struct loop loop;
     bool open;

@@ -135,7 +135,7 @@ static size_t net_own_addrs(void *self, struct net_addr *ret_addrs, size_t max)
 {
     if (max == 0)
         return 0;
-    ret_addrs[0] = ((struct loop *)self)->host->ip;
+    ret_addrs[0] = ((struct loop *)self)->host->own;
     return 1;
 }
 

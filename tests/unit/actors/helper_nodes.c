@@ -426,9 +426,11 @@ static const struct lane_spec lanes[] = {{.name = "dns", .workers = 1, .queue = 
 /* Production's tree, but for the driver, and a disk of its own. */
 static void make_whole(struct node *n, struct runtime_config *config)
 {
-    n->disk = sim_disk_new(n->index + 1, 256 * MIB);
+    bool fresh = n->disk == NULL;
+    n->disk = fresh ? sim_disk_new(n->index + 1, 256 * MIB) : n->disk;
     config->disk = sim_disk_port(n->disk);
-    assert_int_equal(config->disk->make_dir(config->disk->self, n->config->path), ERR_OK);
+    if (fresh)
+        assert_int_equal(config->disk->make_dir(config->disk->self, n->config->path), ERR_OK);
     tree_describe(config);
     memcpy(n->classes, config->classes, sizeof(n->classes));
     n->classes[ACTOR_CONTROL] = &driver;
@@ -464,7 +466,7 @@ static void start(struct node *n)
     const struct multicast_port *multicast = NULL;
     if (running_on == SIM) {
         struct net_addr ip = sim_net_ip(n->index + 1);
-        n->host = sim_net_add_host(nodes_net, &ip);
+        n->host = n->host == NULL ? sim_net_add_host(nodes_net, &ip) : n->host;
         loop = sim_host_loop(n->host);
         multicast = n->discovers ? sim_host_multicast(n->host) : NULL;
         sim_host_set_segment(n->host, n->segment);
@@ -544,6 +546,12 @@ void nodes_end(void)
         sim_free(nodes_sim);
     }
     nodes_whole = false;
+}
+
+void node_restart(unsigned n)
+{
+    assert_int_equal(runtime_stop(&nodes[n].rt, 10 * SECOND_NS), RUNTIME_EXIT_OK);
+    start(&nodes[n]);
 }
 
 static bool call_done(void *arg)

@@ -110,6 +110,9 @@ extern struct sim_net *nodes_net;
 /* Starts count nodes. change (may be NULL) may alter each one's configuration first. */
 void nodes_begin(unsigned count, enum nodes_backend backend, uint64_t seed, void (*change)(struct node *));
 void nodes_end(void);
+/* A new process on the same disk and address (SIM only). */
+void node_restart(unsigned n);
+
 /* Waits until done() or fails the test after NODE_TIMEOUT_S (virtual time in sim). */
 void nodes_await(bool (*done)(void));
 /* Lets time pass. */

@@ -3,6 +3,7 @@
 #include "helper_nodes.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum { BULK = 3 * 1024 * 1024 };
 
@@ -196,9 +197,51 @@ static void storms_heal_and_their_seeds_repeat(void **state)
         assert_true(chaos(seed) == chaos(seed));
 }
 
+static bool knows_new_address(void)
+{
+    return nodes[0].ups > 1;
+}
+
+/* A laptop changes its network: who is connected hears of the new address by a push, within the report period and its debounce. */
+static void addresses_that_change_are_pushed(void **state)
+{
+    (void)state;
+    struct net_addr moved = {.family = NET_IP4, .ip = {10, 77, 77, 77}};
+    nodes_begin(2, SIM, 21, NULL);
+    assert_int_equal(node_connect(1, 0), ERR_OK);
+    nodes_pass_ms(1000);
+    assert_int_equal(nodes[0].ups, 1);
+    sim_host_rename(nodes[1].host, &moved);
+    nodes_await(knows_new_address);
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_KNOWN, .target = 1}), ERR_OK);
+    assert_non_null(strstr(nodes[0].text, "/ip4/10.77.77.77/tcp/4001"));
+    nodes_pass_ms(20000);
+    assert_int_equal(nodes[0].ups, 2); /* once */
+    nodes_end();
+}
+
+/* What is known of peers outlives the process, in state.db. */
+static void peers_are_known_after_a_restart(void **state)
+{
+    (void)state;
+    nodes_whole = true;
+    nodes_begin(2, SIM, 22, NULL);
+    assert_int_equal(node_connect(1, 0), ERR_OK);
+    nodes_pass_ms(3000); /* rows are written within a second */
+    node_restart(1);
+    nodes_pass_ms(1000);
+    assert_int_equal(node_do(1, (struct command){.kind = CMD_PEERS}), ERR_OK);
+    assert_int_equal(nodes[1].rows, 0);
+    assert_int_equal(node_do(1, (struct command){.kind = CMD_KNOWN, .target = 0}), ERR_OK);
+    assert_non_null(strstr(nodes[1].text, "/tcp/4001"));
+    nodes_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(addresses_that_change_are_pushed),
+        cmocka_unit_test(peers_are_known_after_a_restart),
         cmocka_unit_test(a_partition_delays_and_loses_nothing),
         cmocka_unit_test(a_half_open_peer_is_noticed_by_keepalive),
         cmocka_unit_test(a_reset_of_a_wanted_peer_is_healed),
