@@ -92,7 +92,7 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     s->tables = &budget->accounts[ACCOUNT_TABLES];
     account_init(&s->windows, "receive windows", s->receive->limit_bytes / 16 * SWARM_WINDOWS_SHARE);
     account_init(&s->identify, "receive identify", s->receive->limit_bytes / 16 * SWARM_IDENTIFY_SHARE);
-    if (!account_take(s->receive, s->windows.limit_bytes + s->identify.limit_bytes))
+    if (!account_take(s->receive, s->identify.limit_bytes))
         return ctx_fail(ctx, ERR_NOMEM, "the receive account is in use already");
     backlog_init(&s->backlog);
     table_init(&s->conns, SWARM_CONNECTIONS_MAX, s->tables);
@@ -292,7 +292,7 @@ static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
     peerstore_release(&s->store);
     connection_identity_free(s->identity);
     free(s->scratch);
-    account_give(s->receive, s->windows.limit_bytes + s->identify.limit_bytes);
+    account_give(s->receive, s->identify.limit_bytes);
 }
 
 const struct actor_class connection_manager_class = {

@@ -42,7 +42,7 @@ enum {
     SWARM_WAITERS_MAX = 512,                 /* calls that wait for a connection */
     SWARM_WRITE_QUEUE_MAX = 8 * 1024 * 1024, /* per stream: an owner that ignores its credit loses the stream */
     SWARM_WINDOW_BYTES = 1024 * 1024,        /* asked for streams of protocol actors */
-    SWARM_WINDOWS_SHARE = 5,  /* of 16 of the receive account: windows beyond the first 256 KiB of a stream */
+    SWARM_WINDOWS_SHARE = 5,  /* of 16 of the receive account: promised beyond the first 256 KiB of a stream */
     SWARM_IDENTIFY_SHARE = 1, /* likewise: what peers say of themselves, until it is whole */
     SWARM_TICK_MS = 1000,
     SWARM_RESUME_MS = 2, /* bytes are given back on other threads, unheard: look again */
@@ -197,8 +197,8 @@ struct swarm {
     const struct net_port *net;
     struct account *receive; /* bytes held for protocol actors */
     struct account
-        windows; /* window granted beyond the first 256 KiB: a fixed part of receive, so that neither starves the other */
-    struct account identify; /* what peers say of themselves: likewise */
+        windows; /* beyond the first 256 KiB: a promise, which receive pays when the bytes come; less than it has for them */
+    struct account identify; /* what peers say of themselves: a fixed part of receive */
     struct account *send;
     struct account *tables;
     const struct key_pair *key; /* of the configuration */
