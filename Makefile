@@ -21,7 +21,7 @@ help:
 	@echo "make lint         source laws, formatting, clang-tidy"
 	@echo "make smoke        the commands of the README, bad input, queries from outside, against a running node"
 	@echo "make interop      files and blocks exchanged with Kubo and Helia (needs Go and npm)"
-	@echo "make bench        the mailbox beside nng, an eventfd and Erlang/OTP"
+	@echo "make bench        hearth beside a plain pipeline, Kubo, Helia, plain TCP (ONLY=suite,suite; QUICK=1 shows that it runs; RECORD=1 updates docs/results.md)"
 	@echo "make image        the container image of deploy/, built and tried (needs root, podman, buildah)"
 	@echo "make long         one folder of a million entries through the daemon"
 	@echo "make crash        power loss and kill -9 replayed against the store"
@@ -67,8 +67,9 @@ interop-short: build
 	@HEARTH_BUILD=$(BUILD) tests/interop/run.py --short
 
 bench: build
-	@tools/install_deps.sh bench
-	@tests/bench/run.py
+	@tools/install_deps.sh bench interop || echo "bench: going on without them, contenders will be missing"
+	@tests/bench/run.py $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS))
+	@$(if $(RECORD),tests/bench/report.py build/bench-results/results.json docs/results.md,:)
 
 long: build
 	@HEARTH_BUILD=$(BUILD) tests/long/large_folder.py

@@ -1,110 +1,129 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Runs the mailbox's measurements beside plain nng, an eventfd ping-pong and Erlang/OTP, and prints a table and JSON.
+"""make bench: hearth beside a plain pipeline, Kubo, Helia, plain TCP, the disk and the hash, all in one run.
 
-Absolute figures move from machine to machine and from minute to minute, so the measurements are interleaved: each round runs every
-one of them once, and what counts are medians over the rounds and ratios within one. Exit code 1 when a target is missed.
+Absolute figures move from machine to machine and from minute to minute. So every contender of a suite runs once in each round, one after the
+other; what counts are medians over the rounds and ratios within one. README.md in this folder says what each suite does.
 """
 import argparse
 import json
 import os
+import platform
 import shutil
-import statistics
+import signal
 import subprocess
 import sys
-import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-OWN = ["eventfd", "pushpull", "call", "calls64", "casts"]
-ERLANG = ["call", "calls64", "casts"]
-# name, what it is, value of the medians, target, whether less is better
-TARGETS = [
-    ("call_over_pushpull", "call round trip / one-lane PUSH/PULL round trip", 1.2, True),
-    ("calls64_per_s", "calls/s with 64 in flight", 200e3, False),
-    ("casts_per_s", "casts/s", 1e6, False),
-]
+sys.path[:0] = [HERE, os.path.join(ROOT, "tests", "interop")]
+
+# pylint: disable=wrong-import-position
+import harness
+import report
+import suite_cpu
+import suite_idle
+import suite_store
+import suite_transfer
+from ruler import say
+from tools import Tools
+
+SUITES = {"large": suite_transfer.large, "pairs": suite_transfer.pairs, "relay": suite_transfer.relay, "add": suite_store.add,
+          "folder": suite_store.folder, "ready": suite_store.ready, "idle": suite_idle.idle, "handshakes": suite_cpu.handshakes,
+          "mailbox": suite_cpu.mailbox}
+PROGRAMS = ("pipeline", "relay", "handshake", "mailbox")
+ROUNDS, ROUNDS_QUICK = 7, 1
+
+
+class Lab(harness.Lab):
+    """Directories and peers of one suite, on the disk that --tmp names."""
+
+    def forget(self, directory):
+        """Frees what a fetcher has stored: 1 GiB a round would fill a disk."""
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def build(folder):
-    """Configures and builds the benchmark in a release build of its own; returns the program's path."""
+    """A release build of its own, with the benchmarks; returns the paths of the programs."""
     quiet = {"check": True, "stdout": subprocess.DEVNULL}
     subprocess.run(["cmake", "-G", "Ninja", "-S", ROOT, "-B", folder, "-DCMAKE_BUILD_TYPE=Release", "-DHEARTH_BENCH=ON"], **quiet)
-    subprocess.run(["ninja", "-C", folder, "bench_mailbox"], **quiet)
-    return os.path.join(folder, "tests", "bench_mailbox")
+    subprocess.run(["ninja", "-C", folder, "benchmarks", "hearth", "hearthd"], **quiet)
+    os.environ["HEARTH_BUILD"] = folder
+    return {name: os.path.join(folder, "tests", f"bench_{name}") for name in PROGRAMS}
 
 
-def compile_erlang(folder):
-    """Compiles mailbox.erl into folder; False when there is no Erlang here."""
-    if shutil.which("erlc") is None or shutil.which("erl") is None:
-        return False
-    subprocess.run(["erlc", "-o", folder, os.path.join(HERE, "mailbox.erl")], check=True)
-    return True
+def machine():
+    about = harness.machine()
+    with open("/proc/meminfo", encoding="ascii") as kept:
+        about["memory_gib"] = round(int(kept.readline().split()[1]) / (1 << 20))
+    about["load_before"] = os.getloadavg()[0]
+    about["kernel"] = platform.release()
+    return about
 
 
-def measure(command):
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=120, text=True)
-    return json.loads(done.stdout.strip().splitlines()[-1])
+def run_suite(name, tools, programs, options):
+    lab = Lab(f"bench {name}", tools)
+    began = time.monotonic()
+    try:
+        result = SUITES[name](lab, programs, options)
+    except (harness.Skip, harness.Failed) as problem:
+        result = {"title": name, "rounds": 0, "rows": [], "targets": [], "notes": [], "failed": {name: str(problem)}}
+        say(f"{name}: {problem}")
+    finally:
+        lab.close()
+    result.update(machine=machine(), date=time.strftime("%Y-%m-%d"), seconds=round(time.monotonic() - began), quick=options.quick)
+    return result
 
 
-def rounds(program, beam_folder, count, seconds):
-    """All measurements, count times; {name: [per_s, ...]}."""
-    results = {}
-    for number in range(count):
-        print(f"round {number + 1} of {count}", file=sys.stderr)
-        commands = [[program, mode, str(seconds)] for mode in OWN]
-        if beam_folder:
-            commands += [["erl", "-noshell", "-pa", beam_folder, "-s", "mailbox", "main", mode, str(seconds)] for mode in ERLANG]
-        for command in commands:
-            line = measure(command)
-            results.setdefault(line["name"], []).append(line["per_s"])
-    return results
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", action="append", metavar="SUITE", help="one of " + ", ".join(SUITES) + " (repeatable, or with commas)")
+    parser.add_argument("--quick", action="store_true", help="one round of small sizes: shows that all of it runs, measures nothing")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--out", default=os.path.join(ROOT, "build", "bench-results"), help="folder for results.json, results.md, *.svg")
+    parser.add_argument("--build", default=os.path.join(ROOT, "build", "bench"))
+    options = parser.parse_args()
+    options.rounds = options.rounds or (ROUNDS_QUICK if options.quick else ROUNDS)
+    chosen = [name for text in options.only or () for name in text.split(",") if name]
+    unknown = set(chosen) - set(SUITES)
+    if unknown:
+        parser.error(f"no suite is named {', '.join(sorted(unknown))}")
+    options.only = chosen or list(SUITES)
+    return options
 
 
-def summary(results):
-    rows = {}
-    for name, values in results.items():
-        median = statistics.median(values)
-        spread = (max(values) - min(values)) / median if median else 0.0
-        rows[name] = {"per_s": round(median), "us": round(1e6 / median, 3), "spread": round(spread, 3), "runs": len(values)}
-    # The ratio of each round, then its median: both ran within the same seconds.
-    ratios = [nng / call for nng, call in zip(results["pushpull"], results["call"])]
-    values = {
-        "call_over_pushpull": round(statistics.median(ratios), 3),
-        "calls64_per_s": rows["calls64"]["per_s"],
-        "casts_per_s": rows["casts"]["per_s"],
-    }
-    return rows, values
+def kept_results(path):
+    """What earlier runs left: a run of some suites replaces those only."""
+    if not os.path.exists(path):
+        return {"suites": {}, "versions": {}}
+    with open(path, encoding="utf-8") as kept:
+        return json.load(kept)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
-    parser.add_argument("--build", default=os.path.join(ROOT, "build", "bench"))
-    parser.add_argument("--json", help="write the results to this file too")
-    options = parser.parse_args()
-    program = build(options.build)
-    with tempfile.TemporaryDirectory() as folder:
-        beam_folder = folder if compile_erlang(folder) else None
-        if beam_folder is None:
-            print("SKIPPED: Erlang/OTP is not installed (erlang-base)", file=sys.stderr)
-        results = rounds(program, beam_folder, options.rounds, options.seconds)
-    rows, values = summary(results)
-    print(f"{'measurement':<18}{'per second':>14}{'us':>10}{'spread':>9}")
-    for name, row in rows.items():
-        print(f"{name:<18}{row['per_s']:>14,}{row['us']:>10.3f}{row['spread']:>8.0%}")
-    missed = 0
-    for name, text, target, less in TARGETS:
-        met = values[name] <= target if less else values[name] >= target
-        missed += not met
-        print(f"{'met   ' if met else 'MISSED'} {text}: {values[name]:,} (target {'<=' if less else '>='} {target:,})")
-    text = json.dumps({"measurements": rows, "targets": values, "rounds": options.rounds, "seconds": options.seconds}, sort_keys=True)
-    print(text)
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-    return 1 if missed else 0
+    options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # peers end with the run
+    programs = build(options.build)
+    tools = Tools()
+    os.makedirs(options.out, exist_ok=True)
+    path = os.path.join(options.out, "results.json")
+    results = kept_results(path)
+    for name in options.only:
+        say(f"suite {name}")
+        results["suites"][name] = run_suite(name, tools, programs, options)
+        results["versions"].update(tools.versions)
+        with open(path, "w", encoding="utf-8") as out:
+            json.dump(results, out, indent=1, sort_keys=True)
+            out.write("\n")
+        print(report.suite_text(results["suites"][name]), flush=True)
+    report.write_all(results, options.out)
+    done = [results["suites"][name] for name in options.only]
+    missed = [t for suite in done for t in suite["targets"] if not t["met"]]
+    failed = [name for suite in done for name in suite["failed"]]
+    say(f"{sum(len(s['targets']) for s in done) - len(missed)} targets met, {len(missed)} missed, {len(failed)} contenders failed; "
+        f"results in {os.path.relpath(options.out)}")
+    return 1 if failed else 0  # a missed figure is a result; a contender that failed is none
 
 
 if __name__ == "__main__":
