@@ -11,7 +11,7 @@
  * The pool keeps a few buffers of each power of two from 64 KiB to 4 MiB. It is process-wide and locked: it is touched once per
  * 64 KiB or more, which the lock's 20 ns do not show. Pooled bytes are charged to nobody; POOL_BYTES_MAX bounds them (slack).
  */
-enum { POOL_CLASS_FIRST_LOG2 = 16, POOL_CLASSES = 7, POOL_SLOTS = 8, POOL_BYTES_MAX = 2 * 1024 * 1024 };
+enum { POOL_CLASS_FIRST_LOG2 = 16, POOL_CLASSES = 7, POOL_SLOTS = 8, POOL_BYTES_MAX = 4 * 1024 * 1024 };
 
 static struct {
     pthread_mutex_t lock;

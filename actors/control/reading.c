@@ -12,7 +12,7 @@
 #include "actors/control/sessions.h"
 #include "schemas/pack.h"
 
-enum { FETCH_TIMEOUT_S = 60 };
+enum { FETCH_TIMEOUT_S = 60, READ_AHEAD_MAX = 32 * 1024 * 1024, PACKED_AROUND = 128 };
 
 /* ---- sessions of readers ---- */
 
@@ -52,6 +52,7 @@ static enum err new_reader(struct control *c, struct conversation *v, struct spa
     struct reader_options options = {.mode = mode, .length = UINT64_MAX};
     options.offset = mode == READER_FILE || mode == READER_TREE ? offset : 0;
     options.shared = &c->windows;
+    options.window_bytes = (uint32_t)MIN(c->windows.limit_bytes, (uint64_t)READ_AHEAD_MAX);
     /* A page of one row only asks what the folder itself is: its entries are not loaded to tell their kinds. */
     options.kinds = mode == READER_LIST && ((const struct op_ls *)(const void *)v->args)->limit > 1;
     const char *why = "";
@@ -89,6 +90,9 @@ static enum err join_reader(struct control *c, struct conversation *v, struct sp
     }
     buf_init(out, mode == READER_LIST || mode == READER_WALK ? PAGE_BYTES_MAX : DATA_BYTES_MAX, NULL);
     v->work = out;
+    if (mode == READER_FILE || mode == READER_TREE)
+        (void)!buf_reserve(
+            out, (size_t)MIN(length, (uint64_t)DATA_BYTES_MAX)); /* so that it need not grow, and be copied, in steps */
     s->next_offset += length;
     s->used_at = ctx_now(c->ctx);
     reader_drive(c, s);
@@ -181,6 +185,7 @@ static void answer_read(struct control *c, struct file_session *s, struct conver
     const struct reader_info *info = reader_info(s->reader);
     struct buf result;
     buf_init(&result, DATA_BYTES_MAX + 4096, NULL);
+    (void)!buf_reserve(&result, out->len + PACKED_AROUND);
     struct pack p = pack_begin(&result);
     pack_map(&p, 2);
     pack_text(&p, "data");
@@ -200,6 +205,7 @@ static void answer_get(struct control *c, struct file_session *s, struct convers
     s->ended = end;
     struct buf result;
     buf_init(&result, DATA_BYTES_MAX + 4096, NULL);
+    (void)!buf_reserve(&result, out->len + PACKED_AROUND);
     struct pack p = pack_begin(&result);
     pack_map(&p, 2);
     pack_text(&p, "data");

@@ -61,6 +61,15 @@ def memory_bytes(pid, what="VmHWM"):
     return total
 
 
+def resident_bytes(pid):
+    """What a tree keeps resident now: PSS, which counts a page that its processes share once."""
+    total = 0
+    for one in tree(pid):
+        with open(f"/proc/{one}/smaps_rollup", encoding="ascii") as kept:
+            total += sum(int(line.split()[1]) * KIB for line in kept if line.startswith("Pss:"))
+    return total
+
+
 def own_children_cpu():
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

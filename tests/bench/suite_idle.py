@@ -4,7 +4,7 @@ import time
 
 from harness import wait_until
 from peers import Hearth
-from ruler import MIB, Contender, Target, cpu_seconds, memory_bytes, suite_result
+from ruler import MIB, Contender, Target, cpu_seconds, memory_bytes, resident_bytes, suite_result
 from suite_transfer import CONFIGURATION, make
 
 
@@ -24,7 +24,7 @@ def idle(lab, _programs, options):
         pid = node.process.child.pid
         before = cpu_seconds(pid)
         time.sleep(seconds)
-        return {"value": memory_bytes(pid, "VmRSS") / MIB, "core_percent": 100 * (cpu_seconds(pid) - before) / seconds,
+        return {"value": resident_bytes(pid) / MIB, "core_percent": 100 * (cpu_seconds(pid) - before) / seconds,
                 "node_peak_bytes": memory_bytes(pid)}
 
     def median(row, key):
@@ -37,5 +37,5 @@ def idle(lab, _programs, options):
                Target(f"hearth with {count} peers, MiB resident", median(rows[1], "median"), 24, less=True),
                Target(f"hearth with {count} peers, % of a core", median(rows[1], "core_percent"), 0.5, less=True)]
     return suite_result("Idle", rows, targets, options.rounds,
-                        ["Resident memory of the daemon's whole process tree, nanny included; CPU over windows of "
+                        ["Resident memory (PSS) of the daemon's whole process tree, nanny included; CPU over windows of "
                          f"{seconds} s, whose resolution is {100 / 100 / seconds:.2f} % of a core. The peers are hearth nodes on the same machine."])
