@@ -105,7 +105,7 @@ static void on_reply(struct node *n, const struct info *info)
 static bool has_work(const struct node *n)
 {
     return bitswap_session_count(n->session) > 0 || engine_has_work(n->engine) || table_len(&n->outs) > 0 ||
-           table_len(&n->targets) > 0 || !TAILQ_EMPTY(&n->stalled) || n->retry_open ||
+           table_len(&n->targets) > 0 || !TAILQ_EMPTY(&n->stalled) || n->retry_open || n->storage_pause ||
            backlog_is_congested(&n->backlog);
 }
 
@@ -129,6 +129,7 @@ static void tick(struct node *n)
     size_t position = 0;
     n->timer = 0;
     n->retry_open = false;
+    n->storage_pause = false;
     bitswap_session_tick(n->session, now);
     fetch_retry_puts(n);
     serve_search(n);
@@ -223,6 +224,7 @@ static void on_stored(struct node *n, const struct msg_block_stored *fields)
 static void on_written(struct node *n, const struct msg_stream_written *fields)
 {
     struct partner *p = table_get(&n->outs, table_key_u64(&fields->stream));
+    n->storage_pause = false;
     if (p != NULL)
         partner_written(p, fields->bytes);
 }

@@ -151,6 +151,8 @@ void engine_peer_down(struct engine *e, struct engine_peer *peer)
     (void)table_remove(&e->peers, peer_id_span(&peer->id));
     engine_turn_remove(e, peer);
     engine_dirty_remove(e, peer);
+    for (const struct ledger_want *w = peer->ledger.lists[LEDGER_FETCHING].first; w != NULL; w = w->next)
+        e->reading -= w->size;
     for (int state = 0; state < LEDGER_STATE_COUNT; state++)
         while (peer->ledger.lists[state].first != NULL)
             engine_want_remove(e, peer->ledger.lists[state].first);
@@ -291,7 +293,7 @@ static void answer_present(struct engine *e, struct ledger_want *w, size_t size)
         engine_want_remove(e, w);
         return;
     }
-    if (e->send != NULL && size > e->send->limit_bytes) { /* never to be had: it must not stand in the way */
+    if (e->send != NULL && 2 * size > e->send->limit_bytes) { /* engine and storage will never have room for it */
         e->stats.wants_refused++;
         engine_answer_absent(e, w);
         return;

@@ -55,6 +55,7 @@ struct engine_peer {
 struct engine {
     struct account *tables;
     struct account *send;
+    size_t reading; /* bytes of the fetches under way: storage charges its read of them to send once more */
     struct table peers;
     struct table subjects; /* multihash bytes -> struct engine_subject */
     struct engine_subject *lookups;

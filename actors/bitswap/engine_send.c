@@ -110,6 +110,12 @@ void engine_charge_back(struct engine *e, struct engine_peer *peer, size_t bytes
         account_give(e->send, bytes);
 }
 
+/* For the engine's charge, and for what storage will take to read this block and those under way. */
+static bool send_has_room(const struct engine *e, size_t size)
+{
+    return e->send == NULL || account_free(e->send) >= e->reading + 2 * size;
+}
+
 static size_t peer_bytes_max(const struct engine *e)
 {
     uint64_t share = e->send == NULL ? 0 : account_free(e->send) / 4;
@@ -149,12 +155,13 @@ bool engine_next_fetch(struct engine *e, struct engine_fetch *ret_fetch)
             peer->deficit = 0;
             continue;
         }
-        if (e->send != NULL && account_free(e->send) < w->size)
+        if (!send_has_room(e, w->size))
             return false;
         if (!turn_step(e, peer, w->size))
             continue;
         if (e->send != NULL && !account_take(e->send, w->size))
             return false;
+        e->reading += w->size;
         peer->outstanding += w->size;
         peer->fetching++;
         ledger_move(&peer->ledger, w, LEDGER_FETCHING);
@@ -187,6 +194,7 @@ void engine_fetched(struct engine *e, struct engine_peer *peer, const struct cid
     if (w == NULL || w->state != LEDGER_FETCHING)
         return;
     size_t size = w->size;
+    e->reading -= size;
     peer->fetching--;
     if (block != NULL && block->len == size && ready_push(e, peer, cid, block)) {
         engine_want_remove(e, w);
@@ -204,6 +212,7 @@ void engine_fetch_again(struct engine *e, struct engine_peer *peer, const struct
     struct ledger_want *w = ledger_find(&peer->ledger, cid);
     if (w == NULL || w->state != LEDGER_FETCHING)
         return;
+    e->reading -= w->size;
     peer->fetching--;
     engine_charge_back(e, peer, w->size);
     ledger_move(&peer->ledger, w, LEDGER_QUEUED);

@@ -147,8 +147,9 @@ struct node {
     uint64_t timer;
     struct inbound_list stalled; /* streams whose block found no memory, who waits longest first */
     bool retry_open;             /* somebody waits to open a stream */
-    struct backlog backlog;      /* to connection_manager */
-    struct buf protocols;        /* the list that stream_open takes */
+    bool storage_pause; /* storage had no room for us: it is asked again when something was sent, or with the tick */
+    struct backlog backlog; /* to connection_manager */
+    struct buf protocols;   /* the list that stream_open takes */
     uint32_t protocol_count;
     struct msg_bitswap_stat_ok stats;
 };

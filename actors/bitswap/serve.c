@@ -36,11 +36,21 @@ static enum err ask(struct node *n, struct op *op)
     return err;
 }
 
-/* A busy storage is asked again with the next event; what cannot be asked at all counts as absent. */
+/* Storage had no memory or no time, or was being restarted: that says nothing of the block. It is asked again, a little later. */
+static bool must_ask_again(struct node *n, enum err err)
+{
+    if (err != ERR_BUSY && err != ERR_NOMEM && err != ERR_TIMEOUT && err != ERR_UNAVAILABLE && err != ERR_CANCELLED)
+        return false;
+    n->storage_pause = true;
+    return true;
+}
+
+/* What cannot be asked at all counts as absent. */
 static void lookups_failed(struct node *n, const struct cid *cids, size_t count, enum err err)
 {
+    bool again = must_ask_again(n, err);
     for (size_t i = 0; i < count; i++) {
-        if (err == ERR_BUSY)
+        if (again)
             engine_lookup_again(n->engine, &cids[i]);
         else
             engine_looked_up(n->engine, &cids[i], 0);
@@ -74,7 +84,7 @@ static bool lookup_batch(struct node *n)
 void serve_looked_up(struct node *n, const struct op *op, const struct info *info)
 {
     if (info->err != ERR_OK || info->msg->kind != MSG_BLOCK_HAVE) {
-        lookups_failed(n, op->cids, op->count, ERR_NOT_FOUND);
+        lookups_failed(n, op->cids, op->count, info->err != ERR_OK ? info->err : ERR_PROTOCOL);
         return;
     }
     const struct msg_block_have *fields = info->msg->fields;
@@ -105,7 +115,7 @@ static bool fetch_one(struct node *n)
         struct msg msg = {.kind = MSG_BLOCK_GET, .fields = &fields};
         err = node_call(n, op, ACTOR_TIERED_STORAGE, &msg, STORAGE_TIMEOUT_S * SECOND_NS);
     }
-    if (err == ERR_BUSY)
+    if (must_ask_again(n, err))
         engine_fetch_again(n->engine, fetch.peer, &fetch.cid);
     else if (err != ERR_OK)
         engine_fetched(n->engine, fetch.peer, &fetch.cid, NULL);
@@ -119,6 +129,10 @@ void serve_fetched(struct node *n, const struct op *op, const struct info *info)
     struct block_ref *block = info->err == ERR_OK ? info->msg->tail : NULL;
     if (p == NULL)
         return;
+    if (must_ask_again(n, info->err)) {
+        engine_fetch_again(n->engine, p->engine, &op->cid);
+        return;
+    }
     if (info->err == ERR_OK && block == NULL)
         block = empty = block_ref_new(0, NULL);
     engine_fetched(n->engine, p->engine, &op->cid, block);
@@ -174,9 +188,9 @@ void serve_providers(struct node *n, const struct op *op, const struct info *inf
 
 void serve_pump(struct node *n)
 {
-    while (n->op_count[OP_LOOKUP] < NODE_LOOKUPS_MAX && lookup_batch(n))
+    while (!n->storage_pause && n->op_count[OP_LOOKUP] < NODE_LOOKUPS_MAX && lookup_batch(n))
         ;
-    while (n->op_count[OP_SERVE] < NODE_FETCHES_MAX && fetch_one(n))
+    while (!n->storage_pause && n->op_count[OP_SERVE] < NODE_FETCHES_MAX && fetch_one(n))
         ;
 }
 

@@ -333,6 +333,43 @@ static void cancels_and_full_lists(void **state)
     world_free(&w);
 }
 
+/* Storage charges what it reads to the same account, until the answer is here: it must never find it full. */
+static void what_storage_reads_fits_beside_what_is_fetched(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    account_init(&w.send, "send", 96 * KIB);
+    memset(w.stored, 1, sizeof(w.stored));
+    for (size_t p = 0; p < WORLD_PEERS; p++) {
+        peer_up(&w, p);
+        for (size_t i = 0; i < WORLD_BLOCKS; i++) {
+            struct bitswap_want want = want_of(&w.cids[i], BITSWAP_WANT_BLOCK);
+            say(&w, p, &want);
+        }
+    }
+    for (int round = 0; round < 2000; round++) {
+        struct engine_fetch fetches[WORLD_PEERS * WORLD_BLOCKS];
+        size_t count = 0;
+        answer_lookups(&w);
+        while (engine_next_fetch(w.e, &fetches[count])) {
+            assert_true(count + 1 < ARRAY_LEN(fetches));
+            count++;
+        }
+        for (size_t i = 0; i < count; i++)
+            assert_true(account_take(&w.send, fetches[i].size));
+        for (size_t i = 0; i < count; i++) {
+            account_give(&w.send, fetches[i].size);
+            engine_fetched(w.e, fetches[i].peer, &fetches[i].cid, w.blocks[index_of(&w, &fetches[i].cid)]);
+        }
+        carry(&w);
+    }
+    for (size_t p = 0; p < WORLD_PEERS; p++)
+        for (size_t i = 0; i < WORLD_BLOCKS; i++)
+            assert_int_equal(w.got[p].blocks[i] + w.got[p].dont_haves[i] * 100, 1);
+    world_free(&w);
+}
+
 static struct cid nobody_has(uint64_t n)
 {
     struct multihash hash;
@@ -619,6 +656,7 @@ int main(void)
         cmocka_unit_test(a_block_that_arrives_during_the_lookup_is_not_missed),
         cmocka_unit_test(both_versions_are_answered_as_asked),
         cmocka_unit_test(cancels_and_full_lists),
+        cmocka_unit_test(what_storage_reads_fits_beside_what_is_fetched),
         cmocka_unit_test(a_list_full_of_absent_blocks_does_not_starve),
         cmocka_unit_test(higher_priority_keeps_its_place),
         cmocka_unit_test(reconnects_leave_nothing_behind),
