@@ -11,7 +11,7 @@ JOBS      ?= $(shell nproc)
 CMAKE     := cmake -G Ninja -S .
 NODE_PATH := $(or $(HEARTH_PATH),$(CURDIR)/data)
 
-.PHONY: help build run test smoke asan tsan lint interop interop-short bench long image crash crash-smoke fuzz docs clean
+.PHONY: help build run test smoke asan tsan lint interop interop-short bench long image budget budget-short crash crash-smoke fuzz docs clean
 
 help:
 	@echo "make build        build/hearth and build/hearthd"
@@ -24,6 +24,7 @@ help:
 	@echo "make bench        hearth beside a plain pipeline, Kubo, Helia, plain TCP (ONLY=suite,suite; QUICK=1 shows that it runs; RECORD=1 updates docs/results.md)"
 	@echo "make image        the container image of deploy/, built and tried (needs root, podman, buildah)"
 	@echo "make long         one folder of a million entries through the daemon"
+	@echo "make budget       ten minutes with 96 peers in a cgroup of 64 MiB (budget-short: two)"
 	@echo "make crash        power loss and kill -9 replayed against the store"
 	@echo "make fuzz         each decoder fuzzed for FUZZ_SECONDS (60)"
 	@echo "make docs         regenerate docs/control.md and docs/config.md"
@@ -80,6 +81,12 @@ crash: build
 image: build
 	@tools/install_deps.sh image || echo "image: going on without them, what cannot run will be skipped"
 	@HEARTH_BUILD=$(BUILD) tests/image/run.py
+
+budget: build
+	@HEARTH_BUILD=$(BUILD) tests/budget/run.py
+
+budget-short: build
+	@HEARTH_BUILD=$(BUILD) tests/budget/run.py --short
 
 crash-smoke: build
 	@tests/crash/run.sh --smoke

@@ -20,6 +20,8 @@ import sys
 import tempfile
 import time
 
+from sp_client import GREETING, Requester
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HEARTH = os.path.join(TOP, os.environ.get("HEARTH_BUILD", "build"), "hearth")
 START_S, STOP_S, COMMAND_S, SOCKET_S = 15, 12, 20, 5
@@ -37,17 +39,25 @@ def check(name, good, detail=""):
     return good
 
 
+def spawned_children(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return [int(word) for word in file.read().split()]
+    except FileNotFoundError:
+        return []
+
+
 class Node:
     """One repository and, while started, its daemon."""
 
     all = []
+    launcher = []  # words before the command
 
     def __init__(self, folder, name, **settings):
         self.path = os.path.join(folder, name)
         self.log = os.path.join(folder, os.path.basename(name) + ".log")
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("HEARTH_")}
-        self.env |= {"HEARTH_PATH": self.path, "HEARTH_ADDRESSES__SWARM": "/ip4/127.0.0.1/tcp/0",
-                     "HEARTH_DISCOVERY__MDNS": "false"}
+        self.env |= {"HEARTH_PATH": self.path, "HEARTH_ADDRESSES__SWARM": "/ip4/127.0.0.1/tcp/0"}
         self.env |= {"HEARTH_" + k: v for k, v in settings.items()}
         self.process = None
         Node.all.append(self)
@@ -57,7 +67,7 @@ class Node:
 
     def start(self):
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen([HEARTH, "daemon"], env=self.env, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen([*self.launcher, HEARTH, "daemon"], env=self.env, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline and self.process.poll() is None:
             if "Daemon is ready" in self.said():
@@ -94,8 +104,7 @@ class Node:
 
     def kill_9(self):
         """The nanny and the daemon, and waits until the repository's lock is free."""
-        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as file:
-            children = [int(word) for word in file.read().split()]
+        children = spawned_children(self.process.pid)
         self.process.kill()
         self.process.wait()
         for child in children:
@@ -333,30 +342,16 @@ def swarm_port(folder, node):
 
 
 def control_call(path, payload, timeout=SOCKET_S):
-    """One request by the scalability protocols' IPC mapping: header of 8 bytes, then 1, length, request id, body."""
-    s = socket.socket(socket.AF_UNIX)
-    s.settimeout(timeout)
+    requester = Requester(path, timeout)
     try:
-        s.connect(path)
-        s.sendall(b"\0SP\0\0\x30\0\0")
-        body = b"\x80\0\0\x01" + payload
-        s.sendall(b"\x01" + struct.pack(">Q", len(body)) + body)
-        got = b""
-        while len(got) < 17 or len(got) < 17 + struct.unpack(">Q", got[9:17])[0]:
-            part = s.recv(65536)
-            if not part:
-                return None
-            got += part
-        return got[21:]
-    except OSError:
-        return None
+        return requester.ask(payload)
     finally:
-        s.close()
+        requester.close()
 
 
 def control_socket(folder, node):
     door = node.file("run/control.sock")
-    head = b"\0SP\0\0\x30\0\0"
+    head = GREETING
     answer = control_call(door, b'{"op":"id"}')
     check("control socket: a good request", answer is not None and b'"ok":true' in answer.replace(b" ", b""), answer)
     for name, sent in [("nothing", b""), ("half a header", head[:5]), ("not SP", b"GET / HTTP/1.1\r\n"), ("half a length", head + b"\x01\0\0"),
