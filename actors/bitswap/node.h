@@ -69,6 +69,7 @@ struct partner {
     struct node *node;
     struct peer_id id;
     bool up;                              /* told by peer_up; else known by a stream only */
+    bool down;                            /* told by peer_down since: goes with its last stream */
     size_t streams;                       /* that it writes to us */
     struct bitswap_session_peer *session; /* NULL until it is up */
     struct engine_peer *engine;

@@ -64,7 +64,9 @@ void partner_free(struct partner *p)
 
 void partner_drop_if_idle(struct partner *p)
 {
-    if (!p->up && p->streams == 0)
+    /* A peer may ask and end its stream before it is identified: its wants stay until it is up, or down. */
+    bool wanting = !p->down && engine_want_count(p->engine) > 0;
+    if (!p->up && p->streams == 0 && !wanting)
         partner_free(p);
 }
 
@@ -94,6 +96,7 @@ void partner_up(struct node *n, const struct msg_peer_up *fields)
     if (p == NULL)
         return;
     p->up = true;
+    p->down = false;
     if (p->session != NULL)
         return;
     if (bitswap_session_peer_up(n->session, &p->id, version, ctx_now(n->ctx), &p->session) != ERR_OK) {
@@ -109,6 +112,7 @@ void partner_down(struct node *n, struct span peer)
     if (p == NULL)
         return;
     p->up = false;
+    p->down = true;
     if (p->session != NULL)
         bitswap_session_peer_down(n->session, p->session, ctx_now(n->ctx));
     p->session = NULL;

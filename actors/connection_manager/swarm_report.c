@@ -42,9 +42,10 @@ void swarm_tell_up(struct swarm *s, struct swarm_peer *peer)
         cast_up(s, peer, listeners_to_peers[i]);
 }
 
+/* Also of one that was never told to be up: it may have opened streams before it was identified. */
 void swarm_tell_down(struct swarm *s, struct swarm_peer *peer)
 {
-    if (!peer->told || s->closing)
+    if (s->closing)
         return;
     struct msg_peer_down fields = {.peer = peer_id_span(&peer->id)};
     for (size_t i = 0; i < ARRAY_LEN(listeners_to_peers); i++)

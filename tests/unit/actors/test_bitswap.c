@@ -29,7 +29,7 @@
 #include "wire/varint.h"
 
 enum {
-    BLOCKS = 20,
+    BLOCKS = 21,
     PIECE = 1000,
     LARGE_PIECE = 128 * 1024,
     POLL_MS = 5,
@@ -51,7 +51,8 @@ enum {
     LOCAL = 6,
     EMPTY = 7,
     MANY = 8,
-    HELD = 9 /* and all that follow: more than the memory for blocks holds at a time */
+    EARLY = 9,
+    HELD = 10 /* and all that follow: more than the memory for blocks holds at a time */
 };
 
 /* Written by the peer's and the driver's threads; the test thread looks when all is over. */
@@ -422,6 +423,23 @@ struct scene {
     bool (*end)(void);
 };
 
+/* A peer that asks before it is identified, and ends its stream at once as Helia does. */
+static void begin_early(struct ctx *ctx)
+{
+    struct msg_stream_data last = {.stream = IN + 7, .fin = true};
+    struct msg_stream_closed closed = {.stream = IN + 7, .err = ERR_OK};
+    atomic_store(&play.stored[EARLY], true);
+    open_inbound(ctx, IN + 7);
+    send_want(ctx, IN + 7, EARLY, BITSWAP_WANT_BLOCK);
+    cast(ctx, MSG_STREAM_DATA, &last, NULL);
+    cast(ctx, MSG_STREAM_CLOSED, &closed, NULL);
+}
+
+static bool end_early(void)
+{
+    return atomic_load(&play.seen_blocks[EARLY]) == 1;
+}
+
 static void begin_serving(struct ctx *ctx)
 {
     atomic_store(&play.stored[STORED], true);
@@ -603,6 +621,7 @@ static bool end_down(void)
 }
 
 static const struct scene scenes[] = {
+    {"a want outlives its stream", begin_early, end_early},
     {"wants are served", begin_serving, end_serving},
     {"an absent block arrives", begin_arrival, end_arrival},
     {"a fetch asks the peer", begin_fetch, end_fetch},
