@@ -67,7 +67,7 @@ static enum err options_of(struct control *c, struct conversation *v, const stru
         .import = import_options_of(old ? IMPORT_UNIXFS_V0_2015 : IMPORT_UNIXFS_V1_2025),
         .format = args->tree ? UPLOAD_TREE : UPLOAD_FILE,
         .wrap = args->wrap,
-        .shared = &c->windows,
+        .shared = &c->uploads,
         .name = args->name,
     };
     if (args->cid_version < 2) {

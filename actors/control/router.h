@@ -119,7 +119,8 @@ struct control {
     struct file_session *sessions; /* table of READERS_MAX + UPLOADS_MAX */
     struct account requests;       /* bytes of large requests, from their arrival to their answer */
     uint64_t requests_taken;       /* of the budget's slack, for requests */
-    struct account windows;        /* bytes on their way between sessions and the store, all sessions together */
+    struct account uploads;        /* bytes of uploads that the store has not acknowledged, all together */
+    struct account windows;        /* bytes that readers read ahead, all together */
     unsigned flights;              /* of all sessions */
     uint64_t next_upload;
     enum log_level log_level;

@@ -31,8 +31,9 @@ struct upload;
 
 enum {
     UPLOAD_WINDOW_BLOCKS = 512,
-    UPLOAD_WINDOW_BYTES = 4 * 1024 * 1024, /* unacknowledged; passed by less than two blocks */
-    UPLOAD_ADDED_BYTES = 256 * 1024        /* names not yet collected by upload_next_added */
+    UPLOAD_WINDOW_BYTES =
+        8 * 1024 * 1024, /* unacknowledged: half is synced while the other half comes; passed by less than two blocks */
+    UPLOAD_ADDED_BYTES = 256 * 1024 /* names not yet collected by upload_next_added */
 };
 #define UPLOAD_LEASE_NS (UINT64_C(60) * SECOND_NS)
 
