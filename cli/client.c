@@ -32,6 +32,7 @@ struct call {
     uint64_t timeout_ms;
     bool open;
     bool json;
+    bool answered;
     int failed; /* nng's code when it could not be sent */
 };
 
@@ -39,6 +40,7 @@ struct client {
     nng_socket socket;
     char url[CLIENT_URL_MAX];
     uint64_t timeout_ms;
+    bool abandoned; /* a call was freed before its answer came */
     _Atomic bool gone;
     nng_mtx *lock; /* of running: nng's threads look at it when the connection ends */
     struct call *running[CALLS_MAX];
@@ -118,9 +120,13 @@ enum err client_open(const struct globals *globals, struct client **ret_client, 
     return err;
 }
 
+/*
+ * nng_close of 1.5.2 may wait for ever for a context that was closed while its request was out. Then the socket stays open until the process
+ * ends, which it is about to do, and the client with it, because nng may still tell it that the connection is gone.
+ */
 void client_close(struct client *client)
 {
-    if (client == NULL)
+    if (client == NULL || client->abandoned)
         return;
     (void)nng_close(client->socket);
     nng_mtx_free(client->lock);
@@ -241,6 +247,7 @@ static void wait_once(struct call *call, struct outcome *ret_outcome)
     if (code == 0) {
         nng_aio_wait(call->aio);
         code = nng_aio_result(call->aio);
+        call->answered = code == 0;
     }
     if (code != 0) {
         *ret_outcome = outcome_of_nng(code);
@@ -348,6 +355,7 @@ void call_free(struct call *call)
     if (call == NULL)
         return;
     track(call->client, call, NULL);
+    call->client->abandoned |= call->failed == 0 && !call->answered;
     if (call->aio != NULL) {
         nng_aio_stop(call->aio);
         if (call->answer == NULL && call->failed == 0 && nng_aio_result(call->aio) == 0)
