@@ -9,7 +9,7 @@ from suite_transfer import CONFIGURATION, make
 
 
 def idle(lab, _programs, options):
-    seconds = 2 if options.quick else 8
+    seconds = 2 if options.quick else 5
     count = 5 if options.quick else 50
     alone = lab.start(Hearth(lab, name="alone"))
     busy = lab.start(Hearth(lab, name="connected"))
