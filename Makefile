@@ -11,7 +11,7 @@ JOBS      ?= $(shell nproc)
 CMAKE     := cmake -G Ninja -S .
 NODE_PATH := $(or $(HEARTH_PATH),$(CURDIR)/data)
 
-.PHONY: help build run test smoke asan tsan lint interop interop-short bench long image budget budget-short crash crash-smoke fuzz docs clean
+.PHONY: help build run test smoke asan tsan lint interop interop-short interop-full sim-bitswap bench long image budget budget-short crash crash-smoke fuzz docs clean
 
 help:
 	@echo "make build        build/hearth and build/hearthd"
@@ -20,7 +20,8 @@ help:
 	@echo "make asan tsan    the same under AddressSanitizer+UBSan, under ThreadSanitizer"
 	@echo "make lint         source laws, formatting, clang-tidy"
 	@echo "make smoke        the commands of the README, bad input, queries from outside, against a running node"
-	@echo "make interop      files and blocks exchanged with Kubo and Helia (needs Go and npm)"
+	@echo "make interop      files and blocks exchanged with Kubo and Helia (needs Go and npm); interop-short leaves out what takes long"
+	@echo "make sim-bitswap  Bitswap over Yamux with windows of one byte, SIM_SEEDS (10000) interleavings"
 	@echo "make bench        hearth beside a plain pipeline, Kubo, Helia, plain TCP (ONLY=suite,suite; QUICK=1 shows that it runs; RECORD=1 updates docs/results.md)"
 	@echo "make image        the container image of deploy/, built and tried (needs root, podman, buildah)"
 	@echo "make long         one folder of a million entries through the daemon"
@@ -59,9 +60,14 @@ lint:
 	@cmake --preset dev > /dev/null
 	@tools/lint.sh build/dev
 
+sim-bitswap: build
+	@$(BUILD)/hearth-sim --exchange --seeds $(or $(SIM_SEEDS),10000)
+
 interop: build
 	@tools/install_deps.sh interop || echo "interop: going on without them, cases will be skipped"
 	@HEARTH_BUILD=$(BUILD) tests/interop/run.py
+
+interop-full: interop
 
 interop-short: build
 	@tools/install_deps.sh interop || echo "interop: going on without them, cases will be skipped"

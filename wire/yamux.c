@@ -18,6 +18,8 @@ enum err yamux_new(const struct yamux_config *config, uint64_t now_ns, struct ya
     if (y == NULL)
         return ERR_NOMEM;
     y->config = *config;
+    if (config->window_first == 0)
+        y->config.window_first = YAMUX_WINDOW_FIRST;
     y->next_id = config->dialer ? 1 : 2;
     y->now_ns = y->heard_at = y->ping_at = now_ns;
     /* Detached streams still wait for the peer's end, so the table holds more than both caps. */
@@ -139,7 +141,7 @@ static bool has_room(const struct yamux *y)
 static struct yamux_stream *on_syn(struct yamux *y, const struct yamux_header *h)
 {
     bool parity_ok = (h->id % 2 == 0) == y->config.dialer;
-    if (!parity_ok || yamux_find(y, h->id) != NULL || (h->type == YAMUX_DATA && h->length > YAMUX_WINDOW_FIRST)) {
+    if (!parity_ok || yamux_find(y, h->id) != NULL || (h->type == YAMUX_DATA && h->length > y->config.window_first)) {
         protocol_error(y);
         return NULL;
     }

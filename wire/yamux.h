@@ -76,6 +76,7 @@ struct yamux_events {
 
 struct yamux_config {
     bool dialer;
+    uint32_t window_first;    /* 0: the protocol's; less only when both sides have it, as in the simulator */
     struct account *receive;  /* may be NULL: windows do not grow */
     struct account *send;     /* may be NULL */
     struct account *tables;   /* pays for streams; may be NULL */

@@ -41,8 +41,8 @@ struct yamux_stream *yamux_stream_new(struct yamux *y, uint32_t id, bool inbound
     s->id = id;
     s->inbound = inbound;
     s->ack_pending = inbound;
-    s->receive_window = s->receive_max = YAMUX_WINDOW_FIRST;
-    s->send_credit = YAMUX_WINDOW_FIRST;
+    s->receive_window = s->receive_max = y->config.window_first;
+    s->send_credit = y->config.window_first;
     s->updated_at = y->now_ns;
     if (inbound) {
         y->in_count++;
@@ -107,9 +107,10 @@ static void leave_list(struct yamux_stream *s)
 /* Window beyond the first is given back as soon as nobody will use it. */
 static void give_window_back(struct yamux_stream *s)
 {
-    if (s->receive_max > YAMUX_WINDOW_FIRST)
-        account_give(s->session->config.receive, s->receive_max - YAMUX_WINDOW_FIRST);
-    s->receive_max = YAMUX_WINDOW_FIRST;
+    uint32_t first = s->session->config.window_first;
+    if (s->receive_max > first)
+        account_give(s->session->config.receive, s->receive_max - first);
+    s->receive_max = first;
 }
 
 void yamux_stream_kill(struct yamux_stream *s)

@@ -195,7 +195,7 @@ static size_t wants_max(const struct engine *e)
     return MIN(MAX(share, (size_t)WANTS_LEAST), (size_t)LEDGER_WANTS_MAX);
 }
 
-static void want_add(struct engine *e, struct engine_peer *peer, const struct bitswap_want *want)
+static void want_add(struct engine *e, struct engine_peer *peer, const struct bitswap_want *want, uint64_t message)
 {
     struct ledger_want *victim = NULL;
     struct ledger_want *w = NULL;
@@ -212,6 +212,7 @@ static void want_add(struct engine *e, struct engine_peer *peer, const struct bi
         return;
     }
     w->peer = peer;
+    w->message = message;
     if (subject_join(e, w) != ERR_OK) {
         ledger_remove(&peer->ledger, w);
         refuse(e, peer, want);
@@ -220,7 +221,12 @@ static void want_add(struct engine *e, struct engine_peer *peer, const struct bi
     want_look(e, w);
 }
 
-void engine_want(struct engine *e, struct engine_peer *peer, const struct bitswap_want *want)
+uint64_t engine_message_begin(struct engine_peer *peer)
+{
+    return ++peer->ledger.messages;
+}
+
+void engine_want(struct engine *e, struct engine_peer *peer, const struct bitswap_want *want, uint64_t message)
 {
     struct ledger_want *known = ledger_find(&peer->ledger, &want->cid);
     if (want->cancel) {
@@ -229,10 +235,10 @@ void engine_want(struct engine *e, struct engine_peer *peer, const struct bitswa
         return;
     }
     if (known == NULL) {
-        want_add(e, peer, want);
+        want_add(e, peer, want, message);
         return;
     }
-    known->stamp = peer->ledger.stamp;
+    known->message = MAX(known->message, message);
     known->priority = want->priority;
     known->send_dont_have = want->send_dont_have;
     if (want->type == BITSWAP_WANT_BLOCK)
@@ -241,17 +247,16 @@ void engine_want(struct engine *e, struct engine_peer *peer, const struct bitswa
         want_look(e, known); /* asked again, answered again */
 }
 
-void engine_message_end(struct engine *e, struct engine_peer *peer, bool full)
+void engine_message_end(struct engine *e, struct engine_peer *peer, uint64_t message, bool full)
 {
     for (int state = 0; full && state < LEDGER_STATE_COUNT; state++) {
         struct ledger_want *next = NULL;
         for (struct ledger_want *w = peer->ledger.lists[state].first; w != NULL; w = next) {
             next = w->next;
-            if (w->stamp != peer->ledger.stamp && w->state != LEDGER_FETCHING)
+            if (w->message < message && w->state != LEDGER_FETCHING)
                 engine_want_remove(e, w);
         }
     }
-    peer->ledger.stamp++;
 }
 
 bool engine_next_lookup(struct engine *e, struct cid *ret_cid)

@@ -52,9 +52,13 @@ void engine_free(struct engine *e);
 enum err engine_peer_up(struct engine *e, const struct peer_id *id, struct engine_peer **ret_peer) MUST_CHECK;
 void engine_peer_down(struct engine *e, struct engine_peer *peer);
 
-/* One entry of a message, a cancel too; and the message's end. */
-void engine_want(struct engine *e, struct engine_peer *peer, const struct bitswap_want *want);
-void engine_message_end(struct engine *e, struct engine_peer *peer, bool full);
+/*
+ * A message begins: its number, never 0. Those of several streams may overlap, and one may never end. Then each of its entries, a cancel
+ * too; and its end. full: what was named by older messages only is void.
+ */
+uint64_t engine_message_begin(struct engine_peer *peer);
+void engine_want(struct engine *e, struct engine_peer *peer, const struct bitswap_want *want, uint64_t message);
+void engine_message_end(struct engine *e, struct engine_peer *peer, uint64_t message, bool full);
 
 /* The next multihash that storage is to be asked for, as some CID of it; false when there is none. */
 bool engine_next_lookup(struct engine *e, struct cid *ret_cid);

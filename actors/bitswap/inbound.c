@@ -95,7 +95,9 @@ static void on_want(void *arg, const struct bitswap_want *want)
 {
     struct inbound *in = arg;
     struct node *n = in->node;
-    engine_want(n->engine, in->partner->engine, want);
+    if (in->message == 0)
+        in->message = engine_message_begin(in->partner->engine);
+    engine_want(n->engine, in->partner->engine, want, in->message);
     if (want->cancel)
         return;
     uint8_t cid[CID_BYTES_MAX];
@@ -135,7 +137,10 @@ static void on_rejected(void *arg, enum err why, size_t bytes)
 static void on_end(void *arg, const struct bitswap_end *end)
 {
     struct inbound *in = arg;
-    engine_message_end(in->node->engine, in->partner->engine, end->full);
+    if (in->message == 0)
+        in->message = engine_message_begin(in->partner->engine);
+    engine_message_end(in->node->engine, in->partner->engine, in->message, end->full);
+    in->message = 0;
     in->node->stats.messages_received++;
 }
 

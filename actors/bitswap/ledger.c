@@ -6,7 +6,7 @@
 
 void ledger_init(struct ledger *l, struct account *account)
 {
-    *l = (struct ledger){.account = account, .stamp = 1};
+    *l = (struct ledger){.account = account};
     table_init(&l->wants, LEDGER_WANTS_MAX, account);
 }
 
@@ -71,8 +71,7 @@ enum err ledger_add(struct ledger *l, const struct bitswap_want *want, struct le
                               .priority = want->priority,
                               .type = want->type,
                               .send_dont_have = want->send_dont_have,
-                              .state = LEDGER_NEW,
-                              .stamp = l->stamp};
+                              .state = LEDGER_NEW};
     list_push(&l->lists[LEDGER_NEW], w);
     *ret_want = w;
     return ERR_OK;

@@ -36,7 +36,7 @@ struct ledger_want {
     enum bitswap_want_type type;
     bool send_dont_have;
     enum ledger_state state;
-    uint32_t stamp;           /* of the message that named it last */
+    uint64_t message;         /* the newest that named it */
     size_t size;              /* of the block, once it is QUEUED */
     struct ledger_want *next; /* of its state */
     struct ledger_want *prev;
@@ -56,7 +56,7 @@ struct ledger {
     struct account *account;
     struct table wants; /* CID bytes -> struct ledger_want */
     struct ledger_list lists[LEDGER_STATE_COUNT];
-    uint32_t stamp;
+    uint64_t messages; /* begun */
 };
 
 void ledger_init(struct ledger *l, struct account *account);

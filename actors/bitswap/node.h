@@ -90,6 +90,7 @@ struct inbound {
     uint64_t number;
     struct partner *partner;
     struct bitswap_reader reader;
+    uint64_t message;     /* the one being read, as the engine numbers them; 0 before its first want */
     struct piece *pieces; /* what the reader has not taken yet */
     struct piece **pieces_last;
     size_t offset;       /* in the first piece */

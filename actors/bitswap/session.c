@@ -114,9 +114,11 @@ void bitswap_session_peer_resend(struct bitswap_session *s, struct bitswap_sessi
             continue;
         bool block = l->want->asked == l;
         l->again = block;
-        if (l->said != SAID_DONT_HAVE || block)
+        if (l->said != SAID_HAVE || block)
             bitswap_session_todo_set(s, l, block ? TODO_BLOCK : TODO_HAVE);
     }
+    peer->renew = true; /* of what was cancelled nothing is known any more: only a whole list ends it */
+    bitswap_session_mark_dirty(s, peer);
 }
 
 static struct want *find(const struct bitswap_session *s, const struct cid *cid)
@@ -226,7 +228,21 @@ void bitswap_session_tick(struct bitswap_session *s, uint64_t now_ns)
 
 bool bitswap_session_has_message(const struct bitswap_session_peer *peer)
 {
-    return peer->cancels.first != NULL || peer->wants.first != NULL;
+    return peer->renew || peer->cancels.first != NULL || peer->wants.first != NULL;
+}
+
+/* The peer does not hold the want any more, or will not. */
+static void cancelled(struct bitswap_session *s, struct link *l)
+{
+    struct want *want = l->want;
+    bitswap_session_todo_unlink(l);
+    l->sent = SENT_NOTHING;
+    if (l->again && !want->over)
+        bitswap_session_todo_set(s, l, TODO_BLOCK);
+    if (!want->over)
+        return; /* a link with a peer that was given up is kept: it is remembered */
+    bitswap_session_link_free(s, l);
+    bitswap_session_want_drop_if_over(s, want);
 }
 
 static bool fill_cancels(struct bitswap_session *s, struct bitswap_session_peer *peer, struct bitswap_writer *w)
@@ -236,17 +252,7 @@ static bool fill_cancels(struct bitswap_session *s, struct bitswap_session_peer 
         struct bitswap_want entry = {.cid = l->want->cid, .cancel = true};
         if (bitswap_writer_want(w, &entry) != ERR_OK)
             return true;
-        bitswap_session_todo_unlink(l);
-        l->sent = SENT_NOTHING;
-        if (l->again && !l->want->over) {
-            bitswap_session_todo_set(s, l, TODO_BLOCK);
-            continue;
-        }
-        if (!l->want->over)
-            continue; /* given up with this peer, which is remembered */
-        struct want *want = l->want;
-        bitswap_session_link_free(s, l);
-        bitswap_session_want_drop_if_over(s, want);
+        cancelled(s, l);
     }
     return true;
 }
@@ -274,11 +280,18 @@ static bool fill_wants(struct bitswap_session_peer *peer, struct bitswap_writer 
 bool bitswap_session_fill(struct bitswap_session *s, struct bitswap_session_peer *peer, struct bitswap_writer *w,
                           uint64_t now_ns)
 {
-    bool filled = false;
-    if (peer->cancels.first != NULL)
+    bool filled = peer->renew;
+    if (peer->renew) {
+        peer->renew = false;
+        w->full = true;
+        while (peer->cancels.first != NULL)
+            cancelled(s, peer->cancels.first);
+        (void)fill_wants(peer, w, now_ns);
+    } else if (peer->cancels.first != NULL) {
         filled = fill_cancels(s, peer, w);
-    else if (peer->wants.first != NULL)
+    } else if (peer->wants.first != NULL) {
         filled = fill_wants(peer, w, now_ns);
+    }
     if (bitswap_session_has_message(peer))
         bitswap_session_mark_dirty(s, peer);
     return filled;

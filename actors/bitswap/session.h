@@ -58,7 +58,7 @@ void bitswap_session_peer_down(struct bitswap_session *s, struct bitswap_session
 /* Bytes of a message arrive from this peer: it is not silent. */
 void bitswap_session_peer_progress(struct bitswap_session_peer *peer, uint64_t now_ns);
 
-/* Messages to this peer may have been lost: what is still wanted is sent again. */
+/* Messages to this peer may have been lost, cancels too: what is still wanted is sent again, as a whole list that replaces the old one. */
 void bitswap_session_peer_resend(struct bitswap_session *s, struct bitswap_session_peer *peer);
 
 /* Wants a block. ERR_EXISTS: wanted already; ERR_BUSY, ERR_NOMEM. */

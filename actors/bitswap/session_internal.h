@@ -60,6 +60,7 @@ struct bitswap_session_peer {
     struct bitswap_session_peer *next_dirty;
     bool dirty;
     bool known;     /* asked something at least once */
+    bool renew;     /* the next message is the whole list */
     uint32_t asked; /* want-blocks outstanding */
     struct pace pace;
     uint64_t progress_ns; /* of the last bytes */

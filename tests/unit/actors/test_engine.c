@@ -215,8 +215,9 @@ static struct bitswap_want want_of(const struct cid *cid, enum bitswap_want_type
 
 static void say(struct world *w, size_t p, const struct bitswap_want *want)
 {
-    engine_want(w->e, w->peers[p], want);
-    engine_message_end(w->e, w->peers[p], false);
+    uint64_t message = engine_message_begin(w->peers[p]);
+    engine_want(w->e, w->peers[p], want, message);
+    engine_message_end(w->e, w->peers[p], message, false);
 }
 
 static void blocks_and_presences_are_answered(void **state)
@@ -323,13 +324,22 @@ static void cancels_and_full_lists(void **state)
     say(&w, 0, &cancel);
     assert_int_equal(engine_want_count(w.peers[0]), 9);
     struct bitswap_want keep = want_of(&w.cids[4], BITSWAP_WANT_BLOCK);
-    engine_want(w.e, w.peers[0], &keep);
-    engine_message_end(w.e, w.peers[0], true);
-    assert_int_equal(engine_want_count(w.peers[0]), 1);
+    struct bitswap_want other = want_of(&w.cids[20], BITSWAP_WANT_BLOCK);
+    uint64_t interrupted = engine_message_begin(w.peers[0]);
+    engine_want(w.e, w.peers[0], &other, interrupted);
+    uint64_t message = engine_message_begin(w.peers[0]);
+    uint64_t newer = engine_message_begin(w.peers[0]); /* of another stream */
+    other = want_of(&w.cids[21], BITSWAP_WANT_BLOCK);
+    engine_want(w.e, w.peers[0], &keep, message);
+    engine_want(w.e, w.peers[0], &other, newer);
+    engine_message_end(w.e, w.peers[0], newer, false);
+    engine_message_end(w.e, w.peers[0], message, true);
+    assert_int_equal(engine_want_count(w.peers[0]), 2);
     memset(w.stored, 1, sizeof(w.stored));
     settle(&w);
     assert_int_equal(w.got[0].blocks[4], 1);
-    assert_int_equal(w.got[0].blocks[3] + w.got[0].blocks[5], 0);
+    assert_int_equal(w.got[0].blocks[21], 1);
+    assert_int_equal(w.got[0].blocks[3] + w.got[0].blocks[5] + w.got[0].blocks[20], 0);
     world_free(&w);
 }
 
@@ -390,7 +400,7 @@ static void a_list_full_of_absent_blocks_does_not_starve(void **state)
         for (uint64_t n = 0; n < LEDGER_WANTS_MAX + 500; n++) {
             struct cid cid = nobody_has(n);
             struct bitswap_want want = want_of(&cid, BITSWAP_WANT_BLOCK);
-            engine_want(w.e, w.peers[0], &want);
+            engine_want(w.e, w.peers[0], &want, 1);
         }
         if (settled)
             settle(&w);
@@ -413,7 +423,7 @@ static void higher_priority_keeps_its_place(void **state)
         struct cid cid = nobody_has(n);
         struct bitswap_want want = want_of(&cid, BITSWAP_WANT_BLOCK);
         want.priority = 100;
-        engine_want(w.e, w.peers[0], &want);
+        engine_want(w.e, w.peers[0], &want, 1);
     }
     struct bitswap_want low = want_of(&w.cids[8], BITSWAP_WANT_BLOCK);
     say(&w, 0, &low);
@@ -435,7 +445,7 @@ static void reconnects_leave_nothing_behind(void **state)
         for (uint64_t n = 0; n < 3000; n++) {
             struct cid cid = nobody_has(n + (uint64_t)round * 3000);
             struct bitswap_want want = want_of(&cid, BITSWAP_WANT_BLOCK);
-            engine_want(w.e, w.peers[0], &want);
+            engine_want(w.e, w.peers[0], &want, 1);
         }
         uint64_t used = account_used(&w.tables);
         first = round == 0 ? used : first;
@@ -462,9 +472,9 @@ static void crowds_leave_room_for_the_next(void **state)
             struct cid cid = nobody_has(n + p * LEDGER_WANTS_MAX);
             struct bitswap_want want = want_of(&cid, BITSWAP_WANT_BLOCK);
             want.send_dont_have = false;
-            engine_want(w.e, crowd[p], &want);
+            engine_want(w.e, crowd[p], &want, 1);
         }
-        engine_message_end(w.e, crowd[p], false);
+        engine_message_end(w.e, crowd[p], 1, false);
         answer_lookups(&w);
     }
     assert_in_range(account_used(&w.tables), 2 * MIB, 4 * MIB - 64 * KIB);
@@ -491,7 +501,7 @@ static void slow_readers_hold_a_bounded_amount(void **state)
     memset(w.stored, 1, sizeof(w.stored));
     for (size_t i = 0; i < WORLD_BLOCKS; i++) {
         struct bitswap_want want = want_of(&w.cids[i], BITSWAP_WANT_BLOCK);
-        engine_want(w.e, w.peers[0], &want);
+        engine_want(w.e, w.peers[0], &want, 1);
     }
     answer_lookups(&w);
     while (engine_next_fetch(w.e, &fetch)) {
@@ -520,7 +530,7 @@ static void peers_share_by_bytes(void **state)
         for (uint64_t i = 0; i < WANTS; i++) {
             struct cid cid = nobody_has(p * WANTS + i);
             struct bitswap_want want = want_of(&cid, BITSWAP_WANT_BLOCK);
-            engine_want(w.e, w.peers[p], &want);
+            engine_want(w.e, w.peers[p], &want, 1);
             assert_true(engine_next_lookup(w.e, &cid));
             engine_looked_up(w.e, &cid, (p == 0 ? LARGE : SMALL) + 1);
         }
@@ -558,7 +568,7 @@ static void messages_fit_the_reader(void **state)
     memset(w.stored, 1, sizeof(w.stored));
     for (size_t i = 0; i < WORLD_BLOCKS; i++) {
         struct bitswap_want want = want_of(&w.cids[i], BITSWAP_WANT_BLOCK);
-        engine_want(w.e, w.peers[0], &want);
+        engine_want(w.e, w.peers[0], &want, 1);
     }
     settle(&w);
     assert_true(w.largest_first > 64 * KIB); /* nothing was known of it yet */
