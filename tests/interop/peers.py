@@ -388,8 +388,8 @@ class Helia(Peer):
         try:
             self.call("stop", seconds=5)
             self.process.child.wait(5)
-        except (Failed, subprocess.TimeoutExpired, OSError):
-            pass  # stop() below ends it in any case
+        except (Failed, subprocess.TimeoutExpired, OSError, ValueError):
+            pass  # it has ended before; or stop() below ends it in any case
         self.process.stop()
 
     def call(self, operation, seconds=CALL_SECONDS, **arguments):
