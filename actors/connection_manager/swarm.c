@@ -334,6 +334,7 @@ static enum err start_engine(struct swarm_conn *c, const struct dialer_order *or
                                        .receive = &s->windows,
                                        .send = s->send,
                                        .tables = s->tables,
+                                       .wall_clock_s = ctx_real_now(s->ctx) / SECOND_NS,
                                        .random = random_bytes,
                                        .random_arg = s,
                                        .match_protocol = swarm_match_protocol,

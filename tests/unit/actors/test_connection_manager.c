@@ -206,6 +206,22 @@ static void a_peer_without_noise_is_reached_over_tls(void **state)
     nodes_end();
 }
 
+/* Certificates of this program begin in 1975: by a clock of 1972 they are not valid yet, and Noise is no way round. */
+static void a_certificate_outside_its_dates_is_refused(void **state)
+{
+    (void)state;
+    if (backend != SIM)
+        skip();
+    const uint64_t two_years_ns = UINT64_C(2) * 365 * 86400 * SECOND_NS;
+    nodes_begin(2, backend, 7, only_tls);
+    sim_shift_real_clock(nodes_sim, (int64_t)(two_years_ns - sim_real_now(nodes_sim)));
+    assert_int_not_equal(node_connect(0, 1), ERR_OK);
+    assert_int_equal(nodes[0].ups + nodes[1].ups, 0);
+    sim_shift_real_clock(nodes_sim, INT64_C(50) * 365 * 86400 * (int64_t)SECOND_NS);
+    assert_int_equal(node_connect(0, 1), ERR_OK);
+    nodes_end();
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_pair_connects_identifies_and_pings),
     cmocka_unit_test(disconnect_is_heard_on_both_sides),
@@ -217,6 +233,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_pair_trades_over_websocket),
     cmocka_unit_test(tcp_and_websocket_ports_refuse_each_other),
     cmocka_unit_test(a_peer_without_noise_is_reached_over_tls),
+    cmocka_unit_test(a_certificate_outside_its_dates_is_refused),
 };
 
 int main(int argc, char **argv)

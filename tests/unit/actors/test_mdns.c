@@ -49,7 +49,7 @@ static void own(struct node *node, const char *const *texts, size_t count, uint6
 
 static void start(struct node *node, const char *id, uint8_t seed, size_t link_count)
 {
-    static const char *const addrs[] = {"/ip4/127.0.0.1/tcp/4001",   "/ip4/10.1.0.5/tcp/4001/p2p/" PEER_1,
+    static const char *const addrs[] = {"/ip4/127.0.0.1/tcp/4001",   ("/ip4/10.1.0.5/tcp/4001/p2p/" PEER_1),
                                         "/ip6/fd00::5/tcp/4001",     "/ip6/fe80::5/tcp/4001",
                                         "/ip4/192.168.7.5/tcp/4001", "/ip4/10.1.0.5/udp/4001/quic-v1"};
     uint8_t random[64] = {seed, seed, seed};
