@@ -143,14 +143,14 @@ static int walk_file(struct add_state *s, int folder, const char *name, const ch
     return status;
 }
 
-static int walk_symlink(struct add_state *s, int folder, const char *name, const struct stat *st)
+static int walk_symlink(struct add_state *s, int folder, const char *name, const char *shown, const struct stat *st)
 {
     char target[TREE_TARGET_MAX];
     struct tree_meta meta = meta_of(s, st);
     ssize_t n = readlinkat(folder, name, target, sizeof(target));
     if (n < 0)
         return say_error("%s: %s", name, strerror(errno));
-    return append_record(s, TREE_SYMLINK, span_text(name), span_of(target, (size_t)n), &meta);
+    return append_record(s, TREE_SYMLINK, span_text(shown), span_of(target, (size_t)n), &meta);
 }
 
 static int walk_entry(struct add_state *s, int folder, const char *name, const char *shown, unsigned depth);
@@ -185,16 +185,22 @@ static int walk_folder(struct add_state *s, int parent, const char *name, const 
     return status;
 }
 
+/* A symlink is added as what it is; one that the user names is followed on request. */
+static int stat_flags(const struct add_state *s, unsigned depth)
+{
+    return depth == 0 && s->args->dereference_args ? 0 : AT_SYMLINK_NOFOLLOW;
+}
+
 static int walk_entry(struct add_state *s, int folder, const char *name, const char *shown, unsigned depth)
 {
     struct stat st;
-    int flags = depth == 0 ? 0 : AT_SYMLINK_NOFOLLOW; /* what the user names is followed */
+    int flags = stat_flags(s, depth);
     if (fstatat(folder, name, &st, flags) != 0)
         return say_error("%s: %s", name, strerror(errno));
     if (S_ISDIR(st.st_mode))
         return walk_folder(s, folder, name, shown, &st, depth);
     if (S_ISLNK(st.st_mode))
-        return walk_symlink(s, folder, name, &st);
+        return walk_symlink(s, folder, name, shown, &st);
     if (S_ISREG(st.st_mode) || depth == 0)
         return walk_file(s, folder, name, shown, &st);
     return say_error("%s: neither file, folder nor symlink", name);
@@ -325,11 +331,11 @@ static int add_path(struct add_state *s, char *path)
     struct stat st;
     if (strcmp(path, "-") == 0)
         return add_standard_input(s);
-    if (stat(path, &st) != 0)
+    if (fstatat(AT_FDCWD, path, &st, stat_flags(s, 0)) != 0)
         return say_error("%s: %s", path, strerror(errno));
     if (S_ISDIR(st.st_mode) && !s->args->recursive)
         return say_error("%s is a folder: use -r to add folders", path);
-    if (S_ISDIR(st.st_mode) || s->args->preserve_mode || s->args->preserve_mtime)
+    if (S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode) || s->args->preserve_mode || s->args->preserve_mtime)
         return add_tree(s, path);
     if (S_ISREG(st.st_mode))
         s->progress.total += (uint64_t)st.st_size;

@@ -41,6 +41,7 @@ struct client {
     char url[CLIENT_URL_MAX];
     uint64_t timeout_ms;
     bool abandoned; /* a call was freed before its answer came */
+    bool offline;   /* operations that can do without peers are asked to */
     _Atomic bool gone;
     nng_mtx *lock; /* of running: nng's threads look at it when the connection ends */
     struct call *running[CALLS_MAX];
@@ -104,6 +105,7 @@ enum err client_open(const struct globals *globals, struct client **ret_client, 
         return ERR_NOMEM;
     }
     client->timeout_ms = globals->timeout_ms;
+    client->offline = globals->offline;
     enum err err = choose_url(globals, client, why);
     int code = err == ERR_OK ? open_socket(client) : 0;
     if (err == ERR_OK && code == 0) {
@@ -213,6 +215,27 @@ struct call *call_start_raw(struct client *client, struct span request, uint64_t
     return call;
 }
 
+/* The arguments of an operation that can do without peers, with the word that tells it to. */
+static enum err add_offline(const char *op, struct span args, struct buf *to)
+{
+    const struct operation *operation = operation_find(span_text(op));
+    struct walk walk = {.left = args};
+    struct walk_token map = {0};
+    struct span already;
+    bool known = false;
+    for (size_t i = 0; operation != NULL && i < operation->args.field_count; i++)
+        known = known || strcmp(operation->args.fields[i].name, "offline") == 0;
+    if (!known || walk_find(args, "offline", &already) == ERR_OK)
+        return buf_append_span(to, args);
+    if (args.len > 0 && walk_next(&walk, &map) != ERR_OK)
+        return ERR_INVALID;
+    struct pack p = pack_begin(to);
+    pack_map(&p, map.count + 1);
+    pack_raw(&p, walk.left);
+    pack_pair_bool(&p, "offline", true);
+    return pack_end(&p);
+}
+
 struct call *call_start(struct client *client, const char *op, struct span args, uint64_t timeout_ms, bool mutates)
 {
     struct request request = {.op = span_text(op), .args = args, .timeout_ms = timeout_ms};
@@ -224,11 +247,17 @@ struct call *call_start(struct client *client, const char *op, struct span args,
         request.id = span_text(id);
     }
     struct buf packed;
+    struct buf more;
     buf_init(&packed, REQUEST_BYTES_MAX, NULL);
+    buf_init(&more, REQUEST_BYTES_MAX, NULL);
     struct call *call = NULL;
-    if (request_pack(&request, &packed) == ERR_OK)
+    enum err err = client->offline ? add_offline(op, args, &more) : ERR_OK;
+    if (client->offline)
+        request.args = buf_span(&more);
+    if (err == ERR_OK && request_pack(&request, &packed) == ERR_OK)
         call = call_start_raw(client, buf_span(&packed), timeout_ms);
     buf_release(&packed);
+    buf_release(&more);
     return call;
 }
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/commands.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/text.h"
 #include "schemas/pack.h"
+#include "wire/multibase.h"
 
 #define COMMAND(upper, lower, words, text, ...) ARGUMENT_TABLES(cmd_##lower, __VA_ARGS__)
 #include "cli/commands.def"
@@ -72,6 +74,8 @@ static const struct operation *find_words(char *const *words, size_t count, bool
 
 /* ---- reading the line ---- */
 
+enum { FIELDS_MAX = 48 }; /* of one command */
+
 struct reader {
     int argc;
     char *const *argv;
@@ -80,7 +84,7 @@ struct reader {
     struct invocation *to;
     struct pack p;
     uint32_t pairs;
-    bool seen[24];
+    bool seen[FIELDS_MAX];
     const char *positionals[1024];
     size_t positional_count;
 };
@@ -122,8 +126,13 @@ static enum err set_global(struct reader *r, const char *name, const char *value
         g->repo_dir = value;
     if (strcmp(name, "config-file") == 0)
         g->config_file = value;
-    if (strcmp(name, "cid-base") == 0)
+    if (strcmp(name, "cid-base") == 0) {
+        enum multibase base;
+        if (multibase_of_name(value, &base) != ERR_OK)
+            return usage(r->to, "--cid-base: no multibase is named \"%.40s\"; base32, base58btc and base36 are some",
+                         value);
         g->cid_base = value;
+    }
     return ERR_OK;
 }
 
@@ -371,6 +380,7 @@ enum err invocation_parse(int argc, char *const *argv, struct invocation *ret)
     if (err == ERR_OK)
         read_words(r);
     if (err == ERR_OK && ret->what != NULL) {
+        assert(ret->what->args.field_count <= FIELDS_MAX);
         r->p = pack_begin(&ret->args);
         size_t where = pack_map_open(&r->p);
         err = read_rest(r);

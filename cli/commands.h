@@ -58,6 +58,9 @@ enum err invocation_parse(int argc, char *const *argv, struct invocation *ret) M
 enum { COMMAND_FLAG_MAX = 64 };
 void command_flag_name(const struct field *f, char to[COMMAND_FLAG_MAX]);
 
+/* Whether commands begin with this word without it being one itself: "swarm". */
+bool commands_group(const char *word);
+
 /* Help about everything that begins with the words of what was parsed; what may be NULL = all commands. */
 void commands_help(const struct operation *what, const char *group);
 

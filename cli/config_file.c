@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include <yaml.h>
 
-enum { KEY_BYTES = 128, DEPTH_MAX = 4 };
+enum { KEY_BYTES = 128 };
 
 struct walk {
     struct config *config;
@@ -40,6 +40,8 @@ static bool is_null(const yaml_node_t *node)
 static enum err set_scalar(const struct walk *w, const yaml_node_t *node, const char *key)
 {
     struct span value = is_null(node) ? span_text("") : scalar_of(node);
+    if (is_null(node) && config_is_section(key))
+        return ERR_OK; /* all of its keys are comments */
     enum err err = config_set(w->config, key, value, w->why);
     if (err != ERR_OK)
         locate(w, node);
@@ -64,17 +66,26 @@ static enum err set_sequence(const struct walk *w, const yaml_node_t *node, cons
     return err;
 }
 
-static enum err set_node(const struct walk *w, const yaml_node_t *node, const char *key, int depth);
+static enum err set_node(const struct walk *w, const yaml_node_t *node, const char *key);
 
-/* Recursion is bounded by DEPTH_MAX, so an alias that contains itself ends too. */
-static enum err set_mapping(const struct walk *w, const yaml_node_t *node, const char *prefix, int depth)
+/* YAML forbids a key twice in one mapping; libyaml does not look. */
+static bool is_repeated(const struct walk *w, const yaml_node_t *mapping, const yaml_node_pair_t *pair)
 {
-    if (depth >= DEPTH_MAX) {
-        (void)snprintf(w->why, CONFIG_WHY_BYTES, "%s: nested too deeply", prefix);
-        locate(w, node);
-        return ERR_INVALID;
+    const yaml_node_t *name = yaml_document_get_node(w->document, pair->key);
+    for (const yaml_node_pair_t *at = mapping->data.mapping.pairs.start; at < pair; at++) {
+        const yaml_node_t *other = yaml_document_get_node(w->document, at->key);
+        if (other->type == YAML_SCALAR_NODE && span_equal(scalar_of(other), scalar_of(name)))
+            return true;
     }
-    enum err err = ERR_OK;
+    return false;
+}
+
+/* Goes no deeper than there are sections, so an alias that contains itself ends too. */
+static enum err set_mapping(const struct walk *w, const yaml_node_t *node, const char *prefix)
+{
+    enum err err = prefix[0] == '\0' ? ERR_OK : config_check_section(prefix, w->why);
+    if (err != ERR_OK)
+        locate(w, node);
     const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
     for (; err == ERR_OK && pair < node->data.mapping.pairs.top; pair++) {
         const yaml_node_t *name = yaml_document_get_node(w->document, pair->key);
@@ -89,12 +100,17 @@ static enum err set_mapping(const struct walk *w, const yaml_node_t *node, const
             locate(w, node);
             return ERR_INVALID;
         }
-        err = set_node(w, value, key, depth + 1);
+        if (is_repeated(w, node, pair)) {
+            (void)snprintf(w->why, CONFIG_WHY_BYTES, "%s is there twice", key);
+            locate(w, name);
+            return ERR_INVALID;
+        }
+        err = set_node(w, value, key);
     }
     return err;
 }
 
-static enum err set_node(const struct walk *w, const yaml_node_t *node, const char *key, int depth)
+static enum err set_node(const struct walk *w, const yaml_node_t *node, const char *key)
 {
     switch (node->type) {
     case YAML_SCALAR_NODE:
@@ -102,7 +118,7 @@ static enum err set_node(const struct walk *w, const yaml_node_t *node, const ch
     case YAML_SEQUENCE_NODE:
         return set_sequence(w, node, key);
     case YAML_MAPPING_NODE:
-        return set_mapping(w, node, key, depth);
+        return set_mapping(w, node, key);
     case YAML_NO_NODE:
         break;
     }
@@ -115,7 +131,7 @@ static enum err set_document(const struct walk *w)
     if (root == NULL || (root->type == YAML_SCALAR_NODE && is_null(root)))
         return ERR_OK; /* an empty file configures nothing */
     if (root->type == YAML_MAPPING_NODE)
-        return set_mapping(w, root, "", 0);
+        return set_mapping(w, root, "");
     (void)snprintf(w->why, CONFIG_WHY_BYTES, "%.120s: must be a mapping such as \"Addresses:\"", w->name);
     return ERR_INVALID;
 }

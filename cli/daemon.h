@@ -20,6 +20,8 @@ enum {
     DAEMON_EXIT_FAILED = 1,     /* could not start, for a reason that a restart does not cure */
     DAEMON_EXIT_ESCALATED = 70, /* as of enum runtime_exit */
     DAEMON_EXIT_STUCK = 71,
+    DAEMON_EXIT_AGAIN =
+        72, /* a later life could not start, for whatever reason: it is tried again like after a crash */
 };
 
 /* Runs until SIGTERM, SIGINT or `shutdown`. Returns the exit code. Call once per process, before other threads exist. */

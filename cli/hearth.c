@@ -136,6 +136,8 @@ static int run_with_client(struct client *client, const struct invocation *in, c
         return run_pin_ls(client, in, args);
     case CMD_REPO_VERIFY:
         return run_repo_verify(client, in);
+    case CMD_LOG_LEVEL:
+        return run_log_level(client, in, args);
     case CMD_QUERY:
         return run_query(client, in, args);
     case CMD_TOP:
@@ -206,6 +208,7 @@ static const char *first_word(int argc, char **argv)
     return NULL;
 }
 
+/* A group by itself, as in `hearth swarm`, is a question about what is in it. */
 static int unknown_command(const struct invocation *in, int argc, char **argv, const char *word)
 {
     char why[128];
@@ -213,6 +216,10 @@ static int unknown_command(const struct invocation *in, int argc, char **argv, c
     for (int i = 1; i + 1 < argc; i++)
         if (argv[i] == word && argv[i + 1][0] != '-')
             next = argv[i + 1];
+    if (next[0] == '\0' && commands_group(word)) {
+        commands_help(NULL, word);
+        return EXIT_OK;
+    }
     (void)snprintf(why, sizeof(why), "there is no command \"%.50s%s%.50s\"", word, next[0] == '\0' ? "" : " ", next);
     return usage_error(in, why);
 }

@@ -93,9 +93,11 @@ static int fail(const char *why)
     return EXIT_FAILURE;
 }
 
+/* The first life says what is wrong to whoever started it. What keeps a later one from starting may pass. */
 static int run_life(void *arg, unsigned life)
 {
-    return daemon_run(arg, life);
+    int code = daemon_run(arg, life);
+    return code == DAEMON_EXIT_FAILED && life > 0 ? DAEMON_EXIT_AGAIN : code;
 }
 
 static void log_nanny(void *arg, const char *text)

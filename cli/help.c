@@ -13,7 +13,7 @@ static const char global_flags[] =
     "  --api URL            control socket, else the repository's\n"
     "  --repo-dir DIR       repository, else HEARTH_PATH, ./data, ~/.hearth\n"
     "  --config-file FILE   for daemon and config\n"
-    "  --offline            for daemon: no network; for block get and block stat: ask no peer\n"
+    "  --offline            for daemon: no network; for what reads: ask no peer\n"
     "  --timeout DURATION   such as 30s, 2m, 1h\n"
     "  --enc json|text      how results are printed\n"
     "  --cid-base BASE      multibase of printed CIDs\n"
@@ -62,6 +62,17 @@ static bool in_group(const char *words, const char *group)
 {
     size_t len = group == NULL ? 0 : strlen(group);
     return len == 0 || (strncmp(words, group, len) == 0 && (words[len] == ' ' || words[len] == '\0'));
+}
+
+bool commands_group(const char *word)
+{
+    size_t len = strlen(word);
+    bool found = false;
+    for (size_t i = 0; i < CMD_COUNT; i++)
+        found = found || (in_group(commands[i].words, word) && commands[i].words[len] == ' ');
+    for (size_t i = 0; i < OP_COUNT; i++)
+        found = found || (in_group(operations[i].words, word) && operations[i].words[len] == ' ');
+    return found;
 }
 
 static bool is_command_too(const struct operation *op)

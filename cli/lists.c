@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands that page through something or ask more than once: ls, refs, pin ls, repo verify, block put, query, top. */
+/* Commands that page through something or ask more than once: ls, pin ls, repo verify, block put, log level, query, top. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,9 +8,8 @@
 
 #include "cli/run.h"
 #include "schemas/pack.h"
-#include "storage/cid_set.h"
 
-enum { PAGE = 256, REFS_MAX = 1 << 28, BLOCK_MAX = 2 * 1024 * 1024, TOP_SECONDS = 1 };
+enum { PAGE = 256, BLOCK_MAX = 2 * 1024 * 1024, TOP_SECONDS = 1 };
 
 /* ---- ls ---- */
 
@@ -41,30 +40,51 @@ static void print_entry(const struct invocation *in, const struct cmd_ls *args, 
     (void)puts(folder ? "/" : "");
 }
 
+/* Kubo's form: the numbers are UnixFS's kinds of nodes. */
+static void print_json_entry(const struct invocation *in, struct span cid, struct span kind, uint64_t size,
+                             struct span name, bool first)
+{
+    bool folder = span_equal_text(kind, "folder");
+    int type = folder ? 1 : span_equal_text(kind, "symlink") ? 4 : 2;
+    printf("%s{\"Name\":", first ? "" : ",");
+    print_json_text(name);
+    (void)fputs(",\"Hash\":\"", stdout);
+    print_cid(stdout, &in->globals, cid);
+    printf("\",\"Size\":%llu,\"Type\":%d,\"Target\":\"\"}", (unsigned long long)(folder ? 0 : size), type);
+}
+
 /* Entries whose kind a CID does not tell are asked for one by one. */
-static int list_entry(struct client *client, const struct invocation *in, const struct cmd_ls *args, struct span row)
+static int list_entry(struct client *client, const struct invocation *in, const struct cmd_ls *args, struct span row,
+                      bool first)
 {
     struct span cid = value_text(row, "cid");
     struct span name = value_text(row, "name");
     struct span kind = value_text(row, "kind");
-    if (!span_equal_text(kind, "unknown")) {
-        print_entry(in, args, cid, kind, value_u64(row, "size"), name);
-        return EXIT_OK;
+    uint64_t size = value_u64(row, "size");
+    struct call *call = NULL;
+    if (span_equal_text(kind, "unknown")) {
+        struct outcome outcome;
+        call = ask_ls(client, cid, 0, 1, &outcome);
+        if (outcome.code != CODE_OK) {
+            int status = say_outcome_error(&outcome);
+            call_free(call);
+            return status;
+        }
+        kind = value_text(outcome.result, "kind");
+        size = value_u64(outcome.result, "size");
     }
-    struct outcome outcome;
-    struct call *call = ask_ls(client, cid, 0, 1, &outcome);
-    int status = EXIT_OK;
-    if (outcome.code == CODE_OK)
-        print_entry(in, args, cid, value_text(outcome.result, "kind"), value_u64(outcome.result, "size"), name);
+    if (in->globals.json)
+        print_json_entry(in, cid, kind, size, name, first);
     else
-        status = say_outcome_error(&outcome);
+        print_entry(in, args, cid, kind, size, name);
     call_free(call);
-    return status;
+    return EXIT_OK;
 }
 
 static int list_folder(struct client *client, const struct invocation *in, const struct cmd_ls *args, struct span path)
 {
     uint64_t after = 0;
+    bool first = true;
     int status = EXIT_OK;
     for (bool more = true; more && status == EXIT_OK;) {
         struct outcome outcome;
@@ -72,13 +92,11 @@ static int list_folder(struct client *client, const struct invocation *in, const
         more = outcome.code == CODE_OK && value_bool(outcome.result, "more");
         if (outcome.code != CODE_OK) {
             status = say_outcome_error(&outcome);
-        } else if (in->globals.json) {
-            print_json(outcome.result);
         } else {
             struct elements rows = value_elements(outcome.result, "entries");
             struct span row;
-            while (status == EXIT_OK && elements_next(&rows, &row))
-                status = list_entry(client, in, args, row);
+            for (; status == EXIT_OK && elements_next(&rows, &row); first = false)
+                status = list_entry(client, in, args, row, first);
         }
         after = outcome.code == CODE_OK ? value_u64(outcome.result, "next") : after;
         call_free(call);
@@ -86,111 +104,41 @@ static int list_folder(struct client *client, const struct invocation *in, const
     return status;
 }
 
+static void begin_path(const struct invocation *in, const struct cmd_ls *args, struct span path, bool first)
+{
+    if (in->globals.json) {
+        (void)fputs(first ? "{\"Hash\":" : ",{\"Hash\":", stdout);
+        print_json_text(path);
+        (void)fputs(",\"Links\":[", stdout);
+    } else if (args->path.count > 1) {
+        print_escaped(stdout, path);
+        (void)puts(":");
+    }
+    if (args->headers && !in->globals.json)
+        (void)puts("Hash Size Name");
+}
+
+static void end_path(const struct invocation *in, const struct cmd_ls *args)
+{
+    if (in->globals.json)
+        (void)fputs("]}", stdout);
+    else if (args->path.count > 1)
+        (void)putchar('\n');
+}
+
 int run_ls(struct client *client, const struct invocation *in, const struct cmd_ls *args)
 {
     size_t position = 0;
     struct span path;
     int status = EXIT_OK;
-    if (args->headers)
-        (void)puts("Hash Size Name");
-    while (status == EXIT_OK && schema_list_next_bytes(&args->path, &position, &path)) {
-        if (args->path.count > 1 && !in->globals.json) {
-            print_escaped(stdout, path);
-            (void)puts(":");
-        }
+    bool first = true;
+    (void)fputs(in->globals.json ? "{\"Objects\":[" : "", stdout);
+    for (; status == EXIT_OK && schema_list_next_bytes(&args->path, &position, &path); first = false) {
+        begin_path(in, args, path, first);
         status = list_folder(client, in, args, path);
-        if (args->path.count > 1 && !in->globals.json)
-            (void)putchar('\n');
+        end_path(in, args);
     }
-    return status;
-}
-
-/* ---- refs ---- */
-
-static struct call *ask_path(struct client *client, const char *op, struct span path, struct outcome *ret_outcome)
-{
-    struct buf args;
-    buf_init(&args, 8192, NULL);
-    struct pack p = pack_begin(&args);
-    pack_map(&p, 1);
-    pack_pair_span(&p, "path", path);
-    struct call *call = NULL;
-    *ret_outcome = (struct outcome){.code = CODE_INTERNAL, .message = span_text("out of memory")};
-    if (pack_end(&p) == ERR_OK)
-        call = ask(client, op, buf_span(&args), client_timeout(client, CLIENT_LONG_MS), false, ret_outcome);
-    buf_release(&args);
-    return call;
-}
-
-/* CIDs still to be asked for, as NUL-terminated texts one after the other; taken from the end. */
-struct refs_walk {
-    struct buf stack;
-    struct cid_set seen;
-};
-
-static struct span pop_text(struct buf *stack, char *to, size_t size)
-{
-    size_t start = stack->len - 1;
-    while (start > 0 && stack->data[start - 1] != '\0')
-        start--;
-    (void)snprintf(to, size, "%s", (const char *)stack->data + start);
-    stack->len = start;
-    return span_text(to);
-}
-
-static int take_ref(const struct invocation *in, const struct cmd_refs *args, struct refs_walk *w, struct span cid)
-{
-    struct cid parsed;
-    bool is_new = true;
-    enum err err = cid_parse_text(cid, &parsed);
-    if (err == ERR_OK && (args->unique || args->recursive))
-        err = cid_set_add(&w->seen, &parsed, &is_new);
-    if (err != ERR_OK)
-        return say_error("the CIDs cannot be told apart: %s", err_text(err));
-    if (is_new || !args->unique) {
-        print_cid(stdout, &in->globals, cid);
-        (void)putchar('\n');
-    }
-    if (!args->recursive || !is_new || parsed.codec == CODEC_RAW) /* raw blocks link to nothing */
-        return EXIT_OK;
-    if (buf_append_span(&w->stack, cid) != ERR_OK || buf_append_byte(&w->stack, 0) != ERR_OK)
-        return say_error("out of memory");
-    return EXIT_OK;
-}
-
-static int refs_of(struct client *client, const struct invocation *in, const struct cmd_refs *args, struct refs_walk *w,
-                   struct span path)
-{
-    struct outcome outcome;
-    struct call *call = ask_path(client, "refs", path, &outcome);
-    int status = outcome.code == CODE_OK ? EXIT_OK : say_outcome_error(&outcome);
-    if (status == EXIT_OK) {
-        struct elements rows = value_elements(outcome.result, "refs");
-        struct span value;
-        while (status == EXIT_OK && elements_next(&rows, &value))
-            status = take_ref(in, args, w, element_text(value));
-    }
-    call_free(call);
-    return status;
-}
-
-int run_refs(struct client *client, const struct invocation *in, const struct cmd_refs *args)
-{
-    struct refs_walk w;
-    buf_init(&w.stack, 256 * MIB, NULL);
-    cid_set_init(&w.seen, REFS_MAX, NULL);
-    size_t position = 0;
-    struct span path;
-    int status = EXIT_OK;
-    while (status == EXIT_OK && schema_list_next_bytes(&args->path, &position, &path)) {
-        status = refs_of(client, in, args, &w, path);
-        while (status == EXIT_OK && w.stack.len > 0) {
-            char cid[512];
-            status = refs_of(client, in, args, &w, pop_text(&w.stack, cid, sizeof(cid)));
-        }
-    }
-    buf_release(&w.stack);
-    cid_set_release(&w.seen);
+    (void)fputs(in->globals.json ? "]}\n" : "", stdout);
     return status;
 }
 
@@ -387,6 +335,36 @@ int run_repo_verify(struct client *client, const struct invocation *in)
                          (unsigned long long)checked);
     printf("verify complete, all blocks validated (%llu).\n", (unsigned long long)checked);
     return EXIT_OK;
+}
+
+/* ---- log level ---- */
+
+/* Kubo's `log level all debug` too: there is one level, of all parts. */
+int run_log_level(struct client *client, const struct invocation *in, const struct cmd_log_level *args)
+{
+    struct invocation shown = {.what = &operations[OP_LOG_LEVEL], .globals = in->globals};
+    struct span level = {0};
+    size_t position = 0;
+    bool there = schema_list_next_bytes(&args->level, &position, &level);
+    if (there && args->level.count > 1) {
+        if (!span_equal_text(level, "all") && !span_equal_text(level, "*"))
+            return say_error("%.*s: there is one level, of all parts: name them by \"all\"",
+                             (int)MIN(level.len, (size_t)60), (const char *)level.data);
+        there = schema_list_next_bytes(&args->level, &position, &level);
+    }
+    struct outcome outcome = {.code = CODE_INTERNAL, .message = span_text("out of memory")};
+    struct call *call = NULL;
+    struct buf packed;
+    buf_init(&packed, 8192, NULL);
+    struct pack p = pack_begin(&packed);
+    pack_map(&p, 1);
+    pack_pair_span(&p, "level", level);
+    if (pack_end(&p) == ERR_OK && there)
+        call = ask(client, "log level", buf_span(&packed), client_timeout(client, 30000), true, &outcome);
+    buf_release(&packed);
+    int status = outcome.code == CODE_OK ? print_result(&shown, outcome.result) : say_outcome_error(&outcome);
+    call_free(call);
+    return status;
 }
 
 /* ---- query, top ---- */

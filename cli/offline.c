@@ -8,7 +8,7 @@
 #include "cli/run.h"
 #include "wire/cid.h"
 
-enum { SQL_INPUT_MAX = 1 << 20, SQL_BUSY_MS = 5000 };
+enum { SQL_INPUT_MAX = 1 << 20, SQL_BUSY_MS = 5000, SQL_BLOB_TEXT_MAX = 1 << 20 };
 
 /* ---- cid ---- */
 
@@ -137,30 +137,86 @@ int run_cid_base32(const struct invocation *in, const struct cmd_cid_base32 *arg
 
 /* ---- sql ---- */
 
-static int print_row(void *arg, int columns, char **values, char **names)
+static struct span column_of(sqlite3_stmt *stmt, int i)
 {
-    bool *header = arg;
-    for (int i = 0; *header && i < columns; i++)
-        printf("%s%s", i > 0 ? "|" : "", names[i]);
-    if (*header)
-        (void)putchar('\n');
-    *header = false;
-    for (int i = 0; i < columns; i++) {
-        (void)fputs(i > 0 ? "|" : "", stdout);
-        print_escaped(stdout, span_text(values[i] == NULL ? "" : values[i]));
-    }
-    (void)putchar('\n');
-    return 0;
+    const void *data = sqlite3_column_blob(stmt, i); /* before the length: the order SQLite asks for */
+    return span_of(data, (size_t)sqlite3_column_bytes(stmt, i));
 }
 
-static int run_statement(sqlite3 *db, const char *sql, bool header)
+/* Bytes are what they are everywhere in JSON here: multibase base64url. */
+static void print_json_bytes(struct span bytes)
 {
-    char *why = NULL;
-    int status = EXIT_OK;
-    if (sqlite3_exec(db, sql, print_row, &header, &why) != SQLITE_OK)
-        status = say_error("%s", why == NULL ? "SQL" : why);
-    sqlite3_free(why);
-    return status;
+    struct buf text;
+    buf_init(&text, SQL_BLOB_TEXT_MAX, NULL);
+    if (multibase_encode(MULTIBASE_64_URL, bytes, &text) == ERR_OK)
+        print_json_text(buf_span(&text));
+    else
+        (void)fputs("null", stdout);
+    buf_release(&text);
+}
+
+static void print_json_row(sqlite3_stmt *stmt)
+{
+    for (int i = 0; i < sqlite3_column_count(stmt); i++) {
+        int type = sqlite3_column_type(stmt, i); /* before a conversion changes it */
+        (void)fputs(i > 0 ? "," : "{", stdout);
+        print_json_text(span_text(sqlite3_column_name(stmt, i)));
+        (void)putchar(':');
+        if (type == SQLITE_NULL)
+            (void)fputs("null", stdout);
+        else if (type == SQLITE_INTEGER || type == SQLITE_FLOAT)
+            (void)fputs((const char *)sqlite3_column_text(stmt, i), stdout);
+        else if (type == SQLITE_BLOB)
+            print_json_bytes(column_of(stmt, i));
+        else
+            print_json_text(column_of(stmt, i));
+    }
+    (void)puts("}");
+}
+
+static void print_row(sqlite3_stmt *stmt)
+{
+    for (int i = 0; i < sqlite3_column_count(stmt); i++) {
+        (void)fputs(i > 0 ? "|" : "", stdout);
+        print_escaped(stdout, column_of(stmt, i));
+    }
+    (void)putchar('\n');
+}
+
+static void print_header(sqlite3_stmt *stmt)
+{
+    for (int i = 0; i < sqlite3_column_count(stmt); i++)
+        printf("%s%s", i > 0 ? "|" : "", sqlite3_column_name(stmt, i));
+    (void)putchar('\n');
+}
+
+static int run_one(sqlite3_stmt *stmt, const struct globals *globals, bool header)
+{
+    int code;
+    while ((code = sqlite3_step(stmt)) == SQLITE_ROW) {
+        if (header && !globals->json)
+            print_header(stmt);
+        header = false;
+        if (globals->json)
+            print_json_row(stmt);
+        else
+            print_row(stmt);
+    }
+    return code;
+}
+
+/* All statements of the text, one after the other. */
+static int run_statements(sqlite3 *db, const char *sql, const struct globals *globals, bool header)
+{
+    int code = SQLITE_OK;
+    while (*sql != '\0' && (code == SQLITE_OK || code == SQLITE_DONE)) {
+        sqlite3_stmt *stmt = NULL;
+        code = sqlite3_prepare_v2(db, sql, -1, &stmt, &sql);
+        if (code == SQLITE_OK && stmt != NULL) /* NULL: blanks or a comment */
+            code = run_one(stmt, globals, header);
+        (void)sqlite3_finalize(stmt);
+    }
+    return code == SQLITE_OK || code == SQLITE_DONE ? EXIT_OK : say_error("%s", sqlite3_errmsg(db));
 }
 
 /* state.db is main, blocks.db is attached as blocks; both are opened read-only. */
@@ -183,13 +239,14 @@ static int open_databases(const struct globals *globals, sqlite3 **ret_db)
     return EXIT_OK;
 }
 
-static int run_input(sqlite3 *db, bool header)
+static int run_input(sqlite3 *db, const struct globals *globals, bool header)
 {
     char *text = calloc(1, SQL_INPUT_MAX);
     if (text == NULL)
         return say_error("out of memory");
     size_t len = fread(text, 1, SQL_INPUT_MAX - 1, stdin);
-    int status = len == SQL_INPUT_MAX - 1 ? say_error("the SQL is too long") : run_statement(db, text, header);
+    int status =
+        len == SQL_INPUT_MAX - 1 ? say_error("the SQL is too long") : run_statements(db, text, globals, header);
     free(text);
     return status;
 }
@@ -201,12 +258,12 @@ int run_sql(const struct invocation *in, const struct cmd_sql *args)
     size_t position = 0;
     struct span text;
     if (status == EXIT_OK && args->statement.count == 0)
-        status = run_input(db, args->header);
+        status = run_input(db, &in->globals, args->header);
     while (status == EXIT_OK && schema_list_next_bytes(&args->statement, &position, &text)) {
         char sql[PATH_TEXT_MAX + 1];
         memcpy(sql, text.data, text.len);
         sql[text.len] = '\0';
-        status = run_statement(db, sql, args->header);
+        status = run_statements(db, sql, &in->globals, args->header);
     }
     (void)sqlite3_close(db);
     return status;

@@ -126,6 +126,15 @@ void print_cid(FILE *to, const struct globals *globals, struct span text)
         print_escaped(to, text);
 }
 
+void print_json_text(struct span text)
+{
+    struct buf out;
+    buf_init(&out, JSON_MAX, NULL);
+    if (json_append_string(text, &out) == ERR_OK)
+        (void)fwrite(out.data, 1, out.len, stdout);
+    buf_release(&out);
+}
+
 void print_json(struct span value)
 {
     struct buf text;

@@ -65,6 +65,18 @@ enum err repository_find(const char *repo_dir, char ret_path[REPOSITORY_PATH_MAX
     return join(path, home, ".hearth") ? make_absolute(path, ret_path, why) : ERR_TOO_LARGE;
 }
 
+static enum err check_socket_path(const char *path, char why[CONFIG_WHY_BYTES])
+{
+    size_t len = strlen(path) + strlen("/run/control.sock");
+    if (len <= REPOSITORY_SOCKET_MAX)
+        return ERR_OK;
+    (void)snprintf(
+        why, CONFIG_WHY_BYTES,
+        "the control socket's path would be %zu bytes, more than %d: set HEARTH_PATH (--repo-dir) to a shorter path",
+        len, REPOSITORY_SOCKET_MAX);
+    return ERR_TOO_LARGE;
+}
+
 static enum err make_folders(const char *path, char why[CONFIG_WHY_BYTES])
 {
     enum err err = durable_make_folders(disk_posix(), path);
@@ -124,7 +136,9 @@ enum err repository_init(const char *path, const char *profiles, char why[CONFIG
         return ERR_EXISTS;
     }
     (void)snprintf(why, CONFIG_WHY_BYTES, "cannot make the repository %.300s", path);
-    enum err err = make_folders(path, why);
+    enum err err = check_socket_path(path, why);
+    if (err == ERR_OK)
+        err = make_folders(path, why);
     if (err == ERR_OK)
         err = write_config(path, profiles, why);
     return err == ERR_OK ? write_identity(path, why) : err;
@@ -154,18 +168,6 @@ enum err repository_identity(const char *path, struct key_pair **ret_pair, char 
             why, CONFIG_WHY_BYTES,
             "%.300s is damaged: restore it from a backup, or delete it and run `hearth init` for a new identity", name);
     return err;
-}
-
-static enum err check_socket_path(const char *path, char why[CONFIG_WHY_BYTES])
-{
-    size_t len = strlen(path) + strlen("/run/control.sock");
-    if (len <= REPOSITORY_SOCKET_MAX)
-        return ERR_OK;
-    (void)snprintf(
-        why, CONFIG_WHY_BYTES,
-        "the control socket's path would be %zu bytes, more than %d: set HEARTH_PATH (--repo-dir) to a shorter path",
-        len, REPOSITORY_SOCKET_MAX);
-    return ERR_TOO_LARGE;
 }
 
 /* Each item must be a multiaddr, where with_peer one that ends in /p2p/<peer id>. */

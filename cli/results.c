@@ -4,9 +4,6 @@
 
 #include "base/text.h"
 #include "cli/output.h"
-#include "schemas/json.h"
-
-enum { ID_JSON_MAX = 1 << 20 };
 
 static void print_size(uint64_t bytes)
 {
@@ -35,25 +32,19 @@ static void print_json_texts(struct span result, const char *key)
 {
     struct elements elements = value_elements(result, key);
     struct span value;
-    struct buf text;
-    buf_init(&text, ID_JSON_MAX, NULL);
     bool first = true;
     for (; elements_next(&elements, &value); first = false) {
-        buf_clear(&text);
-        if (json_append_string(element_text(value), &text) == ERR_OK)
-            printf("%s\n\t\t%.*s", first ? "" : ",", (int)text.len, (const char *)text.data);
+        (void)fputs(first ? "\n\t\t" : ",\n\t\t", stdout);
+        print_json_text(element_text(value));
     }
     (void)fputs(first ? "" : "\n\t", stdout);
-    buf_release(&text);
 }
 
 static void print_json_member(const char *name, struct span value)
 {
-    struct buf text;
-    buf_init(&text, ID_JSON_MAX, NULL);
-    if (json_append_string(value, &text) == ERR_OK)
-        printf("\t\"%s\": %.*s,\n", name, (int)text.len, (const char *)text.data);
-    buf_release(&text);
+    printf("\t\"%s\": ", name);
+    print_json_text(value);
+    (void)fputs(",\n", stdout);
 }
 
 /* Public keys are shown as Kubo shows them: padded base64 of the protobuf. */

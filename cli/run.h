@@ -15,6 +15,7 @@ int run_dag_stat(struct client *client, const struct invocation *in, const struc
 int run_block_put(struct client *client, const struct invocation *in, const struct cmd_block_put *args);
 int run_pin_ls(struct client *client, const struct invocation *in, const struct cmd_pin_ls *args);
 int run_repo_verify(struct client *client, const struct invocation *in);
+int run_log_level(struct client *client, const struct invocation *in, const struct cmd_log_level *args);
 int run_query(struct client *client, const struct invocation *in, const struct cmd_query *args);
 int run_top(struct client *client, const struct invocation *in, const struct cmd_top *args);
 int run_cid_format(const struct invocation *in, const struct cmd_cid_format *args);

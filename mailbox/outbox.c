@@ -75,7 +75,8 @@ static enum err pack(struct ctx *c, struct outbox *ob, actor_id to, const struct
         enum err err = schema_pack(schema, SCHEMA_ARRAY, fields, &body);
         if (err == ERR_OK) {
             *ret_len = (uint32_t)body.len;
-            return body.len > limit && !force ? ERR_TOO_LARGE : ERR_OK;
+            /* What the box could never hold would wait for room for ever. */
+            return envelope_record_bytes(body.len) > limit && !force ? ERR_TOO_LARGE : ERR_OK;
         }
         if ((err != ERR_TOO_LARGE && err != ERR_NOMEM) || room > limit)
             return err;

@@ -8,6 +8,8 @@
 
 #include "base/text.h"
 
+enum { KEY_TEXT_MAX = 128 };
+
 static const struct config_key keys[] = {
 #define CONFIG_ROW(type, field, key, fallback, min, max, choices, doc)                                                 \
     {CONFIG_##type, key, fallback, min, max, choices, doc, offsetof(struct config, field)},
@@ -56,23 +58,65 @@ static const struct config_key *find_key(const char *name)
     return NULL;
 }
 
+/* As much of key as has the components of name: what "Swrm.ConnMgr" should have been is "Swarm.ConnMgr". */
+static void cut_to_depth(const char *key, const char *name, char to[KEY_TEXT_MAX])
+{
+    size_t len = 0;
+    size_t left = 1;
+    for (; *name != '\0'; name++)
+        left += *name == '.';
+    for (; key[len] != '\0' && len + 1 < KEY_TEXT_MAX; len++) {
+        left -= key[len] == '.';
+        if (left == 0)
+            break;
+        to[len] = key[len];
+    }
+    to[len] = '\0';
+}
+
 static enum err unknown_key(const char *name, char why[CONFIG_WHY_BYTES])
 {
-    const char *nearest = NULL;
+    char nearest[KEY_TEXT_MAX] = "";
     size_t best = SIZE_MAX;
+    if (config_is_section(name)) {
+        (void)snprintf(why, CONFIG_WHY_BYTES, "\"%.100s\" is a section: its keys go below it", name);
+        return ERR_NOT_FOUND;
+    }
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-        size_t distance = text_distance(name, keys[i].key);
+        char candidate[KEY_TEXT_MAX];
+        cut_to_depth(keys[i].key, name, candidate);
+        size_t distance = text_distance(name, candidate);
         if (distance < best) {
             best = distance;
-            nearest = keys[i].key;
+            memcpy(nearest, candidate, sizeof(nearest));
         }
     }
-    if (best <= 4)
+    if (best <= MIN((size_t)4, strlen(name) / 2))
         (void)snprintf(why, CONFIG_WHY_BYTES, "unknown configuration key \"%.100s\": did you mean \"%s\"?", name,
                        nearest);
     else
         (void)snprintf(why, CONFIG_WHY_BYTES, "unknown configuration key \"%.100s\": see `hearth config show`", name);
     return ERR_NOT_FOUND;
+}
+
+bool config_is_section(const char *name)
+{
+    size_t len = strlen(name);
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        if (strncmp(keys[i].key, name, len) == 0 && keys[i].key[len] == '.')
+            return true;
+    }
+    return false;
+}
+
+enum err config_check_section(const char *name, char why[CONFIG_WHY_BYTES])
+{
+    if (config_is_section(name))
+        return ERR_OK;
+    if (find_key(name) == NULL)
+        return unknown_key(name, why);
+    (void)snprintf(why, CONFIG_WHY_BYTES, "%s takes a value, not keys of its own", name);
+    return ERR_INVALID;
 }
 
 static void *field_of(struct config *config, const struct config_key *key)
@@ -368,6 +412,14 @@ enum err config_check(const struct config *config, char why[CONFIG_WHY_BYTES])
         (void)snprintf(why, CONFIG_WHY_BYTES, "%s: what it configures is not in this version of hearth: remove the key",
                        absent);
         return ERR_UNSUPPORTED;
+    }
+    for (size_t i = 0; i < config->control_allowed_uids.count; i++) {
+        uint64_t uid = 0;
+        const char *text = config->control_allowed_uids.items[i];
+        if (text_parse_u64(span_text(text), &uid) != ERR_OK || uid >= UINT32_MAX) {
+            (void)snprintf(why, CONFIG_WHY_BYTES, "Control.AllowedUIDs: \"%.40s\" is no user id such as 1000", text);
+            return ERR_INVALID;
+        }
     }
     for (size_t i = 0; i < config->swarm_security.count; i++) {
         const char *name = config->swarm_security.items[i];

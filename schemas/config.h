@@ -109,6 +109,11 @@ void config_free(struct config *config);
  */
 enum err config_set(struct config *config, const char *key, struct span value, char why[CONFIG_WHY_BYTES]) MUST_CHECK;
 
+/* Whether name is that of a section, such as "Swarm.ConnMgr". */
+bool config_is_section(const char *name);
+/* ERR_NOT_FOUND with a suggestion, ERR_INVALID when it is a key: why has the sentence. */
+enum err config_check_section(const char *name, char why[CONFIG_WHY_BYTES]) MUST_CHECK;
+
 /* Appends one item to a list key: how a YAML sequence arrives. The first append after config_clear_list replaces the default. */
 enum err config_append(struct config *config, const char *key, struct span item, char why[CONFIG_WHY_BYTES]) MUST_CHECK;
 enum err config_clear_list(struct config *config, const char *key, char why[CONFIG_WHY_BYTES]) MUST_CHECK;
@@ -119,7 +124,7 @@ enum err config_clear_list(struct config *config, const char *key, char why[CONF
  */
 enum err config_set_environment(struct config *config, char *const *environment, char why[CONFIG_WHY_BYTES]) MUST_CHECK;
 
-/* Checks what spans keys (LowWater <= HighWater, budget in range). */
+/* Checks what spans keys or needs more than a type (LowWater <= HighWater, budget in range, user ids). */
 enum err config_check(const struct config *config, char why[CONFIG_WHY_BYTES]) MUST_CHECK;
 
 /* Applies the comma-separated profiles: server, lowpower, home, randomports, test. ERR_NOT_FOUND names the known ones in why. */

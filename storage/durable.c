@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "storage/durable.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,27 +35,22 @@ enum err durable_write(const struct disk_port *port, const char *folder, const c
     return err == ERR_OK ? port->sync_dir(port->self, folder) : err;
 }
 
-/* part is path up to one of its slashes, or all of it. */
+/* part is path up to one of its slashes, or all of it; it is cut to the folder above. */
 static enum err make_one(const struct disk_port *port, char *part)
 {
     enum err err = port->make_dir(port->self, part);
     if (err != ERR_OK)
         return err == ERR_EXISTS ? ERR_OK : err;
     char *slash = strrchr(part, '/');
-    if (slash == NULL)
-        return port->sync_dir(port->self, ".");
-    char *end = slash == part ? slash + 1 : slash;
-    char cut = *end;
-    *end = '\0';
-    err = port->sync_dir(port->self, part);
-    *end = cut;
-    return err;
+    slash[slash == part ? 1 : 0] = '\0';
+    return port->sync_dir(port->self, part);
 }
 
 enum err durable_make_folders(const struct disk_port *port, const char *path)
 {
     char part[DURABLE_PATH_MAX];
     size_t len = strlen(path);
+    assert(path[0] == '/');
     enum err err = len < sizeof(part) ? ERR_OK : ERR_TOO_LARGE;
     for (size_t i = 1; err == ERR_OK && i <= len; i++) {
         if (path[i] != '/' && path[i] != '\0')

@@ -20,7 +20,7 @@ enum { DURABLE_PATH_MAX = 4096 };
 enum err durable_write(const struct disk_port *port, const char *folder, const char *name,
                        struct span content) MUST_CHECK;
 
-/* Makes path and the folders above it; the entry of each new one is synced. One that is there is no error. */
+/* Makes path, an absolute one, and the folders above it; the entry of each new one is synced. One that is there is no error. */
 enum err durable_make_folders(const struct disk_port *port, const char *path) MUST_CHECK;
 
 #endif

@@ -10,16 +10,8 @@
 #include "schemas/pack.h"
 #include "wire/dag_pb.h"
 
-enum { BLOCK_RESULT_MAX = 2 * 1024 * 1024 + 4096, REFS_MAX = 16384, SUB_ONLY = 0, SUB_PIN = 63 };
-enum { WALK_WINDOW = 16, WALK_NODES_MAX = 1000000 };
-
-/* --offline: the store is asked, and no peer. */
-static bool is_offline(const struct conversation *v)
-{
-    if (v->op->id == OP_BLOCK_GET)
-        return ((const struct op_block_get *)(const void *)v->args)->offline;
-    return v->op->id == OP_BLOCK_STAT && ((const struct op_block_stat *)(const void *)v->args)->offline;
-}
+enum { BLOCK_RESULT_MAX = 2 * 1024 * 1024 + 4096, REFS_MAX = 65536, SUB_ONLY = 0, SUB_PIN = 63 };
+enum { REFS_RESULT_MAX = 6 * 1024 * 1024, WALK_WINDOW = 16, WALK_NODES_MAX = 1000000 };
 
 static enum err fetch(struct control *c, struct conversation *v, const struct cid *cid, unsigned sub)
 {
@@ -27,7 +19,7 @@ static enum err fetch(struct control *c, struct conversation *v, const struct ci
     struct span key = span_of(bytes, cid_encode(cid, bytes));
     struct msg_fetch ask = {.cid = key, .session = v->number};
     struct msg_block_get look = {.cid = key};
-    if (is_offline(v))
+    if (conversation_is_offline(v))
         return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_BLOCK_GET, &look, NULL, sub, 0);
     return conversation_call(c, v, ACTOR_BITSWAP, MSG_FETCH, &ask, NULL, sub, 0);
 }
@@ -200,9 +192,9 @@ enum err block_put_reply(struct control *c, struct conversation *v, unsigned sub
 
 /* ---- links ---- */
 
-/* Calls each(arg, cid) for what the block links to; other codecs than dag-pb link to nothing that hearth follows. */
-static enum err for_each_link(const struct cid *cid, struct span bytes, enum err (*each)(void *, const struct cid *),
-                              void *arg)
+/* Calls each(arg, cid, name) for what the block links to; other codecs than dag-pb link to nothing that hearth follows. */
+static enum err for_each_link(const struct cid *cid, struct span bytes,
+                              enum err (*each)(void *, const struct cid *, struct span name), void *arg)
 {
     struct dag_pb_node node;
     struct dag_pb_link link;
@@ -213,7 +205,7 @@ static enum err for_each_link(const struct cid *cid, struct span bytes, enum err
         struct cid child;
         err = cid_parse(link.cid, &child);
         if (err == ERR_OK)
-            err = each(arg, &child);
+            err = each(arg, &child, link.name);
     }
     return err;
 }
@@ -223,14 +215,24 @@ struct ref_rows {
     uint32_t count;
 };
 
-static enum err add_ref(void *arg, const struct cid *cid)
+static enum err add_ref(void *arg, const struct cid *cid, struct span name)
 {
     struct ref_rows *rows = arg;
     char text[CID_TEXT_MAX];
+    (void)name;
     cid_text(cid, text);
     if (rows->count == REFS_MAX)
         return ERR_TOO_LARGE;
     pack_text(rows->p, text);
+    rows->count++;
+    return ERR_OK;
+}
+
+static enum err add_name(void *arg, const struct cid *cid, struct span name)
+{
+    struct ref_rows *rows = arg;
+    (void)cid;
+    pack_bytes(rows->p, name);
     rows->count++;
     return ERR_OK;
 }
@@ -248,13 +250,19 @@ enum err refs_reply(struct control *c, struct conversation *v, unsigned sub, con
     if (err != ERR_OK)
         return err;
     struct buf result;
-    buf_init(&result, BLOCK_RESULT_MAX, NULL);
+    buf_init(&result, REFS_RESULT_MAX, NULL);
     struct pack p = pack_begin(&result);
-    pack_map(&p, 1);
+    pack_map(&p, 2);
     pack_text(&p, "refs");
     size_t where = pack_array_open(&p);
     struct ref_rows rows = {.p = &p};
     err = for_each_link(&v->cid, bytes, add_ref, &rows);
+    pack_count(&p, where, rows.count);
+    pack_text(&p, "names");
+    where = pack_array_open(&p);
+    rows.count = 0;
+    if (err == ERR_OK)
+        err = for_each_link(&v->cid, bytes, add_name, &rows);
     pack_count(&p, where, rows.count);
     if (err == ERR_OK)
         return finish_packed(c, v, &result, &p);
@@ -273,9 +281,10 @@ struct pin_work {
     unsigned flying;
 };
 
-static enum err push_unseen(void *arg, const struct cid *cid)
+static enum err push_unseen(void *arg, const struct cid *cid, struct span name)
 {
     struct pin_work *work = arg;
+    (void)name;
     uint8_t bytes[CID_BYTES_MAX];
     struct span key = span_of(bytes, cid_encode(cid, bytes));
     if (table_get(&work->seen, key) != NULL)
@@ -319,7 +328,7 @@ enum err pin_add_start(struct control *c, struct conversation *v)
     table_init(&work->seen, WALK_NODES_MAX, account);
     v->work = work;
     v->number = ++c->next_upload; /* one session: its wants share their peers */
-    err = push_unseen(work, &v->cid);
+    err = push_unseen(work, &v->cid, (struct span){0});
     if (err == ERR_OK && work->stack.len == 0)
         return pin(c, v, args->recursive, args->name);
     return err == ERR_OK ? send_fetches(c, v, work) : err;

@@ -95,7 +95,7 @@ static enum err open_listener(struct ctx *ctx, struct control *c, const struct c
     if (err == ERR_OK)
         err = open_with_busy(c, &options, why);
     if (err != ERR_OK)
-        return ctx_fail(ctx, err, "%s", why);
+        return why[0] == '\0' ? err : ctx_fail(ctx, err, "%s", why);
     err = ctx_watch(ctx, listener_fd(c->listener), tag_make(TAG_LISTENER, 0, 0, 0));
     check_later(c);
     return err == ERR_OK ? ERR_OK : ctx_fail(ctx, err, "the control socket cannot be watched");

@@ -2,6 +2,18 @@
 /* Which function does which operation. An operation without a row here does not build: OP_COUNT rows, all named. */
 #include "actors/control/operations.h"
 
+#include <string.h>
+
+bool conversation_is_offline(const struct conversation *v)
+{
+    for (size_t i = 0; i < v->op->args.field_count; i++) {
+        const struct field *f = &v->op->args.fields[i];
+        if (f->type == FIELD_BOOL && strcmp(f->name, "offline") == 0)
+            return *(const bool *)((const uint8_t *)v->args + f->offset);
+    }
+    return false;
+}
+
 #define RELAY                                                                                                          \
     {                                                                                                                  \
         .start = relay_start, .reply = relay_reply                                                                     \
@@ -25,7 +37,7 @@ const struct operation_handler operation_handlers[OP_COUNT] = {
     [OP_SWARM_ADDRS] = RELAY,
     [OP_SWARM_ADDRS_LOCAL] = RELAY,
     [OP_SWARM_MDNS] = RELAY,
-    [OP_PING] = RELAY,
+    [OP_PING] = {.start = ping_start, .reply = ping_reply},
     [OP_ROUTING_FINDPROVS] = RELAY,
     [OP_BITSWAP_STAT] = RELAY,
     [OP_BITSWAP_WANTLIST] = RELAY,

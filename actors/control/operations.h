@@ -24,9 +24,11 @@ enum err config_show_start(struct control *c, struct conversation *v);
 enum err job_status_start(struct control *c, struct conversation *v);
 enum err job_cancel_start(struct control *c, struct conversation *v);
 
-/* relay.c: one question to one actor, its answer shown */
+/* relay.c: one question to one actor, its answer shown; ping asks for a connection first */
 enum err relay_start(struct control *c, struct conversation *v);
 enum err relay_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+enum err ping_start(struct control *c, struct conversation *v);
+enum err ping_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 
 /* blocks.c */
 enum err block_get_start(struct control *c, struct conversation *v);

@@ -16,12 +16,14 @@ enum { FETCH_TIMEOUT_S = 60, READ_AHEAD_MAX = 32 * 1024 * 1024, PACKED_AROUND = 
 
 /* ---- sessions of readers ---- */
 
-static struct file_session *find_reader(struct control *c, struct span path, enum reader_mode mode, uint64_t offset)
+static struct file_session *find_reader(struct control *c, const struct conversation *v, struct span path,
+                                        enum reader_mode mode, uint64_t offset)
 {
     for (size_t i = 0; i < SESSIONS_MAX; i++) {
         struct file_session *s = &c->sessions[i];
         if (s->kind == SESSION_READER && s->mode == mode && s->next_offset == offset && s->queued < SESSION_QUEUE &&
-            reader_error(s->reader) == ERR_OK && span_equal_text(path, s->path))
+            reader_error(s->reader) == ERR_OK && s->offline == conversation_is_offline(v) &&
+            span_equal_text(path, s->path))
             return s;
     }
     return NULL;
@@ -35,7 +37,8 @@ static struct file_session *find_tree(struct control *c, const struct conversati
     for (size_t i = 0; i < SESSIONS_MAX; i++) {
         struct file_session *s = &c->sessions[i];
         bool serves = s->kind == SESSION_READER && s->mode == READER_TREE && s->client == v->client &&
-                      s->queued < SESSION_QUEUE && reader_error(s->reader) == ERR_OK && span_equal_text(path, s->path);
+                      s->queued < SESSION_QUEUE && reader_error(s->reader) == ERR_OK &&
+                      s->offline == conversation_is_offline(v) && span_equal_text(path, s->path);
         if (serves && reader_position(s->reader) <= offset &&
             (nearest == NULL || reader_position(s->reader) > reader_position(nearest->reader)))
             nearest = s;
@@ -63,6 +66,7 @@ static enum err new_reader(struct control *c, struct conversation *v, struct spa
                                   why != NULL && why[0] != '\0' ? why : err_text(err));
     }
     s->mode = mode;
+    s->offline = conversation_is_offline(v);
     s->client = v->client;
     s->next_offset = offset;
     memcpy(s->path, path.data, path.len);
@@ -77,7 +81,7 @@ static enum err join_reader(struct control *c, struct conversation *v, struct sp
     if (mode == READER_TREE)
         s = find_tree(c, v, path, offset);
     else if (mode != READER_RESOLVE)
-        s = find_reader(c, path, mode, offset);
+        s = find_reader(c, v, path, mode, offset);
     if (s == NULL) {
         enum err err = new_reader(c, v, path, mode, offset, &s);
         if (err != ERR_OK || s == NULL)
@@ -130,10 +134,13 @@ static enum err fetch(struct control *c, struct file_session *s, const struct ci
 {
     uint8_t bytes[CID_BYTES_MAX];
     struct msg_fetch ask = {.cid = span_of(bytes, cid_encode(cid, bytes)), .session = s->number};
+    struct msg_block_get look = {.cid = ask.cid};
     struct flight flight = {.cid = *cid};
     uint64_t left = FETCH_TIMEOUT_S * SECOND_NS;
     if (s->queued > 0)
         left = MAX(ctx_left(c->ctx, s->queue[0]->deadline_ns), (uint64_t)1);
+    if (s->offline)
+        return file_session_send(c, s, &flight, ACTOR_TIERED_STORAGE, MSG_BLOCK_GET, &look, NULL, left);
     return file_session_send(c, s, &flight, ACTOR_BITSWAP, MSG_FETCH, &ask, NULL, left);
 }
 
@@ -347,7 +354,7 @@ enum err get_start(struct control *c, struct conversation *v)
 static enum err start_page(struct control *c, struct conversation *v, struct span path, enum reader_mode mode,
                            uint64_t after)
 {
-    struct file_session *kept = find_reader(c, path, mode, after);
+    struct file_session *kept = find_reader(c, v, path, mode, after);
     if (kept != NULL && kept->queued > 0)
         return conversation_error(v, ERR_BUSY, "this page is being read already");
     return join_reader(c, v, path, mode, kept != NULL ? after : 0, 0);

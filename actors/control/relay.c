@@ -27,24 +27,28 @@ static enum err peer_of(struct conversation *v, struct span text, struct peer_id
                               (int)MIN(text.len, (size_t)120), (const char *)text.data);
 }
 
-static enum err ask_connect(struct control *c, struct conversation *v)
+static enum err connect_to(struct control *c, struct conversation *v, struct span address)
 {
-    const struct op_swarm_connect *args = (const void *)v->args;
     struct peer_id peer;
     struct buf addrs;
-    enum err err = peer_of(v, args->address, &peer);
+    enum err err = peer_of(v, address, &peer);
     if (err != ERR_OK)
         return err;
     buf_init(&addrs, 8192, NULL);
     struct msg_peer_connect ask = {.peer = peer_id_span(&peer)};
-    if (args->address.data[0] == '/' && !(args->address.len > 5 && memcmp(args->address.data, "/p2p/", 5) == 0)) {
-        err = schema_list_add_text(&addrs, args->address);
+    if (address.data[0] == '/' && !(address.len > 5 && memcmp(address.data, "/p2p/", 5) == 0)) {
+        err = schema_list_add_text(&addrs, address);
         ask.addrs = schema_list_of(&addrs, 1);
     }
     if (err == ERR_OK)
         err = conversation_call(c, v, ACTOR_CONNECTION_MANAGER, MSG_PEER_CONNECT, &ask, NULL, 0, 0);
     buf_release(&addrs);
     return err;
+}
+
+static enum err ask_connect(struct control *c, struct conversation *v)
+{
+    return connect_to(c, v, ((const struct op_swarm_connect *)(const void *)v->args)->address);
 }
 
 static enum err ask_disconnect(struct control *c, struct conversation *v)
@@ -58,15 +62,25 @@ static enum err ask_disconnect(struct control *c, struct conversation *v)
     return conversation_call(c, v, ACTOR_CONNECTION_MANAGER, MSG_PEER_DISCONNECT, &ask, NULL, 0, 0);
 }
 
-static enum err ask_ping(struct control *c, struct conversation *v)
+/* ---- ping: connects first, where there is no connection ---- */
+
+enum err ping_start(struct control *c, struct conversation *v)
 {
+    return connect_to(c, v, ((const struct op_ping *)(const void *)v->args)->peer);
+}
+
+enum err ping_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info)
+{
+    enum { SUB_CONNECT, SUB_PING };
     const struct op_ping *args = (const void *)v->args;
     struct peer_id peer;
+    if (info->err != ERR_OK || sub != SUB_CONNECT)
+        return relay_reply(c, v, sub, info);
     enum err err = peer_of(v, args->peer, &peer);
     if (err != ERR_OK)
         return err;
     struct msg_ping ask = {.peer = peer_id_span(&peer), .count = args->count};
-    return conversation_call(c, v, ACTOR_CONNECTION_MANAGER, MSG_PING, &ask, NULL, 0, 0);
+    return conversation_call(c, v, ACTOR_CONNECTION_MANAGER, MSG_PING, &ask, NULL, SUB_PING, 0);
 }
 
 static enum err ask_wantlist(struct control *c, struct conversation *v)
@@ -199,8 +213,6 @@ enum err relay_start(struct control *c, struct conversation *v)
         return ask_connect(c, v);
     case OP_SWARM_DISCONNECT:
         return ask_disconnect(c, v);
-    case OP_PING:
-        return ask_ping(c, v);
     case OP_BITSWAP_WANTLIST:
         return ask_wantlist(c, v);
     case OP_ROUTING_FINDPROVS:

@@ -8,7 +8,7 @@
 #include "schemas/json.h"
 #include "schemas/pack.h"
 
-enum { AGAIN_MS = 20 };
+enum { AGAIN_MS = 20, SUBJECT_BYTES_MAX = 120 };
 
 /* ---- what was answered before ---- */
 
@@ -131,11 +131,16 @@ void conversation_fail(struct control *c, struct conversation *v, enum control_c
     buf_release(&answer);
 }
 
+/* An error without a sentence of its own names at least what was asked for: the operation's first text. */
 static void fail_with(struct control *c, struct conversation *v, enum err err)
 {
     char message[WHY_BYTES];
-    (void)snprintf(message, sizeof(message), "%s", v->why[0] != '\0' ? v->why : err_text(err));
-    conversation_fail(c, v, control_code_from_err(err), message);
+    struct span subject = {0};
+    if (v->op->args.field_count > 0 && v->op->args.fields[0].type == FIELD_TEXT)
+        memcpy(&subject, (const uint8_t *)v->args + v->op->args.fields[0].offset, sizeof(subject));
+    (void)snprintf(message, sizeof(message), "%.*s%s%s", (int)MIN(subject.len, (size_t)SUBJECT_BYTES_MAX),
+                   (const char *)subject.data, subject.len > 0 ? ": " : "", err_text(err));
+    conversation_fail(c, v, control_code_from_err(err), v->why[0] != '\0' ? v->why : message);
 }
 
 enum err conversation_error(struct conversation *v, enum err err, const char *fmt, ...)
@@ -209,7 +214,8 @@ void router_reply(struct control *c, const struct info *info)
     enum err err = handler->reply != NULL ? handler->reply(c, v, sub, info) : info->err;
     if (err == ERR_OK || v->generation != generation)
         return;
-    if (v->why[0] == '\0' && info->err == err && info->text != NULL)
+    bool said = info->text != NULL && strcmp(info->text, err_text(info->err)) != 0; /* more than the error's name */
+    if (v->why[0] == '\0' && info->err == err && said)
         (void)snprintf(v->why, sizeof(v->why), "%s", info->text);
     fail_with(c, v, err);
 }

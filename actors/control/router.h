@@ -175,6 +175,9 @@ void conversation_fail(struct control *c, struct conversation *v, enum control_c
 /* Sets the sentence of the error that is returned: return conversation_error(v, ERR_INVALID, "…"). */
 enum err conversation_error(struct conversation *v, enum err err, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
+/* Whether the operation was asked for with `offline`: the store is asked, and no peer. */
+bool conversation_is_offline(const struct conversation *v);
+
 /* Reads a CID, or the CID of a path without further components; the error has its sentence. */
 enum err conversation_cid(struct conversation *v, struct span text, struct cid *ret_cid) MUST_CHECK;
 

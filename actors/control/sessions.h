@@ -45,7 +45,8 @@ struct file_session {
     unsigned queued;
     /* a reader */
     struct reader *reader;
-    bool paused; /* the store was busy: no wants until sessions_retry */
+    bool paused;  /* the store was busy: no wants until sessions_retry */
+    bool offline; /* blocks come from the store alone */
     enum reader_mode mode;
     uint32_t client; /* READER_TREE: whose pieces it serves */
     bool ended;      /* READER_TREE: all was read */

@@ -87,6 +87,7 @@ static void offline_reaches_the_operation(void **state)
 static void mistakes_are_usage_errors(void **state)
 {
     (void)state;
+    expect_usage("id --cid-base base1", "no multibase is named \"base1\"");
     expect_usage("swarm connect", "\"address\" is required");
     expect_usage("swarm peers --loud", "unknown flag --loud");
     expect_usage("add -z", "unknown flag -z");

@@ -36,6 +36,7 @@ static void yaml_sections_are_the_dotted_keys(void **state)
     assert_int_equal(config->bootstrap.count, 2);
     config_free(config);
     config_free(parse("# nothing\n", ERR_OK, why));
+    config_free(parse("Swarm:\n  # ConnMgr: all of it a comment\n", ERR_OK, why));
     config_free(parse("", ERR_OK, why));
 }
 
@@ -51,9 +52,14 @@ static void broken_yaml_names_the_line(void **state)
         {"Swarm:\n  ConnMgr:\n    HighWatr: 7\n", ERR_NOT_FOUND, "did you mean \"Swarm.ConnMgr.HighWater\"?"},
         {"Swarm: [\n", ERR_INVALID, "not YAML"},
         {"- a\n- b\n", ERR_INVALID, "must be a mapping"},
-        {"Swarm: 5\n", ERR_NOT_FOUND, "unknown configuration key \"Swarm\""},
+        {"Swarm: 5\n", ERR_NOT_FOUND, "\"Swarm\" is a section"},
+        {"Swram: {}\n", ERR_NOT_FOUND, "did you mean \"Swarm\"?"},
+        {"Foo: 5\n", ERR_NOT_FOUND, "see `hearth config show`"}, /* near nothing */
+        {"Swarm:\n  ConMgr: {}\n", ERR_NOT_FOUND, "did you mean \"Swarm.ConnMgr\"?"},
+        {"Log:\n  Level: {a: b}\n", ERR_INVALID, "Log.Level takes a value"},
+        {"Log:\n  Level: warn\nLog:\n  Level: info\n", ERR_INVALID, "config.yaml:3: Log is there twice"},
         {"Log:\n  Level: [a, b]\n", ERR_INVALID, "takes one value"},
-        {"a: &x {b: *x}\n", ERR_INVALID, "nested too deeply"},
+        {"Swarm: &x {ConnMgr: *x}\n", ERR_NOT_FOUND, "unknown configuration key \"Swarm.ConnMgr.ConnMgr\""},
         {"Swarm:\n  ConnMgr:\n    HighWater: -7\n", ERR_INVALID, "config.yaml:3: "},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -166,6 +172,9 @@ static void a_path_too_long_for_the_socket_names_the_setting(void **state)
     struct config *config = NULL;
     assert_int_equal(repository_config(path, NULL, &config, why), ERR_TOO_LARGE);
     assert_non_null(strstr(why, "HEARTH_PATH"));
+    assert_int_equal(repository_init(path, NULL, why), ERR_TOO_LARGE); /* before anything is made */
+    assert_non_null(strstr(why, "HEARTH_PATH"));
+    assert_int_not_equal(access(path, F_OK), 0);
 }
 
 static void addresses_that_are_none_are_refused_by_name(void **state)

@@ -78,6 +78,8 @@ static void push_bytes(struct ctx *c, const struct info *info)
     static const uint8_t large[20000];
     note.pad = span_of(large, sizeof(large));
     CHECK(ctx_cast(c, B, &msg) == ERR_TOO_LARGE); /* would never fit */
+    note.pad = span_of(large, 9970);
+    CHECK(ctx_cast(c, B, &msg) == ERR_TOO_LARGE); /* nor would this with its header */
     open_gate();
 }
 

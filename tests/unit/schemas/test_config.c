@@ -108,6 +108,10 @@ static void keys_are_checked_against_each_other(void **state)
     struct config *config = fresh();
     char why[CONFIG_WHY_BYTES] = "";
     assert_int_equal(config_check(config, why), ERR_OK);
+    assert_int_equal(config_set(config, "Control.AllowedUIDs", span_text("1000,root"), why), ERR_OK);
+    assert_int_equal(config_check(config, why), ERR_INVALID);
+    assert_non_null(strstr(why, "Control.AllowedUIDs: \"root\""));
+    assert_int_equal(config_set(config, "Control.AllowedUIDs", span_text("1000"), why), ERR_OK);
     assert_int_equal(config_set(config, "Swarm.ConnMgr.LowWater", span_text("500"), why), ERR_OK);
     assert_int_equal(config_check(config, why), ERR_INVALID);
     assert_int_equal(config_set(config, "Swarm.ConnMgr.LowWater", span_text("1"), why), ERR_OK);

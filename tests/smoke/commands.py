@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What the command prints and how it exits, against a real daemon: lines as IPFS users know them, JSON, exit statuses.
+
+Usage: tests/smoke/commands.py; HEARTH_BUILD names another build folder.
+"""
+import json
+import os
+import shutil
+import sys
+import tempfile
+
+from bad_input import STRANGER, Node, check, counts
+
+ABSENT = "bafkreiaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+
+def tree(folder):
+    """a/ {g, x/ {f}}, b/ {h}: what a depth-first walk tells from a breadth-first one; g and f are one block."""
+    root = os.path.join(folder, "tree")
+    for name, content in (("a/x/f", "1\n"), ("a/g", "1\n"), ("b/h", "3\n")):
+        os.makedirs(os.path.dirname(os.path.join(root, name)), exist_ok=True)
+        with open(os.path.join(root, name), "w") as file:
+            file.write(content)
+    return root
+
+
+def expect(node, name, args, status, stdout=None, stderr=""):
+    code, out, err = node.run(*args)
+    good = code == status and (stdout is None or out.decode() == stdout) and stderr in err
+    return check(name, good, f"exit {code}, {out!r}, {err!r}")
+
+
+def said(node, *args):
+    return node.run(*args)[1].decode()
+
+
+def links(node, cid):
+    return [link["Hash"] for link in json.loads(said(node, "ls", "--enc=json", cid))["Objects"][0]["Links"]]
+
+
+def refs(node, root):
+    a, b = links(node, root)
+    g, x = links(node, a)
+    f, h = links(node, x)[0], links(node, b)[0]
+    check("two files of one content are one block", f == g)
+    lines = "".join(f"{cid}\n" for cid in (a, g, x, f, b, h))
+    expect(node, "refs -r goes depth first", ["refs", "-r", root], 0, lines)
+    expect(node, "refs -r -u prints each once", ["refs", "-r", "-u", root], 0, lines.replace(f"{x}\n{f}\n", f"{x}\n"))
+    expect(node, "refs --max-depth", ["refs", "-r", "--max-depth=1", root], 0, f"{a}\n{b}\n")
+    expect(node, "refs -e", ["refs", "-e", root], 0, f"{root} -> {a}\n{root} -> {b}\n")
+    expect(node, "refs --format", ["refs", "--format=<linkname>: <dst>", f"/ipfs/{root}/a"], 0, f"g: {g}\nx: {x}\n")
+    expect(node, "refs --enc=json", ["refs", "--enc=json", f"ipfs://{root}/b"], 0, json.dumps({"Ref": h, "Err": ""}, separators=(",", ":")) + "\n")
+    expect(node, "refs of what is not there", ["refs", f"{root}/c"], 4, "", "no entry of that name")
+
+
+def lists(node, root):
+    listed = json.loads(said(node, "ls", "--enc=json", root))
+    want = [("a", 1), ("b", 1)]
+    check("ls --enc=json has Kubo's form", [(link["Name"], link["Type"]) for link in listed["Objects"][0]["Links"]] == want, listed)
+    rows = [json.loads(line) for line in said(node, "sql", "--enc=json", "select 1 as n, null as z, x'00ff' as b; select name from actors").splitlines()]
+    check("sql --enc=json keeps types", rows[0] == {"n": 1, "z": None, "b": "uAP8"} and {"name": "control"} in rows, rows)
+    expect(node, "sql --header", ["sql", "--header", "select 1 as a, 2 as b"], 0, "a|b\n1|2\n")
+    expect(node, "sql is read-only", ["sql", "delete from actors"], 1, None, "readonly")
+    help_text = said(node, "swarm")
+    check("a group by itself lists what is in it", "swarm connect" in help_text and "block get" not in help_text, help_text)
+
+
+def symlinks(node, root, folder):
+    link = os.path.join(folder, "link")
+    os.symlink("tree/b/h", link)
+    inside = said(node, "add", "-Q", "-w", link).strip()
+    itself = links(node, inside)[0]
+    expect(node, "a symlink that is named is added as one", ["add", "-Q", link], 0, f"{itself}\n")
+    followed = links(node, f"{root}/b")[0]
+    expect(node, "--dereference-args follows it", ["add", "-Q", "--dereference-args", link], 0, f"{followed}\n")
+
+
+def errors(node):
+    expect(node, "log level", ["log", "level", "debug"], 0, "Changed log level to debug\n")
+    expect(node, "log level of all", ["log", "level", "all", "info"], 0, "Changed log level to info\n")
+    expect(node, "log level of a part", ["log", "level", "bitswap", "info"], 1, "", "bitswap")
+    expect(node, "no such log level", ["log", "level", "loud"], 1, "", "loud")
+    expect(node, "no such multibase", ["--cid-base=base1", "version"], 2, "", "base1")
+    expect(node, "no such command", ["swarm", "fly"], 2, "", "swarm fly")
+    expect(node, "no such flag", ["add", "--recurive"], 2, "", "--recurive")
+    expect(node, "an absent block to remove is named", ["block", "rm", ABSENT], 4, "", ABSENT)
+    expect(node, "an absent pin to drop is named", ["pin", "rm", ABSENT], 4, "", ABSENT)
+    expect(node, "a block nobody has is named", ["--timeout=1s", "block", "get", ABSENT], 124, "", ABSENT)
+    for words in (["cat"], ["get"], ["ls"], ["refs"], ["block", "get"], ["block", "stat"], ["pin", "add"]):
+        expect(node, f"--offline {' '.join(words)} asks nobody", ["--offline", *words, ABSENT], 4, "", ABSENT)
+    expect(node, "a peer without address", ["ping", STRANGER], 4, "", "address")
+    expect(node, "a peer that is not there", ["ping", f"/ip4/127.0.0.1/tcp/1/p2p/{STRANGER}"], 1, "", STRANGER)
+
+
+def main():
+    folder = tempfile.mkdtemp(prefix="hearth-commands-", dir="/tmp")
+    node = Node(folder, "data")
+    try:
+        if check("Daemon is ready", node.start(), node.said()):
+            root = said(node, "add", "-rQ", tree(folder)).strip()
+            refs(node, root)
+            lists(node, root)
+            symlinks(node, root, folder)
+            errors(node)
+            check("it ends cleanly", node.stop() == 0)
+    finally:
+        node.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    print(f"{counts['ok']} passed, {counts['FAIL']} failed")
+    return 1 if counts["FAIL"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
