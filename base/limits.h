@@ -44,9 +44,9 @@ struct budget {
     struct account accounts[ACCOUNT_COUNT];
 };
 
-enum { BUDGET_DEFAULT_MIB = 64, BUDGET_MIN_MIB = 32 };
+enum { BUDGET_DEFAULT_MIB = 64, BUDGET_MIN_MIB = 48 };
 
-/* Shares total_bytes out. ERR_INVALID under BUDGET_MIN_MIB. */
+/* Shares total_bytes out. ERR_INVALID under BUDGET_MIN_MIB: with less the receive account has no room for a block of 2 MiB. */
 enum err budget_init(struct budget *budget, uint64_t total_bytes) MUST_CHECK;
 
 /*

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/text.h"
 
 enum { KEY_TEXT_MAX = 128 };
@@ -401,8 +402,9 @@ enum err config_check(const struct config *config, char why[CONFIG_WHY_BYTES])
         (void)snprintf(why, CONFIG_WHY_BYTES, "Swarm.ConnMgr.LowWater is above Swarm.ConnMgr.HighWater: lower it");
         return ERR_INVALID;
     }
-    if (config->memory_budget != 0 && config->memory_budget < 32 * MIB) {
-        (void)snprintf(why, CONFIG_WHY_BYTES, "Memory.Budget is under 32MiB, with which hearth cannot run");
+    if (config->memory_budget != 0 && config->memory_budget < BUDGET_MIN_MIB * MIB) {
+        (void)snprintf(why, CONFIG_WHY_BYTES, "Memory.Budget is under %dMiB, with which hearth cannot run",
+                       BUDGET_MIN_MIB);
         return ERR_INVALID;
     }
     const char *absent = config->addresses_api.count > 0       ? "Addresses.API"

@@ -49,7 +49,7 @@ struct config_list {
     X(SIZE, datastore_storage_max, "Datastore.StorageMax", "10GB", 1 << 20, UINT64_C(1) << 60, NULL,                   \
       "bytes the repository may take; adding past it is refused")                                                      \
     X(SIZE, memory_budget, "Memory.Budget", "0", 0, UINT64_C(1) << 44, NULL,                                           \
-      "bytes of memory for the whole daemon; 0 means the smaller of 64 MiB and the cgroup's limit")                    \
+      "bytes of memory for the whole daemon, at least 48MiB; 0 means the smaller of 64 MiB and the cgroup's limit")    \
     X(U64, swarm_connmgr_low_water, "Swarm.ConnMgr.LowWater", "32", 0, 10000, NULL, "connections kept when trimming")  \
     X(U64, swarm_connmgr_high_water, "Swarm.ConnMgr.HighWater", "96", 1, 10000, NULL,                                  \
       "connections from which on idle ones are trimmed")                                                               \
