@@ -33,6 +33,7 @@ struct vfs_file {
     struct vfs_node *node; /* of a main database; NULL for journals and WALs */
     struct vfs_holder holder;
     bool unlink_on_close;
+    bool name_unsynced; /* a rollback journal whose folder entry is not safe: useless until it is */
     char path[SQLITE_VFS_PATH_MAX];
 };
 
@@ -89,11 +90,28 @@ static int file_truncate(sqlite3_file *file, sqlite3_int64 len)
     return result_of(f->vfs->port->truncate(f->disk, (uint64_t)len), SQLITE_IOERR_TRUNCATE);
 }
 
+static enum err sync_folder(const struct vfs_file *f)
+{
+    char folder[SQLITE_VFS_PATH_MAX];
+    (void)snprintf(folder, sizeof(folder), "%s", f->path);
+    char *slash = strrchr(folder, '/');
+    if (slash == NULL)
+        (void)snprintf(folder, sizeof(folder), ".");
+    else
+        slash[slash == folder ? 1 : 0] = '\0';
+    return f->vfs->port->sync_dir(f->vfs->port->self, folder);
+}
+
 static int file_sync(sqlite3_file *file, int flags)
 {
     struct vfs_file *f = file_of(file);
     (void)flags;
-    return result_of(f->vfs->port->fdatasync(f->disk), SQLITE_IOERR_FSYNC);
+    enum err err = f->vfs->port->fdatasync(f->disk);
+    if (err == ERR_OK && f->name_unsynced) {
+        err = sync_folder(f);
+        f->name_unsynced = err != ERR_OK;
+    }
+    return result_of(err, SQLITE_IOERR_FSYNC);
 }
 
 static int file_size(sqlite3_file *file, sqlite3_int64 *ret_len)
@@ -224,6 +242,7 @@ static int vfs_open(sqlite3_vfs *base, const char *name, sqlite3_file *file, int
     int len = snprintf(f->path, sizeof(f->path), "%s", name);
     if (len < 0 || (size_t)len >= sizeof(f->path))
         return SQLITE_CANTOPEN;
+    f->name_unsynced = (flags & SQLITE_OPEN_MAIN_JOURNAL) != 0;
     enum err err = vfs->port->open(vfs->port->self, name, disk_flags(flags), &f->disk);
     if (err != ERR_OK)
         return result_of(err, SQLITE_CANTOPEN);
