@@ -12,7 +12,7 @@ packages_for() {
     lint) echo "clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev git python3" ;;
     bench) echo "erlang-base python3" ;;
     # An installed go or npm of any origin will do: Debian's npm cannot live beside another nodejs.
-    interop) echo "python3 git ca-certificates"
+    interop) echo "python3 git ca-certificates iproute2"
              command -v npm >/dev/null || echo "npm"
              command -v go >/dev/null || [ -x /usr/local/go/bin/go ] || echo "golang-go" ;;
     *) echo "install_deps: unknown task $1" >&2; exit 2 ;;
