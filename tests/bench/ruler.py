@@ -62,12 +62,18 @@ def memory_bytes(pid, what="VmHWM"):
 
 
 def resident_bytes(pid):
-    """What a tree keeps resident now: PSS, which counts a page that its processes share once."""
-    total = 0
+    """
+    What a tree keeps resident now: all of its largest process and what the others hold for themselves. Not PSS: that parts the pages of
+    libraries among all nodes on the machine, so that fifty peers would make each of them look small.
+    """
+    whole, private = [], []
     for one in tree(pid):
         with open(f"/proc/{one}/smaps_rollup", encoding="ascii") as kept:
-            total += sum(int(line.split()[1]) * KIB for line in kept if line.startswith("Pss:"))
-    return total
+            rows = {line.split(":")[0]: int(line.split()[1]) * KIB for line in kept if line.endswith("kB\n")}
+        whole.append(rows["Rss"])
+        private.append(rows["Private_Clean"] + rows["Private_Dirty"])
+    largest = whole.index(max(whole))
+    return whole[largest] + sum(private) - private[largest]
 
 
 def own_children_cpu():

@@ -58,7 +58,7 @@ def machine():
     with open("/proc/meminfo", encoding="ascii") as kept:
         about["memory_gib"] = round(int(kept.readline().split()[1]) / (1 << 20))
     about["load_before"] = os.getloadavg()[0]
-    about["kernel"] = platform.release()
+    about["kernel"] = ".".join(platform.release().split(".")[:2])
     return about
 
 

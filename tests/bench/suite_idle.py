@@ -37,5 +37,5 @@ def idle(lab, _programs, options):
                Target(f"hearth with {count} peers, MiB resident", median(rows[1], "median"), 24, less=True),
                Target(f"hearth with {count} peers, % of a core", median(rows[1], "core_percent"), 0.5, less=True)]
     return suite_result("Idle", rows, targets, options.rounds,
-                        ["Resident memory (PSS) of the daemon's whole process tree, nanny included; CPU over windows of "
+                        ["Resident memory of the daemon (RSS) and what its nanny holds beside it; CPU over windows of "
                          f"{seconds} s, whose resolution is {100 / 100 / seconds:.2f} % of a core. The peers are hearth nodes on the same machine."])
