@@ -426,6 +426,10 @@ class Helia(Peer):
         """[{protocol, peer, at_ns}]; at_ns is CLOCK_MONOTONIC, as time.monotonic_ns()."""
         return self.call("inbound")["streams"]
 
+    def spoil(self, seconds=CALL_SECONDS):
+        """Makes it a liar: all blocks that it holds have wrong bytes from now on. Returns how many."""
+        return self.call("spoil", seconds)["blocks"]
+
     def ping(self, peer, count=3, seconds=CALL_SECONDS):
         return sum(self.call("ping", seconds, peer=peer)["ms"] for _ in range(count)) / count
 

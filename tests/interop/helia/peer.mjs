@@ -254,6 +254,18 @@ async function putBlock (file, codec, signal) {
   return cid
 }
 
+// From now on the node lies: each block that it holds has wrong bytes under the
+// CID that it had. The store in memory hands out its own bytes, so they are
+// changed where they lie, and nothing looks at them again before they are sent.
+async function spoil (signal) {
+  let blocks = 0
+  for await (const { cid } of node.blockstore.getAll({ signal })) {
+    for await (const part of node.blockstore.get(cid, { offline: true, signal })) part[0] ^= 1
+    blocks++
+  }
+  return blocks
+}
+
 // Asks one connected peer whether it has a block, with sendDontHave set: the
 // plain answer to a plain question, which the block API would hide.
 async function presence (cid, peer, signal) {
@@ -322,6 +334,7 @@ const operations = {
     await fsp.writeFile(out, bytes)
     return { size: bytes.byteLength }
   },
+  spoil: async ({ signal }) => ({ blocks: await spoil(signal) }),
   stop: async ({ signal }) => {
     await node?.stop({ signal })
     return {}

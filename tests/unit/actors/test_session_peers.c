@@ -26,11 +26,12 @@ enum {
     BYTES_MAX = 4 * 1024 * 1024,
     FAST = 8 * 1024 * 1024, /* bytes a second: a block each 16 ms */
     LATENCY_MS = 20,
-    LONGEST_MS = 120 * 1000
+    LONGEST_MS = 120 * 1000,
+    LIES_MAX = 2 * 1024 * 1024
 };
 
 /* What becomes of a provider when half of the file is there. */
-enum fate { STAYS, VANISHES, STALLS, TRICKLES, ONLY_CLAIMS };
+enum fate { STAYS, VANISHES, STALLS, TRICKLES, ONLY_CLAIMS, LIES };
 
 struct provider {
     struct bitswap_session_peer *handle;
@@ -56,6 +57,7 @@ struct world {
     size_t count;
     uint64_t ms;
     uint64_t duplicates;
+    uint64_t lies;    /* bytes */
     size_t asked_max; /* bytes outstanding */
 };
 
@@ -120,6 +122,10 @@ static void hear(void *arg, struct bitswap_session_peer *to, const struct bitswa
 static void arrive(struct world *w, struct provider *p, size_t block)
 {
     p->sent_bytes += BLOCK_BYTES;
+    if (p->fate == LIES && w->count >= BLOCKS / 2) { /* other bytes have another CID: to the session no block came */
+        w->lies += BLOCK_BYTES;
+        return;
+    }
     if (!bitswap_session_block(w->s, p->handle, &w->cids[block], BLOCK_BYTES, now_of(w))) {
         w->duplicates += BLOCK_BYTES;
         return;
@@ -207,12 +213,14 @@ static uint64_t play(struct world *w)
     assert_int_equal(bitswap_session_count(w->s), 0);
     wants_carry(w->s, now_of(w), hear, w);
     assert_true(w->duplicates <= (uint64_t)BLOCKS * BLOCK_BYTES / 50);
+    assert_true(w->lies <= LIES_MAX);
     assert_true(w->asked_max <= (size_t)BYTES_MAX + BLOCK_BYTES);
     for (size_t i = 0; i < PROVIDERS; i++)
         assert_int_equal(w->providers[i].queued, 0);
-    print_message("%" PRIu64 " ms, shares %" PRIu64 " %" PRIu64 " %" PRIu64 " KiB, duplicates %" PRIu64 " KiB\n", w->ms,
-                  w->providers[0].sent_bytes / KIB, w->providers[1].sent_bytes / KIB, w->providers[2].sent_bytes / KIB,
-                  w->duplicates / KIB);
+    print_message("%" PRIu64 " ms, shares %" PRIu64 " %" PRIu64 " %" PRIu64 " KiB, duplicates %" PRIu64
+                  " KiB, lies %" PRIu64 " KiB\n",
+                  w->ms, w->providers[0].sent_bytes / KIB, w->providers[1].sent_bytes / KIB,
+                  w->providers[2].sent_bytes / KIB, w->duplicates / KIB, w->lies / KIB);
     return w->ms;
 }
 
@@ -282,6 +290,12 @@ static void a_provider_that_only_claims_costs_little(void **state)
     play_fate(ONLY_CLAIMS, 2500);
 }
 
+static void a_provider_that_lies_costs_little(void **state)
+{
+    (void)state;
+    play_fate(LIES, 2500);
+}
+
 /* Half-way everything is given up: nothing is left with any peer, in no table and on no account. */
 static void a_cancel_leaves_nothing(void **state)
 {
@@ -312,6 +326,7 @@ int main(void)
         cmocka_unit_test(a_provider_that_stalls_costs_little),
         cmocka_unit_test(a_provider_that_trickles_costs_little),
         cmocka_unit_test(a_provider_that_only_claims_costs_little),
+        cmocka_unit_test(a_provider_that_lies_costs_little),
         cmocka_unit_test(a_cancel_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
