@@ -68,6 +68,7 @@ static enum err new_reader(struct control *c, struct conversation *v, struct spa
     s->mode = mode;
     s->offline = conversation_is_offline(v);
     s->client = v->client;
+    s->first_offset = offset;
     s->next_offset = offset;
     memcpy(s->path, path.data, path.len);
     *ret_session = s;
@@ -103,6 +104,28 @@ static enum err join_reader(struct control *c, struct conversation *v, struct sp
     return ERR_OK;
 }
 
+/* Who serves all that follows: the client's next piece overtook this reader's last one, found nobody waiting for it, and began anew. */
+static struct file_session *overtaker(struct control *c, const struct file_session *s)
+{
+    for (size_t i = 0; i < SESSIONS_MAX; i++) {
+        struct file_session *other = &c->sessions[i];
+        if (other != s && other->kind == SESSION_READER && other->mode == s->mode && other->client == s->client &&
+            other->offline == s->offline && other->first_offset == s->next_offset && strcmp(other->path, s->path) == 0)
+            return other;
+    }
+    return NULL;
+}
+
+/* A file's reader that will not be asked any more would read ahead for nobody: it ends, and the other one has its beginning too. */
+static void end_overtaken(struct control *c, struct file_session *s)
+{
+    struct file_session *other = s->mode == READER_FILE && s->queued == 0 ? overtaker(c, s) : NULL;
+    if (other == NULL)
+        return;
+    other->first_offset = s->first_offset;
+    file_session_free(c, s);
+}
+
 /* A request in the middle of the queue that ends leaves a gap: those behind it begin anew. */
 void reading_end(struct control *c, struct conversation *v)
 {
@@ -117,8 +140,10 @@ void reading_end(struct control *c, struct conversation *v)
         return;
     bool served = s->queued > 0 && s->queue[0] == v && v->step == 1;
     file_session_dequeue(s, v);
-    if (served)
+    if (served) {
+        end_overtaken(c, s);
         return;
+    }
     while (s->queued > 0) {
         struct conversation *other = s->queue[0];
         file_session_dequeue(s, other);

@@ -32,7 +32,8 @@ struct file_session {
     uint32_t generation;
     uint64_t number; /* of the upload; also names the transfer in state.db */
     uint64_t used_at;
-    uint64_t shown_at; /* when state was told last */
+    uint64_t shown_at;     /* when state was told last */
+    uint64_t first_offset; /* of a reader: where it began */
     uint64_t next_offset;
     struct flight *flights; /* flights_max of them */
     unsigned flights_max;
@@ -48,7 +49,7 @@ struct file_session {
     bool paused;  /* the store was busy: no wants until sessions_retry */
     bool offline; /* blocks come from the store alone */
     enum reader_mode mode;
-    uint32_t client; /* READER_TREE: whose pieces it serves */
+    uint32_t client; /* who began it */
     bool ended;      /* READER_TREE: all was read */
     char path[READER_PATH_MAX + 1];
     /* an upload */
