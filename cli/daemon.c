@@ -2,6 +2,7 @@
 #include "cli/daemon.h"
 
 #include <malloc.h>
+#include <sched.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -33,6 +34,17 @@ static void settle_allocator(void)
     (void)mallopt(M_MMAP_THRESHOLD, 512 * 1024);
     (void)mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
     (void)mallopt(M_ARENA_MAX, 2);
+}
+
+/*
+ * A thread that is woken waits for its turn instead of pushing another from its core in the middle of its work. With many threads that
+ * hand each other small messages that halves the switches, and what waits is handled together. On an idle core it changes nothing.
+ * Where it is not permitted, things are a little slower.
+ */
+static void settle_scheduler(void)
+{
+    const struct sched_param none = {.sched_priority = 0};
+    (void)sched_setscheduler(0, SCHED_BATCH, &none);
 }
 
 /* What one life owns, released in reverse order. */
@@ -139,6 +151,7 @@ int daemon_run(const struct daemon_options *options, unsigned life_number)
     char why[CONFIG_WHY_BYTES] = "";
     sigset_t signals;
     settle_allocator();
+    settle_scheduler();
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);

@@ -31,13 +31,18 @@ enum {
     WATCHES_MAX = 8,
     TEXT_MAX = 256,
     CALL_TIMEOUT_DEFAULT_S = 30,
-    RETRY_BUSY_MS = 10, /* when the account, not the box, was full */
+    RETRY_BUSY_MS = 10,  /* when the account, not the box, was full */
+    REPORT_WAIT_MS = 20, /* what may be dropped may wait for company so long */
     REPLY_BYTES_TOTAL_MAX = CALLS_IN_FLIGHT_MAX * REPLY_BYTES_DEFAULT,
 };
 
-/* Tags in the heap of deadlines that are not correlations, with an actor in the low bits: ROOM by time, and the first INFO_UP. */
-#define RETRY_TAG (UINT64_C(1) << 63)
-#define UP_TAG    (UINT64_C(1) << 62)
+/*
+ * Tags in the heap of deadlines that are not correlations, with an actor in the low bits: ROOM by time, the first INFO_UP, reports
+ * that have waited long enough.
+ */
+#define RETRY_TAG  (UINT64_C(1) << 63)
+#define UP_TAG     (UINT64_C(1) << 62)
+#define REPORT_TAG (UINT64_C(1) << 61)
 
 enum life_state { LIFE_NONE, LIFE_STARTING, LIFE_RUNNING, LIFE_ENDED };
 
@@ -47,6 +52,7 @@ struct outbox {
     size_t used;
     uint32_t count;
     bool dirty;   /* listed for the flush */
+    bool waiting; /* a timer will list it: reports */
     bool blocked; /* the last send found no room */
 };
 
@@ -226,6 +232,8 @@ enum err outbox_message(struct ctx *c, struct record *record, const struct msg *
 void outbox_raw(struct ctx *c, enum lane lane, struct record *record, const char *text);
 /* Sends what it can; true when nothing is left. */
 bool outbox_flush(struct ctx *c);
+/* The timer of reports to an actor: they leave with the next flush. */
+void outbox_report_due(struct ctx *c, actor_id to);
 /* ROOM at an actor: parked messages go first. */
 void outbox_room(struct ctx *c, actor_id to);
 /* Drops what is parked for an actor whose life ended. */

@@ -304,6 +304,10 @@ static void note_due(struct ctx *c, uint64_t tag)
         tell_room(c, who);
         return;
     }
+    if ((tag & REPORT_TAG) != 0) {
+        outbox_report_due(c, who);
+        return;
+    }
     uint64_t life = life_of(actor_of(c->rt, who));
     if (life_state(life) == LIFE_RUNNING)
         deliver_up(c, who, life_epoch(life));
@@ -313,7 +317,7 @@ void delivery_deadlines(struct ctx *c)
 {
     uint64_t tag;
     while (!c->over && timers_pop(&c->deadlines, c->now_ns, &tag)) {
-        if ((tag & (RETRY_TAG | UP_TAG)) != 0) {
+        if ((tag & (RETRY_TAG | UP_TAG | REPORT_TAG)) != 0) {
             note_due(c, tag);
             continue;
         }

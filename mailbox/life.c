@@ -172,8 +172,10 @@ static void drop_calls(struct ctx *c)
     calls_release(&c->calls);
     timers_release(&c->timers);
     timers_release(&c->deadlines);
-    for (size_t i = 0; i < c->rt->actor_count; i++)
+    for (size_t i = 0; i < c->rt->actor_count; i++) {
         outbox_forget(c, (actor_id)i); /* what waits for room is this life's */
+        outbox_report_due(c, (actor_id)i);
+    }
 }
 
 static void report_end(struct ctx *c)

@@ -12,6 +12,8 @@
 
 #include "mailbox/ctx.h"
 
+enum wait { WAIT_NOT, WAIT_REPORT };
+
 static struct outbox *outbox_of(struct ctx *c, actor_id to, enum lane lane)
 {
     return &c->peers[to].lane[lane];
@@ -35,14 +37,30 @@ static void send_batch(struct ctx *c, struct outbox *ob, actor_id to, enum lane 
     ob->count = 0;
 }
 
-static void record_added(struct ctx *c, struct outbox *ob, actor_id to, enum lane lane, size_t bytes)
+static void list_for_flush(struct ctx *c, struct outbox *ob, actor_id to, enum lane lane)
+{
+    if (ob->dirty)
+        return;
+    ob->dirty = true;
+    c->dirty[c->dirty_count++] = (uint16_t)(to * LANE_COUNT + lane);
+}
+
+/* Reports leave together, or with the next record that may not wait: waking their reader for each costs more than handling it. */
+static bool may_wait(struct ctx *c, struct outbox *ob, actor_id to, enum wait wait)
+{
+    if (wait == WAIT_NOT || ob->dirty)
+        return false;
+    if (!ob->waiting)
+        ob->waiting = timers_set(&c->deadlines, c->now_ns + REPORT_WAIT_MS * MS_NS, REPORT_TAG | to) != TIMERS_NONE;
+    return ob->waiting;
+}
+
+static void record_added(struct ctx *c, struct outbox *ob, actor_id to, enum lane lane, size_t bytes, enum wait wait)
 {
     ob->used += bytes;
     ob->count++;
-    if (!ob->dirty) {
-        ob->dirty = true;
-        c->dirty[c->dirty_count++] = (uint16_t)(to * LANE_COUNT + lane);
-    }
+    if (!may_wait(c, ob, to, wait))
+        list_for_flush(c, ob, to, lane);
     if (ob->used >= BATCH_FLUSH_BYTES && !ob->blocked)
         send_batch(c, ob, to, lane);
 }
@@ -175,7 +193,8 @@ enum err outbox_message(struct ctx *c, struct record *record, const struct msg *
         return refused(c, record, msg, schema, at);
     record->tail = msg->tail == NULL ? NULL : block_ref_ref(msg->tail);
     envelope_encode(at, record);
-    record_added(c, ob, record->to, lane, envelope_record_bytes(record->body_len));
+    bool report = schema->overflow == OVERFLOW_DROP_OLDEST && lane == LANE_DATA;
+    record_added(c, ob, record->to, lane, envelope_record_bytes(record->body_len), report ? WAIT_REPORT : WAIT_NOT);
     return ERR_OK;
 }
 
@@ -190,7 +209,7 @@ void outbox_raw(struct ctx *c, enum lane lane, struct record *record, const char
         memcpy(at + ENVELOPE_RECORD_BYTES, text, len);
     record->body_len = (uint32_t)len;
     envelope_encode(at, record);
-    record_added(c, ob, record->to, lane, envelope_record_bytes(len));
+    record_added(c, ob, record->to, lane, envelope_record_bytes(len), WAIT_NOT);
 }
 
 bool outbox_flush(struct ctx *c)
@@ -209,6 +228,14 @@ bool outbox_flush(struct ctx *c)
     }
     c->dirty_count = left;
     return left == 0;
+}
+
+void outbox_report_due(struct ctx *c, actor_id to)
+{
+    struct outbox *ob = outbox_of(c, to, LANE_DATA);
+    ob->waiting = false;
+    if (ob->batch != NULL && ob->count > 0)
+        list_for_flush(c, ob, to, LANE_DATA);
 }
 
 void outbox_room(struct ctx *c, actor_id to)
@@ -230,7 +257,7 @@ void outbox_room(struct ctx *c, actor_id to)
             return;
         }
         memcpy(at, oldest->bytes, oldest->len);
-        record_added(c, ob, to, lane, oldest->len);
+        record_added(c, ob, to, lane, oldest->len, WAIT_NOT);
         free(oldest->bytes);
         parked->head = (parked->head + 1) % PARKED_MAX;
         parked->count--;

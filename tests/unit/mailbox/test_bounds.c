@@ -146,6 +146,96 @@ static void test_drop_oldest_keeps_the_newest(void **state)
     assert_int_equal(counted(5), 1);
 }
 
+/* ---- reports wait for company ---- */
+
+enum { WAIT_NS = 20 * 1000 * 1000, REPORTS = 5 };
+
+static void report_now_and_then(struct ctx *c, const struct info *info)
+{
+    if (is_start(info))
+        atomic_store(&scene.n[8], ctx_now(c));
+    CHECK(scene_cast(c, B, LATEST, counted(0)) == ERR_OK);
+    count(0);
+    if (counted(0) < REPORTS)
+        (void)ctx_timer(c, ctx_now(c) + MS_NS, 1);
+}
+
+static void expect_one_batch(struct ctx *c, const struct msg *msg)
+{
+    CHECK(note_of(msg)->n == counted(1));
+    CHECK(ctx_now(c) >= counted(8) + WAIT_NS);
+    if (scene.is_sim) /* on inproc a timer may come late */
+        CHECK(counted(1) == 0 || ctx_now(c) == counted(9));
+    atomic_store(&scene.n[9], ctx_now(c));
+    count(1);
+    if (counted(1) == REPORTS)
+        scene_done();
+}
+
+static void test_reports_leave_together(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.on_info[A] = report_now_and_then;
+    scene.on_cast[B] = expect_one_batch;
+    scene_play(10);
+    assert_int_equal(counted(1), REPORTS);
+}
+
+static void report_then_tell(struct ctx *c, const struct info *info)
+{
+    CHECK(scene_cast(c, B, is_start(info) ? LATEST : TELL, 0) == ERR_OK);
+    if (is_start(info))
+        (void)ctx_timer(c, ctx_now(c) + MS_NS, 1);
+}
+
+static void expect_report_first(struct ctx *c, const struct msg *msg)
+{
+    if (msg->kind == LATEST) {
+        atomic_store(&scene.n[9], ctx_now(c));
+        count(0);
+        return;
+    }
+    CHECK(counted(0) == 1);
+    if (scene.is_sim)
+        CHECK(ctx_now(c) == counted(9));
+    scene_done();
+}
+
+static void test_a_report_leaves_with_what_may_not_wait(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.on_info[A] = report_then_tell;
+    scene.on_cast[B] = expect_report_first;
+    scene_play(10);
+}
+
+static void report_and_end(struct ctx *c, const struct info *info)
+{
+    if (counted(0) > 0 || !is_start(info))
+        return; /* its second life */
+    count(0);
+    CHECK(scene_cast(c, B, LATEST, 0) == ERR_OK);
+    ctx_exit(c, EXIT_FAILED, "on purpose");
+}
+
+static void expect_report(struct ctx *c, const struct msg *msg)
+{
+    (void)c;
+    CHECK(msg->kind == LATEST);
+    scene_done();
+}
+
+static void test_the_last_report_of_a_life_arrives(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.on_info[A] = report_and_end;
+    scene.on_cast[B] = expect_report;
+    scene_play(10);
+}
+
 /* ---- a dead receiver ---- */
 
 static void die_on_cast(struct ctx *c, const struct msg *msg)
@@ -239,6 +329,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_full_mailbox_pushes_back_and_tells_of_room),
         cmocka_unit_test(test_bytes_are_bounded_too),
         cmocka_unit_test(test_drop_oldest_keeps_the_newest),
+        cmocka_unit_test(test_reports_leave_together),
+        cmocka_unit_test(test_a_report_leaves_with_what_may_not_wait),
+        cmocka_unit_test(test_the_last_report_of_a_life_arrives),
         cmocka_unit_test(test_a_restart_gives_back_what_the_dead_life_held),
         cmocka_unit_test(test_an_empty_account_is_busy_and_room_comes_by_time),
     };
