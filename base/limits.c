@@ -14,8 +14,8 @@ static const struct {
     bool fixed;
 } shares[ACCOUNT_COUNT] = {
     [ACCOUNT_CODE] = {"code", 14, true},           [ACCOUNT_SQLITE] = {"sqlite", 4, true},
-    [ACCOUNT_MEMORY_TIER] = {"memory_tier", 8, 0}, [ACCOUNT_MAILBOX] = {"mailbox", 6, 0},
-    [ACCOUNT_RECEIVE] = {"receive", 10, 0},        [ACCOUNT_SEND] = {"send", 8, 0},
+    [ACCOUNT_MEMORY_TIER] = {"memory_tier", 8, 0}, [ACCOUNT_MAILBOX] = {"mailbox", 2, 0},
+    [ACCOUNT_RECEIVE] = {"receive", 14, 0},        [ACCOUNT_SEND] = {"send", 8, 0},
     [ACCOUNT_TABLES] = {"tables", 10, 0},          [ACCOUNT_SLACK] = {"slack", 4, 0},
 };
 

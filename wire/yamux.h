@@ -18,7 +18,8 @@
  * YAMUX_STREAMS_SHORT of them, so that those who hoard streams do not keep others from opening their first ones.
  *
  * Windows: each stream may receive 256 KiB, free of charge; what is granted beyond is taken from the receive account first and given
- * back when the stream ends. Credit returns when the consumer says so, not when bytes arrive.
+ * back when the stream ends, parts of it when a stream is busy and others take theirs. Credit returns when the consumer says so, not when bytes
+ * arrive, in steps of half a window, at most 128 KiB: a peer that waits for half of a large one leaves the path empty meanwhile.
  *
  * Lifetime: a stream pointer is valid until its closed event has returned, or until yamux_stream_reset or yamux_stream_close.
  * Events come only out of yamux_feed, _tick, _serve, _output_done and _abort; inside them all stream functions may be called.
@@ -155,7 +156,7 @@ void yamux_stream_fin(struct yamux_stream *s);
 /* The consumer has used up n delivered bytes; their credit goes back in large steps. */
 void yamux_stream_consume(struct yamux_stream *s, size_t n);
 
-/* Raises the receive window towards bytes, within YAMUX_WINDOW_MAX and half of what the account has free. */
+/* Raises the receive window towards bytes, within YAMUX_WINDOW_MAX, half of what the account has free and the share of one stream. */
 void yamux_stream_want_window(struct yamux_stream *s, size_t bytes);
 
 /* Sends RST with the code and forgets the stream. */

@@ -101,7 +101,8 @@ struct yamux_stream {
     uint32_t held;           /* delivered, not consumed */
     uint32_t owed;           /* consumed, credit not sent yet */
     uint64_t send_credit;
-    uint64_t updated_at; /* when credit was last sent */
+    uint64_t period_at;    /* when the peer began to use up this half of the window */
+    uint32_t period_bytes; /* consumed since */
     uint64_t drain_until;
     TAILQ_ENTRY(yamux_stream) line; /* blocked */
     TAILQ_ENTRY(yamux_stream) list; /* finished, detached or dead */

@@ -9,11 +9,13 @@
 #define CREDIT_MAX UINT32_MAX
 
 enum {
-    WINDOW_STEP = 4096,    /* growth is granted in multiples of this */
-    GROW_WITHIN_RTTS = 4,  /* a window that is used up faster than this doubles, as in go */
-    REF_BYTES_MIN = 1024,  /* smaller parts of a shared buffer are copied: cheaper than a reference */
-    SMALL_BYTES = 4096,    /* well under YAMUX_UNCHARGED_BYTES */
-    TURN_BYTES = 64 * 1024 /* what one stream may queue while others wait in line */
+    WINDOW_STEP = 4096,       /* growth is granted in multiples of this */
+    WINDOW_SHARE = 16,        /* a window beyond the first is at most so many times what the account has free */
+    CREDIT_STEP = 128 * 1024, /* consumed, and its credit goes back */
+    GROW_WITHIN_RTTS = 4,     /* a window of which half is used up faster than this doubles, as in go */
+    REF_BYTES_MIN = 1024,     /* smaller parts of a shared buffer are copied: cheaper than a reference */
+    SMALL_BYTES = 4096,       /* well under YAMUX_UNCHARGED_BYTES */
+    TURN_BYTES = 64 * 1024    /* what one stream may queue while others wait in line */
 };
 
 /* ---- the set of streams ---- */
@@ -43,7 +45,7 @@ struct yamux_stream *yamux_stream_new(struct yamux *y, uint32_t id, bool inbound
     s->ack_pending = inbound;
     s->receive_window = s->receive_max = y->config.window_first;
     s->send_credit = y->config.window_first;
-    s->updated_at = y->now_ns;
+    s->period_at = y->now_ns;
     if (inbound) {
         y->in_count++;
         y->unaccepted++;
@@ -348,6 +350,21 @@ void yamux_stream_on_fin(struct yamux_stream *s)
     }
 }
 
+/* What the account has paid for. */
+static uint32_t window_beyond_first(const struct yamux_stream *s)
+{
+    return s->receive_max - s->session->config.window_first;
+}
+
+/*
+ * It is at most WINDOW_SHARE times what is left free: one busy stream has nearly all of the account, several have equal parts. So who has
+ * much gives some back when others take theirs.
+ */
+static uint64_t window_share(const struct yamux_stream *s)
+{
+    return account_free(s->session->config.receive) * WINDOW_SHARE;
+}
+
 /* Raises receive_max towards bytes and returns by how much; the account pays first. */
 static uint32_t grow_window(struct yamux_stream *s, size_t bytes)
 {
@@ -355,7 +372,10 @@ static uint32_t grow_window(struct yamux_stream *s, size_t bytes)
     bytes = MIN(bytes, (size_t)YAMUX_WINDOW_MAX);
     if (account == NULL || bytes <= s->receive_max)
         return 0;
-    uint64_t extra = MIN(bytes - s->receive_max, account_free(account) / 2);
+    uint64_t beyond = window_beyond_first(s);
+    uint64_t share = window_share(s);
+    uint64_t room = share > beyond ? (share - beyond) / (WINDOW_SHARE + 1) : 0; /* what is taken is free no more */
+    uint64_t extra = MIN(bytes - s->receive_max, MIN(account_free(account) / 2, room));
     extra -= extra % WINDOW_STEP;
     if (extra == 0 || !account_take(account, extra))
         return 0;
@@ -363,28 +383,51 @@ static uint32_t grow_window(struct yamux_stream *s, size_t bytes)
     return (uint32_t)extra;
 }
 
+/* Lowers receive_max to the stream's share by keeping credit that is owed to the peer. */
+static void shrink_window(struct yamux_stream *s)
+{
+    uint64_t beyond = window_beyond_first(s);
+    uint64_t share = beyond > 0 ? window_share(s) : 0;
+    if (beyond <= share)
+        return;
+    uint32_t part = (uint32_t)MIN((beyond - share) / (WINDOW_SHARE + 1) + 1, MIN(beyond, (uint64_t)s->owed));
+    account_give(s->session->config.receive, part);
+    s->receive_max -= part;
+    s->owed -= part;
+}
+
 static void send_credit(struct yamux_stream *s, uint32_t growth)
 {
-    struct yamux *y = s->session;
     uint32_t delta = s->owed + growth;
     s->owed = 0;
     s->receive_window += delta;
-    s->updated_at = y->now_ns;
-    yamux_stream_send(s, YAMUX_WINDOW_UPDATE, 0, delta);
+    if (delta > 0)
+        yamux_stream_send(s, YAMUX_WINDOW_UPDATE, 0, delta);
+}
+
+/* Begins the next period of measuring; returns whether the last one was short for the round trip. */
+static bool next_period(struct yamux_stream *s)
+{
+    const struct yamux *y = s->session;
+    bool is_short = y->rtt_ns > 0 && y->now_ns - s->period_at < GROW_WITHIN_RTTS * y->rtt_ns;
+    s->period_at = y->now_ns;
+    s->period_bytes = 0;
+    return is_short;
 }
 
 void yamux_stream_consume(struct yamux_stream *s, size_t n)
 {
-    struct yamux *y = s->session;
-    if (s->state != YAMUX_STREAM_OPEN || y->err != ERR_OK)
+    if (s->state != YAMUX_STREAM_OPEN || s->session->err != ERR_OK)
         return;
     uint32_t part = (uint32_t)MIN(n, (size_t)s->held);
     s->held -= part;
     s->owed += part;
-    if (s->remote_fin || s->owed < s->receive_max / 2)
+    s->period_bytes += part;
+    if (s->remote_fin || s->owed < MIN(s->receive_max / 2, (uint32_t)CREDIT_STEP))
         return;
-    bool fast = y->rtt_ns > 0 && y->now_ns - s->updated_at < GROW_WITHIN_RTTS * y->rtt_ns;
-    send_credit(s, fast ? grow_window(s, (size_t)s->receive_max * 2) : 0);
+    bool grows = s->period_bytes >= s->receive_max / 2 && next_period(s);
+    shrink_window(s);
+    send_credit(s, grows ? grow_window(s, (size_t)s->receive_max * 2) : 0);
 }
 
 void yamux_stream_want_window(struct yamux_stream *s, size_t bytes)
@@ -392,8 +435,10 @@ void yamux_stream_want_window(struct yamux_stream *s, size_t bytes)
     if (s->state != YAMUX_STREAM_OPEN || s->session->err != ERR_OK || s->remote_fin)
         return;
     uint32_t growth = grow_window(s, bytes);
-    if (growth > 0)
-        send_credit(s, growth);
+    if (growth == 0)
+        return;
+    (void)next_period(s);
+    send_credit(s, growth);
 }
 
 /* ---- queries ---- */

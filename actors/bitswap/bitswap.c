@@ -109,9 +109,20 @@ static bool has_work(const struct node *n)
            backlog_is_congested(&n->backlog);
 }
 
+/*
+ * Most of what is on its way is on the path still and takes no memory. While blocks come faster than they are stored, no more is asked than
+ * there is memory for: else peers would have to wait for it, and the last of many for too long.
+ */
+static void bound_wants(struct node *n)
+{
+    bool waits = !TAILQ_EMPTY(&n->stalled);
+    bitswap_session_bound(n->session, waits ? n->blocks.limit_bytes : n->receive->limit_bytes);
+}
+
 void node_pump(struct node *n)
 {
     inbound_pump(n);
+    bound_wants(n);
     serve_pump(n);
     struct bitswap_session_peer *wants;
     while ((wants = bitswap_session_next_dirty(n->session)) != NULL)
@@ -366,7 +377,7 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     if (!account_take(n->receive, blocks))
         return ctx_fail(ctx, ERR_NOMEM, "the receive account is in use already");
     account_init(&n->blocks, "received blocks", blocks);
-    n->session = bitswap_session_new(n->tables, blocks);
+    n->session = bitswap_session_new(n->tables, n->receive->limit_bytes);
     n->engine = engine_new(n->tables, &budget->accounts[ACCOUNT_SEND]);
     table_init(&n->partners, ENGINE_PEERS_MAX, n->tables);
     table_init(&n->streams, NODE_STREAMS_MAX, n->tables);

@@ -36,7 +36,7 @@ enum {
     NODE_REOPEN_MS = 1000,           /* between failures to open one */
     NODE_STALL_MS = 10 * 1000,       /* no memory for a block, or one half received meanwhile; or no byte is taken */
     NODE_READING_BYTES = 256 * 1024, /* less free in the receive account and no socket may be read any more */
-    NODE_BLOCKS_SHARE = 7,           /* of 16 of the receive account: blocks that arrive or are being stored */
+    NODE_BLOCKS_SHARE = 5,           /* of 16 of the receive account: blocks that arrive or are being stored */
     NODE_LOOKUP_BATCH = 128,
     NODE_LOOKUPS_MAX = 4, /* calls in flight */
     NODE_FETCHES_MAX = 128,

@@ -22,7 +22,7 @@
 enum {
     PACE_ONE = 1024,                   /* shares are of this */
     PACE_ROOM_FIRST = 1024 * 1024,     /* bytes at least, after the first block and until PACE_SAMPLES were seen */
-    PACE_ROOM_MAX = 8 * 1024 * 1024,   /* Helia sends all that is pending under one limit of 10 s */
+    PACE_ROOM_MAX = 16 * 1024 * 1024,  /* Helia sends all that is pending under one limit of 10 s */
     PACE_ROOM_S = 2,                   /* seconds' worth */
     PACE_SAMPLES = 4,                  /* after which a peer is known */
     PACE_RATE_FIRST = 4 * 1024 * 1024, /* bytes a second, assumed of a stranger */

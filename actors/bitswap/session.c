@@ -20,6 +20,11 @@ struct bitswap_session *bitswap_session_new(struct account *account, size_t byte
     return s;
 }
 
+void bitswap_session_bound(struct bitswap_session *s, size_t bytes_max)
+{
+    s->bytes_max = bytes_max;
+}
+
 static void want_end(struct bitswap_session *s, struct want *want, const struct bitswap_session_peer *deliverer)
 {
     uint8_t key[CID_BYTES_MAX];

@@ -7,7 +7,7 @@
  * Each want is asked of one peer as want-block: the one from which it would come first, by what was measured of each (pace.h). So
  * peers share the wants by their rates, and one that is slow holds up nothing. Others are asked want-have when that peer is not known to
  * be good, says DONT_HAVE, or is overdue, and when they were never asked anything. With a peer about two seconds' worth is outstanding,
- * with all of them what there is memory for. When a peer is silent for longer than is normal for it, or a block is overdue, and somebody
+ * with all of them as much as the owner says. When a peer is silent for longer than is normal for it, or a block is overdue, and somebody
  * else may have it, the want is cancelled there and asked of the other one; without another one a slow peer is waited for. Asked twice
  * means cancelled first, because Helia swallows a want that is repeated within 5 s; cancels and wants travel in messages of their own,
  * because in one message a cancel wins over its want.
@@ -47,6 +47,9 @@ struct bitswap_session_peer;
 /* NULL without memory. Tables are charged to account, which may be NULL. bytes_max: of blocks that may be on their way at a time. */
 struct bitswap_session *bitswap_session_new(struct account *account, size_t bytes_max) MUST_CHECK;
 void bitswap_session_free(struct bitswap_session *s);
+
+/* Changes bytes_max: what is asked already stays asked. */
+void bitswap_session_bound(struct bitswap_session *s, size_t bytes_max);
 
 /* ERR_BUSY at SESSION_PEERS_MAX, ERR_NOMEM. The handle lives until bitswap_session_peer_down. */
 enum err bitswap_session_peer_up(struct bitswap_session *s, const struct peer_id *id, enum bitswap_version version,

@@ -11,7 +11,7 @@ enum { UPLOADS_BYTES_MAX = 8 * 1024 * 1024 };
 /* A budget over the default one reads further ahead, as a long path needs it. */
 enum err sessions_init(struct control *c)
 {
-    uint64_t share = ctx_budget(c->ctx)->accounts[ACCOUNT_RECEIVE].limit_bytes / 5 * 2;
+    uint64_t share = ctx_budget(c->ctx)->accounts[ACCOUNT_RECEIVE].limit_bytes / 7 * 2;
     account_init(&c->windows, "file_sessions", MAX(share, (uint64_t)WINDOWS_BYTES_MIN));
     account_init(&c->uploads, "uploads", UPLOADS_BYTES_MAX);
     c->sessions = calloc(SESSIONS_MAX, sizeof(*c->sessions));

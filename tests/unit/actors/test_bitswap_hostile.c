@@ -353,6 +353,41 @@ static void blocks_of_many_peers_go_on_in_turns(void **state)
     end();
 }
 
+/*
+ * No memory for blocks is left, and streams of a peer are filled to the last byte of their windows: what is promised finds room, so that who
+ * keeps to its windows is not told to stop, and nobody else has to wait.
+ */
+static void what_windows_promise_finds_room(void **state)
+{
+    (void)state;
+    enum { STREAMS = 10, SIZE = 2 << 20, HEAD = 100 };
+    static uint8_t bytes[SIZE];
+    begin(208);
+    struct intruder *hoarder = intruder_new(18, 50, 1);
+    assert_true(intruder_dial(hoarder));
+    assert_true(intruder_shake_hands(hoarder));
+    announce(hoarder, 1, SIZE, span_of(bytes, 1));
+    announce(hoarder, 3, SIZE, span_of(bytes, 1));
+    nodes_pass_ms(100);
+    for (uint32_t id = 1; id < 2 * STREAMS; id += 2)
+        announce(intruder, id, SIZE, span_of(bytes, 1));
+    nodes_pass_ms(100);
+    uint64_t sent = 0;
+    for (uint32_t id = 1; id < 2 * STREAMS; id += 2) {
+        uint64_t may = intruder_window(intruder, id) - HEAD;
+        intruder_frame(intruder, FRAME_DATA, 0, id, (uint32_t)may, span_of(bytes, (size_t)may));
+        nodes_pass_ms(50);
+        sent += may;
+    }
+    assert_true(sent > 7 * MIB);
+    assert_true(used(ACCOUNT_RECEIVE) - at_rest[ACCOUNT_RECEIVE] >= sent);
+    assert_int_equal(intruder_frames(intruder, FRAME_WINDOW, FLAG_RST, 0, NULL), 0);
+    expect_service();
+    intruder_free(hoarder);
+    intruder_free(intruder);
+    nodes_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +397,7 @@ int main(void)
         cmocka_unit_test(D5_a_message_of_4_mib_and_one),
         cmocka_unit_test(blocks_of_many_peers_go_on_in_turns),
         cmocka_unit_test(D5_blocks_that_are_announced_and_never_come),
+        cmocka_unit_test(what_windows_promise_finds_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

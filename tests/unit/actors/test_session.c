@@ -291,6 +291,13 @@ static void outstanding_bytes_are_bounded(void **state)
     }
     carry(&w);
     assert_int_equal(asked_of(&w, 0), BYTES_MAX / SESSION_BLOCK_GUESS_BYTES);
+    bitswap_session_bound(w.s, BYTES_MAX / 2);
+    for (size_t i = 8; i < 20; i++) {
+        w.peers[0].heard[i] = HEARD_NOTHING;
+        assert_true(bitswap_session_block(w.s, w.peers[0].handle, &w.cids[i], SESSION_BLOCK_GUESS_BYTES, w.now));
+    }
+    carry(&w);
+    assert_int_equal(asked_of(&w, 0), BYTES_MAX / 2 / SESSION_BLOCK_GUESS_BYTES);
     world_free(&w);
 }
 

@@ -81,7 +81,7 @@ static void budget_shares_add_up(void **state)
     for (size_t i = 0; i < ACCOUNT_COUNT; i++)
         sum += budget.accounts[i].limit_bytes;
     assert_int_equal(sum, 64 * MIB);
-    assert_int_equal(budget.accounts[ACCOUNT_RECEIVE].limit_bytes, 10 * MIB);
+    assert_int_equal(budget.accounts[ACCOUNT_RECEIVE].limit_bytes, 14 * MIB);
     assert_int_equal(budget_init(&budget, 1 * MIB), ERR_INVALID);
 }
 

@@ -381,31 +381,97 @@ static void windows_grow_by_what_the_account_grants(void **state)
     side_release(&b);
 }
 
-static void a_window_used_up_within_few_round_trips_doubles(void **state)
+enum { CREDIT_BYTES = 128 * 1024 }; /* what is consumed before its credit goes back */
+
+/* A round trip of 50 ms is measured. */
+static void measure_rtt(struct side *side)
+{
+    uint8_t head[12];
+    yamux_ping(side->y, 0);
+    drain(side);
+    frame(head, PING, ACK, 0, 1);
+    assert_int_equal(yamux_feed(side->y, span_of(head, 12), 50 * MS_NS), ERR_OK);
+    assert_int_equal(side->pongs, 1);
+    assert_int_equal(yamux_rtt_ns(side->y), 50 * MS_NS);
+}
+
+/* A Data frame of that many zeros, consumed as it arrives. */
+static void feed_zeros(struct side *side, uint16_t flags, uint32_t id, uint32_t length, uint64_t at_ms)
+{
+    static const uint8_t zeros[CREDIT_BYTES];
+    uint8_t head[12];
+    assert_true(length <= sizeof(zeros));
+    frame(head, DATA, flags, id, length);
+    assert_int_equal(yamux_feed(side->y, span_of(head, 12), at_ms * MS_NS), ERR_OK);
+    assert_int_equal(yamux_feed(side->y, span_of(zeros, length), at_ms * MS_NS), ERR_OK);
+}
+
+static void a_window_half_used_up_within_few_round_trips_doubles(void **state)
 {
     (void)state;
     struct side b;
     side_init(&b, false, 64 * MIB);
-    yamux_ping(b.y, 0);
-    drain(&b);
-    uint8_t head[12];
-    frame(head, PING, ACK, 0, 1);
-    assert_int_equal(yamux_feed(b.y, span_of(head, 12), 50 * MS_NS), ERR_OK);
-    assert_int_equal(b.pongs, 1);
-    assert_int_equal(yamux_rtt_ns(b.y), 50 * MS_NS);
-    frame(head, DATA, SYN, 1, 128 * 1024);
-    static uint8_t bytes[128 * 1024];
-    assert_int_equal(yamux_feed(b.y, span_of(head, 12), 60 * MS_NS), ERR_OK);
+    measure_rtt(&b);
+    feed_zeros(&b, SYN, 1, CREDIT_BYTES, 100);
     expect_frame(&b, WINDOW, ACK, 1, 0);
-    assert_int_equal(yamux_feed(b.y, span_of(bytes, sizeof(bytes)), 100 * MS_NS), ERR_OK);
-    expect_frame(&b, WINDOW, 0, 1, 128 * 1024 + 256 * 1024);
-    frame(head, DATA, 0, 1, 128 * 1024); /* much later: no growth */
-    assert_int_equal(yamux_feed(b.y, span_of(head, 12), 900 * MS_NS), ERR_OK);
-    assert_int_equal(yamux_feed(b.y, span_of(bytes, sizeof(bytes)), 900 * MS_NS), ERR_OK);
-    frame(head, DATA, 0, 1, 128 * 1024);
-    assert_int_equal(yamux_feed(b.y, span_of(head, 12), 900 * MS_NS), ERR_OK);
-    assert_int_equal(yamux_feed(b.y, span_of(bytes, sizeof(bytes)), 900 * MS_NS), ERR_OK);
-    expect_frame(&b, WINDOW, 0, 1, 256 * 1024);
+    expect_frame(&b, WINDOW, 0, 1, CREDIT_BYTES + 256 * 1024);
+    feed_zeros(&b, 0, 1, CREDIT_BYTES, 110); /* a quarter of what it is now */
+    expect_frame(&b, WINDOW, 0, 1, CREDIT_BYTES);
+    feed_zeros(&b, 0, 1, CREDIT_BYTES, 120);
+    expect_frame(&b, WINDOW, 0, 1, CREDIT_BYTES + 512 * 1024);
+    for (int i = 0; i < 8; i++) { /* much later: no growth */
+        feed_zeros(&b, 0, 1, CREDIT_BYTES, 900);
+        uint32_t growth = i == 7 ? 1024 * 1024 : 0; /* the second half came in no time */
+        expect_frame(&b, WINDOW, 0, 1, CREDIT_BYTES + growth);
+    }
+    side_release(&b);
+}
+
+/* With steps of half a window, a peer would have sent all that it may long before the first half comes back over a long path. */
+static void credit_of_a_large_window_returns_in_small_steps(void **state)
+{
+    (void)state;
+    struct side b;
+    side_init(&b, false, 64 * MIB);
+    feed_zeros(&b, SYN, 1, 0, 1);
+    expect_frame(&b, WINDOW, ACK, 1, 0);
+    yamux_stream_want_window(b.last, 8 * MIB);
+    expect_frame(&b, WINDOW, 0, 1, 8 * MIB - 256 * 1024);
+    feed_zeros(&b, 0, 1, CREDIT_BYTES - 1, 2);
+    expect_nothing(&b);
+    feed_zeros(&b, 0, 1, 1, 3);
+    expect_frame(&b, WINDOW, 0, 1, CREDIT_BYTES);
+    side_release(&b);
+}
+
+static void one_busy_stream_has_nearly_all_and_yields_when_others_come(void **state)
+{
+    (void)state;
+    enum { LIMIT = 8 * MIB, STREAMS = 3 };
+    struct side b;
+    struct yamux_stream *s[STREAMS];
+    side_init(&b, false, LIMIT);
+    measure_rtt(&b);
+    for (uint32_t k = 0; k < STREAMS; k++) {
+        feed_zeros(&b, SYN, 2 * k + 1, 0, 60);
+        s[k] = b.last;
+    }
+    for (uint64_t ms = 100; ms < 400; ms++) {
+        feed_zeros(&b, 0, 1, CREDIT_BYTES, ms);
+        assert_true(account_free(&b.receive) >= LIMIT / 17); /* for who comes next */
+    }
+    uint64_t alone = account_used(&b.receive);
+    assert_true(alone == s[0]->receive_max - YAMUX_WINDOW_FIRST && alone > LIMIT * 9 / 10 && alone < LIMIT);
+    for (uint64_t ms = 400; ms < 700; ms++) {
+        for (uint32_t k = 0; k < STREAMS; k++)
+            feed_zeros(&b, 0, 2 * k + 1, CREDIT_BYTES, ms);
+        assert_true(account_used(&b.receive) < LIMIT);
+    }
+    for (uint32_t k = 0; k < STREAMS; k++) {
+        uint32_t beyond = s[k]->receive_max - YAMUX_WINDOW_FIRST;
+        assert_true(beyond > LIMIT / STREAMS / 10 * 9 && beyond < LIMIT / STREAMS / 10 * 11);
+        assert_int_equal(s[k]->receive_window + s[k]->held + s[k]->owed, s[k]->receive_max);
+    }
     side_release(&b);
 }
 
@@ -940,6 +1006,21 @@ static void model_move(struct prng *prng, int from, bool all)
     model.wire_len[from] -= take;
 }
 
+/* A window is what the peer may send, what waits for the consumer and what is owed; beyond the first it is charged, and nothing else is. */
+static void expect_windows_are_paid_for(void)
+{
+    uint64_t charged = 0;
+    for (int i = 0; i < MODEL_STREAMS * 2; i++) {
+        const struct yamux_stream *s = model.streams[i / 2].end[i % 2].s;
+        if (s == NULL)
+            continue;
+        uint32_t arriving = s->session->target == s ? s->session->left : 0;
+        assert_int_equal((uint64_t)s->receive_window + arriving + s->held + s->owed, s->receive_max);
+        charged += s->receive_max - YAMUX_WINDOW_FIRST;
+    }
+    assert_int_equal(account_used(&model.receive), charged);
+}
+
 static void model_finish(struct prng *prng)
 {
     for (int round = 0; round < 400; round++) {
@@ -1001,6 +1082,7 @@ static void random_sessions_lose_and_invent_nothing(void **state)
                 if (e->s != NULL)
                     model_act(&prng, e);
             }
+            expect_windows_are_paid_for();
         }
         model_finish(&prng);
         for (int i = 0; i < 2; i++) {
@@ -1022,7 +1104,9 @@ int main(void)
         cmocka_unit_test(references_are_queued_without_a_copy),
         cmocka_unit_test(an_exhausted_send_account_slows_but_does_not_stop),
         cmocka_unit_test(windows_grow_by_what_the_account_grants),
-        cmocka_unit_test(a_window_used_up_within_few_round_trips_doubles),
+        cmocka_unit_test(a_window_half_used_up_within_few_round_trips_doubles),
+        cmocka_unit_test(credit_of_a_large_window_returns_in_small_steps),
+        cmocka_unit_test(one_busy_stream_has_nearly_all_and_yields_when_others_come),
         cmocka_unit_test(t3_data_beyond_the_window_ends_the_session),
         cmocka_unit_test(t4_credit_saturates_and_never_wraps),
         cmocka_unit_test(t5_pings_of_a_peer_that_never_reads_pause_reading),
