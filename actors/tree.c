@@ -79,9 +79,8 @@ static const struct edge_spec edges[] = {
 };
 
 static const struct lane_spec lanes[] = {
-    {.name = "state", .workers = 1, .queue = 16},
-    {.name = "catalogue", .workers = 1, .queue = 64},
-    {.name = "disk", .workers = 2, .queue = 256},
+    {.name = "state", .workers = 1, .queue = 16}, {.name = "catalogue", .workers = 1, .queue = 64},
+    {.name = "disk", .workers = 2, .queue = 256}, {.name = "files", .workers = 2, .queue = 64},
     {.name = "dns", .workers = 2, .queue = 32},
 };
 

@@ -3,8 +3,8 @@
  * The memory budget and its accounts.
  *
  * Bounded parts do not make a bounded sum, so whoever buffers takes from its account first and gives back when the bytes are
- * gone. The accounts' limits add up to the budget. The shares (MiB of 64): code and libraries 14, sqlite 4, memory tier 8,
- * mailboxes 2, receive 14, send 8, tables 10, slack 4; a larger budget keeps code and SQLite as they are and scales the rest.
+ * gone. The accounts' limits add up to the budget. The shares (MiB of 64): code and libraries 14, sqlite 4, memory tier 5,
+ * mailboxes 2, receive 14, send 8, tables 9, uploads 4, slack 4; a larger budget keeps code and SQLite as they are and scales the rest.
  *
  * Accounts are atomic: any thread may take and give. Nothing here blocks.
  */
@@ -27,6 +27,7 @@ enum budget_account {
     ACCOUNT_RECEIVE, /* bytes received; windows promise less than it has for them */
     ACCOUNT_SEND,    /* bytes queued towards sockets and requested from storage for peers */
     ACCOUNT_TABLES,  /* peers, wants, ledgers, filters */
+    ACCOUNT_UPLOADS, /* blocks of uploads, from when they are read until the store has acknowledged them */
     ACCOUNT_SLACK,
     ACCOUNT_COUNT
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * add: bytes go to the daemon in pieces of 256 KiB, a few in flight; it never opens a path of ours. A single file goes as its bytes,
- * everything else as a tree stream (wire/tree_stream.h), made while the folders are walked.
+ * add: bytes go to the daemon in pieces of 256 KiB, a few in flight; a file of 1 MiB or more it may read itself, when it is of our own user
+ * and sees the same file. A single file goes as its bytes, everything else as a tree stream (wire/tree_stream.h), made while the folders
+ * are walked.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +27,7 @@ struct add_state {
     struct progress progress;
     struct upload_stream stream;
     const char *name; /* shown for the entry without a path */
+    bool sends_all;   /* the daemon does not see our files */
     char last[CID_TEXT_MAX];
     uint8_t *read_buffer;
 };
@@ -105,10 +107,30 @@ static struct tree_meta meta_of(const struct add_state *s, const struct stat *st
     return meta;
 }
 
-/* Sends the bytes of an open file, as records of a tree or as they are. */
+static void take_progress(void *arg, uint64_t bytes)
+{
+    progress_add(&((struct add_state *)arg)->progress, bytes);
+}
+
+/* Tells the daemon where the file is. One that does not see it sees none of ours, as in a container: then all are sent. */
+static int offer_file(struct add_state *s, int fd, bool *ret_taken)
+{
+    struct upload_file file;
+    *ret_taken = false;
+    if (s->sends_all || !upload_file_of(fd, &file))
+        return EXIT_OK;
+    int status = upload_stream_file(&s->stream, &file, ret_taken);
+    s->sends_all = !*ret_taken;
+    return status;
+}
+
+/* The bytes of an open file, as records of a tree or as they are. */
 static int send_bytes(struct add_state *s, int fd, bool tree)
 {
-    int status = EXIT_OK;
+    bool taken;
+    int status = offer_file(s, fd, &taken);
+    if (taken)
+        return status;
     while (status == EXIT_OK) {
         ssize_t n = read(fd, s->read_buffer, READ_BYTES);
         if (n < 0 && errno == EINTR)
@@ -376,7 +398,7 @@ int run_add(struct client *client, const struct invocation *in, const struct cmd
     size_t position = 0;
     struct span text;
     int status = EXIT_OK;
-    s.stream = (struct upload_stream){.client = client, .added = take_added, .arg = &s};
+    s.stream = (struct upload_stream){.client = client, .added = take_added, .taken = take_progress, .arg = &s};
     buf_init(&s.stream.bytes, (size_t)4 * UPLOAD_PIECE, NULL);
     s.read_buffer = malloc(READ_BYTES);
     if (s.read_buffer == NULL)

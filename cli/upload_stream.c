@@ -3,29 +3,77 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "cli/run.h"
 #include "schemas/pack.h"
 
-static struct call *start_write(struct upload_stream *s, uint64_t offset, struct span data)
+static void pack_file(struct pack *p, const struct upload_piece *piece, uint64_t skip)
 {
-    struct buf args;
-    buf_init(&args, UPLOAD_PIECE + 256, NULL);
-    struct pack p = pack_begin(&args);
-    pack_map(&p, 3);
-    pack_pair_u64(&p, "upload", s->upload);
-    pack_pair_u64(&p, "offset", offset);
-    pack_text(&p, "data");
-    pack_bytes(&p, data);
-    struct call *call = NULL;
-    if (pack_end(&p) == ERR_OK)
-        call = call_start(s->client, "add write", buf_span(&args), client_timeout(s->client, CLIENT_LONG_MS), true);
-    buf_release(&args);
-    return call;
+    pack_text(p, "path");
+    pack_bytes(p, span_text(piece->file->path));
+    pack_pair_u64(p, "device", piece->file->id.device);
+    pack_pair_u64(p, "inode", piece->file->id.inode);
+    pack_pair_u64(p, "size", piece->file->id.size);
+    pack_pair_u64(p, "mtime_ns", piece->file->id.mtime_ns);
+    pack_pair_u64(p, "from", piece->from + skip);
+    pack_pair_u64(p, "length", piece->len - skip);
 }
 
-/* Waits for the oldest piece. One that was taken in part is sent again from where the daemon is: writes are idempotent. */
-static int settle_oldest(struct upload_stream *s)
+/* Asks for the piece without its first skip bytes. */
+static void start_piece(struct upload_stream *s, struct upload_piece *piece, uint64_t skip)
+{
+    struct buf args;
+    buf_init(&args, UPLOAD_PIECE + PATH_TEXT_MAX + 256, NULL);
+    struct pack p = pack_begin(&args);
+    pack_map(&p, piece->file == NULL ? 3 : 9);
+    pack_pair_u64(&p, "upload", s->upload);
+    pack_pair_u64(&p, "offset", piece->offset + skip);
+    if (piece->file != NULL) {
+        pack_file(&p, piece, skip);
+    } else {
+        pack_text(&p, "data");
+        pack_bytes(&p, span_skip(span_of(piece->data, (size_t)piece->len), (size_t)skip));
+    }
+    const char *op = piece->file == NULL ? "add write" : "add file";
+    piece->call = NULL;
+    if (pack_end(&p) == ERR_OK)
+        piece->call = call_start(s->client, op, buf_span(&args), client_timeout(s->client, CLIENT_LONG_MS), true);
+    buf_release(&args);
+}
+
+/* A place for one more piece, which begins where the last one ends; one must be free. */
+static struct upload_piece *next_piece(struct upload_stream *s, uint64_t len)
+{
+    struct upload_piece *piece = &s->pieces[(s->head + s->count) % UPLOAD_IN_FLIGHT];
+    *piece = (struct upload_piece){.offset = s->sent, .len = len};
+    s->count++;
+    s->sent += len;
+    return piece;
+}
+
+static void drop_oldest(struct upload_stream *s)
+{
+    struct upload_piece *piece = &s->pieces[s->head];
+    call_free(piece->call);
+    free(piece->data);
+    *piece = (struct upload_piece){0};
+    s->head = (s->head + 1) % UPLOAD_IN_FLIGHT;
+    s->count--;
+}
+
+/* Whether the daemon says that it cannot read this file, or that it never reads any. */
+static bool is_refusal(enum control_code code)
+{
+    return code == CODE_DENIED || code == CODE_NOT_FOUND || code == CODE_UNSUPPORTED || code == CODE_INVALID ||
+           code == CODE_USAGE;
+}
+
+/*
+ * Waits for the oldest piece. One that was taken in part is sent again from where the daemon is: writes are idempotent. With ret_refused a
+ * refusal is told there and is no error.
+ */
+static int settle_oldest(struct upload_stream *s, bool *ret_refused)
 {
     struct upload_piece *piece = &s->pieces[s->head];
     int status = EXIT_OK;
@@ -37,6 +85,9 @@ static int settle_oldest(struct upload_stream *s)
         if (outcome.code == CODE_OK) {
             s->added(s->arg, outcome.result);
             at = value_u64(outcome.result, "offset");
+        } else if (ret_refused != NULL && is_refusal(outcome.code)) {
+            *ret_refused = true;
+            break;
         } else {
             status = say_outcome_error(&outcome);
         }
@@ -44,17 +95,14 @@ static int settle_oldest(struct upload_stream *s)
         piece->call = NULL;
         if (status != EXIT_OK || at >= piece->offset + piece->len)
             break;
-        uint64_t skip = at > piece->offset ? at - piece->offset : 0;
-        piece->call = start_write(s, piece->offset + skip, span_skip(span_of(piece->data, piece->len), (size_t)skip));
+        start_piece(s, piece, at > piece->offset ? at - piece->offset : 0);
     }
-    free(piece->data);
-    piece->data = NULL;
-    s->head = (s->head + 1) % UPLOAD_IN_FLIGHT;
-    s->count--;
+    if (status == EXIT_OK && piece->file != NULL && (ret_refused == NULL || !*ret_refused))
+        s->taken(s->arg, piece->len);
+    drop_oldest(s);
     return status;
 }
 
-/* Sends what has gathered, all of it or as long as whole pieces are there. */
 int upload_stream_open(struct upload_stream *s, struct span args)
 {
     struct outcome outcome;
@@ -75,22 +123,81 @@ int upload_stream_send(struct upload_stream *s, bool all)
     int status = EXIT_OK;
     while (status == EXIT_OK && s->bytes.len > 0 && (all || s->bytes.len >= UPLOAD_PIECE)) {
         if (s->count == UPLOAD_IN_FLIGHT)
-            status = settle_oldest(s);
+            status = settle_oldest(s, NULL);
         if (status != EXIT_OK)
             break;
-        struct upload_piece *piece = &s->pieces[(s->head + s->count) % UPLOAD_IN_FLIGHT];
         size_t len = MIN(s->bytes.len, (size_t)UPLOAD_PIECE);
-        *piece = (struct upload_piece){.offset = s->sent, .data = malloc(len), .len = len};
-        if (piece->data == NULL)
+        uint8_t *data = malloc(len);
+        if (data == NULL)
             return say_error("out of memory");
-        memcpy(piece->data, s->bytes.data, len);
-        piece->call = start_write(s, piece->offset, span_of(piece->data, len));
-        s->count++;
-        s->sent += len;
+        memcpy(data, s->bytes.data, len);
+        struct upload_piece *piece = next_piece(s, len);
+        piece->data = data;
+        start_piece(s, piece, 0);
         buf_drop(&s->bytes, len);
     }
     return status;
 }
+
+static int settle_all(struct upload_stream *s)
+{
+    int status = EXIT_OK;
+    while (status == EXIT_OK && s->count > 0)
+        status = settle_oldest(s, NULL);
+    return status;
+}
+
+/* ---- files that the daemon reads ---- */
+
+bool upload_file_of(int fd, struct upload_file *ret_file)
+{
+    struct stat st;
+    char link[32];
+    if (fstat(fd, &st) != 0 || local_file_id_of(&st, &ret_file->id) != ERR_OK || st.st_size < UPLOAD_FILE_MIN ||
+        lseek(fd, 0, SEEK_CUR) != 0)
+        return false;
+    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd); /* its path without symlinks, however it was opened */
+    ssize_t len = readlink(link, ret_file->path, sizeof(ret_file->path) - 1);
+    ret_file->path[MAX(len, 0)] = '\0';
+    return ret_file->path[0] == '/' && len < (ssize_t)sizeof(ret_file->path) - 1;
+}
+
+static void start_range(struct upload_stream *s, const struct upload_file *file, uint64_t from, uint64_t len)
+{
+    struct upload_piece *piece = next_piece(s, len);
+    piece->file = file;
+    piece->from = from;
+    start_piece(s, piece, 0);
+}
+
+/* The first range alone shows whether the daemon can. */
+int upload_stream_file(struct upload_stream *s, const struct upload_file *file, bool *ret_taken)
+{
+    bool refused = false;
+    *ret_taken = false;
+    int status = upload_stream_send(s, true);
+    if (status == EXIT_OK)
+        status = settle_all(s);
+    if (status != EXIT_OK)
+        return status;
+    uint64_t at = MIN(file->id.size, (uint64_t)UPLOAD_FILE_MIN);
+    start_range(s, file, 0, at);
+    status = settle_oldest(s, &refused);
+    if (refused)
+        s->sent -= at;
+    *ret_taken = !refused;
+    while (status == EXIT_OK && !refused && at < file->id.size) {
+        uint64_t len = MIN(file->id.size - at, (uint64_t)UPLOAD_RANGE);
+        if (s->count == UPLOAD_IN_FLIGHT)
+            status = settle_oldest(s, NULL);
+        if (status == EXIT_OK)
+            start_range(s, file, at, len);
+        at += len;
+    }
+    return status == EXIT_OK ? settle_all(s) : status;
+}
+
+/* ---- the end ---- */
 
 static int close_upload(struct upload_stream *s, bool abort, char *root, size_t root_bytes)
 {
@@ -122,17 +229,10 @@ int upload_stream_finish(struct upload_stream *s, int status, char *root, size_t
 {
     if (status == EXIT_OK)
         status = upload_stream_send(s, true);
-    while (s->count > 0) {
-        if (status == EXIT_OK) {
-            status = settle_oldest(s);
-            continue;
-        }
-        struct upload_piece *piece = &s->pieces[s->head];
-        call_free(piece->call);
-        free(piece->data);
-        s->head = (s->head + 1) % UPLOAD_IN_FLIGHT;
-        s->count--;
-    }
+    if (status == EXIT_OK)
+        status = settle_all(s);
+    while (s->count > 0)
+        drop_oldest(s);
     if (status != EXIT_OK) {
         (void)close_upload(s, true, root, root_bytes);
         return status;

@@ -1,25 +1,42 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An upload from the client's side: bytes in any pieces become `add write` requests of 256 KiB, a few in flight, settled in order.
- * What the daemon says it added is handed to a callback as it comes.
+ * A large file that the daemon sees too need not be sent: `add file` says where it is, range after range. What the daemon says it added
+ * is handed to a callback as it comes.
  */
 #ifndef HEARTH_CLI_UPLOAD_STREAM_H
 #define HEARTH_CLI_UPLOAD_STREAM_H
 
 #include "cli/client.h"
+#include "storage/local_file.h"
 
-enum { UPLOAD_PIECE = 256 * 1024, UPLOAD_IN_FLIGHT = 4 };
+enum {
+    UPLOAD_PIECE = 256 * 1024,
+    UPLOAD_IN_FLIGHT = 4,
+    UPLOAD_FILE_MIN = 1024 * 1024, /* smaller files are sent: many of them fit into one piece */
+    UPLOAD_RANGE = 16 * 1024 * 1024
+};
 
+/* A file as the daemon is told of it. */
+struct upload_file {
+    char path[PATH_TEXT_MAX];
+    struct local_file_id id;
+};
+
+/* Bytes, or a range of a file. */
 struct upload_piece {
     struct call *call;
-    uint64_t offset;
+    uint64_t offset; /* in the stream */
+    uint64_t len;
     uint8_t *data;
-    size_t len;
+    const struct upload_file *file; /* instead of data */
+    uint64_t from;                  /* in the file */
 };
 
 struct upload_stream {
     struct client *client;
     void (*added)(void *arg, struct span result); /* an answer with `added` */
+    void (*taken)(void *arg, uint64_t bytes);     /* so much more of a file was read by the daemon */
     void *arg;
     uint64_t upload;
     uint64_t sent;    /* bytes given to pieces */
@@ -35,6 +52,10 @@ struct upload_stream {
 int upload_stream_open(struct upload_stream *s, struct span args);
 /* Sends what has gathered in s->bytes: whole pieces, or all of it. */
 int upload_stream_send(struct upload_stream *s, bool all);
+/* What there is to say of an open file; false when the daemon cannot be told of it: a pipe, a small one, one that was begun to be read. */
+bool upload_file_of(int fd, struct upload_file *ret_file);
+/* Lets the daemon read the file; *ret_taken false: it cannot, and nothing of it was taken. */
+int upload_stream_file(struct upload_stream *s, const struct upload_file *file, bool *ret_taken);
 /* Ends it; with a status other than EXIT_OK it is given up. The root's CID is copied into root. */
 int upload_stream_finish(struct upload_stream *s, int status, char *root, size_t root_bytes);
 

@@ -5,13 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/import_leaf.h"
 #include "wire/chunker.h"
 #include "wire/dag_pb.h"
 #include "wire/hamt.h"
 #include "wire/unixfs.h"
 
 /* A level's links take about 60 bytes each; CIDs with long digests more. */
-enum { LINK_BYTES_MAX = 32 + CID_BYTES_MAX, LEAF_FRAME_MAX = 32 };
+enum { LINK_BYTES_MAX = 32 + CID_BYTES_MAX };
 
 /* A node that is being filled: its links and blocksizes, encoded already. */
 struct level {
@@ -30,6 +31,8 @@ struct file_builder {
     size_t frame;            /* where a whole chunk's bytes begin in its leaf */
     size_t leaf_bytes;       /* of the block of a whole chunk */
     size_t chunk_len;        /* bytes of the open chunk; a full one waits until it is known that more follows */
+    bool named;              /* the open chunk is a whole leaf, framed and hashed: chunk_cid */
+    struct cid chunk_cid;
     uint32_t level_count;
     struct level levels[IMPORT_LEVELS_MAX];
 };
@@ -88,21 +91,31 @@ enum err import_options_check(const struct import_options *options, const char *
     return ERR_INVALID;
 }
 
-enum err import_emit(const struct import_options *options, const struct import_sink *sink, uint64_t codec,
-                     struct block_ref *block, struct cid *ret_cid)
+enum err import_name(const struct import_options *options, uint64_t codec, struct span block, struct cid *ret_cid)
 {
     struct multihash hash;
-    struct cid cid;
-    bool inlined = options->inlined && block->len <= options->inline_bytes;
-    enum err err = multihash_sum(inlined ? MULTIHASH_IDENTITY : options->hash_code, 0, block_ref_span(block), &hash);
+    bool inlined = options->inlined && block.len <= options->inline_bytes;
+    enum err err = multihash_sum(inlined ? MULTIHASH_IDENTITY : options->hash_code, 0, block, &hash);
     if (err != ERR_OK)
         return err;
     if (options->cid_version == 0 && codec == CODEC_DAG_PB && !inlined)
-        err = cid_v0(&hash, &cid);
-    else
-        cid = cid_v1((uint32_t)codec, &hash);
-    if (err == ERR_OK && !inlined)
-        err = sink->emit(sink->arg, &cid, block);
+        return cid_v0(&hash, ret_cid);
+    *ret_cid = cid_v1((uint32_t)codec, &hash);
+    return ERR_OK;
+}
+
+enum err import_emit_named(const struct import_sink *sink, const struct cid *cid, struct block_ref *block)
+{
+    return cid->hash.code == MULTIHASH_IDENTITY ? ERR_OK : sink->emit(sink->arg, cid, block);
+}
+
+enum err import_emit(const struct import_options *options, const struct import_sink *sink, uint64_t codec,
+                     struct block_ref *block, struct cid *ret_cid)
+{
+    struct cid cid;
+    enum err err = import_name(options, codec, block_ref_span(block), &cid);
+    if (err == ERR_OK)
+        err = import_emit_named(sink, &cid, block);
     if (err == ERR_OK)
         *ret_cid = cid;
     return err;
@@ -150,27 +163,6 @@ enum err import_symlink(const struct import_options *options, const struct impor
     return err;
 }
 
-/* Writes what stands before the content of a dag-pb leaf; returns how long that is. */
-static size_t put_leaf_frame(uint8_t *to, size_t chunk_len)
-{
-    uint8_t parts[UNIXFS_LEAF_HEAD_MAX + UNIXFS_LEAF_TAIL_MAX];
-    uint8_t *end = unixfs_put_leaf_tail(unixfs_put_leaf_head(parts, chunk_len), chunk_len);
-    uint8_t *at = dag_pb_put_data_frame(to, (size_t)(end - parts) + chunk_len);
-    return (size_t)(unixfs_put_leaf_head(at, chunk_len) - to);
-}
-
-/* The size of the block of a whole chunk, and where its content begins. */
-static size_t leaf_size(const struct import_options *o, size_t *ret_frame)
-{
-    *ret_frame = 0;
-    if (o->raw_leaves)
-        return o->chunk_bytes;
-    uint8_t room[LEAF_FRAME_MAX];
-    *ret_frame = put_leaf_frame(room, o->chunk_bytes);
-    size_t tail = (size_t)(unixfs_put_leaf_tail(room, o->chunk_bytes) - room);
-    return *ret_frame + o->chunk_bytes + tail;
-}
-
 enum err file_builder_new(const struct import_options *options, const struct import_sink *sink,
                           struct file_builder **ret_builder)
 {
@@ -184,7 +176,7 @@ enum err file_builder_new(const struct import_options *options, const struct imp
         free(b);
         return err;
     }
-    b->leaf_bytes = leaf_size(options, &b->frame);
+    b->leaf_bytes = import_leaf_size(options, &b->frame);
     *ret_builder = b;
     return ERR_OK;
 }
@@ -309,13 +301,13 @@ static enum err emit_whole_leaf(struct file_builder *b, struct import_node *leaf
 {
     struct block_ref *block = b->chunk;
     b->chunk = NULL;
-    enum codec codec = CODEC_RAW;
-    if (!b->options.raw_leaves) {
-        (void)put_leaf_frame(block->data, b->chunk_len);
-        (void)unixfs_put_leaf_tail(block->data + b->frame + b->chunk_len, b->chunk_len);
-        codec = CODEC_DAG_PB;
-    }
-    enum err err = import_emit(&b->options, &b->sink, codec, block, &leaf->cid);
+    enum err err = ERR_OK;
+    if (b->named)
+        leaf->cid = b->chunk_cid;
+    else
+        err = import_name(&b->options, import_leaf_frame(&b->options, block), block_ref_span(block), &leaf->cid);
+    if (err == ERR_OK)
+        err = import_emit_named(&b->sink, &leaf->cid, block);
     leaf->tsize = block->len;
     block_ref_unref(block);
     return err;
@@ -328,6 +320,7 @@ static enum err emit_leaf(struct file_builder *b, const struct tree_meta *meta, 
     bool whole = b->chunk_len == b->options.chunk_bytes && meta == NULL;
     enum err err = whole ? emit_whole_leaf(b, &leaf) : emit_short_leaf(b, meta, &leaf);
     b->chunk_len = 0;
+    b->named = false;
     if (err == ERR_OK)
         *ret_leaf = leaf;
     return err;
@@ -360,6 +353,37 @@ enum err file_builder_write(struct file_builder *builder, struct span bytes)
         bytes = span_skip(bytes, take);
     }
     return ERR_OK;
+}
+
+bool file_builder_between_chunks(const struct file_builder *builder)
+{
+    return builder->chunk_len == 0 || builder->chunk_len == builder->options.chunk_bytes;
+}
+
+static enum err take_whole_leaf(struct file_builder *b, struct import_leaf *leaf)
+{
+    enum err err = b->chunk_len > 0 ? flush_chunk(b) : ERR_OK;
+    if (err != ERR_OK)
+        return err;
+    block_ref_unref(b->chunk); /* room that a smaller file left */
+    b->chunk = leaf->block;
+    leaf->block = NULL;
+    b->chunk_len = leaf->len;
+    b->chunk_cid = leaf->cid;
+    b->named = true;
+    return ERR_OK;
+}
+
+enum err file_builder_add_leaf(struct file_builder *builder, struct import_leaf *leaf)
+{
+    struct file_builder *b = builder;
+    enum err err = ERR_INVALID;
+    if (file_builder_between_chunks(b) && leaf->len == b->options.chunk_bytes)
+        err = take_whole_leaf(b, leaf);
+    else if (file_builder_between_chunks(b))
+        err = file_builder_write(b, span_of(import_leaf_content(&b->options, leaf), leaf->len));
+    import_leaf_release(leaf);
+    return err;
 }
 
 /* Writes the levels from the leaves up; the last one is the root. */

@@ -82,6 +82,13 @@ struct import_node {
     uint64_t file_bytes; /* content of a file, length of a symlink's target; 0 for folders */
 };
 
+/* The CID of a block: hashes it, unless it travels inside its CID. Pure. codec: a multicodec. */
+enum err import_name(const struct import_options *options, uint64_t codec, struct span block,
+                     struct cid *ret_cid) MUST_CHECK;
+
+/* Hands a block that was named to the sink, unless its CID carries it. */
+enum err import_emit_named(const struct import_sink *sink, const struct cid *cid, struct block_ref *block) MUST_CHECK;
+
 /* Hashes the block, names it and hands it to the sink, unless its CID carries it. codec: a multicodec. */
 enum err import_emit(const struct import_options *options, const struct import_sink *sink, uint64_t codec,
                      struct block_ref *block, struct cid *ret_cid) MUST_CHECK;
@@ -96,6 +103,7 @@ void import_apply_meta(struct unixfs_node *fields, const struct tree_meta *meta)
 enum err import_emit_node(const struct import_options *options, const struct import_sink *sink, struct span links,
                           const struct unixfs_node *fields, struct import_node *ret_node) MUST_CHECK;
 
+struct import_leaf; /* storage/import_leaf.h */
 struct file_builder;
 
 /* Options must have passed import_options_check; both are copied. ERR_NOMEM. */
@@ -105,6 +113,15 @@ void file_builder_free(struct file_builder *builder);
 
 /* Takes all of the bytes. After an error only file_builder_free is allowed. */
 enum err file_builder_write(struct file_builder *builder, struct span bytes) MUST_CHECK;
+
+/* True between two chunks, where a leaf may come. */
+bool file_builder_between_chunks(const struct file_builder *builder);
+
+/*
+ * Takes a leaf of the same options as the next bytes; its block is the builder's then and leaf->block NULL, on an error too. ERR_INVALID
+ * in the middle of a chunk. After an error only file_builder_free is allowed.
+ */
+enum err file_builder_add_leaf(struct file_builder *builder, struct import_leaf *leaf) MUST_CHECK;
 
 /*
  * Writes what is open; the root is the last block emitted. meta (may be NULL) goes to the root, and is dropped when

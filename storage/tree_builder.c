@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "storage/tree_builder.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "storage/directory_builder.h"
@@ -188,6 +189,17 @@ enum err tree_builder_event(struct tree_builder *builder, const struct tree_even
     }
     *ret_has_added = adds && err == ERR_OK;
     return err;
+}
+
+bool tree_builder_takes_leaf(const struct tree_builder *builder)
+{
+    return builder->in_file && file_builder_between_chunks(builder->file);
+}
+
+enum err tree_builder_add_leaf(struct tree_builder *builder, struct import_leaf *leaf)
+{
+    assert(builder->in_file);
+    return file_builder_add_leaf(builder->file, leaf);
 }
 
 enum err tree_builder_finish(struct tree_builder *builder, struct import_node *ret_root)

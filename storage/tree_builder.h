@@ -40,6 +40,12 @@ void tree_builder_free(struct tree_builder *builder);
 enum err tree_builder_event(struct tree_builder *builder, const struct tree_event *event, struct tree_added *ret_added,
                             bool *ret_has_added) MUST_CHECK;
 
+/* True in a file, between two of its chunks: where tree_builder_add_leaf takes one. */
+bool tree_builder_takes_leaf(const struct tree_builder *builder);
+
+/* The next bytes of the open file, as file_builder_add_leaf. */
+enum err tree_builder_add_leaf(struct tree_builder *builder, struct import_leaf *leaf) MUST_CHECK;
+
 /* Ends the tree. ERR_INVALID: something is still open, or nothing was added and there is no wrap. */
 enum err tree_builder_finish(struct tree_builder *builder, struct import_node *ret_root) MUST_CHECK;
 

@@ -1,28 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * add open, write, close: an upload turns bytes into blocks, the store acknowledges each, and only then is the client told.
- * Writes may arrive out of order, since a client keeps several in flight: each waits until the upload has come to its offset.
+ * add open, write, file, close: an upload turns bytes into blocks, the store acknowledges each, and only then is the client told.
+ * The bytes come with a write, or out of a file that the daemon reads itself. Both may arrive out of order, since a client keeps several
+ * in flight: each waits until the upload has come to its offset.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "actors/control/adding.h"
 #include "actors/control/operations.h"
-#include "actors/control/sessions.h"
 #include "schemas/pack.h"
 #include "wire/dag_pb.h"
 
 enum { ADDED_BYTES_MAX = 1024 * 1024, PUT_TIMEOUT_S = 60, SUB_PIN = 0 };
-
-/* The answer of a write or close as it grows. */
-struct adding {
-    struct buf added; /* packed rows */
-    uint32_t count;
-    uint64_t offset; /* of a write: what is taken already */
-    bool closing;
-    bool pinning;
-    size_t pinned; /* CIDs */
-    struct import_node root;
-};
 
 static struct file_session *find_upload(struct control *c, uint64_t number)
 {
@@ -67,7 +57,7 @@ static enum err options_of(struct control *c, struct conversation *v, const stru
         .import = import_options_of(old ? IMPORT_UNIXFS_V0_2015 : IMPORT_UNIXFS_V1_2025),
         .format = args->tree ? UPLOAD_TREE : UPLOAD_FILE,
         .wrap = args->wrap,
-        .shared = &c->uploads,
+        .shared = c->uploads,
         .name = args->name,
     };
     if (args->cid_version < 2) {
@@ -138,7 +128,7 @@ static bool hold_next(struct file_session *s)
     return true;
 }
 
-static void send_puts(struct control *c, struct file_session *s)
+void adding_send_puts(struct control *c, struct file_session *s)
 {
     while (!s->paused && (s->held || hold_next(s))) {
         enum err err = s->only_hash ? ERR_OK : put(c, s);
@@ -166,8 +156,7 @@ void upload_flight_ended(struct control *c, struct file_session *s, const struct
 
 /* ---- answers ---- */
 
-/* Moves finished names into the answer; false when the answer is full. */
-static bool collect_added(struct file_session *s, struct adding *work)
+bool adding_collect(struct file_session *s, struct adding *work)
 {
     struct upload_added added;
     while (work->added.len < ADDED_BYTES_MAX - 2 * PATH_TEXT_MAX) {
@@ -187,13 +176,14 @@ static bool collect_added(struct file_session *s, struct adding *work)
     return false;
 }
 
-static void answer(struct control *c, struct conversation *v, struct adding *work)
+void adding_answer(struct control *c, struct conversation *v, struct adding *work)
 {
     struct buf result;
     buf_init(&result, ADDED_BYTES_MAX + 4096, NULL);
     struct pack p = pack_begin(&result);
-    pack_map(&p, work->closing ? 3 : 2);
-    if (work->closing) {
+    bool closing = work->kind == ADDING_CLOSE;
+    pack_map(&p, closing ? 3 : 2);
+    if (closing) {
         char cid[CID_TEXT_MAX];
         cid_text(&work->root.cid, cid);
         pack_pair_text(&p, "cid", cid);
@@ -229,15 +219,15 @@ static enum err go_on_writing(struct control *c, struct file_session *s, struct 
         if (err != ERR_OK)
             return err;
         work->offset = MIN(MAX(s->next_offset, work->offset), end);
-        send_puts(c, s);
-        room = collect_added(s, work);
+        adding_send_puts(c, s);
+        room = adding_collect(s, work);
         /* With nothing under way no acknowledgement will come back here: blocks that are only hashed free the window at once. */
         moves = room && s->flight_count == 0 && work->offset > before && work->offset < end;
     }
     if (work->offset < end && room)
         return ERR_AGAIN;
     file_session_show(c, s, "add", s->next_offset, 0, NULL, false);
-    answer(c, v, work);
+    adding_answer(c, v, work);
     return ERR_OK;
 }
 
@@ -273,7 +263,7 @@ static enum err go_on_pinning(struct control *c, struct file_session *s, struct 
         enum err err = conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_PIN_ADD, &m, NULL, SUB_PIN, 0);
         return err == ERR_OK ? ERR_AGAIN : err;
     }
-    answer(c, v, work);
+    adding_answer(c, v, work);
     file_session_free(c, s);
     return ERR_OK;
 }
@@ -287,12 +277,12 @@ static enum err go_on_closing(struct control *c, struct file_session *s, struct 
     enum err err = upload_close(s->upload, ctx_now(c->ctx), args->size);
     if (err != ERR_OK)
         return err;
-    send_puts(c, s);
-    (void)collect_added(s, work);
+    adding_send_puts(c, s);
+    (void)adding_collect(s, work);
     err = upload_result(s->upload, &work->root);
     if (err != ERR_OK)
         return err;
-    (void)collect_added(s, work);
+    (void)adding_collect(s, work);
     work->pinning = s->pin;
     return go_on_pinning(c, s, v);
 }
@@ -321,13 +311,25 @@ static void fail_all(struct control *c, struct file_session *s, enum err err)
     file_session_free(c, s);
 }
 
+static enum err go_on(struct control *c, struct file_session *s, struct conversation *v)
+{
+    switch (((const struct adding *)v->work)->kind) {
+    case ADDING_BYTES:
+        return go_on_writing(c, s, v);
+    case ADDING_FILE:
+        return adding_file_go_on(c, s, v);
+    case ADDING_CLOSE:
+        return go_on_closing(c, s, v);
+    }
+    return ERR_INTERNAL;
+}
+
 /* One pass over those who wait; true when one of them was answered, which may let another go on. */
 static bool drive_once(struct control *c, struct file_session *s, enum err *ret_err)
 {
     for (unsigned i = 0; i < s->queued; i++) {
         struct conversation *v = s->queue[i];
-        struct adding *work = v->work;
-        enum err err = work->closing ? go_on_closing(c, s, v) : go_on_writing(c, s, v);
+        enum err err = go_on(c, s, v);
         if (err == ERR_AGAIN)
             continue;
         *ret_err = err;
@@ -340,7 +342,7 @@ void upload_drive(struct control *c, struct file_session *s)
 {
     uint32_t generation = s->generation;
     enum err err = ERR_OK;
-    send_puts(c, s);
+    adding_send_puts(c, s);
     while (drive_once(c, s, &err) && s->generation == generation) {
     }
     if (err != ERR_OK && s->generation == generation)
@@ -350,19 +352,19 @@ void upload_drive(struct control *c, struct file_session *s)
 /* ---- beginnings and ends ---- */
 
 /* Pieces that came too early hold at most half of the room, so that the ones they wait for can always come. */
-static enum err join(struct control *c, struct conversation *v, uint64_t number, bool closing, uint64_t offset)
+enum err adding_join(struct control *c, struct conversation *v, uint64_t number, enum adding_kind kind, uint64_t offset)
 {
     struct file_session *s = find_upload(c, number);
     if (s == NULL)
         return no_upload(v, number);
-    bool ahead = !closing && offset > s->next_offset;
+    bool ahead = kind == ADDING_BYTES && offset > s->next_offset;
     if (ahead && account_free(&c->requests) < c->requests.limit_bytes / 2)
         return conversation_error(v, ERR_BUSY, "an earlier piece is missing, and others need the room: try again");
     struct adding *work = calloc(1, sizeof(*work));
     if (work == NULL)
         return ERR_NOMEM;
     buf_init(&work->added, ADDED_BYTES_MAX, NULL);
-    work->closing = closing;
+    work->kind = kind;
     work->offset = offset;
     v->work = work;
     if (!file_session_enqueue(s, v))
@@ -376,14 +378,14 @@ static enum err join(struct control *c, struct conversation *v, uint64_t number,
 enum err add_write_start(struct control *c, struct conversation *v)
 {
     const struct op_add_write *args = (const void *)v->args;
-    return join(c, v, args->upload, false, args->offset);
+    return adding_join(c, v, args->upload, ADDING_BYTES, args->offset);
 }
 
 enum err add_close_start(struct control *c, struct conversation *v)
 {
     const struct op_add_close *args = (const void *)v->args;
     if (!args->abort)
-        return join(c, v, args->upload, true, 0);
+        return adding_join(c, v, args->upload, ADDING_CLOSE, 0);
     struct file_session *s = find_upload(c, args->upload);
     if (s == NULL)
         return no_upload(v, args->upload);
@@ -394,10 +396,11 @@ enum err add_close_start(struct control *c, struct conversation *v)
 
 void adding_end(struct control *c, struct conversation *v)
 {
-    (void)c;
     struct adding *work = v->work;
-    if (work != NULL)
+    if (work != NULL) {
+        file_source_free(work->source, c->ctx);
         buf_release(&work->added);
+    }
     free(work);
     v->work = NULL;
     if (v->session != NULL)

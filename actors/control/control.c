@@ -191,9 +191,11 @@ static void control_handle_info(struct ctx *ctx, void *state, const struct info 
     case INFO_ROOM:
         sessions_room(c);
         break;
+    case INFO_JOB:
+        adding_job_done(c, info);
+        break;
     case INFO_DOWN:
     case INFO_UP:
-    case INFO_JOB:
     case INFO_NET:
     case INFO_MULTICAST:
         break;
@@ -219,7 +221,7 @@ static void control_terminate(struct ctx *ctx, void *state, enum exit_reason rea
 const struct actor_class control_class = {
     .name = "control",
     .state_bytes = sizeof(struct control_state),
-    .ports = PORT_WATCH,
+    .ports = PORT_WATCH | PORT_JOBS,
     .mailbox_bytes = 8 * 1024 * 1024,
     .init = control_init,
     .handle_call = control_handle_call,

@@ -374,6 +374,13 @@ bool listener_next(struct listener *listener, unsigned *ret_slot, uint32_t *ret_
     return true;
 }
 
+bool listener_is_own(const struct listener *listener, unsigned slot)
+{
+    uint64_t uid = 0;
+    nng_pipe pipe = {.id = atomic_load_explicit(&listener->slots[slot].pipe, memory_order_relaxed)};
+    return nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_UID, &uid) == 0 && uid == listener->uids[0];
+}
+
 bool listener_gone(struct listener *listener, unsigned *ret_slot)
 {
     for (size_t i = 0; i < LISTENER_SLOTS; i++) {

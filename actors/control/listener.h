@@ -73,6 +73,9 @@ void listener_acknowledge(struct listener *listener);
 /* The oldest request not yet taken: its slot, its client, its bytes, which live until the slot is answered. */
 bool listener_next(struct listener *listener, unsigned *ret_slot, uint32_t *ret_client, struct span *ret_bytes);
 
+/* Whether who asked in a taken slot is of the daemon's own user; false when it is gone. */
+bool listener_is_own(const struct listener *listener, unsigned slot);
+
 /* A slot that was taken and whose client has gone since; each is told once. */
 bool listener_gone(struct listener *listener, unsigned *ret_slot);
 

@@ -119,9 +119,9 @@ struct control {
     struct file_session *sessions; /* table of READERS_MAX + UPLOADS_MAX */
     struct account requests;       /* bytes of large requests, from their arrival to their answer */
     uint64_t requests_taken;       /* of the budget's slack, for requests */
-    struct account uploads;        /* bytes of uploads that the store has not acknowledged, all together */
-    struct account windows;        /* bytes that readers read ahead, all together */
-    unsigned flights;              /* of all sessions */
+    struct account *uploads; /* of the budget: bytes of uploads that the store has not acknowledged, all together */
+    struct account windows;  /* bytes that readers read ahead, all together */
+    unsigned flights;        /* of all sessions */
     uint64_t next_upload;
     enum log_level log_level;
 };
@@ -137,7 +137,8 @@ enum tag_kind {
     TAG_AGAIN,
     TAG_JOB,
     TAG_ANSWER,
-    TAG_DOOR
+    TAG_DOOR,
+    TAG_FILE
 };
 
 static inline uint64_t tag_make(enum tag_kind kind, uint32_t generation, unsigned index, unsigned sub)

@@ -6,14 +6,13 @@
 #include "base/limits.h"
 
 enum { LEASE_TICK_S = 5, RETRY_MS = 20, SHOWN_EVERY_MS = 500, WINDOWS_BYTES_MIN = 4 * 1024 * 1024 };
-enum { UPLOADS_BYTES_MAX = 8 * 1024 * 1024 };
 
 /* A budget over the default one reads further ahead, as a long path needs it. */
 enum err sessions_init(struct control *c)
 {
     uint64_t share = ctx_budget(c->ctx)->accounts[ACCOUNT_RECEIVE].limit_bytes / 7 * 2;
     account_init(&c->windows, "file_sessions", MAX(share, (uint64_t)WINDOWS_BYTES_MIN));
-    account_init(&c->uploads, "uploads", UPLOADS_BYTES_MAX);
+    c->uploads = &ctx_budget(c->ctx)->accounts[ACCOUNT_UPLOADS];
     c->sessions = calloc(SESSIONS_MAX, sizeof(*c->sessions));
     return c->sessions != NULL ? ERR_OK : ERR_NOMEM;
 }

@@ -90,6 +90,9 @@ void upload_drive(struct control *c, struct file_session *s);
 void upload_flight_ended(struct control *c, struct file_session *s, const struct flight *flight,
                          const struct info *info);
 
+/* A job that read a local file for an upload has ended. */
+void adding_job_done(struct control *c, const struct info *info);
+
 /* Tells the state actor how far a session is, at most twice a second unless it is over. */
 void file_session_show(struct control *c, struct file_session *s, const char *kind, uint64_t done, uint64_t total,
                        const struct cid *cid, bool gone);

@@ -221,10 +221,15 @@ static enum err take_step(struct upload *u, struct span *rest)
     return err;
 }
 
+bool upload_idle(const struct upload *upload)
+{
+    return upload->window_blocks == 0;
+}
+
 /* An upload with nothing on its way may always go on, so that many of them never wait for each other. */
 static bool shares_room(const struct upload *u)
 {
-    return u->shared == NULL || u->window_blocks == 0 || account_free(u->shared) >= u->import.chunk_bytes;
+    return u->shared == NULL || upload_idle(u) || account_free(u->shared) >= u->import.chunk_bytes;
 }
 
 bool upload_writable(const struct upload *upload)
@@ -259,6 +264,43 @@ enum err upload_write(struct upload *upload, uint64_t now, uint64_t offset, stru
     }
     u->totals.bytes_received = u->offset;
     return ERR_OK;
+}
+
+const struct import_options *upload_import(const struct upload *upload)
+{
+    return &upload->import;
+}
+
+bool upload_takes_leaves(const struct upload *upload)
+{
+    if (upload->failure != ERR_OK || upload->closed)
+        return false;
+    return upload->format == UPLOAD_FILE ? file_builder_between_chunks(upload->file)
+                                         : tree_builder_takes_leaf(upload->tree);
+}
+
+static enum err add_leaf(struct upload *u, struct import_leaf *leaf)
+{
+    if (u->failure != ERR_OK)
+        return u->failure;
+    if (!upload_takes_leaves(u))
+        return u->closed ? ERR_CLOSED : ERR_INVALID;
+    size_t len = leaf->len;
+    enum err err =
+        u->format == UPLOAD_FILE ? file_builder_add_leaf(u->file, leaf) : tree_builder_add_leaf(u->tree, leaf);
+    if (err != ERR_OK)
+        return fail(u, err, why_of(err));
+    u->offset += len;
+    u->totals.bytes_received = u->offset;
+    return ERR_OK;
+}
+
+enum err upload_leaf(struct upload *upload, uint64_t now, struct import_leaf *leaf)
+{
+    upload_touch(upload, now);
+    enum err err = add_leaf(upload, leaf);
+    import_leaf_release(leaf); /* what the builder did not take */
+    return err;
 }
 
 /* Puts the one file into a folder of its own. */
@@ -378,6 +420,11 @@ enum err upload_result(const struct upload *upload, struct import_node *ret_root
         return ERR_AGAIN;
     *ret_root = upload->root;
     return ERR_OK;
+}
+
+enum err upload_failure(const struct upload *upload)
+{
+    return upload->failure;
 }
 
 const char *upload_why(const struct upload *upload)

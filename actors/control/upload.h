@@ -5,6 +5,7 @@
  *
  *      add open                          -> upload_new
  *      add write {offset, data}          -> upload_write: takes what fits, answers how far it came
+ *      add file {offset, path}           -> upload_leaf: chunks of a local file, read and hashed by jobs (file_source.h)
  *      upload_next_put                   -> one "put this block" to the store, until ERR_AGAIN
  *      the store's answers               -> upload_ack
  *      upload_next_added                 -> one line of `added <cid> <name>`, until ERR_AGAIN
@@ -25,7 +26,7 @@
 #include "base/block_ref.h"
 #include "base/buf.h"
 #include "base/err.h"
-#include "storage/importer.h"
+#include "storage/import_leaf.h"
 
 struct upload;
 
@@ -79,8 +80,25 @@ void upload_free(struct upload *upload);
 enum err upload_write(struct upload *upload, uint64_t now, uint64_t offset, struct span data,
                       uint64_t *ret_offset) MUST_CHECK;
 
+/*
+ * Whether leaves that were made elsewhere (storage/import_leaf.h, with upload_import's options) may stand for the next bytes of the stream:
+ * in a file, between two chunks. In a tree they are the open file's content, without records.
+ */
+bool upload_takes_leaves(const struct upload *upload);
+const struct import_options *upload_import(const struct upload *upload);
+
+/*
+ * Takes a leaf in place of leaf->len bytes of the stream and renews the lease; its block is the upload's then, on an error too. It is not
+ * refused for a full window: whoever makes leaves begins one only while upload_writable. Errors as upload_write; ERR_INVALID unless
+ * upload_takes_leaves.
+ */
+enum err upload_leaf(struct upload *upload, uint64_t now, struct import_leaf *leaf) MUST_CHECK;
+
 /* True when a write would take bytes: the window has room and the upload neither failed nor closed. */
 bool upload_writable(const struct upload *upload);
+
+/* True when none of its blocks is on its way. */
+bool upload_idle(const struct upload *upload);
 
 /*
  * Ends the stream, whose length must be size (ERR_INVALID otherwise; UINT64_MAX: whatever was received). Idempotent.
@@ -109,6 +127,9 @@ enum err upload_next_added(struct upload *upload, struct upload_added *ret_added
  * upload.
  */
 enum err upload_result(const struct upload *upload, struct import_node *ret_root) MUST_CHECK;
+
+/* The error that ended the upload; ERR_OK while there is none. */
+enum err upload_failure(const struct upload *upload);
 
 /* A static sentence about the failure, for the user; "" when there is none. */
 const char *upload_why(const struct upload *upload);

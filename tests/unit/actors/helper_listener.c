@@ -11,9 +11,8 @@ enum { STEP_MS = 5 };
 
 struct listener_play play;
 
-int play_open(void **state)
+static int open_of(uint32_t own)
 {
-    (void)state;
     char why[LISTENER_WHY_BYTES] = "";
     (void)snprintf(play.folder, sizeof(play.folder), "/tmp/hearth-listener-XXXXXX");
     assert_non_null(mkdtemp(play.folder));
@@ -21,14 +20,26 @@ int play_open(void **state)
     struct listener_options options = {.repository = play.folder,
                                        .folder = play.folder,
                                        .group = "",
-                                       .uids = {(uint32_t)getuid()},
-                                       .uid_count = 1,
+                                       .uids = {own, (uint32_t)getuid()},
+                                       .uid_count = own == (uint32_t)getuid() ? 1 : 2,
                                        .request_bytes_max = 4 * MIB,
                                        .requests = &play.requests,
                                        .busy = span_text("\x81 busy"),
                                        .busy_json = span_text("{busy}")};
     assert_int_equal(listener_open(&options, &play.listener, why), ERR_OK);
     return 0;
+}
+
+int play_open(void **state)
+{
+    (void)state;
+    return open_of((uint32_t)getuid());
+}
+
+int play_open_of_another_user(void **state)
+{
+    (void)state;
+    return open_of((uint32_t)getuid() + 1);
 }
 
 int play_close(void **state)

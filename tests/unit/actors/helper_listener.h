@@ -29,6 +29,7 @@ extern struct listener_play play;
 
 /* Setup and teardown of a test; the end looks whether all was given back. */
 int play_open(void **state);
+int play_open_of_another_user(void **state); /* who lets us in all the same */
 int play_close(void **state);
 
 /* Connects and asks len bytes that begin with first. */

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * add file: the next bytes of an upload out of a file that the daemon reads itself. An error of the file is the conversation's alone, so that
+ * its client may send the bytes instead, or give the upload up; an error of the upload ends that.
+ */
+#include <stdio.h>
+
+#include "actors/control/adding.h"
+#include "actors/control/operations.h"
+
+static enum err refuse_file(struct control *c, struct conversation *v, enum err err)
+{
+    const struct op_add_file *args = (const void *)v->args;
+    char why[WHY_BYTES];
+    const char *text = err == ERR_MISMATCH ? "it changed, or the daemon sees another file here" : err_text(err);
+    (void)snprintf(why, sizeof(why), "%.*s cannot be read: %s", (int)MIN(args->path.len, (size_t)150),
+                   (const char *)args->path.data, text);
+    conversation_fail(c, v, err == ERR_MISMATCH ? CODE_NOT_FOUND : control_code_from_err(err), why);
+    return ERR_OK;
+}
+
+static enum err open_source(struct control *c, struct file_session *s, struct conversation *v)
+{
+    const struct op_add_file *args = (const void *)v->args;
+    struct adding *work = v->work;
+    uint64_t skip = s->next_offset - args->offset; /* had already */
+    struct file_source_options options = {
+        .path = args->path,
+        .id = {.device = args->device, .inode = args->inode, .size = args->size, .mtime_ns = args->mtime_ns},
+        .from = args->from + skip,
+        .until = args->from + args->length,
+        .import = upload_import(s->upload),
+        .account = c->uploads,
+        .tag = tag_make(TAG_FILE, s->generation, (unsigned)(s - c->sessions), 0),
+        .user = s,
+    };
+    return upload_takes_leaves(s->upload) ? file_source_new(&options, &work->source) : ERR_INVALID;
+}
+
+/* Moves what was read into the upload, and reads on while there is room. ERR_CLOSED: all of it is there. */
+static enum err move_leaves(struct control *c, struct file_session *s, struct file_source *source, enum err *ret_source)
+{
+    struct import_leaf leaf;
+    *ret_source = ERR_OK;
+    while ((*ret_source = file_source_next(source, &leaf)) == ERR_OK) {
+        size_t len = leaf.len;
+        enum err err = upload_leaf(s->upload, ctx_now(c->ctx), &leaf);
+        if (err != ERR_OK)
+            return err;
+        s->next_offset += len;
+    }
+    adding_send_puts(c, s);
+    enum err err = ERR_OK;
+    while (err == ERR_OK && upload_writable(s->upload))
+        err = file_source_read(source, c->ctx, upload_idle(s->upload));
+    if (err != ERR_OK && err != ERR_AGAIN)
+        *ret_source = err;
+    return ERR_OK;
+}
+
+enum err adding_file_go_on(struct control *c, struct file_session *s, struct conversation *v)
+{
+    const struct op_add_file *args = (const void *)v->args;
+    struct adding *work = v->work;
+    enum err source = ERR_CLOSED;
+    enum err err = upload_failure(s->upload);
+    if (err != ERR_OK || args->offset > s->next_offset)
+        return err != ERR_OK ? err : ERR_AGAIN;
+    if (work->source == NULL && s->next_offset - args->offset < args->length) {
+        err = open_source(c, s, v);
+        if (err != ERR_OK)
+            return refuse_file(c, v, err);
+    }
+    if (work->source != NULL) {
+        err = move_leaves(c, s, work->source, &source);
+        if (err != ERR_OK || source == ERR_AGAIN)
+            return err != ERR_OK ? err : ERR_AGAIN;
+    }
+    if (source != ERR_CLOSED)
+        return refuse_file(c, v, source);
+    work->offset = s->next_offset;
+    (void)adding_collect(s, work);
+    file_session_show(c, s, "add", s->next_offset, 0, NULL, false);
+    adding_answer(c, v, work);
+    return ERR_OK;
+}
+
+void adding_job_done(struct control *c, const struct info *info)
+{
+    struct file_session *s = file_source_done(info);
+    if (s != NULL)
+        upload_drive(c, s);
+}
+
+/* The daemon reads for nobody what they could not read themselves. */
+enum err add_file_start(struct control *c, struct conversation *v)
+{
+    const struct op_add_file *args = (const void *)v->args;
+    if (v->slot >= LISTENER_SLOTS || !listener_is_own(c->listener, v->slot))
+        return conversation_error(v, ERR_DENIED, "files are read for clients of the daemon's own user: send the bytes");
+    return adding_join(c, v, args->upload, ADDING_FILE, args->offset);
+}
