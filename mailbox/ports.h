@@ -146,7 +146,14 @@ enum disk_open {
     DISK_WRITE = 2,
     DISK_CREATE = 4,    /* make it when absent, mode 0600 */
     DISK_EXCLUSIVE = 8, /* with DISK_CREATE: ERR_EXISTS when it is there */
+    /*
+     * Past the page cache: offsets, lengths and addresses of what is written are multiples of DISK_DIRECT_ALIGN. ERR_INVALID, from open
+     * or the first write: not on this file system. Whether something is durable is a matter of fdatasync all the same.
+     */
+    DISK_DIRECT = 16,
 };
+
+enum { DISK_DIRECT_ALIGN = 4096 };
 
 struct disk_port {
     void *self;

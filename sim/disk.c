@@ -31,6 +31,7 @@ struct disk_file {
     struct sim_disk *disk;
     struct inode *inode;
     bool writable;
+    bool direct;
     bool has_lock;
     char path[SIM_DISK_PATH_MAX];
 };
@@ -110,7 +111,8 @@ static enum err sim_open(void *self, const char *path, unsigned flags, struct di
         c.inode = name->inode;
     }
     c.inode->opens++;
-    *file = (struct disk_file){.disk = d, .inode = c.inode, .writable = (flags & DISK_WRITE) != 0};
+    *file = (struct disk_file){
+        .disk = d, .inode = c.inode, .writable = (flags & DISK_WRITE) != 0, .direct = (flags & DISK_DIRECT) != 0};
     (void)snprintf(file->path, sizeof(file->path), "%s", c.path);
     *ret_file = file;
     return ERR_OK;
@@ -151,11 +153,22 @@ static enum err write_part(struct disk_file *file, const struct iovec *iov, size
     return inode_write(file->inode, iov->iov_base, len, offset) ? ERR_OK : ERR_NOMEM;
 }
 
+/* A real disk refuses what is not aligned. */
+static bool is_aligned(const struct iovec *iov, int count, uint64_t offset)
+{
+    uint64_t mixed = offset;
+    for (int i = 0; i < count; i++)
+        mixed |= (uint64_t)(uintptr_t)iov[i].iov_base | iov[i].iov_len;
+    return mixed % DISK_DIRECT_ALIGN == 0;
+}
+
 static enum err sim_pwritev(struct disk_file *file, const struct iovec *iov, int count, uint64_t offset)
 {
     enum err fault = ERR_OK;
     if (!file->writable)
         return ERR_DENIED;
+    if (file->direct && !is_aligned(iov, count, offset))
+        return ERR_INVALID;
     if (strikes(file->disk, SIM_FAULT_WRITE_NO_SPACE))
         fault = ERR_NO_SPACE;
     else if (strikes(file->disk, SIM_FAULT_WRITE_IO))

@@ -54,9 +54,10 @@ struct blockstore_options {
     uint64_t storage_max_bytes;
     uint64_t segment_bytes;  /* 0 = the disk tier's default */
     uint64_t allocate_bytes; /* 0 = the disk tier's default */
+    uint64_t direct_bytes;   /* 0 = the disk tier's default */
     uint32_t cache_kib;      /* of the writing connection; readers take a half and a quarter of it; 0 = 1024 */
     uint64_t seed;           /* of the filter's hash and a new database's id; random in production */
-    struct account *memory;  /* memory tier; NULL = none */
+    struct account *memory;  /* memory tier and the disk tier's buffer; NULL = none, not charged */
     struct account *tables;  /* fresh table, filter; NULL = not charged */
     struct account *reads;   /* blocks read from the disk; NULL = not charged */
     struct blockstore_events events;

@@ -78,6 +78,8 @@ static enum err open_tier(struct store_core *core, const struct blockstore_optio
                                         .dir = dir,
                                         .segment_bytes = o->segment_bytes,
                                         .allocate_bytes = allocation_step(o),
+                                        .direct_bytes = o->direct_bytes,
+                                        .buffers = o->memory,
                                         .next_segment = count == 0 ? 1 : checkpoints[count - 1].segment + 1};
     return disk_tier_open(&options, &core->tier);
 }

@@ -35,6 +35,7 @@ static enum err posix_open(void *self, const char *path, unsigned flags, struct 
     int mode = (flags & DISK_WRITE) != 0 ? O_RDWR : O_RDONLY;
     mode |= (flags & DISK_CREATE) != 0 ? O_CREAT : 0;
     mode |= (flags & DISK_EXCLUSIVE) != 0 ? O_EXCL : 0;
+    mode |= (flags & DISK_DIRECT) != 0 ? O_DIRECT : 0;
     struct disk_file *file = malloc(sizeof(*file));
     if (file == NULL)
         return ERR_NOMEM;

@@ -15,6 +15,8 @@ enum { GROUP_FIRST_CAP = 64, IOV_RECORDS = 128, IOV_PER_RECORD = 3 };
 
 static const uint64_t segment_bytes_default = UINT64_C(256) * 1024 * 1024;
 static const uint64_t allocate_bytes_default = UINT64_C(32) * 1024 * 1024;
+static const uint64_t direct_bytes_default = UINT64_C(256) * 1024;
+static const uint8_t zeros[SEGMENT_ALIGN];
 
 enum err disk_tier_open(const struct disk_tier_options *options, struct disk_tier **ret_tier)
 {
@@ -24,9 +26,12 @@ enum err disk_tier_open(const struct disk_tier_options *options, struct disk_tie
     tier->port = options->port;
     tier->segment_bytes = options->segment_bytes != 0 ? options->segment_bytes : segment_bytes_default;
     tier->allocate_bytes = options->allocate_bytes != 0 ? options->allocate_bytes : allocate_bytes_default;
+    tier->direct_bytes = options->direct_bytes != 0 ? options->direct_bytes : direct_bytes_default;
     tier->next_segment = options->next_segment != 0 ? options->next_segment : 1;
     atomic_init(&tier->bytes, 0);
     atomic_init(&tier->used, 0);
+    if (direct_writer_new(tier->port, options->buffers, &tier->direct) != ERR_OK)
+        tier->direct = NULL; /* it is slower without */
     enum err err = segment_files_new(tier->port, options->dir, &tier->files);
     if (err == ERR_OK) {
         (void)snprintf(tier->dir, sizeof(tier->dir), "%s", options->dir);
@@ -53,6 +58,7 @@ static void cut_to_good(struct disk_tier *tier)
 
 static void leave_current(struct disk_tier *tier)
 {
+    tier->port->close(tier->current.direct);
     tier->port->close(tier->current.file);
     tier->current = (struct current_segment){0};
 }
@@ -66,6 +72,7 @@ void disk_tier_close(struct disk_tier *tier, bool keep_space)
     if (tier->current.file != NULL)
         leave_current(tier);
     segment_files_free(tier->files);
+    direct_writer_free(tier->direct);
     free(tier);
 }
 
@@ -141,11 +148,10 @@ static enum err open_next(struct disk_tier *tier)
     return ERR_OK;
 }
 
-/* Room for bytes after the good end, in large steps while the disk has them, else exactly. */
-static enum err allocate(struct disk_tier *tier, uint64_t bytes)
+/* Room up to need, in large steps while the disk has them, else exactly. */
+static enum err allocate(struct disk_tier *tier, uint64_t need)
 {
     struct current_segment *cur = &tier->current;
-    uint64_t need = cur->end + bytes;
     if (need <= cur->size)
         return ERR_OK;
     uint64_t size = MAX(need, MIN(cur->size + tier->allocate_bytes, MAX(tier->segment_bytes, need)));
@@ -161,21 +167,28 @@ static enum err allocate(struct disk_tier *tier, uint64_t bytes)
     return err;
 }
 
+/* Places a record at offset; *ret_head bytes of to are its header. Returns the bytes it takes in the file. */
+static uint64_t place_record(struct disk_tier *tier, struct group_record *r, uint64_t offset,
+                             uint8_t to[SEGMENT_HEADER_MAX], size_t *ret_head)
+{
+    r->place.segment = tier->current.id;
+    r->place.offset = offset;
+    *ret_head = segment_encode(&r->place, block_ref_span(r->ref), to);
+    return segment_record_bytes(r->place.key.len, r->ref->len);
+}
+
 /* Writes records [from, from + count) at *offset with one call and moves *offset. */
 static enum err write_records(struct disk_tier *tier, struct disk_group *group, size_t from, size_t count,
                               uint64_t *offset)
 {
-    static const uint8_t zeros[SEGMENT_ALIGN];
     uint8_t headers[IOV_RECORDS][SEGMENT_HEADER_MAX];
     struct iovec iov[IOV_RECORDS * IOV_PER_RECORD];
     int used = 0;
     uint64_t at = *offset;
     for (size_t i = 0; i < count; i++) {
         struct group_record *r = &group->records[from + i];
-        r->place.segment = tier->current.id;
-        r->place.offset = at;
-        size_t head = segment_encode(&r->place, block_ref_span(r->ref), headers[i]);
-        uint64_t whole = segment_record_bytes(r->place.key.len, r->ref->len);
+        size_t head;
+        uint64_t whole = place_record(tier, r, at, headers[i], &head);
         size_t pad = (size_t)(whole - head - r->ref->len);
         iov[used++] = (struct iovec){.iov_base = headers[i], .iov_len = head};
         iov[used++] = (struct iovec){.iov_base = r->ref->data, .iov_len = r->ref->len};
@@ -188,16 +201,77 @@ static enum err write_records(struct disk_tier *tier, struct disk_group *group, 
     return err;
 }
 
-static enum err write_all(struct disk_tier *tier, struct disk_group *group, uint64_t *ret_end)
+/* Through the page cache, right behind what is there. */
+static enum err write_cached(struct disk_tier *tier, struct disk_group *group, uint64_t *ret_end)
 {
     uint64_t offset = tier->current.end;
-    for (size_t from = 0; from < group->count; from += IOV_RECORDS) {
-        enum err err = write_records(tier, group, from, MIN(group->count - from, (size_t)IOV_RECORDS), &offset);
-        if (err != ERR_OK)
-            return err;
-    }
+    enum err err = allocate(tier, offset + group->bytes);
+    for (size_t from = 0; err == ERR_OK && from < group->count; from += IOV_RECORDS)
+        err = write_records(tier, group, from, MIN(group->count - from, (size_t)IOV_RECORDS), &offset);
     *ret_end = offset;
-    return ERR_OK;
+    return err;
+}
+
+static uint64_t direct_aligned(uint64_t offset)
+{
+    return (offset + DISK_DIRECT_ALIGN - 1) / DISK_DIRECT_ALIGN * DISK_DIRECT_ALIGN;
+}
+
+static enum err append_record(struct disk_tier *tier, struct group_record *r, uint64_t *offset)
+{
+    uint8_t header[SEGMENT_HEADER_MAX];
+    size_t head;
+    uint64_t whole = place_record(tier, r, *offset, header, &head);
+    enum err err = direct_writer_append(tier->direct, span_of(header, head));
+    if (err == ERR_OK)
+        err = direct_writer_append(tier->direct, block_ref_span(r->ref));
+    if (err == ERR_OK)
+        err = direct_writer_append(tier->direct, span_of(zeros, (size_t)(whole - head - r->ref->len)));
+    *offset += whole;
+    return err;
+}
+
+/* Past the page cache, from the next aligned place on. */
+static enum err write_direct(struct disk_tier *tier, struct disk_group *group, uint64_t *ret_end)
+{
+    uint64_t offset = direct_aligned(tier->current.end);
+    *ret_end = direct_aligned(offset + group->bytes);
+    enum err err = allocate(tier, *ret_end);
+    if (err != ERR_OK)
+        return err;
+    direct_writer_begin(tier->direct, tier->current.direct, offset);
+    for (size_t i = 0; err == ERR_OK && i < group->count; i++)
+        err = append_record(tier, &group->records[i], &offset);
+    return err == ERR_OK ? direct_writer_end(tier->direct) : err;
+}
+
+/* The current segment's second descriptor is opened for its first large group; where that fails, it has none. */
+static bool goes_direct(struct disk_tier *tier, const struct disk_group *group)
+{
+    struct current_segment *cur = &tier->current;
+    if (tier->direct == NULL || group->bytes < tier->direct_bytes)
+        return false;
+    if (!cur->direct_tried) {
+        char path[SEGMENT_PATH_MAX];
+        segment_files_path(tier->files, cur->id, path);
+        if (tier->port->open(tier->port->self, path, DISK_WRITE | DISK_DIRECT, &cur->direct) != ERR_OK)
+            cur->direct = NULL;
+        cur->direct_tried = true;
+    }
+    return cur->direct != NULL;
+}
+
+static enum err write_group(struct disk_tier *tier, struct disk_group *group, uint64_t *ret_end)
+{
+    struct current_segment *cur = &tier->current;
+    if (!goes_direct(tier, group))
+        return write_cached(tier, group, ret_end);
+    enum err err = write_direct(tier, group, ret_end);
+    if (err != ERR_INVALID)
+        return err;
+    tier->port->close(cur->direct); /* the file system took the flag and does not take the writes */
+    cur->direct = NULL;
+    return write_cached(tier, group, ret_end);
 }
 
 static enum err sync_group(struct disk_tier *tier)
@@ -243,18 +317,16 @@ enum err disk_tier_write(struct disk_tier *tier, struct disk_group *group)
     enum err err = choose_segment(tier, group);
     if (err != ERR_OK)
         return err;
-    err = allocate(tier, group->bytes);
-    if (err == ERR_OK)
-        err = write_all(tier, group, &end);
+    err = write_group(tier, group, &end);
     if (err == ERR_OK)
         err = sync_group(tier);
     if (err != ERR_OK) {
         fail_write(tier, group, err);
         return err;
     }
-    assert(end == tier->current.end + group->bytes);
+    assert(end >= tier->current.end + group->bytes);
+    atomic_fetch_add_explicit(&tier->used, end - tier->current.end, memory_order_relaxed);
     tier->current.end = end;
-    atomic_fetch_add_explicit(&tier->used, group->bytes, memory_order_relaxed);
     group->segment = tier->current.id;
     group->end = end;
     return ERR_OK;

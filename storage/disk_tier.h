@@ -5,6 +5,9 @@
  *      owner thread            job (one group at a time)
  *      group N+1 collects  |   group N: [new segment?] allocate, pwritev, fdatasync, [sync_dir] --> acknowledged
  *
+ * A group of 256 KiB or more goes past the page cache, where that is possible: it begins at a multiple of DISK_DIRECT_ALIGN and is padded
+ * to the next. Small ones go through it and follow each other without gaps.
+ *
  * Groups form by themselves: the next one takes all that arrived while the last was written. A new segment's file and folder entry
  * are synced before its first group counts, so no row ever names a file that a power cut can take. Rejected: a timer that waits
  * for more (it only adds latency), two groups in flight in one file (one fdatasync would pay for both, and truncating after a
@@ -19,6 +22,7 @@
 #define HEARTH_STORAGE_DISK_TIER_H
 
 #include "base/block_ref.h"
+#include "base/limits.h"
 #include "mailbox/ports.h"
 #include "storage/block_key.h"
 
@@ -41,6 +45,8 @@ struct disk_tier_options {
     const char *dir;              /* of the segments, made when missing */
     uint64_t segment_bytes;       /* a segment is sealed when the next group would pass this; 0 = 256 MiB */
     uint64_t allocate_bytes;      /* preallocated in such steps; 0 = 32 MiB */
+    uint64_t direct_bytes;        /* the smallest group that is written past the page cache; 0 = 256 KiB */
+    struct account *buffers;      /* what that needs is charged to it until close; NULL = not charged */
     uint64_t next_segment;        /* the lowest id for a new one: above all that the catalogue ever named */
 };
 
@@ -55,7 +61,7 @@ struct disk_group {
     struct group_record *records;
     size_t count;
     size_t cap;
-    uint64_t bytes; /* in the file */
+    uint64_t bytes; /* of its records */
     /* Set by disk_tier_write: */
     struct segment_checkpoint sealed; /* segment 0: none was sealed or given up */
     uint64_t segment;

@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 
+#include "storage/direct_writer.h"
 #include "storage/disk_tier.h"
 #include "storage/segment_files.h"
 
@@ -14,6 +15,8 @@
 struct current_segment {
     uint64_t id;
     struct disk_file *file;
+    struct disk_file *direct; /* the same file past the page cache; NULL: not opened, or not to be had */
+    bool direct_tried;
     uint64_t end;       /* good bytes */
     uint64_t size;      /* of the file, preallocation included */
     bool name_unsynced; /* its folder entry is not safe yet */
@@ -23,6 +26,8 @@ struct disk_tier {
     const struct disk_port *port;
     struct segment_files *files;
     struct current_segment current;
+    struct direct_writer *direct; /* NULL: all groups go through the page cache */
+    uint64_t direct_bytes;
     uint64_t segment_bytes;
     uint64_t allocate_bytes;
     uint64_t next_segment;

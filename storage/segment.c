@@ -228,6 +228,10 @@ static enum err scan_all(struct scan *s, uint64_t offset, enum segment_scan_mode
         }
         if (err != ERR_CORRUPT && err != ERR_TRUNCATED)
             return err;
+        if (mode == SCAN_TAIL && offset % DISK_DIRECT_ALIGN != 0) { /* the next group may begin there */
+            offset += DISK_DIRECT_ALIGN - offset % DISK_DIRECT_ALIGN;
+            continue;
+        }
         if (mode == SCAN_SALVAGE) {
             offset += SEGMENT_ALIGN;
             err = scan_find(s, &offset);

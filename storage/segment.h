@@ -14,6 +14,9 @@
  *      28+k      n   payload
  *                    zeros up to the next multiple of 8
  *
+ * Records follow each other, but where one was not followed at once the next begins at a multiple of DISK_DIRECT_ALIGN (a group that was
+ * written past the page cache).
+ *
  * Integers are little-endian. A record of another segment, a torn one, and preallocated zeros do not parse, so the end of a segment
  * needs no mark. A file is named <16 hex digits of its id>.seg. Rejected: a length and checksum of the header alone, which would let
  * a scan step over a torn body; a footer per segment, which a crash leaves missing just when it is needed.
@@ -65,7 +68,7 @@ enum err segment_read(const struct disk_port *port, struct disk_file *file, cons
 typedef enum err segment_each(void *arg, const struct block_place *place, struct span payload);
 
 enum segment_scan_mode {
-    SCAN_TAIL,    /* stop at the first record that does not parse: the torn tail */
+    SCAN_TAIL, /* stop where neither here nor at the next multiple of DISK_DIRECT_ALIGN a record parses: the torn tail */
     SCAN_SALVAGE, /* look for the next record that parses and hashes right: a damaged segment */
 };
 

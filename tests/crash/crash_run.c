@@ -69,6 +69,7 @@ enum err crash_open(const struct disk_port *port, struct blockstore **ret_store,
                                          .storage_max_bytes = 64 * MIB,
                                          .segment_bytes = 16 * KIB,
                                          .allocate_bytes = 4 * KIB,
+                                         .direct_bytes = 2 * KIB, /* two blocks or so: about half of all groups */
                                          .cache_kib = 128,
                                          .events = {.notice = note_damage}};
     crash_damaged = false;

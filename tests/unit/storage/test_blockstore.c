@@ -54,6 +54,7 @@ static enum err try_open(struct world *w)
                                          .storage_max_bytes = w->storage_max,
                                          .segment_bytes = 32 * KIB,
                                          .allocate_bytes = 8 * KIB,
+                                         .direct_bytes = 4 * KIB,
                                          .cache_kib = 256,
                                          .memory = &w->memory,
                                          .tables = &w->tables,

@@ -10,8 +10,10 @@
 #include "sim/disk.h"
 #include "storage/disk_posix.h"
 #include "storage/disk_tier.h"
+#include "storage/segment.h"
 
-enum { BLOCKS_MAX = 4096, SMALL_SEGMENT = 64 * 1024 };
+/* Groups of write_groups are of 100 bytes to 60 KiB: some are written past the page cache, some through it. */
+enum { BLOCKS_MAX = 4096, SMALL_SEGMENT = 64 * 1024, SMALL_DIRECT = 16 * 1024 };
 
 struct found {
     struct block_place places[BLOCKS_MAX];
@@ -23,8 +25,11 @@ struct found {
 static struct disk_tier *open_tier(const struct disk_port *port, const char *dir)
 {
     struct disk_tier *tier;
-    struct disk_tier_options options = {
-        .port = port, .dir = dir, .segment_bytes = SMALL_SEGMENT, .allocate_bytes = SMALL_SEGMENT / 4};
+    struct disk_tier_options options = {.port = port,
+                                        .dir = dir,
+                                        .segment_bytes = SMALL_SEGMENT,
+                                        .allocate_bytes = SMALL_SEGMENT / 4,
+                                        .direct_bytes = SMALL_DIRECT};
     assert_int_equal(disk_tier_open(&options, &tier), ERR_OK);
     return tier;
 }
@@ -92,7 +97,25 @@ static void write_groups(struct disk_tier *tier, struct prng *prng, size_t group
     }
 }
 
-static void run_groups(const struct disk_port *port, const char *dir)
+/* How many records did not follow the one before at once. */
+static size_t gaps(const struct found *found)
+{
+    size_t count = 0;
+    for (size_t i = 1; i < found->count; i++) {
+        const struct block_place *last = &found->places[i - 1];
+        const struct block_place *place = &found->places[i];
+        uint64_t end = last->offset + segment_record_bytes(last->key.len, last->size);
+        if (place->segment != last->segment || place->offset == end)
+            continue;
+        assert_int_equal(place->offset % DISK_DIRECT_ALIGN, 0);
+        assert_in_range(place->offset - end, 1, 2 * DISK_DIRECT_ALIGN - 1);
+        count++;
+    }
+    return count;
+}
+
+/* Returns how many gaps there were. */
+static size_t run_groups(const struct disk_port *port, const char *dir)
 {
     struct found *acked = calloc(1, sizeof(*acked));
     struct prng prng;
@@ -110,16 +133,66 @@ static void run_groups(const struct disk_port *port, const char *dir)
     for (size_t i = 0; i < acked->count; i++)
         assert_memory_equal(&found->places[i], &acked->places[i], sizeof(acked->places[i]));
     disk_tier_close(tier, false);
+    size_t count = gaps(acked);
     free(found);
     free(acked);
+    return count;
 }
 
 static void groups_rotate_and_are_found_again(void **state)
 {
     (void)state;
     struct sim_disk *disk = sim_disk_new(1, 16 * MIB);
-    run_groups(sim_disk_port(disk), "segments");
+    assert_true(run_groups(sim_disk_port(disk), "segments") > 5);
     sim_disk_free(disk);
+}
+
+/* ---- file systems that cannot be written past the page cache ---- */
+
+static const struct disk_port *under;
+static struct disk_file *direct_file;
+static size_t refusals;
+
+static enum err open_refusing(void *self, const char *path, unsigned flags, struct disk_file **ret_file)
+{
+    if ((flags & DISK_DIRECT) == 0)
+        return under->open(self, path, flags, ret_file);
+    refusals++;
+    return ERR_INVALID;
+}
+
+static enum err open_noting(void *self, const char *path, unsigned flags, struct disk_file **ret_file)
+{
+    enum err err = under->open(self, path, flags, ret_file);
+    if (err == ERR_OK && (flags & DISK_DIRECT) != 0)
+        direct_file = *ret_file;
+    return err;
+}
+
+static enum err write_refusing(struct disk_file *file, const struct iovec *iov, int count, uint64_t offset)
+{
+    if (file != direct_file)
+        return under->pwritev(file, iov, count, offset);
+    refusals++;
+    return ERR_INVALID;
+}
+
+static void where_it_is_refused_the_page_cache_is_used(void **state)
+{
+    (void)state;
+    for (int at_write = 0; at_write < 2; at_write++) {
+        struct sim_disk *disk = sim_disk_new(1, 16 * MIB);
+        under = sim_disk_port(disk);
+        struct disk_port port = *under;
+        port.open = at_write ? open_noting : open_refusing;
+        if (at_write)
+            port.pwritev = write_refusing;
+        direct_file = NULL;
+        refusals = 0;
+        assert_int_equal(run_groups(&port, "segments"), 0);
+        assert_true(refusals > 0);
+        sim_disk_free(disk);
+    }
 }
 
 static void the_same_on_a_real_disk(void **state)
@@ -129,7 +202,7 @@ static void the_same_on_a_real_disk(void **state)
     assert_non_null(mkdtemp(dir));
     char path[64];
     (void)snprintf(path, sizeof(path), "%s/segments", dir);
-    run_groups(disk_posix(), path);
+    (void)run_groups(disk_posix(), path); /* gaps or none: as the file system of /tmp allows */
     for (int i = 1; i < 64; i++) {
         char file[96];
         (void)snprintf(file, sizeof(file), "%s/%016x.seg", path, i);
@@ -176,6 +249,40 @@ static void a_full_disk_keeps_what_was_good_and_resumes(void **state)
     free(found);
     free(acked);
     sim_disk_free(disk);
+}
+
+static void a_large_group_that_fails_leaves_what_was_good(void **state)
+{
+    (void)state;
+    static const struct {
+        enum sim_disk_fault fault;
+        enum err err;
+    } cases[] = {{SIM_FAULT_WRITE_NO_SPACE, ERR_NO_SPACE}, {SIM_FAULT_WRITE_IO, ERR_IO}, {SIM_FAULT_SYNC_IO, ERR_IO}};
+    for (size_t n = 0; n < ARRAY_LEN(cases); n++) {
+        struct sim_disk *disk = sim_disk_new(n, 16 * MIB);
+        struct found *acked = calloc(1, sizeof(*acked));
+        struct prng prng;
+        prng_init(&prng, n);
+        struct disk_tier *tier = open_tier(sim_disk_port(disk), "segments");
+        write_groups(tier, &prng, 2, acked);
+        uint64_t used = disk_tier_used(tier);
+        struct disk_group *group = disk_group_new();
+        for (int i = 0; i < 12; i++)
+            add(group, &prng, 2000);
+        sim_disk_fail(disk, cases[n].fault, 0, 1);
+        assert_int_equal(disk_tier_write(tier, group), cases[n].err);
+        assert_int_equal(group->sealed.state == SEGMENT_SUSPECT, cases[n].err == ERR_IO);
+        assert_int_equal(disk_tier_used(tier), used);
+        assert_int_equal(disk_tier_write(tier, group), ERR_OK); /* with the next it goes on */
+        for (size_t i = 0; i < group->count; i++)
+            assert_int_equal(note_block(acked, &group->records[i].place), ERR_OK);
+        disk_group_free(group);
+        for (size_t i = 0; i < acked->count; i++)
+            assert_readable(tier, &acked->places[i]);
+        disk_tier_close(tier, false);
+        free(acked);
+        sim_disk_free(disk);
+    }
 }
 
 static void after_a_failed_sync_the_segment_is_given_up(void **state)
@@ -282,6 +389,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(groups_rotate_and_are_found_again),
         cmocka_unit_test(the_same_on_a_real_disk),
+        cmocka_unit_test(where_it_is_refused_the_page_cache_is_used),
+        cmocka_unit_test(a_large_group_that_fails_leaves_what_was_good),
         cmocka_unit_test(a_full_disk_keeps_what_was_good_and_resumes),
         cmocka_unit_test(after_a_failed_sync_the_segment_is_given_up),
         cmocka_unit_test(no_power_cut_takes_an_acknowledged_block),

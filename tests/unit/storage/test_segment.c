@@ -108,10 +108,9 @@ static enum err count_record(void *arg, const struct block_place *place, struct 
     return ERR_OK;
 }
 
-/* A file of count records of segment 5; returns their total length. */
-static uint64_t write_records(const struct disk_port *port, struct disk_file *file, size_t count)
+/* Writes count records of segment 5 from offset on; returns where they end. */
+static uint64_t write_records(const struct disk_port *port, struct disk_file *file, uint64_t offset, size_t count)
 {
-    uint64_t offset = 0;
     for (size_t i = 0; i < count; i++) {
         uint8_t record[512];
         uint8_t payload[300];
@@ -124,6 +123,27 @@ static uint64_t write_records(const struct disk_port *port, struct disk_file *fi
     return offset;
 }
 
+static void a_scan_goes_on_at_the_next_aligned_place(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_new(1, MIB);
+    const struct disk_port *port = sim_disk_port(disk);
+    struct disk_file *file;
+    assert_int_equal(port->open(port->self, "s", DISK_WRITE | DISK_CREATE, &file), ERR_OK);
+    assert_in_range(write_records(port, file, 0, 3), 1, DISK_DIRECT_ALIGN);
+    (void)write_records(port, file, DISK_DIRECT_ALIGN, 2);
+    uint64_t end = write_records(port, file, (uint64_t)DISK_DIRECT_ALIGN * 2, 2);
+    assert_int_equal(port->allocate(file, end, (uint64_t)DISK_DIRECT_ALIGN * 4), ERR_OK);
+    (void)write_records(port, file, (uint64_t)DISK_DIRECT_ALIGN * 4, 1); /* behind a whole gap: not of this tail */
+    struct seen seen = {0};
+    uint64_t found = 0;
+    assert_int_equal(segment_scan(port, file, 5, 0, SCAN_TAIL, count_record, &seen, &found), ERR_OK);
+    assert_int_equal(seen.count, 7);
+    assert_int_equal(found, end);
+    port->close(file);
+    sim_disk_free(disk);
+}
+
 static void a_scan_stops_at_the_torn_tail_and_salvage_looks_past_it(void **state)
 {
     (void)state;
@@ -131,7 +151,7 @@ static void a_scan_stops_at_the_torn_tail_and_salvage_looks_past_it(void **state
     const struct disk_port *port = sim_disk_port(disk);
     struct disk_file *file;
     assert_int_equal(port->open(port->self, "s", DISK_WRITE | DISK_CREATE, &file), ERR_OK);
-    uint64_t end = write_records(port, file, 10);
+    uint64_t end = write_records(port, file, 0, 10);
     assert_int_equal(port->allocate(file, end, 4096), ERR_OK);
     struct seen seen = {0};
     uint64_t found = 0;
@@ -183,6 +203,7 @@ int main(void)
         cmocka_unit_test(a_record_has_the_layout_of_the_picture),
         cmocka_unit_test(damaged_records_do_not_parse),
         cmocka_unit_test(names_go_there_and_back),
+        cmocka_unit_test(a_scan_goes_on_at_the_next_aligned_place),
         cmocka_unit_test(a_scan_stops_at_the_torn_tail_and_salvage_looks_past_it),
         cmocka_unit_test(salvage_does_not_believe_a_planted_record),
     };
