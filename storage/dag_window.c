@@ -22,14 +22,77 @@ void dag_window_release(struct dag_window *w)
     }
 }
 
+/* ---- what is held, and what the shared account pays for ---- */
+
+static bool charge(struct dag_window *w, size_t bytes)
+{
+    if (w->shared != NULL && !account_take(w->shared, bytes))
+        return false;
+    w->charged += bytes;
+    return true;
+}
+
+/* Nothing is charged that no slot will need. */
+static void uncharge(struct dag_window *w)
+{
+    if (w->charged <= w->reserved)
+        return;
+    if (w->shared != NULL)
+        account_give(w->shared, w->charged - w->reserved);
+    w->charged = w->reserved;
+}
+
+static void reserve(struct dag_window *w, struct dag_slot *slot, size_t bytes)
+{
+    w->reserved = w->reserved - slot->reserved + bytes;
+    slot->reserved = bytes;
+}
+
+static void hold(struct dag_window *w, struct dag_slot *slot, size_t bytes)
+{
+    w->held = w->held - slot->held + bytes;
+    slot->held = bytes;
+}
+
+/* Finds a place in memory for a slot's block; the foremost has one in any case. */
+static bool admit(struct dag_window *w, struct dag_slot *slot)
+{
+    size_t held = w->held - slot->held + slot->reserved;
+    bool fits = held <= w->charged || (held <= w->bytes_max && charge(w, held - w->charged));
+    if (!fits && slot != w->first)
+        return false;
+    hold(w, slot, slot->reserved);
+    return true;
+}
+
+/* The window is wholly asked for, little of it has to be read, and the reader has waited for what came: it takes long to come. */
+static bool may_go_ahead(const struct dag_window *w, size_t bytes)
+{
+    uint64_t ahead = w->waited - MIN(w->patience, w->waited);
+    uint64_t most = w->bytes_max + MIN(ahead, (uint64_t)w->bytes_max * (DAG_AHEAD - 1));
+    return w->charged + bytes > w->bytes_max && w->held < w->bytes_max / 2 && w->reserved + bytes <= most;
+}
+
+/* Blocks came sooner than they were read. */
+static void come_back(struct dag_window *w)
+{
+    if (w->waited > w->patience)
+        w->patience = MIN(2 * w->patience + w->bytes_max, (uint64_t)w->bytes_max * DAG_PATIENCE_MAX);
+    w->waited = 0;
+}
+
 bool dag_window_has_room(const struct dag_window *w, const struct dag_slot *before, size_t bytes)
 {
     if (before == w->first)
         return true;
-    if (w->shared != NULL && account_free(w->shared) < bytes)
+    if (w->slots >= w->blocks_max)
         return false;
-    return w->slots < w->blocks_max && w->reserved < w->bytes_max && bytes <= w->bytes_max - w->reserved;
+    if (w->reserved + bytes > w->bytes_max)
+        return may_go_ahead(w, bytes);
+    return w->shared == NULL || account_free(w->shared) >= bytes;
 }
+
+/* ---- slots ---- */
 
 static struct dag_slot *slot_new(struct dag_window *w)
 {
@@ -49,21 +112,32 @@ static void link_before(struct dag_window *w, struct dag_slot *before, struct da
     *(before == NULL ? &w->last : &before->prev) = slot;
     w->slots++;
     w->reserved += slot->reserved;
-    if (w->shared != NULL && account_take(w->shared, slot->reserved))
-        slot->charged = slot->reserved;
+    if (w->charged + slot->reserved <= w->bytes_max)
+        (void)charge(w, slot->reserved);
 }
 
-/* The block arrived: what was reserved by guess becomes what it takes. */
+/* What was reserved by guess becomes what the block takes. */
 static void settle(struct dag_window *w, struct dag_slot *slot, struct block_ref *block)
 {
-    w->reserved = w->reserved - slot->reserved + block->len;
-    slot->reserved = block->len;
-    if (slot->charged > block->len) {
-        account_give(w->shared, slot->charged - block->len);
-        slot->charged = block->len;
-    }
+    reserve(w, slot, block->len);
+    hold(w, slot, block->len);
+    uncharge(w);
     slot->block = block_ref_ref(block);
     slot->state = DAG_ARRIVED;
+}
+
+/* The block came: it is kept if there is room. */
+static void take_in(struct dag_window *w, struct dag_slot *slot, struct block_ref *block)
+{
+    w->waited += slot == w->first ? block->len : 0;
+    reserve(w, slot, block->len);
+    if (admit(w, slot)) {
+        settle(w, slot, block);
+        return;
+    }
+    hold(w, slot, 0);
+    slot->state = DAG_STORED;
+    come_back(w);
 }
 
 /* The block of a CID, if the window holds it or the CID itself does; with a reference for the caller. */
@@ -112,6 +186,7 @@ enum err dag_window_add_bytes(struct dag_window *w, struct dag_slot *before, str
     slot->bytes = bytes;
     slot->reserved = bytes.len;
     link_before(w, before, slot);
+    hold(w, slot, bytes.len);
     return ERR_OK;
 }
 
@@ -123,9 +198,9 @@ void dag_window_remove(struct dag_window *w, struct dag_slot *slot)
         w->open_bytes -= slot->block->len;
     else
         w->slots--;
-    w->reserved -= slot->reserved;
-    if (slot->charged > 0)
-        account_give(w->shared, slot->charged);
+    reserve(w, slot, 0);
+    hold(w, slot, 0);
+    uncharge(w);
     block_ref_unref(slot->block);
     free(slot);
     if (w->account != NULL)
@@ -156,10 +231,20 @@ static bool mark_asked(struct dag_window *w, const struct cid *cid)
     return was_asked;
 }
 
+/* The first slot whose block may be asked for; one that is asked for again has its place in memory from now on. */
+static struct dag_slot *next_to_ask(struct dag_window *w)
+{
+    struct dag_slot *slot = w->first;
+    while (slot != NULL && slot->state != DAG_WANTED && !(slot->state == DAG_STORED && admit(w, slot)))
+        slot = slot->next;
+    return slot;
+}
+
 enum err dag_window_next_want(struct dag_window *w, struct cid *ret_cid)
 {
     struct dag_slot *slot;
-    while ((slot = dag_window_find(w, DAG_WANTED)) != NULL) {
+    while ((slot = next_to_ask(w)) != NULL) {
+        slot->state = DAG_WANTED;
         if (mark_asked(w, &slot->cid))
             continue;
         *ret_cid = slot->cid;
@@ -179,7 +264,7 @@ bool dag_window_put(struct dag_window *w, const struct cid *cid, struct block_re
     for (struct dag_slot *slot = w->first; slot != NULL; slot = slot->next) {
         if (!waits(slot, cid))
             continue;
-        settle(w, slot, block);
+        take_in(w, slot, block);
         any = true;
     }
     return any;

@@ -12,6 +12,11 @@
  * slot per level, no stack. New slots need room; only the foremost slot may always add one, so that reading never
  * stalls behind what was read ahead.
  *
+ * What is on its way takes no memory yet. So a reader that has to wait for blocks asks for up to DAG_AHEAD times what it may hold, as a long
+ * path needs it; it goes ahead by as much as it has waited for. A block that comes and finds no room is not kept (STORED): it is durable
+ * where it came from, and is asked for again when there is room. Then nothing is asked beyond the window until the reader has waited for
+ * longer than the last time, so that of a store that is faster than the reader little is read twice.
+ *
  * A CID that stands in the window twice is asked for once. Identity CIDs carry their bytes and are never asked for. No
  * I/O; one thread at a time.
  */
@@ -31,12 +36,15 @@
 enum {
     DAG_DEPTH_MAX = 64,
     DAG_OPEN_BYTES_MAX = 8 * 1024 * 1024, /* of all open nodes: honest ones take 60 bytes a link */
-    DAG_NODE_ESTIMATE = 256 * 1024        /* reserved for a block of unknown size */
+    DAG_NODE_ESTIMATE = 256 * 1024,       /* reserved for a block of unknown size */
+    DAG_AHEAD = 3,                        /* windows, asked for at most */
+    DAG_PATIENCE_MAX = 64                 /* windows, waited for before more is asked */
 };
 
 enum dag_slot_state {
     DAG_WANTED,  /* to be asked for */
     DAG_ASKED,   /* on its way */
+    DAG_STORED,  /* came when there was no room: to be asked for again */
     DAG_ARRIVED, /* the owner has not looked at it yet */
     DAG_READY,   /* to be read */
     DAG_OPEN     /* has children to add */
@@ -47,8 +55,8 @@ struct dag_slot {
     struct dag_slot *next;
     enum dag_slot_state state;
     uint32_t depth;
-    size_t reserved; /* bytes of the window that it holds */
-    size_t charged;  /* of these, bytes taken from the shared account */
+    size_t reserved; /* bytes of its block, guessed before it comes */
+    size_t held;     /* the same once it has a place in memory */
     struct cid cid;
     struct block_ref *block;
     /* The owner's: */
@@ -62,8 +70,12 @@ struct dag_slot {
 struct dag_window {
     struct dag_slot *first;
     struct dag_slot *last;
-    size_t slots; /* without OPEN ones */
-    size_t reserved;
+    size_t slots;      /* without OPEN ones */
+    size_t reserved;   /* of all slots */
+    size_t held;       /* of all slots */
+    size_t charged;    /* to the shared account: what is held, then what is to come */
+    uint64_t waited;   /* bytes for which the reader waited, since a block found no room */
+    uint64_t patience; /* of these, before more than the window is asked for */
     size_t open_bytes;
     size_t blocks_max;
     size_t bytes_max;
@@ -72,8 +84,9 @@ struct dag_window {
 };
 
 /*
- * blocks_max and bytes_max >= 1; account (may be NULL) is charged for slots. shared (may be NULL) bounds the sum of
- * several windows: each reads ahead only while it has room, and the foremost slot goes on uncharged when it has none.
+ * blocks_max and bytes_max >= 1; account (may be NULL) is charged for slots. bytes_max bounds what is held, the foremost slot apart. shared
+ * (may be NULL) bounds the sum of several windows: each reads ahead only while it has room, and the foremost slot goes on uncharged when
+ * it has none.
  */
 void dag_window_init(struct dag_window *w, size_t blocks_max, size_t bytes_max, struct account *account,
                      struct account *shared);

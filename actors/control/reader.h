@@ -32,7 +32,7 @@
 struct reader;
 
 enum {
-    READER_WINDOW_BLOCKS = 32,
+    READER_WINDOW_BLOCKS = 64,
     READER_WINDOW_BYTES = 4 * 1024 * 1024,
     READER_PATH_MAX = 4096,
     READER_ENTRIES_AHEAD = 32 /* entries whose kind is being looked up */

@@ -171,9 +171,7 @@ static enum err fetch(struct control *c, struct file_session *s, const struct ci
 
 static void send_wants(struct control *c, struct file_session *s)
 {
-    unsigned most =
-        s->mode == READER_TREE ? SESSION_FLIGHTS : READER_WINDOW_BLOCKS; /* of a tree most blocks are small */
-    while (!s->paused && s->flight_count < most) {
+    while (!s->paused && s->flight_count < s->flights_max) {
         if (!s->held && reader_next_want(s->reader, &s->held_flight.cid) != ERR_OK)
             return;
         s->held = true;
