@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "base/pool.h"
 
 enum { BUF_FIRST_CAP = 64 };
 
@@ -34,9 +35,17 @@ void buf_init(struct buf *b, size_t max_bytes, struct account *account)
     *b = (struct buf){.max = max_bytes, .account = account};
 }
 
+static void free_data(uint8_t *data, size_t cap)
+{
+    if (cap >= POOL_BUFFER_MIN)
+        pool_give(data, cap);
+    else
+        free(data);
+}
+
 void buf_release(struct buf *b)
 {
-    free(b->data);
+    free_data(b->data, b->cap);
     if (b->account != NULL)
         account_give(b->account, b->cap);
     b->data = NULL;
@@ -49,16 +58,37 @@ void buf_clear(struct buf *b)
     b->len = 0;
 }
 
-/* Doubles up to max; the account pays for the difference before the memory is asked for. */
-static bool grow(struct buf *b, size_t need)
+/* Small ones double; large ones take what the pool has for them. */
+static size_t next_cap(const struct buf *b, size_t need)
 {
     size_t cap = b->cap == 0 ? BUF_FIRST_CAP : b->cap;
-    while (cap < need)
-        cap = cap > b->max / 2 ? b->max : cap * 2;
-    cap = MIN(cap, b->max);
+    while (cap < need && cap < POOL_BUFFER_MIN)
+        cap *= 2;
+    if (cap >= POOL_BUFFER_MIN)
+        cap = pool_bytes(MAX(need, b->cap > SIZE_MAX / 2 ? need : b->cap * 2));
+    return MIN(cap, b->max);
+}
+
+static uint8_t *resized(const struct buf *b, size_t cap)
+{
+    if (cap < POOL_BUFFER_MIN)
+        return realloc(b->data, cap);
+    uint8_t *data = pool_take(cap);
+    if (data == NULL)
+        return NULL;
+    if (b->data != NULL)
+        memcpy(data, b->data, b->len);
+    free_data(b->data, b->cap);
+    return data;
+}
+
+/* Up to max; the account pays for the difference before the memory is asked for. */
+static bool grow(struct buf *b, size_t need)
+{
+    size_t cap = next_cap(b, need);
     if (b->account != NULL && !account_take(b->account, cap - b->cap))
         return false;
-    uint8_t *data = realloc(b->data, cap);
+    uint8_t *data = resized(b, cap);
     if (data == NULL) {
         if (b->account != NULL)
             account_give(b->account, cap - b->cap);
