@@ -15,6 +15,8 @@
 #include "base/group.h"
 #include "base/limits.h"
 
+enum { LEFT_KEPT = 128 }; /* more would have to leave while one request goes from nng's thread to its slot */
+
 enum slot_state {
     SLOT_NNG,     /* its aio receives or sends */
     SLOT_ARRIVED, /* the message is the actor's to take */
@@ -47,6 +49,8 @@ struct listener {
     uint8_t busy[2][LISTENER_BUSY_BYTES]; /* in msgpack, in JSON */
     size_t busy_len[2];
     _Atomic uint64_t arrivals;
+    _Atomic uint32_t left[LEFT_KEPT]; /* the last pipes that went; sequentially consistent against the slots' pipe */
+    _Atomic uint32_t left_count;
     _Atomic bool stopping;
     struct slot slots[LISTENER_SLOTS];
 };
@@ -110,6 +114,21 @@ static void refuse(struct slot *slot)
     send_answer(slot, span_of(listener->busy[form], listener->busy_len[form]));
 }
 
+static uint32_t client_of(nng_pipe pipe)
+{
+    return (uint32_t)MAX(nng_pipe_id(pipe), 1);
+}
+
+/* Whether the end of the pipe was told before its request got here: two of nng's threads may come in either order. */
+static bool has_left(const struct listener *listener, uint32_t client)
+{
+    for (size_t i = 0; i < LEFT_KEPT; i++) {
+        if (atomic_load(&listener->left[i]) == client)
+            return true;
+    }
+    return false;
+}
+
 static void on_received(struct slot *slot)
 {
     struct listener *listener = slot->owner;
@@ -118,8 +137,10 @@ static void on_received(struct slot *slot)
         refuse(slot);
         return;
     }
-    nng_pipe pipe = nng_msg_get_pipe(slot->msg);
-    atomic_store_explicit(&slot->pipe, (uint32_t)MAX(nng_pipe_id(pipe), 1), memory_order_relaxed);
+    uint32_t client = client_of(nng_msg_get_pipe(slot->msg));
+    atomic_store(&slot->pipe, client);
+    if (has_left(listener, client))
+        atomic_store_explicit(&slot->gone, client, memory_order_relaxed);
     atomic_store_explicit(&slot->order, atomic_fetch_add_explicit(&listener->arrivals, 1, memory_order_relaxed),
                           memory_order_relaxed);
     atomic_store_explicit(&slot->state, SLOT_ARRIVED, memory_order_release);
@@ -159,10 +180,11 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
             (void)nng_pipe_close(pipe);
         return;
     }
+    uint32_t client = client_of(pipe);
+    atomic_store(&listener->left[atomic_fetch_add(&listener->left_count, 1) % LEFT_KEPT], client);
     for (size_t i = 0; i < LISTENER_SLOTS; i++) {
-        uint32_t id = (uint32_t)MAX(nng_pipe_id(pipe), 1);
-        if (atomic_load_explicit(&listener->slots[i].pipe, memory_order_relaxed) == id)
-            atomic_store_explicit(&listener->slots[i].gone, id, memory_order_release);
+        if (atomic_load(&listener->slots[i].pipe) == client)
+            atomic_store_explicit(&listener->slots[i].gone, client, memory_order_release);
     }
     wake(listener);
 }

@@ -76,7 +76,7 @@ bool listener_next(struct listener *listener, unsigned *ret_slot, uint32_t *ret_
 /* Whether who asked in a taken slot is of the daemon's own user; false when it is gone. */
 bool listener_is_own(const struct listener *listener, unsigned slot);
 
-/* A slot that was taken and whose client has gone since; each is told once. */
+/* A slot that was taken and whose client has gone, be it before its request got here; each is told once. */
 bool listener_gone(struct listener *listener, unsigned *ret_slot);
 
 /* Frees the bytes of a taken request that was copied; its charge stays until the answer, on behalf of the copy. */
