@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/le.h"
 #include "base/limits.h"
 #include "base/random.h"
 
@@ -33,8 +34,7 @@ void cid_set_release(struct cid_set *set)
 static void print_of(const struct cid_set *set, const struct cid *cid, uint8_t to[CID_SET_PRINT_BYTES])
 {
     uint8_t bytes[4 + MULTIHASH_BYTES_MAX];
-    for (unsigned i = 0; i < 4; i++)
-        bytes[i] = (uint8_t)(cid->codec >> (8 * i));
+    le_put(bytes, cid->codec, 4);
     size_t len = 4 + multihash_encode(&cid->hash, bytes + 4);
     (void)crypto_shorthash_siphashx24(to, bytes, len, set->key);
     if (memcmp(to, empty, sizeof(empty)) == 0)

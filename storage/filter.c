@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/le.h"
 #include "base/limits.h"
 #include "storage/crc32c.h"
 
@@ -120,20 +121,6 @@ bool filter_crowded(const struct filter *f)
 
 /* ---- the file ---- */
 
-static void put_le(uint8_t *to, uint64_t value)
-{
-    for (size_t i = 0; i < 8; i++)
-        to[i] = (uint8_t)(value >> (8 * i));
-}
-
-static uint64_t get_le(const uint8_t *from, size_t bytes)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < bytes; i++)
-        value |= (uint64_t)from[i] << (8 * i);
-    return value;
-}
-
 static uint32_t checksum(const uint8_t header[FILTER_HEADER_BYTES], const struct filter *f)
 {
     uint32_t crc = crc32c(0, header + AT_CRC + 4, FILTER_HEADER_BYTES - AT_CRC - 4);
@@ -145,13 +132,11 @@ static void encode_header(const struct filter *f, const struct catalogue_info *i
     memset(to, 0, FILTER_HEADER_BYTES);
     memcpy(to, magic, sizeof(magic));
     memcpy(to + AT_ID, info->id, CATALOGUE_ID_BYTES);
-    put_le(to + AT_GENERATION, info->generation);
-    put_le(to + AT_KEYS, f->keys);
-    put_le(to + AT_LINES, f->lines);
-    put_le(to + AT_SEED, f->seed);
-    uint32_t crc = checksum(to, f);
-    for (size_t i = 0; i < 4; i++)
-        to[AT_CRC + i] = (uint8_t)(crc >> (8 * i));
+    le_put(to + AT_GENERATION, info->generation, 8);
+    le_put(to + AT_KEYS, f->keys, 8);
+    le_put(to + AT_LINES, f->lines, 8);
+    le_put(to + AT_SEED, f->seed, 8);
+    le_put(to + AT_CRC, checksum(to, f), 4);
 }
 
 enum err filter_save(const struct filter *f, const struct disk_port *port, const char *path,
@@ -183,12 +168,12 @@ enum err filter_save(const struct filter *f, const struct disk_port *port, const
 static enum err check_header(const uint8_t header[FILTER_HEADER_BYTES], const struct catalogue_info *info,
                              uint64_t file_bytes)
 {
-    uint64_t lines = get_le(header + AT_LINES, 8);
+    uint64_t lines = le_get(header + AT_LINES, 8);
     if (memcmp(header, magic, sizeof(magic)) != 0 || lines == 0 || lines > LINES_MAX ||
         file_bytes != FILTER_HEADER_BYTES + lines * FILTER_LINE_BYTES)
         return ERR_CORRUPT;
     if (memcmp(header + AT_ID, info->id, CATALOGUE_ID_BYTES) != 0 ||
-        get_le(header + AT_GENERATION, 8) != info->generation)
+        le_get(header + AT_GENERATION, 8) != info->generation)
         return ERR_MISMATCH;
     return ERR_OK;
 }
@@ -206,18 +191,18 @@ static enum err load_file(const struct disk_port *port, struct disk_file *file, 
         err = got < sizeof(header) ? ERR_CORRUPT : check_header(header, info, bytes);
     if (err != ERR_OK)
         return err;
-    struct filter *f = make(get_le(header + AT_LINES, 8), get_le(header + AT_SEED, 8), account);
+    struct filter *f = make(le_get(header + AT_LINES, 8), le_get(header + AT_SEED, 8), account);
     if (f == NULL)
         return ERR_NOMEM;
     size_t want = (size_t)f->lines * FILTER_LINE_BYTES;
     err = port->pread(file, f->bits, want, FILTER_HEADER_BYTES, &got);
-    if (err == ERR_OK && (got != want || checksum(header, f) != (uint32_t)get_le(header + AT_CRC, 4)))
+    if (err == ERR_OK && (got != want || checksum(header, f) != (uint32_t)le_get(header + AT_CRC, 4)))
         err = ERR_CORRUPT;
     if (err != ERR_OK) {
         filter_free(f);
         return err;
     }
-    f->keys = get_le(header + AT_KEYS, 8);
+    f->keys = le_get(header + AT_KEYS, 8);
     f->complete = true;
     *ret_filter = f;
     return ERR_OK;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/le.h"
 #include "storage/crc32c.h"
 #include "wire/cid.h"
 
@@ -22,13 +23,10 @@ static size_t encode(const struct catalogue_change *c, uint64_t at_ns, uint8_t t
     to[9] = c->recursive;
     to[10] = c->cid_len;
     to[11] = (uint8_t)name_len;
-    for (size_t i = 0; i < 8; i++)
-        to[16 + i] = (uint8_t)(at_ns >> (8 * i));
+    le_put(to + 16, at_ns, 8);
     memcpy(to + PIN_RECORD_FIXED, c->cid, c->cid_len);
     memcpy(to + PIN_RECORD_FIXED + c->cid_len, c->name, name_len);
-    uint32_t crc = crc32c(0, to + 8, len - 8);
-    for (size_t i = 0; i < 4; i++)
-        to[4 + i] = (uint8_t)(crc >> (8 * i));
+    le_put(to + 4, crc32c(0, to + 8, len - 8), 4);
     return (len + ALIGN - 1) / ALIGN * ALIGN;
 }
 
@@ -40,14 +38,10 @@ static enum err decode(struct span bytes, struct catalogue_change *ret_change, s
     if (bytes.len < PIN_RECORD_FIXED || memcmp(p, magic, sizeof(magic)) != 0)
         return ERR_CORRUPT;
     size_t len = PIN_RECORD_FIXED + (size_t)p[10] + p[11];
-    uint32_t crc = 0;
-    for (size_t i = 0; i < 4; i++)
-        crc |= (uint32_t)p[4 + i] << (8 * i);
-    if (bytes.len < len || p[10] > PIN_CID_MAX || crc32c(0, p + 8, len - 8) != crc)
+    if (bytes.len < len || p[10] > PIN_CID_MAX || crc32c(0, p + 8, len - 8) != le_get(p + 4, 4))
         return ERR_CORRUPT;
     struct catalogue_change c = {.kind = p[8] != 0 ? CHANGE_PIN_ADD : CHANGE_PIN_RM, .recursive = p[9] != 0};
-    for (size_t i = 0; i < 8; i++)
-        c.at_ns |= (uint64_t)p[16 + i] << (8 * i);
+    c.at_ns = le_get(p + 16, 8);
     c.cid_len = p[10];
     memcpy(c.cid, p + PIN_RECORD_FIXED, c.cid_len);
     memcpy(c.name, p + PIN_RECORD_FIXED + c.cid_len, p[11]);

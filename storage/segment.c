@@ -6,25 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/le.h"
 #include "storage/crc32c.h"
 
 static const uint8_t magic[4] = {'H', 'R', 'B', '1'};
 
 enum { AT_CRC = 4, AT_SEGMENT = 8, AT_LENGTH = 16, AT_CODEC = 20, AT_KEY_LEN = 24, SCAN_BUFFER_MIN = 256 * 1024 };
-
-static void put_le(uint8_t *to, uint64_t value, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++)
-        to[i] = (uint8_t)(value >> (8 * i));
-}
-
-static uint64_t get_le(const uint8_t *from, size_t bytes)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < bytes; i++)
-        value |= (uint64_t)from[i] << (8 * i);
-    return value;
-}
 
 static uint64_t padded(uint64_t bytes)
 {
@@ -41,13 +28,13 @@ size_t segment_encode(const struct block_place *place, struct span payload, uint
     size_t len = SEGMENT_FIXED_BYTES + (size_t)place->key.len;
     memset(to, 0, SEGMENT_FIXED_BYTES);
     memcpy(to, magic, sizeof(magic));
-    put_le(to + AT_SEGMENT, place->segment, 8);
-    put_le(to + AT_LENGTH, payload.len, 4);
-    put_le(to + AT_CODEC, place->codec, 4);
+    le_put(to + AT_SEGMENT, place->segment, 8);
+    le_put(to + AT_LENGTH, payload.len, 4);
+    le_put(to + AT_CODEC, place->codec, 4);
     to[AT_KEY_LEN] = place->key.len;
     memcpy(to + SEGMENT_FIXED_BYTES, place->key.bytes, place->key.len);
     uint32_t crc = crc32c(0, to + AT_SEGMENT, len - AT_SEGMENT);
-    put_le(to + AT_CRC, crc32c(crc, payload.data, payload.len), 4);
+    le_put(to + AT_CRC, crc32c(crc, payload.data, payload.len), 4);
     return len;
 }
 
@@ -56,17 +43,17 @@ enum err segment_decode_header(struct span bytes, uint64_t segment, struct block
     if (bytes.len < SEGMENT_FIXED_BYTES)
         return ERR_TRUNCATED;
     const uint8_t *p = bytes.data;
-    uint64_t length = get_le(p + AT_LENGTH, 4);
+    uint64_t length = le_get(p + AT_LENGTH, 4);
     uint8_t key_len = p[AT_KEY_LEN];
-    bool bad = memcmp(p, magic, sizeof(magic)) != 0 || get_le(p + AT_SEGMENT, 8) != segment ||
+    bool bad = memcmp(p, magic, sizeof(magic)) != 0 || le_get(p + AT_SEGMENT, 8) != segment ||
                length > BLOCK_BYTES_MAX || key_len == 0 || key_len > BLOCK_KEY_MAX ||
-               get_le(p + AT_KEY_LEN + 1, 3) != 0;
+               le_get(p + AT_KEY_LEN + 1, 3) != 0;
     if (bad)
         return ERR_CORRUPT;
     if (bytes.len < SEGMENT_FIXED_BYTES + (size_t)key_len)
         return ERR_TRUNCATED;
     struct block_place place = {
-        .codec = (uint32_t)get_le(p + AT_CODEC, 4), .size = (uint32_t)length, .segment = segment};
+        .codec = (uint32_t)le_get(p + AT_CODEC, 4), .size = (uint32_t)length, .segment = segment};
     place.key.len = key_len;
     memcpy(place.key.bytes, p + SEGMENT_FIXED_BYTES, key_len);
     *ret_place = place;
@@ -76,7 +63,7 @@ enum err segment_decode_header(struct span bytes, uint64_t segment, struct block
 
 static bool crc_matches(const uint8_t *record, size_t len)
 {
-    return crc32c(0, record + AT_SEGMENT, len - AT_SEGMENT) == (uint32_t)get_le(record + AT_CRC, 4);
+    return crc32c(0, record + AT_SEGMENT, len - AT_SEGMENT) == (uint32_t)le_get(record + AT_CRC, 4);
 }
 
 enum err segment_decode(struct span bytes, uint64_t segment, struct block_place *ret_place, struct span *ret_payload)
@@ -137,7 +124,7 @@ enum err segment_read(const struct disk_port *port, struct disk_file *file, cons
     if (got != place->size)
         return ERR_TRUNCATED;
     uint32_t crc = crc32c(crc32c(0, header + AT_SEGMENT, head_len - AT_SEGMENT), to, place->size);
-    return crc == (uint32_t)get_le(header + AT_CRC, 4) ? ERR_OK : ERR_CORRUPT;
+    return crc == (uint32_t)le_get(header + AT_CRC, 4) ? ERR_OK : ERR_CORRUPT;
 }
 
 /* ---- scanning ---- */

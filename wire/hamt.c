@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/le.h"
+
 static uint64_t rotate_left(uint64_t x, unsigned bits)
 {
     return x << bits | x >> (64 - bits);
@@ -32,29 +34,21 @@ static uint64_t scramble_high(uint64_t k)
     return rotate_left(k * MURMUR_C2, 33) * MURMUR_C1;
 }
 
-static uint64_t load_le(const uint8_t *bytes, size_t len)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < len; i++)
-        value |= (uint64_t)bytes[i] << (8 * i);
-    return value;
-}
-
 uint64_t hamt_hash(struct span name)
 {
     uint64_t h1 = 0;
     uint64_t h2 = 0;
     struct span rest = name;
     for (; rest.len >= 16; rest = span_skip(rest, 16)) {
-        h1 ^= scramble_low(load_le(rest.data, 8));
+        h1 ^= scramble_low(le_get(rest.data, 8));
         h1 = (rotate_left(h1, 27) + h2) * 5 + 0x52dce729;
-        h2 ^= scramble_high(load_le(rest.data + 8, 8));
+        h2 ^= scramble_high(le_get(rest.data + 8, 8));
         h2 = (rotate_left(h2, 31) + h1) * 5 + 0x38495ab5;
     }
     if (rest.len > 8)
-        h2 ^= scramble_high(load_le(rest.data + 8, rest.len - 8));
+        h2 ^= scramble_high(le_get(rest.data + 8, rest.len - 8));
     if (rest.len > 0)
-        h1 ^= scramble_low(load_le(rest.data, MIN(rest.len, 8)));
+        h1 ^= scramble_low(le_get(rest.data, MIN(rest.len, 8)));
     h1 ^= name.len;
     h2 ^= name.len;
     h1 += h2;

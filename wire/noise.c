@@ -5,6 +5,8 @@
 #include <openssl/evp.h>
 #include <sodium.h>
 
+#include "base/le.h"
+
 /* Exactly HASHLEN bytes, so the initial h is the name itself. */
 static const char protocol_name[] = "Noise_XX_25519_ChaChaPoly_SHA256";
 
@@ -13,8 +15,7 @@ enum { NONCE_BYTES = 12, STEPS = 3 };
 static void nonce_encode(uint64_t n, uint8_t to[NONCE_BYTES])
 {
     memset(to, 0, 4);
-    for (int i = 0; i < 8; i++)
-        to[4 + i] = (uint8_t)(n >> (8 * i));
+    le_put(to + 4, n, 8);
 }
 
 void noise_keypair_from_secret(const uint8_t secret[NOISE_KEY_BYTES], struct noise_keypair *ret_pair)

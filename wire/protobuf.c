@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "wire/protobuf.h"
 
+#include "base/le.h"
+
 enum err protobuf_varint(struct span *in, uint64_t *ret_value)
 {
     uint64_t value = 0;
@@ -24,11 +26,8 @@ static enum err take_fixed(struct span *in, size_t bytes, uint64_t *ret_value)
 {
     if (in->len < bytes)
         return ERR_TRUNCATED;
-    uint64_t value = 0;
-    for (size_t i = 0; i < bytes; i++)
-        value |= (uint64_t)in->data[i] << (8 * i);
+    *ret_value = le_get(in->data, bytes);
     *in = span_skip(*in, bytes);
-    *ret_value = value;
     return ERR_OK;
 }
 

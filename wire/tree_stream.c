@@ -3,22 +3,10 @@
 
 #include <string.h>
 
+#include "base/le.h"
+
 enum { FLAG_MODE = 1, FLAG_MTIME = 2, FLAG_BY_HASH = 4, MODE_BYTES = 4, MTIME_BYTES = 12, MODE_MAX = 07777 };
 enum { NANOS_PER_SECOND = 1000000000 };
-
-static void put_le(uint8_t *to, uint64_t value, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        to[i] = (uint8_t)(value >> (8 * i));
-}
-
-static uint64_t get_le(const uint8_t *from, size_t len)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < len; i++)
-        value |= (uint64_t)from[i] << (8 * i);
-    return value;
-}
 
 bool tree_name_ok(struct span name)
 {
@@ -74,15 +62,15 @@ enum err tree_stream_append(struct buf *out, enum tree_kind kind, struct span na
         return ERR_INVALID;
     uint8_t head[TREE_HEADER_BYTES + TREE_META_BYTES_MAX] = {(uint8_t)kind, flags};
     size_t len = TREE_HEADER_BYTES;
-    put_le(head + 2, name.len, 2);
-    put_le(head + 4, body.len, 4);
+    le_put(head + 2, name.len, 2);
+    le_put(head + 4, body.len, 4);
     if (meta->mode != 0) {
-        put_le(head + len, meta->mode, 4);
+        le_put(head + len, meta->mode, 4);
         len += MODE_BYTES;
     }
     if (meta->has_mtime) {
-        put_le(head + len, (uint64_t)meta->mtime_seconds, 8);
-        put_le(head + len + 8, meta->mtime_nanos, 4);
+        le_put(head + len, (uint64_t)meta->mtime_seconds, 8);
+        le_put(head + len + 8, meta->mtime_nanos, 4);
         len += MTIME_BYTES;
     }
     if (len + name.len + body.len > out->max - out->len)
@@ -98,7 +86,7 @@ enum err tree_stream_append_data_head(struct buf *out, size_t len)
 {
     enum err err = check_head(TREE_DATA, 0, 0, len);
     uint8_t head[TREE_HEADER_BYTES] = {TREE_DATA};
-    put_le(head + 4, len, 4);
+    le_put(head + 4, len, 4);
     return err == ERR_OK ? buf_append(out, head, sizeof(head)) : err;
 }
 
@@ -167,13 +155,13 @@ static struct tree_meta read_meta(const uint8_t *at, uint8_t flags)
 {
     struct tree_meta meta = {.by_hash = (flags & FLAG_BY_HASH) != 0};
     if ((flags & FLAG_MODE) != 0) {
-        meta.mode = (uint32_t)get_le(at, 4);
+        meta.mode = (uint32_t)le_get(at, 4);
         at += MODE_BYTES;
     }
     if ((flags & FLAG_MTIME) != 0) {
         meta.has_mtime = true;
-        meta.mtime_seconds = (int64_t)get_le(at, 8);
-        meta.mtime_nanos = (uint32_t)get_le(at + 8, 4);
+        meta.mtime_seconds = (int64_t)le_get(at, 8);
+        meta.mtime_nanos = (uint32_t)le_get(at + 8, 4);
     }
     return meta;
 }
@@ -203,7 +191,7 @@ static enum err finish_record(struct tree_decoder *d, struct span *in, size_t na
         return err;
     d->head_len = 0;
     if (kind == TREE_DATA) {
-        d->data_left = (uint32_t)get_le(d->head + 4, 4);
+        d->data_left = (uint32_t)le_get(d->head + 4, 4);
         return take_data(d, in, ret_event);
     }
     *ret_event = event;
@@ -218,8 +206,8 @@ enum err tree_decoder_next(struct tree_decoder *d, struct span *in, struct tree_
         buf_clear(&d->text);
     if (!fill_head(d, in, TREE_HEADER_BYTES))
         return ERR_AGAIN;
-    size_t name_len = (size_t)get_le(d->head + 2, 2);
-    size_t body_len = (size_t)get_le(d->head + 4, 4);
+    size_t name_len = (size_t)le_get(d->head + 2, 2);
+    size_t body_len = (size_t)le_get(d->head + 4, 4);
     enum err err = check_head(d->head[0], d->head[1], name_len, body_len);
     if (err != ERR_OK)
         return err;

@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/le.h"
+
 /* Protobuf's own varint: up to ten bytes, any length accepted on read. */
 enum { PB_VARINT_BYTES_MAX = 10, PB_TYPE_VARINT = 0, PB_TYPE_FIXED64 = 1, PB_TYPE_BYTES = 2, PB_TYPE_FIXED32 = 5 };
 enum { PB_FIELD_MAX = (1 << 29) - 1, NANOS_PER_SECOND = 1000000000 };
@@ -51,11 +53,8 @@ static enum err take_fixed(struct span *in, size_t len, uint64_t *ret_value)
 {
     if (in->len < len)
         return ERR_TRUNCATED;
-    uint64_t value = 0;
-    for (size_t i = 0; i < len; i++)
-        value |= (uint64_t)in->data[i] << (8 * i);
+    *ret_value = le_get(in->data, len);
     *in = span_skip(*in, len);
-    *ret_value = value;
     return ERR_OK;
 }
 
@@ -273,9 +272,8 @@ static uint8_t *put_mtime(uint8_t *to, const struct unixfs_node *node)
     if (node->mtime_nanos == 0)
         return to;
     *to++ = MTIME_NANOS << 3 | PB_TYPE_FIXED32;
-    for (unsigned i = 0; i < 4; i++)
-        *to++ = (uint8_t)(node->mtime_nanos >> (8 * i));
-    return to;
+    le_put(to, node->mtime_nanos, 4);
+    return to + 4;
 }
 
 size_t unixfs_size(const struct unixfs_node *node)
