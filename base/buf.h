@@ -56,6 +56,9 @@ static inline struct span span_first(struct span s, size_t n)
     return (struct span){.data = s.data, .len = MIN(n, s.len)};
 }
 
+/* Without the spaces and tabs around it. */
+struct span span_trim(struct span s);
+
 /* Equality of public bytes (not constant time: for secrets use sodium_memcmp). */
 bool span_equal(struct span a, struct span b);
 bool span_equal_text(struct span a, const char *text);

@@ -157,24 +157,15 @@ static enum err list_add(struct config_list *list, struct span item)
     return ERR_OK;
 }
 
-static struct span trim(struct span s)
-{
-    while (s.len > 0 && (s.data[0] == ' ' || s.data[0] == '\t'))
-        s = span_skip(s, 1);
-    while (s.len > 0 && (s.data[s.len - 1] == ' ' || s.data[s.len - 1] == '\t'))
-        s.len--;
-    return s;
-}
-
 static enum err parse_list(struct span value, struct config_list *ret_list)
 {
     struct config_list list = {0};
     enum err err = ERR_OK;
-    value = trim(value);
+    value = span_trim(value);
     while (value.len > 0 && err == ERR_OK) {
         const uint8_t *comma = memchr(value.data, ',', value.len);
         size_t len = comma == NULL ? value.len : (size_t)(comma - value.data);
-        struct span item = trim(span_first(value, len));
+        struct span item = span_trim(span_first(value, len));
         err = item.len == 0 || item.len > CONFIG_TEXT_MAX ? ERR_INVALID : list_add(&list, item);
         value = span_skip(value, comma == NULL ? len : len + 1);
     }
@@ -458,7 +449,7 @@ enum err config_profile(struct config *config, const char *names, char why[CONFI
     for (struct span rest = span_text(names); rest.len > 0;) {
         const uint8_t *comma = memchr(rest.data, ',', rest.len);
         size_t len = comma == NULL ? rest.len : (size_t)(comma - rest.data);
-        enum err err = apply_profile(config, trim(span_first(rest, len)), why);
+        enum err err = apply_profile(config, span_trim(span_first(rest, len)), why);
         if (err != ERR_OK)
             return err;
         rest = span_skip(rest, comma == NULL ? len : len + 1);

@@ -25,6 +25,7 @@
 
 enum field_type { FIELD_BOOL, FIELD_U64, FIELD_I64, FIELD_F64, FIELD_TEXT, FIELD_BYTES, FIELD_LIST, FIELD_MAP };
 
+struct pack;
 struct schema;
 
 struct field {
@@ -72,6 +73,9 @@ enum schema_form { SCHEMA_ARRAY, SCHEMA_MAP };
 
 /* Packs the struct; ERR_INVALID when a value breaks its own declaration (a programmer or configuration error), ERR_TOO_LARGE. */
 enum err schema_pack(const struct schema *s, enum schema_form form, const void *fields, struct buf *to) MUST_CHECK;
+
+/* Packs one member, which lies at `at`, by its type. It must be within its limits. */
+void schema_pack_value(struct pack *p, const struct field *f, const void *at);
 
 /*
  * Unpacks into a struct of s->struct_bytes, zeroed first. On an error ret_why (may be NULL, size why_bytes) gets one sentence that names the field.

@@ -53,7 +53,7 @@ bool schema_in_range(const struct field *f, const void *at)
     return false;
 }
 
-static void pack_value(struct pack *p, const struct field *f, const void *at)
+void schema_pack_value(struct pack *p, const struct field *f, const void *at)
 {
     switch (f->type) {
     case FIELD_BOOL:
@@ -129,7 +129,7 @@ enum err schema_pack(const struct schema *s, enum schema_form form, const void *
         if (absent)
             pack_nil(&p);
         else
-            pack_value(&p, f, at);
+            schema_pack_value(&p, f, at);
     }
     return pack_end(&p);
 }

@@ -59,15 +59,6 @@ static bool is_word(struct span s, const char *word)
     return true;
 }
 
-static struct span trim(struct span s)
-{
-    while (s.len > 0 && (s.data[0] == ' ' || s.data[0] == '\t'))
-        s = span_skip(s, 1);
-    while (s.len > 0 && (s.data[s.len - 1] == ' ' || s.data[s.len - 1] == '\t'))
-        s.len--;
-    return s;
-}
-
 /* Takes what stands before the first end; false: end does not occur. */
 static bool take_until(struct span *s, const char *end, struct span *ret_part)
 {
@@ -85,9 +76,9 @@ static bool list_has(struct span list, const char *word)
 {
     struct span item;
     while (take_until(&list, ",", &item))
-        if (is_word(trim(item), word))
+        if (is_word(span_trim(item), word))
             return true;
-    return is_word(trim(list), word);
+    return is_word(span_trim(list), word);
 }
 
 static bool may_begin(struct span begin, const char *with)
@@ -174,7 +165,7 @@ static enum err read_head(struct span head, struct span *ret_first, struct field
     for (unsigned count = 0; take_until(&head, "\r\n", &line) && line.len > 0; count++) {
         if (count == HTTP_UPGRADE_FIELDS_MAX || !take_until(&line, ":", &name) || !is_name(name))
             return ERR_PROTOCOL;
-        take_field(&f, name, trim(line));
+        take_field(&f, name, span_trim(line));
     }
     *ret_fields = f;
     return ERR_OK;

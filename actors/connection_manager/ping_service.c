@@ -154,13 +154,10 @@ void ping_tick(struct swarm_stream *st, uint64_t now_ns)
 enum err ping_call(struct swarm *s, const struct msg *msg, struct reply_to call)
 {
     const struct msg_ping *fields = msg->fields;
-    struct peer_id id;
-    if (peer_id_parse(fields->peer, &id) != ERR_OK)
-        return ERR_INVALID;
-    struct swarm_peer *peer = swarm_peer_find(s, &id);
-    struct swarm_conn *c = peer == NULL ? NULL : swarm_best_conn(peer);
-    if (c == NULL)
-        return ERR_UNREACHABLE;
+    struct swarm_conn *c = NULL;
+    enum err err = swarm_conn_to(s, fields->peer, &c);
+    if (err != ERR_OK)
+        return err;
     struct swarm_ping *p = calloc(1, sizeof(*p));
     struct swarm_stream *st = p == NULL ? NULL : swarm_stream_open(c, STREAM_PING_OUT, PING_PROTOCOL, false);
     if (st == NULL) {

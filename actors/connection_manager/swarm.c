@@ -33,7 +33,7 @@ struct swarm_peer *swarm_peer_find(const struct swarm *s, const struct peer_id *
     return table_get(&s->peers, peer_id_span(id));
 }
 
-struct swarm_conn *swarm_best_conn(const struct swarm_peer *peer)
+static struct swarm_conn *best_conn(const struct swarm_peer *peer)
 {
     struct swarm_conn *best = NULL;
     for (struct swarm_conn *c = peer->conns; c != NULL; c = c->next_of_peer) {
@@ -43,6 +43,16 @@ struct swarm_conn *swarm_best_conn(const struct swarm_peer *peer)
             best = c;
     }
     return best;
+}
+
+enum err swarm_conn_to(const struct swarm *s, struct span peer, struct swarm_conn **ret_conn)
+{
+    struct peer_id id;
+    if (peer_id_parse(peer, &id) != ERR_OK)
+        return ERR_INVALID;
+    const struct swarm_peer *known = swarm_peer_find(s, &id);
+    *ret_conn = known == NULL ? NULL : best_conn(known);
+    return *ret_conn == NULL ? ERR_UNREACHABLE : ERR_OK;
 }
 
 struct swarm_conn *swarm_conn_of_attempt(const struct swarm *s, uint64_t attempt)

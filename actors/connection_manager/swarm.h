@@ -261,8 +261,9 @@ struct swarm_conn *swarm_conn_of_attempt(const struct swarm *s, uint64_t attempt
 /* Ends a connection in good order; ERR_OK: because we want to. */
 void swarm_close(struct swarm_conn *c, enum err why);
 struct swarm_peer *swarm_peer_find(const struct swarm *s, const struct peer_id *id);
-/* The connection on which to open streams: upgraded, not limited, with most streams. NULL: none. */
-struct swarm_conn *swarm_best_conn(const struct swarm_peer *peer);
+
+/* The connection to the peer on which to open streams: upgraded, not limited, with most streams. ERR_INVALID (no peer id), ERR_UNREACHABLE. */
+enum err swarm_conn_to(const struct swarm *s, struct span peer, struct swarm_conn **ret_conn) MUST_CHECK;
 void swarm_release(struct swarm *s);
 void swarm_resume_reading(struct swarm *s);
 

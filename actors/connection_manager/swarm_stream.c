@@ -366,22 +366,19 @@ static enum err copy_proposals(struct swarm_stream *st, const struct schema_list
 enum err swarm_stream_call_open(struct swarm *s, const struct msg *msg, struct reply_to call)
 {
     const struct msg_stream_open *fields = msg->fields;
-    struct peer_id id;
-    if (peer_id_parse(fields->peer, &id) != ERR_OK)
-        return ERR_INVALID;
-    struct swarm_peer *peer = swarm_peer_find(s, &id);
-    struct swarm_conn *c = peer == NULL ? NULL : swarm_best_conn(peer);
-    if (c == NULL)
-        return ERR_UNREACHABLE;
+    struct swarm_conn *c = NULL;
+    enum err err = swarm_conn_to(s, fields->peer, &c);
+    if (err != ERR_OK)
+        return err;
     struct swarm_stream *st = stream_new(c, STREAM_OWNED, NULL);
     if (st == NULL)
         return ERR_NOMEM;
     st->owner = msg->from;
     st->call = call;
     bool certain = false;
-    enum err err = copy_proposals(st, &fields->protocols);
+    err = copy_proposals(st, &fields->protocols);
     if (err == ERR_OK)
-        err = choose(st->proposals, peer->entry, &certain);
+        err = choose(st->proposals, c->peer->entry, &certain);
     if (err == ERR_OK)
         err = connection_open_stream(c->engine, st->proposals->names, st->proposals->count, certain, st,
                                      ctx_now(s->ctx), &st->engine);

@@ -57,32 +57,12 @@ static void show_list(struct pack *p, const struct field *f, const struct schema
 
 static void show_value(struct pack *p, const struct field *f, const void *at)
 {
-    switch (f->type) {
-    case FIELD_BOOL:
-        pack_bool(p, *(const bool *)at);
-        break;
-    case FIELD_U64:
-        pack_u64(p, *(const uint64_t *)at);
-        break;
-    case FIELD_I64:
-        pack_i64(p, *(const int64_t *)at);
-        break;
-    case FIELD_F64:
-        pack_f64(p, *(const double *)at);
-        break;
-    case FIELD_TEXT:
-        pack_span(p, *(const struct span *)at);
-        break;
-    case FIELD_BYTES:
+    if (f->type == FIELD_BYTES)
         show_bytes(p, *(const struct span *)at, f->max);
-        break;
-    case FIELD_LIST:
+    else if (f->type == FIELD_LIST)
         show_list(p, f, at);
-        break;
-    case FIELD_MAP:
-        pack_raw(p, *(const struct span *)at);
-        break;
-    }
+    else
+        schema_pack_value(p, f, at);
 }
 
 /* All fields, absent ones as their zero: scripts need not ask whether a key is there. An absent CID or peer is left out. */
