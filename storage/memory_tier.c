@@ -60,9 +60,11 @@ static uint64_t hash_of(const struct block_key *key)
     return hash == 0 ? 1 : hash;
 }
 
+/* In the account, too: the disk tier's buffer has a share of it, and blocks that left while somebody reads them keep theirs. */
 static bool make_room(struct memory_tier *tier, size_t bytes)
 {
-    while (cache_policy_bytes(&tier->policy) + bytes > tier->policy.capacity_bytes) {
+    while (cache_policy_bytes(&tier->policy) + bytes > tier->policy.capacity_bytes ||
+           account_free(tier->account) < bytes) {
         struct cache_node *node = cache_policy_evict(&tier->policy);
         if (node == NULL)
             return false;

@@ -139,6 +139,28 @@ static void the_tier_stays_within_its_account(void **state)
     assert_int_equal(account_used(&account), 0);
 }
 
+/* Others may use the account: what is new is kept all the same. */
+static void the_tier_yields_to_what_else_is_charged(void **state)
+{
+    (void)state;
+    struct account account;
+    account_init(&account, "memory", 10000);
+    assert_true(account_take(&account, 2500));
+    struct memory_tier *tier = memory_tier_new(&account, NULL);
+    for (uint64_t n = 0; n < 30; n++) {
+        struct block_key key;
+        size_t len = 0;
+        struct block_ref *ref = block(1000);
+        number_key(n, &key);
+        memory_tier_put(tier, &key, ref);
+        block_ref_unref(ref);
+        assert_true(memory_tier_has(tier, &key, &len));
+    }
+    assert_int_equal(memory_tier_stats(tier).blocks, 7);
+    memory_tier_free(tier);
+    account_give(&account, 2500);
+}
+
 static void a_block_in_use_keeps_its_share_and_shared_ones_are_not_cached(void **state)
 {
     (void)state;
@@ -311,6 +333,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_operations_keep_the_queues_sound),
         cmocka_unit_test(a_scan_does_not_wash_out_what_is_used),
+        cmocka_unit_test(the_tier_yields_to_what_else_is_charged),
         cmocka_unit_test(the_tier_stays_within_its_account),
         cmocka_unit_test(a_block_in_use_keeps_its_share_and_shared_ones_are_not_cached),
         cmocka_unit_test(the_filter_is_never_wrong_and_rarely_vague),
