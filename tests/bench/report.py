@@ -62,7 +62,7 @@ def suite_text(suite, plot=None):
                          "met" if t["met"] else "**missed**"] for t in suite["targets"]]), ""]
     text += [f"Failed: {name}: {why}\n" for name, why in suite["failed"].items()]
     text += [note + "\n" for note in suite["notes"]]
-    told = sorted({(row["name"].split(",")[0].split(" to ")[-1], row["configuration"], row["durability"]) for row in rows if row["configuration"]})
+    told = sorted({(row["name"].split(", ")[0].split(" to ")[-1], row["configuration"], row["durability"]) for row in rows if row["configuration"]})
     if told:
         text += ["Configuration and durability: " + "; ".join(
             f"{name}: {configuration}" + (f"; {durability}" if durability else "") for name, configuration, durability in told) + ".", ""]
