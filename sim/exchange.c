@@ -11,6 +11,7 @@
 #include "schemas/messages.h"
 #include "sim/exchange_internal.h"
 #include "sim/sim.h"
+#include "sim/stage.h"
 
 enum {
     WINDOW = 6,
@@ -248,28 +249,6 @@ static const struct actor_class *const classes[ACTOR_COUNT] = {
     [ACTOR_DISCOVERY] = &discovery_fake, [ACTOR_BITSWAP] = &bitswap_class,
     [ACTOR_CONTROL] = &driver_fake};
 
-static const struct child_spec children[] = {
-    {.id = "state", .type = CHILD_WORKER, .start = ACTOR_STATE, .restart = RESTART_PERMANENT},
-    {.id = "tiered_storage", .type = CHILD_WORKER, .start = ACTOR_TIERED_STORAGE, .restart = RESTART_PERMANENT},
-    {.id = "heat_tracker", .type = CHILD_WORKER, .start = ACTOR_HEAT_TRACKER, .restart = RESTART_PERMANENT},
-    {.id = "connection_manager", .type = CHILD_WORKER, .start = ACTOR_CONNECTION_MANAGER, .restart = RESTART_PERMANENT},
-    {.id = "discovery", .type = CHILD_WORKER, .start = ACTOR_DISCOVERY, .restart = RESTART_PERMANENT},
-    {.id = "bitswap", .type = CHILD_WORKER, .start = ACTOR_BITSWAP, .restart = RESTART_PERMANENT},
-    {.id = "control", .type = CHILD_WORKER, .start = ACTOR_CONTROL, .restart = RESTART_PERMANENT},
-};
-
-static const struct supervisor_spec tree = {.name = "root",
-                                            .strategy = STRATEGY_ONE_FOR_ONE,
-                                            .intensity = 0,
-                                            .period_ms = 1000,
-                                            .children = children,
-                                            .child_count = ARRAY_LEN(children)};
-
-static const struct edge_spec edges[] = {{ACTOR_CONTROL, ACTOR_BITSWAP},
-                                         {ACTOR_BITSWAP, ACTOR_DISCOVERY},
-                                         {ACTOR_BITSWAP, ACTOR_CONNECTION_MANAGER},
-                                         {ACTOR_BITSWAP, ACTOR_TIERED_STORAGE}};
-
 static enum err make_blocks(struct exchange *x)
 {
     for (unsigned i = 0; i < x->options->blocks; i++) {
@@ -303,19 +282,14 @@ static enum err start_node(struct exchange *x, unsigned number)
         err = budget_init(&n->budget, BUDGET_DEFAULT_MIB * MIB);
     if (err != ERR_OK)
         return err;
-    struct runtime_config config = {.name = n->config->path + 1,
-                                    .backend = &backend_sim,
-                                    .backend_arg = x->sim,
-                                    .classes = classes,
-                                    .class_count = ACTOR_COUNT,
-                                    .tree = &tree,
-                                    .edges = edges,
-                                    .edge_count = ARRAY_LEN(edges),
-                                    .schemas = &schema_messages,
-                                    .config = n->config,
-                                    .budget = &n->budget,
-                                    .log = x->options->log,
-                                    .log_level = LOG_WARN};
+    struct runtime_config config = stage_config(classes);
+    config.name = n->config->path + 1;
+    config.backend = &backend_sim;
+    config.backend_arg = x->sim;
+    config.config = n->config;
+    config.budget = &n->budget;
+    config.log = x->options->log;
+    config.log_level = LOG_WARN;
     return runtime_start(&config, &n->runtime, x->why, EXCHANGE_WHY_BYTES);
 }
 

@@ -22,6 +22,7 @@
 #include "schemas/config.h"
 #include "schemas/messages.h"
 #include "sim/sim.h"
+#include "sim/stage.h"
 #include "tests/support/bytes.h"
 #include "wire/bitswap.h"
 #include "wire/peer_id.h"
@@ -704,26 +705,6 @@ static const struct actor_class *classes[ACTOR_COUNT] = {
     [ACTOR_DISCOVERY] = &discovery_fake, [ACTOR_BITSWAP] = &bitswap_class,
     [ACTOR_CONTROL] = &driver_fake};
 
-static const struct child_spec children[] = {
-    {.id = "state", .type = CHILD_WORKER, .start = ACTOR_STATE, .restart = RESTART_PERMANENT},
-    {.id = "tiered_storage", .type = CHILD_WORKER, .start = ACTOR_TIERED_STORAGE, .restart = RESTART_PERMANENT},
-    {.id = "heat_tracker", .type = CHILD_WORKER, .start = ACTOR_HEAT_TRACKER, .restart = RESTART_PERMANENT},
-    {.id = "discovery", .type = CHILD_WORKER, .start = ACTOR_DISCOVERY, .restart = RESTART_PERMANENT},
-    {.id = "bitswap", .type = CHILD_WORKER, .start = ACTOR_BITSWAP, .restart = RESTART_PERMANENT},
-    {.id = "control", .type = CHILD_WORKER, .start = ACTOR_CONTROL, .restart = RESTART_PERMANENT},
-    {.id = "connection_manager", .type = CHILD_WORKER, .start = ACTOR_CONNECTION_MANAGER, .restart = RESTART_PERMANENT},
-};
-static const struct supervisor_spec tree = {.name = "root",
-                                            .strategy = STRATEGY_ONE_FOR_ONE,
-                                            .intensity = 1,
-                                            .period_ms = 1000,
-                                            .children = children,
-                                            .child_count = ARRAY_LEN(children)};
-static const struct edge_spec edges[] = {{ACTOR_CONTROL, ACTOR_BITSWAP},
-                                         {ACTOR_BITSWAP, ACTOR_DISCOVERY},
-                                         {ACTOR_BITSWAP, ACTOR_CONNECTION_MANAGER},
-                                         {ACTOR_BITSWAP, ACTOR_TIERED_STORAGE}};
-
 static bool is_done(void *arg)
 {
     (void)arg;
@@ -746,19 +727,14 @@ static void play_on(struct sim *sim)
     play.peer = peer_id_of_key(span_text("the peer"));
     assert_int_equal(config_new("/nowhere", &config), ERR_OK);
     assert_int_equal(budget_init(&budget, BUDGET_DEFAULT_MIB * MIB), ERR_OK);
-    struct runtime_config rc = {.name = "bitswap",
-                                .backend = sim != NULL ? &backend_sim : NULL,
-                                .backend_arg = sim,
-                                .classes = classes,
-                                .class_count = ACTOR_COUNT,
-                                .tree = &tree,
-                                .edges = edges,
-                                .edge_count = ARRAY_LEN(edges),
-                                .schemas = &schema_messages,
-                                .config = config,
-                                .budget = &budget,
-                                .log = print_log,
-                                .log_level = LOG_WARN};
+    struct runtime_config rc = stage_config(classes);
+    rc.name = "bitswap";
+    rc.backend = sim != NULL ? &backend_sim : NULL;
+    rc.backend_arg = sim;
+    rc.config = config;
+    rc.budget = &budget;
+    rc.log = print_log;
+    rc.log_level = LOG_WARN;
     if (runtime_start(&rc, &play.rt, why, sizeof(why)) != ERR_OK)
         fail_msg("start: %s", why);
     bool done = runtime_await(play.rt, is_done, NULL, SCENE_TIMEOUT_S * SECOND_NS);
