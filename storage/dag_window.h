@@ -37,7 +37,7 @@ enum {
     DAG_DEPTH_MAX = 64,
     DAG_OPEN_BYTES_MAX = 8 * 1024 * 1024, /* of all open nodes: honest ones take 60 bytes a link */
     DAG_NODE_ESTIMATE = 256 * 1024,       /* reserved for a block of unknown size */
-    DAG_AHEAD = 3,                        /* windows, asked for at most */
+    DAG_AHEAD = 4,                        /* windows, asked for at most */
     DAG_PATIENCE_MAX = 64                 /* windows, waited for before more is asked */
 };
 

@@ -10,8 +10,8 @@
  * that was asked, so v0 and v1 of one block are two wants.
  *
  * Fairness: a deficit round robin. In its turn a peer may fetch ENGINE_QUANTUM_BYTES more than before; so peers get equal bytes,
- * whatever the sizes of their blocks. What a peer has fetched and not yet received is charged to the send account and bounded by a
- * quarter of what is free there, ENGINE_PEER_BYTES_LEAST at least, so many slow readers cannot fill the memory; a block that is
+ * whatever the sizes of their blocks. What a peer has fetched and not yet received is charged to the send account and bounded by
+ * half of what stays free there, ENGINE_PEER_BYTES_LEAST at least, so many slow readers cannot fill the memory; a block that is
  * larger goes alone. Who is next waits when the account is full, and the others behind it, so that a large block comes too; storage
  * charges what it reads to the same account, so a fetch begins only when both fit. Blocks are
  * gathered into messages of about a second at the rate at which the peer takes them: Helia gives a message 10 s. One thread.

@@ -118,7 +118,7 @@ static bool send_has_room(const struct engine *e, size_t size)
 
 static size_t peer_bytes_max(const struct engine *e)
 {
-    uint64_t share = e->send == NULL ? 0 : account_free(e->send) / 4;
+    uint64_t share = e->send == NULL ? 0 : account_free(e->send) / 2;
     return (size_t)MIN(MAX(share, (uint64_t)ENGINE_PEER_BYTES_LEAST), (uint64_t)ENGINE_PEER_BYTES_MAX);
 }
 

@@ -86,6 +86,7 @@ static struct block_ref *on_acquire(void *arg, size_t size)
 {
     struct inbound *in = arg;
     struct account *blocks = &in->node->blocks;
+    in->brings = true;
     in->hopeless = size > blocks->limit_bytes;
     in->block_ns = ctx_now(in->node->ctx);
     return in->hopeless ? NULL : block_ref_new(size, blocks);
@@ -146,7 +147,8 @@ static void on_end(void *arg, const struct bitswap_end *end)
 
 static void credit(struct inbound *in, size_t bytes)
 {
-    struct msg_stream_credit fields = {.stream = in->number, .bytes = bytes};
+    struct msg_stream_credit fields = {
+        .stream = in->number, .bytes = bytes, .window = in->brings ? NODE_BRINGER_BYTES : 0};
     node_tell(in->node, MSG_STREAM_CREDIT, &fields, NULL);
 }
 

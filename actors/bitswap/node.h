@@ -27,13 +27,14 @@
 #include "wire/bitswap.h"
 
 enum {
-    NODE_STREAMS_MAX = 4096,         /* that peers write to us */
-    NODE_WINDOW_BYTES = 512 * 1024,  /* written to a stream and not yet taken: then the next message waits */
-    NODE_MESSAGES_MAX = 64,          /* the same, counted */
-    NODE_MESSAGE_BYTES = 64 * 1024,  /* of a message of wants */
-    NODE_IDLE_MS = 3000,             /* then our stream is ended */
-    NODE_OPEN_MS = 10 * 1000,        /* to open a stream */
-    NODE_REOPEN_MS = 1000,           /* between failures to open one */
+    NODE_STREAMS_MAX = 4096,              /* that peers write to us */
+    NODE_BRINGER_BYTES = 2 * 1024 * 1024, /* window at least, if there is room, of a stream that brings blocks */
+    NODE_WINDOW_BYTES = 512 * 1024,       /* written to a stream and not yet taken: then the next message waits */
+    NODE_MESSAGES_MAX = 64,               /* the same, counted */
+    NODE_MESSAGE_BYTES = 64 * 1024,       /* of a message of wants */
+    NODE_IDLE_MS = 3000,                  /* then our stream is ended */
+    NODE_OPEN_MS = 10 * 1000,             /* to open a stream */
+    NODE_REOPEN_MS = 1000,                /* between failures to open one */
     NODE_STALL_MS = 10 * 1000,       /* no memory for a block, or one half received meanwhile; or no byte is taken */
     NODE_READING_BYTES = 256 * 1024, /* less free in the receive account and no socket may be read any more */
     NODE_BLOCKS_SHARE = 5,           /* of 16 of the receive account: blocks that arrive or are being stored */
@@ -98,6 +99,7 @@ struct inbound {
     uint64_t stalled_ns; /* since when its block finds no memory; 0: it does not wait */
     TAILQ_ENTRY(inbound) stalled;
     uint64_t block_ns; /* when the block being received found its memory */
+    bool brings;       /* a block has begun: the peer does not only ask */
     bool hopeless;     /* the block is larger than all memory for blocks */
     bool fin;
 };

@@ -201,7 +201,6 @@ static void inbound_opened(struct swarm_conn *c, struct connection_stream *engin
     st->protocol = row->name;
     st->owner = row->actor;
     if (kind == STREAM_OWNED) {
-        connection_stream_want_window(engine, SWARM_WINDOW_BYTES);
         tell_opened(st, true);
     } else if (kind == STREAM_IDENTIFY_IN) {
         identify_serve(st);
@@ -418,6 +417,13 @@ static void owner_writes(struct swarm_stream *st, const struct msg *msg)
     flush(st);
 }
 
+static void owner_reads(struct swarm_stream *st, const struct msg_stream_credit *fields)
+{
+    connection_stream_consume(st->engine, fields->bytes);
+    if (fields->window > 0)
+        connection_stream_want_window(st->engine, (size_t)MIN(fields->window, (uint64_t)SIZE_MAX));
+}
+
 /* The number is the first field of each of these messages' structs. */
 static struct swarm_stream *stream_named(struct swarm *s, uint64_t number, actor_id owner)
 {
@@ -442,7 +448,7 @@ void swarm_stream_cast(struct swarm *s, const struct msg *msg)
     else if (msg->kind == MSG_STREAM_RESET)
         swarm_stream_drop(st, (uint32_t)((const struct msg_stream_reset *)msg->fields)->code);
     else
-        connection_stream_consume(st->engine, ((const struct msg_stream_credit *)msg->fields)->bytes);
+        owner_reads(st, msg->fields);
 }
 
 void swarm_streams_orphaned(struct swarm *s, actor_id owner)

@@ -360,7 +360,7 @@ static void blocks_of_many_peers_go_on_in_turns(void **state)
 static void what_windows_promise_finds_room(void **state)
 {
     (void)state;
-    enum { STREAMS = 10, SIZE = 2 << 20, HEAD = 100 };
+    enum { STREAMS = 18, SIZE = 2 << 20, HEAD = 100 };
     static uint8_t bytes[SIZE];
     begin(208);
     struct intruder *hoarder = intruder_new(18, 50, 1);
@@ -388,6 +388,25 @@ static void what_windows_promise_finds_room(void **state)
     nodes_end();
 }
 
+/* Windows are for those who bring blocks: were they for all who ask, a crowd of askers would leave none. */
+static void only_who_brings_blocks_gets_a_larger_window(void **state)
+{
+    (void)state;
+    begin(209);
+    struct buf list;
+    buf_init(&list, 1 << 16, NULL);
+    put_cid(&list, absent(1), 1);
+    uint32_t asking = say_wantlist(&list);
+    buf_release(&list);
+    uint32_t bringing = next_id;
+    next_id += 2;
+    announce(intruder, bringing, 64 * KIB, span_text("a"));
+    nodes_pass_ms(100);
+    assert_int_equal(intruder_window(intruder, asking), YAMUX_WINDOW_FIRST);
+    assert_true(intruder_window(intruder, bringing) > 4 * YAMUX_WINDOW_FIRST);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +417,7 @@ int main(void)
         cmocka_unit_test(blocks_of_many_peers_go_on_in_turns),
         cmocka_unit_test(D5_blocks_that_are_announced_and_never_come),
         cmocka_unit_test(what_windows_promise_finds_room),
+        cmocka_unit_test(only_who_brings_blocks_gets_a_larger_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -508,7 +508,7 @@ static void slow_readers_hold_a_bounded_amount(void **state)
         bytes += fetch.size;
         engine_fetched(w.e, fetch.peer, &fetch.cid, w.blocks[index_of(&w, &fetch.cid)]);
     }
-    assert_in_range(bytes, w.send.limit_bytes / 8, w.send.limit_bytes / 4);
+    assert_in_range(bytes, w.send.limit_bytes / 4, w.send.limit_bytes / 3);
     assert_int_equal(account_used(&w.send), bytes);
     settle(&w);
     for (size_t i = 0; i < WORLD_BLOCKS; i++)

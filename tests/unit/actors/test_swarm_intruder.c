@@ -255,7 +255,7 @@ static void T3_data_with_syn_beyond_the_window(void **state)
 static void T3_data_beyond_the_window_of_an_open_stream(void **state)
 {
     (void)state;
-    static uint8_t bytes[YAMUX_WINDOW_FIRST];
+    static uint8_t bytes[YAMUX_WINDOW_FIRST / 4];
     begin_secured(113);
     nodes[0].hold_credit = true;
     intruder_open(intruder, 1, BITSWAP, span_text("a"));
