@@ -13,18 +13,18 @@ static const struct {
     unsigned mib;
     bool fixed;
 } shares[ACCOUNT_COUNT] = {
-    [ACCOUNT_CODE] = {"code", 14, true},
+    [ACCOUNT_CODE] = {"code", 12, true},
     [ACCOUNT_SQLITE] = {"sqlite", 4, true},
     [ACCOUNT_MEMORY_TIER] = {"memory_tier", 5, 0},
     [ACCOUNT_MAILBOX] = {"mailbox", 2, 0},
     [ACCOUNT_RECEIVE] = {"receive", 14, 0},
     [ACCOUNT_SEND] = {"send", 8, 0},
     [ACCOUNT_TABLES] = {"tables", 9, 0},
-    [ACCOUNT_UPLOADS] = {"uploads", 4, 0},
+    [ACCOUNT_UPLOADS] = {"uploads", 6, 0},
     [ACCOUNT_SLACK] = {"slack", 4, 0},
 };
 
-enum { FIXED_MIB = 18, SCALED_MIB = 46 };
+enum { FIXED_MIB = 16, SCALED_MIB = 48 };
 
 enum err budget_init(struct budget *budget, uint64_t total_bytes)
 {

@@ -3,8 +3,8 @@
  * The memory budget and its accounts.
  *
  * Bounded parts do not make a bounded sum, so whoever buffers takes from its account first and gives back when the bytes are
- * gone. The accounts' limits add up to the budget. The shares (MiB of 64): code and libraries 14, sqlite 4, memory tier 5,
- * mailboxes 2, receive 14, send 8, tables 9, uploads 4, slack 4; a larger budget keeps code and SQLite as they are and scales the rest.
+ * gone. The accounts' limits add up to the budget. The shares (MiB of 64): code and libraries 12, sqlite 4, memory tier 5,
+ * mailboxes 2, receive 14, send 8, tables 9, uploads 6, slack 4; a larger budget keeps code and SQLite as they are and scales the rest.
  *
  * Accounts are atomic: any thread may take and give. Nothing here blocks.
  */
