@@ -65,10 +65,13 @@ static bool admit(struct dag_window *w, struct dag_slot *slot)
     return true;
 }
 
-/* The window is wholly asked for, little of it has to be read, and the reader has waited for what came: it takes long to come. */
+/*
+ * The window is wholly asked for, little of it has to be read, and the reader has waited for what came: it takes long to come. What is on its
+ * way may double in a round trip.
+ */
 static bool may_go_ahead(const struct dag_window *w, size_t bytes)
 {
-    uint64_t ahead = w->waited - MIN(w->patience, w->waited);
+    uint64_t ahead = 2 * (w->waited - MIN(w->patience, w->waited));
     uint64_t most = w->bytes_max + MIN(ahead, (uint64_t)w->bytes_max * (DAG_AHEAD - 1));
     return w->charged + bytes > w->bytes_max && w->held < w->bytes_max / 2 && w->reserved + bytes <= most;
 }

@@ -13,7 +13,7 @@
  * stalls behind what was read ahead.
  *
  * What is on its way takes no memory yet. So a reader that has to wait for blocks asks for up to DAG_AHEAD times what it may hold, as a long
- * path needs it; it goes ahead by as much as it has waited for. A block that comes and finds no room is not kept (STORED): it is durable
+ * path needs it; it goes ahead by twice what it has waited for. A block that comes and finds no room is not kept (STORED): it is durable
  * where it came from, and is asked for again when there is room. Then nothing is asked beyond the window until the reader has waited for
  * longer than the last time, so that of a store that is faster than the reader little is read twice.
  *
