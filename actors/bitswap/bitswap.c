@@ -14,7 +14,7 @@
 #include "actors/bitswap/node.h"
 #include "actors/tree.h"
 
-enum { TAG_TICK = 1, FIRST_TAG = 16, PROTOCOL_BYTES = 512, LIST_BYTES = 200 * 1024 };
+enum { TAG_TICK = 1, TAG_MEMORY, FIRST_TAG = 16, PROTOCOL_BYTES = 512, LIST_BYTES = 200 * 1024 };
 
 /* ---- what the other files send through ---- */
 
@@ -132,6 +132,16 @@ void node_pump(struct node *n)
         partner_send(engine_peer_owner(due));
     if (n->timer == 0 && has_work(n))
         n->timer = ctx_timer(n->ctx, ctx_now(n->ctx) + SESSION_TICK_MS * MS_NS, TAG_TICK);
+    bool starves = n->storage_pause || engine_waits_for_memory(n->engine);
+    if (n->memory_timer == 0 && starves)
+        n->memory_timer = ctx_timer(n->ctx, ctx_now(n->ctx) + NODE_MEMORY_MS * MS_NS, TAG_MEMORY);
+}
+
+/* Memory is given back on other threads, unheard: whoever serves looks again. */
+static void memory_tick(struct node *n)
+{
+    n->memory_timer = 0;
+    n->storage_pause = false;
 }
 
 static void tick(struct node *n)
@@ -140,7 +150,6 @@ static void tick(struct node *n)
     size_t position = 0;
     n->timer = 0;
     n->retry_open = false;
-    n->storage_pause = false;
     bitswap_session_tick(n->session, now);
     fetch_retry_puts(n);
     serve_search(n);
@@ -335,7 +344,10 @@ static void handle_info(struct ctx *ctx, void *state, const struct info *info)
         fetch_cancel(n, &info->call);
         break;
     case INFO_TIMER:
-        tick(n);
+        if (info->tag == TAG_MEMORY)
+            memory_tick(n);
+        else
+            tick(n);
         break;
     case INFO_ROOM:
         on_room(n, info->actor);

@@ -103,6 +103,9 @@ void engine_lost(struct engine *e, struct engine_peer *peer, size_t block_bytes)
 /* Whether something waits that no event of this engine will wake: try again soon. */
 bool engine_has_work(const struct engine *e);
 
+/* Whether the last engine_next_fetch found no room in the send account, which others give back. */
+bool engine_waits_for_memory(const struct engine *e);
+
 /* The peer's owner, and its wantlist. */
 void engine_peer_set_owner(struct engine_peer *peer, void *owner);
 void *engine_peer_owner(const struct engine_peer *peer);

@@ -62,6 +62,7 @@ struct engine {
     struct engine_subject *lookups_last;
     struct engine_peer *turns; /* peers with blocks to be fetched */
     struct engine_peer **turns_last;
+    bool short_of_memory; /* when the first of these was looked at */
     struct engine_peer *dirty;
     struct engine_peer **dirty_last;
     struct engine_stats stats;

@@ -144,6 +144,11 @@ static bool turn_step(struct engine *e, struct engine_peer *peer, size_t size)
     return true;
 }
 
+bool engine_waits_for_memory(const struct engine *e)
+{
+    return e->short_of_memory && e->turns != NULL;
+}
+
 bool engine_next_fetch(struct engine *e, struct engine_fetch *ret_fetch)
 {
     size_t rounds = BITSWAP_MESSAGE_MAX / ENGINE_QUANTUM_BYTES + 2;
@@ -155,12 +160,15 @@ bool engine_next_fetch(struct engine *e, struct engine_fetch *ret_fetch)
             peer->deficit = 0;
             continue;
         }
-        if (!send_has_room(e, w->size))
+        e->short_of_memory = !send_has_room(e, w->size);
+        if (e->short_of_memory)
             return false;
         if (!turn_step(e, peer, w->size))
             continue;
-        if (e->send != NULL && !account_take(e->send, w->size))
+        if (e->send != NULL && !account_take(e->send, w->size)) {
+            e->short_of_memory = true;
             return false;
+        }
         e->reading += w->size;
         peer->outstanding += w->size;
         peer->fetching++;

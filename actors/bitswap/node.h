@@ -36,6 +36,7 @@ enum {
     NODE_OPEN_MS = 10 * 1000,             /* to open a stream */
     NODE_REOPEN_MS = 1000,                /* between failures to open one */
     NODE_STALL_MS = 10 * 1000,       /* no memory for a block, or one half received meanwhile; or no byte is taken */
+    NODE_MEMORY_MS = 10,             /* then memory to serve peers is looked for again */
     NODE_READING_BYTES = 256 * 1024, /* less free in the receive account and no socket may be read any more */
     NODE_BLOCKS_SHARE = 5,           /* of 16 of the receive account: blocks that arrive or are being stored */
     NODE_LOOKUP_BATCH = 128,
@@ -149,9 +150,10 @@ struct node {
     size_t puts_due; /* targets whose block storage had no room for */
     uint64_t last_tag;
     uint64_t timer;
+    uint64_t memory_timer;       /* runs while peers wait because there is no memory to serve them */
     struct inbound_list stalled; /* streams whose block found no memory, who waits longest first */
     bool retry_open;             /* somebody waits to open a stream */
-    bool storage_pause; /* storage had no room for us: it is asked again when something was sent, or with the tick */
+    bool storage_pause; /* storage had no room for us: it is asked again when something was sent, or a little later */
     struct backlog backlog; /* to connection_manager */
     struct buf protocols;   /* the list that stream_open takes */
     uint32_t protocol_count;

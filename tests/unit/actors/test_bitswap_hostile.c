@@ -407,6 +407,31 @@ static void only_who_brings_blocks_gets_a_larger_window(void **state)
     end();
 }
 
+/* Memory that others give back is heard of by nobody: it is looked for, and long before the next tick. */
+static void who_waits_for_memory_is_served_when_there_is_some(void **state)
+{
+    (void)state;
+    begin(210);
+    struct account *send = &nodes[0].budget.accounts[ACCOUNT_SEND];
+    uint64_t taken = account_free(send);
+    struct buf list;
+    buf_init(&list, 1 << 16, NULL);
+    put_cid(&list, nodes_cid_of(STORED), 1);
+    assert_true(account_take(send, taken));
+    (void)say_wantlist(&list);
+    buf_release(&list);
+    nodes_pass_ms(50);
+    agree();
+    nodes_pass_ms(20);
+    assert_false(heard(STORED));
+    account_give(send, taken);
+    nodes_pass_ms(30);
+    agree();
+    nodes_pass_ms(30);
+    assert_true(heard(STORED));
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -418,6 +443,7 @@ int main(void)
         cmocka_unit_test(D5_blocks_that_are_announced_and_never_come),
         cmocka_unit_test(what_windows_promise_finds_room),
         cmocka_unit_test(only_who_brings_blocks_gets_a_larger_window),
+        cmocka_unit_test(who_waits_for_memory_is_served_when_there_is_some),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
