@@ -4,6 +4,7 @@
 
 #include "cli/run.h"
 #include "schemas/pack.h"
+#include "wire/tree_stream.h"
 
 enum { PIECE = 256 * 1024, IN_FLIGHT = 4 };
 
@@ -92,6 +93,41 @@ int download_run(const struct download *d)
     }
     for (; w.count > 0; w.count--, w.head = (w.head + 1) % IN_FLIGHT)
         call_free(w.calls[w.head]);
+    return status;
+}
+
+struct events {
+    struct tree_decoder decoder;
+    int (*on_event)(void *arg, const struct tree_event *event);
+    void *arg;
+};
+
+static bool take_events(void *arg, struct span bytes, uint64_t size)
+{
+    (void)size;
+    struct events *s = arg;
+    struct tree_event event;
+    enum err err;
+    while ((err = tree_decoder_next(&s->decoder, &bytes, &event)) == ERR_OK) {
+        if (s->on_event(s->arg, &event) != EXIT_OK)
+            return false;
+    }
+    if (err != ERR_AGAIN)
+        (void)say_error("the daemon's stream is malformed, or names what is no plain file name: refused");
+    return err == ERR_AGAIN;
+}
+
+int get_events(struct client *client, struct span path, int (*on_event)(void *arg, const struct tree_event *event),
+               void *arg)
+{
+    struct events s = {.on_event = on_event, .arg = arg};
+    struct download d = {
+        .client = client, .op = "get", .path = path, .length = UINT64_MAX, .each = take_events, .arg = &s};
+    tree_decoder_init(&s.decoder, NULL);
+    int status = download_run(&d);
+    if (status == EXIT_OK && !tree_decoder_at_end(&s.decoder))
+        status = say_error("the daemon's stream ends too early");
+    tree_decoder_release(&s.decoder);
     return status;
 }
 

@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "cli/run.h"
+#include "cli/archive.h"
 #include "schemas/pack.h"
 #include "wire/tree_stream.h"
 
@@ -26,7 +26,6 @@ struct place {
 
 struct get_state {
     struct progress progress;
-    struct tree_decoder decoder;
     const char *name; /* of the outermost entry, here */
     int destination;
     int fd; /* of the file being written, or -1 */
@@ -149,8 +148,9 @@ static int make_symlink(struct get_state *s, const struct tree_event *event)
     return EXIT_OK;
 }
 
-static int take_event(struct get_state *s, const struct tree_event *event)
+static int take_event(void *arg, const struct tree_event *event)
 {
+    struct get_state *s = arg;
     if (event->name.len > 0)
         set_name(s, event->name);
     switch (event->kind) {
@@ -170,40 +170,19 @@ static int take_event(struct get_state *s, const struct tree_event *event)
     return EXIT_ERROR;
 }
 
-static bool take_bytes(void *arg, struct span bytes, uint64_t size)
-{
-    (void)size;
-    struct get_state *s = arg;
-    struct tree_event event;
-    enum err err;
-    while ((err = tree_decoder_next(&s->decoder, &bytes, &event)) == ERR_OK) {
-        if (take_event(s, &event) != EXIT_OK)
-            return false;
-    }
-    if (err != ERR_AGAIN)
-        (void)say_error("the daemon's stream is malformed, or names what is no plain file name: refused");
-    return err == ERR_AGAIN;
-}
-
 static int get_tree(struct get_state *s, struct client *client, struct span path)
 {
-    struct download d = {
-        .client = client, .op = "get", .path = path, .length = UINT64_MAX, .each = take_bytes, .arg = s};
-    tree_decoder_init(&s->decoder, NULL);
-    int status = download_run(&d);
-    if (status == EXIT_OK && !tree_decoder_at_end(&s->decoder))
-        status = say_error("the daemon's stream ends too early");
+    int status = get_events(client, path, take_event, s);
     if (s->fd >= 0)
         (void)close(s->fd);
     while (s->depth > 0)
         (void)close(s->places[--s->depth].fd);
-    tree_decoder_release(&s->decoder);
     return status;
 }
 
 /* ---- where to ---- */
 
-static struct span last_part(struct span path)
+struct span path_last_part(struct span path)
 {
     while (path.len > 0 && path.data[path.len - 1] == '/')
         path.len--;
@@ -218,15 +197,15 @@ static struct span last_part(struct span path)
 static int open_destination(const struct cmd_get *args, char *name, size_t name_bytes)
 {
     char folder[PATH_TEXT_MAX + 1] = ".";
-    struct span target = args->output.len > 0 ? args->output : last_part(args->path);
+    struct span target = args->output.len > 0 ? args->output : path_last_part(args->path);
     struct stat st;
     memcpy(name, target.data, MIN(target.len, name_bytes - 1));
     name[MIN(target.len, name_bytes - 1)] = '\0';
     if (args->output.len > 0 && stat(name, &st) == 0 && S_ISDIR(st.st_mode)) {
         (void)snprintf(folder, sizeof(folder), "%s", name);
-        target = last_part(args->path);
+        target = path_last_part(args->path);
     } else if (args->output.len > 0) {
-        struct span base = last_part(target);
+        struct span base = path_last_part(target);
         size_t len = (size_t)(base.data - target.data);
         if (len > 0)
             (void)snprintf(folder, sizeof(folder), "%.*s", (int)len, (const char *)target.data);
@@ -258,6 +237,8 @@ static uint64_t size_of(struct client *client, struct span path)
 int run_get(struct client *client, const struct invocation *in, const struct cmd_get *args)
 {
     static struct get_state s; /* too large for the stack */
+    if (args->archive || args->compress)
+        return archive_get(client, in, args);
     char name[PATH_TEXT_MAX + 1];
     int folder = open_destination(args, name, sizeof(name));
     if (folder < 0)

@@ -44,4 +44,13 @@ struct download {
 };
 int download_run(const struct download *d);
 
+struct tree_event;
+
+/* Reads the tree stream below a path; on_event gets each event, and ends it with another status than EXIT_OK. */
+int get_events(struct client *client, struct span path, int (*take)(void *arg, const struct tree_event *event),
+               void *arg);
+
+/* What stands behind the last slash, those at the end left out. */
+struct span path_last_part(struct span path);
+
 #endif

@@ -31,6 +31,7 @@ LIBRARIES = {
     r"msgpack.*": ["schemas/", "actors/control/", "cli/"],
     r"jansson\.h": ["schemas/", "actors/control/", "cli/"],
     r"yaml\.h": ["cli/"],
+    r"zlib\.h": ["cli/"],
     r"openssl/.*": ["wire/", "base/"],
 }
 

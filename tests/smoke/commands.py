@@ -4,10 +4,12 @@
 
 Usage: tests/smoke/commands.py; HEARTH_BUILD names another build folder.
 """
+import gzip
 import json
 import os
 import shutil
 import sys
+import tarfile
 import tempfile
 
 from bad_input import STRANGER, Node, check, counts
@@ -76,6 +78,36 @@ def symlinks(node, root, folder):
     expect(node, "--dereference-args follows it", ["add", "-Q", "--dereference-args", link], 0, f"{followed}\n")
 
 
+def archives(node, folder):
+    """tar and gzip of other hands read what get -a and -C write: names and targets of any length, modes, times, bytes."""
+    root = os.path.join(folder, "packed")
+    long = os.path.join(*(letter * 90 for letter in "abc"))
+    os.makedirs(os.path.join(root, long))
+    files = {"empty": b"", "odd": os.urandom(70001), "block": os.urandom(512), os.path.join(long, "deep"): b"deep"}
+    for name, content in files.items():
+        with open(os.path.join(root, name), "wb") as file:
+            file.write(content)
+    os.symlink("t" * 200, os.path.join(root, "link"))
+    os.utime(os.path.join(root, "odd"), (-5, -5))
+    os.chmod(os.path.join(root, "odd"), 0o640)
+    cid = said(node, "add", "-r", "-Q", "--preserve-mode", "--preserve-mtime", root).strip()
+    out = os.path.join(folder, "packed-out")
+    for flags, path in ((["-a"], out + ".tar"), (["-a", "-C", "-l", "9"], out + ".tar.gz")):
+        expect(node, f"get {' '.join(flags)}", ["get", *flags, "-o", out, cid], 0, "", f"Saving archive to {path}")
+        with tarfile.open(path) as tar:
+            entries = {member.name.removeprefix(cid).lstrip("/"): member for member in tar}
+            got = {name: tar.extractfile(member).read() for name, member in entries.items() if member.isreg()}
+        check(f"get {' '.join(flags)}: the files", got == files, sorted(got))
+        check(f"get {' '.join(flags)}: a symlink", entries["link"].linkname == "t" * 200)
+        check(f"get {' '.join(flags)}: mode and time", (entries["odd"].mode, entries["odd"].mtime) == (0o640, -5), entries["odd"])
+        check(f"get {' '.join(flags)}: folders", entries[""].isdir() and entries[long].isdir(), sorted(entries))
+    expect(node, "get -C of a file", ["get", "-C", "-o", out, f"{cid}/odd"], 0, "", f"Saving archive to {out}.gz")
+    with gzip.open(out + ".gz") as file:
+        check("get -C: the bytes", file.read() == files["odd"])
+    expect(node, "get -C of a folder", ["get", "-C", "-o", out + "2", cid], 1, "", "is no regular file")
+    check("get -C of a folder leaves nothing", not os.path.exists(out + "2.gz"))
+
+
 def errors(node):
     expect(node, "log level", ["log", "level", "debug"], 0, "Changed log level to debug\n")
     expect(node, "log level of all", ["log", "level", "all", "info"], 0, "Changed log level to info\n")
@@ -102,6 +134,7 @@ def main():
             refs(node, root)
             lists(node, root)
             symlinks(node, root, folder)
+            archives(node, folder)
             errors(node)
             check("it ends cleanly", node.stop() == 0)
     finally:

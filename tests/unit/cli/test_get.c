@@ -129,18 +129,23 @@ static int teardown(void **state)
     return system(command);
 }
 
-static int get(const char *output)
+static int get_with(struct cmd_get args)
 {
     struct globals globals = {.api = url, .timeout_ms = 5000};
     struct client *client = NULL;
     char why[512];
     struct invocation *in = calloc(1, sizeof(*in));
-    struct cmd_get args = {.path = span_text("root"), .output = span_text(output)};
+    args.path = span_text("root");
     assert_int_equal(client_open(&globals, &client, why), ERR_OK);
     int status = run_get(client, in, &args);
     client_close(client);
     free(in);
     return status;
+}
+
+static int get(const char *output)
+{
+    return get_with((struct cmd_get){.output = span_text(output)});
 }
 
 static bool exists(const char *path)
@@ -236,6 +241,40 @@ static void modes_and_times_are_restored(void **state)
     entry.meta = (struct tree_meta){0};
 }
 
+/* The bytes of a file that are looked for. */
+static bool holds(const char *path, const char *text)
+{
+    static char bytes[65536];
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    size_t len = fread(bytes, 1, sizeof(bytes), file);
+    (void)fclose(file);
+    return memmem(bytes, len, text, strlen(text)) != NULL;
+}
+
+static void an_archive_is_whole_or_not_there(void **state)
+{
+    (void)state;
+    struct cmd_get args = {.archive = true, .output = span_text("here/out")};
+    entry.name = span_text("file");
+    entry.kind = TREE_FILE;
+    entry.body = span_text("content");
+    assert_int_equal(get_with(args), EXIT_OK);
+    assert_true(holds("here/out.tar", "root/file") && holds("here/out.tar", "content"));
+    entry.name = span_text("../file");
+    assert_int_not_equal(get_with(args), EXIT_OK);
+    assert_false(exists("here/out.tar"));
+    args.compress = true;
+    assert_int_not_equal(get_with(args), EXIT_OK);
+    assert_false(exists("here/out.tar.gz"));
+    entry.name = span_text("file");
+    assert_int_equal(get_with(args), EXIT_OK);
+    assert_true(holds("here/out.tar.gz", "\x1f\x8b\x08"));
+    args.archive = false; /* a folder is not one file */
+    assert_int_not_equal(get_with(args), EXIT_OK);
+    assert_false(exists("here/out.gz"));
+}
+
 static void escapes_are_escaped(void **state)
 {
     (void)state;
@@ -269,6 +308,7 @@ int main(void)
         TEST(modes_and_times_are_restored),
         TEST(symlinks_lead_nowhere),
         TEST(a_symlink_keeps_its_target_as_it_is),
+        TEST(an_archive_is_whole_or_not_there),
         cmocka_unit_test(escapes_are_escaped),
         cmocka_unit_test(a_daemon_that_is_not_there_is_named),
     };
