@@ -5,6 +5,8 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,6 +24,8 @@
 #include "schemas/pack.h"
 #include "wire/tree_stream.h"
 
+enum { LOOK_MS = 20 };
+
 /* One entry of the only folder, and what it is: its record's kind, and its content or target. */
 static struct {
     struct span name;
@@ -32,6 +36,7 @@ static struct {
 
 static nng_socket server;
 static nng_thread *thread;
+static _Atomic bool over; /* looked at each LOOK_MS: a socket that is closed while somebody receives may hang */
 static char folder[64];
 static char url[128];
 
@@ -93,7 +98,9 @@ static void serve(void *arg)
 {
     (void)arg;
     nng_msg *msg = NULL;
-    while (nng_recvmsg(server, &msg, 0) == 0) {
+    while (!atomic_load(&over)) {
+        if (nng_recvmsg(server, &msg, 0) != 0)
+            continue;
         struct buf answer;
         buf_init(&answer, 65536, NULL);
         answer_one(span_of(nng_msg_body(msg), nng_msg_len(msg)), &answer);
@@ -113,7 +120,9 @@ static int setup(void **state)
     assert_int_equal(mkdir("here", 0700), 0);
     (void)snprintf(url, sizeof(url), "ipc://%s/s", folder);
     assert_int_equal(nng_rep0_open(&server), 0);
+    assert_int_equal(nng_socket_set_ms(server, NNG_OPT_RECVTIMEO, LOOK_MS), 0);
     assert_int_equal(nng_listen(server, url, NULL, 0), 0);
+    atomic_store(&over, false);
     assert_int_equal(nng_thread_create(&thread, serve, NULL), 0);
     return 0;
 }
@@ -122,8 +131,9 @@ static int teardown(void **state)
 {
     (void)state;
     char command[128];
-    (void)nng_close(server);
+    atomic_store(&over, true);
     nng_thread_destroy(thread);
+    (void)nng_close(server);
     assert_int_equal(chdir("/"), 0);
     (void)snprintf(command, sizeof(command), "rm -rf %s", folder);
     return system(command);
