@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * add: bytes go to the daemon in pieces of 256 KiB, a few in flight; a file of 1 MiB or more it may read itself, when it is of our own user
- * and sees the same file. A single file goes as its bytes, everything else as a tree stream (wire/tree_stream.h), made while the folders
+ * add: bytes go to the daemon in pieces of 256 KiB, a few in flight; an open file of 1 MiB or more is handed to it to read, when it runs on
+ * this machine. A single file goes as its bytes, everything else as a tree stream (wire/tree_stream.h), made while the folders
  * are walked.
  */
 #include <errno.h>
@@ -27,7 +27,7 @@ struct add_state {
     struct progress progress;
     struct upload_stream stream;
     const char *name; /* shown for the entry without a path */
-    bool sends_all;   /* the daemon does not see our files */
+    bool sends_all;   /* the daemon takes no open files */
     char last[CID_TEXT_MAX];
     uint8_t *read_buffer;
 };
@@ -112,12 +112,12 @@ static void take_progress(void *arg, uint64_t bytes)
     progress_add(&((struct add_state *)arg)->progress, bytes);
 }
 
-/* Tells the daemon where the file is. One that does not see it sees none of ours, as in a container: then all are sent. */
-static int offer_file(struct add_state *s, int fd, bool *ret_taken)
+/* Hands the open file to the daemon. One that does not take it will take no other: then the bytes of all are sent. */
+static int offer_file(struct add_state *s, int fd, const char *name, bool *ret_taken)
 {
     struct upload_file file;
     *ret_taken = false;
-    if (s->sends_all || !upload_file_of(fd, &file))
+    if (s->sends_all || !upload_file_of(fd, name, &file))
         return EXIT_OK;
     int status = upload_stream_file(&s->stream, &file, ret_taken);
     s->sends_all = !*ret_taken;
@@ -125,10 +125,10 @@ static int offer_file(struct add_state *s, int fd, bool *ret_taken)
 }
 
 /* The bytes of an open file, as records of a tree or as they are. */
-static int send_bytes(struct add_state *s, int fd, bool tree)
+static int send_bytes(struct add_state *s, int fd, const char *name, bool tree)
 {
     bool taken;
-    int status = offer_file(s, fd, &taken);
+    int status = offer_file(s, fd, name, &taken);
     if (taken)
         return status;
     while (status == EXIT_OK) {
@@ -158,7 +158,7 @@ static int walk_file(struct add_state *s, int folder, const char *name, const ch
         return say_error("%s: %s", name, strerror(errno));
     int status = append_record(s, TREE_FILE, span_text(shown), (struct span){0}, &meta);
     if (status == EXIT_OK)
-        status = send_bytes(s, fd, true);
+        status = send_bytes(s, fd, name, true);
     if (status == EXIT_OK)
         status = append_record(s, TREE_END, (struct span){0}, (struct span){0}, NULL);
     (void)close(fd);
@@ -305,7 +305,7 @@ static int add_plain(struct add_state *s, int fd, const char *name)
 {
     s->name = name;
     int status = open_upload(s, false, name);
-    return status == EXIT_OK ? finish_upload(s, send_bytes(s, fd, false)) : status;
+    return status == EXIT_OK ? finish_upload(s, send_bytes(s, fd, name, false)) : status;
 }
 
 /* Standard input has no name of its own; in a folder it needs one. */

@@ -135,6 +135,17 @@ void client_close(struct client *client)
     free(client);
 }
 
+bool client_sibling(const struct client *client, const char *name, char *to, size_t to_bytes)
+{
+    const char *path = client->url + strlen("ipc://");
+    const char *slash = strrchr(client->url, '/');
+    if (strncmp(client->url, "ipc://", strlen("ipc://")) != 0)
+        return false;
+    int folder = slash < path ? 0 : (int)(slash - path) + 1;
+    int len = snprintf(to, to_bytes, "%.*s%s", folder, path, name);
+    return len > 0 && (size_t)len < to_bytes;
+}
+
 uint64_t client_timeout(const struct client *client, uint64_t otherwise_ms)
 {
     return client->timeout_ms != 0 ? client->timeout_ms : otherwise_ms;

@@ -28,6 +28,9 @@ struct outcome {
 enum err client_open(const struct globals *globals, struct client **ret_client, char why[512]) MUST_CHECK;
 void client_close(struct client *client);
 
+/* The path of another socket beside a control socket on this machine; false when it is elsewhere or the path does not fit. */
+bool client_sibling(const struct client *client, const char *name, char *to, size_t to_bytes) MUST_CHECK;
+
 /* The timeout of a request: the user's, else otherwise_ms. */
 uint64_t client_timeout(const struct client *client, uint64_t otherwise_ms);
 

@@ -7,6 +7,7 @@
  *          identity.key         0600, the libp2p PrivateKey protobuf; its absence or damage is an error, never a new identity
  *          daemon.lock          flock: one daemon
  *          run/control.sock     the control socket
+ *          run/files.sock       where open files are handed to the daemon
  *          state.db  blocks.db  segments/
  */
 #ifndef HEARTH_CLI_REPOSITORY_H

@@ -3,19 +3,17 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file_pass.h"
+#include "base/random.h"
 #include "cli/run.h"
 #include "schemas/pack.h"
 
 static void pack_file(struct pack *p, const struct upload_piece *piece, uint64_t skip)
 {
-    pack_text(p, "path");
-    pack_bytes(p, span_text(piece->file->path));
-    pack_pair_u64(p, "device", piece->file->id.device);
-    pack_pair_u64(p, "inode", piece->file->id.inode);
-    pack_pair_u64(p, "size", piece->file->id.size);
-    pack_pair_u64(p, "mtime_ns", piece->file->id.mtime_ns);
+    pack_pair_u64(p, "file", piece->file->token);
     pack_pair_u64(p, "from", piece->from + skip);
     pack_pair_u64(p, "length", piece->len - skip);
 }
@@ -24,9 +22,9 @@ static void pack_file(struct pack *p, const struct upload_piece *piece, uint64_t
 static void start_piece(struct upload_stream *s, struct upload_piece *piece, uint64_t skip)
 {
     struct buf args;
-    buf_init(&args, UPLOAD_PIECE + PATH_TEXT_MAX + 256, NULL);
+    buf_init(&args, UPLOAD_PIECE + 256, NULL);
     struct pack p = pack_begin(&args);
-    pack_map(&p, piece->file == NULL ? 3 : 9);
+    pack_map(&p, piece->file == NULL ? 3 : 5);
     pack_pair_u64(&p, "upload", s->upload);
     pack_pair_u64(&p, "offset", piece->offset + skip);
     if (piece->file != NULL) {
@@ -69,6 +67,20 @@ static bool is_refusal(enum control_code code)
            code == CODE_USAGE;
 }
 
+static int say_piece_error(const struct upload_piece *piece, const struct outcome *outcome)
+{
+    if (piece->file == NULL)
+        return say_outcome_error(outcome);
+    (void)say_error("%s: %.*s", piece->file->name, (int)outcome->message.len, (const char *)outcome->message.data);
+    return control_code_exit(outcome->code);
+}
+
+/* The daemon looked at the size later than we did, and reads to the end of a chunk. */
+static bool has_grown(const struct upload_piece *piece, uint64_t at)
+{
+    return piece->file != NULL && at > piece->offset - piece->from + piece->file->size;
+}
+
 /*
  * Waits for the oldest piece. One that was taken in part is sent again from where the daemon is: writes are idempotent. With ret_refused a
  * refusal is told there and is no error.
@@ -89,10 +101,12 @@ static int settle_oldest(struct upload_stream *s, bool *ret_refused)
             *ret_refused = true;
             break;
         } else {
-            status = say_outcome_error(&outcome);
+            status = say_piece_error(piece, &outcome);
         }
         call_free(piece->call);
         piece->call = NULL;
+        if (has_grown(piece, at))
+            status = say_error("%s: it changed while it was read", piece->file->name);
         if (status != EXIT_OK || at >= piece->offset + piece->len)
             break;
         start_piece(s, piece, at > piece->offset ? at - piece->offset : 0);
@@ -149,17 +163,21 @@ static int settle_all(struct upload_stream *s)
 
 /* ---- files that the daemon reads ---- */
 
-bool upload_file_of(int fd, struct upload_file *ret_file)
+bool upload_file_of(int fd, const char *name, struct upload_file *ret_file)
 {
     struct stat st;
-    char link[32];
-    if (fstat(fd, &st) != 0 || local_file_id_of(&st, &ret_file->id) != ERR_OK || st.st_size < UPLOAD_FILE_MIN ||
-        lseek(fd, 0, SEEK_CUR) != 0)
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < UPLOAD_FILE_MIN || lseek(fd, 0, SEEK_CUR) != 0)
         return false;
-    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd); /* its path without symlinks, however it was opened */
-    ssize_t len = readlink(link, ret_file->path, sizeof(ret_file->path) - 1);
-    ret_file->path[MAX(len, 0)] = '\0';
-    return ret_file->path[0] == '/' && len < (ssize_t)sizeof(ret_file->path) - 1;
+    *ret_file = (struct upload_file){.name = name, .fd = fd, .size = (uint64_t)st.st_size};
+    random_fill(&ret_file->token, sizeof(ret_file->token));
+    return true;
+}
+
+static bool hand_over(struct upload_stream *s, const struct upload_file *file)
+{
+    char path[FILE_PASS_PATH_MAX + 1];
+    return client_sibling(s->client, "files.sock", path, sizeof(path)) &&
+           file_pass_send(path, file->token, file->fd) == ERR_OK;
 }
 
 static void start_range(struct upload_stream *s, const struct upload_file *file, uint64_t from, uint64_t len)
@@ -178,16 +196,16 @@ int upload_stream_file(struct upload_stream *s, const struct upload_file *file, 
     int status = upload_stream_send(s, true);
     if (status == EXIT_OK)
         status = settle_all(s);
-    if (status != EXIT_OK)
+    if (status != EXIT_OK || !hand_over(s, file))
         return status;
-    uint64_t at = MIN(file->id.size, (uint64_t)UPLOAD_FILE_MIN);
+    uint64_t at = MIN(file->size, (uint64_t)UPLOAD_FILE_MIN);
     start_range(s, file, 0, at);
     status = settle_oldest(s, &refused);
     if (refused)
         s->sent -= at;
     *ret_taken = !refused;
-    while (status == EXIT_OK && !refused && at < file->id.size) {
-        uint64_t len = MIN(file->id.size - at, (uint64_t)UPLOAD_RANGE);
+    while (status == EXIT_OK && !refused && at < file->size) {
+        uint64_t len = MIN(file->size - at, (uint64_t)UPLOAD_RANGE);
         if (s->count == UPLOAD_IN_FLIGHT)
             status = settle_oldest(s, NULL);
         if (status == EXIT_OK)

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An upload from the client's side: bytes in any pieces become `add write` requests of 256 KiB, a few in flight, settled in order.
- * A large file that the daemon sees too need not be sent: `add file` says where it is, range after range. What the daemon says it added
- * is handed to a callback as it comes.
+ * The bytes of a large file need not be sent when the daemon runs on this machine: it is handed the open file (base/file_pass.h), and `add file`
+ * says what to read of it, range after range. What the daemon says it added is handed to a callback as it comes.
  */
 #ifndef HEARTH_CLI_UPLOAD_STREAM_H
 #define HEARTH_CLI_UPLOAD_STREAM_H
 
 #include "cli/client.h"
-#include "storage/local_file.h"
 
 enum {
     UPLOAD_PIECE = 256 * 1024,
@@ -17,10 +16,12 @@ enum {
     UPLOAD_RANGE = 16 * 1024 * 1024
 };
 
-/* A file as the daemon is told of it. */
+/* An open file that the daemon is to read. */
 struct upload_file {
-    char path[PATH_TEXT_MAX];
-    struct local_file_id id;
+    const char *name; /* for messages; borrowed */
+    int fd;           /* borrowed */
+    uint64_t size;
+    uint64_t token; /* by which the daemon knows it */
 };
 
 /* Bytes, or a range of a file. */
@@ -52,9 +53,9 @@ struct upload_stream {
 int upload_stream_open(struct upload_stream *s, struct span args);
 /* Sends what has gathered in s->bytes: whole pieces, or all of it. */
 int upload_stream_send(struct upload_stream *s, bool all);
-/* What there is to say of an open file; false when the daemon cannot be told of it: a pipe, a small one, one that was begun to be read. */
-bool upload_file_of(int fd, struct upload_file *ret_file);
-/* Lets the daemon read the file; *ret_taken false: it cannot, and nothing of it was taken. */
+/* Describes an open file; false when it is none to be handed over: a pipe, a small one, one that was begun to be read. */
+bool upload_file_of(int fd, const char *name, struct upload_file *ret_file);
+/* Hands the file to the daemon to read; *ret_taken false: it cannot, and nothing of it was taken. */
 int upload_stream_file(struct upload_stream *s, const struct upload_file *file, bool *ret_taken);
 /* Ends it; with a status other than EXIT_OK it is given up. The root's CID is copied into root. */
 int upload_stream_finish(struct upload_stream *s, int status, char *root, size_t root_bytes);

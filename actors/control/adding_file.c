@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * add file: the next bytes of an upload out of a file that the daemon reads itself. An error of the file is the conversation's alone, so that
- * its client may send the bytes instead, or give the upload up; an error of the upload ends that.
+ * add file: the next bytes of an upload out of an open file that its client handed over (file_door.h). An error of the file is the
+ * conversation's alone, so that its client may send the bytes instead, or give the upload up; an error of the upload ends that.
  */
 #include <stdio.h>
 
 #include "actors/control/adding.h"
+#include "actors/control/file_door.h"
 #include "actors/control/operations.h"
 
 static enum err refuse_file(struct control *c, struct conversation *v, enum err err)
 {
-    const struct op_add_file *args = (const void *)v->args;
     char why[WHY_BYTES];
-    const char *text = err == ERR_MISMATCH ? "it changed, or the daemon sees another file here" : err_text(err);
-    (void)snprintf(why, sizeof(why), "%.*s cannot be read: %s", (int)MIN(args->path.len, (size_t)150),
-                   (const char *)args->path.data, text);
+    const char *text = err == ERR_MISMATCH    ? "it changed while it was read"
+                       : err == ERR_NOT_FOUND ? "it did not come to files.sock, or has been given up"
+                                              : err_text(err);
+    (void)snprintf(why, sizeof(why), "the file cannot be read: %s", text);
     conversation_fail(c, v, err == ERR_MISMATCH ? CODE_NOT_FOUND : control_code_from_err(err), why);
     return ERR_OK;
 }
@@ -23,10 +24,12 @@ static enum err open_source(struct control *c, struct file_session *s, struct co
 {
     const struct op_add_file *args = (const void *)v->args;
     struct adding *work = v->work;
+    const struct local_file *file = file_door_find(c->files, args->file, s->number, ctx_now(c->ctx));
+    if (file == NULL)
+        return ERR_NOT_FOUND;
     uint64_t skip = s->next_offset - args->offset; /* had already */
     struct file_source_options options = {
-        .path = args->path,
-        .id = {.device = args->device, .inode = args->inode, .size = args->size, .mtime_ns = args->mtime_ns},
+        .file = file,
         .from = args->from + skip,
         .until = args->from + args->length,
         .import = upload_import(s->upload),
@@ -78,6 +81,8 @@ enum err adding_file_go_on(struct control *c, struct file_session *s, struct con
     }
     if (source != ERR_CLOSED)
         return refuse_file(c, v, source);
+    if (work->source != NULL && file_source_at_end(work->source))
+        file_door_drop(c->files, args->file);
     work->offset = s->next_offset;
     (void)adding_collect(s, work);
     file_session_show(c, s, "add", s->next_offset, 0, NULL, false);
@@ -92,11 +97,8 @@ void adding_job_done(struct control *c, const struct info *info)
         upload_drive(c, s);
 }
 
-/* The daemon reads for nobody what they could not read themselves. */
 enum err add_file_start(struct control *c, struct conversation *v)
 {
     const struct op_add_file *args = (const void *)v->args;
-    if (v->slot >= LISTENER_SLOTS || !listener_is_own(c->listener, v->slot))
-        return conversation_error(v, ERR_DENIED, "files are read for clients of the daemon's own user: send the bytes");
     return adding_join(c, v, args->upload, ADDING_FILE, args->offset);
 }

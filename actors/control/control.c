@@ -2,16 +2,18 @@
 /*
  * control: the socket that users query.
  *
- * Owns: the nng REP socket, the conversations, uploads and readers. Accepts: requests on the socket, calls control_request and
- * probe. Emits: calls to all other actors, casts state_transfer. Restart: permanent; clients ask again by themselves.
+ * Owns: the nng REP socket, the socket that open files come in by, the conversations, uploads and readers. Accepts: requests and files on
+ * its sockets, calls control_request and probe. Emits: calls to all other actors, casts state_transfer. Restart: permanent; clients ask
+ * again by themselves.
  *
- * On a backend that watches no descriptors (the simulator) there is no socket: requests come as control_request only.
+ * On a backend that watches no descriptors (the simulator) there are no sockets: requests come as control_request only.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "actors/control/file_door.h"
 #include "actors/control/sessions.h"
 
 struct control_state {
@@ -76,12 +78,30 @@ static void check_later(struct control *c)
     (void)ctx_timer(c->ctx, ctx_now(c->ctx) + LISTENER_CHECK_MS * MS_NS, tag_make(TAG_DOOR, 0, 0, 0));
 }
 
-static void check_door(struct control *c)
+static void check_doors(struct control *c)
 {
     char why[LISTENER_WHY_BYTES] = "";
     if (listener_check(c->listener, why))
         ctx_log(c->ctx, LOG_WARN, "%s", why);
+    uint64_t refused = file_door_expire(c->files, ctx_now(c->ctx));
+    if (refused > 0)
+        ctx_log(c->ctx, LOG_WARN, "files.sock: %llu datagrams refused: no readable regular file of an allowed user",
+                (unsigned long long)refused);
     check_later(c);
+}
+
+/* Nothing else depends on it: without it, files come as bytes. */
+static void open_file_door(struct control *c, const struct listener_options *options)
+{
+    char why[LISTENER_WHY_BYTES] = "no memory, or it cannot be watched";
+    enum err err = file_door_open(options, c->listener, &c->files, why);
+    if (err == ERR_OK)
+        err = ctx_watch(c->ctx, file_door_fd(c->files), tag_make(TAG_FILE_DOOR, 0, 0, 0));
+    if (err == ERR_OK)
+        return;
+    ctx_log(c->ctx, LOG_WARN, "files are not read in place, clients send their bytes: %s", why);
+    file_door_close(c->files);
+    c->files = NULL;
 }
 
 static enum err open_listener(struct ctx *ctx, struct control *c, const struct config *config)
@@ -97,6 +117,7 @@ static enum err open_listener(struct ctx *ctx, struct control *c, const struct c
     if (err != ERR_OK)
         return why[0] == '\0' ? err : ctx_fail(ctx, err, "%s", why);
     err = ctx_watch(ctx, listener_fd(c->listener), tag_make(TAG_LISTENER, 0, 0, 0));
+    open_file_door(c, &options);
     check_later(c);
     return err == ERR_OK ? ERR_OK : ctx_fail(ctx, err, "the control socket cannot be watched");
 }
@@ -165,7 +186,7 @@ static void handle_timer(struct control *c, uint64_t tag)
     else if (tag >> 60 == TAG_RETRY)
         sessions_retry(c);
     else if (tag >> 60 == TAG_DOOR)
-        check_door(c);
+        check_doors(c);
 }
 
 static void control_handle_info(struct ctx *ctx, void *state, const struct info *info)
@@ -183,7 +204,10 @@ static void control_handle_info(struct ctx *ctx, void *state, const struct info 
         handle_timer(c, info->tag);
         break;
     case INFO_WATCH:
-        handle_listener(c);
+        if (info->tag >> 60 == TAG_FILE_DOOR)
+            file_door_admit(c->files, ctx_now(ctx));
+        else
+            handle_listener(c);
         break;
     case INFO_CANCEL:
         router_gone_caller(c, info->call);
@@ -211,6 +235,10 @@ static void control_terminate(struct ctx *ctx, void *state, enum exit_reason rea
         router_close(c);
         sessions_close(c);
     }
+    if (c->files != NULL)
+        ctx_unwatch(ctx, file_door_fd(c->files));
+    file_door_close(c->files);
+    c->files = NULL;
     if (c->listener != NULL)
         ctx_unwatch(ctx, listener_fd(c->listener));
     listener_close(c->listener);

@@ -13,8 +13,7 @@ struct file_read {
     struct file_source *source; /* the actor's alone; NULL once it is gone */
     bool done;                  /* the actor's alone, as err is */
     enum err err;
-    char path[LOCAL_PATH_MAX];
-    struct local_file_id id;
+    struct local_file file;
     struct import_options import;
     struct account *account;
     uint64_t charged;
@@ -24,8 +23,7 @@ struct file_read {
 };
 
 struct file_source {
-    char path[LOCAL_PATH_MAX];
-    struct local_file_id id;
+    struct local_file file;
     struct import_options import;
     struct account *account;
     uint64_t tag;
@@ -40,23 +38,25 @@ struct file_source {
 enum err file_source_new(const struct file_source_options *options, struct file_source **ret_source)
 {
     const struct file_source_options *o = options;
-    bool in_file = o->from < o->until && o->until <= o->id.size;
-    if (!in_file || o->path.len >= LOCAL_PATH_MAX || memchr(o->path.data, 0, o->path.len) != NULL)
+    if (o->from >= o->until || o->until > o->file->size)
         return ERR_INVALID;
     if (o->import->chunk_bytes < FILE_SOURCE_CHUNK_MIN)
         return ERR_UNSUPPORTED;
     struct file_source *s = calloc(1, sizeof(*s));
     if (s == NULL)
         return ERR_NOMEM;
-    memcpy(s->path, o->path.data, o->path.len);
-    s->id = o->id;
+    enum err err = local_file_dup(o->file, &s->file);
+    if (err != ERR_OK) {
+        free(s);
+        return err;
+    }
     s->import = *o->import;
     s->account = o->account;
     s->tag = o->tag;
     s->user = o->user;
     s->next = o->from;
     uint64_t chunks = (o->until - o->from + o->import->chunk_bytes - 1) / o->import->chunk_bytes;
-    s->end = MIN(o->id.size, o->from + chunks * o->import->chunk_bytes);
+    s->end = MIN(o->file->size, o->from + chunks * o->import->chunk_bytes);
     *ret_source = s;
     return ERR_OK;
 }
@@ -74,6 +74,7 @@ static void file_read_free(void *arg)
     for (size_t i = 0; i < read->count; i++)
         import_leaf_release(&read->leaves[i]);
     uncharge(read);
+    local_file_close(&read->file);
     free(read);
 }
 
@@ -88,19 +89,20 @@ void file_source_free(struct file_source *source, struct ctx *ctx)
         if (read->done)
             file_read_free(read);
     }
+    local_file_close(&source->file);
     free(source);
 }
 
 /* ---- the job ---- */
 
-static enum err read_leaf(const struct file_read *read, int fd, uint64_t at, struct import_leaf *ret_leaf)
+static enum err read_leaf(const struct file_read *read, uint64_t at, struct import_leaf *ret_leaf)
 {
-    size_t len = (size_t)MIN(read->id.size - at, (uint64_t)read->import.chunk_bytes);
+    size_t len = (size_t)MIN(read->file.size - at, (uint64_t)read->import.chunk_bytes);
     struct import_leaf leaf;
     enum err err = import_leaf_new(&read->import, len, &leaf);
     if (err != ERR_OK)
         return err;
-    err = local_file_read(fd, at, import_leaf_content(&read->import, &leaf), len);
+    err = local_file_read(&read->file, at, import_leaf_content(&read->import, &leaf), len);
     if (err == ERR_OK)
         err = import_leaf_name(&read->import, &leaf);
     if (err == ERR_OK)
@@ -113,36 +115,39 @@ static enum err read_leaf(const struct file_read *read, int fd, uint64_t at, str
 static enum err read_chunks(void *arg, const _Atomic bool *cancelled)
 {
     struct file_read *read = arg;
-    int fd;
-    enum err err = local_file_open(read->path, &read->id, &fd);
-    if (err != ERR_OK)
-        return err;
+    enum err err = ERR_OK;
     uint64_t at = read->at;
     for (size_t i = 0; i < read->count && err == ERR_OK; i++) {
-        err = atomic_load(cancelled) ? ERR_CANCELLED : read_leaf(read, fd, at, &read->leaves[i]);
+        err = atomic_load(cancelled) ? ERR_CANCELLED : read_leaf(read, at, &read->leaves[i]);
         at += read->import.chunk_bytes;
     }
-    enum err same = local_file_close(fd, &read->id);
-    return err == ERR_OK ? same : err;
+    if (err == ERR_OK)
+        err = local_file_check(&read->file);
+    local_file_close(&read->file);
+    return err;
 }
 
 /* ---- the actor's side ---- */
 
-static struct file_read *new_read(struct file_source *s, size_t count, uint64_t charged)
+static enum err file_read_new(struct file_source *s, size_t count, uint64_t charged, struct file_read **ret_read)
 {
     struct file_read *read = calloc(1, sizeof(*read));
     if (read == NULL)
-        return NULL;
+        return ERR_NOMEM;
+    enum err err = local_file_dup(&s->file, &read->file);
+    if (err != ERR_OK) {
+        free(read);
+        return err;
+    }
     read->source = s;
-    memcpy(read->path, s->path, sizeof(read->path));
-    read->id = s->id;
     read->import = s->import;
     read->import.account = NULL; /* a job makes leaves only, which need no tables */
     read->account = s->account;
     read->charged = charged;
     read->at = s->next;
     read->count = count;
-    return read;
+    *ret_read = read;
+    return ERR_OK;
 }
 
 /* How many chunks the next job takes and what it is charged for them; 0 when there is no room. */
@@ -168,12 +173,13 @@ enum err file_source_read(struct file_source *source, struct ctx *ctx, bool alon
     size_t count = next_count(s, alone, &charged);
     if (count == 0)
         return ERR_AGAIN;
-    struct file_read *read = new_read(s, count, charged);
-    if (read == NULL) {
+    struct file_read *read = NULL;
+    enum err err = file_read_new(s, count, charged, &read);
+    if (err != ERR_OK) {
         account_give(s->account, charged);
-        return ERR_NOMEM;
+        return err;
     }
-    enum err err = ctx_job(ctx, "files", read_chunks, read, file_read_free, s->tag);
+    err = ctx_job(ctx, "files", read_chunks, read, file_read_free, s->tag);
     if (err != ERR_OK) {
         file_read_free(read);
         return err;
@@ -219,4 +225,9 @@ enum err file_source_next(struct file_source *source, struct import_leaf *ret_le
     *ret_leaf = read->leaves[s->given];
     read->leaves[s->given++].block = NULL;
     return ERR_OK;
+}
+
+bool file_source_at_end(const struct file_source *source)
+{
+    return source->end == source->file.size;
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Part of a local file on its way into an upload: jobs read it straight into the blocks that will leave and hash them there, two at a time,
+ * Part of an open file on its way into an upload: jobs read it straight into the blocks that will leave and hash them there, two at a time,
  * while the store writes what came before.
  *
- *      file_source_read  -> job: open, compare, pread and hash up to 1 MiB of chunks, compare, close
+ *      file_source_read  -> job: pread and hash up to 1 MiB of chunks, compare, close
  *      INFO_JOB          -> file_source_done
  *      file_source_next  -> the leaves, in the file's order
  *
- * Nothing stays open between jobs, so an upload that is given up leaves nothing, and each job proves anew that the file is the one that
- * was named (storage/local_file.h): its leaves count only when it was the same before and after.
+ * Each job has a descriptor of its own, so whoever ends first closes only his; its leaves count only when the file was the same after them
+ * as when it came (storage/local_file.h).
  *
  * Private to actors/control. One thread: the actor's; a job owns its argument while it runs.
  */
@@ -28,10 +28,9 @@ enum {
 };
 
 struct file_source_options {
-    struct span path; /* copied; under LOCAL_PATH_MAX bytes */
-    struct local_file_id id;
-    uint64_t from;                       /* first byte */
-    uint64_t until;                      /* the chunk that holds the byte before is the last one; at most id.size */
+    const struct local_file *file; /* copied, with a descriptor of its own */
+    uint64_t from;                 /* first byte */
+    uint64_t until;                /* the chunk that holds the byte before is the last one; at most the file's size */
     const struct import_options *import; /* copied */
     struct account
         *account; /* charged for what was read, until file_source_next gives it away; must outlive all actors */
@@ -39,7 +38,7 @@ struct file_source_options {
     void *user;
 };
 
-/* ERR_INVALID: the range is not in the file, or the path has a NUL; ERR_UNSUPPORTED: the chunks are too small; ERR_NOMEM. */
+/* ERR_INVALID: the range is not in the file; ERR_UNSUPPORTED: the chunks are too small; else no memory or no descriptor is left. */
 enum err file_source_new(const struct file_source_options *options, struct file_source **ret_source) MUST_CHECK;
 
 /* Cancels its jobs, which free themselves when they end. NULL is ignored. */
@@ -47,7 +46,7 @@ void file_source_free(struct file_source *source, struct ctx *ctx);
 
 /*
  * Begins to read the next chunks. ERR_AGAIN when nothing is left to begin, enough is under way or the account is spent; alone: nothing else
- * of the upload is on its way, so one chunk is read whatever the account says. ERR_NOMEM, ERR_BUSY: no job could be begun.
+ * of the upload is on its way, so one chunk is read whatever the account says. Else no job could be begun.
  */
 enum err file_source_read(struct file_source *source, struct ctx *ctx, bool alone) MUST_CHECK;
 
@@ -59,5 +58,8 @@ void *file_source_done(const struct info *info);
  * local_file.h.
  */
 enum err file_source_next(struct file_source *source, struct import_leaf *ret_leaf) MUST_CHECK;
+
+/* Whether it goes to the end of the file. */
+bool file_source_at_end(const struct file_source *source);
 
 #endif

@@ -161,7 +161,7 @@ static void on_aio(void *arg)
         on_received(slot);
 }
 
-static bool uid_allowed(const struct listener *listener, uint64_t uid)
+bool listener_allows(const struct listener *listener, uint64_t uid)
 {
     for (size_t i = 0; i < listener->uid_count; i++) {
         if (listener->uids[i] == uid)
@@ -176,7 +176,7 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
     if (event == NNG_PIPE_EV_ADD_PRE) {
         uint64_t uid = 0;
         door_entered(&listener->door); /* and perhaps is sent out again */
-        if (nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_UID, &uid) != 0 || !uid_allowed(listener, uid))
+        if (nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_UID, &uid) != 0 || !listener_allows(listener, uid))
             (void)nng_pipe_close(pipe);
         return;
     }
@@ -221,15 +221,21 @@ static enum err set_group(const char *name, const char *path, char why[LISTENER_
     return err_from_errno(number);
 }
 
-static enum err set_folder(const struct listener_options *options, const char *path, char why[LISTENER_WHY_BYTES])
+static enum err set_access(const struct listener_options *options, const char *path, mode_t mode,
+                           char why[LISTENER_WHY_BYTES])
 {
     enum err err = set_group(options->group, path, why);
-    if (err == ERR_OK && chmod(path, modes_of(options).folder) != 0) {
+    if (err == ERR_OK && chmod(path, mode) != 0) {
         int number = errno;
         (void)snprintf(why, LISTENER_WHY_BYTES, "the mode of %.128s cannot be set", path);
         err = err_from_errno(number);
     }
     return err;
+}
+
+enum err listener_share(const struct listener_options *options, const char *path, char why[LISTENER_WHY_BYTES])
+{
+    return set_access(options, path, modes_of(options).socket, why);
 }
 
 /* A socket that others may use lies in a folder that they can pass; what is in there keeps its own mode. */
@@ -242,8 +248,8 @@ static enum err make_folder(const struct listener_options *options, char why[LIS
                        err_text(err_from_errno(number)));
         return err_from_errno(number);
     }
-    enum err err = set_folder(options, options->folder, why);
-    return err == ERR_OK && mode != 0700 ? set_folder(options, options->repository, why) : err;
+    enum err err = set_access(options, options->folder, mode, why);
+    return err == ERR_OK && mode != 0700 ? set_access(options, options->repository, mode, why) : err;
 }
 
 static int open_slots(struct listener *listener)
@@ -394,13 +400,6 @@ bool listener_next(struct listener *listener, unsigned *ret_slot, uint32_t *ret_
     *ret_client = atomic_load_explicit(&oldest->pipe, memory_order_relaxed);
     *ret_bytes = span_of(nng_msg_body(oldest->msg), nng_msg_len(oldest->msg));
     return true;
-}
-
-bool listener_is_own(const struct listener *listener, unsigned slot)
-{
-    uint64_t uid = 0;
-    nng_pipe pipe = {.id = atomic_load_explicit(&listener->slots[slot].pipe, memory_order_relaxed)};
-    return nng_pipe_get_uint64(pipe, NNG_OPT_IPC_PEER_UID, &uid) == 0 && uid == listener->uids[0];
 }
 
 bool listener_gone(struct listener *listener, unsigned *ret_slot)

@@ -64,6 +64,13 @@ void listener_close(struct listener *listener);
  */
 bool listener_check(struct listener *listener, char why[LISTENER_WHY_BYTES]);
 
+/* Whether a user may use the control socket, and what belongs to it. Any thread. */
+bool listener_allows(const struct listener *listener, uint64_t uid);
+
+/* Gives another socket in the folder the group and the mode of the control socket. On an error why has a sentence. */
+enum err listener_share(const struct listener_options *options, const char *path,
+                        char why[LISTENER_WHY_BYTES]) MUST_CHECK;
+
 /* Becomes readable when there is something for listener_next or listener_gone. */
 int listener_fd(const struct listener *listener);
 
@@ -72,9 +79,6 @@ void listener_acknowledge(struct listener *listener);
 
 /* The oldest request not yet taken: its slot, its client, its bytes, which live until the slot is answered. */
 bool listener_next(struct listener *listener, unsigned *ret_slot, uint32_t *ret_client, struct span *ret_bytes);
-
-/* Whether who asked in a taken slot is of the daemon's own user; false when it is gone. */
-bool listener_is_own(const struct listener *listener, unsigned slot);
 
 /* A slot that was taken and whose client has gone, be it before its request got here; each is told once. */
 bool listener_gone(struct listener *listener, unsigned *ret_slot);

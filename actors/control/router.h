@@ -45,6 +45,7 @@ enum {
 
 struct control;
 struct conversation;
+struct file_door;
 struct file_session; /* of an upload or a reader: sessions.h */
 
 /* What an operation does. reply and end may be NULL. */
@@ -110,6 +111,7 @@ struct control {
     struct ctx *ctx; /* of the handler that runs */
     const struct config *config;
     struct listener *listener;
+    struct file_door *files; /* NULL = files come as bytes only */
     struct conversation conversations[CONVERSATIONS_MAX];
     unsigned admitted;
     struct kept_answer kept[ANSWERS_KEPT];
@@ -138,7 +140,8 @@ enum tag_kind {
     TAG_JOB,
     TAG_ANSWER,
     TAG_DOOR,
-    TAG_FILE
+    TAG_FILE,
+    TAG_FILE_DOOR
 };
 
 static inline uint64_t tag_make(enum tag_kind kind, uint32_t generation, unsigned index, unsigned sub)

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "actors/control/file_door.h"
 #include "base/limits.h"
 
 enum { LEASE_TICK_S = 5, RETRY_MS = 20, SHOWN_EVERY_MS = 500, WINDOWS_BYTES_MIN = 4 * 1024 * 1024 };
@@ -93,6 +94,7 @@ void file_session_free(struct control *c, struct file_session *s)
     free(s->flights);
     reader_free(s->reader);
     upload_free(s->upload);
+    file_door_end_upload(c->files, s->number);
     uint32_t generation = s->generation + 1;
     memset(s, 0, sizeof(*s));
     s->generation = generation;

@@ -5,7 +5,7 @@
  *
  *      add open                          -> upload_new
  *      add write {offset, data}          -> upload_write: takes what fits, answers how far it came
- *      add file {offset, path}           -> upload_leaf: chunks of a local file, read and hashed by jobs (file_source.h)
+ *      add file {offset, file, from}     -> upload_leaf: chunks of a local file, read and hashed by jobs (file_source.h)
  *      upload_next_put                   -> one "put this block" to the store, until ERR_AGAIN
  *      the store's answers               -> upload_ack
  *      upload_next_added                 -> one line of `added <cid> <name>`, until ERR_AGAIN

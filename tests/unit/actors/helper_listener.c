@@ -11,35 +11,35 @@ enum { STEP_MS = 5 };
 
 struct listener_play play;
 
-static int open_of(uint32_t own)
+static int open_for(uint32_t uid)
 {
     char why[LISTENER_WHY_BYTES] = "";
     (void)snprintf(play.folder, sizeof(play.folder), "/tmp/hearth-listener-XXXXXX");
     assert_non_null(mkdtemp(play.folder));
     account_init(&play.requests, "requests", MIB);
-    struct listener_options options = {.repository = play.folder,
-                                       .folder = play.folder,
-                                       .group = "",
-                                       .uids = {own, (uint32_t)getuid()},
-                                       .uid_count = own == (uint32_t)getuid() ? 1 : 2,
-                                       .request_bytes_max = 4 * MIB,
-                                       .requests = &play.requests,
-                                       .busy = span_text("\x81 busy"),
-                                       .busy_json = span_text("{busy}")};
-    assert_int_equal(listener_open(&options, &play.listener, why), ERR_OK);
+    play.options = (struct listener_options){.repository = play.folder,
+                                             .folder = play.folder,
+                                             .group = "",
+                                             .uids = {uid},
+                                             .uid_count = 1,
+                                             .request_bytes_max = 4 * MIB,
+                                             .requests = &play.requests,
+                                             .busy = span_text("\x81 busy"),
+                                             .busy_json = span_text("{busy}")};
+    assert_int_equal(listener_open(&play.options, &play.listener, why), ERR_OK);
     return 0;
 }
 
 int play_open(void **state)
 {
     (void)state;
-    return open_of((uint32_t)getuid());
+    return open_for((uint32_t)getuid());
 }
 
-int play_open_of_another_user(void **state)
+int play_open_for_another_user(void **state)
 {
     (void)state;
-    return open_of((uint32_t)getuid() + 1);
+    return open_for((uint32_t)getuid() + 1);
 }
 
 int play_close(void **state)

@@ -22,6 +22,7 @@ enum { LISTENER_WAIT_MS = 5000 }; /* for whatever is bound to come */
 struct listener_play {
     char folder[64];
     struct account requests;
+    struct listener_options options;
     struct listener *listener;
 };
 
@@ -29,7 +30,7 @@ extern struct listener_play play;
 
 /* Setup and teardown of a test; the end looks whether all was given back. */
 int play_open(void **state);
-int play_open_of_another_user(void **state); /* who lets us in all the same */
+int play_open_for_another_user(void **state); /* and not for us */
 int play_close(void **state);
 
 /* Connects and asks len bytes that begin with first. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Uploads whose bytes the daemon reads itself: the real control actor behind its socket, beside a store that only plays its part. Files
- * that are not what was named, that change, and requests that end half-way.
+ * Uploads whose bytes the daemon reads itself: the real control actor behind its sockets, beside a store that only plays its part. Files
+ * that never came or are none, that change, and requests that end half-way.
  */
 #include "tests/support/import_model.h"
 
@@ -14,12 +14,13 @@
 #include <unistd.h>
 
 #include "actors/tree.h"
+#include "base/file_pass.h"
 #include "base/limits.h"
 #include "mailbox/backend.h"
 #include "schemas/config.h"
 #include "schemas/messages.h"
 #include "storage/disk_posix.h"
-#include "storage/local_file.h"
+#include "tests/support/descriptors.h"
 #include "wire/multibase.h"
 
 enum { WAIT_S = 20, HELD_MAX = 1024, HELD_LOOK_MS = 5, BIG = 12 * 1024 * 1024 };
@@ -27,7 +28,8 @@ enum { WAIT_S = 20, HELD_MAX = 1024, HELD_LOOK_MS = 5, BIG = 12 * 1024 * 1024 };
 static struct {
     char folder[64];
     char path[128];
-    struct local_file_id id;
+    uint64_t size;
+    uint64_t token; /* of the file that was handed over last */
     struct config *config;
     struct runtime *rt;
     struct budget budget;
@@ -36,6 +38,7 @@ static struct {
     _Atomic bool hold; /* the store acknowledges nothing */
     _Atomic bool full; /* and is full then */
     _Atomic unsigned puts;
+    _Atomic bool fail; /* the control actor ends with its next event */
 } play;
 
 static uint8_t content[BIG];
@@ -104,6 +107,17 @@ static const struct actor_class store_class = {.name = "tiered_storage",
                                                .handle_info = store_info};
 static const struct actor_class idle_class = {.name = "idle", .handle_cast = ignore_cast};
 
+/* The real one, which a test can let fail. */
+static struct actor_class control_that_fails;
+
+static void control_info(struct ctx *ctx, void *state, const struct info *info)
+{
+    if (info->kind == INFO_WATCH && atomic_exchange(&play.fail, false))
+        ctx_exit(ctx, EXIT_FAILED, "the test wants it");
+    else
+        control_class.handle_info(ctx, state, info);
+}
+
 static const struct child_spec children[] = {
     {.id = "state", .start = ACTOR_STATE, .restart = RESTART_PERMANENT},
     {.id = "tiered_storage", .start = ACTOR_TIERED_STORAGE, .restart = RESTART_PERMANENT},
@@ -122,10 +136,10 @@ static const struct supervisor_spec root = {.name = "root",
 static const struct edge_spec edges[] = {{ACTOR_CONTROL, ACTOR_TIERED_STORAGE}, {ACTOR_CONTROL, ACTOR_STATE}};
 static const struct lane_spec lanes[] = {{.name = "files", .workers = 2, .queue = 16}};
 static const struct actor_class *const classes[ACTOR_COUNT] = {
-    [ACTOR_STATE] = &idle_class,        [ACTOR_TIERED_STORAGE] = &store_class,
-    [ACTOR_HEAT_TRACKER] = &idle_class, [ACTOR_CONNECTION_MANAGER] = &idle_class,
-    [ACTOR_DISCOVERY] = &idle_class,    [ACTOR_BITSWAP] = &idle_class,
-    [ACTOR_CONTROL] = &control_class,
+    [ACTOR_STATE] = &idle_class,           [ACTOR_TIERED_STORAGE] = &store_class,
+    [ACTOR_HEAT_TRACKER] = &idle_class,    [ACTOR_CONNECTION_MANAGER] = &idle_class,
+    [ACTOR_DISCOVERY] = &idle_class,       [ACTOR_BITSWAP] = &idle_class,
+    [ACTOR_CONTROL] = &control_that_fails,
 };
 
 /* ---- the stage ---- */
@@ -149,6 +163,8 @@ static int begin(void **state)
     (void)snprintf(play.folder, sizeof(play.folder), "/tmp/hearth-add-XXXXXX");
     assert_non_null(mkdtemp(play.folder));
     (void)snprintf(play.path, sizeof(play.path), "%s/film", play.folder);
+    control_that_fails = control_class;
+    control_that_fails.handle_info = control_info;
     assert_ok(config_new(play.folder, &play.config));
     assert_ok(budget_init(&play.budget, 64 * MIB));
     struct runtime_config config = {
@@ -178,6 +194,7 @@ static int end(void **state)
     (void)nng_close(play.socket);
     assert_int_equal(runtime_stop(&play.rt, 5 * SECOND_NS), RUNTIME_EXIT_OK);
     assert_int_equal(account_used(&play.budget.accounts[ACCOUNT_UPLOADS]), 0);
+    assert_int_equal(descriptors_open(play.path), 0);
     config_free(play.config);
     (void)unlink(play.path);
     (void)snprintf(path, sizeof(path), "%s/run/control.sock", play.folder);
@@ -216,26 +233,30 @@ static void open_upload(const char *args)
     play.upload = (unsigned)strtoul(at + strlen("\"upload\":"), NULL, 10);
 }
 
-static void file_request(char *to, size_t to_bytes, const char *path, uint64_t offset, uint64_t from, uint64_t length)
+static void hand_over(const char *path, int flags)
 {
-    struct buf text;
-    buf_init(&text, 1024, NULL);
-    assert_ok(multibase_encode(MULTIBASE_64_URL, span_text(path), &text));
-    (void)snprintf(
-        to, to_bytes,
-        "{\"op\":\"add file\",\"timeout_ms\":20000,\"args\":{\"upload\":%u,\"offset\":%llu,\"path\":\"%.*s\","
-        "\"device\":%llu,\"inode\":%llu,\"size\":%llu,\"mtime_ns\":%llu,\"from\":%llu,\"length\":%llu}}",
-        play.upload, (unsigned long long)offset, (int)text.len, (const char *)text.data,
-        (unsigned long long)play.id.device, (unsigned long long)play.id.inode, (unsigned long long)play.id.size,
-        (unsigned long long)play.id.mtime_ns, (unsigned long long)from, (unsigned long long)length);
-    buf_release(&text);
+    char socket[128];
+    (void)snprintf(socket, sizeof(socket), "%s/run/files.sock", play.folder);
+    int fd = open(path, flags | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_ok(file_pass_send(socket, ++play.token, fd));
+    assert_int_equal(close(fd), 0);
+}
+
+static void file_request(char *to, size_t to_bytes, uint64_t offset, uint64_t from, uint64_t length)
+{
+    (void)snprintf(to, to_bytes,
+                   "{\"op\":\"add file\",\"timeout_ms\":20000,\"args\":{\"upload\":%u,\"offset\":%llu,\"file\":%llu,"
+                   "\"from\":%llu,\"length\":%llu}}",
+                   play.upload, (unsigned long long)offset, (unsigned long long)play.token, (unsigned long long)from,
+                   (unsigned long long)length);
 }
 
 /* The same place in the file as in the stream. */
-static void expect_file(const char *path, uint64_t offset, uint64_t length, const char *want)
+static void expect_file(uint64_t offset, uint64_t length, const char *want)
 {
     char request[1024];
-    file_request(request, sizeof(request), path, offset, offset, length);
+    file_request(request, sizeof(request), offset, offset, length);
     expect(request, want);
 }
 
@@ -243,7 +264,7 @@ static void expect_offset(uint64_t offset, uint64_t length, uint64_t want)
 {
     char text[64];
     (void)snprintf(text, sizeof(text), "\"offset\":%llu", (unsigned long long)want);
-    expect_file(play.path, offset, length, text);
+    expect_file(offset, length, text);
 }
 
 static void close_upload(uint64_t size, const char *want)
@@ -264,15 +285,14 @@ static void abort_upload(void)
 
 static void make_file(size_t len)
 {
-    struct stat st;
     for (size_t i = 0; i < len; i++)
         content[i] = (uint8_t)(i * 11 + i / 1000);
     int fd = open(play.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, content, len), len);
     assert_int_equal(close(fd), 0);
-    assert_int_equal(stat(play.path, &st), 0);
-    assert_ok(local_file_id_of(&st, &play.id));
+    play.size = len;
+    hand_over(play.path, O_RDONLY);
 }
 
 static void cid_of_content(enum import_profile profile, size_t len, char text[CID_TEXT_MAX])
@@ -291,6 +311,12 @@ static bool uploads_are_empty(void *arg)
     return account_used(&play.budget.accounts[ACCOUNT_UPLOADS]) == 0;
 }
 
+static bool file_is_closed(void *arg)
+{
+    (void)arg;
+    return descriptors_open(play.path) == 0;
+}
+
 /* ---- scripts ---- */
 
 static void a_file_is_read_in_place(void **state)
@@ -299,18 +325,20 @@ static void a_file_is_read_in_place(void **state)
     char cid[CID_TEXT_MAX];
     make_file(BIG - 12345);
     open_upload("");
-    expect_offset(0, play.id.size, play.id.size);
-    cid_of_content(IMPORT_UNIXFS_V1_2025, play.id.size, cid);
-    close_upload(play.id.size, cid);
+    expect_offset(0, play.size, play.size);
+    assert_true(runtime_await(play.rt, file_is_closed, NULL, WAIT_S * SECOND_NS)); /* with its last byte */
+    cid_of_content(IMPORT_UNIXFS_V1_2025, play.size, cid);
+    close_upload(play.size, cid);
     assert_int_equal(atomic_load(&play.puts), 13); /* 12 leaves and the root */
+    hand_over(play.path, O_RDONLY);
     /* In another profile, range by range: each goes on to its chunk's end, and a repetition is no error. */
     open_upload(",\"profile\":\"unixfs-v0-2015\"");
     expect_offset(0, 1, 262144);
     expect_offset(0, 262144, 262144);
     expect_offset(0, 300000, 524288);
-    expect_offset(524288, play.id.size - 524288, play.id.size);
-    cid_of_content(IMPORT_UNIXFS_V0_2015, play.id.size, cid);
-    close_upload(play.id.size, cid);
+    expect_offset(524288, play.size - 524288, play.size);
+    cid_of_content(IMPORT_UNIXFS_V0_2015, play.size, cid);
+    close_upload(play.size, cid);
 }
 
 /* ENTER-less tree of one file: FILE and END as records, the content between them. */
@@ -325,7 +353,7 @@ static void in_a_tree_it_is_the_open_file(void **state)
     buf_init(&record, 256, NULL);
     buf_init(&text, 256, NULL);
     open_upload(",\"tree\":true");
-    expect_file(play.path, 0, play.id.size, "\"code\":\"invalid\""); /* no file is open */
+    expect_file(0, play.size, "\"code\":\"invalid\""); /* no file is open */
     assert_ok(tree_stream_append(&record, TREE_FILE, span_text("film"), (struct span){0}, NULL));
     uint64_t at = record.len;
     assert_ok(multibase_encode(MULTIBASE_64_URL, buf_span(&record), &text));
@@ -333,7 +361,7 @@ static void in_a_tree_it_is_the_open_file(void **state)
                    "{\"op\":\"add write\",\"args\":{\"upload\":%u,\"offset\":0,\"data\":\"%.*s\"}}", play.upload,
                    (int)text.len, (const char *)text.data);
     expect(request, "\"ok\":true");
-    file_request(request, sizeof(request), play.path, at, 0, play.id.size);
+    file_request(request, sizeof(request), at, 0, play.size);
     expect(request, "\"ok\":true");
     buf_clear(&record);
     buf_clear(&text);
@@ -341,47 +369,56 @@ static void in_a_tree_it_is_the_open_file(void **state)
     assert_ok(multibase_encode(MULTIBASE_64_URL, buf_span(&record), &text));
     (void)snprintf(request, sizeof(request),
                    "{\"op\":\"add write\",\"args\":{\"upload\":%u,\"offset\":%llu,\"data\":\"%.*s\"}}", play.upload,
-                   (unsigned long long)(at + play.id.size), (int)text.len, (const char *)text.data);
+                   (unsigned long long)(at + play.size), (int)text.len, (const char *)text.data);
     expect(request, "\"ok\":true");
-    cid_of_content(IMPORT_UNIXFS_V1_2025, play.id.size, cid);
-    close_upload(at + play.id.size + record.len, cid);
+    cid_of_content(IMPORT_UNIXFS_V1_2025, play.size, cid);
+    close_upload(at + play.size + record.len, cid);
     buf_release(&record);
     buf_release(&text);
 }
 
-/* What cannot be read as it was named is refused, and the upload goes on with bytes. */
+static void expect_not_found(void)
+{
+    expect_file(0, MIB, "\"code\":\"not_found\"");
+}
+
+/* What cannot be read is refused, and the upload goes on with bytes. */
 static void other_files_are_refused(void **state)
 {
     (void)state;
-    char other[160];
+    char fifo[160];
     make_file(MIB);
-    struct local_file_id named = play.id;
     open_upload("");
-    play.id.inode++;
-    expect_file(play.path, 0, MIB, "\"code\":\"not_found\"");
-    play.id = named;
-    play.id.mtime_ns++;
-    expect_file(play.path, 0, MIB, "it changed, or the daemon sees another file here");
-    play.id = named;
-    expect_file("film", 0, MIB, "\"code\":\"invalid\"");
-    expect_file("/nowhere/film", 0, MIB, "\"code\":\"not_found\"");
-    expect_file(play.path, 0, MIB + 1, "\"code\":\"invalid\"");
-    (void)snprintf(other, sizeof(other), "%s/link", play.folder);
-    assert_int_equal(symlink(play.path, other), 0);
-    expect_file(other, 0, MIB, "\"code\":\"not_found\"");
-    assert_int_equal(unlink(other), 0);
-    assert_int_equal(mkfifo(other, 0600), 0);
-    expect_file(other, 0, MIB, "\"code\":\"not_found\"");
-    assert_int_equal(unlink(other), 0);
+    expect_file(0, MIB + 1, "\"code\":\"invalid\"");
+    play.token++; /* of a file that never came */
+    expect_not_found();
+    (void)snprintf(fifo, sizeof(fifo), "%s/fifo", play.folder);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    hand_over(fifo, O_RDWR);
+    expect_not_found();
+    assert_int_equal(unlink(fifo), 0);
+    hand_over(play.folder, O_RDONLY | O_DIRECTORY);
+    expect_not_found();
+    hand_over("/dev/zero", O_RDONLY);
+    expect_not_found();
+    hand_over(play.path, O_WRONLY);
+    expect_file(0, MIB, "it did not come to files.sock");
     char request[256];
     (void)snprintf(request, sizeof(request),
                    "{\"op\":\"add write\",\"args\":{\"upload\":%u,\"offset\":0,\"data\":\"uaGVsbG8K\"}}", play.upload);
     expect(request, "\"offset\":6");
-    expect_file(play.path, 6, 100, "\"code\":\"invalid\""); /* in the middle of a chunk */
+    hand_over(play.path, O_RDONLY);
+    expect_file(6, 100, "\"code\":\"invalid\""); /* in the middle of a chunk */
     close_upload(6, "bafkreicysg23kiwv34eg2d7qweipxwosdo2py4ldv42nbauguluen5v6am");
     open_upload(",\"chunk_bytes\":1000");
-    expect_file(play.path, 0, MIB, "\"code\":\"unsupported\"");
+    hand_over(play.path, O_RDONLY);
+    expect_file(0, MIB, "\"code\":\"unsupported\"");
+    open_upload("");
+    expect_not_found(); /* it is the other upload's */
     abort_upload();
+    play.upload--;
+    abort_upload();
+    assert_true(runtime_await(play.rt, file_is_closed, NULL, WAIT_S * SECOND_NS));
 }
 
 static void one_that_changes_half_way_is_refused(void **state)
@@ -391,15 +428,58 @@ static void one_that_changes_half_way_is_refused(void **state)
     open_upload("");
     expect_offset(0, MIB, MIB);
     assert_int_equal(truncate(play.path, 3 * MIB), 0);
-    expect_file(play.path, MIB, MIB, "it changed");
+    expect_file(MIB, MIB, "it changed while it was read");
+    char request[1024];
+    file_request(request, sizeof(request), MIB, 3 * MIB, MIB); /* past its end */
+    expect(request, "it changed while it was read");
     abort_upload();
+    assert_true(runtime_await(play.rt, uploads_are_empty, NULL, WAIT_S * SECOND_NS));
+    assert_true(runtime_await(play.rt, file_is_closed, NULL, WAIT_S * SECOND_NS));
+}
+
+/* Its name is no matter of the daemon's. */
+static void one_that_vanishes_is_read_to_its_end(void **state)
+{
+    (void)state;
+    char cid[CID_TEXT_MAX];
     make_file(4 * MIB);
     open_upload("");
     expect_offset(0, MIB, MIB);
     assert_int_equal(unlink(play.path), 0);
-    expect_file(play.path, MIB, MIB, "\"code\":\"not_found\"");
-    abort_upload();
-    assert_true(runtime_await(play.rt, uploads_are_empty, NULL, WAIT_S * SECOND_NS));
+    expect_offset(MIB, 3 * MIB, 4 * MIB);
+    cid_of_content(IMPORT_UNIXFS_V1_2025, 4 * MIB, cid);
+    close_upload(4 * MIB, cid);
+}
+
+static bool is_as_before(void *arg)
+{
+    return descriptors_open(NULL) == *(const unsigned *)arg;
+}
+
+/* The sockets are made anew, and what was open is closed: handed over, in use, and waiting in the old socket. */
+static void a_restart_leaks_nothing(void **state)
+{
+    (void)state;
+    char cid[CID_TEXT_MAX];
+    expect("{\"op\":\"version\"}", "\"ok\":true");
+    unsigned before = descriptors_open(NULL);
+    make_file(2 * MIB);
+    open_upload("");
+    expect_offset(0, MIB, MIB);
+    hand_over(play.path, O_RDONLY);
+    hand_over(play.folder, O_RDONLY | O_DIRECTORY);
+    atomic_store(&play.fail, true);
+    hand_over(play.path, O_RDONLY);                /* which wakes it, unless the request does */
+    expect("{\"op\":\"version\"}", "\"ok\":true"); /* asked again of the next life */
+    assert_false(atomic_load(&play.fail));
+    expect_file(MIB, MIB, "no upload");
+    assert_true(runtime_await(play.rt, file_is_closed, NULL, WAIT_S * SECOND_NS));
+    assert_true(runtime_await(play.rt, is_as_before, &before, WAIT_S * SECOND_NS));
+    open_upload("");
+    hand_over(play.path, O_RDONLY);
+    expect_offset(0, 2 * MIB, 2 * MIB);
+    cid_of_content(IMPORT_UNIXFS_V1_2025, 2 * MIB, cid);
+    close_upload(2 * MIB, cid);
 }
 
 static bool account_is_spent(void *arg)
@@ -417,7 +497,7 @@ static void a_cancelled_request_reads_no_further(void **state)
     make_file(BIG);
     open_upload("");
     atomic_store(&play.hold, true);
-    file_request(request, sizeof(request), play.path, 0, 0, BIG);
+    file_request(request, sizeof(request), 0, 0, BIG);
     request[strlen(request) - 1] = '\0';
     (void)strncat(request, ",\"id\":\"x\"}", sizeof(request) - strlen(request) - 1);
     assert_int_equal(nng_send(play.socket, request, strlen(request), 0), 0);
@@ -440,7 +520,7 @@ static void a_full_store_ends_the_upload(void **state)
     make_file(BIG);
     open_upload("");
     atomic_store(&play.hold, true);
-    file_request(request, sizeof(request), play.path, 0, 0, BIG);
+    file_request(request, sizeof(request), 0, 0, BIG);
     assert_int_equal(nng_send(play.socket, request, strlen(request), 0), 0);
     assert_true(runtime_await(play.rt, account_is_spent, NULL, WAIT_S * SECOND_NS));
     atomic_store(&play.full, true);
@@ -448,7 +528,7 @@ static void a_full_store_ends_the_upload(void **state)
     assert_int_equal(nng_recv(play.socket, answer, &len, 0), 0);
     answer[len] = '\0';
     assert_non_null(strstr(answer, "\"code\":\"no_space\""));
-    expect_file(play.path, 0, 1, "no upload");
+    expect_file(0, 1, "no upload");
     assert_true(runtime_await(play.rt, uploads_are_empty, NULL, WAIT_S * SECOND_NS));
 }
 
@@ -459,6 +539,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(in_a_tree_it_is_the_open_file, begin, end),
         cmocka_unit_test_setup_teardown(other_files_are_refused, begin, end),
         cmocka_unit_test_setup_teardown(one_that_changes_half_way_is_refused, begin, end),
+        cmocka_unit_test_setup_teardown(one_that_vanishes_is_read_to_its_end, begin, end),
+        cmocka_unit_test_setup_teardown(a_restart_leaks_nothing, begin, end),
         cmocka_unit_test_setup_teardown(a_full_store_ends_the_upload, begin, end),
         cmocka_unit_test_setup_teardown(a_cancelled_request_reads_no_further, begin, end),
     };

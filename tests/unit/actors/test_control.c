@@ -399,11 +399,9 @@ static void files_go_in_and_come_out(void **state)
         {"{\"op\":\"add open\",\"args\":{\"name\":\"h\"}}", "\"upload\":", 0},
         {"{\"op\":\"add write\",\"args\":{\"upload\":2,\"offset\":0,\"data\":\"uaGVs\"}}", "\"offset\":3", 0},
         {"{\"op\":\"add write\",\"args\":{\"upload\":2,\"offset\":0,\"data\":\"uaGVs\"}}", "\"offset\":3", 0},
-        /* "/etc/hostname", for one who does not come through the socket */
-        {"{\"op\":\"add "
-         "file\",\"args\":{\"upload\":2,\"offset\":3,\"path\":\"uL2V0Yy9ob3N0bmFtZQ\",\"device\":1,\"inode\":1,"
-         "\"size\":6,\"mtime_ns\":1,\"from\":3,\"length\":3}}",
-         "\"code\":\"denied\"", 0},
+        /* Of a file that nobody handed over. */
+        {"{\"op\":\"add file\",\"args\":{\"upload\":2,\"offset\":3,\"file\":7,\"from\":3,\"length\":3}}",
+         "\"code\":\"not_found\"", 0},
         {"{\"op\":\"add write\",\"args\":{\"upload\":2,\"offset\":3,\"data\":\"ubG8K\"}}", "\"offset\":6", 0},
         {"{\"op\":\"add close\",\"args\":{\"upload\":2,\"size\":6}}", "\"cid\":\"" HELLO "\"", 0},
         {"{\"op\":\"add close\",\"args\":{\"upload\":2,\"size\":6}}", "\"code\":\"not_found\"", 0},

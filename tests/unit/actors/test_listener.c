@@ -4,9 +4,7 @@
  */
 #include "tests/unit/actors/helper_listener.h"
 
-#include <nng/supplemental/util/platform.h>
-
-enum { LARGE = 600 * 1024, STEP_MS = 5 };
+enum { LARGE = 600 * 1024 };
 
 static void what_does_not_fit_is_busy_at_once(void **state)
 {
@@ -58,39 +56,12 @@ static void the_end_gives_all_back(void **state)
     assert_int_equal(nng_close(taken), 0);
 }
 
-/* Who may ask is not yet who owns the daemon. */
-static void own_clients_are_told_apart(void **state)
-{
-    (void)state;
-    nng_socket socket = play_ask('{', 100);
-    unsigned slot = play_await_request(100);
-    assert_true(listener_is_own(play.listener, slot));
-    assert_int_equal(nng_close(socket), 0);
-    unsigned gone = LISTENER_SLOTS;
-    for (int waited = 0; waited < LISTENER_WAIT_MS && !listener_gone(play.listener, &gone); waited += STEP_MS)
-        nng_msleep(STEP_MS);
-    assert_int_equal(gone, slot);
-    assert_false(listener_is_own(play.listener, slot));
-}
-
-static void other_users_are_not_own(void **state)
-{
-    (void)state;
-    nng_socket socket = play_ask('{', 100);
-    unsigned slot = play_await_request(100);
-    assert_false(listener_is_own(play.listener, slot));
-    listener_answer(play.listener, slot, span_text("done"));
-    play_expect_answer(socket, "done");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_busy_at_once, play_open, play_close),
         cmocka_unit_test_setup_teardown(small_requests_always_pass, play_open, play_close),
         cmocka_unit_test_setup_teardown(a_copy_keeps_the_charge, play_open, play_close),
-        cmocka_unit_test_setup_teardown(own_clients_are_told_apart, play_open, play_close),
-        cmocka_unit_test_setup_teardown(other_users_are_not_own, play_open_of_another_user, play_close),
         cmocka_unit_test_setup_teardown(the_end_gives_all_back, play_open, play_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files that somebody else named: read only while they are what was named. */
+/* Files that somebody else opened: read only while they are what they were when they came. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,36 +10,31 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/attr.h"
 #include "storage/local_file.h"
 
 static struct {
     char folder[64];
     char path[128];
-    char other[128];
-    struct local_file_id id;
+    char fifo[128];
+    struct local_file file;
 } play;
 
-static void write_file(const char *path, const char *content)
+/* Modification times are the test's, since the clock of the file system is coarse. */
+static void stamp(long seconds, long nanos)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, content, strlen(content)), strlen(content));
-    assert_int_equal(close(fd), 0);
+    struct timespec times[2] = {{.tv_sec = seconds}, {.tv_sec = seconds, .tv_nsec = nanos}};
+    assert_int_equal(utimensat(AT_FDCWD, play.path, times, 0), 0);
 }
 
-/* Modification times are the test's, since the clock of the file system is coarse. */
-static struct local_file_id stamp(const char *path, long seconds, long nanos)
+static void take(void)
 {
-    struct stat st;
-    struct local_file_id id;
-    struct timespec times[2] = {{.tv_sec = seconds}, {.tv_sec = seconds, .tv_nsec = nanos}};
-    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
-    assert_int_equal(stat(path, &st), 0);
-    assert_int_equal(local_file_id_of(&st, &id), ERR_OK);
-    return id;
+    int fd = open(play.path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(local_file_take(fd, &play.file), ERR_OK);
+    assert_int_equal(play.file.fd, fd);
 }
 
 static int begin(void **state)
@@ -48,115 +43,105 @@ static int begin(void **state)
     (void)snprintf(play.folder, sizeof(play.folder), "/tmp/hearth-local-XXXXXX");
     assert_non_null(mkdtemp(play.folder));
     (void)snprintf(play.path, sizeof(play.path), "%s/file", play.folder);
-    (void)snprintf(play.other, sizeof(play.other), "%s/other", play.folder);
-    write_file(play.path, "0123456789");
-    play.id = stamp(play.path, 1000, 7);
+    (void)snprintf(play.fifo, sizeof(play.fifo), "%s/fifo", play.folder);
+    int fd = open(play.path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "0123456789", 10), 10);
+    assert_int_equal(close(fd), 0);
+    stamp(1000, 7);
+    take();
     return 0;
 }
 
 static int end(void **state)
 {
     (void)state;
+    local_file_close(&play.file);
     (void)unlink(play.path);
-    (void)unlink(play.other);
+    (void)unlink(play.fifo);
     return rmdir(play.folder);
 }
 
-static void expect_open(const char *path, struct local_file_id id, enum err want)
-{
-    int fd = -1;
-    assert_int_equal(local_file_open(path, &id, &fd), want);
-    assert_int_equal(fd, -1);
-}
-
-static void the_named_file_is_read(void **state)
+static void the_file_is_read(void **state)
 {
     (void)state;
-    int fd;
     char bytes[8] = "";
-    assert_int_equal(play.id.mtime_ns, 1000 * SECOND_NS + 7);
-    assert_int_equal(local_file_open(play.path, &play.id, &fd), ERR_OK);
-    assert_int_equal(local_file_read(fd, 3, bytes, 4), ERR_OK);
+    assert_int_equal(play.file.size, 10);
+    assert_int_equal(local_file_read(&play.file, 3, bytes, 4), ERR_OK);
     assert_string_equal(bytes, "3456");
-    assert_int_equal(local_file_read(fd, 7, bytes, 4), ERR_MISMATCH); /* three are left */
-    assert_int_equal(local_file_close(fd, &play.id), ERR_OK);
+    assert_int_equal(local_file_read(&play.file, 7, bytes, 4), ERR_MISMATCH); /* three are left */
+    assert_int_equal(local_file_check(&play.file), ERR_OK);
 }
 
-static void any_other_file_is_refused(void **state)
+static void a_copy_is_independent(void **state)
 {
     (void)state;
-    struct local_file_id id = play.id;
-    id.device++;
-    expect_open(play.path, id, ERR_MISMATCH);
-    id = play.id;
-    id.inode++;
-    expect_open(play.path, id, ERR_MISMATCH);
-    id = play.id;
-    id.size--;
-    expect_open(play.path, id, ERR_MISMATCH);
-    id = play.id;
-    id.mtime_ns++;
-    expect_open(play.path, id, ERR_MISMATCH);
-    expect_open(play.path + 1, play.id, ERR_INVALID); /* relative */
-    expect_open(play.other, play.id, ERR_NOT_FOUND);
-    char below[160];
-    (void)snprintf(below, sizeof(below), "%s/x", play.path);
-    expect_open(below, play.id, ERR_NOT_FOUND); /* a file is no folder */
-    /* Another file of the same size and time has taken the place. */
-    write_file(play.other, "abcdefghij");
-    (void)stamp(play.other, 1000, 7);
-    assert_int_equal(rename(play.other, play.path), 0);
-    expect_open(play.path, play.id, ERR_MISMATCH);
+    char bytes[8] = "";
+    struct local_file copy;
+    assert_int_equal(local_file_dup(&play.file, &copy), ERR_OK);
+    assert_int_equal(fcntl(copy.fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    local_file_close(&play.file);
+    local_file_close(&play.file);
+    assert_int_equal(play.file.fd, -1);
+    assert_int_equal(local_file_read(&copy, 6, bytes, 4), ERR_OK);
+    assert_string_equal(bytes, "6789");
+    assert_int_equal(local_file_check(&copy), ERR_OK);
+    local_file_close(&copy);
 }
 
-/* A pipe without a writer would stop whoever opens it. */
-static void only_regular_files_are_opened(void **state)
+static void expect_refused(const char *path, int flags)
+{
+    struct local_file file;
+    int fd = open(path, flags | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(local_file_take(fd, &file), ERR_UNSUPPORTED);
+    assert_int_equal(close(fd), 0); /* it stayed ours */
+}
+
+static void only_readable_regular_files_are_taken(void **state)
 {
     (void)state;
-    struct stat st;
-    struct local_file_id id;
-    assert_int_equal(symlink(play.path, play.other), 0);
-    expect_open(play.other, play.id, ERR_MISMATCH);
-    assert_int_equal(unlink(play.other), 0);
-    assert_int_equal(mkfifo(play.other, 0600), 0);
-    assert_int_equal(stat(play.other, &st), 0);
-    assert_int_equal(local_file_id_of(&st, &id), ERR_UNSUPPORTED);
-    id = (struct local_file_id){.device = st.st_dev, .inode = st.st_ino};
-    expect_open(play.other, id, ERR_MISMATCH);
-    assert_int_equal(stat(play.folder, &st), 0);
-    assert_int_equal(local_file_id_of(&st, &id), ERR_UNSUPPORTED);
-    id = (struct local_file_id){.device = st.st_dev, .inode = st.st_ino, .size = (uint64_t)st.st_size};
-    expect_open(play.folder, id, ERR_MISMATCH);
+    struct local_file file;
+    assert_int_equal(mkfifo(play.fifo, 0600), 0);
+    expect_refused(play.fifo, O_RDWR);
+    expect_refused(play.folder, O_RDONLY | O_DIRECTORY);
+    expect_refused("/dev/zero", O_RDONLY);
+    expect_refused(play.path, O_WRONLY);
+    expect_refused(play.path, O_PATH);
+    int fd = open(play.path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(local_file_take(fd, &file), ERR_OK);
+    local_file_close(&file);
 }
 
 static void a_change_while_it_is_open_is_told(void **state)
 {
     (void)state;
-    int fd;
     char bytes[8];
-    assert_int_equal(local_file_open(play.path, &play.id, &fd), ERR_OK);
     assert_int_equal(truncate(play.path, 5), 0);
-    assert_int_equal(local_file_read(fd, 4, bytes, 4), ERR_MISMATCH);
-    assert_int_equal(local_file_close(fd, &play.id), ERR_MISMATCH);
-    play.id = stamp(play.path, 1000, 7);
-    assert_int_equal(local_file_open(play.path, &play.id, &fd), ERR_OK);
-    (void)stamp(play.path, 1000, 8); /* as a write of the same length does */
-    assert_int_equal(local_file_close(fd, &play.id), ERR_MISMATCH);
+    assert_int_equal(local_file_read(&play.file, 4, bytes, 4), ERR_MISMATCH);
+    stamp(1000, 7);
+    assert_int_equal(local_file_check(&play.file), ERR_MISMATCH); /* its size */
+    local_file_close(&play.file);
+    take();
+    assert_int_equal(local_file_check(&play.file), ERR_OK);
+    stamp(1000, 8); /* as a write of the same length does */
+    assert_int_equal(local_file_check(&play.file), ERR_MISMATCH);
+    stamp(1001, 7);
+    assert_int_equal(local_file_check(&play.file), ERR_MISMATCH);
+    stamp(1000, 7);
     /* One that vanished can still be read to its end. */
-    play.id = stamp(play.path, 1000, 7);
-    assert_int_equal(local_file_open(play.path, &play.id, &fd), ERR_OK);
     assert_int_equal(unlink(play.path), 0);
-    assert_int_equal(local_file_read(fd, 0, bytes, 5), ERR_OK);
-    assert_int_equal(local_file_close(fd, &play.id), ERR_OK);
-    expect_open(play.path, play.id, ERR_NOT_FOUND);
+    assert_int_equal(local_file_read(&play.file, 0, bytes, 5), ERR_OK);
+    assert_int_equal(local_file_check(&play.file), ERR_OK);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_named_file_is_read, begin, end),
-        cmocka_unit_test_setup_teardown(any_other_file_is_refused, begin, end),
-        cmocka_unit_test_setup_teardown(only_regular_files_are_opened, begin, end),
+        cmocka_unit_test_setup_teardown(the_file_is_read, begin, end),
+        cmocka_unit_test_setup_teardown(a_copy_is_independent, begin, end),
+        cmocka_unit_test_setup_teardown(only_readable_regular_files_are_taken, begin, end),
         cmocka_unit_test_setup_teardown(a_change_while_it_is_open_is_told, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* Counts the open descriptors of this process, for tests that none may leak. */
+#ifndef HEARTH_TESTS_DESCRIPTORS_H
+#define HEARTH_TESTS_DESCRIPTORS_H
+
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Those that lead to the path; NULL: all. */
+static inline unsigned descriptors_open(const char *path)
+{
+    unsigned count = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
+        char target[512];
+        ssize_t len = readlinkat(dirfd(folder), entry->d_name, target, sizeof(target) - 1);
+        if (len < 0)
+            continue;
+        target[len] = '\0';
+        count += path == NULL || strcmp(target, path) == 0;
+    }
+    if (folder != NULL)
+        (void)closedir(folder);
+    return count;
+}
+
+#endif
