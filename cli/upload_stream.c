@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/upload_stream.h"
 
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/file_pass.h"
@@ -163,10 +165,18 @@ static int settle_all(struct upload_stream *s)
 
 /* ---- files that the daemon reads ---- */
 
+/* A file system that is a process may let whoever has one of its files open wait for ever, even to close it. */
+static bool may_hang(int fd)
+{
+    struct statfs fs;
+    return fstatfs(fd, &fs) != 0 || fs.f_type == FUSE_SUPER_MAGIC;
+}
+
 bool upload_file_of(int fd, const char *name, struct upload_file *ret_file)
 {
     struct stat st;
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < UPLOAD_FILE_MIN || lseek(fd, 0, SEEK_CUR) != 0)
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < UPLOAD_FILE_MIN || lseek(fd, 0, SEEK_CUR) != 0 ||
+        may_hang(fd))
         return false;
     *ret_file = (struct upload_file){.name = name, .fd = fd, .size = (uint64_t)st.st_size};
     random_fill(&ret_file->token, sizeof(ret_file->token));

@@ -53,7 +53,10 @@ struct upload_stream {
 int upload_stream_open(struct upload_stream *s, struct span args);
 /* Sends what has gathered in s->bytes: whole pieces, or all of it. */
 int upload_stream_send(struct upload_stream *s, bool all);
-/* Describes an open file; false when it is none to be handed over: a pipe, a small one, one that was begun to be read. */
+/*
+ * Describes an open file; false when it is none to be handed over: a pipe, a small one, one that was begun to be read, one of a FUSE file
+ * system, for which the daemon should not wait.
+ */
 bool upload_file_of(int fd, const char *name, struct upload_file *ret_file);
 /* Hands the file to the daemon to read; *ret_taken false: it cannot, and nothing of it was taken. */
 int upload_stream_file(struct upload_stream *s, const struct upload_file *file, bool *ret_taken);

@@ -378,6 +378,41 @@ def control_socket(folder, node):
     node.healthy("healthy after bad frames to the control socket")
 
 
+def files_socket(folder, node):
+    """Open files are handed over here: whatever is no readable regular file is closed again, and files are added all the while."""
+    film = os.path.join(folder, "film")
+    with open(film, "wb") as file:
+        file.write(os.urandom(3 << 20))
+    good, sender = struct.pack("<4sIQ", b"hrhf", 1, 7), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    opened = {"film": os.open(film, os.O_RDONLY), "written": os.open(film, os.O_WRONLY), "folder": os.open(folder, os.O_RDONLY),
+              "zeros": os.open("/dev/zero", os.O_RDONLY), "pipe": os.pipe()[0]}
+    sender.settimeout(SOCKET_S)
+    sender.connect(node.file("run/files.sock"))
+
+    def send(payload, *names):
+        socket.send_fds(sender, [payload], [opened[name] for name in names])
+
+    def held():
+        pids = [node.process.pid, *spawned_children(node.process.pid)]
+        return sum(os.path.realpath(f"/proc/{pid}/fd/{fd}") == film for pid in pids for fd in os.listdir(f"/proc/{pid}/fd"))
+    for payload, *names in [(good, "written"), (good, "folder"), (good, "zeros"), (good, "pipe"), (good,), (good, "film", "film"), (good, *["film"] * 200),
+                            (good[:5], "film"), (good + b"x", "film"), (b"", "film"), (b"HTTP" + good[4:], "film"), (os.urandom(16), "film")]:
+        send(payload, *names)
+    for token in range(1000):
+        send(good[:8] + struct.pack("<Q", token), "film")
+    deadline = time.monotonic() + SOCKET_S
+    while held() != 16 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    check("files socket: 16 files are kept, no more", held() == 16, held())
+    code, out, err = node.run("add", "-Q", film)
+    with open(film, "rb") as file:
+        check("files socket: a file is added as its bytes are", code == 0 and out.decode().strip() == node.add(file.read()), f"exit {code}: {out} {err}")
+    os.remove(node.file("run/files.sock"))
+    again, _, err = node.run("add", "-Q", film)
+    check("files socket: without it, the bytes are sent", again == 0, err)
+    node.healthy("healthy after bad datagrams to the files socket")
+
+
 # ---- room ----
 
 def storage_max(folder):
@@ -533,8 +568,8 @@ def with_node(run):
 
 
 GROUPS = {"configuration": configuration, "identity": identity, "paths": paths, "content": with_node(content),
-          "swarm_port": with_node(swarm_port), "control_socket": with_node(control_socket), "storage_max": storage_max,
-          "full_disk": full_disk, "databases": databases}
+          "swarm_port": with_node(swarm_port), "control_socket": with_node(control_socket), "files_socket": with_node(files_socket),
+          "storage_max": storage_max, "full_disk": full_disk, "databases": databases}
 
 
 def own_mounts():
