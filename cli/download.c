@@ -79,6 +79,20 @@ static int take(const struct download *d, struct window *w, bool *ret_done)
     return status;
 }
 
+/*
+ * What was asked for past the end is answered at once, and waited for: nng 1.5.2 in the daemon cannot free the connection of a client that
+ * goes in the middle of its own request, nor any connection after it.
+ */
+static void drain(struct window *w, bool well)
+{
+    for (; w->count > 0; w->count--, w->head = (w->head + 1) % IN_FLIGHT) {
+        struct outcome outcome;
+        if (well && w->calls[w->head] != NULL)
+            call_wait(w->calls[w->head], &outcome);
+        call_free(w->calls[w->head]);
+    }
+}
+
 int download_run(const struct download *d)
 {
     struct window w = {.asked = d->offset};
@@ -91,8 +105,7 @@ int download_run(const struct download *d)
         if (status == EXIT_OK && !done)
             fill(d, &w, true);
     }
-    for (; w.count > 0; w.count--, w.head = (w.head + 1) % IN_FLIGHT)
-        call_free(w.calls[w.head]);
+    drain(&w, status == EXIT_OK);
     return status;
 }
 
