@@ -90,7 +90,7 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     s->receive = &budget->accounts[ACCOUNT_RECEIVE];
     s->send = &budget->accounts[ACCOUNT_SEND];
     s->tables = &budget->accounts[ACCOUNT_TABLES];
-    account_init(&s->windows, "receive windows", s->receive->limit_bytes / 16 * SWARM_WINDOWS_SHARE);
+    account_init(&s->windows, "receive windows", s->receive->limit_bytes / 32 * SWARM_WINDOWS_SHARE);
     account_init(&s->identify, "receive identify", s->receive->limit_bytes / 16 * SWARM_IDENTIFY_SHARE);
     if (!account_take(s->receive, s->identify.limit_bytes))
         return ctx_fail(ctx, ERR_NOMEM, "the receive account is in use already");

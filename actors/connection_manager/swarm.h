@@ -41,8 +41,8 @@ enum {
     SWARM_PROPOSALS_MAX = 16,
     SWARM_WAITERS_MAX = 512,                 /* calls that wait for a connection */
     SWARM_WRITE_QUEUE_MAX = 8 * 1024 * 1024, /* per stream: an owner that ignores its credit loses the stream */
-    SWARM_WINDOWS_SHARE = 8,  /* of 16 of the receive account: promised beyond the first 256 KiB of a stream */
-    SWARM_IDENTIFY_SHARE = 1, /* likewise: what peers say of themselves, until it is whole */
+    SWARM_WINDOWS_SHARE = 17, /* of 32 of the receive account: promised beyond the first 256 KiB of a stream */
+    SWARM_IDENTIFY_SHARE = 1, /* of 16 of it: what peers say of themselves, until it is whole */
     SWARM_TICK_MS = 1000,
     SWARM_RESUME_MS = 2, /* bytes are given back on other threads, unheard: look again */
     SWARM_IDENTIFY_MS = 5000,
