@@ -16,7 +16,10 @@
 #include <cmocka.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
+#include <poll.h>
 #include <sqlite3.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "actors/tree.h"
 #include "base/table.h"
@@ -666,26 +669,39 @@ static void requests_leave_no_timers_behind(void **state)
     stop();
 }
 
-/* A message over the limit ends its connection; the listener goes on. */
+/* A raw socket, greeted as a REQ socket: nng's own, closed while a message is half sent, may wait for ever in nng_close. */
+static int connect_raw(const char *folder)
+{
+    static const uint8_t greeting[] = {0, 'S', 'P', 0, 0, 0x30, 0, 0};
+    uint8_t theirs[sizeof(greeting)];
+    struct sockaddr_un where = {.sun_family = AF_UNIX};
+    (void)snprintf(where.sun_path, sizeof(where.sun_path), "%s/run/control.sock", folder);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&where, sizeof(where)), 0);
+    assert_int_equal(write(fd, greeting, sizeof(greeting)), sizeof(greeting));
+    assert_int_equal(recv(fd, theirs, sizeof(theirs), MSG_WAITALL), sizeof(theirs));
+    return fd;
+}
+
+/* A message over the limit ends its connection as soon as it says its length; the listener goes on. */
 static void a_request_over_4_mib_is_refused(void **state)
 {
     (void)state;
+    static const uint8_t head[] = {1, 0, 0, 0, 0, 0, 0x50, 0, 0}; /* 5 MiB follow */
     memset(&play, 0, sizeof(play));
     play.count = 1;
     play.answered = 1;
     start(false);
-    nng_socket big = dial(play.folder);
-    size_t len = 5 * MIB;
-    char *bytes = calloc(1, len);
-    assert_non_null(bytes);
-    assert_int_equal(nng_socket_set_ms(big, NNG_OPT_RECVTIMEO, 300), 0);
-    (void)nng_send(big, bytes, len, 0);
-    char *answer = NULL;
-    assert_int_not_equal(nng_recv(big, &answer, &len, NNG_FLAG_ALLOC), 0);
+    int fd = connect_raw(play.folder);
+    assert_int_equal(write(fd, head, sizeof(head)), sizeof(head));
+    struct pollfd poller = {.fd = fd, .events = POLLIN};
+    uint8_t byte;
+    assert_int_equal(poll(&poller, 1, 10000), 1);
+    assert_true(recv(fd, &byte, 1, 0) <= 0);
+    assert_int_equal(close(fd), 0);
     nng_socket socket = dial(play.folder);
     expect_answer(socket, "{\"op\":\"version\"}", "\"ok\":true");
-    free(bytes);
-    assert_int_equal(nng_close(big), 0);
     assert_int_equal(nng_close(socket), 0);
     stop();
 }
