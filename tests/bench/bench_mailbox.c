@@ -6,12 +6,14 @@
  *
  * prints one line of JSON: {"name": ..., "per_s": ..., "us": ...}. eventfd is two threads that wake each other; pushpull is plain
  * nng with one blocking PUSH/PULL lane each way and 64-byte messages; call is one call after the other between two actors; calls64
- * keeps 64 in flight; casts sends until the mailbox says BUSY, again when it says ROOM. Bodies are 64 bytes.
+ * keeps 64 in flight; casts sends until the mailbox says BUSY, again when it says ROOM. Bodies are 64 bytes. Every measurement runs under
+ * SCHED_BATCH, as the daemon does.
  */
 #include <nng/nng.h>
 #include <nng/protocol/pipeline0/pull.h>
 #include <nng/protocol/pipeline0/push.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -267,6 +269,8 @@ static void bench_actors(void)
 
 int main(int argc, char **argv)
 {
+    const struct sched_param none = {.sched_priority = 0};
+    check(sched_setscheduler(0, SCHED_BATCH, &none) == 0, "sched_setscheduler");
     mode = argc > 1 ? argv[1] : "";
     if (argc > 2)
         run_ns = (uint64_t)(strtod(argv[2], NULL) * 1e9);
