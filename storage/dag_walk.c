@@ -5,7 +5,7 @@
 
 #include "storage/cid_set.h"
 #include "storage/dag_window.h"
-#include "wire/dag_pb.h"
+#include "wire/dag_links.h"
 
 struct dag_walk {
     struct dag_window window;
@@ -81,16 +81,16 @@ void dag_walk_free(struct dag_walk *walk)
 /* A block arrived: it is to be visited, and before that slot's place its children will come. */
 static enum err look_at(struct dag_walk *w, struct dag_slot *slot)
 {
-    if (slot->depth >= w->options.depth_max || slot->cid.codec == CODEC_RAW) {
-        slot->state = DAG_READY;
-        return ERR_OK;
-    }
-    if (slot->cid.codec != CODEC_DAG_PB)
-        return fail(w, ERR_UNSUPPORTED, "links of this codec cannot be followed: only raw and dag-pb");
-    struct dag_pb_node node;
-    if (dag_pb_decode(block_ref_span(slot->block), &node) != ERR_OK)
-        return fail(w, ERR_CORRUPT, "a block is not valid dag-pb");
-    if (node.link_count == 0) {
+    struct dag_links links = {0};
+    struct cid child;
+    struct span name;
+    bool ends_here = slot->depth >= w->options.depth_max;
+    if (!ends_here && !dag_links_known(slot->cid.codec))
+        return fail(w, ERR_UNSUPPORTED, "links of this codec cannot be followed");
+    if (!ends_here && dag_links_open(slot->cid.codec, block_ref_span(slot->block), &links) != ERR_OK)
+        return fail(w, ERR_CORRUPT, "a block is not what its codec says");
+    struct span all = links.rest;
+    if (ends_here || !dag_links_next(&links, &child, &name)) {
         slot->state = DAG_READY;
         return ERR_OK;
     }
@@ -99,7 +99,7 @@ static enum err look_at(struct dag_walk *w, struct dag_slot *slot)
         return fail(w, err, "no memory for the walk");
     slot->prev->cid = slot->cid;
     slot->prev->depth = slot->depth;
-    slot->links = node.links;
+    slot->links = all;
     err = dag_window_open(&w->window, slot);
     return err == ERR_OK ? ERR_OK : fail(w, err, "the nodes above the blocks are too large");
 }
@@ -110,14 +110,14 @@ static enum err add_child(struct dag_walk *w, struct dag_slot *slot, bool *ret_f
         *ret_full = true;
         return ERR_OK;
     }
-    struct dag_pb_link link;
-    if (!dag_pb_next_link(&slot->links, &link)) {
+    struct dag_links links = {.codec = slot->cid.codec, .rest = slot->links};
+    struct cid cid;
+    struct span name;
+    if (!dag_links_next(&links, &cid, &name)) {
         dag_window_remove(&w->window, slot);
         return ERR_OK;
     }
-    struct cid cid;
-    if (cid_parse(link.cid, &cid) != ERR_OK)
-        return fail(w, ERR_CORRUPT, "a link is not a CID");
+    slot->links = links.rest;
     return add_block(w, slot, &cid, slot->depth + 1);
 }
 

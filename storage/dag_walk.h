@@ -6,8 +6,8 @@
  *      dag_walk_next      -> visits, depth first, a parent before its children
  *
  * Where a block stands in several places, the order of arrival decides at which it is visited; else the order is fixed.
- * Links of dag-pb are followed; raw blocks have none. A link with another codec ends the walk with ERR_UNSUPPORTED, so
- * that nobody takes a part for the whole. What was seen is remembered in 16 bytes a CID, charged to the account: a DAG
+ * Links are followed as wire/dag_links.h reads them. A block of a codec that it does not know ends the walk with
+ * ERR_UNSUPPORTED, so that nobody takes a part for the whole. What was seen is remembered in 16 bytes a CID, charged to the account: a DAG
  * with more blocks than that allows ends with ERR_NOMEM or ERR_BUSY, never in a silent loop. No recursion; no I/O; one
  * thread at a time.
  */

@@ -10,7 +10,7 @@
 #include "actors/control/adding.h"
 #include "actors/control/operations.h"
 #include "schemas/pack.h"
-#include "wire/dag_pb.h"
+#include "wire/dag_links.h"
 
 enum { ADDED_BYTES_MAX = 1024 * 1024, PUT_TIMEOUT_S = 60, SUB_PIN = 0 };
 
@@ -234,17 +234,17 @@ static enum err go_on_writing(struct control *c, struct file_session *s, struct 
 /* The n-th CID to pin: the root, or what it links to when the root itself is carried by its CID and stored nowhere. */
 static bool cid_to_pin(const struct cid *root, size_t n, struct cid *ret_cid)
 {
-    struct dag_pb_node node;
-    struct dag_pb_link link;
+    struct dag_links links;
+    struct span name;
     if (root->hash.code != MULTIHASH_IDENTITY) {
         *ret_cid = *root;
         return n == 0;
     }
-    if (root->codec != CODEC_DAG_PB || dag_pb_decode(span_of(root->hash.digest, root->hash.len), &node) != ERR_OK)
+    if (dag_links_open(root->codec, span_of(root->hash.digest, root->hash.len), &links) != ERR_OK)
         return false;
-    for (size_t i = 0; dag_pb_next_link(&node.links, &link); i++) {
+    for (size_t i = 0; dag_links_next(&links, ret_cid, &name); i++) {
         if (i == n)
-            return cid_parse(link.cid, ret_cid) == ERR_OK;
+            return true;
     }
     return false;
 }

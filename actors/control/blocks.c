@@ -8,7 +8,7 @@
 #include "actors/control/operations.h"
 #include "base/table.h"
 #include "schemas/pack.h"
-#include "wire/dag_pb.h"
+#include "wire/dag_links.h"
 
 enum { BLOCK_RESULT_MAX = 2 * 1024 * 1024 + 4096, REFS_MAX = 65536, SUB_ONLY = 0, SUB_PIN = 63 };
 enum { REFS_RESULT_MAX = 6 * 1024 * 1024, WALK_WINDOW = 16, WALK_NODES_MAX = 1000000 };
@@ -192,24 +192,6 @@ enum err block_put_reply(struct control *c, struct conversation *v, unsigned sub
 
 /* ---- links ---- */
 
-/* Calls each(arg, cid, name) for what the block links to; other codecs than dag-pb link to nothing that hearth follows. */
-static enum err for_each_link(const struct cid *cid, struct span bytes,
-                              enum err (*each)(void *, const struct cid *, struct span name), void *arg)
-{
-    struct dag_pb_node node;
-    struct dag_pb_link link;
-    if (cid->codec != CODEC_DAG_PB)
-        return ERR_OK;
-    enum err err = dag_pb_decode(bytes, &node);
-    while (err == ERR_OK && dag_pb_next_link(&node.links, &link)) {
-        struct cid child;
-        err = cid_parse(link.cid, &child);
-        if (err == ERR_OK)
-            err = each(arg, &child, link.name);
-    }
-    return err;
-}
-
 struct ref_rows {
     struct pack *p;
     uint32_t count;
@@ -256,13 +238,13 @@ enum err refs_reply(struct control *c, struct conversation *v, unsigned sub, con
     pack_text(&p, "refs");
     size_t where = pack_array_open(&p);
     struct ref_rows rows = {.p = &p};
-    err = for_each_link(&v->cid, bytes, add_ref, &rows);
+    err = dag_links_each(v->cid.codec, bytes, add_ref, &rows);
     pack_count(&p, where, rows.count);
     pack_text(&p, "names");
     where = pack_array_open(&p);
     rows.count = 0;
     if (err == ERR_OK)
-        err = for_each_link(&v->cid, bytes, add_name, &rows);
+        err = dag_links_each(v->cid.codec, bytes, add_name, &rows);
     pack_count(&p, where, rows.count);
     if (err == ERR_OK)
         return finish_packed(c, v, &result, &p);
@@ -291,7 +273,7 @@ static enum err push_unseen(void *arg, const struct cid *cid, struct span name)
         return ERR_OK;
     enum err err = table_put(&work->seen, key, work, NULL);
     if (err == ERR_OK && cid->hash.code == MULTIHASH_IDENTITY) /* the CID carries its block, at most 128 bytes */
-        return for_each_link(cid, span_of(cid->hash.digest, cid->hash.len), push_unseen, work);
+        return dag_links_each(cid->codec, span_of(cid->hash.digest, cid->hash.len), push_unseen, work);
     return err == ERR_OK ? buf_append(&work->stack, cid, sizeof(*cid)) : err;
 }
 
@@ -369,7 +351,7 @@ enum err pin_add_reply(struct control *c, struct conversation *v, unsigned sub, 
     work->flying--;
     if (args->recursive) {
         struct cid cid = work->in_flight[sub];
-        err = for_each_link(&cid, bytes, push_unseen, work);
+        err = dag_links_each(cid.codec, bytes, push_unseen, work);
         if (err != ERR_OK)
             return conversation_error(v, err, "the graph cannot be walked: %s", err_text(err));
     }
