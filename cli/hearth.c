@@ -145,6 +145,8 @@ static int run_with_client(struct client *client, const struct invocation *in, c
     case CMD_CID_FORMAT:
     case CMD_CID_BASE32:
     case CMD_SQL:
+    case CMD_REPO_VERSION:
+    case CMD_REPO_MIGRATE:
     case CMD_COUNT:
         break;
     }
@@ -173,6 +175,10 @@ static int run(const struct invocation *in, const void *args)
         return run_cid_base32(in, args);
     if (in->is_command && in->what->id == CMD_SQL)
         return run_sql(in, args);
+    if (in->is_command && in->what->id == CMD_REPO_VERSION)
+        return run_repo_version(in, args);
+    if (in->is_command && in->what->id == CMD_REPO_MIGRATE)
+        return run_repo_migrate(in, args);
     return run_asking(in, args);
 }
 

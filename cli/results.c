@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "cli/output.h"
+#include "schemas/blocks_sql.h"
 
 static void print_size(uint64_t bytes)
 {
@@ -301,7 +302,7 @@ static void print_repo(const struct invocation *in, struct span result)
         return;
     (void)fputs("RepoPath:   ", stdout);
     print_line(value_text(result, "path"));
-    (void)puts("Version:    hearth@1");
+    (void)puts("Version:    hearth@" BLOCKS_SCHEMA_VERSION_TEXT);
 }
 
 static void print_pins(const struct invocation *in, struct span result, const char *before, const char *after)

@@ -20,6 +20,8 @@ int run_query(struct client *client, const struct invocation *in, const struct c
 int run_top(struct client *client, const struct invocation *in, const struct cmd_top *args);
 int run_cid_format(const struct invocation *in, const struct cmd_cid_format *args);
 int run_cid_base32(const struct invocation *in, const struct cmd_cid_base32 *args);
+int run_repo_version(const struct invocation *in, const struct cmd_repo_version *args);
+int run_repo_migrate(const struct invocation *in, const struct cmd_repo_migrate *args);
 int run_sql(const struct invocation *in, const struct cmd_sql *args);
 
 /* Asks and waits: the outcome's spans live until the call is freed. NULL without memory. */

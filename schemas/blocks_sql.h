@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The schema of blocks.db. Tables are for the daemon, views for people and scripts; v_blocks and v_pins spell CIDs in base32 by plain
- * SQL, so that any SQLite client shows them. A change of the schema raises BLOCKS_SCHEMA_VERSION and comes with its migration.
+ * SQL, so that any SQLite client shows them. A change of the schema raises BLOCKS_SCHEMA_VERSION and comes with a step of
+ * storage/migration.c.
  */
 #ifndef HEARTH_SCHEMAS_BLOCKS_SQL_H
 #define HEARTH_SCHEMAS_BLOCKS_SQL_H
 
-enum { BLOCKS_SCHEMA_VERSION = 1 };
+enum { BLOCKS_SCHEMA_VERSION = 2 };
+#define BLOCKS_SCHEMA_VERSION_TEXT "2"
 
 /* Base32 (RFC 4648, lower case, no padding) of the hex text expression X, with multibase's leading b. */
 #define BLOCKS_SQL_BASE32(X)                                                                                           \
@@ -21,37 +23,41 @@ enum { BLOCKS_SCHEMA_VERSION = 1 };
     "('01' || CASE WHEN codec < 128 THEN printf('%02x', codec)"                                                        \
     " ELSE printf('%02x%02x', codec & 127 | 128, codec >> 7) END || lower(hex(multihash)))"
 
-#define BLOCKS_SCHEMA_SQL                                                                                              \
-    "CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;"                                                    \
-    "CREATE TABLE segments(id INTEGER PRIMARY KEY, checkpoint INTEGER NOT NULL, state INTEGER NOT NULL);"              \
-    "CREATE TABLE blocks(multihash BLOB PRIMARY KEY, codec INTEGER NOT NULL, size INTEGER NOT NULL,"                   \
-    " segment INTEGER NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID;"                                               \
-    "CREATE TABLE pins(cid BLOB NOT NULL, recursive INTEGER NOT NULL, multihash BLOB NOT NULL, name TEXT NOT NULL,"    \
-    " created_at INTEGER NOT NULL, PRIMARY KEY(cid, recursive)) WITHOUT ROWID;"                                        \
-    "CREATE INDEX pins_by_multihash ON pins(multihash);"                                                               \
-    "CREATE TABLE quarantine(multihash BLOB NOT NULL, size INTEGER NOT NULL, segment INTEGER NOT NULL,"                \
-    " offset INTEGER NOT NULL, found_at INTEGER NOT NULL, reason TEXT NOT NULL);"                                      \
-    "CREATE VIEW v_blocks AS SELECT " BLOCKS_SQL_BASE32(                                                               \
-        BLOCKS_SQL_CID_HEX) " AS cid,"                                                                                 \
-                            " CASE codec WHEN 0x55 THEN 'raw' WHEN 0x70 THEN 'dag-pb' WHEN 0x71 THEN 'dag-cbor' WHEN " \
-                            "0x72 THEN 'libp2p-key'"                                                                   \
-                            " WHEN 0x129 THEN 'dag-json' ELSE printf('0x%x', codec) END AS codec,"                     \
-                            " size, segment, offset, lower(hex(multihash)) AS multihash FROM blocks;"                  \
-                            "CREATE VIEW v_pins AS SELECT CASE WHEN hex(substr(cid, 1, 1)) = '01' "                    \
-                            "THEN " BLOCKS_SQL_BASE32("lower(hex(cid))") " ELSE " BLOCKS_SQL_BASE32(                   \
-                                "('0170' || lower(hex(cid)))") " END AS cid,"                                          \
-                                                               " CASE recursive WHEN 1 THEN 'recursive' ELSE "         \
-                                                               "'direct' END AS kind, name,"                           \
-                                                               " datetime(created_at / 1000000000, 'unixepoch') AS "   \
-                                                               "created_at FROM pins;"                                 \
-                                                               "CREATE VIEW v_segments AS SELECT printf('%016x.seg', " \
-                                                               "id) AS file, checkpoint AS indexed_bytes,"             \
-                                                               " CASE state WHEN 0 THEN 'open' WHEN 1 THEN 'sealed' "  \
-                                                               "ELSE 'suspect' END AS state FROM segments;"            \
-                                                               "CREATE VIEW v_quarantine AS SELECT "                   \
-                                                               "lower(hex(multihash)) AS multihash, size, segment, "   \
-                                                               "offset, reason,"                                       \
-                                                               " datetime(found_at / 1000000000, 'unixepoch') AS "     \
-                                                               "found_at FROM quarantine;"
+/* clang-format off: SQL reads best as SQL */
+#define BLOCKS_TABLES_SQL \
+    "CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;" \
+    "CREATE TABLE segments(id INTEGER PRIMARY KEY, checkpoint INTEGER NOT NULL, state INTEGER NOT NULL," \
+    " live_bytes INTEGER NOT NULL DEFAULT 0);" \
+    "CREATE TABLE blocks(multihash BLOB PRIMARY KEY, codec INTEGER NOT NULL, size INTEGER NOT NULL," \
+    " segment INTEGER NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID;" \
+    "CREATE TABLE pins(cid BLOB NOT NULL, recursive INTEGER NOT NULL, multihash BLOB NOT NULL, name TEXT NOT NULL," \
+    " created_at INTEGER NOT NULL, PRIMARY KEY(cid, recursive)) WITHOUT ROWID;" \
+    "CREATE INDEX pins_by_multihash ON pins(multihash);" \
+    "CREATE TABLE quarantine(multihash BLOB NOT NULL, size INTEGER NOT NULL, segment INTEGER NOT NULL," \
+    " offset INTEGER NOT NULL, found_at INTEGER NOT NULL, reason TEXT NOT NULL);"
+
+#define BLOCKS_VIEWS_SQL \
+    "CREATE VIEW v_blocks AS SELECT " BLOCKS_SQL_BASE32(BLOCKS_SQL_CID_HEX) " AS cid," \
+    " CASE codec WHEN 0x55 THEN 'raw' WHEN 0x70 THEN 'dag-pb' WHEN 0x71 THEN 'dag-cbor' WHEN 0x72 THEN 'libp2p-key'" \
+    " WHEN 0x129 THEN 'dag-json' ELSE printf('0x%x', codec) END AS codec," \
+    " size, segment, offset, lower(hex(multihash)) AS multihash FROM blocks;" \
+    "CREATE VIEW v_pins AS SELECT CASE WHEN hex(substr(cid, 1, 1)) = '01' THEN " BLOCKS_SQL_BASE32("lower(hex(cid))") \
+    " ELSE " BLOCKS_SQL_BASE32("('0170' || lower(hex(cid)))") " END AS cid," \
+    " CASE recursive WHEN 1 THEN 'recursive' ELSE 'direct' END AS kind, name," \
+    " datetime(created_at / 1000000000, 'unixepoch') AS created_at FROM pins;" \
+    "CREATE VIEW v_segments AS SELECT printf('%016x.seg', id) AS file, checkpoint AS indexed_bytes, live_bytes," \
+    " CASE state WHEN 0 THEN 'open' WHEN 1 THEN 'sealed' ELSE 'suspect' END AS state FROM segments;" \
+    "CREATE VIEW v_quarantine AS SELECT lower(hex(multihash)) AS multihash, size, segment, offset, reason," \
+    " datetime(found_at / 1000000000, 'unixepoch') AS found_at FROM quarantine;"
+
+#define BLOCKS_SCHEMA_SQL BLOCKS_TABLES_SQL BLOCKS_VIEWS_SQL
+
+/* What version 1 lacks, apart from figures that a program must count. */
+#define BLOCKS_VERSION_2_SQL \
+    "ALTER TABLE segments ADD COLUMN live_bytes INTEGER NOT NULL DEFAULT 0;" \
+    "INSERT INTO meta(key, value) SELECT 'next_segment', coalesce(max(id), 0) + 1 FROM segments;" \
+    "INSERT INTO meta(key, value) SELECT 'pins', count(*) FROM pins;" \
+    "INSERT INTO meta(key, value) SELECT 'recursive_pins', count(*) FROM pins WHERE recursive = 1;"
+/* clang-format on */
 
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "storage/blockstore_private.h"
+#include "storage/migration.h"
 #include "storage/pin_journal.h"
 
 enum { RECOVERY_ROWS = 4096, CACHE_KIB_DEFAULT = 1024, NAME_ROOM = 64, ALLOCATE_MIB = 32 };
@@ -68,8 +69,7 @@ static uint64_t allocation_step(const struct blockstore_options *o)
     return o->allocate_bytes != 0 ? o->allocate_bytes : MIN(share, (uint64_t)ALLOCATE_MIB * MIB);
 }
 
-static enum err open_tier(struct store_core *core, const struct blockstore_options *o,
-                          const struct segment_checkpoint *checkpoints, size_t count)
+static enum err open_tier(struct store_core *core, const struct blockstore_options *o)
 {
     char dir[STORE_PATH_MAX];
     if (!join(dir, o->path, "segments"))
@@ -80,7 +80,7 @@ static enum err open_tier(struct store_core *core, const struct blockstore_optio
                                         .allocate_bytes = allocation_step(o),
                                         .direct_bytes = o->direct_bytes,
                                         .buffers = o->memory,
-                                        .next_segment = count == 0 ? 1 : checkpoints[count - 1].segment + 1};
+                                        .next_segment = catalogue_info(core->catalogue).next_segment};
     return disk_tier_open(&options, &core->tier);
 }
 
@@ -92,7 +92,7 @@ static enum err reindex(struct store_core *core, const struct blockstore_options
     struct reindex r = {.catalogue = core->catalogue};
     enum err err = catalogue_checkpoints(core->catalogue, &checkpoints, &count);
     if (err == ERR_OK)
-        err = open_tier(core, o, checkpoints, count);
+        err = open_tier(core, o);
     r.places = malloc(RECOVERY_ROWS * sizeof(*r.places));
     if (err == ERR_OK)
         err = r.places == NULL ? ERR_NOMEM
@@ -193,8 +193,27 @@ bool store_reserve_use(struct store_core *core)
     return join(path, core->path, "reserve") && core->port->unlink(core->port->self, path) == ERR_OK;
 }
 
+/* A database of an older version becomes one of this. */
+static enum err migrate(struct blockstore *store, const struct blockstore_options *o, char ret_why[STORE_WHY_BYTES])
+{
+    struct migration_options options = {.port = o->port,
+                                        .folder = o->path,
+                                        .vfs = vfs_name(store->core),
+                                        .cache_kib = o->cache_kib == 0 ? CACHE_KIB_DEFAULT : o->cache_kib};
+    struct migration_report report;
+    char why[MIGRATION_WHY_BYTES];
+    enum err err = migration_run(&options, &report, why);
+    if (err != ERR_OK && err != ERR_CORRUPT)
+        (void)snprintf(ret_why, STORE_WHY_BYTES, "%s", why);
+    if (err == ERR_OK && report.from != 0 && report.from != report.to)
+        store_notice(store, false, "%s/blocks.db was brought from version %llu to %llu; the old one is blocks.db.v%llu-backup",
+                     o->path, (unsigned long long)report.from, (unsigned long long)report.to,
+                     (unsigned long long)report.from);
+    return err;
+}
+
 static enum err open_catalogue(struct blockstore *store, const struct blockstore_options *o, const char *db,
-                               bool *ret_made)
+                               bool *ret_made, char ret_why[STORE_WHY_BYTES])
 {
     struct store_core *core = store->core;
     char marker[STORE_PATH_MAX];
@@ -204,6 +223,8 @@ static enum err open_catalogue(struct blockstore *store, const struct blockstore
     if (!join(marker, o->path, "blocks.db.rebuild"))
         return ERR_TOO_LARGE;
     enum err err = o->port->exists(o->port->self, marker) == ERR_OK ? ERR_CORRUPT : ERR_OK;
+    if (err == ERR_OK)
+        err = migrate(store, o, ret_why);
     make_private(o->port, db);
     if (err == ERR_OK)
         err = catalogue_open(&options, &core->catalogue, ret_made);
@@ -270,10 +291,11 @@ enum err store_open_core(struct blockstore *store, const struct blockstore_optio
             say_why(ret_why, err, o->path, ": check the folder and its owner");
         return err;
     }
-    err = open_catalogue(store, o, db, &made);
+    ret_why[0] = '\0';
+    err = open_catalogue(store, o, db, &made, ret_why);
     if (err != ERR_OK) {
-        bool newer = err == ERR_UNSUPPORTED;
-        say_why(ret_why, err, db, newer ? ": a newer hearth made it; use that one" : ": check the folder and the disk");
+        if (ret_why[0] == '\0')
+            say_why(ret_why, err, db, ": check the folder and the disk");
         return err;
     }
     err = reindex(core, o, &found);

@@ -7,22 +7,7 @@
 
 #include "base/random.h"
 #include "schemas/blocks_sql.h"
-#include "storage/sql.h"
-
-enum statement {
-    STMT_BEGIN,
-    STMT_COMMIT,
-    STMT_BLOCK_INSERT,
-    STMT_BLOCK_FIND,
-    STMT_BLOCK_DELETE,
-    STMT_CHECKPOINT,
-    STMT_META,
-    STMT_PINNED,
-    STMT_PIN_INSERT,
-    STMT_PIN_DELETE,
-    STMT_QUARANTINE,
-    STMT_COUNT
-};
+#include "storage/catalogue_private.h"
 
 static const char *const texts[STMT_COUNT] = {
     [STMT_BEGIN] = "BEGIN IMMEDIATE",
@@ -33,6 +18,8 @@ static const char *const texts[STMT_COUNT] = {
     [STMT_BLOCK_DELETE] = "DELETE FROM blocks WHERE multihash = ?1",
     [STMT_CHECKPOINT] = "INSERT INTO segments(id, checkpoint, state) VALUES (?1, ?2, ?3)"
                         " ON CONFLICT(id) DO UPDATE SET checkpoint = ?2, state = ?3",
+    [STMT_LIVE] = "INSERT INTO segments(id, checkpoint, state, live_bytes) VALUES (?1, 0, 0, ?2)"
+                  " ON CONFLICT(id) DO UPDATE SET live_bytes = live_bytes + ?2",
     [STMT_META] = "UPDATE meta SET value = ?2 WHERE key = ?1",
     [STMT_PINNED] = "SELECT 1 FROM pins WHERE multihash = ?1 LIMIT 1",
     [STMT_PIN_INSERT] = "INSERT INTO pins(cid, recursive, multihash, name, created_at) VALUES (?1, ?2, ?3, ?4, ?5)"
@@ -42,32 +29,13 @@ static const char *const texts[STMT_COUNT] = {
                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 };
 
-struct catalogue {
-    sqlite3 *db;
-    sqlite3_stmt *stmt[STMT_COUNT];
-    struct catalogue_info info;
-    uint64_t wal_bytes;
-};
-
 enum { CHECKPOINT_PAGES = 1000, WAL_FRAME_BYTES = 4096 + 24 };
 
 /* ---- life ---- */
 
-static enum err one_number(sqlite3 *db, const char *text, uint64_t *ret_value)
-{
-    sqlite3_stmt *stmt = NULL;
-    enum err err = sql_prepare(db, text, &stmt);
-    if (err == ERR_OK)
-        err = sql_row(stmt);
-    if (err == ERR_OK)
-        *ret_value = sql_u64(stmt, 0);
-    (void)sqlite3_finalize(stmt);
-    return err == ERR_NOT_FOUND ? ERR_CORRUPT : err;
-}
-
 static enum err make_schema(sqlite3 *db, uint64_t seed)
 {
-    char text[256];
+    char text[384];
     uint8_t id[CATALOGUE_ID_BYTES];
     char hex[2 * CATALOGUE_ID_BYTES + 1];
     struct prng prng;
@@ -77,7 +45,8 @@ static enum err make_schema(sqlite3 *db, uint64_t seed)
         (void)snprintf(hex + 2 * i, 3, "%02x", id[i]);
     (void)snprintf(text, sizeof(text),
                    "INSERT INTO meta(key, value) VALUES ('id', x'%s'), ('generation', 0), ('blocks', 0), ('bytes', 0),"
-                   " ('schema_version', %d); PRAGMA user_version = %d; COMMIT;",
+                   " ('pins', 0), ('recursive_pins', 0), ('next_segment', 1), ('schema_version', %d);"
+                   " PRAGMA user_version = %d; COMMIT;",
                    hex, BLOCKS_SCHEMA_VERSION, BLOCKS_SCHEMA_VERSION);
     enum err err = sql_exec(db, "BEGIN IMMEDIATE;" BLOCKS_SCHEMA_SQL);
     return err != ERR_OK ? err : sql_exec(db, text);
@@ -87,9 +56,9 @@ static enum err check_schema(sqlite3 *db, uint64_t seed, bool *ret_made)
 {
     uint64_t version;
     uint64_t tables;
-    enum err err = one_number(db, "PRAGMA user_version", &version);
+    enum err err = sql_number(db, "PRAGMA user_version", &version);
     if (err == ERR_OK)
-        err = one_number(db, "SELECT count(*) FROM sqlite_schema", &tables);
+        err = sql_number(db, "SELECT count(*) FROM sqlite_schema", &tables);
     if (err != ERR_OK)
         return err;
     if (version > BLOCKS_SCHEMA_VERSION)
@@ -102,6 +71,18 @@ static enum err check_schema(sqlite3 *db, uint64_t seed, bool *ret_made)
 
 static enum err read_info(struct catalogue *c)
 {
+    const struct {
+        const char *text;
+        uint64_t *to;
+    } figures[] = {
+        {"SELECT value FROM meta WHERE key = 'generation'", &c->info.generation},
+        {"SELECT value FROM meta WHERE key = 'blocks'", &c->info.blocks},
+        {"SELECT value FROM meta WHERE key = 'bytes'", &c->info.bytes},
+        {"SELECT value FROM meta WHERE key = 'pins'", &c->info.pins},
+        {"SELECT value FROM meta WHERE key = 'recursive_pins'", &c->info.recursive_pins},
+        {"SELECT value FROM meta WHERE key = 'next_segment'", &c->info.next_segment},
+        {"SELECT coalesce(sum(live_bytes), 0) FROM segments", &c->info.live_bytes},
+    };
     sqlite3_stmt *stmt = NULL;
     enum err err = sql_prepare(c->db, "SELECT value FROM meta WHERE key = 'id'", &stmt);
     if (err == ERR_OK)
@@ -109,14 +90,8 @@ static enum err read_info(struct catalogue *c)
     if (err == ERR_OK && sql_blob(stmt, 0).len == CATALOGUE_ID_BYTES)
         memcpy(c->info.id, sql_blob(stmt, 0).data, CATALOGUE_ID_BYTES);
     (void)sqlite3_finalize(stmt);
-    if (err == ERR_OK)
-        err = one_number(c->db, "SELECT value FROM meta WHERE key = 'generation'", &c->info.generation);
-    if (err == ERR_OK)
-        err = one_number(c->db, "SELECT value FROM meta WHERE key = 'blocks'", &c->info.blocks);
-    if (err == ERR_OK)
-        err = one_number(c->db, "SELECT value FROM meta WHERE key = 'bytes'", &c->info.bytes);
-    if (err == ERR_OK)
-        err = one_number(c->db, "SELECT count(*) FROM pins", &c->info.pins);
+    for (size_t i = 0; i < ARRAY_LEN(figures) && err == ERR_OK; i++)
+        err = sql_number(c->db, figures[i].text, figures[i].to);
     return err == ERR_NOT_FOUND || err == ERR_INVALID ? ERR_CORRUPT : err;
 }
 
@@ -185,14 +160,16 @@ enum err catalogue_checkpoints(struct catalogue *c, struct segment_checkpoint **
 {
     sqlite3_stmt *stmt = NULL;
     uint64_t max = 0;
-    enum err err = one_number(c->db, "SELECT count(*) FROM segments", &max);
+    enum err err = sql_number(c->db, "SELECT count(*) FROM segments", &max);
     if (err != ERR_OK)
         return err;
     struct segment_checkpoint *list = calloc((size_t)max + 1, sizeof(*list));
     if (list == NULL)
         return ERR_NOMEM;
     size_t count = 0;
-    err = sql_prepare(c->db, "SELECT id, checkpoint, state FROM segments ORDER BY id", &stmt);
+    err = sql_prepare(c->db,
+                      "SELECT id, checkpoint, state FROM segments WHERE checkpoint > 0 OR state > 0 ORDER BY id",
+                      &stmt);
     while (err == ERR_OK && (err = sql_row(stmt)) == ERR_OK && count < max) {
         uint64_t state = sql_u64(stmt, 2);
         list[count++] =
@@ -210,250 +187,6 @@ enum err catalogue_checkpoints(struct catalogue *c, struct segment_checkpoint **
     return ERR_OK;
 }
 
-/* ---- one transaction ---- */
-
-static int by_key(const void *a, const void *b)
-{
-    const struct block_place *x = a;
-    const struct block_place *y = b;
-    return span_compare(block_key_span(&x->key), block_key_span(&y->key));
-}
-
-static void bind_place(sqlite3_stmt *stmt, const struct block_place *place)
-{
-    sql_bind_blob(stmt, 1, block_key_span(&place->key));
-    sql_bind_u64(stmt, 2, place->codec);
-    sql_bind_u64(stmt, 3, place->size);
-    sql_bind_u64(stmt, 4, place->segment);
-    sql_bind_u64(stmt, 5, place->offset);
-}
-
-static enum err insert_places(struct catalogue *c, struct catalogue_batch *batch, struct catalogue_info *info)
-{
-    if (batch->place_count > 1)
-        qsort(batch->places, batch->place_count, sizeof(*batch->places), by_key);
-    for (size_t i = 0; i < batch->place_count; i++) {
-        bind_place(c->stmt[STMT_BLOCK_INSERT], &batch->places[i]);
-        enum err err = sql_done(c->stmt[STMT_BLOCK_INSERT]);
-        if (err != ERR_OK)
-            return err;
-        if (sqlite3_changes(c->db) > 0) {
-            info->blocks++;
-            info->bytes += batch->places[i].size;
-        }
-    }
-    return ERR_OK;
-}
-
-static enum err set_checkpoints(struct catalogue *c, const struct catalogue_batch *batch)
-{
-    for (size_t i = 0; i < batch->checkpoint_count; i++) {
-        sqlite3_stmt *stmt = c->stmt[STMT_CHECKPOINT];
-        sql_bind_u64(stmt, 1, batch->checkpoints[i].segment);
-        sql_bind_u64(stmt, 2, batch->checkpoints[i].offset);
-        sql_bind_u64(stmt, 3, (uint64_t)batch->checkpoints[i].state);
-        enum err err = sql_done(stmt);
-        if (err != ERR_OK)
-            return err;
-    }
-    return ERR_OK;
-}
-
-static enum err find_place(struct catalogue *c, const struct block_key *key, struct block_place *ret_place)
-{
-    sqlite3_stmt *stmt = c->stmt[STMT_BLOCK_FIND];
-    sql_bind_blob(stmt, 1, block_key_span(key));
-    enum err err = sql_row(stmt);
-    if (err != ERR_OK)
-        return err;
-    *ret_place = (struct block_place){.key = *key,
-                                      .codec = (uint32_t)sql_u64(stmt, 0),
-                                      .size = (uint32_t)sql_u64(stmt, 1),
-                                      .segment = sql_u64(stmt, 2),
-                                      .offset = sql_u64(stmt, 3)};
-    (void)sqlite3_reset(stmt);
-    return ERR_OK;
-}
-
-static enum err delete_row(struct catalogue *c, const struct block_place *place, struct catalogue_info *info)
-{
-    sql_bind_blob(c->stmt[STMT_BLOCK_DELETE], 1, block_key_span(&place->key));
-    enum err err = sql_done(c->stmt[STMT_BLOCK_DELETE]);
-    if (err == ERR_OK) {
-        info->blocks--;
-        info->bytes -= place->size;
-    }
-    return err;
-}
-
-static enum err apply_block_rm(struct catalogue *c, struct catalogue_change *change, struct catalogue_info *info)
-{
-    enum err err = find_place(c, &change->key, &change->place);
-    if (err != ERR_OK) {
-        change->err = err;
-        return err == ERR_NOT_FOUND ? ERR_OK : err;
-    }
-    sql_bind_blob(c->stmt[STMT_PINNED], 1, block_key_span(&change->key));
-    err = sql_row(c->stmt[STMT_PINNED]);
-    if (err == ERR_OK) {
-        (void)sqlite3_reset(c->stmt[STMT_PINNED]);
-        change->err = ERR_DENIED;
-        return ERR_OK;
-    }
-    return err == ERR_NOT_FOUND ? delete_row(c, &change->place, info) : err;
-}
-
-static enum err delete_pin(struct catalogue *c, struct span cid, bool recursive, struct catalogue_info *info)
-{
-    sqlite3_stmt *stmt = c->stmt[STMT_PIN_DELETE];
-    sql_bind_blob(stmt, 1, cid);
-    sql_bind_u64(stmt, 2, recursive);
-    enum err err = sql_done(stmt);
-    if (err == ERR_OK && sqlite3_changes(c->db) == 0)
-        return ERR_NOT_FOUND;
-    info->pins -= err == ERR_OK;
-    return err;
-}
-
-static enum err insert_pin(struct catalogue *c, const struct catalogue_change *change, uint64_t now_ns,
-                           struct catalogue_info *info)
-{
-    sqlite3_stmt *stmt = c->stmt[STMT_PIN_INSERT];
-    sql_bind_blob(stmt, 1, span_of(change->cid, change->cid_len));
-    sql_bind_u64(stmt, 2, change->recursive);
-    sql_bind_blob(stmt, 3, block_key_span(&change->key));
-    sql_bind_text(stmt, 4, span_text(change->name));
-    sql_bind_u64(stmt, 5, change->at_ns != 0 ? change->at_ns : now_ns);
-    enum err err = sql_done(stmt);
-    info->pins += err == ERR_OK;
-    return err;
-}
-
-/* Always writes, also when the pin is there: its answer must be as durable as a first one's. */
-static enum err apply_pin_add(struct catalogue *c, struct catalogue_change *change, uint64_t now_ns,
-                              struct catalogue_info *info)
-{
-    struct block_place place;
-    enum err err = find_place(c, &change->key, &place);
-    if (err == ERR_NOT_FOUND) {
-        change->err = ERR_NOT_FOUND;
-        return ERR_OK;
-    }
-    struct span cid = span_of(change->cid, change->cid_len);
-    if (err == ERR_OK)
-        err = delete_pin(c, cid, change->recursive, info);
-    if (change->recursive && (err == ERR_OK || err == ERR_NOT_FOUND))
-        err = delete_pin(c, cid, false, info); /* a recursive pin takes a direct one's place */
-    return err == ERR_OK || err == ERR_NOT_FOUND ? insert_pin(c, change, now_ns, info) : err;
-}
-
-static enum err apply_pin_rm(struct catalogue *c, struct catalogue_change *change, struct catalogue_info *info)
-{
-    enum err err = delete_pin(c, span_of(change->cid, change->cid_len), change->recursive, info);
-    change->err = err;
-    return err == ERR_NOT_FOUND ? ERR_OK : err;
-}
-
-static enum err apply_quarantine(struct catalogue *c, struct catalogue_change *change, uint64_t now_ns,
-                                 struct catalogue_info *info)
-{
-    struct block_place place;
-    enum err err = find_place(c, &change->key, &place);
-    if (err == ERR_OK && (place.segment != change->place.segment || place.offset != change->place.offset))
-        err = ERR_NOT_FOUND; /* stored anew meanwhile */
-    if (err != ERR_OK) {
-        change->err = err;
-        return err == ERR_NOT_FOUND ? ERR_OK : err;
-    }
-    sqlite3_stmt *stmt = c->stmt[STMT_QUARANTINE];
-    sql_bind_blob(stmt, 1, block_key_span(&place.key));
-    sql_bind_u64(stmt, 2, place.size);
-    sql_bind_u64(stmt, 3, place.segment);
-    sql_bind_u64(stmt, 4, place.offset);
-    sql_bind_u64(stmt, 5, now_ns);
-    sql_bind_text(stmt, 6, span_text(change->reason));
-    err = sql_done(stmt);
-    return err == ERR_OK ? delete_row(c, &place, info) : err;
-}
-
-static enum err apply_change(struct catalogue *c, struct catalogue_change *change, uint64_t now_ns,
-                             struct catalogue_info *info)
-{
-    change->err = ERR_OK;
-    switch (change->kind) {
-    case CHANGE_PIN_ADD:
-        return apply_pin_add(c, change, now_ns, info);
-    case CHANGE_PIN_RM:
-        return apply_pin_rm(c, change, info);
-    case CHANGE_BLOCK_RM:
-        return apply_block_rm(c, change, info);
-    case CHANGE_QUARANTINE:
-        return apply_quarantine(c, change, now_ns, info);
-    }
-    return ERR_INTERNAL;
-}
-
-/* Quarantines come before the rows: a block stored anew must find its old row gone. */
-static enum err apply_changes(struct catalogue *c, const struct catalogue_batch *batch, bool quarantines,
-                              struct catalogue_info *info)
-{
-    for (struct catalogue_change *change = batch->changes; change != NULL; change = change->next) {
-        if ((change->kind == CHANGE_QUARANTINE) != quarantines)
-            continue;
-        enum err err = apply_change(c, change, batch->real_now_ns, info);
-        if (err != ERR_OK)
-            return err;
-    }
-    return ERR_OK;
-}
-
-static enum err set_meta(struct catalogue *c, const char *key, uint64_t value)
-{
-    sql_bind_text(c->stmt[STMT_META], 1, span_text(key));
-    sql_bind_u64(c->stmt[STMT_META], 2, value);
-    return sql_done(c->stmt[STMT_META]);
-}
-
-static enum err run_batch(struct catalogue *c, struct catalogue_batch *batch, struct catalogue_info *info)
-{
-    enum err err = apply_changes(c, batch, true, info);
-    if (err == ERR_OK)
-        err = insert_places(c, batch, info);
-    if (err == ERR_OK)
-        err = set_checkpoints(c, batch);
-    if (err == ERR_OK)
-        err = apply_changes(c, batch, false, info);
-    bool changed = info->blocks != c->info.blocks || info->bytes != c->info.bytes || batch->place_count > 0;
-    if (err != ERR_OK || !changed)
-        return err;
-    info->generation++;
-    err = set_meta(c, "generation", info->generation);
-    if (err == ERR_OK)
-        err = set_meta(c, "blocks", info->blocks);
-    return err == ERR_OK ? set_meta(c, "bytes", info->bytes) : err;
-}
-
-enum err catalogue_commit(struct catalogue *c, struct catalogue_batch *batch, struct catalogue_info *ret_info)
-{
-    struct catalogue_info info = c->info;
-    enum err err = sql_done(c->stmt[STMT_BEGIN]);
-    if (err != ERR_OK)
-        return err;
-    err = run_batch(c, batch, &info);
-    if (err == ERR_OK)
-        err = sql_done(c->stmt[STMT_COMMIT]);
-    if (err != ERR_OK) {
-        if (sqlite3_get_autocommit(c->db) == 0)
-            (void)sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
-        return err;
-    }
-    info.wal_bytes = c->wal_bytes;
-    c->info = info;
-    if (ret_info != NULL)
-        *ret_info = info;
-    return ERR_OK;
-}
-
 /* ---- salvage ---- */
 
 uint64_t catalogue_salvage_pins(struct catalogue *c, const char *path, const char *vfs)
@@ -462,9 +195,12 @@ uint64_t catalogue_salvage_pins(struct catalogue *c, const char *path, const cha
     sqlite3 *old = NULL;
     sqlite3_stmt *stmt = NULL;
     uint64_t count = 0;
+    struct catalogue_info info;
     if (sql_open(&options, &old) != ERR_OK)
         return 0;
     enum err err = sql_prepare(old, "SELECT cid, recursive, multihash, name, created_at FROM pins", &stmt);
+    enum err begun = catalogue_begin(c, &info);
+    err = err == ERR_OK ? begun : err;
     while (err == ERR_OK && sql_row(stmt) == ERR_OK) {
         sqlite3_stmt *to = c->stmt[STMT_PIN_INSERT];
         for (int i = 0; i < 5; i++)
@@ -474,6 +210,11 @@ uint64_t catalogue_salvage_pins(struct catalogue *c, const char *path, const cha
     }
     (void)sqlite3_finalize(stmt);
     sql_close(old);
-    c->info.pins += count;
-    return count;
+    if (err == ERR_OK)
+        err = sql_number(c->db, "SELECT count(*) FROM pins", &info.pins);
+    if (err == ERR_OK)
+        err = sql_number(c->db, "SELECT count(*) FROM pins WHERE recursive = 1", &info.recursive_pins);
+    if (begun == ERR_OK)
+        err = catalogue_end(c, err, &info);
+    return err == ERR_OK ? count : 0;
 }

@@ -31,8 +31,11 @@ struct catalogue_info {
     uint8_t id[CATALOGUE_ID_BYTES];
     uint64_t generation;
     uint64_t blocks;
-    uint64_t bytes; /* of payload */
+    uint64_t bytes;      /* of payload */
+    uint64_t live_bytes; /* of the records that rows name: what compaction would leave */
     uint64_t pins;
+    uint64_t recursive_pins; /* of these */
+    uint64_t next_segment;   /* above all ids that a checkpoint ever named, those of removed segments too */
     uint64_t
         wal_bytes; /* of the log after the last commit; over CATALOGUE_WAL_ALARM_BYTES a reader keeps it from being reset */
 };
@@ -79,7 +82,7 @@ enum err catalogue_open(const struct catalogue_options *options, struct catalogu
 /* NULL-safe. */
 void catalogue_close(struct catalogue *catalogue);
 
-/* All segments ever named, in order of id; freed by the caller. */
+/* All segments of which something is indexed, in order of id; freed by the caller. */
 enum err catalogue_checkpoints(struct catalogue *catalogue, struct segment_checkpoint **ret_list,
                                size_t *ret_count) MUST_CHECK;
 

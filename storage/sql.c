@@ -106,6 +106,18 @@ enum err sql_done(sqlite3_stmt *stmt)
     return sql_err(rc);
 }
 
+enum err sql_number(sqlite3 *db, const char *text, uint64_t *ret_value)
+{
+    sqlite3_stmt *stmt = NULL;
+    enum err err = sql_prepare(db, text, &stmt);
+    if (err == ERR_OK)
+        err = sql_row(stmt);
+    if (err == ERR_OK)
+        *ret_value = sql_u64(stmt, 0);
+    (void)sqlite3_finalize(stmt);
+    return err == ERR_NOT_FOUND ? ERR_CORRUPT : err;
+}
+
 void sql_bind_blob(sqlite3_stmt *stmt, int at, struct span bytes)
 {
     (void)sqlite3_bind_blob(stmt, at, bytes.len == 0 ? (const void *)"" : bytes.data, (int)bytes.len, SQLITE_TRANSIENT);

@@ -45,6 +45,9 @@ enum err sql_row(sqlite3_stmt *stmt) MUST_CHECK;
 /* Runs a statement that returns no row, and resets it. */
 enum err sql_done(sqlite3_stmt *stmt) MUST_CHECK;
 
+/* Runs a query whose answer is one number. ERR_CORRUPT when there is no row. */
+enum err sql_number(sqlite3 *db, const char *text, uint64_t *ret_value) MUST_CHECK;
+
 void sql_bind_blob(sqlite3_stmt *stmt, int at, struct span bytes);
 void sql_bind_text(sqlite3_stmt *stmt, int at, struct span text);
 void sql_bind_u64(sqlite3_stmt *stmt, int at, uint64_t value);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "actors/control/operations.h"
+#include "schemas/blocks_sql.h"
 #include "schemas/pack.h"
 #include "wire/keys.h"
 #include "wire/peer_id.h"
@@ -100,7 +101,7 @@ enum err version_start(struct control *c, struct conversation *v)
     struct pack p = pack_begin(&result);
     pack_map(&p, 3);
     pack_pair_text(&p, "version", HEARTH_VERSION);
-    pack_pair_text(&p, "repo", "1");
+    pack_pair_text(&p, "repo", BLOCKS_SCHEMA_VERSION_TEXT);
     pack_pair_text(&p, "system", uname(&host) == 0 ? host.machine : "");
     return finish_packed(c, v, &result, &p);
 }

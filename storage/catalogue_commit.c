@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One transaction of the catalogue: quarantines, rows, checkpoints, then what people asked for.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/catalogue_private.h"
+#include "storage/segment.h"
+
+/* ---- figures ---- */
+
+static enum err flush_live(struct catalogue *c)
+{
+    enum err err = ERR_OK;
+    for (size_t i = 0; i < c->live_count && err == ERR_OK; i++) {
+        sql_bind_u64(c->stmt[STMT_LIVE], 1, c->live[i].segment);
+        sql_bind_u64(c->stmt[STMT_LIVE], 2, (uint64_t)c->live[i].bytes);
+        err = sql_done(c->stmt[STMT_LIVE]);
+    }
+    c->live_count = 0;
+    return err;
+}
+
+static enum err note_live(struct catalogue *c, const struct block_place *place, bool added, struct catalogue_info *info)
+{
+    int64_t bytes = (int64_t)segment_record_bytes(place->key.len, place->size);
+    size_t i = 0;
+    enum err err = ERR_OK;
+    bytes = added ? bytes : -bytes;
+    info->live_bytes += (uint64_t)bytes;
+    while (i < c->live_count && c->live[i].segment != place->segment)
+        i++;
+    if (i == LIVE_CHANGES_MAX) {
+        err = flush_live(c);
+        i = 0;
+    }
+    if (i == c->live_count)
+        c->live[c->live_count++] = (struct live_change){.segment = place->segment};
+    c->live[i].bytes += bytes;
+    return err;
+}
+
+static enum err set_meta(struct catalogue *c, const char *key, uint64_t before, uint64_t value)
+{
+    if (before == value)
+        return ERR_OK;
+    sql_bind_text(c->stmt[STMT_META], 1, span_text(key));
+    sql_bind_u64(c->stmt[STMT_META], 2, value);
+    return sql_done(c->stmt[STMT_META]);
+}
+
+static enum err set_figures(struct catalogue *c, const struct catalogue_info *info)
+{
+    const struct catalogue_info *old = &c->info;
+    enum err err = flush_live(c);
+    if (err == ERR_OK)
+        err = set_meta(c, "generation", old->generation, info->generation);
+    if (err == ERR_OK)
+        err = set_meta(c, "blocks", old->blocks, info->blocks);
+    if (err == ERR_OK)
+        err = set_meta(c, "bytes", old->bytes, info->bytes);
+    if (err == ERR_OK)
+        err = set_meta(c, "pins", old->pins, info->pins);
+    if (err == ERR_OK)
+        err = set_meta(c, "recursive_pins", old->recursive_pins, info->recursive_pins);
+    return err == ERR_OK ? set_meta(c, "next_segment", old->next_segment, info->next_segment) : err;
+}
+
+/* ---- the transaction ---- */
+
+enum err catalogue_begin(struct catalogue *c, struct catalogue_info *ret_info)
+{
+    c->live_count = 0;
+    *ret_info = c->info;
+    return sql_done(c->stmt[STMT_BEGIN]);
+}
+
+enum err catalogue_end(struct catalogue *c, enum err err, struct catalogue_info *info)
+{
+    bool changed = info->blocks != c->info.blocks || info->bytes != c->info.bytes;
+    info->generation += changed && info->generation == c->info.generation;
+    if (err == ERR_OK)
+        err = set_figures(c, info);
+    if (err == ERR_OK)
+        err = sql_done(c->stmt[STMT_COMMIT]);
+    if (err != ERR_OK) {
+        if (sqlite3_get_autocommit(c->db) == 0)
+            (void)sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
+        return err;
+    }
+    info->wal_bytes = c->wal_bytes;
+    c->info = *info;
+    return ERR_OK;
+}
+
+/* ---- rows ---- */
+
+static int by_key(const void *a, const void *b)
+{
+    const struct block_place *x = a;
+    const struct block_place *y = b;
+    return span_compare(block_key_span(&x->key), block_key_span(&y->key));
+}
+
+static void bind_place(sqlite3_stmt *stmt, const struct block_place *place)
+{
+    sql_bind_blob(stmt, 1, block_key_span(&place->key));
+    sql_bind_u64(stmt, 2, place->codec);
+    sql_bind_u64(stmt, 3, place->size);
+    sql_bind_u64(stmt, 4, place->segment);
+    sql_bind_u64(stmt, 5, place->offset);
+}
+
+static enum err insert_places(struct catalogue *c, struct catalogue_batch *batch, struct catalogue_info *info)
+{
+    if (batch->place_count > 1)
+        qsort(batch->places, batch->place_count, sizeof(*batch->places), by_key);
+    for (size_t i = 0; i < batch->place_count; i++) {
+        const struct block_place *place = &batch->places[i];
+        bind_place(c->stmt[STMT_BLOCK_INSERT], place);
+        enum err err = sql_done(c->stmt[STMT_BLOCK_INSERT]);
+        if (err == ERR_OK && sqlite3_changes(c->db) > 0) {
+            info->blocks++;
+            info->bytes += place->size;
+            err = note_live(c, place, true, info);
+        }
+        if (err != ERR_OK)
+            return err;
+    }
+    info->generation += batch->place_count > 0;
+    return ERR_OK;
+}
+
+static enum err set_checkpoints(struct catalogue *c, const struct catalogue_batch *batch, struct catalogue_info *info)
+{
+    for (size_t i = 0; i < batch->checkpoint_count; i++) {
+        sqlite3_stmt *stmt = c->stmt[STMT_CHECKPOINT];
+        sql_bind_u64(stmt, 1, batch->checkpoints[i].segment);
+        sql_bind_u64(stmt, 2, batch->checkpoints[i].offset);
+        sql_bind_u64(stmt, 3, (uint64_t)batch->checkpoints[i].state);
+        info->next_segment = MAX(info->next_segment, batch->checkpoints[i].segment + 1);
+        enum err err = sql_done(stmt);
+        if (err != ERR_OK)
+            return err;
+    }
+    return ERR_OK;
+}
+
+enum err catalogue_row_find(struct catalogue *c, const struct block_key *key, struct block_place *ret_place)
+{
+    sqlite3_stmt *stmt = c->stmt[STMT_BLOCK_FIND];
+    sql_bind_blob(stmt, 1, block_key_span(key));
+    enum err err = sql_row(stmt);
+    if (err != ERR_OK)
+        return err;
+    *ret_place = (struct block_place){.key = *key,
+                                      .codec = (uint32_t)sql_u64(stmt, 0),
+                                      .size = (uint32_t)sql_u64(stmt, 1),
+                                      .segment = sql_u64(stmt, 2),
+                                      .offset = sql_u64(stmt, 3)};
+    (void)sqlite3_reset(stmt);
+    return ERR_OK;
+}
+
+enum err catalogue_row_delete(struct catalogue *c, const struct block_place *place, struct catalogue_info *info)
+{
+    sql_bind_blob(c->stmt[STMT_BLOCK_DELETE], 1, block_key_span(&place->key));
+    enum err err = sql_done(c->stmt[STMT_BLOCK_DELETE]);
+    if (err != ERR_OK)
+        return err;
+    info->blocks--;
+    info->bytes -= place->size;
+    return note_live(c, place, false, info);
+}
+
+/* ---- changes ---- */
+
+static enum err apply_block_rm(struct catalogue *c, struct catalogue_change *change, struct catalogue_info *info)
+{
+    enum err err = catalogue_row_find(c, &change->key, &change->place);
+    if (err != ERR_OK) {
+        change->err = err;
+        return err == ERR_NOT_FOUND ? ERR_OK : err;
+    }
+    sql_bind_blob(c->stmt[STMT_PINNED], 1, block_key_span(&change->key));
+    err = sql_row(c->stmt[STMT_PINNED]);
+    if (err == ERR_OK) {
+        (void)sqlite3_reset(c->stmt[STMT_PINNED]);
+        change->err = ERR_DENIED;
+        return ERR_OK;
+    }
+    return err == ERR_NOT_FOUND ? catalogue_row_delete(c, &change->place, info) : err;
+}
+
+static enum err delete_pin(struct catalogue *c, struct span cid, bool recursive, struct catalogue_info *info)
+{
+    sqlite3_stmt *stmt = c->stmt[STMT_PIN_DELETE];
+    sql_bind_blob(stmt, 1, cid);
+    sql_bind_u64(stmt, 2, recursive);
+    enum err err = sql_done(stmt);
+    if (err == ERR_OK && sqlite3_changes(c->db) == 0)
+        return ERR_NOT_FOUND;
+    if (err == ERR_OK) {
+        info->pins--;
+        info->recursive_pins -= recursive;
+    }
+    return err;
+}
+
+static enum err insert_pin(struct catalogue *c, const struct catalogue_change *change, uint64_t now_ns,
+                           struct catalogue_info *info)
+{
+    sqlite3_stmt *stmt = c->stmt[STMT_PIN_INSERT];
+    sql_bind_blob(stmt, 1, span_of(change->cid, change->cid_len));
+    sql_bind_u64(stmt, 2, change->recursive);
+    sql_bind_blob(stmt, 3, block_key_span(&change->key));
+    sql_bind_text(stmt, 4, span_text(change->name));
+    sql_bind_u64(stmt, 5, change->at_ns != 0 ? change->at_ns : now_ns);
+    enum err err = sql_done(stmt);
+    if (err == ERR_OK) {
+        info->pins++;
+        info->recursive_pins += change->recursive;
+    }
+    return err;
+}
+
+/* Always writes, also when the pin is there: its answer must be as durable as a first one's. */
+static enum err apply_pin_add(struct catalogue *c, struct catalogue_change *change, uint64_t now_ns,
+                              struct catalogue_info *info)
+{
+    struct block_place place;
+    enum err err = catalogue_row_find(c, &change->key, &place);
+    if (err == ERR_NOT_FOUND) {
+        change->err = ERR_NOT_FOUND;
+        return ERR_OK;
+    }
+    struct span cid = span_of(change->cid, change->cid_len);
+    if (err == ERR_OK)
+        err = delete_pin(c, cid, change->recursive, info);
+    if (change->recursive && (err == ERR_OK || err == ERR_NOT_FOUND))
+        err = delete_pin(c, cid, false, info); /* a recursive pin takes a direct one's place */
+    return err == ERR_OK || err == ERR_NOT_FOUND ? insert_pin(c, change, now_ns, info) : err;
+}
+
+static enum err apply_pin_rm(struct catalogue *c, struct catalogue_change *change, struct catalogue_info *info)
+{
+    enum err err = delete_pin(c, span_of(change->cid, change->cid_len), change->recursive, info);
+    change->err = err;
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
+static enum err apply_quarantine(struct catalogue *c, struct catalogue_change *change, uint64_t now_ns,
+                                 struct catalogue_info *info)
+{
+    struct block_place place;
+    enum err err = catalogue_row_find(c, &change->key, &place);
+    if (err == ERR_OK && (place.segment != change->place.segment || place.offset != change->place.offset))
+        err = ERR_NOT_FOUND; /* stored anew meanwhile */
+    if (err != ERR_OK) {
+        change->err = err;
+        return err == ERR_NOT_FOUND ? ERR_OK : err;
+    }
+    sqlite3_stmt *stmt = c->stmt[STMT_QUARANTINE];
+    sql_bind_blob(stmt, 1, block_key_span(&place.key));
+    sql_bind_u64(stmt, 2, place.size);
+    sql_bind_u64(stmt, 3, place.segment);
+    sql_bind_u64(stmt, 4, place.offset);
+    sql_bind_u64(stmt, 5, now_ns);
+    sql_bind_text(stmt, 6, span_text(change->reason));
+    err = sql_done(stmt);
+    return err == ERR_OK ? catalogue_row_delete(c, &place, info) : err;
+}
+
+static enum err apply_change(struct catalogue *c, struct catalogue_change *change, uint64_t now_ns,
+                             struct catalogue_info *info)
+{
+    change->err = ERR_OK;
+    switch (change->kind) {
+    case CHANGE_PIN_ADD:
+        return apply_pin_add(c, change, now_ns, info);
+    case CHANGE_PIN_RM:
+        return apply_pin_rm(c, change, info);
+    case CHANGE_BLOCK_RM:
+        return apply_block_rm(c, change, info);
+    case CHANGE_QUARANTINE:
+        return apply_quarantine(c, change, now_ns, info);
+    }
+    return ERR_INTERNAL;
+}
+
+/* Quarantines come before the rows: a block stored anew must find its old row gone. */
+static enum err apply_changes(struct catalogue *c, const struct catalogue_batch *batch, bool quarantines,
+                              struct catalogue_info *info)
+{
+    for (struct catalogue_change *change = batch->changes; change != NULL; change = change->next) {
+        if ((change->kind == CHANGE_QUARANTINE) != quarantines)
+            continue;
+        enum err err = apply_change(c, change, batch->real_now_ns, info);
+        if (err != ERR_OK)
+            return err;
+    }
+    return ERR_OK;
+}
+
+static enum err run_batch(struct catalogue *c, struct catalogue_batch *batch, struct catalogue_info *info)
+{
+    enum err err = apply_changes(c, batch, true, info);
+    if (err == ERR_OK)
+        err = insert_places(c, batch, info);
+    if (err == ERR_OK)
+        err = set_checkpoints(c, batch, info);
+    return err == ERR_OK ? apply_changes(c, batch, false, info) : err;
+}
+
+enum err catalogue_commit(struct catalogue *c, struct catalogue_batch *batch, struct catalogue_info *ret_info)
+{
+    struct catalogue_info info;
+    enum err err = catalogue_begin(c, &info);
+    if (err != ERR_OK)
+        return err;
+    err = catalogue_end(c, run_batch(c, batch, &info), &info);
+    if (err == ERR_OK && ret_info != NULL)
+        *ret_info = info;
+    return err;
+}
