@@ -23,7 +23,8 @@ enum { BLOCKS_SCHEMA_VERSION = 2 };
     "('01' || CASE WHEN codec < 128 THEN printf('%02x', codec)"                                                        \
     " ELSE printf('%02x%02x', codec & 127 | 128, codec >> 7) END || lower(hex(multihash)))"
 
-/* clang-format off: SQL reads best as SQL */
+/* SQL reads best as SQL. */
+/* clang-format off */
 #define BLOCKS_TABLES_SQL \
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;" \
     "CREATE TABLE segments(id INTEGER PRIMARY KEY, checkpoint INTEGER NOT NULL, state INTEGER NOT NULL," \

@@ -206,9 +206,9 @@ static enum err migrate(struct blockstore *store, const struct blockstore_option
     if (err != ERR_OK && err != ERR_CORRUPT)
         (void)snprintf(ret_why, STORE_WHY_BYTES, "%s", why);
     if (err == ERR_OK && report.from != 0 && report.from != report.to)
-        store_notice(store, false, "%s/blocks.db was brought from version %llu to %llu; the old one is blocks.db.v%llu-backup",
-                     o->path, (unsigned long long)report.from, (unsigned long long)report.to,
-                     (unsigned long long)report.from);
+        store_notice(
+            store, false, "%s/blocks.db was brought from version %llu to %llu; the old one is blocks.db.v%llu-backup",
+            o->path, (unsigned long long)report.from, (unsigned long long)report.to, (unsigned long long)report.from);
     return err;
 }
 

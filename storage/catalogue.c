@@ -167,8 +167,7 @@ enum err catalogue_checkpoints(struct catalogue *c, struct segment_checkpoint **
     if (list == NULL)
         return ERR_NOMEM;
     size_t count = 0;
-    err = sql_prepare(c->db,
-                      "SELECT id, checkpoint, state FROM segments WHERE checkpoint > 0 OR state > 0 ORDER BY id",
+    err = sql_prepare(c->db, "SELECT id, checkpoint, state FROM segments WHERE checkpoint > 0 OR state > 0 ORDER BY id",
                       &stmt);
     while (err == ERR_OK && (err = sql_row(stmt)) == ERR_OK && count < max) {
         uint64_t state = sql_u64(stmt, 2);

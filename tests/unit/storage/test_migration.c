@@ -136,8 +136,8 @@ static void it_migrates_on_the_simulated_disk(void **state)
 static void it_migrates_on_the_real_disk(void **state)
 {
     (void)state;
-    static const char *const names[] = {"blocks.db", "blocks.db-wal", "blocks.db-shm", "blocks.db.v1-backup",
-                                        "blocks.db.v1-backup-wal", "blocks.db.v1-backup-shm"};
+    static const char *const names[] = {"blocks.db",           "blocks.db-wal",           "blocks.db-shm",
+                                        "blocks.db.v1-backup", "blocks.db.v1-backup-wal", "blocks.db.v1-backup-shm"};
     char dir[] = "/tmp/hearth-migration-XXXXXX";
     char path[64];
     char backup[64];
@@ -194,7 +194,8 @@ static void a_fault_at_any_point_leaves_the_old_or_the_new(void **state)
     for (size_t f = 0; f < ARRAY_LEN(faults); f++) {
         unsigned failed = 0;
         unsigned clean = 0;
-        for (uint64_t n = 0; clean < 3; n++) { /* some failures, such as that of a checkpoint, are none of a migration */
+        for (uint64_t n = 0; clean < 3;
+             n++) { /* some failures, such as that of a checkpoint, are none of a migration */
             bool err = fails_at(faults[f], n);
             failed += err;
             clean = err ? 0 : clean + 1;
