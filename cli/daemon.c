@@ -83,6 +83,20 @@ static void tell_of_lost_state(const char *path)
             name);
 }
 
+static enum err check_restored(const char *path, char why[CONFIG_WHY_BYTES])
+{
+    char name[REPOSITORY_PATH_MAX];
+    struct stat info;
+    int len = snprintf(name, sizeof(name), "%s/" REPOSITORY_RESTORING, path);
+    if (len < 0 || len >= (int)sizeof(name) || stat(name, &info) != 0)
+        return ERR_OK;
+    (void)snprintf(why, CONFIG_WHY_BYTES,
+                   "%.300s: a restore was interrupted: run `hearth repo restore` again, or remove the file with "
+                   "blocks.db and segments/",
+                   name);
+    return ERR_BUSY;
+}
+
 /* Makes the repository on the first start, as `hearth daemon` promises. */
 static enum err open_repository(struct life *life, const struct daemon_options *options, char why[CONFIG_WHY_BYTES])
 {
@@ -96,6 +110,8 @@ static enum err open_repository(struct life *life, const struct daemon_options *
         err = repository_config(life->path, options->config_file, &life->config, why);
     if (err == ERR_OK)
         err = repository_lock(life->path, &life->lock_fd, why);
+    if (err == ERR_OK)
+        err = check_restored(life->path, why);
     if (err == ERR_OK)
         err = repository_identity(life->path, &life->identity, why);
     if (err != ERR_OK)

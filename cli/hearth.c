@@ -135,7 +135,9 @@ static int run_with_client(struct client *client, const struct invocation *in, c
     case CMD_PIN_LS:
         return run_pin_ls(client, in, args);
     case CMD_REPO_VERIFY:
-        return run_repo_verify(client, in);
+        return run_repo_verify(client, in, args);
+    case CMD_REPO_BACKUP:
+        return run_repo_backup(client, in, args);
     case CMD_LOG_LEVEL:
         return run_log_level(client, in, args);
     case CMD_QUERY:
@@ -147,6 +149,7 @@ static int run_with_client(struct client *client, const struct invocation *in, c
     case CMD_SQL:
     case CMD_REPO_VERSION:
     case CMD_REPO_MIGRATE:
+    case CMD_REPO_RESTORE:
     case CMD_COUNT:
         break;
     }
@@ -179,6 +182,8 @@ static int run(const struct invocation *in, const void *args)
         return run_repo_version(in, args);
     if (in->is_command && in->what->id == CMD_REPO_MIGRATE)
         return run_repo_migrate(in, args);
+    if (in->is_command && in->what->id == CMD_REPO_RESTORE)
+        return run_repo_restore(in, args);
     return run_asking(in, args);
 }
 

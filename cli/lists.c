@@ -223,9 +223,9 @@ int run_block_put(struct client *client, const struct invocation *in, const stru
     return status;
 }
 
-/* ---- pin ls, repo verify: pages by a cursor ---- */
+/* ---- pin ls: pages by a cursor ---- */
 
-static struct call *ask_page(struct client *client, const char *op, const char *after, struct outcome *ret_outcome)
+struct call *ask_after(struct client *client, const char *op, const char *after, struct outcome *ret_outcome)
 {
     struct buf args;
     buf_init(&args, 1024, NULL);
@@ -275,7 +275,7 @@ int run_pin_ls(struct client *client, const struct invocation *in, const struct 
     uint64_t shown = 0;
     for (bool more = true; more && status == EXIT_OK;) {
         struct outcome outcome;
-        struct call *call = ask_page(client, "pin ls", after, &outcome);
+        struct call *call = ask_after(client, "pin ls", after, &outcome);
         more = outcome.code == CODE_OK && value_bool(outcome.result, "more");
         if (outcome.code != CODE_OK)
             status = say_outcome_error(&outcome);
@@ -299,42 +299,6 @@ int run_pin_ls(struct client *client, const struct invocation *in, const struct 
         return EXIT_NOT_FOUND;
     }
     return status;
-}
-
-int run_repo_verify(struct client *client, const struct invocation *in)
-{
-    char after[512] = "";
-    uint64_t checked = 0;
-    uint64_t bad = 0;
-    struct progress progress;
-    progress_begin(&progress, "verifying", 0, true);
-    for (bool more = true; more;) {
-        struct outcome outcome;
-        struct call *call = ask_page(client, "repo verify", after, &outcome);
-        if (outcome.code != CODE_OK) {
-            int status = say_outcome_error(&outcome);
-            call_free(call);
-            return status;
-        }
-        checked += value_u64(outcome.result, "checked");
-        struct elements rows = value_elements(outcome.result, "bad");
-        struct span value;
-        for (; elements_next(&rows, &value); bad++) {
-            (void)fputs("block ", stdout);
-            print_cid(stdout, &in->globals, element_text(value));
-            (void)puts(" was corrupt");
-        }
-        struct span next = value_text(outcome.result, "next");
-        (void)snprintf(after, sizeof(after), "%.*s", (int)next.len, (const char *)next.data);
-        more = next.len > 0;
-        call_free(call);
-    }
-    progress_end(&progress);
-    if (bad > 0)
-        return say_error("verify complete: %llu of %llu blocks were corrupt", (unsigned long long)bad,
-                         (unsigned long long)checked);
-    printf("verify complete, all blocks validated (%llu).\n", (unsigned long long)checked);
-    return EXIT_OK;
 }
 
 /* ---- log level ---- */

@@ -303,6 +303,24 @@ static void print_repo(const struct invocation *in, struct span result)
     (void)fputs("RepoPath:   ", stdout);
     print_line(value_text(result, "path"));
     (void)puts("Version:    hearth@" BLOCKS_SCHEMA_VERSION_TEXT);
+    printf("Quarantine: %llu\n", (unsigned long long)value_u64(result, "quarantined"));
+}
+
+static void print_quarantine(const struct invocation *in, struct span result)
+{
+    struct elements rows = value_elements(result, "blocks");
+    struct span row;
+    while (elements_next(&rows, &row)) {
+        print_cid(stdout, &in->globals, value_text(row, "cid"));
+        (void)putchar(' ');
+        print_line(value_text(row, "reason"));
+    }
+}
+
+static void print_forgotten(const struct invocation *in, struct span result)
+{
+    if (value_bool(buf_span(&in->args), "forget"))
+        printf("forgot %llu blocks\n", (unsigned long long)value_u64(result, "count"));
 }
 
 static void print_pins(const struct invocation *in, struct span result, const char *before, const char *after)
@@ -447,6 +465,8 @@ static printer *const printers[OP_COUNT] = {
     [OP_BITSWAP_STAT] = print_bitswap,
     [OP_BITSWAP_WANTLIST] = print_wantlist,
     [OP_REPO_STAT] = print_repo,
+    [OP_REPO_QUARANTINE] = print_quarantine,
+    [OP_REPO_HEAL] = print_forgotten,
     [OP_RESOLVE] = print_path,
 };
 

@@ -14,7 +14,9 @@ int run_refs(struct client *client, const struct invocation *in, const struct cm
 int run_dag_stat(struct client *client, const struct invocation *in, const struct cmd_dag_stat *args);
 int run_block_put(struct client *client, const struct invocation *in, const struct cmd_block_put *args);
 int run_pin_ls(struct client *client, const struct invocation *in, const struct cmd_pin_ls *args);
-int run_repo_verify(struct client *client, const struct invocation *in);
+int run_repo_verify(struct client *client, const struct invocation *in, const struct cmd_repo_verify *args);
+int run_repo_backup(struct client *client, const struct invocation *in, const struct cmd_repo_backup *args);
+int run_repo_restore(const struct invocation *in, const struct cmd_repo_restore *args);
 int run_log_level(struct client *client, const struct invocation *in, const struct cmd_log_level *args);
 int run_query(struct client *client, const struct invocation *in, const struct cmd_query *args);
 int run_top(struct client *client, const struct invocation *in, const struct cmd_top *args);
@@ -27,6 +29,9 @@ int run_sql(const struct invocation *in, const struct cmd_sql *args);
 /* Asks and waits: the outcome's spans live until the call is freed. NULL without memory. */
 struct call *ask(struct client *client, const char *op, struct span args, uint64_t timeout_ms, bool mutates,
                  struct outcome *ret_outcome);
+
+/* Asks for the page behind `after` of an operation that takes no more than that; as ask. */
+struct call *ask_after(struct client *client, const char *op, const char *after, struct outcome *ret_outcome);
 
 /* {path, after, limit} for `ls` and `dag walk`, {path, offset, length} for `read`. */
 enum err pack_ls(struct buf *to, struct span path, uint64_t after, uint64_t limit) MUST_CHECK;

@@ -7,8 +7,8 @@
 #ifndef HEARTH_SCHEMAS_BLOCKS_SQL_H
 #define HEARTH_SCHEMAS_BLOCKS_SQL_H
 
-enum { BLOCKS_SCHEMA_VERSION = 2 };
-#define BLOCKS_SCHEMA_VERSION_TEXT "2"
+enum { BLOCKS_SCHEMA_VERSION = 3 };
+#define BLOCKS_SCHEMA_VERSION_TEXT "3"
 
 /* Base32 (RFC 4648, lower case, no padding) of the hex text expression X, with multibase's leading b. */
 #define BLOCKS_SQL_BASE32(X)                                                                                           \
@@ -25,6 +25,12 @@ enum { BLOCKS_SCHEMA_VERSION = 2 };
 
 /* SQL reads best as SQL. */
 /* clang-format off */
+#define BLOCKS_QUARANTINE_SQL \
+    "CREATE TABLE quarantine(multihash BLOB PRIMARY KEY, codec INTEGER NOT NULL, size INTEGER NOT NULL," \
+    " segment INTEGER NOT NULL, offset INTEGER NOT NULL, found_at INTEGER NOT NULL, reason TEXT NOT NULL," \
+    " attempts INTEGER NOT NULL, retry_at INTEGER NOT NULL) WITHOUT ROWID;" \
+    "CREATE INDEX quarantine_by_retry ON quarantine(retry_at);"
+
 #define BLOCKS_TABLES_SQL \
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;" \
     "CREATE TABLE segments(id INTEGER PRIMARY KEY, checkpoint INTEGER NOT NULL, state INTEGER NOT NULL," \
@@ -34,8 +40,7 @@ enum { BLOCKS_SCHEMA_VERSION = 2 };
     "CREATE TABLE pins(cid BLOB NOT NULL, recursive INTEGER NOT NULL, multihash BLOB NOT NULL, name TEXT NOT NULL," \
     " created_at INTEGER NOT NULL, PRIMARY KEY(cid, recursive)) WITHOUT ROWID;" \
     "CREATE INDEX pins_by_multihash ON pins(multihash);" \
-    "CREATE TABLE quarantine(multihash BLOB NOT NULL, size INTEGER NOT NULL, segment INTEGER NOT NULL," \
-    " offset INTEGER NOT NULL, found_at INTEGER NOT NULL, reason TEXT NOT NULL);"
+    BLOCKS_QUARANTINE_SQL
 
 #define BLOCKS_VIEWS_SQL \
     "CREATE VIEW v_blocks AS SELECT " BLOCKS_SQL_BASE32(BLOCKS_SQL_CID_HEX) " AS cid," \
@@ -48,8 +53,10 @@ enum { BLOCKS_SCHEMA_VERSION = 2 };
     " datetime(created_at / 1000000000, 'unixepoch') AS created_at FROM pins;" \
     "CREATE VIEW v_segments AS SELECT printf('%016x.seg', id) AS file, checkpoint AS indexed_bytes, live_bytes," \
     " CASE state WHEN 0 THEN 'open' WHEN 1 THEN 'sealed' ELSE 'suspect' END AS state FROM segments;" \
-    "CREATE VIEW v_quarantine AS SELECT lower(hex(multihash)) AS multihash, size, segment, offset, reason," \
-    " datetime(found_at / 1000000000, 'unixepoch') AS found_at FROM quarantine;"
+    "CREATE VIEW v_quarantine AS SELECT " BLOCKS_SQL_BASE32(BLOCKS_SQL_CID_HEX) " AS cid," \
+    " lower(hex(multihash)) AS multihash, size, segment, offset, reason," \
+    " datetime(found_at / 1000000000, 'unixepoch') AS found_at, attempts," \
+    " CASE retry_at WHEN 0 THEN NULL ELSE datetime(retry_at / 1000000000, 'unixepoch') END AS retry_at FROM quarantine;"
 
 #define BLOCKS_SCHEMA_SQL BLOCKS_TABLES_SQL BLOCKS_VIEWS_SQL
 
@@ -59,6 +66,15 @@ enum { BLOCKS_SCHEMA_VERSION = 2 };
     "INSERT INTO meta(key, value) SELECT 'next_segment', coalesce(max(id), 0) + 1 FROM segments;" \
     "INSERT INTO meta(key, value) SELECT 'pins', count(*) FROM pins;" \
     "INSERT INTO meta(key, value) SELECT 'recursive_pins', count(*) FROM pins WHERE recursive = 1;"
+
+/* What version 2 lacks: until then a block could be in quarantine more than once, and its codec was not kept. */
+#define BLOCKS_VERSION_3_SQL \
+    "ALTER TABLE quarantine RENAME TO quarantine_2;" \
+    BLOCKS_QUARANTINE_SQL \
+    "INSERT OR REPLACE INTO quarantine SELECT multihash, 85, size, segment, offset, found_at, reason, 0, 0" \
+    " FROM quarantine_2 ORDER BY found_at;" \
+    "DROP TABLE quarantine_2;" \
+    "DELETE FROM quarantine WHERE multihash IN (SELECT multihash FROM blocks);"
 /* clang-format on */
 
 #endif

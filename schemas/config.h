@@ -48,6 +48,8 @@ struct config_list {
       "chunking, layout and CIDs of what is added")                                                                    \
     X(SIZE, datastore_storage_max, "Datastore.StorageMax", "10GB", 1 << 20, UINT64_C(1) << 60, NULL,                   \
       "bytes the repository may take; adding past it is refused")                                                      \
+    X(SIZE, datastore_scrub_rate, "Datastore.ScrubRate", "1MB", 0, UINT64_C(1) << 40, NULL,                            \
+      "bytes a second that are read and checked in the background, all blocks once a week; 0 means never")             \
     X(SIZE, memory_budget, "Memory.Budget", "0", 0, UINT64_C(1) << 44, NULL,                                           \
       "bytes of memory for the whole daemon, at least 48MiB; 0 means the smaller of 64 MiB and the cgroup's limit")    \
     X(U64, swarm_connmgr_low_water, "Swarm.ConnMgr.LowWater", "32", 0, 10000, NULL, "connections kept when trimming")  \

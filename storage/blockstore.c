@@ -39,6 +39,7 @@ void store_core_drop(struct store_core *core)
 {
     if (core == NULL || atomic_fetch_sub_explicit(&core->refs, 1, memory_order_acq_rel) != 1)
         return;
+    snapshot_end(core->snapshot);
     catalogue_reader_close(core->lane_reader);
     catalogue_close(core->catalogue);
     disk_tier_close(core->tier, core->crash);
@@ -72,6 +73,7 @@ static void init_lists(struct blockstore *s)
     s->changes_tail = &s->changes;
     s->reads_tail = &s->reads;
     s->verifies_tail = &s->verifies;
+    s->pieces_tail = &s->pieces;
 }
 
 static void filter_path(const struct blockstore *s, char to[STORE_PATH_MAX + 16])
@@ -115,6 +117,8 @@ enum err blockstore_open(const struct blockstore_options *options, uint64_t now_
     }
     s->info = catalogue_info(s->core->catalogue);
     open_filter(s);
+    healer_init(&s->healer, options->seed);
+    scrubber_init(&s->scrubber, options->scrub_rate, &s->info.scrub, now_ns, real_now_ns);
     *ret_store = s;
     return ERR_OK;
 }
@@ -236,7 +240,10 @@ struct blockstore_stats blockstore_stats(const struct blockstore *s)
                                      .pins = s->info.pins,
                                      .fresh = table_len(&s->fresh),
                                      .read_only = s->read_only,
-                                     .filter_complete = s->filter != NULL};
+                                     .filter_complete = s->filter != NULL,
+                                     .quarantined = s->info.quarantined,
+                                     .healing = store_healing(s),
+                                     .scrub = s->scrubber.progress};
 }
 
 /* ---- jobs ---- */
@@ -265,13 +272,15 @@ void store_job_free(struct store_job *job)
     free((void *)(uintptr_t)job->batch.checkpoints);
     free_changes(job->batch.changes);
     disk_group_free(job->group);
+    block_ref_unref(job->piece.ref);
     store_core_drop(job->core);
     free(job);
 }
 
 enum store_lane store_job_lane(const struct store_job *job)
 {
-    return job->kind == JOB_COMMIT || job->kind == JOB_FILTER ? STORE_LANE_CATALOGUE : STORE_LANE_DISK;
+    bool catalogue = job->kind == JOB_COMMIT || job->kind == JOB_FILTER || job->kind == JOB_SNAPSHOT;
+    return catalogue ? STORE_LANE_CATALOGUE : STORE_LANE_DISK;
 }
 
 static enum err run_commit(struct store_job *job)
@@ -299,6 +308,10 @@ enum err store_job_run(struct store_job *job)
         return catalogue_page(job->core->lane_reader, &job->after, job->page, STORE_FILTER_PAGE, &job->page_count);
     case JOB_PROBE:
         return store_job_probe(job);
+    case JOB_SNAPSHOT:
+        return store_job_snapshot(job);
+    case JOB_PIECE:
+        return store_job_piece(job);
     }
     return ERR_INTERNAL;
 }
@@ -347,20 +360,18 @@ enum err store_job_probe(struct store_job *job)
     return err != ERR_OK ? err : gone;
 }
 
+/* In this order; the background comes last. */
+static struct store_job *(*const makers[])(struct blockstore *) = {
+    store_group_job, store_read_job, store_verify_job, probe_job, store_piece_job, store_snapshot_job, store_filter_job,
+};
+
 struct store_job *blockstore_next_job(struct blockstore *s)
 {
-    struct store_job *job = NULL;
-    if (store_commit_due(s))
-        job = store_commit_job(s);
-    if (job == NULL)
-        job = store_group_job(s);
-    if (job == NULL)
-        job = store_read_job(s);
-    if (job == NULL)
-        job = store_verify_job(s);
-    if (job == NULL)
-        job = probe_job(s);
-    return job != NULL ? job : store_filter_job(s);
+    store_heal(s);
+    struct store_job *job = store_commit_due(s) ? store_commit_job(s) : NULL;
+    for (size_t i = 0; i < ARRAY_LEN(makers) && job == NULL; i++)
+        job = makers[i](s);
+    return job;
 }
 
 void blockstore_job_done(struct blockstore *s, struct store_job *job, enum err err)
@@ -384,6 +395,12 @@ void blockstore_job_done(struct blockstore *s, struct store_job *job, enum err e
     case JOB_PROBE:
         probe_done(s, job, err);
         break;
+    case JOB_SNAPSHOT:
+        store_snapshot_done(s, job, err);
+        break;
+    case JOB_PIECE:
+        store_piece_done(s, job, err);
+        break;
     }
     store_job_free(job);
 }
@@ -396,8 +413,15 @@ void blockstore_tick(struct blockstore *s, uint64_t now_ns, uint64_t real_now_ns
     s->real_now_ns = real_now_ns;
 }
 
-bool blockstore_wants_tick(const struct blockstore *s)
+uint64_t blockstore_wakes_at(const struct blockstore *s)
 {
-    bool waiting = s->reads != NULL || s->verifies != NULL || s->probes != NULL; /* for room on a lane */
-    return waiting || s->durable.count > 0 || s->dirty_count > 0 || s->queued.count > 0 || s->changes != NULL;
+    bool waiting = s->reads != NULL || s->verifies != NULL || s->probes != NULL || s->pieces != NULL; /* for a lane */
+    waiting = waiting || s->durable.count > 0 || s->dirty_count > 0 || s->queued.count > 0 || s->changes != NULL;
+    uint64_t due = MIN(scrubber_due(&s->scrubber), store_backup_due(s));
+    if (s->info.quarantined > 0 && s->events.heal != NULL)
+        due = MIN(due, healer_due(&s->healer));
+    uint64_t soon = s->now_ns + STORE_RETRY_NS;
+    if (due != UINT64_MAX)
+        due = MAX(due, soon - STORE_RETRY_NS / 2);
+    return waiting ? MIN(due, soon) : due;
 }

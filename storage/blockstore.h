@@ -20,6 +20,7 @@
 #include "storage/block_key.h"
 #include "storage/catalogue.h"
 #include "storage/catalogue_reader.h"
+#include "storage/scrub_progress.h"
 
 struct account;
 struct blockstore;
@@ -35,15 +36,21 @@ enum {
     STORE_WHY_BYTES = 512,
 };
 
-#define STORE_COMMIT_BYTES (UINT64_C(64) * 1024 * 1024) /* … or so many bytes of blocks … */
-#define STORE_COMMIT_NS    (UINT64_C(5) * 1000000000)   /* … or when the oldest is so old */
-#define STORE_RETRY_NS     (UINT64_C(1) * 1000000000)   /* how often a full disk is tried again */
+#define STORE_COMMIT_BYTES    (UINT64_C(64) * 1024 * 1024) /* … or so many bytes of blocks … */
+#define STORE_COMMIT_NS       (UINT64_C(5) * 1000000000)   /* … or when the oldest is so old */
+#define STORE_BACKUP_LEASE_NS (UINT64_C(60) * 1000000000)  /* from the last request on */
+#define STORE_RETRY_NS        (UINT64_C(1) * 1000000000)   /* how often a full disk, or a full lane, is tried again */
 
 /* What the owner is told besides done(). Any may be NULL. */
 struct blockstore_events {
     void *arg;
     /* A block became durable. */
     void (*stored)(void *arg, struct span cid);
+    /*
+     * A quarantined block is wanted back: fetch it and put it, then tell blockstore_healed(id), also when that failed. false: not
+     * now. NULL: nobody can.
+     */
+    bool (*heal)(void *arg, uint64_t id, const struct block_key *key, uint32_t codec);
     /* Something a person should know: one sentence. fatal: the store cannot go on; end this life. */
     void (*notice)(void *arg, bool fatal, const char *text);
 };
@@ -52,6 +59,7 @@ struct blockstore_options {
     const struct disk_port *port;
     const char *path; /* of the repository: holds segments/, blocks.db, pins.journal, filter, reserve, repo.lock */
     uint64_t storage_max_bytes;
+    uint64_t scrub_rate;     /* bytes a second that the scrubber reads; 0 = off */
     uint64_t segment_bytes;  /* 0 = the disk tier's default */
     uint64_t allocate_bytes; /* 0 = the disk tier's default */
     uint64_t direct_bytes;   /* 0 = the disk tier's default */
@@ -104,7 +112,7 @@ void blockstore_get(struct blockstore *store, struct store_op *op);
 enum err blockstore_has(struct blockstore *store, const struct block_key *key, uint64_t *ret_size,
                         const char **ret_tier) MUST_CHECK;
 
-/* A pin, an unpin or a removal; change->err is its result, and done() gets it (or the commit's error). */
+/* A pin, an unpin, a removal, or what is to become of the quarantine; change->err is its result, and done() gets it (or the commit's error). */
 struct store_change_op {
     void (*done)(struct store_change_op *op, enum err err);
     struct catalogue_change change;
@@ -115,17 +123,57 @@ void blockstore_change(struct blockstore *store, struct store_change_op *op);
 enum err blockstore_pins(struct blockstore *store, struct span after, struct pin_row *ret_pins, size_t max,
                          size_t *ret_count) MUST_CHECK;
 
-/* Checks up to limit blocks after `after` against their hashes; wrong ones are quarantined before done(). */
+struct store_bad_block {
+    struct block_place place;
+    enum err err; /* blockstore_damage_text says it in words */
+};
+
+/* What the error of a block's verification means, for people. */
+const char *blockstore_damage_text(enum err err);
+
+/* Checks up to limit blocks after `after`, about SCRUB_PAGE_BYTES, against their hashes; wrong ones are quarantined before done(). */
 struct store_verify_op {
     void (*done)(struct store_verify_op *op, enum err err);
     struct block_key after; /* len 0: from the beginning; on done where to go on, len 0 at the end */
     size_t limit;           /* at most STORE_VERIFY_PAGE */
     size_t checked;
-    struct block_place *bad; /* freed by the store after done() */
+    uint64_t bytes;              /* of these */
+    struct store_bad_block *bad; /* freed by the store after done() */
     size_t bad_count;
     struct store_verify_op *next;
 };
 void blockstore_verify(struct blockstore *store, struct store_verify_op *op);
+
+/* The answer to events.heal; the put came before it, or it failed. An id of an earlier life is ignored. */
+void blockstore_healed(struct blockstore *store, uint64_t id);
+
+/* Up to max quarantined blocks behind `after`, as quarantine_page. */
+enum err blockstore_quarantine(struct blockstore *store, const struct block_key *after, struct quarantine_row *ret_rows,
+                               size_t max, size_t *ret_count) MUST_CHECK;
+
+/*
+ * A backup: a snapshot of the catalogue is made, and until the backup is closed, or nobody has read for STORE_BACKUP_LEASE_NS, every
+ * segment that it names stays. One at a time: ERR_BUSY.
+ */
+struct store_backup_op {
+    void (*done)(struct store_backup_op *op, enum err err);
+    uint64_t id; /* set on ERR_OK */
+};
+void blockstore_backup_open(struct blockstore *store, struct store_backup_op *op);
+void blockstore_backup_close(struct blockstore *store, uint64_t id);
+
+/* Bytes of the snapshot (segment 0) or of a segment's file. ERR_NOT_FOUND: no such backup is open, or no such segment. */
+struct store_piece_op {
+    void (*done)(struct store_piece_op *op, enum err err);
+    uint64_t backup;
+    uint64_t segment;
+    uint64_t offset;
+    size_t length;
+    struct block_ref *ref; /* one reference for the callee of done(); shorter at the end of the file */
+    uint64_t size;         /* of the whole file */
+    struct store_piece_op *next;
+};
+void blockstore_backup_read(struct blockstore *store, struct store_piece_op *op);
 
 /* Really writes, syncs and removes a small file; done as a put's. */
 void blockstore_probe(struct blockstore *store, struct store_op *op);
@@ -139,6 +187,9 @@ struct blockstore_stats {
     uint64_t fresh;
     bool read_only;
     bool filter_complete;
+    uint64_t quarantined;
+    uint64_t healing; /* of these: asked for, or to be asked for now; more than HEAL_MAX may not be counted */
+    struct scrub_progress scrub;
 };
 struct blockstore_stats blockstore_stats(const struct blockstore *store);
 
@@ -157,8 +208,10 @@ void blockstore_job_done(struct blockstore *store, struct store_job *job, enum e
 /* Frees a finished job whose store is closed already. */
 void store_job_free(struct store_job *job);
 
-/* Tells the time: each second while blockstore_wants_tick. */
+/* Tells the time: before anything else is called, and when blockstore_wakes_at says so. */
 void blockstore_tick(struct blockstore *store, uint64_t now_ns, uint64_t real_now_ns);
-bool blockstore_wants_tick(const struct blockstore *store);
+
+/* When it wants to be told the time at the latest; UINT64_MAX: not before something happens. */
+uint64_t blockstore_wakes_at(const struct blockstore *store);
 
 #endif

@@ -9,7 +9,7 @@
 
 /* ---- changes ---- */
 
-static struct catalogue_change *push_change(struct blockstore *s, const struct catalogue_change *from)
+struct catalogue_change *store_push_change(struct blockstore *s, const struct catalogue_change *from)
 {
     struct catalogue_change *change = malloc(sizeof(*change));
     if (change == NULL)
@@ -23,7 +23,7 @@ static struct catalogue_change *push_change(struct blockstore *s, const struct c
 
 void blockstore_change(struct blockstore *s, struct store_change_op *op)
 {
-    struct catalogue_change *change = s->broken ? NULL : push_change(s, &op->change);
+    struct catalogue_change *change = s->broken ? NULL : store_push_change(s, &op->change);
     if (change == NULL)
         op->done(op, s->broken ? ERR_CORRUPT : ERR_NOMEM);
     else
@@ -38,14 +38,28 @@ static void note_bad(struct blockstore *s, const struct block_key *key)
         store_notice(s, false, "a damaged block cannot be remembered: %s", err_text(err));
 }
 
-void store_quarantine(struct blockstore *s, const struct block_place *place, const char *reason)
+bool store_is_damage(enum err err)
 {
+    return err == ERR_CORRUPT || err == ERR_TRUNCATED || err == ERR_NOT_FOUND;
+}
+
+const char *blockstore_damage_text(enum err err)
+{
+    if (err == ERR_TRUNCATED)
+        return "its segment ends before it";
+    if (err == ERR_NOT_FOUND)
+        return "its segment is missing";
+    return err == ERR_IO ? "it cannot be read" : "its bytes differ from what was stored";
+}
+
+void store_quarantine(struct blockstore *s, const struct block_place *place, enum err err)
+{
+    const char *reason = blockstore_damage_text(err);
     struct catalogue_change change = {.kind = CHANGE_QUARANTINE, .key = place->key, .place = *place};
-    size_t len = strlen(reason);
-    memcpy(change.reason, reason, MIN(len, sizeof(change.reason) - 1));
-    store_notice(s, false, "a stored block is damaged (segment %016llx, offset %llu): quarantined",
-                 (unsigned long long)place->segment, (unsigned long long)place->offset);
-    if (push_change(s, &change) != NULL) /* without memory it stays, and is found again at the next read */
+    memcpy(change.reason, reason, MIN(strlen(reason), sizeof(change.reason) - 1));
+    store_notice(s, false, "a stored block is damaged (segment %016llx, offset %llu): %s: quarantined",
+                 (unsigned long long)place->segment, (unsigned long long)place->offset, reason);
+    if (store_push_change(s, &change) != NULL) /* without memory it stays, and is found again at the next read */
         note_bad(s, &place->key);
 }
 
@@ -55,7 +69,8 @@ bool store_commit_due(const struct blockstore *s)
 {
     if (s->committing || s->broken || s->now_ns < s->commit_retry_at_ns)
         return false;
-    if (s->changes != NULL || s->durable.count >= STORE_COMMIT_ROWS || s->durable.bytes >= STORE_COMMIT_BYTES)
+    if (s->changes != NULL || s->durable.count >= STORE_COMMIT_ROWS || s->durable.bytes >= STORE_COMMIT_BYTES ||
+        scrubber_wants_save(&s->scrubber, s->now_ns) || (s->healed && s->durable.count > 0))
         return true;
     if (s->durable.count == 0 ? s->dirty_count > 0 : s->verifies != NULL)
         return true;
@@ -82,12 +97,18 @@ static bool fill_batch(struct blockstore *s, struct store_job *job)
     job->batch.changes = s->changes;
     s->changes = NULL;
     s->changes_tail = &s->changes;
+    const struct scrub_progress *scrub = scrubber_take(&s->scrubber);
+    if (scrub != NULL) {
+        job->scrub = *scrub;
+        job->batch.scrub = &job->scrub;
+    }
     return true;
 }
 
 struct store_job *store_commit_job(struct blockstore *s)
 {
-    if (s->committing || (s->durable.count == 0 && s->dirty_count == 0 && s->changes == NULL))
+    bool nothing = s->durable.count == 0 && s->dirty_count == 0 && s->changes == NULL && s->scrubber.save_ns == 0;
+    if (s->committing || nothing)
         return NULL;
     struct store_job *job = store_job_new(s, JOB_COMMIT);
     if (job == NULL)
@@ -108,10 +129,13 @@ static void finish_change(struct blockstore *s, struct catalogue_change *change,
         err = change->err;
     if (change->kind == CHANGE_QUARANTINE)
         (void)table_remove(&s->bad, block_key_span(&change->key));
+    if (change->kind == CHANGE_QUARANTINE || change->kind == CHANGE_HEAL_ALL)
+        healer_look(&s->healer);
     if (err == ERR_OK && (change->kind == CHANGE_BLOCK_RM || change->kind == CHANGE_QUARANTINE))
         memory_tier_drop(s->memory, &change->key);
     if (op != NULL) {
         op->change.place = change->place;
+        op->change.count = change->count;
         op->change.err = err;
         op->done(op, err);
     }
@@ -140,6 +164,7 @@ static void rows_committed(struct blockstore *s, struct store_job *job)
     struct fresh *fresh;
     uint64_t before = s->info.wal_bytes;
     s->info = job->info;
+    s->healed = s->healed && s->durable.count > 0;
     watch_log(s, before);
     while ((fresh = fresh_list_pop(&job->committing)) != NULL) {
         (void)table_remove(&s->fresh, block_key_span(&fresh->place.key));
@@ -176,6 +201,8 @@ void store_commit_done(struct blockstore *s, struct store_job *job, enum err err
         rows_committed(s, job);
     } else {
         rows_again(s, job);
+        if (job->batch.scrub != NULL)
+            scrubber_save_again(&s->scrubber, s->now_ns);
         s->commit_retry_at_ns = s->now_ns + STORE_RETRY_NS;
         if (err == ERR_CORRUPT)
             store_mark_broken(s);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Gets and verification. A read checks the record's checksum; verification hashes too. What proves wrong is quarantined: its row
- * goes, so that the block counts as absent and can be fetched again.
+ * Gets. A read checks the record's checksum. What proves wrong is quarantined: its row goes, so that the block counts as absent and can
+ * be fetched again.
  */
 #include <stdlib.h>
 
 #include "storage/blockstore_private.h"
-#include "storage/scrubber.h"
 
 static void push_read(struct blockstore *s, struct store_op *op)
 {
@@ -76,26 +75,29 @@ enum err store_job_read(struct store_job *job)
     return ERR_OK;
 }
 
-static bool is_wrong(enum err err)
+/* The block has moved or gone while the read was under way. */
+static bool has_moved(struct blockstore *s, const struct read_one *one)
 {
-    return err == ERR_CORRUPT || err == ERR_TRUNCATED;
+    struct block_place now;
+    return store_find(s, &one->op->key, &now) != ERR_OK || now.segment != one->place.segment ||
+           now.offset != one->place.offset;
 }
 
 static void finish_read(struct blockstore *s, struct read_one *one)
 {
     struct store_op *op = one->op;
     enum err err = one->err;
+    if (store_is_damage(err) && has_moved(s, one)) {
+        push_read(s, op);
+        return;
+    }
     if (err == ERR_OK) {
         memory_tier_put(s->memory, &op->key, one->ref);
         op->ref = one->ref;
         one->ref = NULL;
-    } else if (is_wrong(err)) {
-        store_quarantine(s, &one->place, "checksum or header differs on read");
+    } else if (store_is_damage(err)) {
+        store_quarantine(s, &one->place, err);
         err = ERR_NOT_FOUND;
-    } else if (err == ERR_NOT_FOUND) {
-        store_notice(s, false, "%s/segments/%016llx.seg is missing", s->core->path,
-                     (unsigned long long)one->place.segment);
-        err = ERR_IO;
     }
     op->done(op, err);
 }
@@ -109,101 +111,4 @@ void store_read_done(struct blockstore *s, struct store_job *job, enum err err)
         else
             finish_read(s, &job->reads[i]);
     }
-}
-
-/* ---- verification ---- */
-
-void blockstore_verify(struct blockstore *s, struct store_verify_op *op)
-{
-    op->limit = op->limit == 0 ? STORE_VERIFY_PAGE : MIN(op->limit, (size_t)STORE_VERIFY_PAGE);
-    op->next = NULL;
-    op->bad = NULL;
-    op->bad_count = 0;
-    op->checked = 0;
-    *s->verifies_tail = op;
-    s->verifies_tail = &op->next;
-}
-
-static struct store_verify_op *pop_verify(struct blockstore *s)
-{
-    struct store_verify_op *op = s->verifies;
-    s->verifies = op->next;
-    if (s->verifies == NULL)
-        s->verifies_tail = &s->verifies;
-    return op;
-}
-
-/* The page's rows become the job's reads. */
-static enum err fill_page(struct blockstore *s, struct store_job *job, struct store_verify_op *op)
-{
-    job->page = calloc(op->limit, sizeof(*job->page));
-    job->reads = calloc(op->limit, sizeof(*job->reads));
-    if (job->page == NULL || job->reads == NULL)
-        return ERR_NOMEM;
-    enum err err = catalogue_page(s->reader, &op->after, job->page, op->limit, &job->page_count);
-    if (err != ERR_OK)
-        return err;
-    for (size_t i = 0; i < job->page_count; i++)
-        job->reads[i].place = job->page[i];
-    job->read_count = job->page_count;
-    return ERR_OK;
-}
-
-/* Waits until fresh blocks have rows, so that a verification from the beginning sees every block. */
-struct store_job *store_verify_job(struct blockstore *s)
-{
-    bool wait = s->verifying || s->verifies == NULL || (!s->broken && (s->durable.count > 0 || s->committing));
-    struct store_job *job = wait ? NULL : store_job_new(s, JOB_VERIFY);
-    if (job == NULL)
-        return NULL;
-    struct store_verify_op *op = pop_verify(s);
-    enum err err = fill_page(s, job, op);
-    if (err != ERR_OK) {
-        store_job_free(job);
-        op->done(op, err);
-        return NULL;
-    }
-    job->verify = op;
-    s->verifying = true;
-    return job;
-}
-
-enum err store_job_verify(struct store_job *job)
-{
-    for (size_t i = 0; i < job->read_count; i++)
-        job->reads[i].err = scrubber_check(job->core->tier, &job->reads[i].place, job->account);
-    return ERR_OK;
-}
-
-static void collect_bad(struct blockstore *s, struct store_job *job, struct store_verify_op *op)
-{
-    op->bad = calloc(job->read_count + 1, sizeof(*op->bad));
-    for (size_t i = 0; i < job->read_count; i++) {
-        enum err err = job->reads[i].err;
-        if (err == ERR_OK)
-            continue;
-        if (is_wrong(err)) {
-            memory_tier_drop(s->memory, &job->reads[i].place.key);
-            store_quarantine(s, &job->reads[i].place, "hash or checksum differs on verify");
-        }
-        if (op->bad != NULL)
-            op->bad[op->bad_count++] = job->reads[i].place;
-    }
-}
-
-void store_verify_done(struct blockstore *s, struct store_job *job, enum err err)
-{
-    struct store_verify_op *op = job->verify;
-    s->verifying = false;
-    if (err == ERR_OK) {
-        op->checked = job->read_count;
-        bool more = job->page_count == op->limit;
-        op->after = (struct block_key){0};
-        if (more)
-            op->after = job->page[job->page_count - 1].key;
-        collect_bad(s, job, op);
-    }
-    struct block_place *bad = op->bad;
-    op->done(op, err);
-    free(bad);
 }

@@ -305,6 +305,7 @@ enum err store_open_core(struct blockstore *store, const struct blockstore_optio
         err = open_journal(store, made);
     if (err == ERR_OK) {
         store_reserve_keep(core);
+        store_backup_remove(core);
         err = o->port->sync_dir(o->port->self, o->path);
     }
     if (err != ERR_OK)

@@ -11,7 +11,10 @@
 #include "storage/blockstore.h"
 #include "storage/disk_tier.h"
 #include "storage/filter.h"
+#include "storage/healer.h"
 #include "storage/memory_tier.h"
+#include "storage/scrubber.h"
+#include "storage/snapshot.h"
 #include "storage/sqlite_vfs.h"
 
 enum {
@@ -30,6 +33,7 @@ struct store_core {
     struct disk_tier *tier;
     struct catalogue *catalogue;          /* of the catalogue lane */
     struct catalogue_reader *lane_reader; /* of the catalogue lane */
+    struct snapshot *snapshot;            /* of the catalogue lane; NULL: none is being made */
     struct disk_file *lock;
     struct sqlite_vfs *vfs; /* NULL on the real disk: SQLite's own, so that outsiders can read while we write */
     char path[STORE_PATH_MAX];
@@ -65,7 +69,15 @@ struct fresh *fresh_list_pop(struct fresh_list *list);
 
 /* ---- jobs ---- */
 
-enum job_kind { JOB_GROUP, JOB_READ, JOB_COMMIT, JOB_VERIFY, JOB_FILTER, JOB_PROBE };
+enum job_kind { JOB_GROUP, JOB_READ, JOB_COMMIT, JOB_VERIFY, JOB_FILTER, JOB_PROBE, JOB_SNAPSHOT, JOB_PIECE };
+
+struct store_piece {
+    uint64_t segment;
+    uint64_t offset;
+    size_t length;
+    struct block_ref *ref;
+    uint64_t size; /* of the file */
+};
 
 struct read_one {
     struct store_op *op;
@@ -83,17 +95,32 @@ struct store_job {
     size_t read_count;
     struct fresh_list committing;
     struct catalogue_batch batch; /* its places, checkpoints and changes are the job's */
+    struct scrub_progress scrub;  /* batch.scrub */
     struct catalogue_info info;
     struct block_key after; /* JOB_FILTER */
     struct block_place *page;
     size_t page_count;
     struct store_op *op;            /* JOB_PROBE */
     struct store_verify_op *verify; /* JOB_VERIFY */
+    bool remove;                    /* JOB_SNAPSHOT: it is not made but removed */
+    bool finished;                  /* JOB_SNAPSHOT: it is complete */
+    struct store_piece_op *piece_op;
+    struct store_piece piece;
 };
 
 struct store_job *store_job_new(struct blockstore *store, enum job_kind kind);
 
 /* ---- the store ---- */
+
+enum backup_state { BACKUP_NONE, BACKUP_COPYING, BACKUP_READY, BACKUP_REMOVING };
+
+struct store_backup {
+    enum backup_state state;
+    bool running; /* a job of it */
+    uint64_t id;
+    uint64_t until_ns;
+    struct store_backup_op *op; /* waits for the snapshot */
+};
 
 struct blockstore {
     struct store_core *core;
@@ -133,6 +160,16 @@ struct blockstore {
     struct store_op *probes;
     bool probing;
 
+    struct store_backup backup;
+    struct store_piece_op *pieces;
+    struct store_piece_op **pieces_tail;
+    bool reading_piece;
+
+    struct healer healer;
+    bool healed; /* a commit is to tell of it */
+    struct scrubber scrubber;
+    struct store_verify_op scrub; /* of the scrubber */
+
     struct filter *filter;
     struct filter *filter_next; /* being built; incomplete */
     struct block_key filter_after;
@@ -154,8 +191,24 @@ enum err store_find(struct blockstore *store, const struct block_key *key, struc
 void store_note_durable(struct blockstore *store, struct fresh *fresh);
 void store_note_checkpoint(struct blockstore *store, const struct segment_checkpoint *checkpoint);
 
-/* Moves a block out of the index because its bytes are wrong; done may be NULL. */
-void store_quarantine(struct blockstore *store, const struct block_place *place, const char *reason);
+/* Whether the error of a read means that what is stored is damaged or gone. */
+bool store_is_damage(enum err err);
+
+/* Moves a block out of the index because its bytes are wrong or cannot be read: err says how. */
+void store_quarantine(struct blockstore *store, const struct block_place *place, enum err err);
+
+/* Whether somebody waits for the store. */
+bool store_is_busy(const struct blockstore *store);
+
+/* Asks for the scrubber's next page when it is time. */
+void store_scrub(struct blockstore *store);
+
+/* Asks the owner for quarantined blocks whose time has come. */
+void store_heal(struct blockstore *store);
+uint64_t store_healing(const struct blockstore *store);
+
+/* A copy of the change joins the next commit; NULL without memory. */
+struct catalogue_change *store_push_change(struct blockstore *store, const struct catalogue_change *change);
 
 /* Takes all that is to be committed into a job; NULL when there is nothing or no memory. */
 struct store_job *store_commit_job(struct blockstore *store);
@@ -171,6 +224,20 @@ void store_read_done(struct blockstore *store, struct store_job *job, enum err e
 void store_verify_done(struct blockstore *store, struct store_job *job, enum err err);
 void store_commit_done(struct blockstore *store, struct store_job *job, enum err err);
 void store_filter_done(struct blockstore *store, struct store_job *job, enum err err);
+
+/* blockstore_backup.c */
+struct store_job *store_snapshot_job(struct blockstore *store);
+struct store_job *store_piece_job(struct blockstore *store);
+void store_snapshot_done(struct blockstore *store, struct store_job *job, enum err err);
+void store_piece_done(struct blockstore *store, struct store_job *job, enum err err);
+enum err store_job_snapshot(struct store_job *job);
+enum err store_job_piece(struct store_job *job);
+/* While one is open no segment may be removed. */
+bool store_backup_is_open(const struct blockstore *store);
+/* When its lease ends. */
+uint64_t store_backup_due(const struct blockstore *store);
+/* What a backup that was not closed has left. */
+void store_backup_remove(struct store_core *core);
 
 enum err store_job_read(struct store_job *job);
 enum err store_job_verify(struct store_job *job);

@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "schemas/blocks_sql.h"
 #include "storage/catalogue_private.h"
+#include "storage/segment_rows.h"
 
 static const char *const texts[STMT_COUNT] = {
     [STMT_BEGIN] = "BEGIN IMMEDIATE",
@@ -25,8 +26,6 @@ static const char *const texts[STMT_COUNT] = {
     [STMT_PIN_INSERT] = "INSERT INTO pins(cid, recursive, multihash, name, created_at) VALUES (?1, ?2, ?3, ?4, ?5)"
                         " ON CONFLICT(cid, recursive) DO UPDATE SET name = ?4, created_at = ?5",
     [STMT_PIN_DELETE] = "DELETE FROM pins WHERE cid = ?1 AND recursive = ?2",
-    [STMT_QUARANTINE] = "INSERT INTO quarantine(multihash, size, segment, offset, found_at, reason)"
-                        " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 };
 
 enum { CHECKPOINT_PAGES = 1000, WAL_FRAME_BYTES = 4096 + 24 };
@@ -82,6 +81,7 @@ static enum err read_info(struct catalogue *c)
         {"SELECT value FROM meta WHERE key = 'recursive_pins'", &c->info.recursive_pins},
         {"SELECT value FROM meta WHERE key = 'next_segment'", &c->info.next_segment},
         {"SELECT coalesce(sum(live_bytes), 0) FROM segments", &c->info.live_bytes},
+        {"SELECT count(*) FROM quarantine", &c->info.quarantined},
     };
     sqlite3_stmt *stmt = NULL;
     enum err err = sql_prepare(c->db, "SELECT value FROM meta WHERE key = 'id'", &stmt);
@@ -92,6 +92,8 @@ static enum err read_info(struct catalogue *c)
     (void)sqlite3_finalize(stmt);
     for (size_t i = 0; i < ARRAY_LEN(figures) && err == ERR_OK; i++)
         err = sql_number(c->db, figures[i].text, figures[i].to);
+    if (err == ERR_OK)
+        err = scrub_progress_load(c->db, &c->info.scrub);
     return err == ERR_NOT_FOUND || err == ERR_INVALID ? ERR_CORRUPT : err;
 }
 
@@ -158,32 +160,12 @@ struct catalogue_info catalogue_info(const struct catalogue *c)
 
 enum err catalogue_checkpoints(struct catalogue *c, struct segment_checkpoint **ret_list, size_t *ret_count)
 {
-    sqlite3_stmt *stmt = NULL;
-    uint64_t max = 0;
-    enum err err = sql_number(c->db, "SELECT count(*) FROM segments", &max);
-    if (err != ERR_OK)
-        return err;
-    struct segment_checkpoint *list = calloc((size_t)max + 1, sizeof(*list));
-    if (list == NULL)
-        return ERR_NOMEM;
-    size_t count = 0;
-    err = sql_prepare(c->db, "SELECT id, checkpoint, state FROM segments WHERE checkpoint > 0 OR state > 0 ORDER BY id",
-                      &stmt);
-    while (err == ERR_OK && (err = sql_row(stmt)) == ERR_OK && count < max) {
-        uint64_t state = sql_u64(stmt, 2);
-        list[count++] =
-            (struct segment_checkpoint){.segment = sql_u64(stmt, 0),
-                                        .offset = sql_u64(stmt, 1),
-                                        .state = state > SEGMENT_SUSPECT ? SEGMENT_OPEN : (enum segment_state)state};
-    }
-    (void)sqlite3_finalize(stmt);
-    if (err != ERR_NOT_FOUND) {
-        free(list);
-        return err == ERR_OK ? ERR_CORRUPT : err;
-    }
-    *ret_list = list;
-    *ret_count = count;
-    return ERR_OK;
+    return segment_rows(c->db, ret_list, ret_count);
+}
+
+enum err catalogue_snapshot(struct catalogue *c, const char *path, const char *vfs, struct snapshot **ret_snapshot)
+{
+    return snapshot_begin(c->db, path, vfs, ret_snapshot);
 }
 
 /* ---- salvage ---- */

@@ -14,8 +14,11 @@
 
 #include "storage/block_key.h"
 #include "storage/disk_tier.h"
+#include "storage/quarantine.h"
+#include "storage/scrub_progress.h"
+#include "storage/snapshot.h"
 
-enum { CATALOGUE_ID_BYTES = 16, PIN_CID_MAX = 168, PIN_NAME_MAX = 255, QUARANTINE_REASON_MAX = 64 };
+enum { CATALOGUE_ID_BYTES = 16, PIN_CID_MAX = 168, PIN_NAME_MAX = 255 };
 enum { CATALOGUE_WAL_ALARM_BYTES = 64 * 1024 * 1024 };
 
 struct catalogue;
@@ -36,6 +39,8 @@ struct catalogue_info {
     uint64_t pins;
     uint64_t recursive_pins; /* of these */
     uint64_t next_segment;   /* above all ids that a checkpoint ever named, those of removed segments too */
+    uint64_t quarantined;
+    struct scrub_progress scrub; /* as the database was opened */
     uint64_t
         wal_bytes; /* of the log after the last commit; over CATALOGUE_WAL_ALARM_BYTES a reader keeps it from being reset */
 };
@@ -43,8 +48,11 @@ struct catalogue_info {
 enum change_of {
     CHANGE_PIN_ADD,    /* ERR_NOT_FOUND when the root is not stored */
     CHANGE_PIN_RM,     /* ERR_NOT_FOUND */
-    CHANGE_BLOCK_RM,   /* ERR_NOT_FOUND, ERR_DENIED when pinned */
+    CHANGE_BLOCK_RM,   /* ERR_NOT_FOUND, ERR_DENIED when pinned; a block in quarantine is forgotten */
     CHANGE_QUARANTINE, /* the row moves to the quarantine table if it is still at this place */
+    CHANGE_HEAL_TRIED, /* peers were asked for a block in quarantine; at_ns: when they are asked next */
+    CHANGE_HEAL_ALL,   /* all in quarantine are asked for at once */
+    CHANGE_FORGET_ALL, /* the quarantine is emptied; count: how many were in it */
 };
 
 /* One change besides new rows; its own result is in err, apart from the commit's. */
@@ -56,6 +64,7 @@ struct catalogue_change {
     uint8_t cid_len;
     bool recursive;
     uint64_t at_ns;                     /* pins: when it was made; 0 = the batch's time */
+    uint64_t count;                     /* CHANGE_FORGET_ALL */
     char name[PIN_NAME_MAX + 1];        /* pins */
     char reason[QUARANTINE_REASON_MAX]; /* quarantine */
     enum err err;
@@ -70,6 +79,7 @@ struct catalogue_batch {
     const struct segment_checkpoint *checkpoints;
     size_t checkpoint_count;
     struct catalogue_change *changes;
+    const struct scrub_progress *scrub; /* NULL: as it is */
     uint64_t real_now_ns;
 };
 
@@ -91,6 +101,10 @@ enum err catalogue_commit(struct catalogue *catalogue, struct catalogue_batch *b
                           struct catalogue_info *ret_info) MUST_CHECK;
 
 struct catalogue_info catalogue_info(const struct catalogue *catalogue);
+
+/* As snapshot_begin, of this database. Between its steps commits may run. */
+enum err catalogue_snapshot(struct catalogue *catalogue, const char *path, const char *vfs,
+                            struct snapshot **ret_snapshot) MUST_CHECK;
 
 /* Copies what pins can still be read from a damaged database at path into catalogue; returns how many. */
 uint64_t catalogue_salvage_pins(struct catalogue *catalogue, const char *path, const char *vfs);

@@ -176,13 +176,20 @@ enum err catalogue_row_delete(struct catalogue *c, const struct block_place *pla
 
 /* ---- changes ---- */
 
+/* What is not stored may be in quarantine: then nobody wants it back any more. */
+static enum err forget_one(struct catalogue *c, struct catalogue_change *change)
+{
+    uint64_t count = 0;
+    enum err err = quarantine_forget(c->db, &change->key, &count);
+    change->err = err == ERR_OK && count == 0 ? ERR_NOT_FOUND : err;
+    return err;
+}
+
 static enum err apply_block_rm(struct catalogue *c, struct catalogue_change *change, struct catalogue_info *info)
 {
     enum err err = catalogue_row_find(c, &change->key, &change->place);
-    if (err != ERR_OK) {
-        change->err = err;
-        return err == ERR_NOT_FOUND ? ERR_OK : err;
-    }
+    if (err != ERR_OK)
+        return err == ERR_NOT_FOUND ? forget_one(c, change) : err;
     sql_bind_blob(c->stmt[STMT_PINNED], 1, block_key_span(&change->key));
     err = sql_row(c->stmt[STMT_PINNED]);
     if (err == ERR_OK) {
@@ -261,14 +268,7 @@ static enum err apply_quarantine(struct catalogue *c, struct catalogue_change *c
         change->err = err;
         return err == ERR_NOT_FOUND ? ERR_OK : err;
     }
-    sqlite3_stmt *stmt = c->stmt[STMT_QUARANTINE];
-    sql_bind_blob(stmt, 1, block_key_span(&place.key));
-    sql_bind_u64(stmt, 2, place.size);
-    sql_bind_u64(stmt, 3, place.segment);
-    sql_bind_u64(stmt, 4, place.offset);
-    sql_bind_u64(stmt, 5, now_ns);
-    sql_bind_text(stmt, 6, span_text(change->reason));
-    err = sql_done(stmt);
+    err = quarantine_add(c->db, &place, change->reason, now_ns);
     return err == ERR_OK ? catalogue_row_delete(c, &place, info) : err;
 }
 
@@ -285,6 +285,12 @@ static enum err apply_change(struct catalogue *c, struct catalogue_change *chang
         return apply_block_rm(c, change, info);
     case CHANGE_QUARANTINE:
         return apply_quarantine(c, change, now_ns, info);
+    case CHANGE_HEAL_TRIED:
+        return quarantine_tried(c->db, &change->key, change->at_ns);
+    case CHANGE_HEAL_ALL:
+        return quarantine_retry_all(c->db);
+    case CHANGE_FORGET_ALL:
+        return quarantine_forget(c->db, NULL, &change->count);
     }
     return ERR_INTERNAL;
 }
@@ -308,9 +314,17 @@ static enum err run_batch(struct catalogue *c, struct catalogue_batch *batch, st
     enum err err = apply_changes(c, batch, true, info);
     if (err == ERR_OK)
         err = insert_places(c, batch, info);
+    if (err == ERR_OK && info->quarantined > 0)
+        err = quarantine_take_stored(c->db, batch->places, batch->place_count);
     if (err == ERR_OK)
         err = set_checkpoints(c, batch, info);
-    return err == ERR_OK ? apply_changes(c, batch, false, info) : err;
+    if (err == ERR_OK)
+        err = apply_changes(c, batch, false, info);
+    if (err == ERR_OK && batch->scrub != NULL)
+        err = scrub_progress_save(c->db, batch->scrub);
+    if (err == ERR_OK && (info->quarantined > 0 || batch->changes != NULL))
+        err = quarantine_count(c->db, &info->quarantined);
+    return err;
 }
 
 enum err catalogue_commit(struct catalogue *c, struct catalogue_batch *batch, struct catalogue_info *ret_info)

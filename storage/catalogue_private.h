@@ -20,7 +20,6 @@ enum statement {
     STMT_PINNED,
     STMT_PIN_INSERT,
     STMT_PIN_DELETE,
-    STMT_QUARANTINE,
     STMT_COUNT
 };
 

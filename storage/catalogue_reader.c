@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/segment_rows.h"
 #include "storage/sql.h"
 
 enum reading { READ_FIND, READ_PAGE, READ_PINS, READ_COUNT };
@@ -89,6 +90,23 @@ enum err catalogue_page(struct catalogue_reader *r, const struct block_key *afte
         return err;
     *ret_count = count;
     return ERR_OK;
+}
+
+enum err catalogue_segments(struct catalogue_reader *r, struct segment_checkpoint **ret_list, size_t *ret_count)
+{
+    return segment_rows(r->db, ret_list, ret_count);
+}
+
+enum err catalogue_quarantine_due(struct catalogue_reader *r, uint64_t now_ns, struct quarantine_row *ret_rows,
+                                  size_t max, size_t *ret_count)
+{
+    return quarantine_due(r->db, now_ns, ret_rows, max, ret_count);
+}
+
+enum err catalogue_quarantine_page(struct catalogue_reader *r, const struct block_key *after,
+                                   struct quarantine_row *ret_rows, size_t max, size_t *ret_count)
+{
+    return quarantine_page(r->db, after, ret_rows, max, ret_count);
 }
 
 static enum err read_pin(sqlite3_stmt *stmt, struct pin_row *ret_pin)

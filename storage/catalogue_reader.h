@@ -26,6 +26,16 @@ enum err catalogue_find(struct catalogue_reader *reader, const struct block_key 
 enum err catalogue_page(struct catalogue_reader *reader, const struct block_key *after, struct block_place *ret_places,
                         size_t max, size_t *ret_count) MUST_CHECK;
 
+/* All segments that the database knows, in order of id; freed by the caller. */
+enum err catalogue_segments(struct catalogue_reader *reader, struct segment_checkpoint **ret_list,
+                            size_t *ret_count) MUST_CHECK;
+
+/* As quarantine_due and quarantine_page. */
+enum err catalogue_quarantine_due(struct catalogue_reader *reader, uint64_t now_ns, struct quarantine_row *ret_rows,
+                                  size_t max, size_t *ret_count) MUST_CHECK;
+enum err catalogue_quarantine_page(struct catalogue_reader *reader, const struct block_key *after,
+                                   struct quarantine_row *ret_rows, size_t max, size_t *ret_count) MUST_CHECK;
+
 struct pin_row {
     uint8_t cid[PIN_CID_MAX];
     uint8_t cid_len;

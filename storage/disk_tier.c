@@ -349,3 +349,17 @@ enum err disk_tier_read(struct disk_tier *tier, const struct block_place *place,
     *ret_ref = ref;
     return ERR_OK;
 }
+
+enum err disk_tier_read_bytes(struct disk_tier *tier, uint64_t segment, uint64_t offset, uint8_t *to, size_t len,
+                              size_t *ret_len, uint64_t *ret_size)
+{
+    struct segment_file *file;
+    enum err err = segment_files_hold(tier->files, segment, &file);
+    if (err != ERR_OK)
+        return err;
+    err = tier->port->size(segment_file_disk(file), ret_size);
+    if (err == ERR_OK)
+        err = tier->port->pread(segment_file_disk(file), to, len, offset, ret_len);
+    segment_files_drop(tier->files, file);
+    return err;
+}

@@ -106,6 +106,10 @@ enum err disk_tier_write(struct disk_tier *tier, struct disk_group *group) MUST_
 enum err disk_tier_read(struct disk_tier *tier, const struct block_place *place, struct account *account,
                         struct block_ref **ret_ref) MUST_CHECK;
 
+/* Bytes of a segment's file as they are, and how many it has; fewer than len only at its end. ERR_NOT_FOUND, ERR_IO. */
+enum err disk_tier_read_bytes(struct disk_tier *tier, uint64_t segment, uint64_t offset, uint8_t *to, size_t len,
+                              size_t *ret_len, uint64_t *ret_size) MUST_CHECK;
+
 /* Bytes of all segment files, preallocation included. */
 uint64_t disk_tier_bytes(const struct disk_tier *tier);
 /* The same without preallocation: what StorageMax bounds. */

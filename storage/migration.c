@@ -97,10 +97,15 @@ static enum err to_version_2(sqlite3 *db)
     return err;
 }
 
+static enum err to_version_3(sqlite3 *db)
+{
+    return sql_exec(db, BLOCKS_VERSION_3_SQL);
+}
+
 typedef enum err step_function(sqlite3 *db);
 
 /* steps[n] leads from version n to n + 1. */
-static step_function *const steps[BLOCKS_SCHEMA_VERSION] = {[1] = to_version_2};
+static step_function *const steps[BLOCKS_SCHEMA_VERSION] = {[1] = to_version_2, [2] = to_version_3};
 
 /* Views are derived: they are made anew in their present form. */
 static enum err drop_views(sqlite3 *db)

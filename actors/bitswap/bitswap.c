@@ -4,7 +4,7 @@
  *
  * Owns: the session engine (what we want), the serving engine with its ledgers (what others want), the streams of the protocol.
  * Accepts: calls fetch, bitswap_stat, bitswap_wantlist, probe; casts peer_up, peer_down, stream_opened, stream_data, stream_written,
- * stream_closed, block_stored. Emits: stream_* to connection_manager, block_* to tiered_storage, find_providers to discovery, want_seen and
+ * stream_closed, block_stored, heal. Emits: stream_* to connection_manager, block_* and healed to tiered_storage, find_providers to discovery, want_seen and
  * access to heat_tracker, state_want to state. Restart: permanent; a new life knows nothing and hears of all peers again.
  *
  * This file only routes; node.h says where the rest is.
@@ -152,6 +152,7 @@ static void tick(struct node *n)
     n->retry_open = false;
     bitswap_session_tick(n->session, now);
     fetch_retry_puts(n);
+    fetch_tick(n);
     serve_search(n);
     inbound_tick(n, now);
     for (struct partner *p = table_next(&n->partners, &position, NULL); p != NULL;
@@ -296,6 +297,9 @@ static void route_cast(struct node *n, const struct msg *msg)
         break;
     case MSG_BLOCK_STORED:
         on_stored(n, msg->fields);
+        break;
+    case MSG_HEAL:
+        fetch_heal(n, msg->fields);
         break;
     }
 }

@@ -55,19 +55,34 @@ void fetch_free_all(struct node *n)
         target_free(n, t);
 }
 
+static void tell_healed(struct node *n, uint64_t id, enum err err)
+{
+    struct msg_healed fields = {.id = id, .err = (uint64_t)err};
+    /* Without room it is not told: storage stops waiting by itself. */
+    (void)ctx_cast(n->ctx, ACTOR_TIERED_STORAGE, &(struct msg){.kind = MSG_HEALED, .fields = &fields});
+}
+
 static void answer(struct node *n, struct target *t, struct block_ref *block)
 {
     uint8_t key[CID_BYTES_MAX];
     struct msg_block fields = {.cid = span_of(key, cid_encode(&t->cid, key)), .size = block->len};
-    for (struct waiter *w = t->waiters; w != NULL; w = w->next)
-        ctx_reply(n->ctx, w->call, &(struct msg){.kind = MSG_BLOCK, .fields = &fields, .tail = block});
+    for (struct waiter *w = t->waiters; w != NULL; w = w->next) {
+        if (w->heals)
+            tell_healed(n, w->heal_id, ERR_OK);
+        else
+            ctx_reply(n->ctx, w->call, &(struct msg){.kind = MSG_BLOCK, .fields = &fields, .tail = block});
+    }
     target_free(n, t);
 }
 
 static void answer_err(struct node *n, struct target *t, enum err err, const char *text)
 {
-    for (struct waiter *w = t->waiters; w != NULL; w = w->next)
-        ctx_reply_err(n->ctx, w->call, err, "%s", text);
+    for (struct waiter *w = t->waiters; w != NULL; w = w->next) {
+        if (w->heals)
+            tell_healed(n, w->heal_id, err);
+        else
+            ctx_reply_err(n->ctx, w->call, err, "%s", text);
+    }
     target_free(n, t);
 }
 
@@ -118,6 +133,28 @@ static enum err target_new(struct node *n, const struct cid *cid, struct target 
     return ERR_OK;
 }
 
+/* Adds a copy of who to those who wait for the block. */
+static enum err wait_for(struct node *n, const struct cid *cid, const struct waiter *who)
+{
+    enum err err = multihash_allowed(&cid->hash);
+    if (err != ERR_OK)
+        return err;
+    struct waiter *w = malloc(sizeof(*w));
+    if (w == NULL)
+        return ERR_NOMEM;
+    struct target *t = target_find(n, cid);
+    if (t == NULL)
+        err = target_new(n, cid, &t);
+    if (err != ERR_OK) {
+        free(w);
+        return err;
+    }
+    *w = *who;
+    w->next = t->waiters;
+    t->waiters = w;
+    return ERR_OK;
+}
+
 enum err fetch_call(struct node *n, const struct msg_fetch *fields, struct reply_to call)
 {
     struct cid cid;
@@ -125,22 +162,43 @@ enum err fetch_call(struct node *n, const struct msg_fetch *fields, struct reply
         return ERR_INVALID;
     if (cid.hash.code == MULTIHASH_IDENTITY)
         return answer_identity(n, &cid, call);
-    enum err err = multihash_allowed(&cid.hash);
+    return wait_for(n, &cid, &(struct waiter){.call = call});
+}
+
+void fetch_heal(struct node *n, const struct msg_heal *fields)
+{
+    struct cid cid;
+    struct waiter who = {.heals = true, .heal_id = fields->id, .until_ns = ctx_now(n->ctx) + NODE_HEAL_S * SECOND_NS};
+    enum err err = cid_parse(fields->cid, &cid);
+    if (err == ERR_OK)
+        err = wait_for(n, &cid, &who);
     if (err != ERR_OK)
-        return err;
-    struct waiter *w = malloc(sizeof(*w));
-    if (w == NULL)
-        return ERR_NOMEM;
-    struct target *t = target_find(n, &cid);
-    if (t == NULL)
-        err = target_new(n, &cid, &t);
-    if (err != ERR_OK) {
+        tell_healed(n, fields->id, err);
+}
+
+static void end_heals(struct node *n, struct target *t, uint64_t now_ns)
+{
+    struct waiter **at = &t->waiters;
+    while (*at != NULL) {
+        struct waiter *w = *at;
+        if (!w->heals || now_ns < w->until_ns) {
+            at = &w->next;
+            continue;
+        }
+        tell_healed(n, w->heal_id, ERR_TIMEOUT);
+        *at = w->next;
         free(w);
-        return err;
     }
-    *w = (struct waiter){.next = t->waiters, .call = call};
-    t->waiters = w;
-    return ERR_OK;
+    if (t->waiters == NULL && t->state == TARGET_WANTED)
+        target_free(n, t);
+}
+
+void fetch_tick(struct node *n)
+{
+    size_t position = 0;
+    for (struct target *t = table_next(&n->targets, &position, NULL); t != NULL;
+         t = table_next(&n->targets, &position, NULL))
+        end_heals(n, t, ctx_now(n->ctx));
 }
 
 /* Nobody waits any more: what is being stored is stored all the same. */
@@ -148,7 +206,7 @@ static bool forget_waiter(struct node *n, struct target *t, const struct reply_t
 {
     for (struct waiter **at = &t->waiters; *at != NULL; at = &(*at)->next) {
         struct waiter *w = *at;
-        if (!reply_same(&w->call, call))
+        if (w->heals || !reply_same(&w->call, call))
             continue;
         *at = w->next;
         free(w);

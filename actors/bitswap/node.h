@@ -46,7 +46,8 @@ enum {
     NODE_CONNECTS_MAX = 32,
     NODE_TARGETS_MAX = 4096,
     NODE_OPS_MAX = 960, /* under CALLS_IN_FLIGHT_MAX */
-    NODE_PROVIDERS = 10
+    NODE_PROVIDERS = 10,
+    NODE_HEAL_S = 60 /* for a block that storage wants back */
 };
 
 struct node;
@@ -106,9 +107,13 @@ struct inbound {
 };
 TAILQ_HEAD(inbound_list, inbound);
 
+/* Who waits for a target: a call, or storage, which wants a damaged block back and is answered by a cast. */
 struct waiter {
     struct waiter *next;
     struct reply_to call;
+    bool heals;
+    uint64_t heal_id;
+    uint64_t until_ns; /* of a heal: nobody else ends it */
 };
 
 enum target_state { TARGET_LOCAL, TARGET_WANTED, TARGET_STORING };
@@ -209,6 +214,11 @@ enum err fetch_call(struct node *n, const struct msg_fetch *fields, struct reply
 void fetch_cancel(struct node *n, const struct reply_to *call);
 void fetch_local_done(struct node *n, const struct op *op, const struct info *info);
 void fetch_put_done(struct node *n, const struct op *op, const struct info *info);
+
+/* Storage wants a block back. */
+void fetch_heal(struct node *n, const struct msg_heal *fields);
+/* Ends the heals whose time is over. */
+void fetch_tick(struct node *n);
 
 /* A verified block from a peer (NULL: none): true when it was wanted. */
 bool fetch_block(struct node *n, struct partner *p, const struct cid *cid, struct block_ref *block);

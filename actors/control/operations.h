@@ -27,6 +27,7 @@ enum err job_cancel_start(struct control *c, struct conversation *v);
 /* relay.c: one question to one actor, its answer shown; ping asks for a connection first */
 enum err relay_start(struct control *c, struct conversation *v);
 enum err relay_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+enum err backup_read_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 enum err ping_start(struct control *c, struct conversation *v);
 enum err ping_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 

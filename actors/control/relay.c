@@ -4,9 +4,11 @@
  * come as text and leave as bytes.
  */
 #include "actors/control/operations.h"
+#include "schemas/pack.h"
 #include "wire/peer_id.h"
 
 enum { LARGE_REPLY = 128 * 1024, SHOWN_BYTES_MAX = 4 * 1024 * 1024 };
+enum { PIECE_RESULT_MAX = DATA_BYTES_MAX + 4096 };
 
 /* ---- peers ---- */
 
@@ -169,6 +171,58 @@ static enum err ask_verify(struct control *c, struct conversation *v)
     return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_REPO_VERIFY, &ask, NULL, 0, LARGE_REPLY);
 }
 
+static enum err ask_quarantine(struct control *c, struct conversation *v)
+{
+    const struct op_repo_quarantine *args = (const void *)v->args;
+    struct cid_bytes cid;
+    enum err err = cid_bytes_of(v, args->after, &cid);
+    if (err != ERR_OK)
+        return err;
+    struct msg_quarantine_ls ask = {.after = span_of(cid.bytes, cid.len)};
+    return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_QUARANTINE_LS, &ask, NULL, 0, LARGE_REPLY);
+}
+
+static enum err ask_heal(struct control *c, struct conversation *v)
+{
+    const struct op_repo_heal *args = (const void *)v->args;
+    struct msg_quarantine_change ask = {.forget = args->forget};
+    return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_QUARANTINE_CHANGE, &ask, NULL, 0, 0);
+}
+
+static enum err ask_backup_read(struct control *c, struct conversation *v)
+{
+    const struct op_backup_read *args = (const void *)v->args;
+    struct msg_backup_read ask = {
+        .backup = args->backup, .segment = args->segment, .offset = args->offset, .length = args->length};
+    return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_BACKUP_READ, &ask, NULL, 0, 0);
+}
+
+enum err backup_read_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info)
+{
+    (void)sub;
+    if (info->err != ERR_OK)
+        return info->err;
+    struct buf result;
+    buf_init(&result, PIECE_RESULT_MAX, NULL);
+    struct pack p = pack_begin(&result);
+    pack_map(&p, 2);
+    pack_text(&p, "data");
+    pack_bytes(&p, block_ref_span(info->msg->tail));
+    pack_pair_u64(&p, "size", ((const struct msg_backup_piece *)info->msg->fields)->size);
+    enum err err = pack_end(&p);
+    if (err == ERR_OK)
+        conversation_finish(c, v, buf_span(&result));
+    buf_release(&result);
+    return err;
+}
+
+static enum err ask_backup_close(struct control *c, struct conversation *v)
+{
+    const struct op_backup_close *args = (const void *)v->args;
+    struct msg_backup_close ask = {.backup = args->backup};
+    return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_BACKUP_CLOSE, &ask, NULL, 0, 0);
+}
+
 /* ---- all of them ---- */
 
 static enum err ask_plain(struct control *c, struct conversation *v, actor_id to, uint16_t kind)
@@ -225,6 +279,16 @@ enum err relay_start(struct control *c, struct conversation *v)
         return ask_pin_ls(c, v);
     case OP_REPO_VERIFY:
         return ask_verify(c, v);
+    case OP_REPO_QUARANTINE:
+        return ask_quarantine(c, v);
+    case OP_REPO_HEAL:
+        return ask_heal(c, v);
+    case OP_BACKUP_OPEN:
+        return ask_plain(c, v, ACTOR_TIERED_STORAGE, MSG_BACKUP_OPEN);
+    case OP_BACKUP_READ:
+        return ask_backup_read(c, v);
+    case OP_BACKUP_CLOSE:
+        return ask_backup_close(c, v);
     }
     return ERR_UNSUPPORTED;
 }

@@ -24,19 +24,16 @@ enum err storage_repo_stat(struct storage_state *s, struct reply_to to)
                                   .storage_max = stats.storage_max,
                                   .pins = stats.pins,
                                   .read_only = stats.read_only,
-                                  .path = span_text(s->path)};
+                                  .path = span_text(s->path),
+                                  .quarantined = stats.quarantined,
+                                  .healing = stats.healing,
+                                  .scrub_began = stats.scrub.began_ns,
+                                  .scrub_ended = stats.scrub.ended_ns,
+                                  .scrub_blocks = stats.scrub.blocks,
+                                  .scrub_bytes = stats.scrub.bytes,
+                                  .scrub_bad = stats.scrub.bad};
     ctx_reply(s->ctx, to, &(struct msg){.kind = MSG_REPO_STAT_OK, .fields = &ok});
     return ERR_OK;
-}
-
-/* The catalogue walks multihashes; a CID says where to go on only through its own. */
-static size_t cid_of_key(const struct block_key *key, uint32_t codec, uint8_t to[CID_BYTES_MAX])
-{
-    struct multihash hash;
-    if (key->len == 0 || multihash_parse(block_key_span(key), &hash) != ERR_OK)
-        return 0;
-    struct cid cid = cid_v1(codec, &hash);
-    return cid_encode(&cid, to);
 }
 
 static void verify_done(struct store_verify_op *op, enum err err)
@@ -47,11 +44,14 @@ static void verify_done(struct store_verify_op *op, enum err err)
     uint32_t count = 0;
     buf_init(&bad, STORAGE_REPLY_BYTES_MAX, NULL);
     for (size_t i = 0; err == ERR_OK && i < op->bad_count; i++) {
-        err = schema_list_add_bytes(&bad, span_of(cid, cid_of_key(&op->bad[i].key, op->bad[i].codec, cid)));
+        const struct block_place *place = &op->bad[i].place;
+        struct item_damaged_block item = {.cid = span_of(cid, request_cid_of_key(&place->key, place->codec, cid)),
+                                          .reason = span_text(blockstore_damage_text(op->bad[i].err))};
+        err = schema_list_add_map(&bad, &schema_item_damaged_block, &item);
         count++;
     }
     struct msg_repo_verified ok = {.checked = op->checked, .bad = schema_list_of(&bad, count)};
-    ok.next = span_of(cid, cid_of_key(&op->after, CODEC_RAW, cid));
+    ok.next = span_of(cid, request_cid_of_key(&op->after, CODEC_RAW, cid));
     if (err == ERR_OK)
         request_reply(r, MSG_REPO_VERIFIED, &ok, NULL);
     else

@@ -80,3 +80,12 @@ enum err request_parse_cid(struct span bytes, struct cid *ret_cid, struct block_
     *ret_inline = ret_cid->hash.code == MULTIHASH_IDENTITY;
     return *ret_inline ? ERR_OK : block_key_of(&ret_cid->hash, ret_key);
 }
+
+size_t request_cid_of_key(const struct block_key *key, uint32_t codec, uint8_t to[CID_BYTES_MAX])
+{
+    struct multihash hash;
+    if (key->len == 0 || multihash_parse(block_key_span(key), &hash) != ERR_OK)
+        return 0;
+    struct cid cid = cid_v1(codec, &hash);
+    return cid_encode(&cid, to);
+}

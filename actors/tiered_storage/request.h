@@ -19,7 +19,8 @@ struct storage_state {
     struct blockstore *store;
     struct request *requests; /* all that are under way */
     uint64_t timer;           /* 0: none is set */
-    struct buf stored;        /* CIDs that became durable, to be told to bitswap */
+    uint64_t timer_at;
+    struct buf stored; /* CIDs that became durable, to be told to bitswap */
     uint32_t stored_count;
     char path[STORE_WHY_BYTES];  /* for people: may be cut */
     char fatal[STORE_WHY_BYTES]; /* not empty: this life ends after the handler */
@@ -38,6 +39,8 @@ struct request {
         struct store_op op;
         struct store_change_op change;
         struct store_verify_op verify;
+        struct store_backup_op backup;
+        struct store_piece_op piece;
     };
     uint8_t cid[CID_BYTES_MAX];
     uint8_t cid_len;
@@ -59,7 +62,12 @@ void request_reply_err(const struct request *request, enum err err);
 enum err request_parse_cid(struct span bytes, struct cid *ret_cid, struct block_key *ret_key,
                            bool *ret_inline) MUST_CHECK;
 
-/* ---- the handlers: blocks.c, pins.c, repository.c. ERR_OK: a reply was or will be sent ---- */
+/*
+ * The catalogue walks multihashes; a CID says where to go on only through its own. Returns the length, 0 for an empty key.
+ */
+size_t request_cid_of_key(const struct block_key *key, uint32_t codec, uint8_t to[CID_BYTES_MAX]);
+
+/* ---- the handlers: backup.c, blocks.c, pins.c, quarantine.c, repository.c. ERR_OK: a reply was or will be sent ---- */
 enum err storage_put(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_get(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_has(struct storage_state *s, const struct msg *msg, struct reply_to to);
@@ -68,6 +76,13 @@ enum err storage_change(struct storage_state *s, const struct msg *msg, struct r
 enum err storage_pin_ls(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_repo_stat(struct storage_state *s, struct reply_to to);
 enum err storage_verify(struct storage_state *s, const struct msg *msg, struct reply_to to);
+enum err storage_quarantine_ls(struct storage_state *s, const struct msg *msg, struct reply_to to);
+enum err storage_quarantine_change(struct storage_state *s, const struct msg *msg, struct reply_to to);
+/* Of blockstore_events. */
+bool storage_heal(void *arg, uint64_t id, const struct block_key *key, uint32_t codec);
+enum err storage_backup_open(struct storage_state *s, const struct msg *msg, struct reply_to to);
+enum err storage_backup_read(struct storage_state *s, const struct msg *msg, struct reply_to to);
+enum err storage_backup_close(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_store_probe(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_probe(struct storage_state *s, struct reply_to to);
 

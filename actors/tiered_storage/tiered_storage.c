@@ -3,8 +3,8 @@
  * tiered_storage: the blocks of this node.
  *
  * Owns: the repository (its lock, segments, blocks.db) through one blockstore. Accepts: calls block_put, block_get, block_has, block_rm,
- * block_stat, pin_add, pin_rm, pin_ls, repo_stat, repo_verify, store_probe, probe. Emits: casts block_stored to bitswap, access to
- * heat_tracker, event to state. Restart: permanent; a new life reads the disk only.
+ * block_stat, pin_add, pin_rm, pin_ls, repo_stat, repo_verify, quarantine_ls, quarantine_change, backup_*, store_probe, probe; the cast healed. Emits:
+ * casts block_stored and heal to bitswap, access to heat_tracker, event to state. Restart: permanent; a new life reads the disk only.
  *
  *      call --> request --> blockstore --> next_job --> lane `disk` or `catalogue` --> job_done --> done() --> reply
  *
@@ -24,7 +24,6 @@
 enum {
     TAG_TICK = 1,
     TAG_JOB,
-    TICK_MS = 1000,
     STORED_BYTES_MAX = 128 * 1024,
 };
 
@@ -54,8 +53,13 @@ static void tell_bitswap(struct storage_state *s)
 
 static void arm(struct storage_state *s)
 {
-    if (s->timer == 0 && blockstore_wants_tick(s->store))
-        s->timer = ctx_timer(s->ctx, ctx_now(s->ctx) + TICK_MS * MS_NS, TAG_TICK);
+    uint64_t at = blockstore_wakes_at(s->store);
+    if (at == UINT64_MAX || (s->timer != 0 && s->timer_at <= at))
+        return;
+    if (s->timer != 0)
+        ctx_timer_cancel(s->ctx, s->timer);
+    s->timer_at = at;
+    s->timer = ctx_timer(s->ctx, at, TAG_TICK);
 }
 
 static void pump(struct storage_state *s)
@@ -120,6 +124,16 @@ static enum err route(struct storage_state *s, const struct msg *msg, struct rep
         return storage_repo_stat(s, to);
     case MSG_REPO_VERIFY:
         return storage_verify(s, msg, to);
+    case MSG_QUARANTINE_LS:
+        return storage_quarantine_ls(s, msg, to);
+    case MSG_QUARANTINE_CHANGE:
+        return storage_quarantine_change(s, msg, to);
+    case MSG_BACKUP_OPEN:
+        return storage_backup_open(s, msg, to);
+    case MSG_BACKUP_READ:
+        return storage_backup_read(s, msg, to);
+    case MSG_BACKUP_CLOSE:
+        return storage_backup_close(s, msg, to);
     case MSG_STORE_PROBE:
         return storage_store_probe(s, msg, to);
     case MSG_PROBE:
@@ -137,12 +151,13 @@ static enum err storage_handle_call(struct ctx *ctx, void *state, const struct m
     return err;
 }
 
-/* Nobody casts to it. */
 static void storage_handle_cast(struct ctx *ctx, void *state, const struct msg *msg)
 {
-    (void)ctx;
-    (void)state;
-    (void)msg;
+    struct storage_state *s = state;
+    blockstore_tick(s->store, ctx_now(ctx), ctx_real_now(ctx));
+    if (msg->kind == MSG_HEALED)
+        blockstore_healed(s->store, ((const struct msg_healed *)msg->fields)->id);
+    pump(s);
 }
 
 static void storage_handle_info(struct ctx *ctx, void *state, const struct info *info)
@@ -195,10 +210,12 @@ static enum err storage_init(struct ctx *ctx, void *state, const struct config *
     s->ctx = ctx;
     buf_init(&s->stored, STORED_BYTES_MAX, NULL);
     (void)snprintf(s->path, sizeof(s->path), "%s", config->path);
-    struct blockstore_options options = {.port = ctx_disk(ctx),
-                                         .path = config->path,
-                                         .storage_max_bytes = config->datastore_storage_max,
-                                         .events = {.arg = s, .stored = on_stored, .notice = on_notice}};
+    struct blockstore_options options = {
+        .port = ctx_disk(ctx),
+        .path = config->path,
+        .storage_max_bytes = config->datastore_storage_max,
+        .scrub_rate = config->datastore_scrub_rate,
+        .events = {.arg = s, .stored = on_stored, .heal = storage_heal, .notice = on_notice}};
     if (budget != NULL) {
         options.memory = &budget->accounts[ACCOUNT_MEMORY_TIER];
         options.tables = &budget->accounts[ACCOUNT_TABLES];
