@@ -171,6 +171,7 @@ void blockstore_close(struct blockstore *s, bool crash)
         finish(s);
     free_fresh(s);
     free_changes(s->changes);
+    store_compact_free(s);
     table_release(&s->bad);
     memory_tier_free(s->memory);
     filter_free(s->filter);
@@ -273,6 +274,7 @@ void store_job_free(struct store_job *job)
     free_changes(job->batch.changes);
     disk_group_free(job->group);
     block_ref_unref(job->piece.ref);
+    free(job->batch.moves);
     store_core_drop(job->core);
     free(job);
 }
@@ -312,6 +314,14 @@ enum err store_job_run(struct store_job *job)
         return store_job_snapshot(job);
     case JOB_PIECE:
         return store_job_piece(job);
+    case JOB_COMPACT_READ:
+        return store_job_compact_read(job);
+    case JOB_COMPACT_WRITE:
+        return disk_tier_write(job->core->tier, job->group);
+    case JOB_COMPACT_SEAL:
+        return store_job_compact_seal(job);
+    case JOB_COMPACT_DROP:
+        return disk_tier_drop(job->core->tier, job->use.segment, job->use.bytes);
     }
     return ERR_INTERNAL;
 }
@@ -362,7 +372,8 @@ enum err store_job_probe(struct store_job *job)
 
 /* In this order; the background comes last. */
 static struct store_job *(*const makers[])(struct blockstore *) = {
-    store_group_job, store_read_job, store_verify_job, probe_job, store_piece_job, store_snapshot_job, store_filter_job,
+    store_compact_write_job, store_group_job,    store_read_job,    store_verify_job, probe_job,
+    store_piece_job,         store_snapshot_job, store_compact_job, store_filter_job,
 };
 
 struct store_job *blockstore_next_job(struct blockstore *s)
@@ -401,6 +412,18 @@ void blockstore_job_done(struct blockstore *s, struct store_job *job, enum err e
     case JOB_PIECE:
         store_piece_done(s, job, err);
         break;
+    case JOB_COMPACT_READ:
+        store_compact_read_done(s, job, err);
+        break;
+    case JOB_COMPACT_WRITE:
+        store_compact_write_done(s, job, err);
+        break;
+    case JOB_COMPACT_SEAL:
+        store_compact_seal_done(s, job, err);
+        break;
+    case JOB_COMPACT_DROP:
+        store_compact_drop_done(s, job, err);
+        break;
     }
     store_job_free(job);
 }
@@ -418,6 +441,7 @@ uint64_t blockstore_wakes_at(const struct blockstore *s)
     bool waiting = s->reads != NULL || s->verifies != NULL || s->probes != NULL || s->pieces != NULL; /* for a lane */
     waiting = waiting || s->durable.count > 0 || s->dirty_count > 0 || s->queued.count > 0 || s->changes != NULL;
     uint64_t due = MIN(scrubber_due(&s->scrubber), store_backup_due(s));
+    due = MIN(due, compactor_due(&s->compactor));
     if (s->info.quarantined > 0 && s->events.heal != NULL)
         due = MIN(due, healer_due(&s->healer));
     uint64_t soon = s->now_ns + STORE_RETRY_NS;

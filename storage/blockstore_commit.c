@@ -70,7 +70,8 @@ bool store_commit_due(const struct blockstore *s)
     if (s->committing || s->broken || s->now_ns < s->commit_retry_at_ns)
         return false;
     if (s->changes != NULL || s->durable.count >= STORE_COMMIT_ROWS || s->durable.bytes >= STORE_COMMIT_BYTES ||
-        scrubber_wants_save(&s->scrubber, s->now_ns) || (s->healed && s->durable.count > 0))
+        scrubber_wants_save(&s->scrubber, s->now_ns) || (s->healed && s->durable.count > 0) ||
+        store_compact_wants_commit(s))
         return true;
     if (s->durable.count == 0 ? s->dirty_count > 0 : s->verifies != NULL)
         return true;
@@ -97,6 +98,7 @@ static bool fill_batch(struct blockstore *s, struct store_job *job)
     job->batch.changes = s->changes;
     s->changes = NULL;
     s->changes_tail = &s->changes;
+    store_compact_take_moves(s, job);
     const struct scrub_progress *scrub = scrubber_take(&s->scrubber);
     if (scrub != NULL) {
         job->scrub = *scrub;
@@ -107,7 +109,8 @@ static bool fill_batch(struct blockstore *s, struct store_job *job)
 
 struct store_job *store_commit_job(struct blockstore *s)
 {
-    bool nothing = s->durable.count == 0 && s->dirty_count == 0 && s->changes == NULL && s->scrubber.save_ns == 0;
+    bool nothing = s->durable.count == 0 && s->dirty_count == 0 && s->changes == NULL && s->scrubber.save_ns == 0 &&
+                   !store_compact_wants_commit(s);
     if (s->committing || nothing)
         return NULL;
     struct store_job *job = store_job_new(s, JOB_COMMIT);
@@ -163,6 +166,11 @@ static void rows_committed(struct blockstore *s, struct store_job *job)
 {
     struct fresh *fresh;
     uint64_t before = s->info.wal_bytes;
+    bool sealed = false;
+    for (size_t i = 0; i < job->batch.checkpoint_count; i++)
+        sealed = sealed || job->batch.checkpoints[i].state != SEGMENT_OPEN;
+    if (sealed || job->info.live_bytes < s->info.live_bytes)
+        compactor_look(&s->compactor, s->now_ns);
     s->info = job->info;
     s->healed = s->healed && s->durable.count > 0;
     watch_log(s, before);
@@ -197,6 +205,7 @@ static void rows_again(struct blockstore *s, struct store_job *job)
 void store_commit_done(struct blockstore *s, struct store_job *job, enum err err)
 {
     s->committing = false;
+    store_compact_moved(s, job, err);
     if (err == ERR_OK) {
         rows_committed(s, job);
     } else {

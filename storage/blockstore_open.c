@@ -14,7 +14,7 @@
 #include "storage/migration.h"
 #include "storage/pin_journal.h"
 
-enum { RECOVERY_ROWS = 4096, CACHE_KIB_DEFAULT = 1024, NAME_ROOM = 64, ALLOCATE_MIB = 32 };
+enum { RECOVERY_ROWS = 4096, CACHE_KIB_DEFAULT = 1024, NAME_ROOM = 64, ALLOCATE_MIB = 32, SEGMENT_MIB = 256 };
 
 struct reindex {
     struct catalogue *catalogue;
@@ -69,6 +69,13 @@ static uint64_t allocation_step(const struct blockstore_options *o)
     return o->allocate_bytes != 0 ? o->allocate_bytes : MIN(share, (uint64_t)ALLOCATE_MIB * MIB);
 }
 
+/* Space comes back a segment at a time: a small store needs small ones. */
+static uint64_t segment_size(const struct blockstore_options *o)
+{
+    uint64_t share = MAX(o->storage_max_bytes / 32, (uint64_t)MIB);
+    return o->segment_bytes != 0 ? o->segment_bytes : MIN(share, (uint64_t)SEGMENT_MIB * MIB);
+}
+
 static enum err open_tier(struct store_core *core, const struct blockstore_options *o)
 {
     char dir[STORE_PATH_MAX];
@@ -76,7 +83,7 @@ static enum err open_tier(struct store_core *core, const struct blockstore_optio
         return ERR_TOO_LARGE;
     struct disk_tier_options options = {.port = o->port,
                                         .dir = dir,
-                                        .segment_bytes = o->segment_bytes,
+                                        .segment_bytes = segment_size(o),
                                         .allocate_bytes = allocation_step(o),
                                         .direct_bytes = o->direct_bytes,
                                         .buffers = o->memory,

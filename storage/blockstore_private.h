@@ -9,6 +9,7 @@
 
 #include "base/table.h"
 #include "storage/blockstore.h"
+#include "storage/compactor.h"
 #include "storage/disk_tier.h"
 #include "storage/filter.h"
 #include "storage/healer.h"
@@ -69,7 +70,20 @@ struct fresh *fresh_list_pop(struct fresh_list *list);
 
 /* ---- jobs ---- */
 
-enum job_kind { JOB_GROUP, JOB_READ, JOB_COMMIT, JOB_VERIFY, JOB_FILTER, JOB_PROBE, JOB_SNAPSHOT, JOB_PIECE };
+enum job_kind {
+    JOB_GROUP,
+    JOB_READ,
+    JOB_COMMIT,
+    JOB_VERIFY,
+    JOB_FILTER,
+    JOB_PROBE,
+    JOB_SNAPSHOT,
+    JOB_PIECE,
+    JOB_COMPACT_READ,
+    JOB_COMPACT_WRITE,
+    JOB_COMPACT_SEAL,
+    JOB_COMPACT_DROP
+};
 
 struct store_piece {
     uint64_t segment;
@@ -106,6 +120,10 @@ struct store_job {
     bool finished;                  /* JOB_SNAPSHOT: it is complete */
     struct store_piece_op *piece_op;
     struct store_piece piece;
+    struct segment_use use;           /* JOB_COMPACT_READ, JOB_COMPACT_DROP */
+    uint64_t offset;                  /* JOB_COMPACT_READ: from where; then where to go on */
+    uint64_t bytes;                   /* JOB_COMPACT_READ: of payload */
+    struct segment_checkpoint sealed; /* JOB_COMPACT_SEAL */
 };
 
 struct store_job *store_job_new(struct blockstore *store, enum job_kind kind);
@@ -159,6 +177,11 @@ struct blockstore {
     bool verifying;
     struct store_op *probes;
     bool probing;
+
+    struct compactor compactor;
+    struct disk_group *compact_group; /* a page of live records that waits for its turn */
+    struct catalogue_move *moves;     /* of that page: written, and to be repointed */
+    size_t move_count;
 
     struct store_backup backup;
     struct store_piece_op *pieces;
@@ -224,6 +247,21 @@ void store_read_done(struct blockstore *store, struct store_job *job, enum err e
 void store_verify_done(struct blockstore *store, struct store_job *job, enum err err);
 void store_commit_done(struct blockstore *store, struct store_job *job, enum err err);
 void store_filter_done(struct blockstore *store, struct store_job *job, enum err err);
+
+/* blockstore_compact.c */
+struct store_job *store_compact_job(struct blockstore *store);
+struct store_job *store_compact_write_job(struct blockstore *store);
+enum err store_job_compact_read(struct store_job *job);
+void store_compact_read_done(struct blockstore *store, struct store_job *job, enum err err);
+enum err store_job_compact_seal(struct store_job *job);
+void store_compact_seal_done(struct blockstore *store, struct store_job *job, enum err err);
+void store_compact_write_done(struct blockstore *store, struct store_job *job, enum err err);
+void store_compact_drop_done(struct blockstore *store, struct store_job *job, enum err err);
+bool store_compact_wants_commit(const struct blockstore *store);
+/* Into a commit, and what became of it. */
+void store_compact_take_moves(struct blockstore *store, struct store_job *job);
+void store_compact_moved(struct blockstore *store, struct store_job *job, enum err err);
+void store_compact_free(struct blockstore *store);
 
 /* blockstore_backup.c */
 struct store_job *store_snapshot_job(struct blockstore *store);

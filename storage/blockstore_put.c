@@ -198,6 +198,7 @@ static void say_failed(struct blockstore *s, const struct disk_group *group, enu
         if (!s->read_only)
             store_notice(s, false, "%s: the disk is full: the store is read-only until there is space", s->core->path);
         s->read_only = true;
+        compactor_look(&s->compactor, s->now_ns);
         s->retry_at_ns = s->now_ns + STORE_RETRY_NS;
         return;
     }

@@ -16,6 +16,9 @@ static const char *const texts[STMT_COUNT] = {
     [STMT_BLOCK_INSERT] = "INSERT INTO blocks(multihash, codec, size, segment, offset) VALUES (?1, ?2, ?3, ?4, ?5)"
                           " ON CONFLICT DO NOTHING",
     [STMT_BLOCK_FIND] = "SELECT codec, size, segment, offset FROM blocks WHERE multihash = ?1",
+    [STMT_BLOCK_MOVE] = "UPDATE blocks SET segment = ?4, offset = ?5"
+                        " WHERE multihash = ?1 AND segment = ?2 AND offset = ?3",
+    [STMT_SEGMENT_DELETE] = "DELETE FROM segments WHERE id = ?1 AND live_bytes = 0 AND state > 0",
     [STMT_BLOCK_DELETE] = "DELETE FROM blocks WHERE multihash = ?1",
     [STMT_CHECKPOINT] = "INSERT INTO segments(id, checkpoint, state) VALUES (?1, ?2, ?3)"
                         " ON CONFLICT(id) DO UPDATE SET checkpoint = ?2, state = ?3",

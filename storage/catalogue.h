@@ -52,6 +52,7 @@ enum change_of {
     CHANGE_QUARANTINE, /* the row moves to the quarantine table if it is still at this place */
     CHANGE_HEAL_TRIED, /* peers were asked for a block in quarantine; at_ns: when they are asked next */
     CHANGE_HEAL_ALL,   /* all in quarantine are asked for at once */
+    CHANGE_SEGMENT_RM, /* a segment without a live byte, whose file is gone */
     CHANGE_FORGET_ALL, /* the quarantine is emptied; count: how many were in it */
 };
 
@@ -59,7 +60,8 @@ enum change_of {
 struct catalogue_change {
     enum change_of kind;
     struct block_key key;
-    struct block_place place; /* CHANGE_QUARANTINE: where; CHANGE_BLOCK_RM: set to where it was */
+    struct block_place
+        place; /* CHANGE_QUARANTINE: where; CHANGE_BLOCK_RM: set to where it was; CHANGE_SEGMENT_RM: its segment */
     uint8_t cid[PIN_CID_MAX]; /* pins */
     uint8_t cid_len;
     bool recursive;
@@ -72,10 +74,18 @@ struct catalogue_change {
     struct catalogue_change *next;
 };
 
-/* One transaction: quarantines, rows, checkpoints, then the other changes in order. All borrowed. */
+/* A block was copied: its row is repointed if it is still at the old place. */
+struct catalogue_move {
+    struct block_place from;
+    struct block_place to;
+};
+
+/* One transaction: quarantines, rows, moves, checkpoints, then the other changes in order. All borrowed. */
 struct catalogue_batch {
     struct block_place *places; /* sorted by the commit, since keys in order cost a twentieth */
     size_t place_count;
+    struct catalogue_move *moves;
+    size_t move_count;
     const struct segment_checkpoint *checkpoints;
     size_t checkpoint_count;
     struct catalogue_change *changes;

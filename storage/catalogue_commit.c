@@ -132,6 +132,33 @@ static enum err insert_places(struct catalogue *c, struct catalogue_batch *batch
     return ERR_OK;
 }
 
+static enum err move_rows(struct catalogue *c, const struct catalogue_batch *batch, struct catalogue_info *info)
+{
+    sqlite3_stmt *stmt = c->stmt[STMT_BLOCK_MOVE];
+    enum err err = ERR_OK;
+    for (size_t i = 0; i < batch->move_count && err == ERR_OK; i++) {
+        const struct catalogue_move *move = &batch->moves[i];
+        sql_bind_blob(stmt, 1, block_key_span(&move->from.key));
+        sql_bind_u64(stmt, 2, move->from.segment);
+        sql_bind_u64(stmt, 3, move->from.offset);
+        sql_bind_u64(stmt, 4, move->to.segment);
+        sql_bind_u64(stmt, 5, move->to.offset);
+        err = sql_done(stmt);
+        if (err != ERR_OK || sqlite3_changes(c->db) == 0)
+            continue;
+        err = note_live(c, &move->from, false, info);
+        if (err == ERR_OK)
+            err = note_live(c, &move->to, true, info);
+    }
+    return err;
+}
+
+static enum err delete_segment(struct catalogue *c, uint64_t segment)
+{
+    sql_bind_u64(c->stmt[STMT_SEGMENT_DELETE], 1, segment);
+    return sql_done(c->stmt[STMT_SEGMENT_DELETE]);
+}
+
 static enum err set_checkpoints(struct catalogue *c, const struct catalogue_batch *batch, struct catalogue_info *info)
 {
     for (size_t i = 0; i < batch->checkpoint_count; i++) {
@@ -289,6 +316,8 @@ static enum err apply_change(struct catalogue *c, struct catalogue_change *chang
         return quarantine_tried(c->db, &change->key, change->at_ns);
     case CHANGE_HEAL_ALL:
         return quarantine_retry_all(c->db);
+    case CHANGE_SEGMENT_RM:
+        return delete_segment(c, change->place.segment);
     case CHANGE_FORGET_ALL:
         return quarantine_forget(c->db, NULL, &change->count);
     }
@@ -316,6 +345,8 @@ static enum err run_batch(struct catalogue *c, struct catalogue_batch *batch, st
         err = insert_places(c, batch, info);
     if (err == ERR_OK && info->quarantined > 0)
         err = quarantine_take_stored(c->db, batch->places, batch->place_count);
+    if (err == ERR_OK)
+        err = move_rows(c, batch, info);
     if (err == ERR_OK)
         err = set_checkpoints(c, batch, info);
     if (err == ERR_OK)

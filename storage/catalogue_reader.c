@@ -97,6 +97,21 @@ enum err catalogue_segments(struct catalogue_reader *r, struct segment_checkpoin
     return segment_rows(r->db, ret_list, ret_count);
 }
 
+enum err catalogue_deadest(struct catalogue_reader *r, struct segment_use *ret_rows, size_t max, size_t *ret_count)
+{
+    return segment_rows_deadest(r->db, ret_rows, max, ret_count);
+}
+
+enum err catalogue_open_segment(struct catalogue_reader *r, struct segment_use *ret_use)
+{
+    return segment_rows_open(r->db, ret_use);
+}
+
+enum err catalogue_segment_use(struct catalogue_reader *r, uint64_t segment, struct segment_use *ret_use)
+{
+    return segment_rows_use(r->db, segment, ret_use);
+}
+
 enum err catalogue_quarantine_due(struct catalogue_reader *r, uint64_t now_ns, struct quarantine_row *ret_rows,
                                   size_t max, size_t *ret_count)
 {

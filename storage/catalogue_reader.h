@@ -9,6 +9,7 @@
 #define HEARTH_STORAGE_CATALOGUE_READER_H
 
 #include "storage/catalogue.h"
+#include "storage/compactor.h"
 
 struct catalogue_reader;
 
@@ -29,6 +30,13 @@ enum err catalogue_page(struct catalogue_reader *reader, const struct block_key 
 /* All segments that the database knows, in order of id; freed by the caller. */
 enum err catalogue_segments(struct catalogue_reader *reader, struct segment_checkpoint **ret_list,
                             size_t *ret_count) MUST_CHECK;
+
+/* As segment_rows_deadest, segment_rows_use and segment_rows_open. */
+enum err catalogue_deadest(struct catalogue_reader *reader, struct segment_use *ret_rows, size_t max,
+                           size_t *ret_count) MUST_CHECK;
+enum err catalogue_open_segment(struct catalogue_reader *reader, struct segment_use *ret_use) MUST_CHECK;
+enum err catalogue_segment_use(struct catalogue_reader *reader, uint64_t segment,
+                               struct segment_use *ret_use) MUST_CHECK;
 
 /* As quarantine_due and quarantine_page. */
 enum err catalogue_quarantine_due(struct catalogue_reader *reader, uint64_t now_ns, struct quarantine_row *ret_rows,

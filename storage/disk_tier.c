@@ -296,14 +296,22 @@ static void fail_write(struct disk_tier *tier, struct disk_group *group, enum er
     leave_current(tier);
 }
 
+void disk_tier_seal(struct disk_tier *tier, struct segment_checkpoint *ret_sealed)
+{
+    struct current_segment *cur = &tier->current;
+    *ret_sealed = (struct segment_checkpoint){0};
+    if (cur->file == NULL || cur->end == 0)
+        return;
+    cut_to_good(tier);
+    *ret_sealed = (struct segment_checkpoint){.segment = cur->id, .offset = cur->end, .state = SEGMENT_SEALED};
+    leave_current(tier);
+}
+
 static enum err choose_segment(struct disk_tier *tier, struct disk_group *group)
 {
     struct current_segment *cur = &tier->current;
-    if (cur->file != NULL && cur->end > 0 && cur->end + group->bytes > tier->segment_bytes) {
-        cut_to_good(tier);
-        group->sealed = (struct segment_checkpoint){.segment = cur->id, .offset = cur->end, .state = SEGMENT_SEALED};
-        leave_current(tier);
-    }
+    if (cur->file != NULL && cur->end + group->bytes > tier->segment_bytes)
+        disk_tier_seal(tier, &group->sealed);
     enum err err = cur->file != NULL ? ERR_OK : open_next(tier);
     for (int tries = 0; err == ERR_EXISTS && tries < 1000; tries++)
         err = open_next(tier);
@@ -362,4 +370,43 @@ enum err disk_tier_read_bytes(struct disk_tier *tier, uint64_t segment, uint64_t
         err = tier->port->pread(segment_file_disk(file), to, len, offset, ret_len);
     segment_files_drop(tier->files, file);
     return err;
+}
+
+enum err disk_tier_scan(struct disk_tier *tier, uint64_t segment, uint64_t offset, segment_each *each, void *arg)
+{
+    struct segment_file *file;
+    uint64_t end;
+    enum err err = segment_files_hold(tier->files, segment, &file);
+    if (err != ERR_OK)
+        return err;
+    err = segment_scan(tier->port, segment_file_disk(file), segment, offset, SCAN_SALVAGE, each, arg, &end);
+    segment_files_drop(tier->files, file);
+    return err;
+}
+
+static void count_gone(struct disk_tier *tier, uint64_t size, uint64_t good_bytes)
+{
+    atomic_fetch_sub_explicit(&tier->bytes, size, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&tier->used, MIN(size, good_bytes), memory_order_relaxed);
+}
+
+enum err disk_tier_drop(struct disk_tier *tier, uint64_t segment, uint64_t good_bytes)
+{
+    char path[SEGMENT_PATH_MAX];
+    struct segment_file *file;
+    uint64_t size = 0;
+    enum err err = segment_files_hold(tier->files, segment, &file);
+    if (err == ERR_OK) {
+        err = tier->port->size(segment_file_disk(file), &size);
+        segment_files_drop(tier->files, file);
+    }
+    segment_files_forget(tier->files, segment);
+    segment_files_path(tier->files, segment, path);
+    if (err == ERR_OK)
+        err = tier->port->unlink(tier->port->self, path);
+    if (err == ERR_OK)
+        count_gone(tier, size, good_bytes);
+    if (err != ERR_OK && err != ERR_NOT_FOUND)
+        return err;
+    return tier->port->sync_dir(tier->port->self, tier->dir);
 }

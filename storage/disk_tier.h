@@ -25,6 +25,7 @@
 #include "base/limits.h"
 #include "mailbox/ports.h"
 #include "storage/block_key.h"
+#include "storage/segment.h"
 
 enum {
     GROUP_BYTES_MAX = 8 * 1024 * 1024,
@@ -109,6 +110,19 @@ enum err disk_tier_read(struct disk_tier *tier, const struct block_place *place,
 /* Bytes of a segment's file as they are, and how many it has; fewer than len only at its end. ERR_NOT_FOUND, ERR_IO. */
 enum err disk_tier_read_bytes(struct disk_tier *tier, uint64_t segment, uint64_t offset, uint8_t *to, size_t len,
                               size_t *ret_len, uint64_t *ret_size) MUST_CHECK;
+
+/* Ends the segment that is appended to: the next group opens another. ret_sealed: segment 0 when there was none. As disk_tier_write. */
+void disk_tier_seal(struct disk_tier *tier, struct segment_checkpoint *ret_sealed);
+
+/* The records of a segment that are right, from offset on, looking past damage; as segment_scan. ERR_NOT_FOUND: it is gone. */
+enum err disk_tier_scan(struct disk_tier *tier, uint64_t segment, uint64_t offset, segment_each *each,
+                        void *arg) MUST_CHECK;
+
+/*
+ * Removes a segment that is not appended to and that no row names; good_bytes are those that count as used. Those who read it go on. When it
+ * returns ERR_OK no power cut brings it back, where it would be taken for new. One that is gone already is no error. From one job at a time.
+ */
+enum err disk_tier_drop(struct disk_tier *tier, uint64_t segment, uint64_t good_bytes) MUST_CHECK;
 
 /* Bytes of all segment files, preallocation included. */
 uint64_t disk_tier_bytes(const struct disk_tier *tier);
