@@ -12,6 +12,7 @@
 
 #include "storage/blockstore_private.h"
 #include "storage/disk_posix.h"
+#include "storage/file_users.h"
 
 enum { NOTICE_MAX = 1024 };
 
@@ -285,6 +286,14 @@ enum store_lane store_job_lane(const struct store_job *job)
     return catalogue ? STORE_LANE_CATALOGUE : STORE_LANE_DISK;
 }
 
+/* Whoever else has the log open keeps it long. */
+static void find_reader(struct store_job *job)
+{
+    char path[STORE_PATH_MAX + 16];
+    (void)snprintf(path, sizeof(path), "%s/blocks.db-shm", job->core->path);
+    (void)file_users_find(path, &job->reader, 1);
+}
+
 static enum err run_commit(struct store_job *job)
 {
     enum err err = catalogue_commit(job->core->catalogue, &job->batch, &job->info);
@@ -292,6 +301,8 @@ static enum err run_commit(struct store_job *job)
         err = catalogue_commit(job->core->catalogue, &job->batch, &job->info);
     if (err == ERR_OK)
         store_journal_pins(job->core, &job->batch);
+    if (err == ERR_OK && job->info.wal_bytes > CATALOGUE_WAL_ALARM_BYTES && job->core->vfs == NULL)
+        find_reader(job);
     return err;
 }
 
@@ -445,7 +456,7 @@ uint64_t blockstore_wakes_at(const struct blockstore *s)
     if (s->info.quarantined > 0 && s->events.heal != NULL)
         due = MIN(due, healer_due(&s->healer));
     uint64_t soon = s->now_ns + STORE_RETRY_NS;
-    if (due != UINT64_MAX)
-        due = MAX(due, soon - STORE_RETRY_NS / 2);
+    if (due <= s->now_ns) /* it is due and something is in its way */
+        due = s->now_ns + STORE_RETRY_NS / 2;
     return waiting ? MIN(due, soon) : due;
 }

@@ -3,6 +3,7 @@
  * Commits: rows for what became durable, checkpoints, and what people asked for, in one transaction. And the filter's construction,
  * which shares the lane.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "storage/blockstore_private.h"
@@ -154,12 +155,24 @@ static void finish_changes(struct blockstore *s, struct store_job *job, enum err
     }
 }
 
-/* Told once each time the log has become long; SQLite cuts it by itself when the reader is gone. */
-static void watch_log(struct blockstore *s, uint64_t before)
+bool store_log_is_long(const struct blockstore *s)
 {
-    if (s->info.wal_bytes > CATALOGUE_WAL_ALARM_BYTES && before <= CATALOGUE_WAL_ALARM_BYTES)
-        store_notice(s, false, "%s/blocks.db-wal has %llu MiB: a reader has held the database open for long: end it",
-                     s->core->path, (unsigned long long)(s->info.wal_bytes / MIB));
+    return s->info.wal_bytes > CATALOGUE_WAL_STOP_BYTES;
+}
+
+/* Told once each time the log has become long, and very long; SQLite cuts it by itself when the reader is gone. */
+static void watch_log(struct blockstore *s, uint64_t before, pid_t reader)
+{
+    char who[64] = "a reader";
+    uint64_t now = s->info.wal_bytes;
+    bool stops = now > CATALOGUE_WAL_STOP_BYTES && before <= CATALOGUE_WAL_STOP_BYTES;
+    if (!stops && (now <= CATALOGUE_WAL_ALARM_BYTES || before > CATALOGUE_WAL_ALARM_BYTES))
+        return;
+    if (reader != 0)
+        (void)snprintf(who, sizeof(who), "process %ld", (long)reader);
+    store_notice(s, false, "%s/blocks.db-wal has %llu MiB: %s has held the database open for long: end it%s",
+                 s->core->path, (unsigned long long)(now / MIB), who,
+                 stops ? "; scrubbing and compaction rest until then" : "");
 }
 
 static void rows_committed(struct blockstore *s, struct store_job *job)
@@ -173,7 +186,7 @@ static void rows_committed(struct blockstore *s, struct store_job *job)
         compactor_look(&s->compactor, s->now_ns);
     s->info = job->info;
     s->healed = s->healed && s->durable.count > 0;
-    watch_log(s, before);
+    watch_log(s, before, job->reader);
     while ((fresh = fresh_list_pop(&job->committing)) != NULL) {
         (void)table_remove(&s->fresh, block_key_span(&fresh->place.key));
         free(fresh);

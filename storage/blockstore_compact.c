@@ -83,7 +83,7 @@ static struct store_job *read_job(struct blockstore *s)
 struct store_job *store_compact_job(struct blockstore *s)
 {
     struct compactor *c = &s->compactor;
-    if (s->broken || !compactor_is_due(c, s->now_ns, store_is_busy(s), is_tight(s)))
+    if (s->broken || store_log_is_long(s) || !compactor_is_due(c, s->now_ns, store_is_busy(s), is_tight(s)))
         return NULL;
     if (c->phase == COMPACT_IDLE)
         choose(s);

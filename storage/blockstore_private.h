@@ -114,6 +114,7 @@ struct store_job {
     struct block_key after; /* JOB_FILTER */
     struct block_place *page;
     size_t page_count;
+    pid_t reader;                   /* JOB_COMMIT: another process that has a long log open; 0: none is known */
     struct store_op *op;            /* JOB_PROBE */
     struct store_verify_op *verify; /* JOB_VERIFY */
     bool remove;                    /* JOB_SNAPSHOT: it is not made but removed */
@@ -219,6 +220,9 @@ bool store_is_damage(enum err err);
 
 /* Moves a block out of the index because its bytes are wrong or cannot be read: err says how. */
 void store_quarantine(struct blockstore *store, const struct block_place *place, enum err err);
+
+/* Whether a foreign reader keeps the log of the catalogue from being reset for so long that nothing is written without need. */
+bool store_log_is_long(const struct blockstore *store);
 
 /* Whether somebody waits for the store. */
 bool store_is_busy(const struct blockstore *store);

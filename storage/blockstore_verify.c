@@ -135,7 +135,7 @@ bool store_is_busy(const struct blockstore *s)
 
 void store_scrub(struct blockstore *s)
 {
-    if (s->broken || !scrubber_begin(&s->scrubber, s->now_ns, s->real_now_ns, store_is_busy(s)))
+    if (s->broken || store_log_is_long(s) || !scrubber_begin(&s->scrubber, s->now_ns, s->real_now_ns, store_is_busy(s)))
         return;
     s->scrub = (struct store_verify_op){.done = scrub_done, .after = s->scrubber.progress.after};
     blockstore_verify(s, &s->scrub);

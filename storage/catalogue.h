@@ -19,7 +19,8 @@
 #include "storage/snapshot.h"
 
 enum { CATALOGUE_ID_BYTES = 16, PIN_CID_MAX = 168, PIN_NAME_MAX = 255 };
-enum { CATALOGUE_WAL_ALARM_BYTES = 64 * 1024 * 1024 };
+/* A log that is so long is told of, and one of the second length stops what the store does for itself. */
+enum { CATALOGUE_WAL_ALARM_BYTES = 64 * 1024 * 1024, CATALOGUE_WAL_STOP_BYTES = 256 * 1024 * 1024 };
 
 struct catalogue;
 

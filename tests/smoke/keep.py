@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What a node keeps, tried on real daemons and real disks: damage that heals from a peer, a backup made while it works and its restore,
+space that comes back, a disk of 16 MiB that fills up and gets room again.
+
+Needs build/hearth; the small disk needs root, mkfs.ext4 and a loop device, and is skipped without.
+Usage: tests/smoke/keep.py [name of a group ...]; HEARTH_BUILD names another build folder.
+"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from bad_input import Node, check, counts, fill, say
+
+WAIT_S = 30
+
+
+def eventually(what):
+    deadline = time.monotonic() + WAIT_S
+    while not what():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def segments(node):
+    return sorted(name for name in os.listdir(node.file("segments")) if name.endswith(".seg"))
+
+
+def segment_bytes(node):
+    """Of the disk, whatever the files' length is."""
+    return sum(os.stat(os.path.join(node.file("segments"), name)).st_blocks * 512 for name in segments(node))
+
+
+def flip(node, offset):
+    with open(os.path.join(node.file("segments"), segments(node)[0]), "r+b") as file:
+        file.seek(offset)
+        old = file.read(1)
+        file.seek(offset)
+        file.write(bytes([old[0] ^ 0x40]))
+
+
+def figure(node, name):
+    found = re.search(rf'"{name}":(\d+)', node.run("repo", "stat", "--enc=json")[1].decode())
+    return int(found.group(1)) if found else None
+
+
+def healing(folder):
+    here, there = Node(folder, "here"), Node(folder, "there")
+    data = os.urandom(3_000_000)
+    if not check("healing: two nodes start", here.start() and there.start(), here.said() + there.said()):
+        return
+    cid = there.add(data)
+    check("healing: both have it", here.add(data) == cid)
+    check("healing: a whole store verifies", b"verify complete, all blocks validated." in here.run("repo", "verify")[1])
+    here.stop()
+    for offset in (5_000, 1_500_000):
+        flip(here, offset)
+    if not check("healing: starts on a damaged segment", here.start(), here.said()):
+        return
+    code, out, err = here.run("repo", "verify")
+    check("healing: repo verify finds both", code == 1 and out.count(b" was corrupt (") == 2, f"exit {code}: {out} {err}")
+    check("healing: they are in quarantine", figure(here, "quarantined") == 2, here.run("repo", "stat")[1])
+    check("healing: repo quarantine lists them", here.run("repo", "quarantine")[1].count(b"\n") == 2)
+    check("healing: --status tells", b"Quarantined:  2" in here.run("repo", "verify", "--status")[1])
+    code, _, err = here.run("swarm", "connect", f"/ip4/127.0.0.1/tcp/{there.port()}/p2p/{there.peer()}")
+    check("healing: connects", code == 0, err)
+    code, out, err = here.run("repo", "verify", "--heal", timeout=120)
+    check("healing: --heal brings them back", code == 0, f"exit {code}: {out} {err}")
+    check("healing: nothing is in quarantine", figure(here, "quarantined") == 0, here.run("repo", "quarantine")[1])
+    there.stop()
+    check("healing: the bytes are right", here.reads(cid, data))
+    here.stop()
+    flip(here, 2_500_000)
+    check("healing: starts again", here.start(), here.said())
+    code, out, err = here.run("repo", "verify", "--drop")
+    check("healing: --drop forgets what is damaged", code == 0 and b", removed" in out, f"exit {code}: {out} {err}")
+    check("healing: then all is well", here.run("repo", "verify")[0] == 0)
+
+
+def backup(folder):
+    node, copy = Node(folder, "node"), os.path.join(folder, "copy")
+    if not check("backup: starts", node.start(), node.said()):
+        return
+    kept = [(data, node.add(data)) for data in (os.urandom(5_000_000), b"small", os.urandom(300_000))]
+    adding = threading.Thread(target=lambda: [node.add(os.urandom(2_000_000)) for _ in range(10)])
+    adding.start()
+    code, out, err = node.run("repo", "backup", copy, timeout=120)
+    adding.join()
+    check("backup: made and checked while something is added", code == 0 and b"all blocks validated" in out, f"exit {code}: {out} {err}")
+    check("backup: leaves nothing in the repository", not os.path.exists(node.file("backup.db")))
+    check("backup: says what is not in it", b"identity.key" in out, out)
+    late = os.urandom(1_000_000)
+    kept.append((late, node.add(late)))
+    code, out, err = node.run("repo", "backup", copy, timeout=120)
+    check("backup: again into the same folder", code == 0, f"exit {code}: {out} {err}")
+    pins = sorted(node.run("pin", "ls")[1].splitlines())
+    other = Node(folder, "other")
+    check("backup: another store starts", other.start(), other.said())
+    other.add(b"of another store")
+    other.refuses("backup: the folder of another store is refused", 1, "another store", "repo", "backup", copy)
+    other.refuses("restore: a repository that has a daemon is refused", 1, "another hearth daemon", "repo", "restore", copy)
+    other.stop()
+    other.refuses("restore: a repository that has blocks is refused", 1, "has blocks already", "repo", "restore", copy)
+    node.stop()
+    new = Node(folder, "new")
+    check("restore: init", new.run("init")[0] == 0)
+    new.refuses("restore: no backup", 1, "no complete backup", "repo", "restore", folder)
+    with open(new.file("restore.incomplete"), "w", encoding="ascii"):
+        pass
+    check("restore: no daemon starts beside one that was interrupted", not new.start() and "restore" in new.said(), new.said())
+    code, out, err = new.run("repo", "restore", copy, timeout=120)
+    check("restore: goes on, checks all", code == 0 and b"all blocks validated" in out, f"exit {code}: {out} {err}")
+    if not check("restore: starts", new.start(), new.said()):
+        return
+    check("restore: all is there", all(new.reads(cid, data) for data, cid in kept))
+    check("restore: all pins too", set(sorted(new.run("pin", "ls")[1].splitlines())) >= set(pins))
+    check("restore: verifies", new.run("repo", "verify")[0] == 0)
+    check("restore: takes more", new.add(b"more") is not None)
+
+
+def space(folder):
+    node = Node(folder, "node", DATASTORE__STORAGEMAX="64MiB")
+    if not check("space: starts", node.start(), node.said()):
+        return
+    kept = os.urandom(2_000_000)
+    cid = node.add(kept)
+    for turn in range(3):
+        code, out, err = node.run("add", "-Q", "--pin=false", data=os.urandom(45_000_000), timeout=60)
+        if not check(f"space: turn {turn}: takes 45 MB of 64 MiB", code == 0, err):
+            return
+        root = out.decode().strip()
+        blocks = node.run("refs", "-r", root)[1].decode().split() + [root]
+        code, _, err = node.run("block", "rm", *blocks, timeout=60)
+        check(f"space: turn {turn}: removed", code == 0, err)
+        check(f"space: turn {turn}: the space is given back", eventually(lambda: figure(node, "disk_bytes") < 20_000_000),
+              node.run("repo", "stat")[1])
+    check("space: and to the disk", eventually(lambda: segment_bytes(node) < 40_000_000), segment_bytes(node))
+    check("space: what was kept is there", node.reads(cid, kept))
+    node.kill_9()
+    check("space: after kill -9 too", node.start() and node.reads(cid, kept), node.said())
+    check("space: verifies", node.run("repo", "verify")[0] == 0)
+
+
+def small_disk(folder):
+    disk, image = os.path.join(folder, "disk"), os.path.join(folder, "image")
+    os.mkdir(disk)
+    with open(image, "wb") as file:
+        file.truncate(16 << 20)
+    made = shutil.which("mkfs.ext4") and subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], capture_output=True).returncode == 0
+    if not made or subprocess.run(["mount", "-o", "loop", image, disk], capture_output=True).returncode != 0:
+        say("SKIP", "small disk", "no right to mount an ext4 of 16 MiB on a loop device, or no mkfs.ext4")
+        return
+    node, filler = Node(folder, "disk/repo"), os.path.join(disk, "filler")
+    try:
+        if not check("small disk: starts on 16 MiB of ext4", node.start(), node.said()):
+            return
+        kept = []
+        for _ in range(20):
+            data = os.urandom(900_000)
+            code, out, err = node.run("add", "-Q", data=data)
+            if code != 0:
+                break
+            kept.append((out.decode().strip(), data))
+        check("small disk: an add is refused and says what to do", code == 1 and re.search(r"no space.*Datastore\.StorageMax|disk is full", err), err)
+        check("small disk: something had been taken", len(kept) > 2, len(kept))
+        fill(filler)
+        node.refuses("small disk: not a byte left", 1, r"no space|full", "add", "-Q", data=os.urandom(500_000))
+        check("small disk: repo stat says read_only", b'"read_only":true' in node.run("repo", "stat", "--enc=json")[1])
+        check("small disk: reads go on", all(node.reads(*k) for k in kept))
+        os.unlink(filler)
+        small = os.urandom(100_000)
+        check("small disk: writes resume by themselves", eventually(lambda: node.add(small) is not None), node.run("add", "-Q", data=small)[2])
+        check("small disk: repo stat says so", b'"read_only":true' not in node.run("repo", "stat", "--enc=json")[1])
+        check("small disk: all is there", all(node.reads(*k) for k in kept))
+        check("small disk: verifies", node.run("repo", "verify")[0] == 0)
+        node.healthy("small disk: healthy")
+    finally:
+        node.stop()
+        subprocess.run(["umount", "-l", disk], capture_output=True)
+
+
+GROUPS = {"healing": healing, "backup": backup, "space": space, "small_disk": small_disk}
+
+
+def own_mounts():
+    """Again in a private mount namespace, where that is allowed."""
+    if os.environ.get("KEEP_INSIDE"):
+        return
+    os.environ["KEEP_INSIDE"] = "1"
+    for how in (["unshare", "--mount", "--propagation", "private"], ["unshare", "--user", "--map-root-user", "--mount"]):
+        if shutil.which("unshare") and subprocess.run([*how, "true"], capture_output=True).returncode == 0:
+            os.execvp(how[0], [*how, sys.executable, os.path.abspath(__file__), *sys.argv[1:]])
+
+
+def main():
+    own_mounts()
+    for name in sys.argv[1:] or GROUPS:
+        folder = tempfile.mkdtemp(prefix="hearth-keep-", dir="/tmp")
+        try:
+            GROUPS[name](folder)
+        except Exception as error:  # a group that breaks is a failure, not the end of the rest
+            say("FAIL", name, repr(error))
+        finally:
+            for node in Node.all:
+                node.stop()
+            Node.all.clear()
+            shutil.rmtree(folder, ignore_errors=True)
+    print(f"{counts['ok']} passed, {counts['FAIL']} failed, {counts['SKIP']} skipped")
+    return 1 if counts["FAIL"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
