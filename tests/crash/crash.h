@@ -3,7 +3,8 @@
  * The crash replay: a run of the block store is recorded write by write, then the power is cut after each entry of the log, in several
  * ways, and recovery must bring back all that was acknowledged by then, and nothing wrong.
  *
- *      crash_run      lives of a store on a recorded simulated disk: puts, pins, removals, clean ends, kill -9 at random points
+ *      crash_run      lives of a store on a recorded simulated disk: puts, pins, removals, the compaction that follows, a backup under way,
+ *                     clean ends, kill -9 at random points
  *      crash_check    one crashed disk: open, compare with what the log's marks say, crash again, compare again
  *      crash_files    the repository's own files, the same way
  *      crash_replay   all prefixes x all ways; and with one sync call site left out at a time, which must be found
@@ -27,6 +28,8 @@ enum crash_mark {
     MARK_UNPIN_ACK,
     MARK_OPEN_START,
     MARK_OPEN_END,
+    MARK_PUT_START,
+    MARK_REMOVE_ACK,
 };
 
 struct crash_blocks {
@@ -38,6 +41,7 @@ struct crash_blocks {
 /* What must hold at some point of the log. */
 struct crash_truth {
     bool must_have[CRASH_BLOCKS];
+    bool must_not_have[CRASH_BLOCKS];
     bool must_pin[CRASH_BLOCKS];
     bool must_not_pin[CRASH_BLOCKS];
 };

@@ -63,6 +63,8 @@ static bool check_store(struct blockstore *store, const struct crash_blocks *b, 
     for (size_t i = 0; i < CRASH_BLOCKS; i++) {
         if (!check_block(store, b, i, truth->must_have[i], when, why, &ret_found[i]))
             return false;
+        if (truth->must_not_have[i] && ret_found[i])
+            return fail(why, "a block that was removed is back", i, when);
     }
     /* Once more: by now the filter is complete, and it must not hide anything. */
     for (size_t i = 0; i < CRASH_BLOCKS; i++) {
@@ -126,6 +128,7 @@ bool crash_check_kill(struct sim_disk *disk, const struct crash_blocks *b, const
         enum err err = test_put(store, &b->keys[i], span_of(b->bytes[i], b->sizes[i]), NULL);
         good = err == ERR_OK || fail(why, "a stored block cannot be put again", i, "after kill -9");
         now.must_have[i] = true;
+        now.must_not_have[i] = false;
     }
     blockstore_close(store, true);
     if (!good)

@@ -16,6 +16,7 @@ enum site {
     SITE_NONE,
     SITE_GROUP,          /* storage/disk_tier.c: sync_group, fdatasync */
     SITE_SEGMENT_NAME,   /* storage/disk_tier.c: sync_group, sync_dir */
+    SITE_DROPPED_NAME,   /* storage/disk_tier.c: disk_tier_drop, sync_dir */
     SITE_RECOVERY,       /* storage/disk_recovery.c: make_durable, fdatasync */
     SITE_RECOVERED_NAME, /* storage/disk_recovery.c: make_durable, sync_dir */
     SITE_REPOSITORY,     /* storage/blockstore_open.c: sync_dir */
@@ -28,6 +29,7 @@ static const char *const site_names[SITE_COUNT] = {
     [SITE_NONE] = "none left out",
     [SITE_GROUP] = "disk_tier: fdatasync of a group",
     [SITE_SEGMENT_NAME] = "disk_tier: sync of the folder of a new segment",
+    [SITE_DROPPED_NAME] = "disk_tier: sync of the folder of a removed segment",
     [SITE_RECOVERY] = "disk_recovery: fdatasync of a segment's tail",
     [SITE_RECOVERED_NAME] = "disk_recovery: sync of the folder of a found segment",
     [SITE_REPOSITORY] = "blockstore_open: sync of the repository's folder",
@@ -43,6 +45,7 @@ struct replay {
     enum site without;
     uint64_t states;
     uint64_t skipped; /* syncs left out so far */
+    bool unlinked;    /* the entry before this one was the removal of a file */
     char why[CRASH_WHY_BYTES];
 };
 
@@ -53,8 +56,10 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-static enum site site_of(const char *path, bool is_folder)
+static enum site site_of(const struct replay *r, const char *path, bool is_folder)
 {
+    if (is_folder && ends_with(path, "segments") && r->unlinked)
+        return SITE_DROPPED_NAME;
     if (is_folder && ends_with(path, "segments"))
         return crash_opening ? SITE_RECOVERED_NAME : SITE_SEGMENT_NAME;
     if (is_folder)
@@ -69,7 +74,7 @@ static enum site site_of(const char *path, bool is_folder)
 static bool leave_out(void *arg, const char *path, bool is_folder)
 {
     struct replay *r = arg;
-    bool skip = r->without != SITE_NONE && site_of(path, is_folder) == r->without;
+    bool skip = r->without != SITE_NONE && site_of(r, path, is_folder) == r->without;
     r->skipped += skip;
     return skip;
 }
@@ -119,6 +124,7 @@ static bool replay(struct replay *r, size_t *ret_at)
         else
             good = disk_entry_apply(e, sim_disk_port(disk)) == ERR_OK ||
                    snprintf(r->why, sizeof(r->why), "the log does not replay") < 0;
+        r->unlinked = e->kind == DISK_ENTRY_UNLINK;
         if (good && i % r->stride == 0)
             good = try_point(r, disk, &truth, i);
     }

@@ -28,8 +28,14 @@ void crash_truth_note(struct crash_truth *t, uint32_t mark, uint64_t value)
     case MARK_PUT_ACK:
         t->must_have[value] = true;
         break;
+    case MARK_PUT_START:
+        t->must_not_have[value] = false;
+        break;
     case MARK_REMOVE_START:
         t->must_have[value] = false;
+        break;
+    case MARK_REMOVE_ACK:
+        t->must_not_have[value] = true;
         break;
     case MARK_PIN_START:
         t->must_not_pin[value] = false;
@@ -84,6 +90,7 @@ struct run {
     const struct crash_blocks *blocks;
     struct disk_log *log;
     struct blockstore *store;
+    struct store_backup_op backup;
     struct prng prng;
     uint64_t now;
 };
@@ -97,6 +104,7 @@ static void put_some(struct run *r)
     for (size_t n = 0; n < count; n++) {
         picks[n] = (size_t)prng_below(&r->prng, CRASH_BLOCKS);
         ops[n] = test_op_for(&r->blocks->keys[picks[n]]);
+        disk_log_mark(r->log, MARK_PUT_START, picks[n]);
         struct block_ref *ref = block_ref_copy(span_of(r->blocks->bytes[picks[n]], r->blocks->sizes[picks[n]]), NULL);
         blockstore_put(r->store, &ops[n].op, ref);
         block_ref_unref(ref);
@@ -113,18 +121,33 @@ static void change_one(struct run *r, enum change_of kind, uint32_t before, uint
     size_t i = (size_t)prng_below(&r->prng, CRASH_BLOCKS);
     disk_log_mark(r->log, before, i);
     enum err err = test_change(r->store, &r->blocks->keys[i], kind);
-    if (err == ERR_OK && after != 0)
+    if (err == ERR_OK)
         disk_log_mark(r->log, after, i);
     /* A removal that was denied did nothing, and only a pinned, stored block is denied. */
     if (kind == CHANGE_BLOCK_RM && err == ERR_DENIED)
         disk_log_mark(r->log, MARK_PUT_ACK, i);
 }
 
+static void backup_opened(struct store_backup_op *op, enum err err)
+{
+    (void)op;
+    (void)err; /* BUSY while one is open: it ends with the life */
+}
+
 static void one_step(struct run *r)
 {
-    switch (prng_below(&r->prng, 10)) {
+    switch (prng_below(&r->prng, 12)) {
+    case 10:
+        r->backup = (struct store_backup_op){.done = backup_opened};
+        blockstore_backup_open(r->store, &r->backup);
+        test_drive(r->store, 2); /* it may be cut in the middle */
+        break;
+    case 11:
+        blockstore_backup_close(r->store, r->backup.id);
+        test_drive(r->store, 100);
+        break;
     case 0:
-        change_one(r, CHANGE_BLOCK_RM, MARK_REMOVE_START, 0);
+        change_one(r, CHANGE_BLOCK_RM, MARK_REMOVE_START, MARK_REMOVE_ACK);
         break;
     case 1:
     case 2:
