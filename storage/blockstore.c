@@ -173,6 +173,8 @@ void blockstore_close(struct blockstore *s, bool crash)
     free_fresh(s);
     free_changes(s->changes);
     store_compact_free(s);
+    for (struct store_verify_op *op = s->settling; op != NULL; op = op->next)
+        free(op->bad);
     table_release(&s->bad);
     memory_tier_free(s->memory);
     filter_free(s->filter);

@@ -145,11 +145,18 @@ static void finish_change(struct blockstore *s, struct catalogue_change *change,
     }
 }
 
+/* The store's own changes, which nobody else would ask for again, wait for the next commit when this one failed. */
 static void finish_changes(struct blockstore *s, struct store_job *job, enum err err)
 {
     while (job->batch.changes != NULL) {
         struct catalogue_change *change = job->batch.changes;
         job->batch.changes = change->next;
+        if (err != ERR_OK && change->user == NULL) {
+            change->next = NULL;
+            *s->changes_tail = change;
+            s->changes_tail = &change->next;
+            continue;
+        }
         finish_change(s, change, err);
         free(change);
     }
@@ -215,24 +222,35 @@ static void rows_again(struct blockstore *s, struct store_job *job)
         fresh_list_push(&s->durable, fresh);
 }
 
+/* Told once until it works again. */
+static void commit_failed(struct blockstore *s, struct store_job *job, enum err err)
+{
+    bool damaged = err == ERR_CORRUPT;
+    rows_again(s, job);
+    if (job->batch.scrub != NULL)
+        scrubber_save_again(&s->scrubber, s->now_ns);
+    s->commit_retry_at_ns = s->now_ns + STORE_RETRY_NS;
+    if (damaged)
+        store_mark_broken(s);
+    if (damaged || !s->commit_fails)
+        store_notice(s, damaged, "%s/blocks.db: %s: %s", s->core->path, err_text(err),
+                     damaged ? "it is rebuilt from the segments at the next start"
+                             : "rows are kept in memory and tried again");
+    s->commit_fails = true;
+}
+
 void store_commit_done(struct blockstore *s, struct store_job *job, enum err err)
 {
     s->committing = false;
     store_compact_moved(s, job, err);
     if (err == ERR_OK) {
+        s->commit_fails = false;
         rows_committed(s, job);
     } else {
-        rows_again(s, job);
-        if (job->batch.scrub != NULL)
-            scrubber_save_again(&s->scrubber, s->now_ns);
-        s->commit_retry_at_ns = s->now_ns + STORE_RETRY_NS;
-        if (err == ERR_CORRUPT)
-            store_mark_broken(s);
-        store_notice(s, err == ERR_CORRUPT, "%s/blocks.db: %s: %s", s->core->path, err_text(err),
-                     err == ERR_CORRUPT ? "it is rebuilt from the segments at the next start"
-                                        : "rows are kept in memory and tried again");
+        commit_failed(s, job, err);
     }
     finish_changes(s, job, err);
+    store_verify_settle(s);
 }
 
 /* ---- the filter ---- */

@@ -168,7 +168,8 @@ struct blockstore {
     struct catalogue_change **changes_tail;
     bool committing;
     uint64_t commit_retry_at_ns;
-    bool broken; /* the catalogue is damaged: nothing is committed any more */
+    bool commit_fails; /* the last one did */
+    bool broken;       /* the catalogue is damaged: nothing is committed any more */
 
     struct store_op *reads;
     struct store_op **reads_tail;
@@ -190,7 +191,8 @@ struct blockstore {
     bool reading_piece;
 
     struct healer healer;
-    bool healed; /* a commit is to tell of it */
+    bool healed;                      /* a commit is to tell of it */
+    struct store_verify_op *settling; /* have found damage, and are done once it is in quarantine */
     struct scrubber scrubber;
     struct store_verify_op scrub; /* of the scrubber */
 
@@ -226,6 +228,9 @@ bool store_log_is_long(const struct blockstore *store);
 
 /* Whether somebody waits for the store. */
 bool store_is_busy(const struct blockstore *store);
+
+/* A commit has ended: verifications whose damage is in quarantine now are done. */
+void store_verify_settle(struct blockstore *store);
 
 /* Asks for the scrubber's next page when it is time. */
 void store_scrub(struct blockstore *store);

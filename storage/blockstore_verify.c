@@ -98,21 +98,39 @@ static void collect_bad(struct blockstore *s, struct store_job *job, struct stor
     }
 }
 
+static void finish(struct store_verify_op *op, enum err err)
+{
+    struct store_bad_block *bad = op->bad;
+    op->done(op, err);
+    free(bad);
+}
+
 void store_verify_done(struct blockstore *s, struct store_job *job, enum err err)
 {
     struct store_verify_op *op = job->verify;
     s->verifying = false;
-    if (err == ERR_OK) {
-        bool more = job->read_count < job->page_count || job->page_count == op->limit;
-        op->checked = job->read_count;
-        op->after = (struct block_key){0};
-        if (more)
-            op->after = job->page[job->read_count - 1].key;
-        collect_bad(s, job, op);
+    if (err != ERR_OK) {
+        finish(op, err == ERR_NOMEM ? ERR_BUSY : err);
+        return;
     }
-    struct store_bad_block *bad = op->bad;
-    op->done(op, err == ERR_NOMEM ? ERR_BUSY : err);
-    free(bad);
+    bool more = job->read_count < job->page_count || job->page_count == op->limit;
+    op->checked = job->read_count;
+    op->after = (struct block_key){0};
+    if (more)
+        op->after = job->page[job->read_count - 1].key;
+    collect_bad(s, job, op);
+    op->next = s->settling;
+    s->settling = op;
+    store_verify_settle(s);
+}
+
+void store_verify_settle(struct blockstore *s)
+{
+    while (s->settling != NULL && (table_len(&s->bad) == 0 || s->broken)) {
+        struct store_verify_op *op = s->settling;
+        s->settling = op->next;
+        finish(op, ERR_OK);
+    }
 }
 
 /* ---- the scrubber's turn ---- */

@@ -12,6 +12,7 @@
 #include "storage/segment.h"
 
 enum { GROUP_FIRST_CAP = 64, IOV_RECORDS = 128, IOV_PER_RECORD = 3 };
+enum { ALLOCATE_SHARE = 16 }; /* a step takes so small a part of what is free */
 
 static const uint64_t segment_bytes_default = UINT64_C(256) * 1024 * 1024;
 static const uint64_t allocate_bytes_default = UINT64_C(32) * 1024 * 1024;
@@ -148,23 +149,33 @@ static enum err open_next(struct disk_tier *tier)
     return ERR_OK;
 }
 
-/* Room up to need, in large steps while the disk has them, else exactly. */
-static enum err allocate(struct disk_tier *tier, uint64_t need)
+/* What a failed allocation has taken all the same goes back: a full disk has other uses for it, the catalogue's commits first. */
+static enum err allocate_to(struct disk_tier *tier, uint64_t size)
 {
     struct current_segment *cur = &tier->current;
-    if (need <= cur->size)
-        return ERR_OK;
-    uint64_t size = MAX(need, MIN(cur->size + tier->allocate_bytes, MAX(tier->segment_bytes, need)));
     enum err err = tier->port->allocate(cur->file, cur->size, size - cur->size);
-    if (err == ERR_NO_SPACE && size > need) {
-        size = need;
-        err = tier->port->allocate(cur->file, cur->size, size - cur->size);
-    }
     if (err == ERR_OK) {
         atomic_fetch_add_explicit(&tier->bytes, size - cur->size, memory_order_relaxed);
         cur->size = size;
+    } else {
+        (void)tier->port->truncate(cur->file, cur->size);
     }
     return err;
+}
+
+/* Room up to need, in large steps while the disk has room for many of them, else exactly. */
+static enum err allocate(struct disk_tier *tier, uint64_t need)
+{
+    struct current_segment *cur = &tier->current;
+    uint64_t free_bytes = UINT64_MAX;
+    if (need <= cur->size)
+        return ERR_OK;
+    if (tier->port->free_bytes(tier->port->self, tier->dir, &free_bytes) != ERR_OK)
+        free_bytes = UINT64_MAX;
+    uint64_t step = MIN(tier->allocate_bytes, free_bytes / ALLOCATE_SHARE);
+    uint64_t size = MAX(need, MIN(cur->size + step, MAX(tier->segment_bytes, need)));
+    enum err err = allocate_to(tier, size);
+    return err == ERR_NO_SPACE && size > need ? allocate_to(tier, need) : err;
 }
 
 /* Places a record at offset; *ret_head bytes of to are its header. Returns the bytes it takes in the file. */

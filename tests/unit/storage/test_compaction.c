@@ -139,7 +139,7 @@ static void it_works_at_the_quota(void **state)
     w->storage_max = 84 * 1000;
     assert_int_equal(world_open(w), ERR_OK);
     static const uint8_t other[4000] = {1};
-    struct block_key key;
+    struct block_key key = {0};
     test_key(span_of(other, sizeof(other)), &key);
     assert_int_equal(test_put(w->store, &key, span_of(other, sizeof(other)), NULL), ERR_NO_SPACE);
     for (size_t i = 0; i < WORLD_BLOCKS; i += 3)

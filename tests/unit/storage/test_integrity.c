@@ -44,6 +44,7 @@ static void decay_is_found_and_healed(void **state)
     assert_int_equal(world_stats(w).blocks, WORLD_BLOCKS - 1);
     assert_true(w->wanted_count >= 1);
     answer(w, true);
+    world_live(w, 10 * SECOND_NS); /* the row comes with a commit */
     assert_int_equal(world_stats(w).quarantined, 0);
     assert_int_equal(world_absent(w), 0);
     world_free(w);
@@ -55,7 +56,7 @@ static void a_pass_survives_a_restart(void **state)
     (void)state;
     struct world *w = world_new(10 * 1000); /* three pages of 256 blocks, of 5 to 60 kB: some seconds each */
     for (uint64_t i = 0; i < 600; i++) {
-        struct block_key key;
+        struct block_key key = {0};
         test_key(span_of((const uint8_t *)&i, sizeof(i)), &key);
         assert_int_equal(test_put(w->store, &key, span_of((const uint8_t *)&i, sizeof(i)), NULL), ERR_OK);
     }
@@ -193,6 +194,7 @@ static void tries_go_on_over_restarts(void **state)
     world_live(w, 2 * HEAL_BACKOFF_NS);
     assert_int_equal(w->wanted_count, 1);
     answer(w, true);
+    world_live(w, 10 * SECOND_NS);
     assert_int_equal(world_stats(w).quarantined, 0);
     world_free(w);
 }
@@ -205,7 +207,7 @@ static void an_owner_that_has_no_room_is_asked_again(void **state)
     damage_one(w);
     assert_int_equal(w->wanted_count, 0);
     w->deaf = false;
-    world_live(w, 2 * HEAL_LOOK_NS);
+    world_live(w, HEAL_LOOK_NS + SECOND_NS);
     assert_int_equal(w->wanted_count, 1);
     world_free(w);
 }
@@ -259,8 +261,10 @@ static void a_fault_at_each_point_of_quarantine_and_healing(void **state)
                     blockstore_healed(w->store, w->ids[w->wanted_count]);
                 }
             }
+            world_live(w, 10 * SECOND_NS);
             assert_int_equal(world_stats(w).quarantined, 0);
             assert_int_equal(world_absent(w), 0);
+            sim_disk_fail(w->disk, faults[f], 0, 0);
             blockstore_close(w->store, true);
             sim_disk_power_cut(w->disk, SIM_CUT_DROP, n);
             assert_int_equal(world_open(w), ERR_OK);
