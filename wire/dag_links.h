@@ -7,8 +7,8 @@
  *      while (dag_links_next(&links, &child, &name)) ...        in the block's own order, each as often as it stands there
  *
  * A block of a codec that links in no way known here links to nothing: dag_links_known tells the two apart for whoever must not take a
- * part of a DAG for the whole. The name is that of a dag-pb link, empty elsewhere. Nothing is allocated; the iterator borrows the block and
- * is a position in it, so it may be kept while blocks are awaited. Spec: ipld/specs.
+ * part of a DAG for the whole. The name is that of a dag-pb link, empty elsewhere. Blocks of dag-cbor need not be canonical. The iterator
+ * borrows the block and is a position in it, so it may be kept while blocks are awaited.
  */
 #ifndef HEARTH_WIRE_DAG_LINKS_H
 #define HEARTH_WIRE_DAG_LINKS_H

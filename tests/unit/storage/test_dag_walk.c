@@ -183,7 +183,7 @@ static void other_codecs_end_the_walk(void **state)
     struct import_sink sink = store_sink(&store);
     struct block_ref *block = block_ref_copy(span_text("\xa0"), NULL);
     struct cid cid;
-    assert_ok(import_emit(&options, &sink, CODEC_DAG_CBOR, block, &cid));
+    assert_ok(import_emit(&options, &sink, CODEC_LIBP2P_KEY, block, &cid));
     block_ref_unref(block);
     struct prng prng;
     prng_init(&prng, 1);

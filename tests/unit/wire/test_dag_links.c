@@ -68,6 +68,28 @@ static void dag_pb_links(void **state)
     assert_int_equal(seen.count, 0);
 }
 
+/* In dag-cbor and dag-json links stand anywhere: in lists, in maps, several times, beside strings that look like them. */
+static void links_of_the_data_model(void **state)
+{
+    (void)state;
+    static const char json[] =
+        "{\"a\":[{\"/\":\"bafkqaaa\"},\"{\\\"/\\\":\\\"bafkqabc\\\"}\",[{\"/\": \"bafkqabiaaebagba\" }]],"
+        "\"b\":{\"/\":{\"bytes\":\"oQ\"}},\"c\":{\"\\u002f\":\"\\u0062afkqaaa\"},\"d\":{\"/\":[1]}}";
+    assert_links(CODEC_DAG_JSON, span_text(json), "=bafkqaaa =bafkqabiaaebagba =bafkqaaa");
+    /* {"a": [link, h'd82a', "d82a", [link]], "b": -1} */
+    assert_links(CODEC_DAG_CBOR,
+                 bytes_of_hex("a2616184d82a45000155000042d82a6464383261"
+                              "81d82a49000155000400010203616220"
+                              ""),
+                 "=bafkqaaa =bafkqabaaaebag");
+    struct seen seen = {0};
+    assert_err(dag_links_each(CODEC_DAG_CBOR, bytes_of_hex("82d82a450001550000"), note, &seen), ERR_TRUNCATED);
+    assert_err(dag_links_each(CODEC_DAG_JSON, span_text("[{\"/\":\"bafkqaaa\"}"), note, &seen), ERR_TRUNCATED);
+    assert_int_equal(seen.count, 0);
+    /* not canonical: a map out of order, a single float */
+    assert_links(CODEC_DAG_CBOR, bytes_of_hex("a26162d82a4500015500006161fa3f800000"), "=bafkqaaa");
+}
+
 static void other_blocks_link_to_nothing(void **state)
 {
     (void)state;
@@ -82,6 +104,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dag_pb_links),
+        cmocka_unit_test(links_of_the_data_model),
         cmocka_unit_test(other_blocks_link_to_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
