@@ -91,8 +91,7 @@ static enum err with_positional(const struct invocation *in, const char *value, 
 static int ask_once(struct client *client, const struct invocation *in)
 {
     struct outcome outcome;
-    bool patient = in->what->id == OP_PIN_ADD || in->what->id == OP_BLOCK_GET || in->what->id == OP_BLOCK_STAT;
-    uint64_t timeout = client_timeout(client, patient ? CLIENT_LONG_MS : ASK_MS);
+    uint64_t timeout = client_timeout(client, in->what->id == OP_PIN_ADD ? CLIENT_LONG_MS : ASK_MS);
     struct call *call = ask(client, in->what->words, buf_span(&in->args), timeout, in->what->mutates, &outcome);
     int status = outcome.code == CODE_OK ? print_result(in, outcome.result) : say_outcome_error(&outcome);
     call_free(call);
@@ -130,8 +129,18 @@ static int run_with_client(struct client *client, const struct invocation *in, c
         return run_refs(client, in, args);
     case CMD_DAG_STAT:
         return run_dag_stat(client, in, args);
+    case CMD_BLOCK_GET:
+        return run_block_get(client, in, args);
+    case CMD_BLOCK_STAT:
+        return run_block_stat(client, in, args);
+    case CMD_BLOCK_HAS:
+        return run_block_has(client, in, args);
+    case CMD_BLOCK_RM:
+        return run_block_rm(client, in, args);
     case CMD_BLOCK_PUT:
         return run_block_put(client, in, args);
+    case CMD_IMPORT:
+        return run_import(client, in, args);
     case CMD_PIN_LS:
         return run_pin_ls(client, in, args);
     case CMD_REPO_VERIFY:

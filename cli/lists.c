@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands that page through something or ask more than once: ls, pin ls, repo verify, block put, log level, query, top. */
-#include <errno.h>
-#include <fcntl.h>
+/* Commands that page through something or ask more than once: ls, pin ls, repo verify, log level, query, top. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -9,7 +7,7 @@
 #include "cli/run.h"
 #include "schemas/pack.h"
 
-enum { PAGE = 256, BLOCK_MAX = 2 * 1024 * 1024, TOP_SECONDS = 1 };
+enum { PAGE = 256, TOP_SECONDS = 1 };
 
 /* ---- ls ---- */
 
@@ -139,87 +137,6 @@ int run_ls(struct client *client, const struct invocation *in, const struct cmd_
         end_path(in, args);
     }
     (void)fputs(in->globals.json ? "]}\n" : "", stdout);
-    return status;
-}
-
-/* ---- block put ---- */
-
-static int read_whole(int fd, struct buf *to)
-{
-    for (;;) {
-        uint8_t *at = buf_reserve(to, 65536);
-        if (at == NULL)
-            return say_error("a block has at most %d bytes", BLOCK_MAX);
-        ssize_t n = read(fd, at, 65536);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return say_error("reading failed: %s", strerror(errno));
-        if (n == 0)
-            return EXIT_OK;
-        buf_commit(to, (size_t)n);
-    }
-}
-
-static int put_block(struct client *client, const struct invocation *in, const struct cmd_block_put *a,
-                     struct span data)
-{
-    struct buf args;
-    buf_init(&args, REQUEST_BYTES_MAX, NULL);
-    struct pack p = pack_begin(&args);
-    pack_map(&p, 4);
-    pack_text(&p, "data");
-    pack_bytes(&p, data);
-    pack_pair_span(&p, "cid_codec", a->cid_codec);
-    pack_pair_span(&p, "mhtype", a->mhtype);
-    pack_pair_bool(&p, "pin", a->pin);
-    struct outcome outcome = {.code = CODE_INTERNAL, .message = span_text("out of memory")};
-    struct call *call = NULL;
-    if (pack_end(&p) == ERR_OK)
-        call = ask(client, "block put", buf_span(&args), client_timeout(client, 30000), true, &outcome);
-    buf_release(&args);
-    int status = outcome.code == CODE_OK ? EXIT_OK : say_outcome_error(&outcome);
-    if (status == EXIT_OK && in->globals.json) {
-        print_json(outcome.result);
-    } else if (status == EXIT_OK) {
-        print_cid(stdout, &in->globals, value_text(outcome.result, "cid"));
-        (void)putchar('\n');
-    }
-    call_free(call);
-    return status;
-}
-
-static int put_path(struct client *client, const struct invocation *in, const struct cmd_block_put *args,
-                    const char *path)
-{
-    bool standard_input = strcmp(path, "-") == 0;
-    int fd = standard_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return say_error("%s: %s", path, strerror(errno));
-    struct buf data;
-    buf_init(&data, BLOCK_MAX + 65536, NULL);
-    int status = read_whole(fd, &data);
-    if (status == EXIT_OK && data.len > BLOCK_MAX)
-        status = say_error("a block has at most %d bytes", BLOCK_MAX);
-    if (status == EXIT_OK)
-        status = put_block(client, in, args, buf_span(&data));
-    buf_release(&data);
-    if (!standard_input)
-        (void)close(fd);
-    return status;
-}
-
-int run_block_put(struct client *client, const struct invocation *in, const struct cmd_block_put *args)
-{
-    size_t position = 0;
-    struct span text;
-    int status = args->path.count == 0 ? put_path(client, in, args, "-") : EXIT_OK;
-    while (status == EXIT_OK && schema_list_next_bytes(&args->path, &position, &text)) {
-        char path[PATH_TEXT_MAX + 1];
-        memcpy(path, text.data, text.len);
-        path[text.len] = '\0';
-        status = put_path(client, in, args, path);
-    }
     return status;
 }
 

@@ -340,20 +340,6 @@ static void print_pins(const struct invocation *in, struct span result, const ch
     printf("%s\n", after);
 }
 
-static void print_cid_line(const struct invocation *in, const char *before, struct span result, const char *key)
-{
-    printf("%s", before);
-    print_cid(stdout, &in->globals, value_text(result, key));
-    (void)putchar('\n');
-}
-
-static void print_removed(const struct invocation *in, struct span result)
-{
-    (void)result;
-    (void)fputs("removed ", stdout);
-    print_line(value_text(buf_span(&in->args), "cid"));
-}
-
 static void print_providers(const struct invocation *in, struct span result)
 {
     (void)in;
@@ -391,12 +377,6 @@ static void print_level(const struct invocation *in, struct span result)
     (void)in;
     (void)fputs("Changed log level to ", stdout);
     print_line(value_text(result, "level"));
-}
-
-static void print_block_stat(const struct invocation *in, struct span result)
-{
-    print_cid_line(in, "Key: ", result, "cid");
-    printf("Size: %llu\n", (unsigned long long)value_u64(result, "size"));
 }
 
 static void print_pinned(const struct invocation *in, struct span result)
@@ -456,10 +436,7 @@ static printer *const printers[OP_COUNT] = {
     [OP_PING] = print_pong,
     [OP_STATS_BW] = print_bandwidth,
     [OP_ROUTING_FINDPROVS] = print_providers,
-    [OP_BLOCK_GET] = print_data,
     [OP_READ] = print_data,
-    [OP_BLOCK_STAT] = print_block_stat,
-    [OP_BLOCK_RM] = print_removed,
     [OP_PIN_ADD] = print_pinned,
     [OP_PIN_RM] = print_unpinned,
     [OP_BITSWAP_STAT] = print_bitswap,

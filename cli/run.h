@@ -12,7 +12,12 @@ int run_get(struct client *client, const struct invocation *in, const struct cmd
 int run_ls(struct client *client, const struct invocation *in, const struct cmd_ls *args);
 int run_refs(struct client *client, const struct invocation *in, const struct cmd_refs *args);
 int run_dag_stat(struct client *client, const struct invocation *in, const struct cmd_dag_stat *args);
+int run_block_get(struct client *client, const struct invocation *in, const struct cmd_block_get *args);
+int run_block_stat(struct client *client, const struct invocation *in, const struct cmd_block_stat *args);
+int run_block_has(struct client *client, const struct invocation *in, const struct cmd_block_has *args);
+int run_block_rm(struct client *client, const struct invocation *in, const struct cmd_block_rm *args);
 int run_block_put(struct client *client, const struct invocation *in, const struct cmd_block_put *args);
+int run_import(struct client *client, const struct invocation *in, const struct cmd_import *args);
 int run_pin_ls(struct client *client, const struct invocation *in, const struct cmd_pin_ls *args);
 int run_repo_verify(struct client *client, const struct invocation *in, const struct cmd_repo_verify *args);
 int run_repo_backup(struct client *client, const struct invocation *in, const struct cmd_repo_backup *args);

@@ -38,13 +38,45 @@ static const struct field *field_named(const struct schema *s, struct span name)
     return NULL;
 }
 
+static bool is_bytes(const struct field *f)
+{
+    return f->type == FIELD_BYTES || (f->type == FIELD_LIST && f->item == FIELD_BYTES);
+}
+
 static bool has_bytes(const struct schema *s)
 {
     for (size_t i = 0; i < s->field_count; i++) {
-        if (s->fields[i].type == FIELD_BYTES)
+        if (is_bytes(&s->fields[i]))
             return true;
     }
     return false;
+}
+
+/* Copies a value, each text in it decoded: a text, or a list of them. */
+static enum err copy_decoded(struct span raw, struct pack *p)
+{
+    struct walk walk = {.left = raw};
+    struct walk_token token;
+    enum err err = walk_next(&walk, &token);
+    if (err == ERR_OK && token.type == WALK_TEXT)
+        return json_pack_bytes(token.bytes, p);
+    if (err != ERR_OK || token.type != WALK_ARRAY) {
+        pack_raw(p, raw);
+        return err;
+    }
+    pack_array(p, token.count);
+    for (uint32_t i = token.count; i > 0 && err == ERR_OK; i--) {
+        struct span item;
+        err = walk_skip(&walk, &item);
+        struct walk item_walk = {.left = item};
+        if (err == ERR_OK)
+            err = walk_next(&item_walk, &token);
+        if (err == ERR_OK && token.type == WALK_TEXT)
+            err = json_pack_bytes(token.bytes, p);
+        else if (err == ERR_OK)
+            pack_raw(p, item);
+    }
+    return err;
 }
 
 /* Copies one pair, its value decoded when it is text where bytes are declared. */
@@ -54,24 +86,19 @@ static enum err copy_pair(const struct schema *s, struct walk *walk, struct pack
     struct span value_raw;
     struct walk key_walk = {.left = walk->left};
     struct walk_token key;
-    struct walk_token value;
     enum err err = walk_next(&key_walk, &key);
     if (err == ERR_OK)
         err = walk_skip(walk, &key_raw);
-    struct walk value_walk = {.left = walk->left};
-    if (err == ERR_OK)
-        err = walk_next(&value_walk, &value);
     if (err == ERR_OK)
         err = walk_skip(walk, &value_raw);
     if (err != ERR_OK)
         return err;
     pack_raw(p, key_raw);
     const struct field *f = key.type == WALK_TEXT ? field_named(s, key.bytes) : NULL;
-    if (f == NULL || f->type != FIELD_BYTES || value.type != WALK_TEXT) {
-        pack_raw(p, value_raw);
-        return ERR_OK;
-    }
-    return json_pack_bytes(value.bytes, p);
+    if (f != NULL && is_bytes(f))
+        return copy_decoded(value_raw, p);
+    pack_raw(p, value_raw);
+    return ERR_OK;
 }
 
 static enum err decode_bytes(const struct operation *op, struct span from, struct buf *scratch)

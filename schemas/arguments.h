@@ -5,7 +5,7 @@
  *      (TEXT, path, REQUIRED, POSITIONAL, 0, NULL, 1, PATH_TEXT_MAX, "what to read")
  *      (U64, offset, OPTIONAL, FLAG, 'o', "0", 0, UINT64_MAX, "first byte")
  *
- * that is: type (BOOL, U64, TEXT, BYTES, LIST_TEXT), name, presence, place, short flag (0 = none), value when absent (NULL =
+ * that is: type (BOOL, U64, TEXT, BYTES, LIST_TEXT, LIST_BYTES), name, presence, place, short flag (0 = none), value when absent (NULL =
  * zero), least and most (value, bytes, or count of a LIST), what it is for. HIDDEN arguments exist on the control socket only. On
  * the command line the name's underscores are dashes; a BOOL flag takes =true and =false.
  *
@@ -17,7 +17,12 @@
 #include "schemas/fields.h"
 #include "schemas/schema.h"
 
-enum { PATH_TEXT_MAX = 4096, DATA_BYTES_MAX = 1024 * 1024 };
+enum {
+    PATH_TEXT_MAX = 4096,
+    DATA_BYTES_MAX = 1024 * 1024,
+    BLOCK_DATA_MAX = 2 * 1024 * 1024, /* what peers exchange */
+    BATCH_BLOCKS_MAX = 1024           /* of one request about many */
+};
 
 enum argument_place { ARGUMENT_POSITIONAL, ARGUMENT_FLAG, ARGUMENT_HIDDEN };
 
@@ -49,26 +54,31 @@ struct operation {
 #define ARGUMENT_ROW_U64(s, n, r, p, f, v, lo, hi, d, ...)   FIELD_ROW_SIMPLE(s, U64, n, r, lo, hi, d)
 #define ARGUMENT_ROW_TEXT(s, n, r, p, f, v, lo, hi, d, ...)  FIELD_ROW_SIMPLE(s, TEXT, n, r, lo, hi, d)
 #define ARGUMENT_ROW_BYTES(s, n, r, p, f, v, lo, hi, d, ...) FIELD_ROW_SIMPLE(s, BYTES, n, r, lo, hi, d)
-#define ARGUMENT_ROW_LIST_TEXT(s, n, r, p, f, v, lo, hi, d, ...)                                                       \
+#define ARGUMENT_ROW_LIST(s, t, n, r, lo, hi, most, d)                                                                 \
     {.name = #n,                                                                                                       \
      .type = FIELD_LIST,                                                                                               \
-     .item = FIELD_TEXT,                                                                                               \
+     .item = FIELD_##t,                                                                                                \
      .required = FIELD_##r,                                                                                            \
      .offset = offsetof(struct s, n),                                                                                  \
      .min = (lo),                                                                                                      \
      .max = (hi),                                                                                                      \
-     .item_max = PATH_TEXT_MAX,                                                                                        \
+     .item_max = (most),                                                                                               \
      .doc = d},
+#define ARGUMENT_ROW_LIST_TEXT(s, n, r, p, f, v, lo, hi, d, ...)                                                       \
+    ARGUMENT_ROW_LIST(s, TEXT, n, r, lo, hi, PATH_TEXT_MAX, d)
+#define ARGUMENT_ROW_LIST_BYTES(s, n, r, p, f, v, lo, hi, d, ...)                                                      \
+    ARGUMENT_ROW_LIST(s, BYTES, n, r, lo, hi, BLOCK_DATA_MAX, d)
 #define ARGUMENT_ROW_BOOL(s, n, r, p, f, v, lo, hi, d, ...) FIELD_ROW_SIMPLE(s, BOOL, n, r, lo, hi, d)
 #define ARGUMENT_MORE(s, tuple)                             ARGUMENT_MORE_APPLY(FIELD_UNWRAP tuple, unused)
 #define ARGUMENT_MORE_APPLY(...)                            ARGUMENT_MORE_TYPED(__VA_ARGS__)
 #define ARGUMENT_MORE_TYPED(type, ...)                      ARGUMENT_MORE_##type(__VA_ARGS__)
 #define ARGUMENT_MORE_NONE(...)
-#define ARGUMENT_MORE_BOOL(n, r, p, f, v, ...)      {.place = ARGUMENT_##p, .flag = (f), .fallback = v},
-#define ARGUMENT_MORE_U64(n, r, p, f, v, ...)       {.place = ARGUMENT_##p, .flag = (f), .fallback = v},
-#define ARGUMENT_MORE_TEXT(n, r, p, f, v, ...)      {.place = ARGUMENT_##p, .flag = (f), .fallback = v},
-#define ARGUMENT_MORE_BYTES(n, r, p, f, v, ...)     {.place = ARGUMENT_##p, .flag = (f), .fallback = v},
-#define ARGUMENT_MORE_LIST_TEXT(n, r, p, f, v, ...) {.place = ARGUMENT_##p, .flag = (f), .fallback = v},
+#define ARGUMENT_MORE_BOOL(n, r, p, f, v, ...)       {.place = ARGUMENT_##p, .flag = (f), .fallback = v},
+#define ARGUMENT_MORE_U64(n, r, p, f, v, ...)        {.place = ARGUMENT_##p, .flag = (f), .fallback = v},
+#define ARGUMENT_MORE_TEXT(n, r, p, f, v, ...)       {.place = ARGUMENT_##p, .flag = (f), .fallback = v},
+#define ARGUMENT_MORE_BYTES(n, r, p, f, v, ...)      {.place = ARGUMENT_##p, .flag = (f), .fallback = v},
+#define ARGUMENT_MORE_LIST_TEXT(n, r, p, f, v, ...)  {.place = ARGUMENT_##p, .flag = (f), .fallback = v},
+#define ARGUMENT_MORE_LIST_BYTES(n, r, p, f, v, ...) {.place = ARGUMENT_##p, .flag = (f), .fallback = v},
 
 #define ARGUMENT_STRUCT(s, ...)                                                                                        \
     struct s {                                                                                                         \

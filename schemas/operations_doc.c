@@ -20,7 +20,7 @@ static const char *type_name(const struct field *f)
     case FIELD_BYTES:
         return "bytes";
     case FIELD_LIST:
-        return "list of text";
+        return f->item == FIELD_BYTES ? "list of bytes" : "list of text";
     case FIELD_MAP:
         return "map";
     }

@@ -13,7 +13,7 @@
 enum { BLOCK_RESULT_MAX = 2 * 1024 * 1024 + 4096, REFS_MAX = 65536, SUB_ONLY = 0, SUB_PIN = 63 };
 enum { REFS_RESULT_MAX = 6 * 1024 * 1024, WALK_WINDOW = 16, WALK_NODES_MAX = 1000000 };
 
-static enum err fetch(struct control *c, struct conversation *v, const struct cid *cid, unsigned sub)
+enum err block_fetch(struct control *c, struct conversation *v, const struct cid *cid, unsigned sub)
 {
     uint8_t bytes[CID_BYTES_MAX];
     struct span key = span_of(bytes, cid_encode(cid, bytes));
@@ -47,12 +47,12 @@ static enum err start_fetch(struct control *c, struct conversation *v, struct sp
     if (err == ERR_OK && multihash_verify(&v->cid.hash, (struct span){0}) == ERR_UNSUPPORTED)
         return conversation_error(v, ERR_UNSUPPORTED, "%.*s: its hash function or the length of its digest is unknown",
                                   (int)MIN(text.len, (size_t)100), (const char *)text.data);
-    return err == ERR_OK ? fetch(c, v, &v->cid, SUB_ONLY) : err;
+    return err == ERR_OK ? block_fetch(c, v, &v->cid, SUB_ONLY) : err;
 }
 
 enum err fetch_again(struct control *c, struct conversation *v, unsigned sub)
 {
-    return fetch(c, v, &v->cid, sub);
+    return block_fetch(c, v, &v->cid, sub);
 }
 
 /* The reply to a fetch: ERR_OK with the block's bytes. */
@@ -132,19 +132,20 @@ static enum err codec_of(struct conversation *v, struct span name, uint32_t *ret
                               (const char *)name.data);
 }
 
-static enum err cid_of_data(struct conversation *v, const struct op_block_put *args)
+enum err block_cid_of(struct conversation *v, struct span codec_name, struct span mhtype, struct span data,
+                      struct cid *ret_cid)
 {
     char name[40] = "";
     uint32_t codec = 0;
     uint32_t hash = 0;
     struct multihash sum;
-    enum err err = codec_of(v, args->cid_codec, &codec);
+    enum err err = codec_of(v, codec_name, &codec);
     if (err != ERR_OK)
         return err;
-    memcpy(name, args->mhtype.data, MIN(args->mhtype.len, sizeof(name) - 1));
-    if (multihash_code_of(name, &hash) != ERR_OK || multihash_sum(hash, 0, args->data, &sum) != ERR_OK)
+    memcpy(name, mhtype.data, MIN(mhtype.len, sizeof(name) - 1));
+    if (multihash_code_of(name, &hash) != ERR_OK || multihash_sum(hash, 0, data, &sum) != ERR_OK)
         return conversation_error(v, ERR_UNSUPPORTED, "unknown hash function \"%s\"", name);
-    v->cid = cid_v1(codec, &sum);
+    *ret_cid = cid_v1(codec, &sum);
     return ERR_OK;
 }
 
@@ -171,7 +172,7 @@ static enum err send_put(struct control *c, struct conversation *v)
 enum err block_put_start(struct control *c, struct conversation *v)
 {
     const struct op_block_put *args = (const void *)v->args;
-    enum err err = cid_of_data(v, args);
+    enum err err = block_cid_of(v, args->cid_codec, args->mhtype, args->data, &v->cid);
     return err == ERR_OK ? send_put(c, v) : err;
 }
 
@@ -283,7 +284,7 @@ static enum err send_fetches(struct control *c, struct conversation *v, struct p
         if (work->busy[i])
             continue;
         memcpy(&work->in_flight[i], work->stack.data + work->stack.len - sizeof(struct cid), sizeof(struct cid));
-        enum err err = fetch(c, v, &work->in_flight[i], i);
+        enum err err = block_fetch(c, v, &work->in_flight[i], i);
         if (err == ERR_BUSY && work->flying > 0)
             return ERR_OK; /* the next reply comes back here */
         if (err != ERR_OK)
@@ -334,7 +335,7 @@ enum err pin_add_again(struct control *c, struct conversation *v, unsigned sub)
 {
     const struct op_pin_add *args = (const void *)v->args;
     const struct pin_work *work = v->work;
-    return sub == SUB_PIN ? pin(c, v, args->recursive, args->name) : fetch(c, v, &work->in_flight[sub], sub);
+    return sub == SUB_PIN ? pin(c, v, args->recursive, args->name) : block_fetch(c, v, &work->in_flight[sub], sub);
 }
 
 enum err pin_add_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info)

@@ -14,6 +14,10 @@ bool conversation_is_offline(const struct conversation *v)
     return false;
 }
 
+#define BATCH                                                                                                          \
+    {                                                                                                                  \
+        .start = batch_start, .reply = batch_reply, .again = batch_again, .end = batch_end                             \
+    }
 #define RELAY                                                                                                          \
     {                                                                                                                  \
         .start = relay_start, .reply = relay_reply                                                                     \
@@ -56,6 +60,11 @@ const struct operation_handler operation_handlers[OP_COUNT] = {
     [OP_BLOCK_PUT] = {.start = block_put_start, .reply = block_put_reply, .again = block_put_again},
     [OP_BLOCK_RM] = RELAY,
     [OP_BLOCK_STAT] = {.start = block_stat_start, .reply = block_stat_reply, .again = fetch_again},
+    [OP_BLOCK_HAS] = {.start = block_has_start, .reply = block_has_reply, .end = batch_end},
+    [OP_BLOCK_GET_MANY] = BATCH,
+    [OP_BLOCK_STAT_MANY] = BATCH,
+    [OP_BLOCK_PUT_MANY] = BATCH,
+    [OP_BLOCK_RM_MANY] = BATCH,
     [OP_ADD_OPEN] = {.start = add_open_start},
     [OP_ADD_WRITE] = {.start = add_write_start, .end = adding_end},
     [OP_ADD_FILE] = {.start = add_file_start, .end = adding_end},

@@ -32,6 +32,11 @@ enum err ping_start(struct control *c, struct conversation *v);
 enum err ping_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 
 /* blocks.c */
+/* Asks bitswap for a block, or the store alone when the request is to be answered offline. */
+enum err block_fetch(struct control *c, struct conversation *v, const struct cid *cid, unsigned sub) MUST_CHECK;
+/* The CID of a block by the names of its codec and hash function; the error has its sentence. */
+enum err block_cid_of(struct conversation *v, struct span codec, struct span mhtype, struct span data,
+                      struct cid *ret_cid) MUST_CHECK;
 enum err block_get_start(struct control *c, struct conversation *v);
 enum err fetch_again(struct control *c, struct conversation *v, unsigned sub);
 enum err block_get_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
@@ -46,6 +51,14 @@ enum err pin_add_start(struct control *c, struct conversation *v);
 enum err pin_add_again(struct control *c, struct conversation *v, unsigned sub);
 enum err pin_add_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 void pin_add_end(struct control *c, struct conversation *v);
+
+/* batches.c */
+enum err batch_start(struct control *c, struct conversation *v);
+enum err batch_again(struct control *c, struct conversation *v, unsigned sub);
+enum err batch_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+void batch_end(struct control *c, struct conversation *v);
+enum err block_has_start(struct control *c, struct conversation *v);
+enum err block_has_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 
 /* reading.c */
 enum err read_start(struct control *c, struct conversation *v);

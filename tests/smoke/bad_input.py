@@ -9,6 +9,7 @@ Usage: tests/smoke/bad_input.py [name of a group ...]; HEARTH_BUILD names anothe
 import base64
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -369,6 +370,11 @@ def control_socket(folder, node):
         ("operation twice as a number", b'{"op":7}', "usage|invalid"), ("not UTF-8", b'{"op":"\xff\xfe"}', "usage|invalid"),
         ("an unknown profile", b'{"op":"add open","args":{"profile":"fast"}}', "(usage|invalid).*fast"),
         ("no such upload", b'{"op":"add write","args":{"upload":99,"offset":0,"data":"uAAAA"}}', "not_found"),
+        ("a batch of none", b'{"op":"block has","args":{"cid":[]}}', "usage.*cid"), ("a batch of numbers", b'{"op":"block rm many","args":{"cid":[7]}}', "usage.*cid"),
+        ("a batch of 1025", json.dumps({"op": "block get many", "args": {"cid": ["x"] * 1025}}).encode(), "usage.*cid"),
+        ("a batch of text that is no base64url", b'{"op":"block put many","args":{"data":["u?"]}}', "usage.*base64url"),
+        ("a batch with a CID too few", b'{"op":"block put many","args":{"data":["u","u"],"cid":["bafkqaaa"]}}', "invalid.*one for each"),
+        ("a batch of unknown hashes", b'{"op":"block put many","args":{"data":["u"],"mhtype":"crc"}}', "unsupported.*crc"),
         ("negative limit", b'{"op":"pin ls","args":{"limit":-1}}', "(usage|invalid).*limit"),
     ]
     for name, body, pattern in cases:

@@ -11,8 +11,9 @@ import shutil
 import sys
 import tarfile
 import tempfile
+import time
 
-from bad_input import STRANGER, Node, check, counts
+from bad_input import STRANGER, Node, check, control_call, counts
 
 ABSENT = "bafkreiaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
@@ -108,6 +109,37 @@ def archives(node, folder):
     check("get -C of a folder leaves nothing", not os.path.exists(out + "2.gz"))
 
 
+def batches(node, folder):
+    """Several blocks in one command: each is answered for, and what is larger than an answer comes in several."""
+    names = [os.path.join(folder, f"block{i}") for i in range(5)]
+    data = [os.urandom(700_000) for _ in names]
+    for name, block in zip(names, data):
+        with open(name, "wb") as file:
+            file.write(block)
+    cids = said(node, "block", "put", *names).split()
+    check("block put of five files prints five CIDs", len(set(cids)) == 5, cids)
+    code, out, err = node.run("--offline", "block", "get", *cids)
+    check("block get of five gives them in order", code == 0 and out == b"".join(data), f"exit {code}, {len(out)} bytes, {err}")
+    page = json.loads(control_call(node.file("run/control.sock"), json.dumps({"op": "block get many", "args": {"cid": cids}}).encode()))["result"]
+    check("one answer holds 1 MiB and says that more is left", [block["cid"] for block in page["blocks"]] == cids[:1] and page["more"], page["more"])
+    code, out, err = node.run("--offline", "block", "get", cids[0], ABSENT, "nonsense", cids[1])
+    check("block get: the absent one is named, the others come", code == 4 and out == data[0] + data[1] and ABSENT in err and '"nonsense"' in err, f"exit {code}, {err}")
+    expect(node, "block stat of two", ["block", "stat", cids[0], cids[1]], 0, "".join(f"Key: {cid}\nSize: 700000\n" for cid in cids[:2]))
+    expect(node, "block has", ["block", "has", cids[0], ABSENT], 4, f"{cids[0]} 700000\n{ABSENT} absent\n")
+    expect(node, "block put of standard input", ["block", "put", "--cid-codec=dag-cbor", "-"], 0, "bafyreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku\n")
+    name = os.path.join(folder, "large")
+    with open(name, "wb") as file:
+        file.truncate(2 * 1024 * 1024 + 1)
+    expect(node, "a block over 2 MiB is refused, those before it are stored", ["block", "put", names[0], name], 1, f"{cids[0]}\n", "at most 2097152 bytes")
+    expect(node, "block rm of several", ["block", "rm", *cids[:3]], 0, "".join(f"removed {cid}\n" for cid in cids[:3]))
+    expect(node, "block rm: an absent one is named, the others go", ["block", "rm", cids[0], cids[3]], 4, f"removed {cids[3]}\n", cids[0])
+    expect(node, "block rm --force --quiet", ["block", "rm", "-f", "-q", cids[0], cids[4]], 0, "")
+    since = time.monotonic()
+    code, out, err = node.run("--timeout=1s", "block", "get", ABSENT, "bafkqabtimvwgy3yk")
+    check("one block that nobody has costs its own result", code == 124 and out == b"hello\n" and ABSENT in err, f"exit {code}, {out}, {err}")
+    check("a batch ends by its deadline", time.monotonic() - since < 3)
+
+
 def errors(node):
     expect(node, "log level", ["log", "level", "debug"], 0, "Changed log level to debug\n")
     expect(node, "log level of all", ["log", "level", "all", "info"], 0, "Changed log level to info\n")
@@ -135,6 +167,7 @@ def main():
             lists(node, root)
             symlinks(node, root, folder)
             archives(node, folder)
+            batches(node, folder)
             errors(node)
             check("it ends cleanly", node.stop() == 0)
     finally:

@@ -38,6 +38,8 @@ enum { DRIVER = ACTOR_COUNT, CLASSES = ACTOR_COUNT + 1, STEPS_MAX = 64, WAIT_S =
 #define ABSENT    "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
 /* Of "hello\n" as a raw block. */
 #define HELLO "bafkreicysg23kiwv34eg2d7qweipxwosdo2py4ldv42nbauguluen5v6am"
+/* Of "a" as a raw block. */
+#define LETTER "bafkreigks6arfsq3xxfpvqrrwonchxcnu6do76auprhhfomao6c273sixm"
 /* Four times the ten digits, in the CID itself. */
 #define INLINED "bafkqakbqgezdgnbvgy3tqojqgezdgnbvgy3tqojqgezdgnbvgy3tqojqgezdgnbvgy3tqoi"
 
@@ -101,6 +103,39 @@ static enum err store_put(struct ctx *ctx, struct store_state *s, const struct m
     return err;
 }
 
+static enum err store_has(struct ctx *ctx, struct store_state *s, const struct msg *msg, struct reply_to to)
+{
+    const struct msg_block_has *m = msg->fields;
+    size_t position = 0;
+    struct span cid;
+    struct buf sizes;
+    enum err err = ERR_OK;
+    buf_init(&sizes, 10000, NULL);
+    while (err == ERR_OK && schema_list_next_bytes(&m->cids, &position, &cid)) {
+        uint8_t key[MULTIHASH_BYTES_MAX];
+        const struct block_ref *block = table_get(&s->blocks, key_of(cid, key));
+        err = schema_list_add_u64(&sizes, block == NULL ? 0 : block->len + 1);
+    }
+    struct msg_block_have have = {.sizes = schema_list_of(&sizes, m->cids.count)};
+    if (err == ERR_OK)
+        ctx_reply(ctx, to, &(struct msg){.kind = MSG_BLOCK_HAVE, .fields = &have});
+    buf_release(&sizes);
+    return err;
+}
+
+static enum err store_rm(struct ctx *ctx, struct store_state *s, const struct msg *msg, struct reply_to to)
+{
+    const struct msg_block_rm *m = msg->fields;
+    static const struct msg_ok ok = {0};
+    uint8_t key[MULTIHASH_BYTES_MAX];
+    struct block_ref *block = table_remove(&s->blocks, key_of(m->cid, key));
+    if (block == NULL && !m->force)
+        return ERR_NOT_FOUND;
+    block_ref_unref(block);
+    ctx_reply(ctx, to, &(struct msg){.kind = MSG_OK, .fields = &ok});
+    return ERR_OK;
+}
+
 static enum err store_call(struct ctx *ctx, void *state, const struct msg *msg, struct reply_to to)
 {
     struct store_state *s = state;
@@ -124,6 +159,10 @@ static enum err store_call(struct ctx *ctx, void *state, const struct msg *msg, 
         ctx_reply(ctx, to, &(struct msg){.kind = MSG_REPO_STAT_OK, .fields = &fields});
         return ERR_OK;
     }
+    if (msg->kind == MSG_BLOCK_HAS)
+        return store_has(ctx, s, msg, to);
+    if (msg->kind == MSG_BLOCK_RM)
+        return store_rm(ctx, s, msg, to);
     if (msg->kind == MSG_PIN_RM)
         return ERR_NOT_FOUND;
     s->pins += msg->kind == MSG_PIN_ADD;
@@ -437,6 +476,49 @@ static void files_go_in_and_come_out(void **state)
         {"{\"op\":\"pin add\",\"args\":{\"path\":\"bafkqaaa\"}}", "\"pins\":[\"bafkqaaa\"]", 0},
         {"{\"op\":\"pin rm\",\"args\":{\"path\":\"" HELLO "\"}}", "\"code\":\"not_found\"", 0},
         {"{\"op\":\"add write\",\"args\":{\"upload\":99,\"offset\":0,\"data\":\"u\"}}", "no upload 99", 0},
+    };
+    RUN(steps, false);
+}
+
+/* Each block of a batch has its own result, in the order of the request, whatever becomes of the others. */
+static void batches_answer_for_each_block(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {"{\"op\":\"block put many\",\"args\":{\"data\":[\"uaGVsbG8K\",\"uYQ\",\"uaGVsbG8K\"]}}",
+         "{\"blocks\":[{\"cid\":\"" HELLO "\",\"size\":6,\"existed\":false},{\"cid\":\"" LETTER
+         "\",\"size\":1,\"existed\":false},{\"cid\":\"" HELLO "\",\"size\":6,\"existed\":true}],\"more\":false}",
+         0},
+        {"{\"op\":\"block put many\",\"args\":{\"data\":[\"uYg\",\"uYQ\",\"uYQ\"],\"cid\":[\"" LETTER "\",\"" LETTER
+         "\",\"x\"]}}",
+         "[{\"cid\":\"" LETTER
+         "\",\"error\":{\"code\":\"corrupt\",\"message\":\"the block does not hash to it\"}},{\"cid\":\"" LETTER
+         "\",\"size\":1,\"existed\":true},{\"cid\":\"x\",\"error\":{\"code\":\"invalid\"",
+         0},
+        {"{\"op\":\"block put many\",\"args\":{\"data\":[\"uYQ\",\"uYQ\"],\"cid\":[\"" LETTER "\"]}}",
+         "one for each, or none", 0},
+        {"{\"op\":\"block put many\",\"args\":{\"data\":[\"uYQ\"],\"cid_codec\":\"tar\"}}", "unknown codec", 0},
+        {"{\"op\":\"block put many\",\"args\":{\"data\":[\"YQ\"]}}", "multibase base64url", 0},
+        {"{\"op\":\"block put many\",\"args\":{\"data\":[7]}}", "data: an item is not bytes", 0},
+        {"{\"op\":\"block put many\",\"args\":{\"data\":[]}}", "\"code\":\"usage\"", 0},
+        {"{\"op\":\"block has\",\"args\":{\"cid\":[\"" ABSENT "\",\"x\",\"" HELLO "\"]}}",
+         "{\"blocks\":[{\"cid\":\"" ABSENT
+         "\",\"stored\":false},{\"cid\":\"x\",\"error\":{\"code\":\"invalid\",\"message\":"
+         "\"invalid CID \\\"x\\\": invalid value\"}},{\"cid\":\"" HELLO "\",\"stored\":true,\"size\":6}]}",
+         0},
+        {"{\"op\":\"block has\",\"args\":{\"cid\":[\"x\"]}}", "\"code\":\"invalid\"", 0},
+        {"{\"op\":\"block get many\",\"args\":{\"cid\":[\"" LETTER "\",\"" ABSENT "\",\"" HELLO "\"]}}",
+         "[{\"cid\":\"" LETTER "\",\"data\":\"uYQ\"},{\"cid\":\"" ABSENT
+         "\",\"error\":{\"code\":\"not_found\",\"message\":\"nobody has it\"}},{\"cid\":\"" HELLO
+         "\",\"data\":\"uaGVsbG8K\"}],\"more\":false",
+         0},
+        {"{\"op\":\"block stat many\",\"args\":{\"cid\":[\"" LETTER "\",\"" ABSENT "\"],\"offline\":true}}",
+         "[{\"cid\":\"" LETTER "\",\"size\":1},{\"cid\":\"" ABSENT "\",\"error\":{\"code\":\"not_found\"", 0},
+        {"{\"op\":\"block rm many\",\"args\":{\"cid\":[\"" LETTER "\",\"" LETTER "\"]}}",
+         "[{\"cid\":\"" LETTER "\"},{\"cid\":\"" LETTER "\",\"error\":{\"code\":\"not_found\"", 0},
+        {"{\"op\":\"block rm many\",\"args\":{\"cid\":[\"" LETTER "\"],\"force\":true}}", "[{\"cid\":\"" LETTER "\"}]",
+         0},
+        {"{\"op\":\"repo stat\"}", "\"blocks\":1", 0},
     };
     RUN(steps, false);
 }
@@ -779,6 +861,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_are_answered_or_refused),
         cmocka_unit_test(files_go_in_and_come_out),
+        cmocka_unit_test(batches_answer_for_each_block),
         cmocka_unit_test(hashing_alone_waits_for_nobody),
         cmocka_unit_test(a_mutation_with_an_id_happens_once),
         cmocka_unit_test(deadlines_and_cancels_reach_the_callee),

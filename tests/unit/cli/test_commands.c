@@ -78,9 +78,10 @@ static void flags_are_read_as_people_type_them(void **state)
 static void offline_reaches_the_operation(void **state)
 {
     (void)state;
-    expect_args("--offline block stat bafkqaaa", "block stat", "{\"cid\":\"bafkqaaa\",\"offline\":true}");
-    expect_args("block get bafkqaaa --offline", "block get", "{\"cid\":\"bafkqaaa\",\"offline\":true}");
-    expect_args("block stat bafkqaaa", "block stat", "{\"cid\":\"bafkqaaa\"}");
+    expect_args("--offline resolve bafkqaaa", "resolve", "{\"path\":\"bafkqaaa\",\"offline\":true}");
+    expect_args("read bafkqaaa --offline", "read", "{\"path\":\"bafkqaaa\",\"offline\":true}");
+    expect_args("resolve bafkqaaa", "resolve", "{\"path\":\"bafkqaaa\"}");
+    expect_args("--offline block get bafkqaaa bafkqaba", "block get", "{\"cid\":[\"bafkqaaa\",\"bafkqaba\"]}");
     expect_args("--offline id", "id", "{}");
 }
 
