@@ -19,7 +19,7 @@ help:
 	@echo "make test         unit tests (VECTORS=DIR adds the published test vectors)"
 	@echo "make asan tsan    the same under AddressSanitizer+UBSan, under ThreadSanitizer"
 	@echo "make lint         source laws, formatting, clang-tidy"
-	@echo "make smoke        the commands of the README, bad input, queries from outside, what it keeps, against running nodes"
+	@echo "make smoke        the commands of the README, bad input, queries from outside, what it keeps, its files read by a stranger"
 	@echo "make interop      files and blocks exchanged with Kubo and Helia (needs Go and npm); interop-short leaves out what takes long"
 	@echo "make sim-bitswap  Bitswap over Yamux with windows of one byte, SIM_SEEDS (10000) interleavings"
 	@echo "make bench        hearth beside a plain pipeline, Kubo, Helia, plain TCP (ONLY=suite,suite; QUICK=1 shows that it runs; RECORD=1 updates docs/results.md)"
@@ -56,6 +56,7 @@ smoke: build
 	@HEARTH_BUILD=$(BUILD) tests/smoke/bad_input.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/outside.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/keep.py
+	@HEARTH_BUILD=$(BUILD) tests/smoke/stranger.py
 
 lint:
 	@tools/install_deps.sh build lint
