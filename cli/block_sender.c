@@ -95,7 +95,7 @@ static void clear(struct sender_batch *b)
 /* Leaves out of a batch what the daemon has. */
 static int drop_stored(struct block_sender *s, struct sender_batch *b)
 {
-    bool absent[BATCH_BLOCKS_MAX];
+    bool absent[BATCH_BLOCKS_MAX] = {false};
     struct schema_list blocks = schema_list_of(&b->blocks, b->count);
     struct schema_list cids = schema_list_of(&b->cids, b->count);
     size_t block_position = 0;

@@ -81,7 +81,7 @@ static enum err read_block(struct import *s, const struct cid *cid)
 /* Reads and sends those of the blocks asked about that the daemon does not have. */
 static int send_absent(struct import *s)
 {
-    bool absent[BATCH_BLOCKS_MAX];
+    bool absent[BATCH_BLOCKS_MAX] = {false};
     size_t count = s->asked_count;
     s->asked_count = 0;
     int status = count == 0 ? EXIT_OK : block_sender_absent(s->client, s->asked, count, absent);

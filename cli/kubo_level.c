@@ -33,7 +33,7 @@
     X(free)
 
 struct api {
-#define MEMBER(name) __typeof__(leveldb_##name) *name;
+#define MEMBER(name) __typeof__(leveldb_##name) *(name);
     FUNCTIONS(MEMBER)
 #undef MEMBER
 };

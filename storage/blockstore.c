@@ -208,10 +208,19 @@ enum err store_find(struct blockstore *s, const struct block_key *key, struct bl
     return err;
 }
 
+/* What the filter has never seen is in no tier; only puts that are not durable yet are not in the filter. */
+static bool surely_absent(const struct blockstore *s, const struct block_key *key)
+{
+    return filter_absent(s->filter, key) &&
+           (table_len(&s->fresh) == 0 || table_get(&s->fresh, block_key_span(key)) == NULL);
+}
+
 enum err blockstore_has(struct blockstore *s, const struct block_key *key, uint64_t *ret_size, const char **ret_tier)
 {
     size_t cached;
     struct block_place place;
+    if (surely_absent(s, key))
+        return ERR_NOT_FOUND;
     bool in_memory = memory_tier_has(s->memory, key, &cached);
     const struct fresh *fresh = in_memory ? NULL : table_get(&s->fresh, block_key_span(key));
     enum err err = ERR_OK;
@@ -227,6 +236,14 @@ enum err blockstore_has(struct blockstore *s, const struct block_key *key, uint6
     if (ret_tier != NULL)
         *ret_tier = in_memory ? "memory" : "disk";
     return ERR_OK;
+}
+
+void blockstore_has_many(struct blockstore *s, const struct block_key *keys, size_t count, uint64_t *ret_sizes)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint64_t size = 0;
+        ret_sizes[i] = blockstore_has(s, &keys[i], &size, NULL) == ERR_OK ? size + 1 : 0;
+    }
 }
 
 enum err blockstore_pins(struct blockstore *s, struct span after, struct pin_row *ret_pins, size_t max,

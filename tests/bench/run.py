@@ -24,15 +24,16 @@ import harness
 import report
 import suite_cpu
 import suite_idle
+import suite_kept
 import suite_store
 import suite_transfer
 from ruler import say
 from tools import Tools
 
 SUITES = {"large": suite_transfer.large, "pairs": suite_transfer.pairs, "relay": suite_transfer.relay, "add": suite_store.add,
-          "folder": suite_store.folder, "ready": suite_store.ready, "idle": suite_idle.idle, "handshakes": suite_cpu.handshakes,
+          "folder": suite_store.folder, "kept": suite_kept.kept, "ready": suite_store.ready, "idle": suite_idle.idle, "handshakes": suite_cpu.handshakes,
           "mailbox": suite_cpu.mailbox}
-PROGRAMS = ("pipeline", "relay", "handshake", "mailbox")
+PROGRAMS = ("pipeline", "relay", "handshake", "mailbox", "store", "kept")
 ROUNDS, ROUNDS_QUICK = 7, 1
 
 

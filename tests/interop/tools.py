@@ -110,22 +110,30 @@ def find_go():
     return go if go_version(go) >= wanted else go_from_proxy(go)
 
 
-def build_kubo():
-    kept = os.path.join(CACHE, "kubo-" + hash_of("kubo/go.sum", "kubo/main.go"))
-    binary = os.path.join(kept, "ipfs")
+def build_go(name, command, package, source):
+    """A command of the module in kubo/."""
+    kept = os.path.join(CACHE, f"{name}-" + hash_of("kubo/go.sum", source))
+    binary = os.path.join(kept, command)
     if os.path.exists(binary):
         return binary
     go = find_go()
-    with locked("kubo"):
+    with locked(name):
         if os.path.exists(binary):
             return binary
         os.makedirs(kept, exist_ok=True)
-        source = os.path.join(HERE, "kubo")
-        say("building Kubo from the Go module proxy: this takes minutes, once")
+        say(f"building {name} from the Go module proxy: this may take minutes, once")
         run(["nice", "-n", "10", go, "build", "-mod=readonly", "-trimpath", "-buildvcs=false",
-             "-o", binary + ".new", "."], "go build of Kubo", cwd=source)
+             "-o", binary + ".new", package], f"go build of {name}", cwd=os.path.join(HERE, "kubo"))
         os.rename(binary + ".new", binary)
     return binary
+
+
+def build_kubo():
+    return build_go("kubo", "ipfs", ".", "kubo/main.go")
+
+
+def build_flatfs():
+    return build_go("flatfs", "flatfs", "./flatfs", "kubo/flatfs/main.go")
 
 
 # --- npm and Helia --------------------------------------------------------------
@@ -173,7 +181,7 @@ def find_hearth():
 class Tools:
     """The programs, brought when a case first needs them; a refusal is remembered."""
 
-    BRING = {"kubo": build_kubo, "helia": install_helia, "hearth": find_hearth}
+    BRING = {"kubo": build_kubo, "flatfs": build_flatfs, "helia": install_helia, "hearth": find_hearth}
 
     def __init__(self):
         self.versions = {}

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -115,9 +116,10 @@ static void lines_are_those_of_pin_ls(void **state)
 static void a_long_name_is_cut_between_characters(void **state)
 {
     (void)state;
-    char line[1000] = TEXT " recursive ";
+    char line[1000];
+    int len = snprintf(line, sizeof(line), TEXT " recursive ");
     for (size_t i = 0; i < 200; i++)
-        strcat(line, "\xc3\xa9"); /* é, two bytes: the 128th does not fit */
+        len += snprintf(line + len, sizeof(line) - (size_t)len, "\xc3\xa9"); /* é, two bytes: the 128th does not fit */
     struct kubo_pin pin;
     assert_int_equal(kubo_pin_parse(span_text(line), &pin), ERR_OK);
     assert_int_equal(strlen(pin.name), 254);
