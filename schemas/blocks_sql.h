@@ -31,6 +31,17 @@ enum { BLOCKS_SCHEMA_VERSION = 3 };
     " attempts INTEGER NOT NULL, retry_at INTEGER NOT NULL) WITHOUT ROWID;" \
     "CREATE INDEX quarantine_by_retry ON quarantine(retry_at);"
 
+/*
+ * How often a block is held: once by each recursive pin of it, once by each link of a block that is held itself; storage/catalogue_count.c.
+ * expanded: its links are counted. ref_queue: holds that are still to be added to refs. A pin whose counted is below meta's count_round too.
+ */
+#define BLOCKS_REFS_SQL \
+    "CREATE TABLE refs(multihash BLOB NOT NULL, codec INTEGER NOT NULL, count INTEGER NOT NULL, expanded INTEGER NOT NULL," \
+    " PRIMARY KEY(multihash, codec)) WITHOUT ROWID;" \
+    "CREATE INDEX refs_unexpanded ON refs(multihash, codec) WHERE expanded = 0;" \
+    "CREATE TABLE ref_queue(seq INTEGER PRIMARY KEY, multihash BLOB NOT NULL, codec INTEGER NOT NULL, delta INTEGER NOT NULL);" \
+    "CREATE INDEX pins_by_counted ON pins(counted) WHERE recursive = 1;"
+
 #define BLOCKS_TABLES_SQL \
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;" \
     "CREATE TABLE segments(id INTEGER PRIMARY KEY, checkpoint INTEGER NOT NULL, state INTEGER NOT NULL," \
@@ -38,9 +49,9 @@ enum { BLOCKS_SCHEMA_VERSION = 3 };
     "CREATE TABLE blocks(multihash BLOB PRIMARY KEY, codec INTEGER NOT NULL, size INTEGER NOT NULL," \
     " segment INTEGER NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID;" \
     "CREATE TABLE pins(cid BLOB NOT NULL, recursive INTEGER NOT NULL, multihash BLOB NOT NULL, name TEXT NOT NULL," \
-    " created_at INTEGER NOT NULL, PRIMARY KEY(cid, recursive)) WITHOUT ROWID;" \
+    " created_at INTEGER NOT NULL, counted INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(cid, recursive)) WITHOUT ROWID;" \
     "CREATE INDEX pins_by_multihash ON pins(multihash);" \
-    BLOCKS_QUARANTINE_SQL
+    BLOCKS_QUARANTINE_SQL BLOCKS_REFS_SQL
 
 #define BLOCKS_VIEWS_SQL \
     "CREATE VIEW v_blocks AS SELECT " BLOCKS_SQL_BASE32(BLOCKS_SQL_CID_HEX) " AS cid," \
@@ -62,6 +73,8 @@ enum { BLOCKS_SCHEMA_VERSION = 3 };
 
 /* What version 1 lacks, apart from figures that a program must count. */
 #define BLOCKS_VERSION_2_SQL \
+    "ALTER TABLE pins ADD COLUMN counted INTEGER NOT NULL DEFAULT 0;" BLOCKS_REFS_SQL \
+    "INSERT INTO meta(key, value) VALUES ('count_round', 1), ('count_clears', 0), ('count_leaks', 0);" \
     "ALTER TABLE segments ADD COLUMN live_bytes INTEGER NOT NULL DEFAULT 0;" \
     "INSERT INTO meta(key, value) SELECT 'next_segment', coalesce(max(id), 0) + 1 FROM segments;" \
     "INSERT INTO meta(key, value) SELECT 'pins', count(*) FROM pins;" \

@@ -75,6 +75,8 @@ static void init_lists(struct blockstore *s)
     s->reads_tail = &s->reads;
     s->verifies_tail = &s->verifies;
     s->pieces_tail = &s->pieces;
+    s->collects_tail = &s->collects;
+    s->stalled_tail = &s->stalled;
 }
 
 static void filter_path(const struct blockstore *s, char to[STORE_PATH_MAX + 16])
@@ -109,6 +111,9 @@ enum err blockstore_open(const struct blockstore_options *options, uint64_t now_
     init_lists(s);
     table_init(&s->fresh, STORE_FRESH_MAX, options->tables);
     table_init(&s->bad, STORE_BAD_MAX, options->tables);
+    table_init(&s->doomed, COLLECT_ROWS, options->tables);
+    leases_init(&s->leases, options->seed, options->tables);
+    collector_init(&s->collector, options->storage_max_bytes, options->gc_watermark, options->gc_period_ns);
     s->core = core_new(options);
     s->memory = memory_tier_new(options->memory, options->tables);
     enum err err = s->core == NULL || s->memory == NULL ? ERR_NOMEM : store_open_core(s, options, ret_why);
@@ -117,6 +122,7 @@ enum err blockstore_open(const struct blockstore_options *options, uint64_t now_
         return err;
     }
     s->info = catalogue_info(s->core->catalogue);
+    disk_tier_position(s->core->tier, &s->written_segment, &s->written_offset);
     open_filter(s);
     healer_init(&s->healer, options->seed);
     scrubber_init(&s->scrubber, options->scrub_rate, &s->info.scrub, now_ns, real_now_ns);
@@ -175,7 +181,13 @@ void blockstore_close(struct blockstore *s, bool crash)
     store_compact_free(s);
     for (struct store_verify_op *op = s->settling; op != NULL; op = op->next)
         free(op->bad);
+    free_changes(s->removals);
+    for (struct store_op *op = s->stalled; op != NULL; op = op->next)
+        block_ref_unref(op->ref);
     table_release(&s->bad);
+    table_release(&s->doomed);
+    free(s->doomed_page);
+    leases_release(&s->leases);
     memory_tier_free(s->memory);
     filter_free(s->filter);
     filter_free(s->filter_next);
@@ -219,7 +231,7 @@ enum err blockstore_has(struct blockstore *s, const struct block_key *key, uint6
 {
     size_t cached;
     struct block_place place;
-    if (surely_absent(s, key))
+    if (surely_absent(s, key) || store_is_doomed(s, key))
         return ERR_NOT_FOUND;
     bool in_memory = memory_tier_has(s->memory, key, &cached);
     const struct fresh *fresh = in_memory ? NULL : table_get(&s->fresh, block_key_span(key));
@@ -252,14 +264,28 @@ enum err blockstore_pins(struct blockstore *s, struct span after, struct pin_row
     return catalogue_pins(s->reader, after, ret_pins, max, ret_count);
 }
 
+enum err blockstore_pin_state(struct blockstore *s, const struct cid *cid, struct pin_state *ret_state)
+{
+    return catalogue_pin_state(s->reader, cid, ret_state);
+}
+
+enum err blockstore_indirect_pins(struct blockstore *s, const struct cid *after, struct cid *ret_cids, size_t max,
+                                  size_t *ret_count, struct cid *ret_last, bool *ret_more)
+{
+    return catalogue_indirect_pins(s->reader, after, ret_cids, max, ret_count, ret_last, ret_more);
+}
+
 struct blockstore_stats blockstore_stats(const struct blockstore *s)
 {
     return (struct blockstore_stats){.blocks = s->info.blocks + s->durable.count,
                                      .bytes = s->info.bytes + s->durable.bytes,
                                      .disk_bytes = disk_tier_used(s->core->tier),
                                      .storage_max = s->storage_max,
+                                     .live_bytes = s->info.live_bytes + s->durable.bytes,
                                      .pins = s->info.pins,
+                                     .recursive_pins = s->info.recursive_pins,
                                      .fresh = table_len(&s->fresh),
+                                     .counting = s->info.counting,
                                      .read_only = s->read_only,
                                      .filter_complete = s->filter != NULL,
                                      .quarantined = s->info.quarantined,
@@ -301,8 +327,27 @@ void store_job_free(struct store_job *job)
 
 enum store_lane store_job_lane(const struct store_job *job)
 {
-    bool catalogue = job->kind == JOB_COMMIT || job->kind == JOB_FILTER || job->kind == JOB_SNAPSHOT;
-    return catalogue ? STORE_LANE_CATALOGUE : STORE_LANE_DISK;
+    switch (job->kind) {
+    case JOB_COMMIT:
+    case JOB_FILTER:
+    case JOB_SNAPSHOT:
+    case JOB_COUNT:
+    case JOB_COLLECT_BEGIN:
+    case JOB_SCAN:
+    case JOB_COLLECT:
+        return STORE_LANE_CATALOGUE;
+    case JOB_GROUP:
+    case JOB_READ:
+    case JOB_VERIFY:
+    case JOB_PROBE:
+    case JOB_PIECE:
+    case JOB_COMPACT_READ:
+    case JOB_COMPACT_WRITE:
+    case JOB_COMPACT_SEAL:
+    case JOB_COMPACT_DROP:
+        break;
+    }
+    return STORE_LANE_DISK;
 }
 
 /* Whoever else has the log open keeps it long. */
@@ -352,58 +397,20 @@ enum err store_job_run(struct store_job *job)
         return store_job_compact_seal(job);
     case JOB_COMPACT_DROP:
         return disk_tier_drop(job->core->tier, job->use.segment, job->use.bytes);
+    case JOB_COUNT:
+        return store_job_count(job);
+    case JOB_COLLECT_BEGIN:
+    case JOB_SCAN:
+    case JOB_COLLECT:
+        return store_job_collect(job);
     }
     return ERR_INTERNAL;
 }
 
-static struct store_job *probe_job(struct blockstore *s)
-{
-    if (s->probes == NULL || s->probing)
-        return NULL;
-    struct store_job *job = store_job_new(s, JOB_PROBE);
-    if (job == NULL)
-        return NULL;
-    job->op = s->probes;
-    s->probes = job->op->next;
-    s->probing = true;
-    return job;
-}
-
-static void probe_done(struct blockstore *s, struct store_job *job, enum err err)
-{
-    s->probing = false;
-    job->op->done(job->op, err);
-}
-
-void blockstore_probe(struct blockstore *s, struct store_op *op)
-{
-    op->next = s->probes;
-    s->probes = op;
-}
-
-enum err store_job_probe(struct store_job *job)
-{
-    static const char text[] = "hearth writes this to see whether it can\n";
-    char path[STORE_PATH_MAX + 16];
-    const struct disk_port *port = job->core->port;
-    struct disk_file *file;
-    (void)snprintf(path, sizeof(path), "%s/probe", job->core->path);
-    enum err err = port->open(port->self, path, DISK_WRITE | DISK_CREATE, &file);
-    if (err != ERR_OK)
-        return err;
-    struct iovec iov = {.iov_base = (void *)(uintptr_t)text, .iov_len = sizeof(text) - 1};
-    err = port->pwritev(file, &iov, 1, 0);
-    if (err == ERR_OK)
-        err = port->fdatasync(file);
-    port->close(file);
-    enum err gone = port->unlink(port->self, path);
-    return err != ERR_OK ? err : gone;
-}
-
 /* In this order; the background comes last. */
 static struct store_job *(*const makers[])(struct blockstore *) = {
-    store_compact_write_job, store_group_job,    store_read_job,    store_verify_job, probe_job,
-    store_piece_job,         store_snapshot_job, store_compact_job, store_filter_job,
+    store_compact_write_job, store_group_job, store_read_job,    store_verify_job,  store_probe_job,  store_piece_job,
+    store_snapshot_job,      store_count_job, store_collect_job, store_compact_job, store_filter_job,
 };
 
 struct store_job *blockstore_next_job(struct blockstore *s)
@@ -434,7 +441,7 @@ void blockstore_job_done(struct blockstore *s, struct store_job *job, enum err e
         store_filter_done(s, job, err);
         break;
     case JOB_PROBE:
-        probe_done(s, job, err);
+        store_probe_done(s, job, err);
         break;
     case JOB_SNAPSHOT:
         store_snapshot_done(s, job, err);
@@ -454,6 +461,14 @@ void blockstore_job_done(struct blockstore *s, struct store_job *job, enum err e
     case JOB_COMPACT_DROP:
         store_compact_drop_done(s, job, err);
         break;
+    case JOB_COUNT:
+        store_count_done(s, job, err);
+        break;
+    case JOB_COLLECT_BEGIN:
+    case JOB_SCAN:
+    case JOB_COLLECT:
+        store_collect_done(s, job, err);
+        break;
     }
     store_job_free(job);
 }
@@ -464,11 +479,13 @@ void blockstore_tick(struct blockstore *s, uint64_t now_ns, uint64_t real_now_ns
 {
     s->now_ns = now_ns;
     s->real_now_ns = real_now_ns;
+    store_collect_tick(s);
 }
 
 uint64_t blockstore_wakes_at(const struct blockstore *s)
 {
-    bool waiting = s->reads != NULL || s->verifies != NULL || s->probes != NULL || s->pieces != NULL; /* for a lane */
+    bool waiting = s->reads != NULL || s->verifies != NULL || s->probes != NULL || s->pieces != NULL ||
+                   s->collects != NULL || s->info.counting; /* for a lane */
     waiting = waiting || s->durable.count > 0 || s->dirty_count > 0 || s->queued.count > 0 || s->changes != NULL;
     uint64_t due = MIN(scrubber_due(&s->scrubber), store_backup_due(s));
     due = MIN(due, compactor_due(&s->compactor));

@@ -5,6 +5,7 @@
  *      put --> fresh table --> group job (disk lane): write, sync --> done(): durable --> commit job (catalogue lane): row
  *      get --> memory tier, fresh table, absent filter, index --> read job (disk lane) --> done()
  *      pin, unpin, remove --> commit job, together with all rows before it --> done()
+ *      collect            --> blockstore_collect.c, after the counts of what pins hold
  *
  * A block is fresh from its put until its row is committed; the fresh table answers for it meanwhile, and start-up finds it in the
  * segment's tail if the row never came. The owner calls the operations, then starts the jobs that blockstore_next_job offers on
@@ -64,6 +65,8 @@ struct blockstore_options {
     uint64_t allocate_bytes; /* 0 = the disk tier's default */
     uint64_t direct_bytes;   /* 0 = the disk tier's default */
     uint32_t cache_kib;      /* of the writing connection; readers take a half and a quarter of it; 0 = 1024 */
+    uint64_t gc_watermark;   /* percent of storage_max_bytes from which on a collection starts by itself; 0 = never */
+    uint64_t gc_period_ns;   /* after which one that left it over the watermark is repeated */
     uint64_t seed;           /* of the filter's hash and a new database's id; random in production */
     struct account *memory;  /* memory tier and the disk tier's buffer; NULL = none, not charged */
     struct account *tables;  /* fresh table, filter; NULL = not charged */
@@ -95,7 +98,7 @@ struct store_op {
     uint8_t cid_len;
     uint32_t codec;
     bool existed;
-    /* get: one reference for the callee of done() */
+    /* get: one reference for the callee of done(); put: the store's own */
     struct block_ref *ref;
 };
 
@@ -133,6 +136,11 @@ struct store_bad_block {
 
 /* What the error of a block's verification means, for people. */
 const char *blockstore_damage_text(enum err err);
+
+/* As catalogue_pin_state and catalogue_indirect_pins. */
+enum err blockstore_pin_state(struct blockstore *store, const struct cid *cid, struct pin_state *ret_state) MUST_CHECK;
+enum err blockstore_indirect_pins(struct blockstore *store, const struct cid *after, struct cid *ret_cids, size_t max,
+                                  size_t *ret_count, struct cid *ret_last, bool *ret_more) MUST_CHECK;
 
 /* Checks up to limit blocks after `after`, about SCRUB_PAGE_BYTES, against their hashes; wrong ones are quarantined before done(). */
 struct store_verify_op {
@@ -178,6 +186,30 @@ struct store_piece_op {
 };
 void blockstore_backup_read(struct blockstore *store, struct store_piece_op *op);
 
+/*
+ * One page of a collection: removes blocks that neither a pin nor a block below a recursive one nor a lease keeps. Whoever wants all of it
+ * asks again with `after` as it was left. Space on the disk comes back when segments are compacted. At the beginning it waits until what
+ * pins hold is counted; a pin that is committed meanwhile is waited for, too.
+ */
+struct store_collect_op {
+    void (*done)(struct store_collect_op *op, enum err err);
+    bool dry_run;             /* removes nothing: gone are those that would be */
+    struct block_key after;   /* len 0: from the beginning; on done where to go on, len 0 at the end */
+    struct block_place *gone; /* freed by the store after done() */
+    size_t gone_count;
+    bool begun;
+    struct store_collect_op *next;
+};
+void blockstore_collect(struct blockstore *store, struct store_collect_op *op);
+
+/*
+ * A lease keeps all that is stored from now on, and those that are told to blockstore_keep, until it is closed; a put of a block that is there
+ * tells by itself. For whoever adds or fetches what is pinned in the end: pin first, then close. ERR_BUSY: LEASES_MAX are open.
+ */
+enum err blockstore_lease_open(struct blockstore *store, uint64_t *ret_lease) MUST_CHECK;
+void blockstore_lease_close(struct blockstore *store, uint64_t lease);
+void blockstore_keep(struct blockstore *store, const struct block_key *key);
+
 /* Really writes, syncs and removes a small file; done as a put's. */
 void blockstore_probe(struct blockstore *store, struct store_op *op);
 
@@ -186,8 +218,11 @@ struct blockstore_stats {
     uint64_t bytes;      /* of payload */
     uint64_t disk_bytes; /* of segment files, without what is only preallocated */
     uint64_t storage_max;
+    uint64_t live_bytes; /* of records that are not garbage: what compaction would leave of disk_bytes */
     uint64_t pins;
+    uint64_t recursive_pins; /* of these */
     uint64_t fresh;
+    bool counting; /* what pins hold is not known for the moment */
     bool read_only;
     bool filter_complete;
     uint64_t quarantined;

@@ -71,7 +71,7 @@ bool store_commit_due(const struct blockstore *s)
     if (s->committing || s->broken || s->now_ns < s->commit_retry_at_ns)
         return false;
     if (s->changes != NULL || s->durable.count >= STORE_COMMIT_ROWS || s->durable.bytes >= STORE_COMMIT_BYTES ||
-        scrubber_wants_save(&s->scrubber, s->now_ns) || (s->healed && s->durable.count > 0) ||
+        scrubber_wants_save(&s->scrubber, s->now_ns) || ((s->healed || s->flush) && s->durable.count > 0) ||
         store_compact_wants_commit(s))
         return true;
     if (s->durable.count == 0 ? s->dirty_count > 0 : s->verifies != NULL)
@@ -81,6 +81,7 @@ bool store_commit_due(const struct blockstore *s)
 
 static bool fill_batch(struct blockstore *s, struct store_job *job)
 {
+    s->flush = false;
     job->batch.real_now_ns = s->real_now_ns;
     job->batch.places = malloc((s->durable.count + 1) * sizeof(*job->batch.places));
     struct segment_checkpoint *checkpoints = malloc(sizeof(s->dirty));
@@ -125,12 +126,27 @@ struct store_job *store_commit_job(struct blockstore *s)
     return job;
 }
 
-/* What one change did in memory, and its answer. */
+void store_release_removals(struct blockstore *s)
+{
+    if (s->info.counting || s->removals == NULL)
+        return;
+    *s->changes_tail = s->removals;
+    while (*s->changes_tail != NULL)
+        s->changes_tail = &(*s->changes_tail)->next;
+    s->removals = NULL;
+}
+
+/* What one change did in memory, and its answer; frees it. A removal that came too early waits. */
 static void finish_change(struct blockstore *s, struct catalogue_change *change, enum err err)
 {
     struct store_change_op *op = change->user;
     if (err == ERR_OK)
         err = change->err;
+    if (change->kind == CHANGE_BLOCK_RM && err == ERR_AGAIN) {
+        change->next = s->removals;
+        s->removals = change;
+        return;
+    }
     if (change->kind == CHANGE_QUARANTINE)
         (void)table_remove(&s->bad, block_key_span(&change->key));
     if (change->kind == CHANGE_QUARANTINE || change->kind == CHANGE_HEAL_ALL)
@@ -143,6 +159,7 @@ static void finish_change(struct blockstore *s, struct catalogue_change *change,
         op->change.err = err;
         op->done(op, err);
     }
+    free(change);
 }
 
 /* The store's own changes, which nobody else would ask for again, wait for the next commit when this one failed. */
@@ -158,8 +175,8 @@ static void finish_changes(struct blockstore *s, struct store_job *job, enum err
             continue;
         }
         finish_change(s, change, err);
-        free(change);
     }
+    store_release_removals(s);
 }
 
 bool store_log_is_long(const struct blockstore *s)
@@ -222,20 +239,23 @@ static void rows_again(struct blockstore *s, struct store_job *job)
         fresh_list_push(&s->durable, fresh);
 }
 
+void store_catalogue_failed(struct blockstore *s, enum err err, const char *then)
+{
+    if (err == ERR_CORRUPT)
+        store_mark_broken(s);
+    store_notice(s, err == ERR_CORRUPT, "%s/blocks.db: %s: %s", s->core->path, err_text(err),
+                 err == ERR_CORRUPT ? "it is rebuilt from the segments at the next start" : then);
+}
+
 /* Told once until it works again. */
 static void commit_failed(struct blockstore *s, struct store_job *job, enum err err)
 {
-    bool damaged = err == ERR_CORRUPT;
     rows_again(s, job);
     if (job->batch.scrub != NULL)
         scrubber_save_again(&s->scrubber, s->now_ns);
     s->commit_retry_at_ns = s->now_ns + STORE_RETRY_NS;
-    if (damaged)
-        store_mark_broken(s);
-    if (damaged || !s->commit_fails)
-        store_notice(s, damaged, "%s/blocks.db: %s: %s", s->core->path, err_text(err),
-                     damaged ? "it is rebuilt from the segments at the next start"
-                             : "rows are kept in memory and tried again");
+    if (err == ERR_CORRUPT || !s->commit_fails)
+        store_catalogue_failed(s, err, "rows are kept in memory and tried again");
     s->commit_fails = true;
 }
 

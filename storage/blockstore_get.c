@@ -17,6 +17,10 @@ static void push_read(struct blockstore *s, struct store_op *op)
 void blockstore_get(struct blockstore *s, struct store_op *op)
 {
     struct block_place place;
+    if (store_is_doomed(s, &op->key)) {
+        store_stall(s, op, NULL);
+        return;
+    }
     const struct fresh *fresh = table_get(&s->fresh, block_key_span(&op->key));
     op->ref = memory_tier_get(s->memory, &op->key);
     if (op->ref == NULL && fresh != NULL && fresh->ref != NULL)

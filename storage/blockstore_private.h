@@ -9,10 +9,12 @@
 
 #include "base/table.h"
 #include "storage/blockstore.h"
+#include "storage/collector.h"
 #include "storage/compactor.h"
 #include "storage/disk_tier.h"
 #include "storage/filter.h"
 #include "storage/healer.h"
+#include "storage/leases.h"
 #include "storage/memory_tier.h"
 #include "storage/scrubber.h"
 #include "storage/snapshot.h"
@@ -24,7 +26,8 @@ enum {
     STORE_FILTER_PAGE = 4096,
     STORE_FAILURES_MAX = 3,
     STORE_BAD_MAX = 4096,
-    STORE_RESERVE_BYTES = 2 * 1024 * 1024
+    STORE_RESERVE_BYTES = 2 * 1024 * 1024,
+    COLLECT_ROWS = 1024 /* a page of a collection looks at so many */
 };
 
 /* What jobs use: it lives until the store and the last job have let go. */
@@ -82,7 +85,11 @@ enum job_kind {
     JOB_COMPACT_READ,
     JOB_COMPACT_WRITE,
     JOB_COMPACT_SEAL,
-    JOB_COMPACT_DROP
+    JOB_COMPACT_DROP,
+    JOB_COUNT,
+    JOB_COLLECT_BEGIN,
+    JOB_SCAN,
+    JOB_COLLECT
 };
 
 struct store_piece {
@@ -111,10 +118,11 @@ struct store_job {
     struct catalogue_batch batch; /* its places, checkpoints and changes are the job's */
     struct scrub_progress scrub;  /* batch.scrub */
     struct catalogue_info info;
-    struct block_key after; /* JOB_FILTER */
-    struct block_place *page;
+    struct block_key after;   /* JOB_FILTER, JOB_SCAN: then where to go on */
+    struct block_place *page; /* JOB_COUNT: those that cannot be read */
     size_t page_count;
     pid_t reader;                   /* JOB_COMMIT: another process that has a long log open; 0: none is known */
+    size_t gone_count;              /* JOB_COLLECT: the first of the page */
     struct store_op *op;            /* JOB_PROBE */
     struct store_verify_op *verify; /* JOB_VERIFY */
     bool remove;                    /* JOB_SNAPSHOT: it is not made but removed */
@@ -166,6 +174,8 @@ struct blockstore {
     size_t dirty_count;
     struct catalogue_change *changes;
     struct catalogue_change **changes_tail;
+    struct catalogue_change *removals; /* of blocks: wait until it is counted what is held */
+    bool flush;                        /* the next commit does not wait for more */
     bool committing;
     uint64_t commit_retry_at_ns;
     bool commit_fails; /* the last one did */
@@ -202,6 +212,25 @@ struct blockstore {
     bool filter_running;
     uint64_t filter_seed;
     uint64_t filter_retry_at_ns;
+
+    struct leases leases;
+    uint64_t written_segment; /* where the next group lies, or behind */
+    uint64_t written_offset;
+    bool count_running;
+    uint64_t count_retry_at_ns;
+    struct store_collect_op *collects;
+    struct store_collect_op **collects_tail;
+    bool collecting; /* a job of the first is under way */
+    struct block_key scanned;
+    struct table doomed; /* keys whose removal is under way */
+    struct block_place *doomed_page;
+    size_t doomed_count;
+    struct store_op *stalled; /* puts, with ref, and gets of these keys */
+    struct store_op **stalled_tail;
+    struct collector collector;
+    struct store_collect_op automatic;
+    uint64_t automatic_blocks;
+    uint64_t automatic_bytes;
 
     struct catalogue_info info;
 };
@@ -250,12 +279,18 @@ struct store_job *store_group_job(struct blockstore *store);
 struct store_job *store_read_job(struct blockstore *store);
 struct store_job *store_verify_job(struct blockstore *store);
 struct store_job *store_filter_job(struct blockstore *store);
+struct store_job *store_probe_job(struct blockstore *store);
+struct store_job *store_count_job(struct blockstore *store);
+struct store_job *store_collect_job(struct blockstore *store);
 
 void store_group_done(struct blockstore *store, struct store_job *job, enum err err);
 void store_read_done(struct blockstore *store, struct store_job *job, enum err err);
 void store_verify_done(struct blockstore *store, struct store_job *job, enum err err);
 void store_commit_done(struct blockstore *store, struct store_job *job, enum err err);
 void store_filter_done(struct blockstore *store, struct store_job *job, enum err err);
+void store_probe_done(struct blockstore *store, struct store_job *job, enum err err);
+void store_count_done(struct blockstore *store, struct store_job *job, enum err err);
+void store_collect_done(struct blockstore *store, struct store_job *job, enum err err);
 
 /* blockstore_compact.c */
 struct store_job *store_compact_job(struct blockstore *store);
@@ -289,6 +324,19 @@ void store_backup_remove(struct store_core *core);
 enum err store_job_read(struct store_job *job);
 enum err store_job_verify(struct store_job *job);
 enum err store_job_probe(struct store_job *job);
+enum err store_job_count(struct store_job *job);
+enum err store_job_collect(struct store_job *job);
+
+/* Removals that waited go into the next commit once it is known what is held. */
+void store_release_removals(struct blockstore *store);
+/* The catalogue could not be changed: says so, and what happens then; a damaged one ends this life. */
+void store_catalogue_failed(struct blockstore *store, enum err err, const char *then);
+
+/* While a key is being removed, a put (with its block) and a get of it wait for the outcome. */
+bool store_is_doomed(const struct blockstore *store, const struct block_key *key);
+void store_stall(struct blockstore *store, struct store_op *op, struct block_ref *put);
+/* Starts a collection when one is due. */
+void store_collect_tick(struct blockstore *store);
 
 /* blockstore_open.c: the catalogue beside the segments. */
 enum err store_open_core(struct blockstore *store, const struct blockstore_options *options,

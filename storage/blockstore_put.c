@@ -89,6 +89,10 @@ static enum err enqueue(struct blockstore *s, struct store_op *op, struct block_
 void blockstore_put(struct blockstore *s, struct store_op *op, struct block_ref *ref)
 {
     struct block_place place;
+    if (store_is_doomed(s, &op->key)) {
+        store_stall(s, op, ref);
+        return;
+    }
     struct fresh *fresh = table_get(&s->fresh, block_key_span(&op->key));
     op->existed = fresh != NULL;
     if (fresh != NULL && fresh->state < FRESH_DURABLE) {
@@ -97,6 +101,8 @@ void blockstore_put(struct blockstore *s, struct store_op *op, struct block_ref 
     }
     enum err err = store_find(s, &op->key, &place);
     op->existed = err == ERR_OK;
+    if (op->existed)
+        leases_touch(&s->leases, &op->key);
     if (err == ERR_NOT_FOUND && fresh != NULL) {
         err = ERR_BUSY; /* damaged before its row was made: again once that is settled */
     } else if (err == ERR_NOT_FOUND) {
@@ -172,6 +178,8 @@ static void group_stored(struct blockstore *s, struct disk_group *group)
 {
     struct segment_checkpoint reached = {.segment = group->segment, .offset = group->end, .state = SEGMENT_OPEN};
     store_note_checkpoint(s, &reached);
+    s->written_segment = group->segment;
+    s->written_offset = group->end;
     s->failures = 0;
     if (s->read_only)
         store_notice(s, false, "there is space again: the store accepts writes");

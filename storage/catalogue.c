@@ -26,9 +26,30 @@ static const char *const texts[STMT_COUNT] = {
                   " ON CONFLICT(id) DO UPDATE SET live_bytes = live_bytes + ?2",
     [STMT_META] = "UPDATE meta SET value = ?2 WHERE key = ?1",
     [STMT_PINNED] = "SELECT 1 FROM pins WHERE multihash = ?1 LIMIT 1",
+    [STMT_HELD] = "SELECT 1 FROM refs WHERE multihash = ?1 AND count > 0 LIMIT 1",
+    [STMT_PIN_FIND] = "SELECT counted FROM pins WHERE cid = ?1 AND recursive = ?2",
     [STMT_PIN_INSERT] = "INSERT INTO pins(cid, recursive, multihash, name, created_at) VALUES (?1, ?2, ?3, ?4, ?5)"
                         " ON CONFLICT(cid, recursive) DO UPDATE SET name = ?4, created_at = ?5",
     [STMT_PIN_DELETE] = "DELETE FROM pins WHERE cid = ?1 AND recursive = ?2",
+    [STMT_PIN_UNCOUNTED] = "SELECT cid FROM pins WHERE recursive = 1 AND counted < ?1 LIMIT 1",
+    [STMT_PIN_COUNTED] = "UPDATE pins SET counted = ?2 WHERE cid = ?1 AND recursive = 1",
+    [STMT_REF_FIND] = "SELECT count, expanded FROM refs WHERE multihash = ?1 AND codec = ?2",
+    [STMT_REF_SET] = "INSERT INTO refs(multihash, codec, count, expanded) VALUES (?1, ?2, ?3, ?4)"
+                     " ON CONFLICT(multihash, codec) DO UPDATE SET count = ?3, expanded = ?4",
+    [STMT_REF_ADD] = "INSERT INTO refs(multihash, codec, count, expanded) VALUES (?1, ?2, ?3, 1)"
+                     " ON CONFLICT(multihash, codec) DO UPDATE SET count = count + ?3 RETURNING count",
+    [STMT_REF_DELETE] = "DELETE FROM refs WHERE multihash = ?1 AND codec = ?2",
+    [STMT_REF_CLEAR] = "DELETE FROM refs WHERE (multihash, codec) IN (SELECT multihash, codec FROM refs LIMIT ?1)",
+    [STMT_REF_ANY] = "SELECT 1 FROM refs LIMIT 1",
+    [STMT_REF_UNEXPANDED] = "SELECT 1 FROM refs WHERE expanded = 0 LIMIT 1",
+    [STMT_REF_STORED] = "INSERT INTO ref_queue(multihash, codec, delta)"
+                        " SELECT multihash, codec, 0 FROM refs WHERE multihash = ?1 AND expanded = 0",
+    [STMT_REF_AGAIN] = "INSERT INTO ref_queue(multihash, codec, delta) SELECT multihash, codec, 0 FROM refs"
+                       " WHERE expanded = 0 AND EXISTS(SELECT 1 FROM blocks WHERE blocks.multihash = refs.multihash)",
+    [STMT_QUEUE_PUSH] = "INSERT INTO ref_queue(multihash, codec, delta) VALUES (?1, ?2, ?3)",
+    [STMT_QUEUE_LAST] = "SELECT seq, multihash, codec, delta FROM ref_queue ORDER BY seq DESC LIMIT 1",
+    [STMT_QUEUE_DELETE] = "DELETE FROM ref_queue WHERE seq = ?1",
+    [STMT_QUEUE_CLEAR] = "DELETE FROM ref_queue",
 };
 
 enum { CHECKPOINT_PAGES = 1000, WAL_FRAME_BYTES = 4096 + 24 };
@@ -37,7 +58,7 @@ enum { CHECKPOINT_PAGES = 1000, WAL_FRAME_BYTES = 4096 + 24 };
 
 static enum err make_schema(sqlite3 *db, uint64_t seed)
 {
-    char text[384];
+    char text[512];
     uint8_t id[CATALOGUE_ID_BYTES];
     char hex[2 * CATALOGUE_ID_BYTES + 1];
     struct prng prng;
@@ -47,7 +68,8 @@ static enum err make_schema(sqlite3 *db, uint64_t seed)
         (void)snprintf(hex + 2 * i, 3, "%02x", id[i]);
     (void)snprintf(text, sizeof(text),
                    "INSERT INTO meta(key, value) VALUES ('id', x'%s'), ('generation', 0), ('blocks', 0), ('bytes', 0),"
-                   " ('pins', 0), ('recursive_pins', 0), ('next_segment', 1), ('schema_version', %d);"
+                   " ('pins', 0), ('recursive_pins', 0), ('next_segment', 1), ('count_round', 1), ('count_clears', 0),"
+                   " ('count_leaks', 0), ('schema_version', %d);"
                    " PRAGMA user_version = %d; COMMIT;",
                    hex, BLOCKS_SCHEMA_VERSION, BLOCKS_SCHEMA_VERSION);
     enum err err = sql_exec(db, "BEGIN IMMEDIATE;" BLOCKS_SCHEMA_SQL);
@@ -73,6 +95,8 @@ static enum err check_schema(sqlite3 *db, uint64_t seed, bool *ret_made)
 
 static enum err read_info(struct catalogue *c)
 {
+    uint64_t clears = 0;
+    uint64_t leaks = 0;
     const struct {
         const char *text;
         uint64_t *to;
@@ -83,6 +107,9 @@ static enum err read_info(struct catalogue *c)
         {"SELECT value FROM meta WHERE key = 'pins'", &c->info.pins},
         {"SELECT value FROM meta WHERE key = 'recursive_pins'", &c->info.recursive_pins},
         {"SELECT value FROM meta WHERE key = 'next_segment'", &c->info.next_segment},
+        {"SELECT value FROM meta WHERE key = 'count_round'", &c->info.count_round},
+        {"SELECT value FROM meta WHERE key = 'count_clears'", &clears},
+        {"SELECT value FROM meta WHERE key = 'count_leaks'", &leaks},
         {"SELECT coalesce(sum(live_bytes), 0) FROM segments", &c->info.live_bytes},
         {"SELECT count(*) FROM quarantine", &c->info.quarantined},
     };
@@ -97,6 +124,10 @@ static enum err read_info(struct catalogue *c)
         err = sql_number(c->db, figures[i].text, figures[i].to);
     if (err == ERR_OK)
         err = scrub_progress_load(c->db, &c->info.scrub);
+    c->info.count_clears = clears != 0;
+    c->info.count_leaks = leaks != 0;
+    if (err == ERR_OK)
+        err = catalogue_look(c, &c->info);
     return err == ERR_NOT_FOUND || err == ERR_INVALID ? ERR_CORRUPT : err;
 }
 

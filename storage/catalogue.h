@@ -42,14 +42,20 @@ struct catalogue_info {
     uint64_t next_segment;   /* above all ids that a checkpoint ever named, those of removed segments too */
     uint64_t quarantined;
     struct scrub_progress scrub; /* as the database was opened */
+    uint64_t count_round;        /* pins counted in an earlier one count as not counted */
+    bool count_clears;           /* the counts of the round before are being thrown away */
+    bool
+        count_leaks; /* a block was let go whose links could not be read: what it linked to is held until all is counted anew */
+    bool counting;   /* pins and links wait to be counted; until then nobody knows what is held */
+    bool unexpanded; /* blocks are held whose links are not counted, because they are not stored or cannot be read */
     uint64_t
         wal_bytes; /* of the log after the last commit; over CATALOGUE_WAL_ALARM_BYTES a reader keeps it from being reset */
 };
 
 enum change_of {
-    CHANGE_PIN_ADD,    /* ERR_NOT_FOUND when the root is not stored */
-    CHANGE_PIN_RM,     /* ERR_NOT_FOUND */
-    CHANGE_BLOCK_RM,   /* ERR_NOT_FOUND, ERR_DENIED when pinned; a block in quarantine is forgotten */
+    CHANGE_PIN_ADD,  /* ERR_NOT_FOUND when the root is not stored; an identity CID always is */
+    CHANGE_PIN_RM,   /* ERR_NOT_FOUND */
+    CHANGE_BLOCK_RM, /* ERR_NOT_FOUND (a block in quarantine is forgotten), ERR_DENIED when pinned or held, ERR_AGAIN while that is being counted */
     CHANGE_QUARANTINE, /* the row moves to the quarantine table if it is still at this place */
     CHANGE_HEAL_TRIED, /* peers were asked for a block in quarantine; at_ns: when they are asked next */
     CHANGE_HEAL_ALL,   /* all in quarantine are asked for at once */
@@ -60,7 +66,7 @@ enum change_of {
 /* One change besides new rows; its own result is in err, apart from the commit's. */
 struct catalogue_change {
     enum change_of kind;
-    struct block_key key;
+    struct block_key key; /* of a block; pins have a CID */
     struct block_place
         place; /* CHANGE_QUARANTINE: where; CHANGE_BLOCK_RM: set to where it was; CHANGE_SEGMENT_RM: its segment */
     uint8_t cid[PIN_CID_MAX]; /* pins */
@@ -116,6 +122,37 @@ struct catalogue_info catalogue_info(const struct catalogue *catalogue);
 /* As snapshot_begin, of this database. Between its steps commits may run. */
 enum err catalogue_snapshot(struct catalogue *catalogue, const char *path, const char *vfs,
                             struct snapshot **ret_snapshot) MUST_CHECK;
+
+/* ---- what is held: catalogue_count.c ---- */
+
+enum {
+    COUNT_NODES = 256,             /* a step looks at so many blocks at most … */
+    COUNT_BYTES = 2 * 1024 * 1024, /* … or at so many bytes of them */
+    COUNT_CLEAR_ROWS = 8192,
+};
+
+/*
+ * Reads a stored block: one reference for the caller. ERR_NOMEM and ERR_BUSY: not now; any other error: its links are not known for the
+ * present.
+ */
+typedef enum err catalogue_load(void *arg, const struct block_place *place, struct block_ref **ret_ref);
+
+/*
+ * One step of counting, a transaction; info.counting says whether more is to do. ERR_BUSY: memory was missing, again later. Else as
+ * catalogue_commit.
+ */
+enum err catalogue_count(struct catalogue *catalogue, catalogue_load *load, void *arg,
+                         struct catalogue_info *ret_info) MUST_CHECK;
+
+/* Before a collection: all is counted anew where counts have leaked, and blocks that could not be read before are tried again. */
+enum err catalogue_collect_begin(struct catalogue *catalogue, struct catalogue_info *ret_info) MUST_CHECK;
+
+/*
+ * Removes the rows of those places, as they are, that neither a pin nor a held block needs. Those that went come first in places,
+ * *ret_gone of them. ERR_AGAIN while pins are being counted: nothing was removed.
+ */
+enum err catalogue_collect(struct catalogue *catalogue, struct block_place *places, size_t count, size_t *ret_gone,
+                           struct catalogue_info *ret_info) MUST_CHECK;
 
 /* Copies what pins can still be read from a damaged database at path into catalogue; returns how many. */
 uint64_t catalogue_salvage_pins(struct catalogue *catalogue, const char *path, const char *vfs);

@@ -53,18 +53,25 @@ static enum err set_meta(struct catalogue *c, const char *key, uint64_t before, 
 static enum err set_figures(struct catalogue *c, const struct catalogue_info *info)
 {
     const struct catalogue_info *old = &c->info;
+    const struct {
+        const char *key;
+        uint64_t before;
+        uint64_t value;
+    } figures[] = {
+        {"generation", old->generation, info->generation},
+        {"blocks", old->blocks, info->blocks},
+        {"bytes", old->bytes, info->bytes},
+        {"pins", old->pins, info->pins},
+        {"recursive_pins", old->recursive_pins, info->recursive_pins},
+        {"next_segment", old->next_segment, info->next_segment},
+        {"count_round", old->count_round, info->count_round},
+        {"count_clears", old->count_clears, info->count_clears},
+        {"count_leaks", old->count_leaks, info->count_leaks},
+    };
     enum err err = flush_live(c);
-    if (err == ERR_OK)
-        err = set_meta(c, "generation", old->generation, info->generation);
-    if (err == ERR_OK)
-        err = set_meta(c, "blocks", old->blocks, info->blocks);
-    if (err == ERR_OK)
-        err = set_meta(c, "bytes", old->bytes, info->bytes);
-    if (err == ERR_OK)
-        err = set_meta(c, "pins", old->pins, info->pins);
-    if (err == ERR_OK)
-        err = set_meta(c, "recursive_pins", old->recursive_pins, info->recursive_pins);
-    return err == ERR_OK ? set_meta(c, "next_segment", old->next_segment, info->next_segment) : err;
+    for (size_t i = 0; i < ARRAY_LEN(figures) && err == ERR_OK; i++)
+        err = set_meta(c, figures[i].key, figures[i].before, figures[i].value);
+    return err;
 }
 
 /* ---- the transaction ---- */
@@ -124,6 +131,8 @@ static enum err insert_places(struct catalogue *c, struct catalogue_batch *batch
             info->blocks++;
             info->bytes += place->size;
             err = note_live(c, place, true, info);
+            if (err == ERR_OK && info->unexpanded)
+                err = catalogue_stored(c, &place->key, info);
         }
         if (err != ERR_OK)
             return err;
@@ -214,17 +223,32 @@ static enum err forget_one(struct catalogue *c, struct catalogue_change *change)
 
 static enum err apply_block_rm(struct catalogue *c, struct catalogue_change *change, struct catalogue_info *info)
 {
+    bool held = false;
     enum err err = catalogue_row_find(c, &change->key, &change->place);
     if (err != ERR_OK)
         return err == ERR_NOT_FOUND ? forget_one(c, change) : err;
-    sql_bind_blob(c->stmt[STMT_PINNED], 1, block_key_span(&change->key));
-    err = sql_row(c->stmt[STMT_PINNED]);
-    if (err == ERR_OK) {
-        (void)sqlite3_reset(c->stmt[STMT_PINNED]);
-        change->err = ERR_DENIED;
+    if (info->counting) {
+        change->err = ERR_AGAIN;
         return ERR_OK;
     }
-    return err == ERR_NOT_FOUND ? catalogue_row_delete(c, &change->place, info) : err;
+    err = catalogue_is_held(c, &change->key, &held);
+    if (err == ERR_OK && held)
+        change->err = ERR_DENIED;
+    return err != ERR_OK || held ? err : catalogue_row_delete(c, &change->place, info);
+}
+
+/* ERR_NOT_FOUND; ret_counted: the round in which it was counted. */
+static enum err find_pin(struct catalogue *c, struct span cid, bool recursive, uint64_t *ret_counted)
+{
+    sqlite3_stmt *stmt = c->stmt[STMT_PIN_FIND];
+    sql_bind_blob(stmt, 1, cid);
+    sql_bind_u64(stmt, 2, recursive);
+    enum err err = sql_row(stmt);
+    if (err != ERR_OK)
+        return err;
+    *ret_counted = sql_u64(stmt, 0);
+    (void)sqlite3_reset(stmt);
+    return ERR_OK;
 }
 
 static enum err delete_pin(struct catalogue *c, struct span cid, bool recursive, struct catalogue_info *info)
@@ -242,46 +266,74 @@ static enum err delete_pin(struct catalogue *c, struct span cid, bool recursive,
     return err;
 }
 
-static enum err insert_pin(struct catalogue *c, const struct catalogue_change *change, uint64_t now_ns,
-                           struct catalogue_info *info)
+static enum err write_pin(struct catalogue *c, const struct catalogue_change *change, const struct cid *cid,
+                          uint64_t now_ns)
 {
+    uint8_t hash[MULTIHASH_BYTES_MAX];
     sqlite3_stmt *stmt = c->stmt[STMT_PIN_INSERT];
     sql_bind_blob(stmt, 1, span_of(change->cid, change->cid_len));
     sql_bind_u64(stmt, 2, change->recursive);
-    sql_bind_blob(stmt, 3, block_key_span(&change->key));
+    sql_bind_blob(stmt, 3, span_of(hash, multihash_encode(&cid->hash, hash)));
     sql_bind_text(stmt, 4, span_text(change->name));
     sql_bind_u64(stmt, 5, change->at_ns != 0 ? change->at_ns : now_ns);
-    enum err err = sql_done(stmt);
-    if (err == ERR_OK) {
-        info->pins++;
-        info->recursive_pins += change->recursive;
-    }
-    return err;
+    return sql_done(stmt);
 }
 
-/* Always writes, also when the pin is there: its answer must be as durable as a first one's. */
+static enum err is_stored(struct catalogue *c, const struct cid *cid)
+{
+    struct block_key key;
+    struct block_place place;
+    if (cid->hash.code == MULTIHASH_IDENTITY)
+        return ERR_OK;
+    return block_key_of(&cid->hash, &key) == ERR_OK ? catalogue_row_find(c, &key, &place) : ERR_NOT_FOUND;
+}
+
+/*
+ * Always writes, also when the pin is there: its answer must be as durable as a first one's. A new recursive pin is counted later, so it is
+ * pinned in one step however much lies below it.
+ */
 static enum err apply_pin_add(struct catalogue *c, struct catalogue_change *change, uint64_t now_ns,
                               struct catalogue_info *info)
 {
-    struct block_place place;
-    enum err err = catalogue_row_find(c, &change->key, &place);
+    struct cid cid;
+    uint64_t counted;
+    struct span bytes = span_of(change->cid, change->cid_len);
+    if (cid_parse(bytes, &cid) != ERR_OK) {
+        change->err = ERR_INVALID;
+        return ERR_OK;
+    }
+    enum err err = is_stored(c, &cid);
     if (err == ERR_NOT_FOUND) {
         change->err = ERR_NOT_FOUND;
         return ERR_OK;
     }
-    struct span cid = span_of(change->cid, change->cid_len);
-    if (err == ERR_OK)
-        err = delete_pin(c, cid, change->recursive, info);
-    if (change->recursive && (err == ERR_OK || err == ERR_NOT_FOUND))
-        err = delete_pin(c, cid, false, info); /* a recursive pin takes a direct one's place */
-    return err == ERR_OK || err == ERR_NOT_FOUND ? insert_pin(c, change, now_ns, info) : err;
+    if (err == ERR_OK && change->recursive)
+        err = delete_pin(c, bytes, false, info); /* a recursive pin takes a direct one's place */
+    if (err == ERR_OK || err == ERR_NOT_FOUND)
+        err = find_pin(c, bytes, change->recursive, &counted);
+    if (err == ERR_NOT_FOUND) {
+        info->pins++;
+        info->recursive_pins += change->recursive;
+        info->counting |= change->recursive;
+        err = ERR_OK;
+    }
+    return err == ERR_OK ? write_pin(c, change, &cid, now_ns) : err;
 }
 
 static enum err apply_pin_rm(struct catalogue *c, struct catalogue_change *change, struct catalogue_info *info)
 {
-    enum err err = delete_pin(c, span_of(change->cid, change->cid_len), change->recursive, info);
+    struct cid cid;
+    uint64_t counted = 0;
+    struct span bytes = span_of(change->cid, change->cid_len);
+    enum err err = find_pin(c, bytes, change->recursive, &counted);
+    if (err == ERR_OK)
+        err = delete_pin(c, bytes, change->recursive, info);
     change->err = err;
-    return err == ERR_NOT_FOUND ? ERR_OK : err;
+    if (err != ERR_OK || !change->recursive || counted < info->count_round)
+        return err == ERR_NOT_FOUND ? ERR_OK : err;
+    info->counting = true;
+    err = cid_parse(bytes, &cid);
+    return err == ERR_OK ? catalogue_hold(c, &cid, -1) : ERR_CORRUPT;
 }
 
 static enum err apply_quarantine(struct catalogue *c, struct catalogue_change *change, uint64_t now_ns,

@@ -7,6 +7,7 @@
 
 #include "storage/catalogue.h"
 #include "storage/sql.h"
+#include "wire/cid.h"
 
 enum statement {
     STMT_BEGIN,
@@ -20,8 +21,25 @@ enum statement {
     STMT_LIVE,
     STMT_META,
     STMT_PINNED,
+    STMT_HELD,
+    STMT_PIN_FIND,
     STMT_PIN_INSERT,
     STMT_PIN_DELETE,
+    STMT_PIN_UNCOUNTED,
+    STMT_PIN_COUNTED,
+    STMT_REF_FIND,
+    STMT_REF_SET,
+    STMT_REF_ADD,
+    STMT_REF_DELETE,
+    STMT_REF_CLEAR,
+    STMT_REF_ANY,
+    STMT_REF_UNEXPANDED,
+    STMT_REF_STORED,
+    STMT_REF_AGAIN,
+    STMT_QUEUE_PUSH,
+    STMT_QUEUE_LAST,
+    STMT_QUEUE_DELETE,
+    STMT_QUEUE_CLEAR,
     STMT_COUNT
 };
 
@@ -48,6 +66,20 @@ struct catalogue {
  */
 enum err catalogue_begin(struct catalogue *c, struct catalogue_info *ret_info) MUST_CHECK;
 enum err catalogue_end(struct catalogue *c, enum err err, struct catalogue_info *info) MUST_CHECK;
+
+/* True when the statement, whose parameters are bound, has a row. *err is not touched then; else it is ERR_OK or what went wrong. */
+bool catalogue_any(struct catalogue *c, enum statement which, enum err *err);
+
+/* ---- catalogue_count.c, within a transaction ---- */
+
+/* Sets counting and unexpanded as the tables say. */
+enum err catalogue_look(struct catalogue *c, struct catalogue_info *info) MUST_CHECK;
+/* A recursive pin of the CID came (1) or, once it was counted, went (-1). */
+enum err catalogue_hold(struct catalogue *c, const struct cid *cid, int delta) MUST_CHECK;
+/* A block got its row: if it is held and its links were not known, they are counted now. */
+enum err catalogue_stored(struct catalogue *c, const struct block_key *key, struct catalogue_info *info) MUST_CHECK;
+/* Whether anything keeps the block: a pin of its own, or a held block that links to it. */
+enum err catalogue_is_held(struct catalogue *c, const struct block_key *key, bool *ret_held) MUST_CHECK;
 
 /* The row of a block, within a transaction. ERR_NOT_FOUND. */
 enum err catalogue_row_find(struct catalogue *c, const struct block_key *key, struct block_place *ret_place) MUST_CHECK;

@@ -8,12 +8,31 @@
 #include "storage/segment_rows.h"
 #include "storage/sql.h"
 
-enum reading { READ_FIND, READ_PAGE, READ_PINS, READ_COUNT };
+enum reading {
+    READ_FIND,
+    READ_PAGE,
+    READ_UNHELD,
+    READ_PINS,
+    READ_PIN,
+    READ_HOLDS,
+    READ_RECURSIVE,
+    READ_HELD,
+    READ_COUNT
+};
 
 static const char *const texts[READ_COUNT] = {
     [READ_FIND] = "SELECT multihash, codec, size, segment, offset FROM blocks WHERE multihash = ?1",
     [READ_PAGE] = ("SELECT multihash, codec, size, segment, offset FROM blocks WHERE multihash > ?1 ORDER BY multihash"
                    " LIMIT ?2"),
+    [READ_UNHELD] = "SELECT multihash, codec, size, segment, offset,"
+                    " EXISTS(SELECT 1 FROM refs WHERE refs.multihash = blocks.multihash AND count > 0)"
+                    " OR EXISTS(SELECT 1 FROM pins WHERE pins.multihash = blocks.multihash)"
+                    " FROM blocks WHERE multihash > ?1 ORDER BY multihash LIMIT ?2",
+    [READ_PIN] = "SELECT recursive, name FROM pins WHERE cid = ?1 ORDER BY recursive",
+    [READ_HOLDS] = "SELECT count FROM refs WHERE multihash = ?1 AND codec = ?2",
+    [READ_RECURSIVE] = "SELECT count(*) FROM pins WHERE cid IN (?1, ?2) AND recursive = 1",
+    [READ_HELD] = "SELECT multihash, codec, count FROM refs WHERE (multihash, codec) > (?1, ?2)"
+                  " ORDER BY multihash, codec LIMIT ?3",
     [READ_PINS] = "SELECT cid, recursive, name, created_at FROM pins WHERE cid > ?1 ORDER BY cid, recursive LIMIT ?2",
 };
 
@@ -124,6 +143,30 @@ enum err catalogue_quarantine_page(struct catalogue_reader *r, const struct bloc
     return quarantine_page(r->db, after, ret_rows, max, ret_count);
 }
 
+enum err catalogue_unheld(struct catalogue_reader *r, const struct block_key *after, struct block_place *ret_places,
+                          size_t max, size_t *ret_count, struct block_key *ret_last)
+{
+    sqlite3_stmt *stmt = r->stmt[READ_UNHELD];
+    size_t looked = 0;
+    size_t count = 0;
+    struct block_place place = {0};
+    enum err err = ERR_OK;
+    sql_bind_blob(stmt, 1, block_key_span(after));
+    sql_bind_u64(stmt, 2, max);
+    while (err == ERR_OK && looked < max && (err = sql_row(stmt)) == ERR_OK) {
+        err = read_place(stmt, &place);
+        looked++;
+        if (err == ERR_OK && sql_u64(stmt, 5) == 0)
+            ret_places[count++] = place;
+    }
+    (void)sqlite3_reset(stmt);
+    if (err != ERR_OK && err != ERR_NOT_FOUND)
+        return err;
+    *ret_count = count;
+    *ret_last = looked < max ? (struct block_key){0} : place.key;
+    return ERR_OK;
+}
+
 static enum err read_pin(sqlite3_stmt *stmt, struct pin_row *ret_pin)
 {
     struct span cid = sql_blob(stmt, 0);
@@ -157,5 +200,102 @@ enum err catalogue_pins(struct catalogue_reader *r, struct span after, struct pi
     if (err != ERR_OK && err != ERR_NOT_FOUND)
         return err;
     *ret_count = count;
+    return ERR_OK;
+}
+
+/* ---- indirect pins ---- */
+
+static enum err one_count(sqlite3_stmt *stmt, int64_t *ret_count)
+{
+    enum err err = sql_row(stmt);
+    *ret_count = err == ERR_OK ? (int64_t)sql_u64(stmt, 0) : 0;
+    (void)sqlite3_reset(stmt);
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
+/* How many recursive pins name it, in either version: each holds it once. */
+static enum err count_recursive(struct catalogue_reader *r, const struct cid *cid, int64_t *ret_count)
+{
+    struct cid other = *cid;
+    uint8_t a[CID_BYTES_MAX];
+    uint8_t b[CID_BYTES_MAX];
+    if (cid_as_version(cid, cid->version == 0 ? 1 : 0, &other) != ERR_OK)
+        other = *cid;
+    sql_bind_blob(r->stmt[READ_RECURSIVE], 1, span_of(a, cid_encode(cid, a)));
+    sql_bind_blob(r->stmt[READ_RECURSIVE], 2, span_of(b, cid_encode(&other, b)));
+    return one_count(r->stmt[READ_RECURSIVE], ret_count);
+}
+
+enum err catalogue_pin_state(struct catalogue_reader *r, const struct cid *cid, struct pin_state *ret_state)
+{
+    sqlite3_stmt *stmt = r->stmt[READ_PIN];
+    struct pin_state state = {0};
+    uint8_t bytes[CID_BYTES_MAX];
+    int64_t holds = 0;
+    int64_t pins = 0;
+    enum err err;
+    sql_bind_blob(stmt, 1, span_of(bytes, cid_encode(cid, bytes)));
+    while ((err = sql_row(stmt)) == ERR_OK) { /* the recursive one comes last */
+        bool recursive = sql_u64(stmt, 0) != 0;
+        struct span name = sql_blob(stmt, 1);
+        state.recursive |= recursive;
+        state.direct |= !recursive;
+        memset(state.name, 0, sizeof(state.name));
+        if (name.len > 0)
+            memcpy(state.name, name.data, MIN(name.len, (size_t)PIN_NAME_MAX));
+    }
+    if (err != ERR_NOT_FOUND)
+        return err;
+    sql_bind_blob(r->stmt[READ_HOLDS], 1, span_of(bytes, multihash_encode(&cid->hash, bytes)));
+    sql_bind_u64(r->stmt[READ_HOLDS], 2, cid->codec);
+    err = one_count(r->stmt[READ_HOLDS], &holds);
+    if (err == ERR_OK)
+        err = count_recursive(r, cid, &pins);
+    if (err != ERR_OK)
+        return err;
+    state.indirect = holds > pins;
+    *ret_state = state;
+    return ERR_OK;
+}
+
+static enum err read_held(sqlite3_stmt *stmt, struct cid *ret_cid, int64_t *ret_count)
+{
+    struct multihash hash;
+    if (multihash_parse(sql_blob(stmt, 0), &hash) != ERR_OK)
+        return ERR_CORRUPT;
+    *ret_cid = cid_v1((uint32_t)sql_u64(stmt, 1), &hash);
+    *ret_count = (int64_t)sql_u64(stmt, 2);
+    return ERR_OK;
+}
+
+enum err catalogue_indirect_pins(struct catalogue_reader *r, const struct cid *after, struct cid *ret_cids, size_t max,
+                                 size_t *ret_count, struct cid *ret_last, bool *ret_more)
+{
+    sqlite3_stmt *stmt = r->stmt[READ_HELD];
+    uint8_t bytes[MULTIHASH_BYTES_MAX];
+    size_t len = after == NULL ? 0 : multihash_encode(&after->hash, bytes);
+    size_t looked = 0;
+    size_t count = 0;
+    struct cid cid = {0};
+    enum err err = ERR_OK;
+    sql_bind_blob(stmt, 1, span_of(bytes, len));
+    sql_bind_u64(stmt, 2, after == NULL ? 0 : after->codec);
+    sql_bind_u64(stmt, 3, max);
+    while (err == ERR_OK && looked < max && (err = sql_row(stmt)) == ERR_OK) {
+        int64_t holds = 0;
+        int64_t pins = 0;
+        err = read_held(stmt, &cid, &holds);
+        if (err == ERR_OK)
+            err = count_recursive(r, &cid, &pins);
+        looked++;
+        if (err == ERR_OK && holds > pins)
+            ret_cids[count++] = cid;
+    }
+    (void)sqlite3_reset(stmt);
+    if (err != ERR_OK && err != ERR_NOT_FOUND)
+        return err;
+    *ret_count = count;
+    *ret_last = cid;
+    *ret_more = looked == max;
     return ERR_OK;
 }

@@ -10,6 +10,7 @@
 
 #include "storage/catalogue.h"
 #include "storage/compactor.h"
+#include "wire/cid.h"
 
 struct catalogue_reader;
 
@@ -44,6 +45,14 @@ enum err catalogue_quarantine_due(struct catalogue_reader *reader, uint64_t now_
 enum err catalogue_quarantine_page(struct catalogue_reader *reader, const struct block_key *after,
                                    struct quarantine_row *ret_rows, size_t max, size_t *ret_count) MUST_CHECK;
 
+/*
+ * Looks at up to max rows after `after` and gives those that neither a pin nor a held block needs, *ret_count of them. *ret_last: the last
+ * row looked at, len 0 when it was the last of all. Says nothing while pins are being counted.
+ */
+enum err catalogue_unheld(struct catalogue_reader *reader, const struct block_key *after,
+                          struct block_place *ret_places, size_t max, size_t *ret_count,
+                          struct block_key *ret_last) MUST_CHECK;
+
 struct pin_row {
     uint8_t cid[PIN_CID_MAX];
     uint8_t cid_len;
@@ -55,5 +64,22 @@ struct pin_row {
 /* Pins after the given CID in order of (cid, recursive); all pins of one CID are in one page, so a page may hold max + 1. */
 enum err catalogue_pins(struct catalogue_reader *reader, struct span after, struct pin_row *ret_pins, size_t max,
                         size_t *ret_count) MUST_CHECK;
+
+/* How a CID is pinned; all false: not at all. Which indirect pins there are is known once the pins are counted. */
+struct pin_state {
+    bool recursive;
+    bool direct;
+    bool indirect;               /* a held block links to it */
+    char name[PIN_NAME_MAX + 1]; /* of the recursive pin, else of the direct one */
+};
+enum err catalogue_pin_state(struct catalogue_reader *reader, const struct cid *cid,
+                             struct pin_state *ret_state) MUST_CHECK;
+
+/*
+ * Up to max CIDs (version 1) that are pinned indirectly, after the given one in order of (multihash, codec); *ret_more: there may be
+ * others behind. A page may be empty before the end.
+ */
+enum err catalogue_indirect_pins(struct catalogue_reader *reader, const struct cid *after, struct cid *ret_cids,
+                                 size_t max, size_t *ret_count, struct cid *ret_last, bool *ret_more) MUST_CHECK;
 
 #endif

@@ -35,6 +35,10 @@ static enum err add_block(struct dag_walk *w, struct dag_slot *before, const str
     bool is_new = true;
     bool forgets = w->options.forget_leaves && cid->codec == CODEC_RAW;
     enum err err = forgets ? ERR_OK : cid_set_add(&w->seen, cid, &is_new);
+    if (w->options.forget_when_full && (err == ERR_BUSY || err == ERR_NOMEM)) {
+        is_new = true;
+        err = ERR_OK;
+    }
     if (err == ERR_BUSY)
         return fail(w, err, "there are too many blocks below the root");
     if (err != ERR_OK)
@@ -179,6 +183,11 @@ enum err dag_walk_next(struct dag_walk *walk, struct dag_visit *ret_visit)
 void dag_walk_retry(struct dag_walk *walk, const struct cid *cid)
 {
     dag_window_retry(&walk->window, cid);
+}
+
+void dag_walk_skip(struct dag_walk *walk, const struct cid *cid)
+{
+    dag_window_skip(&walk->window, cid);
 }
 
 bool dag_walk_waits_for(const struct dag_walk *walk, const struct cid *cid)

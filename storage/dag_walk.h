@@ -29,10 +29,12 @@ enum { DAG_WALK_BLOCKS_MAX = 1 << 24, DAG_WALK_DEPTH_ALL = 100000 };
 struct dag_walk_options {
     size_t window_blocks;
     size_t window_bytes;
-    size_t blocks_max;       /* 0: DAG_WALK_BLOCKS_MAX */
-    uint32_t depth_max;      /* links from the root; 0: only the root */
-    bool fetch_leaves;       /* raw blocks, and those at depth_max, are wanted, too; else they are visited unseen */
-    bool forget_leaves;      /* raw blocks are not remembered: one is visited wherever it stands */
+    size_t blocks_max;  /* 0: DAG_WALK_BLOCKS_MAX */
+    uint32_t depth_max; /* links from the root; 0: only the root */
+    bool fetch_leaves;  /* raw blocks, and those at depth_max, are wanted, too; else they are visited unseen */
+    bool forget_leaves; /* raw blocks are not remembered: one is visited wherever it stands */
+    bool
+        forget_when_full; /* past blocks_max, or without memory, no more are remembered: one may be visited wherever it stands */
     struct account *account; /* of tables; may be NULL */
     struct account *shared;  /* of bytes read ahead; may be NULL, see dag_window_init */
 };
@@ -40,7 +42,8 @@ struct dag_walk_options {
 struct dag_visit {
     struct cid cid;
     uint32_t depth;
-    struct block_ref *block; /* the caller's reference; NULL for a leaf that was not fetched */
+    struct block_ref
+        *block; /* the caller's reference; NULL for a leaf that was not fetched, or a block that was skipped */
 };
 
 /* window_blocks and window_bytes >= 1. ERR_NOMEM. */
@@ -62,6 +65,9 @@ enum err dag_walk_next(struct dag_walk *walk, struct dag_visit *ret_visit) MUST_
 
 /* The block cannot be had for the moment: it comes out of dag_walk_next_want again. */
 void dag_walk_retry(struct dag_walk *walk, const struct cid *cid);
+
+/* The block cannot be had at all: it is visited without it, and nothing below. */
+void dag_walk_skip(struct dag_walk *walk, const struct cid *cid);
 
 bool dag_walk_waits_for(const struct dag_walk *walk, const struct cid *cid);
 

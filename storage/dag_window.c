@@ -281,6 +281,16 @@ void dag_window_retry(struct dag_window *w, const struct cid *cid)
     }
 }
 
+void dag_window_skip(struct dag_window *w, const struct cid *cid)
+{
+    for (struct dag_slot *slot = w->first; slot != NULL; slot = slot->next) {
+        if (!waits(slot, cid))
+            continue;
+        slot->state = DAG_READY;
+        reserve(w, slot, 0);
+    }
+}
+
 bool dag_window_waits_for(const struct dag_window *w, const struct cid *cid)
 {
     for (const struct dag_slot *slot = w->first; slot != NULL; slot = slot->next) {

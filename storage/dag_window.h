@@ -121,6 +121,9 @@ bool dag_window_put(struct dag_window *w, const struct cid *cid, struct block_re
 /* The block could not be had for the moment: it is wanted again. Ignored when it is not waited for. */
 void dag_window_retry(struct dag_window *w, const struct cid *cid);
 
+/* The block cannot be had at all: the slots that wait for it are READY without one. */
+void dag_window_skip(struct dag_window *w, const struct cid *cid);
+
 /* Whether a block is waited for. */
 bool dag_window_waits_for(const struct dag_window *w, const struct cid *cid);
 

@@ -83,6 +83,13 @@ enum err disk_tier_recover(struct disk_tier *tier, const struct segment_checkpoi
     return disk_recovery_run(tier, checkpoints, count, each, checkpoint, arg);
 }
 
+void disk_tier_position(const struct disk_tier *tier, uint64_t *ret_segment, uint64_t *ret_offset)
+{
+    bool open = tier->current.file != NULL;
+    *ret_segment = open ? tier->current.id : tier->next_segment;
+    *ret_offset = open ? tier->current.end : 0;
+}
+
 uint64_t disk_tier_bytes(const struct disk_tier *tier)
 {
     return atomic_load_explicit(&tier->bytes, memory_order_relaxed);

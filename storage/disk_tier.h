@@ -124,6 +124,9 @@ enum err disk_tier_scan(struct disk_tier *tier, uint64_t segment, uint64_t offse
  */
 enum err disk_tier_drop(struct disk_tier *tier, uint64_t segment, uint64_t good_bytes) MUST_CHECK;
 
+/* Where the next group will lie, or behind. While no write runs. */
+void disk_tier_position(const struct disk_tier *tier, uint64_t *ret_segment, uint64_t *ret_offset);
+
 /* Bytes of all segment files, preallocation included. */
 uint64_t disk_tier_bytes(const struct disk_tier *tier);
 /* The same without preallocation: what StorageMax bounds. */

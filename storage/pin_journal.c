@@ -46,8 +46,6 @@ static enum err decode(struct span bytes, struct catalogue_change *ret_change, s
     memcpy(c.cid, p + PIN_RECORD_FIXED, c.cid_len);
     memcpy(c.name, p + PIN_RECORD_FIXED + c.cid_len, p[11]);
     enum err err = cid_parse(span_of(c.cid, c.cid_len), &cid);
-    if (err == ERR_OK)
-        err = block_key_of(&cid.hash, &c.key);
     if (err != ERR_OK)
         return err;
     *ret_change = c;

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Counting what is held, and collecting the rest, in small steps beside everything else.
+ *
+ *      changed pins --> count job ... until info.counting is false                          catalogue lane, a transaction each
+ *      collect op   --> begin job --> (counting) --> scan job: a page of rows that nothing holds
+ *                   --> here: without those that a lease protects; the others are doomed
+ *                   --> collect job: removes each that still nothing holds --> done(): the page
+ *
+ * A pin that is committed between two steps makes counting true, and nothing is removed until that is over: a pin wins. While keys are
+ * doomed, which is one transaction long, a put of one waits for the outcome, since it must not be told that the block is there; so
+ * does a get. Everybody else goes on.
+ */
+#include <stdlib.h>
+
+#include "storage/blockstore_private.h"
+
+/* ---- counting ---- */
+
+static enum err load_block(void *arg, const struct block_place *place, struct block_ref **ret_ref)
+{
+    struct store_job *job = arg;
+    enum err err = disk_tier_read(job->core->tier, place, job->account, ret_ref);
+    if ((err == ERR_CORRUPT || err == ERR_TRUNCATED) && job->page_count < COUNT_NODES)
+        job->page[job->page_count++] = *place;
+    return err;
+}
+
+enum err store_job_count(struct store_job *job)
+{
+    return catalogue_count(job->core->catalogue, load_block, job, &job->info);
+}
+
+struct store_job *store_count_job(struct blockstore *s)
+{
+    bool waits = !s->info.counting || s->count_running || s->broken || s->committing;
+    struct store_job *job = waits || s->now_ns < s->count_retry_at_ns ? NULL : store_job_new(s, JOB_COUNT);
+    if (job == NULL)
+        return NULL;
+    job->page = malloc(COUNT_NODES * sizeof(*job->page));
+    if (job->page == NULL) {
+        store_job_free(job);
+        return NULL;
+    }
+    s->count_running = true;
+    return job;
+}
+
+void store_count_done(struct blockstore *s, struct store_job *job, enum err err)
+{
+    s->count_running = false;
+    for (size_t i = 0; i < job->page_count; i++)
+        store_quarantine(s, &job->page[i], ERR_CORRUPT);
+    if (err == ERR_OK) {
+        s->info = job->info;
+        store_release_removals(s);
+        return;
+    }
+    s->count_retry_at_ns = s->now_ns + STORE_RETRY_NS;
+    if (err != ERR_BUSY)
+        store_catalogue_failed(s, err, "what pins hold is counted again later");
+}
+
+/* ---- leases ---- */
+
+enum err blockstore_lease_open(struct blockstore *s, uint64_t *ret_lease)
+{
+    return leases_open(&s->leases, s->written_segment, s->written_offset, ret_lease);
+}
+
+void blockstore_lease_close(struct blockstore *s, uint64_t lease)
+{
+    leases_close(&s->leases, lease);
+}
+
+void blockstore_keep(struct blockstore *s, const struct block_key *key)
+{
+    leases_touch(&s->leases, key);
+}
+
+/* ---- keys that are being removed ---- */
+
+bool store_is_doomed(const struct blockstore *s, const struct block_key *key)
+{
+    return table_len(&s->doomed) > 0 && table_get(&s->doomed, block_key_span(key)) != NULL;
+}
+
+void store_stall(struct blockstore *s, struct store_op *op, struct block_ref *put)
+{
+    op->ref = put == NULL ? NULL : block_ref_ref(put);
+    op->next = NULL;
+    *s->stalled_tail = op;
+    s->stalled_tail = &op->next;
+}
+
+/* All keys are as they are: those that waited go on. */
+static void undoom(struct blockstore *s)
+{
+    struct store_op *op = s->stalled;
+    table_release(&s->doomed);
+    table_init(&s->doomed, COLLECT_ROWS, s->tables);
+    s->stalled = NULL;
+    s->stalled_tail = &s->stalled;
+    while (op != NULL) {
+        struct store_op *next = op->next;
+        struct block_ref *put = op->ref;
+        op->ref = NULL;
+        if (put != NULL)
+            blockstore_put(s, op, put);
+        else
+            blockstore_get(s, op);
+        block_ref_unref(put);
+        op = next;
+    }
+}
+
+/* ---- a page ---- */
+
+void blockstore_collect(struct blockstore *s, struct store_collect_op *op)
+{
+    op->next = NULL;
+    op->gone = NULL;
+    op->gone_count = 0;
+    op->begun = op->after.len > 0;
+    if (!op->begun && s->durable.count > 0)
+        s->flush = true; /* what was stored before has rows, so that it is gone through, too */
+    *s->collects_tail = op;
+    s->collects_tail = &op->next;
+}
+
+/* gone is the caller's until done() has returned. */
+static void finish_page(struct blockstore *s, struct block_place *gone, size_t count, enum err err)
+{
+    struct store_collect_op *op = s->collects;
+    s->collects = op->next;
+    if (s->collects == NULL)
+        s->collects_tail = &s->collects;
+    op->gone = gone;
+    op->gone_count = count;
+    if (err == ERR_OK)
+        op->after = s->scanned;
+    op->done(op, err);
+}
+
+static struct store_job *page_job(struct blockstore *s, enum job_kind kind)
+{
+    struct store_job *job = store_job_new(s, kind);
+    if (job == NULL)
+        return NULL;
+    if (kind == JOB_SCAN)
+        job->page = malloc(COLLECT_ROWS * sizeof(*job->page));
+    if (kind == JOB_SCAN && job->page == NULL) {
+        store_job_free(job);
+        return NULL;
+    }
+    s->collecting = true;
+    return job;
+}
+
+struct store_job *store_collect_job(struct blockstore *s)
+{
+    struct store_job *job;
+    if (s->collects == NULL || s->collecting || s->flush || s->committing)
+        return NULL;
+    if (s->broken) {
+        finish_page(s, NULL, 0, ERR_CORRUPT);
+        return NULL;
+    }
+    if (!s->collects->begun)
+        return page_job(s, JOB_COLLECT_BEGIN);
+    if (s->info.counting)
+        return NULL;
+    if (s->doomed_page == NULL) {
+        job = page_job(s, JOB_SCAN);
+        if (job != NULL)
+            job->after = s->collects->after;
+        return job;
+    }
+    job = page_job(s, JOB_COLLECT);
+    if (job != NULL) {
+        job->page = s->doomed_page;
+        job->page_count = s->doomed_count;
+        s->doomed_page = NULL;
+    }
+    return job;
+}
+
+enum err store_job_collect(struct store_job *job)
+{
+    if (job->kind == JOB_COLLECT_BEGIN)
+        return catalogue_collect_begin(job->core->catalogue, &job->info);
+    if (job->kind == JOB_SCAN)
+        return catalogue_unheld(job->core->lane_reader, &job->after, job->page, COLLECT_ROWS, &job->page_count,
+                                &job->after);
+    return catalogue_collect(job->core->catalogue, job->page, job->page_count, &job->gone_count, &job->info);
+}
+
+/* Those that no lease protects become doomed, unless that cannot be noted: they stay until the next collection. */
+static size_t doom(struct blockstore *s, struct block_place *page, size_t count, bool dry_run)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        bool goes = !leases_protect(&s->leases, &page[i]);
+        if (goes && !dry_run)
+            goes = table_put(&s->doomed, block_key_span(&page[i].key), s, NULL) == ERR_OK;
+        if (goes)
+            page[kept++] = page[i];
+    }
+    return kept;
+}
+
+static void scan_done(struct blockstore *s, struct store_job *job)
+{
+    if (s->info.counting)
+        return; /* a pin came: the page is looked at again */
+    bool dry_run = s->collects->dry_run;
+    size_t count = doom(s, job->page, job->page_count, dry_run);
+    s->scanned = job->after;
+    if (dry_run || count == 0) {
+        finish_page(s, job->page, count, ERR_OK);
+        return;
+    }
+    s->doomed_page = job->page;
+    s->doomed_count = count;
+    job->page = NULL;
+}
+
+static void removal_done(struct blockstore *s, struct store_job *job)
+{
+    s->info = job->info;
+    for (size_t i = 0; i < job->gone_count; i++)
+        memory_tier_drop(s->memory, &job->page[i].key);
+    undoom(s);
+    finish_page(s, job->page, job->gone_count, ERR_OK);
+}
+
+void store_collect_done(struct blockstore *s, struct store_job *job, enum err err)
+{
+    s->collecting = false;
+    if (err == ERR_BUSY) { /* it never ran */
+        if (job->kind == JOB_COLLECT) {
+            s->doomed_page = job->page;
+            job->page = NULL;
+        }
+        return;
+    }
+    if (err != ERR_OK && job->kind == JOB_COLLECT)
+        undoom(s);
+    if (err == ERR_AGAIN)
+        return; /* a pin came: counted first, then the page is looked at again */
+    if (err != ERR_OK) {
+        store_catalogue_failed(s, err, "the collection ends");
+        finish_page(s, NULL, 0, err);
+    } else if (job->kind == JOB_COLLECT_BEGIN) {
+        s->info = job->info;
+        s->collects->begun = true;
+    } else if (job->kind == JOB_SCAN) {
+        scan_done(s, job);
+    } else {
+        removal_done(s, job);
+    }
+}
+
+/* ---- by itself ---- */
+
+static uint64_t live_bytes(const struct blockstore *s)
+{
+    return s->info.live_bytes + s->durable.bytes + s->queued_bytes;
+}
+
+static void automatic_page_done(struct store_collect_op *op, enum err err)
+{
+    struct blockstore *s = CONTAINER_OF(op, struct blockstore, automatic);
+    s->automatic_blocks += op->gone_count;
+    for (size_t i = 0; i < op->gone_count; i++)
+        s->automatic_bytes += op->gone[i].size;
+    if (err == ERR_OK && op->after.len > 0) {
+        blockstore_collect(s, op);
+        return;
+    }
+    collector_ended(&s->collector, live_bytes(s), s->now_ns);
+    if (s->automatic_blocks > 0)
+        store_notice(s, false,
+                     "%llu blocks of %llu bytes that no pin needs were removed: StorageGCWatermark was passed",
+                     (unsigned long long)s->automatic_blocks, (unsigned long long)s->automatic_bytes);
+}
+
+void store_collect_tick(struct blockstore *s)
+{
+    if (s->broken || !collector_due(&s->collector, live_bytes(s), s->now_ns))
+        return;
+    collector_started(&s->collector);
+    s->automatic_blocks = 0;
+    s->automatic_bytes = 0;
+    s->automatic = (struct store_collect_op){.done = automatic_page_done};
+    blockstore_collect(s, &s->automatic);
+}
