@@ -14,6 +14,7 @@
 #include "schemas/walk.h"
 
 enum {
+    WATCH_POLL_MS = 200,
     GRACE_MS = 3000,
     CALLS_MAX = 64,
     SEND_MS = 10000,
@@ -40,6 +41,8 @@ struct client {
     nng_socket socket;
     char url[CLIENT_URL_MAX];
     uint64_t timeout_ms;
+    void (*progress)(void *arg, uint64_t done); /* NULL = nobody looks */
+    void *progress_arg;
     bool abandoned; /* a call was freed before its answer came */
     bool offline;   /* operations that can do without peers are asked to */
     _Atomic bool gone;
@@ -377,6 +380,19 @@ static bool unwrap_job(struct outcome *outcome)
     return true;
 }
 
+void client_watch(struct client *client, void (*progress)(void *arg, uint64_t done), void *arg)
+{
+    client->progress = progress;
+    client->progress_arg = arg;
+}
+
+static void show_job(const struct client *client, const struct outcome *outcome)
+{
+    uint64_t done = 0;
+    if (client->progress != NULL && outcome->code == CODE_OK && walk_find_u64(outcome->result, "done", &done) == ERR_OK)
+        client->progress(client->progress_arg, done);
+}
+
 /* A request that became a job is followed to its end. */
 void call_wait(struct call *call, struct outcome *ret_outcome)
 {
@@ -385,8 +401,9 @@ void call_wait(struct call *call, struct outcome *ret_outcome)
     if (call->json || ret_outcome->code != CODE_OK || walk_find_u64(ret_outcome->result, "job", &job) != ERR_OK)
         return;
     do {
-        nng_msleep(JOB_POLL_MS);
+        nng_msleep(call->client->progress == NULL ? JOB_POLL_MS : WATCH_POLL_MS);
         ask_job(call, job, ret_outcome);
+        show_job(call->client, ret_outcome);
     } while (!unwrap_job(ret_outcome));
 }
 

@@ -88,10 +88,19 @@ static enum err with_positional(const struct invocation *in, const char *value, 
     return err == ERR_OK ? packed : err;
 }
 
+/* Kubo's line for a pin under way. */
+static void show_blocks(void *arg, uint64_t done)
+{
+    (void)arg;
+    (void)fprintf(stderr, "Fetched/Processed %llu nodes\r", (unsigned long long)done);
+}
+
 static int ask_once(struct client *client, const struct invocation *in)
 {
     struct outcome outcome;
-    uint64_t timeout = client_timeout(client, in->what->id == OP_PIN_ADD ? CLIENT_LONG_MS : ASK_MS);
+    bool patient = in->what->id == OP_PIN_ADD || in->what->id == OP_PIN_UPDATE;
+    uint64_t timeout = client_timeout(client, patient ? CLIENT_LONG_MS : ASK_MS);
+    client_watch(client, value_bool(buf_span(&in->args), "progress") ? show_blocks : NULL, NULL);
     struct call *call = ask(client, in->what->words, buf_span(&in->args), timeout, in->what->mutates, &outcome);
     int status = outcome.code == CODE_OK ? print_result(in, outcome.result) : say_outcome_error(&outcome);
     call_free(call);
@@ -143,6 +152,10 @@ static int run_with_client(struct client *client, const struct invocation *in, c
         return run_import(client, in, args);
     case CMD_PIN_LS:
         return run_pin_ls(client, in, args);
+    case CMD_PIN_VERIFY:
+        return run_pin_verify(client, in, args);
+    case CMD_REPO_GC:
+        return run_repo_gc(client, in, args);
     case CMD_REPO_VERIFY:
         return run_repo_verify(client, in, args);
     case CMD_REPO_BACKUP:

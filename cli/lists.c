@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands that page through something or ask more than once: ls, pin ls, repo verify, log level, query, top. */
+/* Commands that page through something or ask more than once: ls, repo verify, log level, query, top. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -140,7 +140,7 @@ int run_ls(struct client *client, const struct invocation *in, const struct cmd_
     return status;
 }
 
-/* ---- pin ls: pages by a cursor ---- */
+/* ---- pages by a cursor ---- */
 
 struct call *ask_after(struct client *client, const char *op, const char *after, struct outcome *ret_outcome)
 {
@@ -155,67 +155,6 @@ struct call *ask_after(struct client *client, const char *op, const char *after,
         call = ask(client, op, buf_span(&args), client_timeout(client, CLIENT_LONG_MS), false, ret_outcome);
     buf_release(&args);
     return call;
-}
-
-static bool pin_wanted(const struct cmd_pin_ls *args, struct span cid, bool recursive)
-{
-    if (span_equal_text(args->type, "recursive") && !recursive)
-        return false;
-    if (span_equal_text(args->type, "direct") && recursive)
-        return false;
-    size_t position = 0;
-    struct span wanted;
-    bool found = args->path.count == 0;
-    while (!found && schema_list_next_bytes(&args->path, &position, &wanted))
-        found = span_equal(wanted, cid);
-    return found;
-}
-
-static void print_pin(const struct invocation *in, const struct cmd_pin_ls *args, struct span row)
-{
-    bool recursive = value_bool(row, "recursive");
-    print_cid(stdout, &in->globals, value_text(row, "cid"));
-    if (!args->quiet)
-        (void)fputs(recursive ? " recursive" : " direct", stdout);
-    struct span name = value_text(row, "name");
-    if (args->names && name.len > 0) {
-        (void)putchar(' ');
-        print_escaped(stdout, name);
-    }
-    (void)putchar('\n');
-}
-
-int run_pin_ls(struct client *client, const struct invocation *in, const struct cmd_pin_ls *args)
-{
-    char after[512] = "";
-    int status = EXIT_OK;
-    uint64_t shown = 0;
-    for (bool more = true; more && status == EXIT_OK;) {
-        struct outcome outcome;
-        struct call *call = ask_after(client, "pin ls", after, &outcome);
-        more = outcome.code == CODE_OK && value_bool(outcome.result, "more");
-        if (outcome.code != CODE_OK)
-            status = say_outcome_error(&outcome);
-        else if (in->globals.json)
-            print_json(outcome.result);
-        struct elements rows = value_elements(outcome.result, "pins");
-        struct span row;
-        while (status == EXIT_OK && elements_next(&rows, &row)) {
-            struct span cid = value_text(row, "cid");
-            (void)snprintf(after, sizeof(after), "%.*s", (int)cid.len, (const char *)cid.data);
-            if (!pin_wanted(args, cid, value_bool(row, "recursive")))
-                continue;
-            shown++;
-            if (!in->globals.json)
-                print_pin(in, args, row);
-        }
-        call_free(call);
-    }
-    if (status == EXIT_OK && shown == 0 && args->path.count > 0) {
-        (void)say_error("not pinned");
-        return EXIT_NOT_FOUND;
-    }
-    return status;
 }
 
 /* ---- log level ---- */

@@ -387,6 +387,19 @@ static void print_pinned(const struct invocation *in, struct span result)
     print_pins(in, result, "pinned ", direct ? " directly" : " recursively");
 }
 
+static void print_updated(const struct invocation *in, struct span result)
+{
+    struct elements rows = value_elements(result, "pins");
+    struct span value;
+    const char *before = "updated ";
+    while (elements_next(&rows, &value)) {
+        (void)fputs(before, stdout);
+        print_cid(stdout, &in->globals, element_text(value));
+        before = " to ";
+    }
+    (void)putchar('\n');
+}
+
 static void print_unpinned(const struct invocation *in, struct span result)
 {
     print_pins(in, result, "unpinned ", "");
@@ -439,6 +452,7 @@ static printer *const printers[OP_COUNT] = {
     [OP_READ] = print_data,
     [OP_PIN_ADD] = print_pinned,
     [OP_PIN_RM] = print_unpinned,
+    [OP_PIN_UPDATE] = print_updated,
     [OP_BITSWAP_STAT] = print_bitswap,
     [OP_BITSWAP_WANTLIST] = print_wantlist,
     [OP_REPO_STAT] = print_repo,

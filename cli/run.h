@@ -18,6 +18,8 @@ int run_block_has(struct client *client, const struct invocation *in, const stru
 int run_block_rm(struct client *client, const struct invocation *in, const struct cmd_block_rm *args);
 int run_block_put(struct client *client, const struct invocation *in, const struct cmd_block_put *args);
 int run_import(struct client *client, const struct invocation *in, const struct cmd_import *args);
+int run_pin_verify(struct client *client, const struct invocation *in, const struct cmd_pin_verify *args);
+int run_repo_gc(struct client *client, const struct invocation *in, const struct cmd_repo_gc *args);
 int run_pin_ls(struct client *client, const struct invocation *in, const struct cmd_pin_ls *args);
 int run_repo_verify(struct client *client, const struct invocation *in, const struct cmd_repo_verify *args);
 int run_repo_backup(struct client *client, const struct invocation *in, const struct cmd_repo_backup *args);

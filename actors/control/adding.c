@@ -94,6 +94,11 @@ enum err add_open_start(struct control *c, struct conversation *v)
     }
     s->pin = args->pin && !args->only_hash;
     s->only_hash = args->only_hash;
+    err = s->pin ? file_session_lease(c, s) : ERR_OK;
+    if (err != ERR_OK) {
+        file_session_free(c, s);
+        return err;
+    }
     memcpy(s->path, args->name.data == NULL ? (const uint8_t *)"" : args->name.data, args->name.len);
     struct buf result;
     buf_init(&result, 256, NULL);
@@ -112,7 +117,7 @@ enum err add_open_start(struct control *c, struct conversation *v)
 static enum err put(struct control *c, struct file_session *s)
 {
     uint8_t bytes[CID_BYTES_MAX];
-    struct msg_block_put m = {.cid = span_of(bytes, cid_encode(&s->held_flight.cid, bytes)), .pin_hint = s->pin};
+    struct msg_block_put m = {.cid = span_of(bytes, cid_encode(&s->held_flight.cid, bytes))};
     return file_session_send(c, s, &s->held_flight, ACTOR_TIERED_STORAGE, MSG_BLOCK_PUT, &m, s->held_flight.block,
                              PUT_TIMEOUT_S * SECOND_NS);
 }
@@ -309,6 +314,11 @@ static void fail_all(struct control *c, struct file_session *s, enum err err)
         conversation_fail(c, v, control_code_from_err(err), why);
     }
     file_session_free(c, s);
+}
+
+void upload_lease_lost(struct control *c, struct file_session *s, enum err err)
+{
+    fail_all(c, s, err == ERR_OK ? ERR_UNAVAILABLE : err);
 }
 
 static enum err go_on(struct control *c, struct file_session *s, struct conversation *v)

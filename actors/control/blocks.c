@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * block get, put, stat; refs; pin add. Blocks come through bitswap, which has what is stored here at once and asks the network
- * for the rest. `pin add` walks the whole graph with a bounded window and pins only what is complete.
+ * block get, put, stat; refs. Blocks come through bitswap, which has what is stored here at once and asks the network for the rest.
  */
 #include <stdlib.h>
 
 #include "actors/control/operations.h"
-#include "base/table.h"
 #include "schemas/pack.h"
 #include "wire/dag_links.h"
 
-enum { BLOCK_RESULT_MAX = 2 * 1024 * 1024 + 4096, REFS_MAX = 65536, SUB_ONLY = 0, SUB_PIN = 63 };
-enum { REFS_RESULT_MAX = 6 * 1024 * 1024, WALK_WINDOW = 16, WALK_NODES_MAX = 1000000 };
+enum { BLOCK_RESULT_MAX = 2 * 1024 * 1024 + 4096, REFS_MAX = 65536, SUB_ONLY = 0, SUB_LEASE = 1, SUB_PIN = 2 };
+enum { REFS_RESULT_MAX = 6 * 1024 * 1024 };
 
 enum err block_fetch(struct control *c, struct conversation *v, const struct cid *cid, unsigned sub)
 {
@@ -149,11 +147,18 @@ enum err block_cid_of(struct conversation *v, struct span codec_name, struct spa
     return ERR_OK;
 }
 
-static enum err pin(struct control *c, struct conversation *v, bool recursive, struct span name)
+static enum err pin(struct control *c, struct conversation *v)
 {
     uint8_t bytes[CID_BYTES_MAX];
-    struct msg_pin_add m = {.cid = span_of(bytes, cid_encode(&v->cid, bytes)), .recursive = recursive, .name = name};
+    struct msg_pin_add m = {.cid = span_of(bytes, cid_encode(&v->cid, bytes)), .recursive = true};
     return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_PIN_ADD, &m, NULL, SUB_PIN, 0);
+}
+
+/* Until the answer: messages to the store keep their order, so the put comes under it. */
+static enum err lease(struct control *c, struct conversation *v)
+{
+    static const struct msg_lease none = {0};
+    return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_LEASE, &none, NULL, SUB_LEASE, 0);
 }
 
 static enum err send_put(struct control *c, struct conversation *v)
@@ -163,7 +168,7 @@ static enum err send_put(struct control *c, struct conversation *v)
     struct block_ref *block = block_ref_copy(args->data, NULL);
     if (block == NULL)
         return ERR_NOMEM;
-    struct msg_block_put m = {.cid = span_of(bytes, cid_encode(&v->cid, bytes)), .pin_hint = args->pin};
+    struct msg_block_put m = {.cid = span_of(bytes, cid_encode(&v->cid, bytes))};
     enum err err = conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_BLOCK_PUT, &m, block, SUB_ONLY, 0);
     block_ref_unref(block);
     return err;
@@ -173,12 +178,16 @@ enum err block_put_start(struct control *c, struct conversation *v)
 {
     const struct op_block_put *args = (const void *)v->args;
     enum err err = block_cid_of(v, args->cid_codec, args->mhtype, args->data, &v->cid);
+    if (err == ERR_OK && args->pin)
+        err = lease(c, v);
     return err == ERR_OK ? send_put(c, v) : err;
 }
 
 enum err block_put_again(struct control *c, struct conversation *v, unsigned sub)
 {
-    return sub == SUB_ONLY ? send_put(c, v) : pin(c, v, true, (struct span){0});
+    if (sub == SUB_LEASE)
+        return lease(c, v);
+    return sub == SUB_ONLY ? send_put(c, v) : pin(c, v);
 }
 
 enum err block_put_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info)
@@ -187,7 +196,7 @@ enum err block_put_reply(struct control *c, struct conversation *v, unsigned sub
     if (info->err != ERR_OK)
         return info->err;
     if (sub == SUB_ONLY && args->pin)
-        return pin(c, v, true, (struct span){0});
+        return pin(c, v);
     return finish_cid_size(c, v, args->data.len);
 }
 
@@ -251,125 +260,4 @@ enum err refs_reply(struct control *c, struct conversation *v, unsigned sub, con
         return finish_packed(c, v, &result, &p);
     buf_release(&result);
     return conversation_error(v, err, "the block's links cannot be read: %s", err_text(err));
-}
-
-/* ---- pin add ---- */
-
-/* The walk: a stack of CIDs to fetch, those in flight by sub, and the set of those seen. */
-struct pin_work {
-    struct buf stack; /* struct cid after struct cid */
-    struct table seen;
-    struct cid in_flight[WALK_WINDOW];
-    bool busy[WALK_WINDOW];
-    unsigned flying;
-};
-
-static enum err push_unseen(void *arg, const struct cid *cid, struct span name)
-{
-    struct pin_work *work = arg;
-    (void)name;
-    uint8_t bytes[CID_BYTES_MAX];
-    struct span key = span_of(bytes, cid_encode(cid, bytes));
-    if (table_get(&work->seen, key) != NULL)
-        return ERR_OK;
-    enum err err = table_put(&work->seen, key, work, NULL);
-    if (err == ERR_OK && cid->hash.code == MULTIHASH_IDENTITY) /* the CID carries its block, at most 128 bytes */
-        return dag_links_each(cid->codec, span_of(cid->hash.digest, cid->hash.len), push_unseen, work);
-    return err == ERR_OK ? buf_append(&work->stack, cid, sizeof(*cid)) : err;
-}
-
-static enum err send_fetches(struct control *c, struct conversation *v, struct pin_work *work)
-{
-    for (unsigned i = 0; i < WALK_WINDOW && work->stack.len > 0; i++) {
-        if (work->busy[i])
-            continue;
-        memcpy(&work->in_flight[i], work->stack.data + work->stack.len - sizeof(struct cid), sizeof(struct cid));
-        enum err err = block_fetch(c, v, &work->in_flight[i], i);
-        if (err == ERR_BUSY && work->flying > 0)
-            return ERR_OK; /* the next reply comes back here */
-        if (err != ERR_OK)
-            return err;
-        work->stack.len -= sizeof(struct cid);
-        work->busy[i] = true;
-        work->flying++;
-    }
-    return ERR_OK;
-}
-
-enum err pin_add_start(struct control *c, struct conversation *v)
-{
-    const struct op_pin_add *args = (const void *)v->args;
-    enum err err = conversation_cid(v, args->path, &v->cid);
-    if (err != ERR_OK)
-        return err;
-    struct pin_work *work = calloc(1, sizeof(*work));
-    if (work == NULL)
-        return ERR_NOMEM;
-    struct budget *budget = ctx_budget(c->ctx);
-    struct account *account = budget == NULL ? NULL : &budget->accounts[ACCOUNT_TABLES];
-    buf_init(&work->stack, WALK_NODES_MAX * sizeof(struct cid), account);
-    table_init(&work->seen, WALK_NODES_MAX, account);
-    v->work = work;
-    v->number = ++c->next_upload; /* one session: its wants share their peers */
-    err = push_unseen(work, &v->cid, (struct span){0});
-    if (err == ERR_OK && work->stack.len == 0)
-        return pin(c, v, args->recursive, args->name);
-    return err == ERR_OK ? send_fetches(c, v, work) : err;
-}
-
-static enum err finish_pin(struct control *c, struct conversation *v)
-{
-    char text[CID_TEXT_MAX];
-    cid_text(&v->cid, text);
-    struct buf result;
-    buf_init(&result, 4096, NULL);
-    struct pack p = pack_begin(&result);
-    pack_map(&p, 1);
-    pack_text(&p, "pins");
-    pack_array(&p, 1);
-    pack_text(&p, text);
-    return finish_packed(c, v, &result, &p);
-}
-
-enum err pin_add_again(struct control *c, struct conversation *v, unsigned sub)
-{
-    const struct op_pin_add *args = (const void *)v->args;
-    const struct pin_work *work = v->work;
-    return sub == SUB_PIN ? pin(c, v, args->recursive, args->name) : block_fetch(c, v, &work->in_flight[sub], sub);
-}
-
-enum err pin_add_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info)
-{
-    const struct op_pin_add *args = (const void *)v->args;
-    struct pin_work *work = v->work;
-    struct span bytes = {0};
-    enum err err = fetched(info, &bytes);
-    if (err != ERR_OK)
-        return err;
-    if (sub == SUB_PIN)
-        return finish_pin(c, v);
-    work->busy[sub] = false;
-    work->flying--;
-    if (args->recursive) {
-        struct cid cid = work->in_flight[sub];
-        err = dag_links_each(cid.codec, bytes, push_unseen, work);
-        if (err != ERR_OK)
-            return conversation_error(v, err, "the graph cannot be walked: %s", err_text(err));
-    }
-    err = send_fetches(c, v, work);
-    if (err != ERR_OK || work->flying > 0)
-        return err;
-    return pin(c, v, args->recursive, args->name);
-}
-
-void pin_add_end(struct control *c, struct conversation *v)
-{
-    (void)c;
-    struct pin_work *work = v->work;
-    if (work == NULL)
-        return;
-    buf_release(&work->stack);
-    table_release(&work->seen);
-    free(work);
-    v->work = NULL;
 }

@@ -1,17 +1,38 @@
 /* SPDX-License-Identifier: MIT */
-/* Which function does which operation. An operation without a row here does not build: OP_COUNT rows, all named. */
+/* What operations share, and which function does which: one without a row here does not build, OP_COUNT rows, all named. */
 #include "actors/control/operations.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
-bool conversation_is_offline(const struct conversation *v)
+enum err conversation_error(struct conversation *v, enum err err, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(v->why, sizeof(v->why), fmt, args);
+    va_end(args);
+    return err;
+}
+
+static bool is_set(const struct conversation *v, const char *name)
 {
     for (size_t i = 0; i < v->op->args.field_count; i++) {
         const struct field *f = &v->op->args.fields[i];
-        if (f->type == FIELD_BOOL && strcmp(f->name, "offline") == 0)
+        if (f->type == FIELD_BOOL && strcmp(f->name, name) == 0)
             return *(const bool *)((const uint8_t *)v->args + f->offset);
     }
     return false;
+}
+
+bool conversation_is_offline(const struct conversation *v)
+{
+    return is_set(v, "offline");
+}
+
+bool conversation_shows_progress(const struct conversation *v)
+{
+    return is_set(v, "progress");
 }
 
 #define BATCH                                                                                                          \
@@ -21,6 +42,11 @@ bool conversation_is_offline(const struct conversation *v)
 #define RELAY                                                                                                          \
     {                                                                                                                  \
         .start = relay_start, .reply = relay_reply                                                                     \
+    }
+
+#define PINS(begin)                                                                                                    \
+    {                                                                                                                  \
+        .start = (begin), .reply = pins_reply, .again = pins_again, .end = pins_end                                    \
     }
 
 const struct operation_handler operation_handlers[OP_COUNT] = {
@@ -53,7 +79,11 @@ const struct operation_handler operation_handlers[OP_COUNT] = {
     [OP_BACKUP_READ] = {.start = relay_start, .reply = backup_read_reply},
     [OP_BACKUP_CLOSE] = RELAY,
     [OP_STATS_BW] = RELAY,
-    [OP_PIN_ADD] = {.start = pin_add_start, .reply = pin_add_reply, .again = pin_add_again, .end = pin_add_end},
+    [OP_PIN_ADD] = PINS(pin_add_start),
+    [OP_PIN_UPDATE] = PINS(pin_update_start),
+    [OP_PIN_VERIFY] = PINS(pin_verify_start),
+    [OP_PIN_FIND] = RELAY,
+    [OP_REPO_GC] = RELAY,
     [OP_PIN_RM] = RELAY,
     [OP_PIN_LS] = RELAY,
     [OP_BLOCK_GET] = {.start = block_get_start, .reply = block_get_reply, .again = fetch_again},

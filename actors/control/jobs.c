@@ -130,8 +130,9 @@ enum err job_status_start(struct control *c, struct conversation *v)
     bool running = job->conversation >= 0;
     enum err err = running ? ERR_OK : answer_unpack(buf_span(&job->answer), &answer);
     if (running) {
-        pack_map(&p, 1);
+        pack_map(&p, 2);
         pack_pair_text(&p, "state", "running");
+        pack_pair_u64(&p, "done", c->conversations[job->conversation].done);
     } else if (err == ERR_OK) {
         pack_ended(&p, &answer);
     }

@@ -47,10 +47,14 @@ enum err block_stat_start(struct control *c, struct conversation *v);
 enum err block_stat_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 enum err refs_start(struct control *c, struct conversation *v);
 enum err refs_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+
+/* pins.c: pin add, pin update, pin verify */
 enum err pin_add_start(struct control *c, struct conversation *v);
-enum err pin_add_again(struct control *c, struct conversation *v, unsigned sub);
-enum err pin_add_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
-void pin_add_end(struct control *c, struct conversation *v);
+enum err pin_update_start(struct control *c, struct conversation *v);
+enum err pin_verify_start(struct control *c, struct conversation *v);
+enum err pins_again(struct control *c, struct conversation *v, unsigned sub);
+enum err pins_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+void pins_end(struct control *c, struct conversation *v);
 
 /* batches.c */
 enum err batch_start(struct control *c, struct conversation *v);

@@ -156,8 +156,30 @@ static enum err ask_pin_ls(struct control *c, struct conversation *v)
     enum err err = cid_bytes_of(v, args->after, &cid);
     if (err != ERR_OK)
         return err;
-    struct msg_pin_ls ask = {.after = span_of(cid.bytes, cid.len), .limit = args->limit};
+    struct msg_pin_ls ask = {.after = span_of(cid.bytes, cid.len), .indirect = args->indirect, .limit = args->limit};
     return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_PIN_LS, &ask, NULL, 0, LARGE_REPLY);
+}
+
+static enum err ask_pin_find(struct control *c, struct conversation *v)
+{
+    const struct op_pin_find *args = (const void *)v->args;
+    struct cid_bytes cid;
+    enum err err = cid_bytes_of(v, args->path, &cid);
+    if (err != ERR_OK)
+        return err;
+    struct msg_pin_find ask = {.cid = span_of(cid.bytes, cid.len)};
+    return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_PIN_FIND, &ask, NULL, 0, 0);
+}
+
+static enum err ask_gc(struct control *c, struct conversation *v)
+{
+    const struct op_repo_gc *args = (const void *)v->args;
+    struct cid_bytes cid;
+    enum err err = cid_bytes_of(v, args->after, &cid);
+    if (err != ERR_OK)
+        return err;
+    struct msg_repo_gc ask = {.after = span_of(cid.bytes, cid.len), .dry_run = args->dry_run};
+    return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_REPO_GC, &ask, NULL, 0, LARGE_REPLY);
 }
 
 static enum err ask_verify(struct control *c, struct conversation *v)
@@ -275,6 +297,10 @@ enum err relay_start(struct control *c, struct conversation *v)
         return ask_block_rm(c, v);
     case OP_PIN_RM:
         return ask_pin_rm(c, v);
+    case OP_PIN_FIND:
+        return ask_pin_find(c, v);
+    case OP_REPO_GC:
+        return ask_gc(c, v);
     case OP_PIN_LS:
         return ask_pin_ls(c, v);
     case OP_REPO_VERIFY:

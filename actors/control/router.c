@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "actors/control/router.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -141,15 +140,6 @@ static void fail_with(struct control *c, struct conversation *v, enum err err)
     (void)snprintf(message, sizeof(message), "%.*s%s%s", (int)MIN(subject.len, (size_t)SUBJECT_BYTES_MAX),
                    (const char *)subject.data, subject.len > 0 ? ": " : "", err_text(err));
     conversation_fail(c, v, control_code_from_err(err), v->why[0] != '\0' ? v->why : message);
-}
-
-enum err conversation_error(struct conversation *v, enum err err, const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    (void)vsnprintf(v->why, sizeof(v->why), fmt, args);
-    va_end(args);
-    return err;
 }
 
 /* ---- calls ---- */
@@ -310,8 +300,14 @@ static void begin(struct control *c, struct conversation *v, const struct reques
     if (before)
         return;
     enum err err = operation_handlers[v->op->id].start(c, v);
-    if (err != ERR_OK && v->generation == generation)
+    if (v->generation != generation)
+        return;
+    if (err != ERR_OK)
         fail_with(c, v, err);
+    else if (v->admitted && conversation_shows_progress(v)) {
+        cancel_timer(c, &v->job_timer);
+        router_patience(c, tag_make(TAG_JOB, v->generation, index_of(c, v), 0));
+    }
 }
 
 static enum control_code admit(const struct control *c, const struct operation *op, uint32_t client)

@@ -85,6 +85,7 @@ struct conversation {
     /* for the operations */
     struct cid cid;
     uint64_t number;
+    uint64_t done; /* for the status of its job: blocks, or whatever the operation counts */
     unsigned step;
     struct file_session *session;
     void *work;
@@ -178,6 +179,9 @@ void conversation_fail(struct control *c, struct conversation *v, enum control_c
 
 /* Sets the sentence of the error that is returned: return conversation_error(v, ERR_INVALID, "…"). */
 enum err conversation_error(struct conversation *v, enum err err, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* Whether it was asked for with `progress`: then it is a job from the start, whose status tells v->done. */
+bool conversation_shows_progress(const struct conversation *v);
 
 /* Whether the operation was asked for with `offline`: the store is asked, and no peer. */
 bool conversation_is_offline(const struct conversation *v);

@@ -6,6 +6,7 @@
 #include "actors/control/file_door.h"
 #include "base/limits.h"
 
+enum { SUB_LEASE = 0xffff, LEASE_MAX_S = 7 * 24 * 3600 };
 enum { LEASE_TICK_S = 5, RETRY_MS = 20, SHOWN_EVERY_MS = 500, WINDOWS_BYTES_MIN = 4 * 1024 * 1024 };
 
 /* A budget over the default one reads further ahead, as a long path needs it. */
@@ -85,6 +86,8 @@ void file_session_free(struct control *c, struct file_session *s)
         ctx_cancel_call(c->ctx, tag_make(TAG_SESSION, s->generation, index_of(c, s), i));
         block_ref_unref(s->flights[i].block);
     }
+    if (s->leased)
+        ctx_cancel_call(c->ctx, tag_make(TAG_SESSION, s->generation, index_of(c, s), SUB_LEASE));
     file_session_show(c, s, "", 0, 0, NULL, true);
     for (unsigned i = 0; i < s->retry_count; i++)
         block_ref_unref(s->retries[i].block);
@@ -141,6 +144,17 @@ enum err file_session_send(struct control *c, struct file_session *s, const stru
     return ERR_OK;
 }
 
+/* A call that lasts: nothing is heard of it unless the lease is lost. */
+enum err file_session_lease(struct control *c, struct file_session *s)
+{
+    static const struct msg_lease none = {0};
+    enum err err = ctx_call(c->ctx, ACTOR_TIERED_STORAGE, &(struct msg){.kind = MSG_LEASE, .fields = &none},
+                            (struct call_opts){.timeout_ns = LEASE_MAX_S * SECOND_NS},
+                            tag_make(TAG_SESSION, s->generation, index_of(c, s), SUB_LEASE));
+    s->leased = err == ERR_OK;
+    return err;
+}
+
 static void drive(struct control *c, struct file_session *s)
 {
     if (s->kind == SESSION_READER)
@@ -153,11 +167,17 @@ void sessions_reply(struct control *c, const struct info *info)
 {
     unsigned index = (unsigned)(info->tag >> 16 & 0xffff);
     unsigned sub = (unsigned)(info->tag & 0xffff);
-    if (index >= SESSIONS_MAX || sub >= UPLOAD_FLIGHTS)
+    if (index >= SESSIONS_MAX)
         return;
     struct file_session *s = &c->sessions[index];
-    if (s->kind == SESSION_FREE || (s->generation & 0xfffffff) != (info->tag >> 32 & 0xfffffff) ||
-        sub >= s->flights_max || !s->flights[sub].open)
+    if (s->kind == SESSION_FREE || (s->generation & 0xfffffff) != (info->tag >> 32 & 0xfffffff))
+        return;
+    if (sub == SUB_LEASE) {
+        s->leased = false;
+        upload_lease_lost(c, s, info->err);
+        return;
+    }
+    if (sub >= s->flights_max || !s->flights[sub].open)
         return;
     struct flight flight = s->flights[sub];
     s->flights[sub].open = false;

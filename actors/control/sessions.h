@@ -55,6 +55,7 @@ struct file_session {
     /* an upload */
     struct upload *upload;
     bool pin;
+    bool leased; /* what it stores is kept from collection until it ends */
     bool only_hash;
 };
 
@@ -73,6 +74,9 @@ void file_session_dequeue(struct file_session *s, const struct conversation *v);
 enum err file_session_send(struct control *c, struct file_session *s, const struct flight *flight, actor_id to,
                            uint16_t kind, const void *fields, struct block_ref *tail, uint64_t timeout_ns) MUST_CHECK;
 
+/* Keeps what an upload stores from collection until the session ends. ERR_BUSY: no room now. */
+enum err file_session_lease(struct control *c, struct file_session *s) MUST_CHECK;
+
 /* A block could not be had because the store is busy: the session's wants rest for some milliseconds. */
 void file_session_pause(struct control *c, struct file_session *s);
 
@@ -87,6 +91,8 @@ void reader_drive(struct control *c, struct file_session *s);
 void reader_flight_ended(struct control *c, struct file_session *s, const struct flight *flight,
                          const struct info *info);
 void upload_drive(struct control *c, struct file_session *s);
+/* The store does not keep what it stores any more: the upload fails. */
+void upload_lease_lost(struct control *c, struct file_session *s, enum err err);
 void upload_flight_ended(struct control *c, struct file_session *s, const struct flight *flight,
                          const struct info *info);
 

@@ -101,12 +101,15 @@ enum err storage_get(struct storage_state *s, const struct msg *msg, struct repl
         get_inline(r, &cid);
     } else {
         r->op.key = key;
+        if (m->keep)
+            blockstore_keep(s->store, &key);
         blockstore_get(s->store, &r->op);
     }
     return ERR_OK;
 }
 
-static enum err size_of(struct storage_state *s, struct span bytes, uint64_t *ret_size, const char **ret_tier)
+static enum err size_of(struct storage_state *s, struct span bytes, bool keep, uint64_t *ret_size,
+                        const char **ret_tier)
 {
     struct cid cid;
     struct block_key key;
@@ -114,6 +117,8 @@ static enum err size_of(struct storage_state *s, struct span bytes, uint64_t *re
     enum err err = request_parse_cid(bytes, &cid, &key, &inlined);
     if (err != ERR_OK)
         return err;
+    if (!inlined && keep)
+        blockstore_keep(s->store, &key);
     if (!inlined)
         return blockstore_has(s->store, &key, ret_size, ret_tier);
     *ret_size = cid.hash.len;
@@ -133,7 +138,7 @@ enum err storage_has(struct storage_state *s, const struct msg *msg, struct repl
     while (err == ERR_OK && schema_list_next_bytes(&m->cids, &position, &cid)) {
         uint64_t size = 0;
         const char *tier;
-        enum err found = size_of(s, cid, &size, &tier);
+        enum err found = size_of(s, cid, m->keep, &size, &tier);
         err = schema_list_add_u64(&sizes, found == ERR_OK ? size + 1 : 0);
         count++;
     }
@@ -149,7 +154,7 @@ enum err storage_stat(struct storage_state *s, const struct msg *msg, struct rep
     const struct msg_block_stat *m = msg->fields;
     struct msg_block_stat_ok ok = {0};
     const char *tier = "";
-    enum err err = size_of(s, m->cid, &ok.size, &tier);
+    enum err err = size_of(s, m->cid, false, &ok.size, &tier);
     if (err != ERR_OK)
         return err;
     ok.tier = span_text(tier);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Changes people ask for, removals and pins, each answered once it is committed; and pages of pins.
+ * Changes people ask for, removals and pins, each answered once it is committed; pages of pins, and how one CID is pinned.
  */
 #include <stdlib.h>
 
@@ -26,8 +26,8 @@ static enum err start_change(struct storage_state *s, const struct msg *msg, str
     struct block_key key = {0};
     bool inlined = false;
     enum err err = request_parse_cid(bytes, &cid, &key, &inlined);
-    if (err == ERR_OK && inlined)
-        err = ERR_UNSUPPORTED; /* an identity CID is not stored, so there is nothing to keep or to remove */
+    if (err == ERR_OK && inlined && kind == CHANGE_BLOCK_RM)
+        err = ERR_UNSUPPORTED; /* an identity CID is not stored, so there is nothing to remove */
     if (err != ERR_OK)
         return err;
     struct request *r = request_new(s, msg, to);
@@ -82,24 +82,85 @@ static enum err pack_pins(const struct pin_row *pins, size_t count, size_t bytes
     return ERR_OK;
 }
 
+/* A page of what pins reach, without what is pinned itself. */
+static enum err pack_indirect(struct storage_state *s, const struct msg_pin_ls *m, size_t rows, struct buf *items,
+                              struct msg_pin_page *page, uint8_t next[CID_BYTES_MAX])
+{
+    struct cid after;
+    struct cid last;
+    size_t count = 0;
+    uint8_t bytes[CID_BYTES_MAX];
+    enum err err = m->after.len == 0 ? ERR_OK : cid_parse(m->after, &after);
+    struct cid *cids = calloc(rows, sizeof(*cids));
+    if (cids == NULL)
+        return ERR_NOMEM;
+    if (err == ERR_OK)
+        err = blockstore_indirect_pins(s->store, m->after.len == 0 ? NULL : &after, cids, rows, &count, &last,
+                                       &page->more);
+    for (size_t i = 0; i < count && err == ERR_OK; i++) {
+        struct item_pin item = {.cid = span_of(bytes, cid_encode(&cids[i], bytes))};
+        err = schema_list_add_map(items, &schema_item_pin, &item);
+    }
+    free(cids);
+    if (err == ERR_OK && page->more)
+        page->next = span_of(next, cid_encode(&last, next));
+    page->pins = schema_list_of(items, (uint32_t)count);
+    return err;
+}
+
+static enum err pack_page(struct storage_state *s, const struct msg_pin_ls *m, size_t rows, struct buf *items,
+                          struct msg_pin_page *page, uint8_t next[CID_BYTES_MAX])
+{
+    size_t count = 0;
+    uint32_t packed = 0;
+    struct pin_row *pins = calloc(rows + 2, sizeof(*pins));
+    if (pins == NULL)
+        return ERR_NOMEM;
+    enum err err = blockstore_pins(s->store, m->after, pins, rows, &count);
+    if (err == ERR_OK)
+        err = pack_pins(pins, count, m->limit == 0 ? PAGE_BYTES : STORAGE_REPLY_BYTES_MAX, items, &packed);
+    page->pins = schema_list_of(items, packed);
+    page->more = packed < count || count >= rows;
+    if (err == ERR_OK && page->more && packed > 0) {
+        size_t len = MIN((size_t)pins[packed - 1].cid_len, (size_t)CID_BYTES_MAX);
+        memcpy(next, pins[packed - 1].cid, len);
+        page->next = span_of(next, len);
+    }
+    free(pins);
+    return err;
+}
+
 enum err storage_pin_ls(struct storage_state *s, const struct msg *msg, struct reply_to to)
 {
     const struct msg_pin_ls *m = msg->fields;
     size_t rows = m->limit == 0 ? STORAGE_PAGE_ROWS : (size_t)m->limit;
-    struct pin_row *pins = calloc(rows + 2, sizeof(*pins));
+    struct msg_pin_page page = {.counting = blockstore_stats(s->store).counting};
+    uint8_t next[CID_BYTES_MAX];
     struct buf items;
-    size_t count = 0;
-    uint32_t packed = 0;
-    if (pins == NULL)
-        return ERR_NOMEM;
     buf_init(&items, STORAGE_REPLY_BYTES_MAX, NULL);
-    enum err err = blockstore_pins(s->store, m->after, pins, rows, &count);
-    if (err == ERR_OK)
-        err = pack_pins(pins, count, m->limit == 0 ? PAGE_BYTES : STORAGE_REPLY_BYTES_MAX, &items, &packed);
-    struct msg_pin_page page = {.pins = schema_list_of(&items, packed), .more = packed < count || count >= rows};
+    enum err err =
+        m->indirect ? pack_indirect(s, m, rows, &items, &page, next) : pack_page(s, m, rows, &items, &page, next);
     if (err == ERR_OK)
         ctx_reply(s->ctx, to, &(struct msg){.kind = MSG_PIN_PAGE, .fields = &page});
     buf_release(&items);
-    free(pins);
     return err;
+}
+
+enum err storage_pin_find(struct storage_state *s, const struct msg *msg, struct reply_to to)
+{
+    const struct msg_pin_find *m = msg->fields;
+    struct cid cid;
+    struct pin_state state;
+    enum err err = cid_parse(m->cid, &cid);
+    if (err == ERR_OK)
+        err = blockstore_pin_state(s->store, &cid, &state);
+    if (err != ERR_OK)
+        return err;
+    struct msg_pin_found found = {.recursive = state.recursive,
+                                  .direct = state.direct,
+                                  .indirect = state.indirect,
+                                  .name = span_text(state.name),
+                                  .counting = blockstore_stats(s->store).counting};
+    ctx_reply(s->ctx, to, &(struct msg){.kind = MSG_PIN_FOUND, .fields = &found});
+    return ERR_OK;
 }

@@ -41,6 +41,8 @@ struct request {
         struct store_verify_op verify;
         struct store_backup_op backup;
         struct store_piece_op piece;
+        struct store_collect_op collect;
+        uint64_t lease;
     };
     uint8_t cid[CID_BYTES_MAX];
     uint8_t cid_len;
@@ -84,6 +86,12 @@ enum err storage_backup_open(struct storage_state *s, const struct msg *msg, str
 enum err storage_backup_read(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_backup_close(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_store_probe(struct storage_state *s, const struct msg *msg, struct reply_to to);
+enum err storage_pin_find(struct storage_state *s, const struct msg *msg, struct reply_to to);
+enum err storage_gc(struct storage_state *s, const struct msg *msg, struct reply_to to);
+/* The call lasts until it is cancelled, or all of its caller's are. */
+enum err storage_lease(struct storage_state *s, const struct msg *msg, struct reply_to to);
+void storage_lease_cancel(struct storage_state *s, struct reply_to call);
+void storage_leases_of(struct storage_state *s, actor_id from);
 enum err storage_probe(struct storage_state *s, struct reply_to to);
 
 #endif

@@ -118,6 +118,12 @@ static enum err route(struct storage_state *s, const struct msg *msg, struct rep
     case MSG_PIN_ADD:
     case MSG_PIN_RM:
         return storage_change(s, msg, to);
+    case MSG_LEASE:
+        return storage_lease(s, msg, to);
+    case MSG_PIN_FIND:
+        return storage_pin_find(s, msg, to);
+    case MSG_REPO_GC:
+        return storage_gc(s, msg, to);
     case MSG_PIN_LS:
         return storage_pin_ls(s, msg, to);
     case MSG_REPO_STAT:
@@ -172,10 +178,13 @@ static void storage_handle_info(struct ctx *ctx, void *state, const struct info 
         s->timer = 0;
         break;
     case INFO_CANCEL:
+        storage_lease_cancel(s, info->call);
         request_cancel(s, info->call);
         break;
-    case INFO_REPLY:
     case INFO_DOWN:
+        storage_leases_of(s, info->actor);
+        break;
+    case INFO_REPLY:
     case INFO_UP:
     case INFO_ROOM:
     case INFO_NET:
@@ -214,6 +223,8 @@ static enum err storage_init(struct ctx *ctx, void *state, const struct config *
         .port = ctx_disk(ctx),
         .path = config->path,
         .storage_max_bytes = config->datastore_storage_max,
+        .gc_watermark = config->datastore_gc_watermark,
+        .gc_period_ns = config->datastore_gc_period,
         .scrub_rate = config->datastore_scrub_rate,
         .events = {.arg = s, .stored = on_stored, .heal = storage_heal, .notice = on_notice}};
     if (budget != NULL) {

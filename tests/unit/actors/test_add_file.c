@@ -63,6 +63,8 @@ static enum err store_call(struct ctx *ctx, void *state, const struct msg *msg, 
 {
     struct store_state *s = state;
     static const struct msg_ok ok = {0};
+    if (msg->kind == MSG_LEASE)
+        return ERR_OK; /* lasts */
     if (msg->kind != MSG_BLOCK_PUT) {
         ctx_reply(ctx, to, &(struct msg){.kind = MSG_OK, .fields = &ok});
         return ERR_OK;

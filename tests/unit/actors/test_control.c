@@ -163,8 +163,15 @@ static enum err store_call(struct ctx *ctx, void *state, const struct msg *msg, 
         return store_has(ctx, s, msg, to);
     if (msg->kind == MSG_BLOCK_RM)
         return store_rm(ctx, s, msg, to);
+    if (msg->kind == MSG_LEASE)
+        return ERR_OK; /* lasts */
     if (msg->kind == MSG_PIN_RM)
         return ERR_NOT_FOUND;
+    if (msg->kind == MSG_PIN_FIND) {
+        struct msg_pin_found fields = {0};
+        ctx_reply(ctx, to, &(struct msg){.kind = MSG_PIN_FOUND, .fields = &fields});
+        return ERR_OK;
+    }
     s->pins += msg->kind == MSG_PIN_ADD;
     ctx_reply(ctx, to, &(struct msg){.kind = MSG_OK, .fields = &ok});
     return ERR_OK;
