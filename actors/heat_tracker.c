@@ -2,7 +2,7 @@
 /*
  * heat_tracker: which blocks are used and wanted.
  *
- * Owns: the table of heat. Accepts: casts access, want_seen; calls heat_top, probe. Emits nothing. Restart: permanent; a new life
+ * Owns: the table of heat. Accepts: casts access, want_seen; calls heat_top, heat_find, probe. Emits nothing. Restart: permanent; a new life
  * starts cold.
  */
 #include <stdlib.h>
@@ -28,13 +28,14 @@ static enum err heat_init(struct ctx *ctx, void *state, const struct config *con
     return ERR_OK;
 }
 
-static void note(struct ctx *ctx, struct heat_state *s, struct span bytes, enum heat_kind kind)
+static void note(struct ctx *ctx, struct heat_state *s, struct span bytes, enum heat_kind kind,
+                 const struct peer_id *asker)
 {
     struct cid cid;
     struct block_key key;
     if (cid_parse(bytes, &cid) != ERR_OK || block_key_of(&cid.hash, &key) != ERR_OK)
         return;
-    enum err err = heat_map_note(&s->map, &key, bytes, kind, ctx_now(ctx));
+    enum err err = heat_map_note(&s->map, &key, bytes, kind, asker, ctx_now(ctx));
     (void)err; /* what does not fit is not counted */
 }
 
@@ -42,10 +43,12 @@ static void heat_handle_cast(struct ctx *ctx, void *state, const struct msg *msg
 {
     if (msg->kind == MSG_ACCESS) {
         const struct msg_access *m = msg->fields;
-        note(ctx, state, m->cid, m->kind == 0 ? HEAT_READ : m->kind == 1 ? HEAT_SERVED : HEAT_STORED);
+        note(ctx, state, m->cid, m->kind == 0 ? HEAT_READ : m->kind == 1 ? HEAT_SERVED : HEAT_STORED, NULL);
     } else if (msg->kind == MSG_WANT_SEEN) {
         const struct msg_want_seen *m = msg->fields;
-        note(ctx, state, m->cid, HEAT_WANTED);
+        struct peer_id asker = {0};
+        enum err err = peer_id_parse(m->peer, &asker);
+        note(ctx, state, m->cid, HEAT_WANTED, err == ERR_OK ? &asker : NULL);
     }
 }
 
@@ -82,10 +85,36 @@ static enum err handle_top(struct ctx *ctx, struct heat_state *s, const struct m
     return err;
 }
 
+static enum err handle_find(struct ctx *ctx, struct heat_state *s, const struct msg *msg, struct reply_to to)
+{
+    const struct msg_heat_find *m = msg->fields;
+    struct heat_row row;
+    struct cid cid;
+    struct block_key key;
+    uint64_t now = ctx_now(ctx);
+    enum err err = cid_parse(m->cid, &cid);
+    if (err == ERR_OK)
+        err = block_key_of(&cid.hash, &key);
+    if (err != ERR_OK)
+        return err;
+    struct msg_heat_found found = {0};
+    if (heat_map_find(&s->map, &key, now, &row))
+        found = (struct msg_heat_found){.score = row.score,
+                                        .accesses = row.accesses,
+                                        .wants = row.wants,
+                                        .used_ago_ns = now - row.used_at_ns,
+                                        .wanted_ago_ns = now - row.wanted_at_ns,
+                                        .asker = peer_id_span(&row.asker)};
+    ctx_reply(ctx, to, &(struct msg){.kind = MSG_HEAT_FOUND, .fields = &found});
+    return ERR_OK;
+}
+
 static enum err heat_handle_call(struct ctx *ctx, void *state, const struct msg *msg, struct reply_to to)
 {
     if (msg->kind == MSG_HEAT_TOP)
         return handle_top(ctx, state, msg, to);
+    if (msg->kind == MSG_HEAT_FIND)
+        return handle_find(ctx, state, msg, to);
     if (msg->kind != MSG_PROBE)
         return ERR_UNSUPPORTED;
     struct msg_ok ok = {0};

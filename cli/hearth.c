@@ -148,6 +148,12 @@ static int run_with_client(struct client *client, const struct invocation *in, c
         return run_block_rm(client, in, args);
     case CMD_BLOCK_PUT:
         return run_block_put(client, in, args);
+    case CMD_METADATA_PUT:
+        return run_metadata_put(client, in, args);
+    case CMD_METADATA_UPDATE:
+        return run_metadata_update(client, in, args);
+    case CMD_METADATA_QUERY:
+        return run_metadata_query(client, in, args);
     case CMD_IMPORT:
         return run_import(client, in, args);
     case CMD_PIN_LS:

@@ -17,6 +17,9 @@ int run_block_stat(struct client *client, const struct invocation *in, const str
 int run_block_has(struct client *client, const struct invocation *in, const struct cmd_block_has *args);
 int run_block_rm(struct client *client, const struct invocation *in, const struct cmd_block_rm *args);
 int run_block_put(struct client *client, const struct invocation *in, const struct cmd_block_put *args);
+int run_metadata_put(struct client *client, const struct invocation *in, const struct cmd_metadata_put *args);
+int run_metadata_update(struct client *client, const struct invocation *in, const struct cmd_metadata_update *args);
+int run_metadata_query(struct client *client, const struct invocation *in, const struct cmd_metadata_query *args);
 int run_import(struct client *client, const struct invocation *in, const struct cmd_import *args);
 int run_pin_verify(struct client *client, const struct invocation *in, const struct cmd_pin_verify *args);
 int run_repo_gc(struct client *client, const struct invocation *in, const struct cmd_repo_gc *args);

@@ -5,7 +5,7 @@
  *      (TEXT, path, REQUIRED, POSITIONAL, 0, NULL, 1, PATH_TEXT_MAX, "what to read")
  *      (U64, offset, OPTIONAL, FLAG, 'o', "0", 0, UINT64_MAX, "first byte")
  *
- * that is: type (BOOL, U64, TEXT, BYTES, LIST_TEXT, LIST_BYTES), name, presence, place, short flag (0 = none), value when absent (NULL =
+ * that is: type (BOOL, U64, TEXT, BYTES, LIST_TEXT, LIST_BYTES, MAP), name, presence, place, short flag (0 = none), value when absent (NULL =
  * zero), least and most (value, bytes, or count of a LIST), what it is for. HIDDEN arguments exist on the control socket only. On
  * the command line the name's underscores are dashes; a BOOL flag takes =true and =false.
  *
@@ -68,6 +68,7 @@ struct operation {
     ARGUMENT_ROW_LIST(s, TEXT, n, r, lo, hi, PATH_TEXT_MAX, d)
 #define ARGUMENT_ROW_LIST_BYTES(s, n, r, p, f, v, lo, hi, d, ...)                                                      \
     ARGUMENT_ROW_LIST(s, BYTES, n, r, lo, hi, BLOCK_DATA_MAX, d)
+#define ARGUMENT_ROW_MAP(s, n, r, p, f, v, lo, hi, d, ...)  FIELD_ROW_SIMPLE(s, MAP, n, r, lo, hi, d)
 #define ARGUMENT_ROW_BOOL(s, n, r, p, f, v, lo, hi, d, ...) FIELD_ROW_SIMPLE(s, BOOL, n, r, lo, hi, d)
 #define ARGUMENT_MORE(s, tuple)                             ARGUMENT_MORE_APPLY(FIELD_UNWRAP tuple, unused)
 #define ARGUMENT_MORE_APPLY(...)                            ARGUMENT_MORE_TYPED(__VA_ARGS__)
@@ -78,6 +79,7 @@ struct operation {
 #define ARGUMENT_MORE_TEXT(n, r, p, f, v, ...)       {.place = ARGUMENT_##p, .flag = (f), .fallback = v},
 #define ARGUMENT_MORE_BYTES(n, r, p, f, v, ...)      {.place = ARGUMENT_##p, .flag = (f), .fallback = v},
 #define ARGUMENT_MORE_LIST_TEXT(n, r, p, f, v, ...)  {.place = ARGUMENT_##p, .flag = (f), .fallback = v},
+#define ARGUMENT_MORE_MAP(n, r, p, f, v, ...)        {.place = ARGUMENT_##p, .flag = (f), .fallback = v},
 #define ARGUMENT_MORE_LIST_BYTES(n, r, p, f, v, ...) {.place = ARGUMENT_##p, .flag = (f), .fallback = v},
 
 #define ARGUMENT_STRUCT(s, ...)                                                                                        \

@@ -42,6 +42,13 @@ enum { BLOCKS_SCHEMA_VERSION = 3 };
     "CREATE TABLE ref_queue(seq INTEGER PRIMARY KEY, multihash BLOB NOT NULL, codec INTEGER NOT NULL, delta INTEGER NOT NULL);" \
     "CREATE INDEX pins_by_counted ON pins(counted) WHERE recursive = 1;"
 
+/* A CID of version 1; its multihash begins behind the version and the codec, whose varint has one byte or two. */
+#define BLOCKS_METADATA_SQL \
+    "CREATE TABLE metadata(cid BLOB NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, updated_at INTEGER NOT NULL," \
+    " PRIMARY KEY(cid, key)) WITHOUT ROWID;" \
+    "CREATE INDEX metadata_by_value ON metadata(key, value, cid);"
+#define BLOCKS_SQL_HASH_OF(CID) "substr(" CID ", CASE WHEN hex(substr(" CID ", 2, 1)) >= '80' THEN 4 ELSE 3 END)"
+
 #define BLOCKS_TABLES_SQL \
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;" \
     "CREATE TABLE segments(id INTEGER PRIMARY KEY, checkpoint INTEGER NOT NULL, state INTEGER NOT NULL," \
@@ -51,12 +58,14 @@ enum { BLOCKS_SCHEMA_VERSION = 3 };
     "CREATE TABLE pins(cid BLOB NOT NULL, recursive INTEGER NOT NULL, multihash BLOB NOT NULL, name TEXT NOT NULL," \
     " created_at INTEGER NOT NULL, counted INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(cid, recursive)) WITHOUT ROWID;" \
     "CREATE INDEX pins_by_multihash ON pins(multihash);" \
-    BLOCKS_QUARANTINE_SQL BLOCKS_REFS_SQL
+    BLOCKS_QUARANTINE_SQL BLOCKS_REFS_SQL BLOCKS_METADATA_SQL
+
+#define BLOCKS_SQL_CODEC_NAME \
+    "CASE codec WHEN 0x55 THEN 'raw' WHEN 0x70 THEN 'dag-pb' WHEN 0x71 THEN 'dag-cbor' WHEN 0x72 THEN 'libp2p-key'" \
+    " WHEN 0x129 THEN 'dag-json' ELSE printf('0x%x', codec) END"
 
 #define BLOCKS_VIEWS_SQL \
-    "CREATE VIEW v_blocks AS SELECT " BLOCKS_SQL_BASE32(BLOCKS_SQL_CID_HEX) " AS cid," \
-    " CASE codec WHEN 0x55 THEN 'raw' WHEN 0x70 THEN 'dag-pb' WHEN 0x71 THEN 'dag-cbor' WHEN 0x72 THEN 'libp2p-key'" \
-    " WHEN 0x129 THEN 'dag-json' ELSE printf('0x%x', codec) END AS codec," \
+    "CREATE VIEW v_blocks AS SELECT " BLOCKS_SQL_BASE32(BLOCKS_SQL_CID_HEX) " AS cid, " BLOCKS_SQL_CODEC_NAME " AS codec," \
     " size, segment, offset, lower(hex(multihash)) AS multihash FROM blocks;" \
     "CREATE VIEW v_pins AS SELECT CASE WHEN hex(substr(cid, 1, 1)) = '01' THEN " BLOCKS_SQL_BASE32("lower(hex(cid))") \
     " ELSE " BLOCKS_SQL_BASE32("('0170' || lower(hex(cid)))") " END AS cid," \
@@ -64,6 +73,14 @@ enum { BLOCKS_SCHEMA_VERSION = 3 };
     " datetime(created_at / 1000000000, 'unixepoch') AS created_at FROM pins;" \
     "CREATE VIEW v_segments AS SELECT printf('%016x.seg', id) AS file, checkpoint AS indexed_bytes, live_bytes," \
     " CASE state WHEN 0 THEN 'open' WHEN 1 THEN 'sealed' ELSE 'suspect' END AS state FROM segments;" \
+    "CREATE VIEW v_usage AS SELECT 'codec' AS kind, " BLOCKS_SQL_CODEC_NAME " AS name, count(*) AS blocks," \
+    " sum(size) AS bytes, NULL AS dead_bytes FROM blocks GROUP BY codec" \
+    " UNION ALL SELECT 'segment', printf('%016x.seg', s.id), coalesce(b.blocks, 0), coalesce(b.bytes, 0)," \
+    " max(0, s.checkpoint - s.live_bytes) FROM segments s LEFT JOIN (SELECT segment, count(*) AS blocks, sum(size) AS bytes" \
+    " FROM blocks GROUP BY segment) b ON b.segment = s.id;" \
+    "CREATE VIEW v_metadata AS SELECT " BLOCKS_SQL_BASE32("lower(hex(cid))") " AS cid, key, value," \
+    " datetime(updated_at / 1000000000, 'unixepoch') AS updated_at," \
+    " EXISTS(SELECT 1 FROM blocks WHERE blocks.multihash = " BLOCKS_SQL_HASH_OF("metadata.cid") ") AS stored FROM metadata;" \
     "CREATE VIEW v_quarantine AS SELECT " BLOCKS_SQL_BASE32(BLOCKS_SQL_CID_HEX) " AS cid," \
     " lower(hex(multihash)) AS multihash, size, segment, offset, reason," \
     " datetime(found_at / 1000000000, 'unixepoch') AS found_at, attempts," \
@@ -80,14 +97,14 @@ enum { BLOCKS_SCHEMA_VERSION = 3 };
     "INSERT INTO meta(key, value) SELECT 'pins', count(*) FROM pins;" \
     "INSERT INTO meta(key, value) SELECT 'recursive_pins', count(*) FROM pins WHERE recursive = 1;"
 
-/* What version 2 lacks: until then a block could be in quarantine more than once, and its codec was not kept. */
+/* What version 2 lacks: metadata; and until then a block could be in quarantine more than once, and its codec was not kept. */
 #define BLOCKS_VERSION_3_SQL \
     "ALTER TABLE quarantine RENAME TO quarantine_2;" \
     BLOCKS_QUARANTINE_SQL \
     "INSERT OR REPLACE INTO quarantine SELECT multihash, 85, size, segment, offset, found_at, reason, 0, 0" \
     " FROM quarantine_2 ORDER BY found_at;" \
     "DROP TABLE quarantine_2;" \
-    "DELETE FROM quarantine WHERE multihash IN (SELECT multihash FROM blocks);"
+    "DELETE FROM quarantine WHERE multihash IN (SELECT multihash FROM blocks);" BLOCKS_METADATA_SQL
 /* clang-format on */
 
 #endif

@@ -77,6 +77,7 @@ enum { FIELD_REQUIRED = true, FIELD_OPTIONAL = false };
 #define FIELD_MEMBER_LIST_TEXT(name, ...)  struct schema_list name;
 #define FIELD_MEMBER_LIST_BYTES(name, ...) struct schema_list name;
 #define FIELD_MEMBER_LIST_MAP(name, ...)   struct schema_list name;
+#define FIELD_MEMBER_MAP(name, ...)        struct span name;
 #define FIELD_STRUCT(s, ...)                                                                                           \
     struct s {                                                                                                         \
         FIELD_EACH(FIELD_MEMBER, s, __VA_ARGS__)                                                                       \

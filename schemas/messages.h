@@ -31,6 +31,7 @@ enum {
     REASON_TEXT_MAX = 1024,
     NAME_TEXT_MAX = 255,
     BATCH_COUNT_MAX = 1024,
+    WANTED_BY_MAX = 32,
 };
 
 enum msg_kind {

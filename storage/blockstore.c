@@ -165,7 +165,7 @@ static void free_changes(struct catalogue_change *change)
 {
     while (change != NULL) {
         struct catalogue_change *next = change->next;
-        free(change);
+        catalogue_change_free(change);
         change = next;
     }
 }
@@ -256,23 +256,6 @@ void blockstore_has_many(struct blockstore *s, const struct block_key *keys, siz
         uint64_t size = 0;
         ret_sizes[i] = blockstore_has(s, &keys[i], &size, NULL) == ERR_OK ? size + 1 : 0;
     }
-}
-
-enum err blockstore_pins(struct blockstore *s, struct span after, struct pin_row *ret_pins, size_t max,
-                         size_t *ret_count)
-{
-    return catalogue_pins(s->reader, after, ret_pins, max, ret_count);
-}
-
-enum err blockstore_pin_state(struct blockstore *s, const struct cid *cid, struct pin_state *ret_state)
-{
-    return catalogue_pin_state(s->reader, cid, ret_state);
-}
-
-enum err blockstore_indirect_pins(struct blockstore *s, const struct cid *after, struct cid *ret_cids, size_t max,
-                                  size_t *ret_count, struct cid *ret_last, bool *ret_more)
-{
-    return catalogue_indirect_pins(s->reader, after, ret_cids, max, ret_count, ret_last, ret_more);
 }
 
 struct blockstore_stats blockstore_stats(const struct blockstore *s)

@@ -123,6 +123,7 @@ struct store_change_op {
     void (*done)(struct store_change_op *op, enum err err);
     struct catalogue_change change;
 };
+/* change.metadata becomes the store's. */
 void blockstore_change(struct blockstore *store, struct store_change_op *op);
 
 /* A page of pins, as catalogue_pins. Pins under way are not seen. */
@@ -212,6 +213,24 @@ void blockstore_keep(struct blockstore *store, const struct block_key *key);
 
 /* Really writes, syncs and removes a small file; done as a put's. */
 void blockstore_probe(struct blockstore *store, struct store_op *op);
+
+/* What is noted about CIDs, as metadata_of and metadata_find; changes under way are not seen. */
+enum err blockstore_metadata_of(struct blockstore *store, struct span cid, metadata_each *each, void *arg) MUST_CHECK;
+enum err blockstore_metadata_find(struct blockstore *store, const struct metadata_query *query, metadata_each *each,
+                                  void *arg, bool *ret_more) MUST_CHECK;
+
+/* All that is known of a block, also of one that is absent. */
+struct block_facts {
+    bool stored;
+    uint64_t size;
+    const char *tier;
+    uint64_t segment; /* 0: it has no place on the disk yet */
+    uint64_t offset;
+    bool counting; /* rows.holds may change by itself */
+    struct catalogue_block_facts rows;
+};
+enum err blockstore_facts(struct blockstore *store, const struct block_key *key,
+                          struct block_facts *ret_facts) MUST_CHECK;
 
 struct blockstore_stats {
     uint64_t blocks;

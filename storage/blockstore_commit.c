@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "storage/blockstore_private.h"
+#include "storage/metadata.h"
 
 /* ---- changes ---- */
 
@@ -25,10 +26,12 @@ struct catalogue_change *store_push_change(struct blockstore *s, const struct ca
 void blockstore_change(struct blockstore *s, struct store_change_op *op)
 {
     struct catalogue_change *change = s->broken ? NULL : store_push_change(s, &op->change);
-    if (change == NULL)
-        op->done(op, s->broken ? ERR_CORRUPT : ERR_NOMEM);
-    else
+    if (change != NULL) {
         change->user = op;
+    } else {
+        metadata_change_free(op->change.metadata);
+        op->done(op, s->broken ? ERR_CORRUPT : ERR_NOMEM);
+    }
 }
 
 /* Until its row is gone, a block known to be wrong counts as absent: a put must not be answered with it. */
@@ -159,7 +162,7 @@ static void finish_change(struct blockstore *s, struct catalogue_change *change,
         op->change.err = err;
         op->done(op, err);
     }
-    free(change);
+    catalogue_change_free(change);
 }
 
 /* The store's own changes, which nobody else would ask for again, wait for the next commit when this one failed. */

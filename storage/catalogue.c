@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "schemas/blocks_sql.h"
 #include "storage/catalogue_private.h"
+#include "storage/metadata.h"
 #include "storage/segment_rows.h"
 
 static const char *const texts[STMT_COUNT] = {
@@ -187,6 +188,12 @@ void catalogue_close(struct catalogue *c)
     free(c);
 }
 
+void catalogue_change_free(struct catalogue_change *change)
+{
+    metadata_change_free(change->metadata);
+    free(change);
+}
+
 struct catalogue_info catalogue_info(const struct catalogue *c)
 {
     return c->info;
@@ -224,6 +231,8 @@ uint64_t catalogue_salvage_pins(struct catalogue *c, const char *path, const cha
         count += err == ERR_OK;
     }
     (void)sqlite3_finalize(stmt);
+    if (begun == ERR_OK)
+        (void)metadata_salvage(c->db, old);
     sql_close(old);
     if (err == ERR_OK)
         err = sql_number(c->db, "SELECT count(*) FROM pins", &info.pins);

@@ -23,6 +23,7 @@ enum { CATALOGUE_ID_BYTES = 16, PIN_CID_MAX = 168, PIN_NAME_MAX = 255 };
 enum { CATALOGUE_WAL_ALARM_BYTES = 64 * 1024 * 1024, CATALOGUE_WAL_STOP_BYTES = 256 * 1024 * 1024 };
 
 struct catalogue;
+struct metadata_change;
 
 struct catalogue_options {
     const char *path;
@@ -61,6 +62,7 @@ enum change_of {
     CHANGE_HEAL_ALL,   /* all in quarantine are asked for at once */
     CHANGE_SEGMENT_RM, /* a segment without a live byte, whose file is gone */
     CHANGE_FORGET_ALL, /* the quarantine is emptied; count: how many were in it */
+    CHANGE_METADATA,   /* what is noted about a CID of version 1; ERR_NOT_FOUND, ERR_TOO_LARGE as metadata_apply */
 };
 
 /* One change besides new rows; its own result is in err, apart from the commit's. */
@@ -76,10 +78,14 @@ struct catalogue_change {
     uint64_t count;                     /* CHANGE_FORGET_ALL */
     char name[PIN_NAME_MAX + 1];        /* pins */
     char reason[QUARANTINE_REASON_MAX]; /* quarantine */
+    struct metadata_change *metadata;   /* CHANGE_METADATA; the change's own */
     enum err err;
     void *user;
     struct catalogue_change *next;
 };
+
+/* Frees a change made with malloc, and what is its own. */
+void catalogue_change_free(struct catalogue_change *change);
 
 /* A block was copied: its row is repointed if it is still at the old place. */
 struct catalogue_move {
@@ -154,7 +160,7 @@ enum err catalogue_collect_begin(struct catalogue *catalogue, struct catalogue_i
 enum err catalogue_collect(struct catalogue *catalogue, struct block_place *places, size_t count, size_t *ret_gone,
                            struct catalogue_info *ret_info) MUST_CHECK;
 
-/* Copies what pins can still be read from a damaged database at path into catalogue; returns how many. */
+/* Copies what pins and metadata can still be read from a damaged database at path into catalogue; returns how many pins. */
 uint64_t catalogue_salvage_pins(struct catalogue *catalogue, const char *path, const char *vfs);
 
 #endif

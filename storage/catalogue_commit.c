@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "storage/catalogue_private.h"
+#include "storage/metadata.h"
 #include "storage/segment.h"
 
 /* ---- figures ---- */
@@ -372,6 +373,8 @@ static enum err apply_change(struct catalogue *c, struct catalogue_change *chang
         return delete_segment(c, change->place.segment);
     case CHANGE_FORGET_ALL:
         return quarantine_forget(c->db, NULL, &change->count);
+    case CHANGE_METADATA:
+        return metadata_apply(c->db, span_of(change->cid, change->cid_len), change->metadata, now_ns, &change->err);
     }
     return ERR_INTERNAL;
 }

@@ -14,6 +14,8 @@ enum reading {
     READ_UNHELD,
     READ_PINS,
     READ_PIN,
+    READ_PINS_OF,
+    READ_HOLDS_OF,
     READ_HOLDS,
     READ_RECURSIVE,
     READ_HELD,
@@ -24,16 +26,19 @@ static const char *const texts[READ_COUNT] = {
     [READ_FIND] = "SELECT multihash, codec, size, segment, offset FROM blocks WHERE multihash = ?1",
     [READ_PAGE] = ("SELECT multihash, codec, size, segment, offset FROM blocks WHERE multihash > ?1 ORDER BY multihash"
                    " LIMIT ?2"),
-    [READ_UNHELD] = "SELECT multihash, codec, size, segment, offset,"
-                    " EXISTS(SELECT 1 FROM refs WHERE refs.multihash = blocks.multihash AND count > 0)"
-                    " OR EXISTS(SELECT 1 FROM pins WHERE pins.multihash = blocks.multihash)"
-                    " FROM blocks WHERE multihash > ?1 ORDER BY multihash LIMIT ?2",
+    [READ_UNHELD] = ("SELECT multihash, codec, size, segment, offset,"
+                     " EXISTS(SELECT 1 FROM refs WHERE refs.multihash = blocks.multihash AND count > 0)"
+                     " OR EXISTS(SELECT 1 FROM pins WHERE pins.multihash = blocks.multihash)"
+                     " FROM blocks WHERE multihash > ?1 ORDER BY multihash LIMIT ?2"),
     [READ_PIN] = "SELECT recursive, name FROM pins WHERE cid = ?1 ORDER BY recursive",
+    [READ_HOLDS_OF] = "SELECT coalesce(sum(count), 0) FROM refs WHERE multihash = ?1",
     [READ_HOLDS] = "SELECT count FROM refs WHERE multihash = ?1 AND codec = ?2",
     [READ_RECURSIVE] = "SELECT count(*) FROM pins WHERE cid IN (?1, ?2) AND recursive = 1",
-    [READ_HELD] = "SELECT multihash, codec, count FROM refs WHERE (multihash, codec) > (?1, ?2)"
-                  " ORDER BY multihash, codec LIMIT ?3",
+    [READ_HELD] = ("SELECT multihash, codec, count FROM refs WHERE (multihash, codec) > (?1, ?2)"
+                   " ORDER BY multihash, codec LIMIT ?3"),
     [READ_PINS] = "SELECT cid, recursive, name, created_at FROM pins WHERE cid > ?1 ORDER BY cid, recursive LIMIT ?2",
+    [READ_PINS_OF] =
+        "SELECT cid, recursive, name, created_at FROM pins WHERE multihash = ?1 ORDER BY cid, recursive LIMIT ?2",
 };
 
 struct catalogue_reader {
@@ -298,4 +303,39 @@ enum err catalogue_indirect_pins(struct catalogue_reader *r, const struct cid *a
     *ret_last = cid;
     *ret_more = looked == max;
     return ERR_OK;
+}
+
+/* ---- for people ---- */
+
+enum err catalogue_metadata_of(struct catalogue_reader *r, struct span cid, metadata_each *each, void *arg)
+{
+    return metadata_of(r->db, cid, each, arg);
+}
+
+enum err catalogue_metadata_find(struct catalogue_reader *r, const struct metadata_query *query, metadata_each *each,
+                                 void *arg, bool *ret_more)
+{
+    return metadata_find(r->db, query, each, arg, ret_more);
+}
+
+enum err catalogue_facts(struct catalogue_reader *r, const struct block_key *key,
+                         struct catalogue_block_facts *ret_facts)
+{
+    sqlite3_stmt *stmt = r->stmt[READ_PINS_OF];
+    enum err err = ERR_OK;
+    ret_facts->pin_count = 0;
+    sql_bind_blob(stmt, 1, block_key_span(key));
+    sql_bind_u64(stmt, 2, FACTS_PINS_MAX);
+    while (err == ERR_OK && ret_facts->pin_count < FACTS_PINS_MAX && (err = sql_row(stmt)) == ERR_OK)
+        err = read_pin(stmt, &ret_facts->pins[ret_facts->pin_count++]);
+    (void)sqlite3_reset(stmt);
+    if (err != ERR_OK && err != ERR_NOT_FOUND)
+        return err;
+    sql_bind_blob(r->stmt[READ_HOLDS_OF], 1, block_key_span(key));
+    err = one_count(r->stmt[READ_HOLDS_OF], &ret_facts->holds);
+    if (err != ERR_OK)
+        return err;
+    err = quarantine_find(r->db, key, &ret_facts->quarantine);
+    ret_facts->quarantined = err == ERR_OK;
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
 }

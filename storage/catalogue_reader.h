@@ -10,6 +10,7 @@
 
 #include "storage/catalogue.h"
 #include "storage/compactor.h"
+#include "storage/metadata.h"
 #include "wire/cid.h"
 
 struct catalogue_reader;
@@ -81,5 +82,23 @@ enum err catalogue_pin_state(struct catalogue_reader *reader, const struct cid *
  */
 enum err catalogue_indirect_pins(struct catalogue_reader *reader, const struct cid *after, struct cid *ret_cids,
                                  size_t max, size_t *ret_count, struct cid *ret_last, bool *ret_more) MUST_CHECK;
+
+/* As metadata_of, metadata_find. */
+enum err catalogue_metadata_of(struct catalogue_reader *reader, struct span cid, metadata_each *each,
+                               void *arg) MUST_CHECK;
+enum err catalogue_metadata_find(struct catalogue_reader *reader, const struct metadata_query *query,
+                                 metadata_each *each, void *arg, bool *ret_more) MUST_CHECK;
+
+/* What the rows say of a block besides its place. */
+enum { FACTS_PINS_MAX = 16 };
+struct catalogue_block_facts {
+    struct pin_row pins[FACTS_PINS_MAX]; /* of its CIDs, under whatever CID */
+    size_t pin_count;
+    int64_t holds; /* by recursive pins of them, and by links of held blocks */
+    bool quarantined;
+    struct quarantine_row quarantine;
+};
+enum err catalogue_facts(struct catalogue_reader *reader, const struct block_key *key,
+                         struct catalogue_block_facts *ret_facts) MUST_CHECK;
 
 #endif

@@ -76,7 +76,7 @@ static struct heat_row *add_row(struct heat_map *map, const struct block_key *ke
 }
 
 enum err heat_map_note(struct heat_map *map, const struct block_key *key, struct span cid, enum heat_kind kind,
-                       uint64_t now_ns)
+                       const struct peer_id *asker, uint64_t now_ns)
 {
     if (cid.len > HEAT_CID_MAX)
         return ERR_TOO_LARGE;
@@ -87,8 +87,15 @@ enum err heat_map_note(struct heat_map *map, const struct block_key *key, struct
         return ERR_NOMEM;
     row->score = cooled(row, now_ns) + weight(kind);
     row->time_ns = now_ns;
-    row->accesses += kind == HEAT_READ || kind == HEAT_SERVED;
-    row->wants += kind == HEAT_WANTED;
+    if (kind == HEAT_READ || kind == HEAT_SERVED) {
+        row->accesses++;
+        row->used_at_ns = now_ns;
+    }
+    if (kind == HEAT_WANTED) {
+        row->wants++;
+        row->wanted_at_ns = now_ns;
+        row->asker = asker == NULL ? (struct peer_id){0} : *asker;
+    }
     memcpy(row->cid, cid.data, cid.len);
     row->cid_len = (uint8_t)cid.len;
     return ERR_OK;
@@ -98,6 +105,16 @@ double heat_map_score(const struct heat_map *map, const struct block_key *key, u
 {
     const struct heat_row *row = table_get(&map->rows, block_key_span(key));
     return row == NULL ? 0 : cooled(row, now_ns);
+}
+
+bool heat_map_find(const struct heat_map *map, const struct block_key *key, uint64_t now_ns, struct heat_row *ret_row)
+{
+    const struct heat_row *row = table_get(&map->rows, block_key_span(key));
+    if (row == NULL)
+        return false;
+    *ret_row = *row;
+    ret_row->score = cooled(row, now_ns);
+    return true;
 }
 
 /* Insertion into a short sorted list: max is small beside the table. */

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/table.h"
 #include "storage/block_key.h"
+#include "wire/peer_id.h"
 
 enum { HEAT_BLOCKS_MAX = 4096, HEAT_CID_MAX = 80 };
 
@@ -28,6 +29,9 @@ struct heat_row {
     uint64_t time_ns;
     uint64_t accesses;
     uint64_t wants;
+    uint64_t used_at_ns;   /* the last access */
+    uint64_t wanted_at_ns; /* the last want … */
+    struct peer_id asker;  /* … and whose it was */
 };
 
 struct heat_map {
@@ -39,9 +43,13 @@ struct heat_map {
 void heat_map_init(struct heat_map *map, struct account *account);
 void heat_map_release(struct heat_map *map);
 
-/* Something happened to a block. ERR_NOMEM, ERR_TOO_LARGE (a CID longer than HEAT_CID_MAX): not counted. */
+/* Something happened to a block. asker: of HEAT_WANTED, else NULL. ERR_NOMEM, ERR_TOO_LARGE (a CID longer than HEAT_CID_MAX): not counted. */
 enum err heat_map_note(struct heat_map *map, const struct block_key *key, struct span cid, enum heat_kind kind,
-                       uint64_t now_ns) MUST_CHECK;
+                       const struct peer_id *asker, uint64_t now_ns) MUST_CHECK;
+
+/* What is known of a block, its score cooled to now; false when nothing is. */
+bool heat_map_find(const struct heat_map *map, const struct block_key *key, uint64_t now_ns,
+                   struct heat_row *ret_row) MUST_CHECK;
 
 /* The score now; 0 for a block that is not known. */
 double heat_map_score(const struct heat_map *map, const struct block_key *key, uint64_t now_ns);

@@ -137,3 +137,14 @@ enum err quarantine_page(sqlite3 *db, const struct block_key *after, struct quar
     }
     return read_rows(stmt, err, ret_rows, max, ret_count);
 }
+
+enum err quarantine_find(sqlite3 *db, const struct block_key *key, struct quarantine_row *ret_row)
+{
+    sqlite3_stmt *stmt = NULL;
+    size_t count = 0;
+    enum err err = sql_prepare(db, "SELECT " COLUMNS " FROM quarantine WHERE multihash = ?1", &stmt);
+    if (err == ERR_OK)
+        sql_bind_blob(stmt, 1, block_key_span(key));
+    err = read_rows(stmt, err, ret_row, 1, &count);
+    return err == ERR_OK && count == 0 ? ERR_NOT_FOUND : err;
+}

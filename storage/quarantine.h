@@ -45,6 +45,9 @@ enum err quarantine_count(sqlite3 *db, uint64_t *ret_count) MUST_CHECK;
 enum err quarantine_due(sqlite3 *db, uint64_t now_ns, struct quarantine_row *ret_rows, size_t max,
                         size_t *ret_count) MUST_CHECK;
 
+/* ERR_NOT_FOUND: it is not in quarantine. */
+enum err quarantine_find(sqlite3 *db, const struct block_key *key, struct quarantine_row *ret_row) MUST_CHECK;
+
 /* Up to max rows with keys behind `after` (len 0: from the first), in order of key. */
 enum err quarantine_page(sqlite3 *db, const struct block_key *after, struct quarantine_row *ret_rows, size_t max,
                          size_t *ret_count) MUST_CHECK;

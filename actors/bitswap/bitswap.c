@@ -213,6 +213,26 @@ static enum err reply_wantlist(struct node *n, const struct msg_bitswap_wantlist
     return ERR_OK;
 }
 
+static enum err reply_wanted(struct node *n, const struct msg_bitswap_wanted *asked, struct reply_to call)
+{
+    struct peer_id ids[WANTED_BY_MAX];
+    struct buf items;
+    struct cid cid;
+    enum err err = cid_parse(asked->cid, &cid);
+    if (err != ERR_OK)
+        return err;
+    struct msg_bitswap_wanted_ok fields = {.ours = bitswap_session_wants(n->session, &cid)};
+    uint32_t told = (uint32_t)engine_wanted_by(n->engine, &cid, ids, WANTED_BY_MAX, &fields.more);
+    buf_init(&items, WANTED_BY_MAX * (PEER_ID_BYTES_MAX + 8), NULL);
+    for (uint32_t i = 0; i < told && err == ERR_OK; i++)
+        err = schema_list_add_bytes(&items, peer_id_span(&ids[i]));
+    fields.peers = schema_list_of(&items, told);
+    if (err == ERR_OK)
+        ctx_reply(n->ctx, call, &(struct msg){.kind = MSG_BITSWAP_WANTED_OK, .fields = &fields});
+    buf_release(&items);
+    return err;
+}
+
 static enum err route_call(struct node *n, const struct msg *msg, struct reply_to call)
 {
     switch (msg->kind) {
@@ -222,6 +242,8 @@ static enum err route_call(struct node *n, const struct msg *msg, struct reply_t
         return reply_stat(n, call);
     case MSG_BITSWAP_WANTLIST:
         return reply_wantlist(n, msg->fields, call);
+    case MSG_BITSWAP_WANTED:
+        return reply_wanted(n, msg->fields, call);
     case MSG_PROBE:
         ctx_reply(n->ctx, call, &(struct msg){.kind = MSG_OK, .fields = &(struct msg_ok){0}});
         return ERR_OK;

@@ -181,6 +181,9 @@ static void refuse(struct engine *e, struct engine_peer *peer, const struct bits
         engine_presence_push(e, peer, &want->cid, false);
 }
 
+enum {
+    WANTED_BY_WALK = 4096
+}; /* wants of one block that are looked at to name the peers: one may want it under many CIDs */
 enum { WANT_BYTES = 700, SHARE = 16, WANTS_LEAST = 16 }; /* what a want costs with its subject and table rows, about */
 
 /*
@@ -368,4 +371,30 @@ size_t engine_want_count(const struct engine_peer *peer)
 const struct engine_stats *engine_stats(const struct engine *e)
 {
     return &e->stats;
+}
+
+static bool is_among(const struct peer_id *peers, size_t count, const struct peer_id *peer)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (memcmp(&peers[i], peer, sizeof(*peer)) == 0)
+            return true;
+    }
+    return false;
+}
+
+size_t engine_wanted_by(const struct engine *e, const struct cid *cid, struct peer_id *ret_peers, size_t max,
+                        bool *ret_more)
+{
+    const struct engine_subject *s = subject_find(e, cid);
+    const struct ledger_want *w = s == NULL ? NULL : s->wants;
+    size_t count = 0;
+    for (size_t seen = 0; w != NULL && seen < WANTED_BY_WALK; seen++, w = w->next_same) {
+        if (is_among(ret_peers, count, &w->peer->id))
+            continue;
+        if (count == max)
+            break;
+        ret_peers[count++] = w->peer->id;
+    }
+    *ret_more = w != NULL;
+    return count;
 }

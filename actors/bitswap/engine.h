@@ -112,6 +112,10 @@ void *engine_peer_owner(const struct engine_peer *peer);
 bool engine_next_want(const struct engine_peer *peer, size_t *position, struct cid *ret_cid);
 size_t engine_want_count(const struct engine_peer *peer);
 
+/* Peers that want the block of a CID, under whatever CID of it, max of them at most; returns how many. ret_more: there may be others. */
+size_t engine_wanted_by(const struct engine *e, const struct cid *cid, struct peer_id *ret_peers, size_t max,
+                        bool *ret_more);
+
 struct engine_stats {
     uint64_t blocks_sent;
     uint64_t bytes_sent;

@@ -64,6 +64,20 @@ void batch_end(struct control *c, struct conversation *v);
 enum err block_has_start(struct control *c, struct conversation *v);
 enum err block_has_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 
+/* why.c */
+enum err why_start(struct control *c, struct conversation *v);
+enum err why_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+void why_end(struct control *c, struct conversation *v);
+
+/* metadata.c */
+enum err metadata_put_start(struct control *c, struct conversation *v);
+enum err metadata_update_start(struct control *c, struct conversation *v);
+enum err metadata_rm_start(struct control *c, struct conversation *v);
+enum err metadata_set_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+enum err metadata_get_start(struct control *c, struct conversation *v);
+enum err metadata_query_start(struct control *c, struct conversation *v);
+enum err metadata_rows_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+
 /* reading.c */
 enum err read_start(struct control *c, struct conversation *v);
 enum err get_start(struct control *c, struct conversation *v);

@@ -200,8 +200,10 @@ static enum err go_on(struct control *c, struct conversation *v)
         return ERR_OK;
     if (err == ERR_OK)
         return walked(c, v);
+    char text[CID_TEXT_MAX];
     const char *why = pin_walk_why(work->walk);
-    return why[0] == '\0' ? err : conversation_error(v, err, "it cannot be walked: %s", why);
+    cid_text(&v->cid, text);
+    return why[0] == '\0' ? err : conversation_error(v, err, "%s cannot be walked: %s", text, why);
 }
 
 static enum err answer_slot(struct control *c, struct conversation *v, unsigned slot, const struct info *info)

@@ -78,6 +78,9 @@ enum err storage_change(struct storage_state *s, const struct msg *msg, struct r
 enum err storage_pin_ls(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_repo_stat(struct storage_state *s, struct reply_to to);
 enum err storage_verify(struct storage_state *s, const struct msg *msg, struct reply_to to);
+enum err storage_facts(struct storage_state *s, const struct msg *msg, struct reply_to to);
+enum err storage_metadata_set(struct storage_state *s, const struct msg *msg, struct reply_to to);
+enum err storage_metadata_find(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_quarantine_ls(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_quarantine_change(struct storage_state *s, const struct msg *msg, struct reply_to to);
 /* Of blockstore_events. */

@@ -140,6 +140,12 @@ static enum err route(struct storage_state *s, const struct msg *msg, struct rep
         return storage_backup_read(s, msg, to);
     case MSG_BACKUP_CLOSE:
         return storage_backup_close(s, msg, to);
+    case MSG_METADATA_SET:
+        return storage_metadata_set(s, msg, to);
+    case MSG_METADATA_FIND:
+        return storage_metadata_find(s, msg, to);
+    case MSG_BLOCK_FACTS:
+        return storage_facts(s, msg, to);
     case MSG_STORE_PROBE:
         return storage_store_probe(s, msg, to);
     case MSG_PROBE:

@@ -375,6 +375,12 @@ def control_socket(folder, node):
         ("a batch of text that is no base64url", b'{"op":"block put many","args":{"data":["u?"]}}', "usage.*base64url"),
         ("a batch with a CID too few", b'{"op":"block put many","args":{"data":["u","u"],"cid":["bafkqaaa"]}}', "invalid.*one for each"),
         ("a batch of unknown hashes", b'{"op":"block put many","args":{"data":["u"],"mhtype":"crc"}}', "unsupported.*crc"),
+        ("metadata that is no map", b'{"op":"metadata put","args":{"cid":"bafkqaaa","metadata":[1]}}', "usage.*metadata"),
+        ("metadata with an empty key", b'{"op":"metadata put","args":{"cid":"bafkqaaa","metadata":{"":1}}}', "invalid.*key"),
+        ("metadata with a long key", json.dumps({"op": "metadata put", "args": {"cid": "bafkqaaa", "metadata": {"k" * 129: 1}}}).encode(), "invalid.*128"),
+        ("metadata with 65 keys", json.dumps({"op": "metadata put", "args": {"cid": "bafkqaaa", "metadata": dict.fromkeys(map(str, range(65)))}}).encode(), "too_large.*64 keys"),
+        ("metadata of 17 KiB", json.dumps({"op": "metadata update", "args": {"cid": "bafkqaaa", "metadata": {"k": "x" * 17000}}}).encode(), "too_large.*16384 bytes"),
+        ("metadata nested deep", json.dumps({"op": "metadata put", "args": {"cid": "bafkqaaa", "metadata": {"k": eval("[" * 40 + "]" * 40)}}}).encode(), "usage|invalid|too_large"),
         ("negative limit", b'{"op":"pin ls","args":{"limit":-1}}', "(usage|invalid).*limit"),
     ]
     for name, body, pattern in cases:

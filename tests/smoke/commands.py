@@ -8,12 +8,13 @@ import gzip
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tarfile
 import tempfile
 import time
 
-from bad_input import STRANGER, Node, check, control_call, counts
+from bad_input import HEARTH, STRANGER, Node, check, control_call, counts
 
 ABSENT = "bafkreiaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
@@ -140,6 +141,62 @@ def batches(node, folder):
     check("a batch ends by its deadline", time.monotonic() - since < 3)
 
 
+def notes(node, root):
+    """Metadata: put, update, get, query, rm; both names of a node have one note; kept over a restart and without the block."""
+    v0 = said(node, "cid", "format", "-v", "0", root).strip()
+    expect(node, "metadata put", ["metadata", "put", v0, "name=a tree", "size=3", "tags=[1,\"two\",{\"x\":null}]"], 0, "")
+    got = json.loads(said(node, "metadata", "get", root))
+    check("metadata get by the other version", got["metadata"] == {"name": "a tree", "size": 3, "tags": [1, "two", {"x": None}]} and got["stored"] is True and got["cid"] == root, got)
+    expect(node, "metadata update sets and removes", ["metadata", "update", root, "size=4", "tags"], 0, "")
+    expect(node, "metadata put about an absent block", ["metadata", "put", ABSENT, "name=a tooth"], 0, "")
+    tree_line, tooth_line = f'{root} {{"name":"a tree","size":4}}\n', f'{ABSENT} (absent) {{"name":"a tooth"}}\n'
+    expect(node, "metadata query", ["metadata", "query"], 0, "".join(sorted((tree_line, tooth_line), key=lambda line: line[:59])))
+    expect(node, "metadata query by key", ["metadata", "query", "--key=size"], 0, tree_line)
+    expect(node, "metadata query by value", ["metadata", "query", "-k", "name", "--value=a tooth"], 0, tooth_line)
+    expect(node, "metadata query by a number", ["metadata", "query", "-k", "size", "--value", "4"], 0, tree_line)
+    expect(node, "metadata query by prefix", ["metadata", "query", "-k", "name", "--prefix", "a t"], 0, tooth_line + tree_line)
+    expect(node, "metadata query: a value needs a key", ["metadata", "query", "--value=4"], 1, "", "name it")
+    expect(node, "v_metadata", ["sql", f"select key, value, stored from v_metadata where cid = '{root}'"], 0, 'name|"a tree"|1\nsize|4|1\n')
+    check("kept over a restart", node.stop() == 0 and node.start() and said(node, "metadata", "query", "-k", "size") == tree_line)
+    expect(node, "metadata rm", ["metadata", "rm", root], 0)
+    expect(node, "metadata rm of nothing", ["metadata", "rm", root], 4, "", root)
+    expect(node, "metadata get of nothing", ["metadata", "get", root], 4, "", root)
+    expect(node, "metadata put: too much", ["metadata", "put", root, *(f"{key}=" + "y" * 4000 for key in "abcde")], 1, "", "16384 bytes")
+    expect(node, "metadata put: a key without a value", ["metadata", "put", root, "x"], 2, "", "key=value")
+
+
+def reasons(node, root):
+    """why: what is known of a stored and pinned block, and of one that is not here."""
+    told = json.loads(said(node, "why", "--enc=json", root))
+    check("why: stored and pinned", told["stored"] and told["tier"] in ("memory", "disk") and told["segment"] > 0 and told["pins"] == [{"cid": root, "kind": "recursive", "name": ""}], told)
+    check("why: provided and reachable", "no routing system" in told["provided"] and told["connections"] == 0 and "/tcp/" in told["addresses"][0] and told["silent"] == [], told)
+    before = told["accesses"]
+    node.run("block", "get", root)
+    deadline = time.monotonic() + 10  # the actor that counts is told by a cast
+    while told["accesses"] == before and time.monotonic() < deadline:
+        told = json.loads(said(node, "why", "--enc=json", root))
+    check("why: uses are counted", told["accesses"] == before + 1 and abs(told["last_used_at"] / 1e9 - time.time()) < 60, told)
+    deadline = time.monotonic() + 10  # what pins hold is counted beside
+    while told["counting"] and time.monotonic() < deadline:
+        told = json.loads(said(node, "why", "--enc=json", root))
+    below = json.loads(said(node, "why", "--enc=json", links(node, root)[0]))
+    check("why: held by its pin, and what is below by a link", told["held"] == 1 and below["held"] == 1 and below["pins"] == [], (told, below))
+    text = said(node, "why", root)
+    check("why, for people", f"{root}\nstored:       yes, " in text and f"pinned:       recursive, {root}\n" in text and "wanted now:   by nobody\n" in text, text)
+    told = json.loads(said(node, "why", "--enc=json", ABSENT))
+    check("why: an absent block", not told["stored"] and told["pins"] == [] and not told["wanted_by_us"] and "segment" not in told, told)
+    waiting = subprocess.Popen([HEARTH, "--timeout=20s", "block", "get", ABSENT], env=node.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 10
+        while not json.loads(said(node, "why", "--enc=json", ABSENT))["wanted_by_us"] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        check("why: this node wants it", "wanted now:   by this node\n" in said(node, "why", ABSENT))
+    finally:
+        waiting.kill()
+        waiting.wait()
+    expect(node, "why: no CID", ["why", "nonsense"], 1, "", "nonsense")
+
+
 def errors(node):
     expect(node, "log level", ["log", "level", "debug"], 0, "Changed log level to debug\n")
     expect(node, "log level of all", ["log", "level", "all", "info"], 0, "Changed log level to info\n")
@@ -168,6 +225,8 @@ def main():
             symlinks(node, root, folder)
             archives(node, folder)
             batches(node, folder)
+            notes(node, root)
+            reasons(node, root)
             errors(node)
             check("it ends cleanly", node.stop() == 0)
     finally:

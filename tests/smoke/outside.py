@@ -160,6 +160,7 @@ def play(folder):
     check("connected", code == 0, err)
     check("fetched", taker.reads(cid, data))
     taker.run("pin", "add", cid)
+    taker.run("metadata", "put", cid, "name=a film", "size=3000000")
     hopeless = subprocess.Popen([HEARTH, "block", "get", BLOCK_OF_NOBODY, "--timeout", "120s"], env=taker.env, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
     try:

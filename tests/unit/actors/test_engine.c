@@ -309,6 +309,34 @@ static void both_versions_are_answered_as_asked(void **state)
     world_free(&w);
 }
 
+static void who_wants_a_block_is_told(void **state)
+{
+    (void)state;
+    struct world w;
+    struct peer_id who[2];
+    bool more = true;
+    world_init(&w);
+    for (unsigned i = 0; i < 3; i++)
+        peer_up(&w, i);
+    struct cid v1 = cid_v1(CODEC_DAG_PB, &w.cids[9].hash);
+    struct cid v0;
+    assert_ok(cid_v0(&w.cids[9].hash, &v0));
+    struct bitswap_want a = want_of(&v0, BITSWAP_WANT_BLOCK);
+    struct bitswap_want b = want_of(&v1, BITSWAP_WANT_BLOCK);
+    assert_int_equal(engine_wanted_by(w.e, &v1, who, 2, &more), 0);
+    assert_false(more);
+    say(&w, 0, &a);
+    say(&w, 0, &b); /* under two names: one peer */
+    say(&w, 1, &b);
+    assert_int_equal(engine_wanted_by(w.e, &v1, who, 2, &more), 2);
+    assert_false(more);
+    assert_int_equal(engine_wanted_by(w.e, &w.cids[8], who, 2, &more), 0);
+    say(&w, 2, &a);
+    assert_int_equal(engine_wanted_by(w.e, &v0, who, 2, &more), 2);
+    assert_true(more);
+    world_free(&w);
+}
+
 static void cancels_and_full_lists(void **state)
 {
     (void)state;
@@ -665,6 +693,7 @@ int main(void)
         cmocka_unit_test(absent_blocks_are_sent_when_they_arrive),
         cmocka_unit_test(a_block_that_arrives_during_the_lookup_is_not_missed),
         cmocka_unit_test(both_versions_are_answered_as_asked),
+        cmocka_unit_test(who_wants_a_block_is_told),
         cmocka_unit_test(cancels_and_full_lists),
         cmocka_unit_test(what_storage_reads_fits_beside_what_is_fetched),
         cmocka_unit_test(a_list_full_of_absent_blocks_does_not_starve),

@@ -281,7 +281,7 @@ static void note(struct heat_map *map, uint64_t n, enum heat_kind kind, uint64_t
 {
     struct block_key key;
     number_key(n, &key);
-    assert_int_equal(heat_map_note(map, &key, span_text("cid"), kind, now), ERR_OK);
+    assert_int_equal(heat_map_note(map, &key, span_text("cid"), kind, NULL, now), ERR_OK);
 }
 
 static void heat_cools_and_orders(void **state)
@@ -309,6 +309,29 @@ static void heat_cools_and_orders(void **state)
     assert_true(block_key_equal(&rows[2].key, &key));
     assert_int_equal(rows[2].wants, 1);
     assert_int_equal(heat_map_top(&map, 0, rows, 1), 1);
+    heat_map_release(&map);
+}
+
+static void the_last_asker_is_remembered(void **state)
+{
+    (void)state;
+    struct heat_map map;
+    struct heat_row row;
+    struct block_key key;
+    struct peer_id first = peer_id_of_key(span_text("a public key"));
+    struct peer_id second = peer_id_of_key(span_text("another public key"));
+    heat_map_init(&map, NULL);
+    number_key(1, &key);
+    assert_false(heat_map_find(&map, &key, 0, &row));
+    assert_int_equal(heat_map_note(&map, &key, span_text("cid"), HEAT_WANTED, &first, 5), ERR_OK);
+    assert_int_equal(heat_map_note(&map, &key, span_text("cid"), HEAT_WANTED, &second, 7), ERR_OK);
+    note(&map, 1, HEAT_SERVED, 9);
+    assert_true(heat_map_find(&map, &key, 9, &row));
+    assert_memory_equal(&row.asker, &second, sizeof(second));
+    assert_int_equal(row.wanted_at_ns, 7);
+    assert_int_equal(row.used_at_ns, 9);
+    assert_int_equal(row.wants, 2);
+    assert_int_equal(row.accesses, 1);
     heat_map_release(&map);
 }
 
@@ -340,6 +363,7 @@ int main(void)
         cmocka_unit_test(a_filter_file_counts_only_for_its_rows),
         cmocka_unit_test(a_filter_over_its_account_is_refused),
         cmocka_unit_test(heat_cools_and_orders),
+        cmocka_unit_test(the_last_asker_is_remembered),
         cmocka_unit_test(a_flood_of_strangers_does_not_displace_the_hot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
