@@ -10,7 +10,7 @@
 
 #include "storage/blockstore_private.h"
 
-enum { SNAPSHOT_PAGES = 1024 }; /* 4 MiB a step: others of the lane wait for milliseconds */
+enum { SNAPSHOT_PAGES = 128 }; /* 512 KiB a step: others of the lane wait for a millisecond */
 
 static bool snapshot_path(const struct store_core *core, char to[STORE_PATH_MAX])
 {
