@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """usage: kill9.py [--build DIR] [--smoke] [--seed N] [--times N]
 
-Kills the real daemon with SIGKILL at random moments of an add and of a fetch, and checks after each restart that all that was
-acknowledged is there: each file that `hearth add` has printed a CID for is read back byte for byte, and its pin is listed. kill -9
+Kills the real daemon with SIGKILL at random moments of an add, of a fetch, and of removals with the compaction that follows and a backup
+beside it, and checks after each restart that all that was acknowledged is there, and that no removed block is back: each file that `hearth add` has printed a CID for is read back byte for byte, and its pin is listed. kill -9
 keeps the page cache, so this proves the order of writes inside the process and a clean restart; power loss is crash_replay's part.
 Prints SKIP and exits 0 while there is no daemon to kill."""
 import argparse
@@ -26,12 +26,12 @@ COMMAND_S = 60
 class Node:
     """One daemon in a repository of its own, on loopback only."""
 
-    def __init__(self, build, root, name):
+    def __init__(self, build, root, name, **settings):
         self.hearth = str(build / "hearth")
         self.path = root / name
         self.path.mkdir(mode=0o700)
         self.env = dict(os.environ, HEARTH_PATH=str(self.path), HEARTH_ADDRESSES__SWARM="/ip4/127.0.0.1/tcp/0",
-                        HEARTH_BOOTSTRAP="", HEARTH_DISCOVERY__MDNS="false")
+                        HEARTH_BOOTSTRAP="", HEARTH_DISCOVERY__MDNS="false", **settings)
         self.process = None
         self.address = None
         self.log = open(root / f"{name}.log", "ab")
@@ -162,6 +162,53 @@ def during_fetches(build, root, rnd, times):
     print(f"green  killed {times} times during fetches: {len(acked)} fetched files, all there")
 
 
+def during_removals(build, root, rnd, times):
+    """Most of what is stored is removed at once, so that segments are emptied and unlinked all the time."""
+    node = Node(build, root, "remover", HEARTH_DATASTORE__STORAGEMAX="64MiB")
+    copy = root / "copy"
+    acked = {}
+    gone = set()
+
+    def work():
+        for i in range(20):
+            before = dict(acked)
+            adds(node, rnd, root, 1, acked)
+            if acked == before:
+                return
+            file = root / "passing"
+            file.write_bytes(rnd.randbytes(6_000_000))
+            done = node.run("add", "-Q", "--pin=false", str(file), check=False)
+            if done.returncode != 0:
+                return
+            cid = done.stdout.decode().strip()
+            blocks = node.run("--offline", "refs", "-r", cid, check=False).stdout.decode().split()
+            for block in [cid, *blocks]:
+                if node.run("block", "rm", block, check=False).returncode != 0:
+                    return
+                gone.add(block)
+            if i == 1:
+                node.run("repo", "backup", str(copy), check=False)
+
+    for _ in range(times):
+        node.start()
+        check(node, dict(rnd.sample(sorted(acked.items()), min(5, len(acked)))), True)
+        for block in rnd.sample(sorted(gone), min(5, len(gone))):
+            if node.run("--offline", "block", "stat", block, check=False).returncode == 0:
+                raise RuntimeError(f"{block} was removed, but is back")
+        thread = threading.Thread(target=work)
+        thread.start()
+        time.sleep(rnd.uniform(0, 3))
+        node.kill()
+        thread.join(COMMAND_S + 5)
+        if thread.is_alive():
+            raise RuntimeError("a client hangs after its daemon was killed")
+    node.start()
+    check(node, acked, True)
+    node.run("repo", "verify")
+    node.stop()
+    print(f"green  killed {times} times during removals: {len(acked)} acknowledged files, all there; {len(gone)} removed blocks, none back")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=Path, default=Path("build"))
@@ -178,6 +225,7 @@ def main():
     try:
         during_adds(build, root, random.Random(args.seed), times)
         during_fetches(build, root, random.Random(args.seed + 1), times)
+        during_removals(build, root, random.Random(args.seed + 2), times)
     except (RuntimeError, subprocess.TimeoutExpired) as error:
         print(f"RED    {error}; logs in {root}")
         return 1

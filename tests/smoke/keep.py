@@ -148,6 +148,39 @@ def space(folder):
     check("space: verifies", node.run("repo", "verify")[0] == 0)
 
 
+READER = """
+import sqlite3, sys
+db = sqlite3.connect("file:" + sys.argv[1] + "?mode=ro", uri=True, isolation_level=None)
+db.execute("begin")
+db.execute("select count(*) from blocks").fetchone()
+print("holds", flush=True)
+sys.stdin.read()
+"""
+
+
+def long_reader(folder):
+    """A stranger keeps a transaction open while the catalogue grows: the log cannot be reset, the daemon says who it is, all goes on."""
+    node = Node(folder, "node")
+    if not check("long reader: starts", node.start(), node.said()):
+        return
+    reader = subprocess.Popen([sys.executable, "-c", READER, node.file("blocks.db")], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        check("long reader: it holds a transaction", reader.stdout.readline() == b"holds\n")
+        data = os.urandom(24_000_000)
+        code, out, err = node.run("add", "-Q", "-s", "size-128", data=data, timeout=180)
+        if not check("long reader: 190 thousand small blocks are added", code == 0, err):
+            return
+        check("long reader: the log has grown", eventually(lambda: os.path.getsize(node.file("blocks.db-wal")) > 64 << 20))
+        check("long reader: the daemon names the process", eventually(lambda: f"process {reader.pid} has held" in node.said()), node.said()[-600:])
+        check("long reader: all is there", node.reads(out.decode().strip(), data))
+    finally:
+        reader.stdin.close()
+        reader.wait()
+    check("long reader: the log starts over once it has gone", eventually(
+        lambda: node.add(os.urandom(1000)) is not None and os.path.getsize(node.file("blocks.db-wal")) < 16 << 20), os.path.getsize(node.file("blocks.db-wal")))
+    node.healthy("long reader: healthy")
+
+
 def small_disk(folder):
     disk, image = os.path.join(folder, "disk"), os.path.join(folder, "image")
     os.mkdir(disk)
@@ -186,7 +219,7 @@ def small_disk(folder):
         subprocess.run(["umount", "-l", disk], capture_output=True)
 
 
-GROUPS = {"healing": healing, "backup": backup, "space": space, "small_disk": small_disk}
+GROUPS = {"healing": healing, "backup": backup, "space": space, "long_reader": long_reader, "small_disk": small_disk}
 
 
 def own_mounts():

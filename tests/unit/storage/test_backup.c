@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "storage/compactor.h"
+#include "storage/sqlite_vfs.h"
 
 enum { PIECE = 3000, SEGMENTS_MAX = 64 };
 
@@ -139,6 +140,27 @@ static void a_copy_is_a_store_with_all_that_was_acknowledged(void **state)
     world_free(w);
 }
 
+/* The snapshot has a row for what was acknowledged a moment before, not only the bytes in a segment's tail. */
+static void what_has_no_row_yet_gets_one_first(void **state)
+{
+    (void)state;
+    uint64_t id;
+    struct catalogue_reader *reader = NULL;
+    struct sqlite_vfs *vfs = NULL;
+    struct block_place place;
+    struct world *w = world_new(0);
+    assert_int_equal(test_change(w->store, &w->keys[0], CHANGE_BLOCK_RM), ERR_OK);
+    world_put(w, 0);
+    assert_int_equal(open_backup(w, &id), ERR_OK);
+    assert_int_equal(sqlite_vfs_new(sim_disk_port(w->disk), &vfs), ERR_OK);
+    struct catalogue_options options = {.path = "repo/backup.db", .vfs = sqlite_vfs_name(vfs), .cache_kib = 64};
+    assert_int_equal(catalogue_reader_open(&options, &reader), ERR_OK);
+    assert_int_equal(catalogue_find(reader, &w->keys[0], &place), ERR_OK);
+    catalogue_reader_close(reader);
+    sqlite_vfs_free(vfs);
+    world_free(w);
+}
+
 /* What is committed while the snapshot is made, step by step, goes into it and does not tear it. */
 static void commits_between_the_steps_do_no_harm(void **state)
 {
@@ -255,6 +277,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_copy_is_a_store_with_all_that_was_acknowledged),
+        cmocka_unit_test(what_has_no_row_yet_gets_one_first),
         cmocka_unit_test(commits_between_the_steps_do_no_harm),
         cmocka_unit_test(segments_stay_while_a_backup_is_open),
         cmocka_unit_test(one_that_nobody_reads_ends_by_itself),
