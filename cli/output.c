@@ -2,6 +2,7 @@
 #include "cli/output.h"
 
 #include <stdarg.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -9,7 +10,7 @@
 #include "schemas/json.h"
 #include "wire/cid.h"
 
-enum { ESCAPED_MAX = 1 << 20, JSON_MAX = 64 << 20, REDRAW_MS = 100 };
+enum { ESCAPED_MAX = 1 << 20, TIME_TEXT_MAX = 32, JSON_MAX = 64 << 20, REDRAW_MS = 100 };
 
 void print_escaped(FILE *to, struct span text)
 {
@@ -18,6 +19,16 @@ void print_escaped(FILE *to, struct span text)
     if (text_append_escaped(&out, text) == ERR_OK && out.len > 0)
         (void)fwrite(out.data, 1, out.len, to);
     buf_release(&out);
+}
+
+void print_utc(const char *label, uint64_t ns)
+{
+    char text[TIME_TEXT_MAX] = "never";
+    time_t seconds = (time_t)(ns / 1000000000);
+    struct tm utc;
+    if (ns != 0 && gmtime_r(&seconds, &utc) != NULL)
+        (void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+    printf("%s%s\n", label, text);
 }
 
 int say_error(const char *fmt, ...)

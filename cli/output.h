@@ -35,6 +35,9 @@ struct span element_text(struct span value);
 /* A CID in the base that --cid-base names. */
 void print_cid(FILE *to, const struct globals *globals, struct span cid);
 
+/* A line with a label and UTC time, or never. */
+void print_utc(const char *label, uint64_t ns);
+
 /* Text, or what shall pass for it, as a JSON string. */
 void print_json_text(struct span text);
 

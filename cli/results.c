@@ -282,28 +282,35 @@ static void print_bitswap(const struct invocation *in, struct span result)
     }
 }
 
+static void print_bytes(const char *label, uint64_t bytes, bool human)
+{
+    (void)fputs(label, stdout);
+    if (human)
+        print_size(bytes);
+    else
+        printf("%llu", (unsigned long long)bytes);
+    (void)putchar('\n');
+}
+
+/* Kubo's fields, then what it has not. */
 static void print_repo(const struct invocation *in, struct span result)
 {
     bool human = value_bool(buf_span(&in->args), "human");
-    if (!value_bool(buf_span(&in->args), "size_only"))
+    bool size_only = value_bool(buf_span(&in->args), "size_only");
+    if (!size_only)
         printf("NumObjects: %llu\n", (unsigned long long)value_u64(result, "blocks"));
-    (void)fputs("RepoSize:   ", stdout);
-    if (human)
-        print_size(value_u64(result, "disk_bytes"));
-    else
-        printf("%llu", (unsigned long long)value_u64(result, "disk_bytes"));
-    (void)fputs("\nStorageMax: ", stdout);
-    if (human)
-        print_size(value_u64(result, "storage_max"));
-    else
-        printf("%llu", (unsigned long long)value_u64(result, "storage_max"));
-    (void)putchar('\n');
-    if (value_bool(buf_span(&in->args), "size_only"))
+    print_bytes("RepoSize:   ", value_u64(result, "disk_bytes"), human);
+    print_bytes("StorageMax: ", value_u64(result, "storage_max"), human);
+    if (size_only)
         return;
     (void)fputs("RepoPath:   ", stdout);
     print_line(value_text(result, "path"));
     (void)puts("Version:    hearth@" BLOCKS_SCHEMA_VERSION_TEXT);
+    print_bytes("DeadBytes:  ", value_u64(result, "dead_bytes"), human);
     printf("Quarantine: %llu\n", (unsigned long long)value_u64(result, "quarantined"));
+    print_utc("LastScrub:  ", value_u64(result, "scrub_ended"));
+    if (value_bool(result, "read_only"))
+        (void)puts("ReadOnly:   the disk is full");
 }
 
 static void print_quarantine(const struct invocation *in, struct span result)

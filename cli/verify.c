@@ -9,7 +9,7 @@
 #include "cli/run.h"
 #include "schemas/pack.h"
 
-enum { POLL_MS = 200, TIME_TEXT_MAX = 32 };
+enum { POLL_MS = 200 };
 
 static void print_block(const struct invocation *in, struct span row, const char *before, const char *after)
 {
@@ -139,16 +139,6 @@ static int list_quarantine(struct client *client, const struct invocation *in, c
 
 /* ---- --status ---- */
 
-static void print_time(const char *label, uint64_t ns)
-{
-    char text[TIME_TEXT_MAX] = "never";
-    time_t seconds = (time_t)(ns / 1000000000);
-    struct tm utc;
-    if (ns != 0 && gmtime_r(&seconds, &utc) != NULL)
-        (void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
-    printf("%s%s\n", label, text);
-}
-
 static int show_status(struct client *client, const struct invocation *in)
 {
     struct outcome outcome;
@@ -160,9 +150,9 @@ static int show_status(struct client *client, const struct invocation *in)
     if (in->globals.json) {
         print_json(outcome.result);
     } else {
-        print_time("LastFullPass: ", value_u64(outcome.result, "scrub_ended"));
+        print_utc("LastFullPass: ", value_u64(outcome.result, "scrub_ended"));
         if (began != 0)
-            print_time("PassBegan:    ", began);
+            print_utc("PassBegan:    ", began);
         printf("Checked:      %llu blocks, %llu bytes\n", (unsigned long long)value_u64(outcome.result, "scrub_blocks"),
                (unsigned long long)value_u64(outcome.result, "scrub_bytes"));
         printf("Damaged:      %llu\n", (unsigned long long)value_u64(outcome.result, "scrub_bad"));

@@ -260,9 +260,10 @@ void blockstore_has_many(struct blockstore *s, const struct block_key *keys, siz
 
 struct blockstore_stats blockstore_stats(const struct blockstore *s)
 {
+    uint64_t used = disk_tier_used(s->core->tier);
     return (struct blockstore_stats){.blocks = s->info.blocks + s->durable.count,
                                      .bytes = s->info.bytes + s->durable.bytes,
-                                     .disk_bytes = disk_tier_used(s->core->tier),
+                                     .disk_bytes = used,
                                      .storage_max = s->storage_max,
                                      .live_bytes = s->info.live_bytes + s->durable.bytes,
                                      .pins = s->info.pins,
@@ -271,6 +272,7 @@ struct blockstore_stats blockstore_stats(const struct blockstore *s)
                                      .counting = s->info.counting,
                                      .read_only = s->read_only,
                                      .filter_complete = s->filter != NULL,
+                                     .dead_bytes = used - MIN(used, s->info.live_bytes + s->durable.bytes),
                                      .quarantined = s->info.quarantined,
                                      .healing = store_healing(s),
                                      .scrub = s->scrubber.progress};

@@ -244,6 +244,7 @@ struct blockstore_stats {
     bool counting; /* what pins hold is not known for the moment */
     bool read_only;
     bool filter_complete;
+    uint64_t dead_bytes; /* of disk_bytes: what compaction could give back */
     uint64_t quarantined;
     uint64_t healing; /* of these: asked for, or to be asked for now; more than HEAL_MAX may not be counted */
     struct scrub_progress scrub;

@@ -155,6 +155,8 @@ static void finish_change(struct blockstore *s, struct catalogue_change *change,
         (void)table_remove(&s->bad, block_key_span(&change->key));
     if (change->kind == CHANGE_QUARANTINE || change->kind == CHANGE_HEAL_ALL)
         healer_look(&s->healer);
+    if (change->kind == CHANGE_SEGMENT_RM && err == ERR_OK)
+        compactor_dropped(&s->compactor, s->now_ns);
     if (err == ERR_OK && (change->kind == CHANGE_BLOCK_RM || change->kind == CHANGE_QUARANTINE))
         memory_tier_drop(s->memory, &change->key);
     if (op != NULL) {

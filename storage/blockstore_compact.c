@@ -271,8 +271,8 @@ void store_compact_drop_done(struct blockstore *s, struct store_job *job, enum e
         compactor_stuck(c, s->now_ns);
         return;
     }
-    /* A row that stays because of a missing commit is found without a live byte, and its file gone, at the next look. */
-    (void)store_push_change(s, &change);
-    compactor_dropped(c, s->now_ns);
-    c->due_ns = s->now_ns + STORE_RETRY_NS;
+    /* Should its commit never come, the row is found without a live byte, and its file gone, in the next life. */
+    c->phase = COMPACT_FORGETTING;
+    if (store_push_change(s, &change) == NULL)
+        compactor_failed(c, s->now_ns);
 }

@@ -99,6 +99,6 @@ void compactor_dropped(struct compactor *c, uint64_t now_ns)
 uint64_t compactor_due(const struct compactor *c)
 {
     bool runs = c->phase == COMPACT_READING || c->phase == COMPACT_WRITING || c->phase == COMPACT_SEALING ||
-                c->phase == COMPACT_DROPPING;
+                c->phase == COMPACT_DROPPING || c->phase == COMPACT_FORGETTING;
     return runs ? UINT64_MAX : c->due_ns;
 }

@@ -5,7 +5,7 @@
  *      IDLE --a segment is dead enough--> READ --> READING --> WRITE --> WRITING --> MOVE --+
  *       ^                                  ^  records, verified   the live ones, synced     | rows repointed, one transaction
  *       |                                  +------------------------------------------------+
- *       +-- DROPPING <-- DROP <-- nothing is live any more        unlinked, the folder synced, then its row goes
+ *       +-- FORGETTING <-- DROPPING <-- DROP <-- nothing is live any more: unlinked, the folder synced, then its row goes
  *
  * The segment that is appended to is sealed first (SEAL, SEALING) when it is as dead.
  *
@@ -49,7 +49,8 @@ enum compact_phase {
     COMPACT_SEAL,
     COMPACT_SEALING,
     COMPACT_DROP,
-    COMPACT_DROPPING
+    COMPACT_DROPPING,
+    COMPACT_FORGETTING /* until its row is gone */
 };
 
 struct segment_use {
@@ -94,7 +95,7 @@ void compactor_failed(struct compactor *c, uint64_t now_ns);
 /* Gives the victim up for a while. */
 void compactor_stuck(struct compactor *c, uint64_t now_ns);
 
-/* The victim is gone. */
+/* The victim and its row are gone. */
 void compactor_dropped(struct compactor *c, uint64_t now_ns);
 
 /* When it wants to be asked again, monotonic; UINT64_MAX: a job of it runs. */

@@ -27,6 +27,7 @@ enum err storage_repo_stat(struct storage_state *s, struct reply_to to)
                                   .recursive_pins = stats.recursive_pins,
                                   .read_only = stats.read_only,
                                   .path = span_text(s->path),
+                                  .dead_bytes = stats.dead_bytes,
                                   .quarantined = stats.quarantined,
                                   .healing = stats.healing,
                                   .scrub_began = stats.scrub.began_ns,

@@ -140,9 +140,12 @@ def space(folder):
         code, _, err = node.run("block", "rm", *blocks, timeout=60)
         check(f"space: turn {turn}: removed", code == 0, err)
         check(f"space: turn {turn}: the space is given back", eventually(lambda: figure(node, "disk_bytes") < 20_000_000),
-              node.run("repo", "stat")[1])
+              node.run("repo", "stat")[1] + node.run("sql", "select * from v_segments")[1] + node.said()[-800:].encode())
     check("space: and to the disk", eventually(lambda: segment_bytes(node) < 40_000_000), segment_bytes(node))
     check("space: what was kept is there", node.reads(cid, kept))
+    told = node.run("repo", "stat", "-H")[1].decode()
+    check("space: repo stat -H has Kubo's fields and ours", all(re.search(rf"^{name}: +\S", told, re.M) for name in (
+        "NumObjects", "RepoSize", "StorageMax", "RepoPath", "Version", "DeadBytes", "Quarantine", "LastScrub")), told)
     node.kill_9()
     check("space: after kill -9 too", node.start() and node.reads(cid, kept), node.said())
     check("space: verifies", node.run("repo", "verify")[0] == 0)
