@@ -75,7 +75,7 @@ bool store_commit_due(const struct blockstore *s)
         return false;
     if (s->changes != NULL || s->durable.count >= STORE_COMMIT_ROWS || s->durable.bytes >= STORE_COMMIT_BYTES ||
         scrubber_wants_save(&s->scrubber, s->now_ns) || ((s->healed || s->flush) && s->durable.count > 0) ||
-        store_compact_wants_commit(s) || s->backup.flush)
+        store_compact_wants_commit(s))
         return true;
     if (s->durable.count == 0 ? s->dirty_count > 0 : s->verifies != NULL)
         return true;
@@ -103,7 +103,6 @@ static bool fill_batch(struct blockstore *s, struct store_job *job)
     job->batch.changes = s->changes;
     s->changes = NULL;
     s->changes_tail = &s->changes;
-    s->backup.flush = false;
     store_compact_take_moves(s, job);
     const struct scrub_progress *scrub = scrubber_take(&s->scrubber);
     if (scrub != NULL) {

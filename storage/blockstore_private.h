@@ -144,7 +144,6 @@ enum backup_state { BACKUP_NONE, BACKUP_COPYING, BACKUP_READY, BACKUP_REMOVING }
 struct store_backup {
     enum backup_state state;
     bool running; /* a job of it */
-    bool flush;   /* what is durable waits for its rows before the snapshot begins */
     uint64_t id;
     uint64_t until_ns;
     struct store_backup_op *op; /* waits for the snapshot */
