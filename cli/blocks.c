@@ -227,40 +227,64 @@ static int send_blocks(struct put_state *s)
     return status;
 }
 
-static int read_whole(int fd, struct buf *to)
+static int read_whole(int fd, size_t most, struct buf *to)
 {
     for (;;) {
         uint8_t *at = buf_reserve(to, READ_BYTES);
         if (at == NULL)
-            return say_error("a block has at most %d bytes", BLOCK_DATA_MAX);
+            return say_error("at most %zu bytes are taken", most);
         ssize_t n = read(fd, at, READ_BYTES);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return say_error("reading failed: %s", strerror(errno));
         if (n == 0)
-            return to->len <= BLOCK_DATA_MAX ? EXIT_OK : say_error("a block has at most %d bytes", BLOCK_DATA_MAX);
+            return to->len <= most ? EXIT_OK : say_error("at most %zu bytes are taken", most);
         buf_commit(to, (size_t)n);
     }
 }
 
-/* With a pin: one by one, since a pin is asked for with its block. */
-static int put_pinned(const struct put_state *s, struct span data)
+int read_input(struct span path, size_t most, struct buf *to)
+{
+    char name[PATH_TEXT_MAX + 1];
+    memcpy(name, path.data, path.len);
+    name[path.len] = '\0';
+    bool standard_input = strcmp(name, "-") == 0;
+    int fd = standard_input ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return say_error("%s: %s", name, strerror(errno));
+    buf_init(to, most + READ_BYTES, NULL);
+    int status = read_whole(fd, most, to);
+    if (!standard_input)
+        (void)close(fd);
+    return status;
+}
+
+struct call *ask_block_put(struct client *client, struct span data, struct span codec, struct span hash, bool pin,
+                           struct outcome *ret_outcome)
 {
     struct buf args;
+    struct call *call = NULL;
     buf_init(&args, REQUEST_BYTES_MAX, NULL);
     struct pack p = pack_begin(&args);
     pack_map(&p, 4);
     pack_text(&p, "data");
     pack_bytes(&p, data);
-    pack_pair_span(&p, "cid_codec", s->args->cid_codec);
-    pack_pair_span(&p, "mhtype", s->args->mhtype);
-    pack_pair_bool(&p, "pin", true);
-    struct outcome outcome = {.code = CODE_INTERNAL, .message = span_text("out of memory")};
-    struct call *call = NULL;
+    pack_pair_span(&p, "cid_codec", codec);
+    pack_pair_span(&p, "mhtype", hash);
+    pack_pair_bool(&p, "pin", pin);
+    *ret_outcome = (struct outcome){.code = CODE_INTERNAL, .message = span_text("out of memory")};
     if (pack_end(&p) == ERR_OK)
-        call = ask(s->client, "block put", buf_span(&args), client_timeout(s->client, PUT_MS), true, &outcome);
+        call = ask(client, "block put", buf_span(&args), client_timeout(client, PUT_MS), true, ret_outcome);
     buf_release(&args);
+    return call;
+}
+
+/* With a pin: one by one, since a pin is asked for with its block. */
+static int put_pinned(const struct put_state *s, struct span data)
+{
+    struct outcome outcome;
+    struct call *call = ask_block_put(s->client, data, s->args->cid_codec, s->args->mhtype, true, &outcome);
     int status = outcome.code == CODE_OK ? print_put(s->in, outcome.result) : say_outcome_error(&outcome);
     call_free(call);
     return status;
@@ -279,20 +303,13 @@ static int take_block(struct put_state *s, struct span data)
     return status;
 }
 
-static int put_path(struct put_state *s, const char *path)
+static int put_path(struct put_state *s, struct span path)
 {
-    bool standard_input = strcmp(path, "-") == 0;
-    int fd = standard_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return say_error("%s: %s", path, strerror(errno));
-    struct buf data;
-    buf_init(&data, BLOCK_DATA_MAX + READ_BYTES, NULL);
-    int status = read_whole(fd, &data);
+    struct buf data = {0};
+    int status = read_input(path, BLOCK_DATA_MAX, &data);
     if (status == EXIT_OK)
         status = take_block(s, buf_span(&data));
     buf_release(&data);
-    if (!standard_input)
-        (void)close(fd);
     return status;
 }
 
@@ -302,13 +319,9 @@ int run_block_put(struct client *client, const struct invocation *in, const stru
     size_t position = 0;
     struct span text;
     buf_init(&s.blocks, REQUEST_BYTES_MAX, NULL);
-    int status = args->path.count == 0 ? put_path(&s, "-") : EXIT_OK;
-    while (status == EXIT_OK && schema_list_next_bytes(&args->path, &position, &text)) {
-        char path[PATH_TEXT_MAX + 1];
-        memcpy(path, text.data, text.len);
-        path[text.len] = '\0';
-        status = put_path(&s, path);
-    }
+    int status = args->path.count == 0 ? put_path(&s, span_text("-")) : EXIT_OK;
+    while (status == EXIT_OK && schema_list_next_bytes(&args->path, &position, &text))
+        status = put_path(&s, text);
     int sent = send_blocks(&s); /* what was read before an error is stored and named */
     buf_release(&s.blocks);
     return MAX(status, sent);

@@ -136,6 +136,16 @@ static int run_with_client(struct client *client, const struct invocation *in, c
         return run_ls(client, in, args);
     case CMD_REFS:
         return run_refs(client, in, args);
+    case CMD_DAG_GET:
+        return run_dag_get(client, in, args);
+    case CMD_DAG_PUT:
+        return run_dag_put(client, in, args);
+    case CMD_DAG_RESOLVE:
+        return run_dag_resolve(client, in, args);
+    case CMD_DAG_IMPORT:
+        return run_dag_import(client, in, args);
+    case CMD_DAG_EXPORT:
+        return run_dag_export(client, in, args);
     case CMD_DAG_STAT:
         return run_dag_stat(client, in, args);
     case CMD_BLOCK_GET:

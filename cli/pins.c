@@ -32,21 +32,6 @@ static struct call *ask_flagged(struct client *client, const char *op, const cha
     return call;
 }
 
-static struct call *ask_path(struct client *client, const char *op, struct span path, struct outcome *ret_outcome)
-{
-    struct buf args;
-    buf_init(&args, PATH_TEXT_MAX + 64, NULL);
-    struct pack p = pack_begin(&args);
-    pack_map(&p, 1);
-    pack_pair_span(&p, "path", path);
-    struct call *call = NULL;
-    *ret_outcome = (struct outcome){.code = CODE_INTERNAL, .message = span_text("out of memory")};
-    if (pack_end(&p) == ERR_OK)
-        call = ask(client, op, buf_span(&args), client_timeout(client, CLIENT_LONG_MS), false, ret_outcome);
-    buf_release(&args);
-    return call;
-}
-
 /* ---- pin ls ---- */
 
 static bool type_wanted(const struct cmd_pin_ls *args, const char *type)
@@ -126,7 +111,7 @@ static int show_one(struct client *client, const struct invocation *in, const st
 {
     static const char *const types[] = {"recursive", "direct", "indirect"};
     struct outcome outcome;
-    struct call *call = ask_path(client, "pin find", path, &outcome);
+    struct call *call = ask_path(client, "pin find", "path", path, &outcome);
     int status = outcome.code == CODE_OK ? EXIT_OK : say_outcome_error(&outcome);
     bool pinned = false;
     if (status == EXIT_OK && in->globals.json)

@@ -69,13 +69,14 @@ static struct link pop(struct buf *stack)
 
 /* ---- asking ---- */
 
-static struct call *ask_path(struct client *client, const char *op, struct span path, struct outcome *ret_outcome)
+struct call *ask_path(struct client *client, const char *op, const char *key, struct span path,
+                      struct outcome *ret_outcome)
 {
     struct buf args;
     buf_init(&args, 8192, NULL);
     struct pack p = pack_begin(&args);
     pack_map(&p, 1);
-    pack_pair_span(&p, "path", path);
+    pack_pair_span(&p, key, path);
     struct call *call = NULL;
     *ret_outcome = (struct outcome){.code = CODE_INTERNAL, .message = span_text("out of memory")};
     if (pack_end(&p) == ERR_OK)
@@ -118,7 +119,7 @@ static int push_links(struct refs_walk *w, struct span src, struct span result, 
 static int enter(struct refs_walk *w, struct span cid, uint64_t depth)
 {
     struct outcome outcome;
-    struct call *call = ask_path(w->client, "refs", cid, &outcome);
+    struct call *call = ask_path(w->client, "refs", "path", cid, &outcome);
     int status = outcome.code == CODE_OK ? push_links(w, cid, outcome.result, depth + 1) : say_outcome_error(&outcome);
     call_free(call);
     return status;
@@ -197,7 +198,7 @@ static int begin(struct refs_walk *w, struct span path)
     if (memchr(rest.data, '/', rest.len) == NULL)
         return enter(w, rest, 0);
     struct outcome outcome;
-    struct call *call = ask_path(w->client, "resolve", path, &outcome);
+    struct call *call = ask_path(w->client, "resolve", "path", path, &outcome);
     int status = outcome.code == CODE_OK ? enter(w, value_text(outcome.result, "cid"), 0) : say_outcome_error(&outcome);
     call_free(call);
     return status;

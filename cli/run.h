@@ -11,6 +11,11 @@ int run_cat(struct client *client, const struct invocation *in, const struct cmd
 int run_get(struct client *client, const struct invocation *in, const struct cmd_get *args);
 int run_ls(struct client *client, const struct invocation *in, const struct cmd_ls *args);
 int run_refs(struct client *client, const struct invocation *in, const struct cmd_refs *args);
+int run_dag_get(struct client *client, const struct invocation *in, const struct cmd_dag_get *args);
+int run_dag_put(struct client *client, const struct invocation *in, const struct cmd_dag_put *args);
+int run_dag_resolve(struct client *client, const struct invocation *in, const struct cmd_dag_resolve *args);
+int run_dag_import(struct client *client, const struct invocation *in, const struct cmd_dag_import *args);
+int run_dag_export(struct client *client, const struct invocation *in, const struct cmd_dag_export *args);
 int run_dag_stat(struct client *client, const struct invocation *in, const struct cmd_dag_stat *args);
 int run_block_get(struct client *client, const struct invocation *in, const struct cmd_block_get *args);
 int run_block_stat(struct client *client, const struct invocation *in, const struct cmd_block_stat *args);
@@ -43,12 +48,23 @@ struct call *ask(struct client *client, const char *op, struct span args, uint64
 /* Asks for the page behind `after` of an operation that takes no more than that; as ask. */
 struct call *ask_after(struct client *client, const char *op, const char *after, struct outcome *ret_outcome);
 
+/* Reads a file, or standard input ("-"), into a buffer that it makes; most: bytes. The exit status, and an error was printed. */
+int read_input(struct span path, size_t most, struct buf *to);
+
+/* {path} for operations that take one, `resolve` and `refs` among them; a call as of ask. */
+struct call *ask_path(struct client *client, const char *op, const char *key, struct span path,
+                      struct outcome *ret_outcome);
+
+/* `block put`; a call as of ask. */
+struct call *ask_block_put(struct client *client, struct span data, struct span codec, struct span hash, bool pin,
+                           struct outcome *ret_outcome);
+
 /* {path, after, limit} for `ls` and `dag walk`, {path, offset, length} for `read`. */
 enum err pack_ls(struct buf *to, struct span path, uint64_t after, uint64_t limit) MUST_CHECK;
 
 /*
- * Reads a file (`read`) or a tree stream (`get`) in order, several requests in flight. each gets the bytes; false ends it with
- * EXIT_ERROR. The size of a tree stream is not known: 0.
+ * Reads a file (`read`), a tree stream (`get`) or a CAR (`dag export`) in order, several requests in flight. each gets the bytes; false ends it with
+ * EXIT_ERROR. The size of a stream is not known: 0.
  */
 struct download {
     struct client *client;

@@ -232,9 +232,10 @@ static int close_upload(struct upload_stream *s, bool abort, char *root, size_t 
     struct buf args;
     buf_init(&args, 256, NULL);
     struct pack p = pack_begin(&args);
-    pack_map(&p, 3);
+    pack_map(&p, 4);
     pack_pair_u64(&p, "upload", s->upload);
     pack_pair_u64(&p, "size", s->sent);
+    pack_pair_bool(&p, "keep", s->keep);
     pack_pair_bool(&p, "abort", abort);
     struct outcome outcome = {.code = CODE_INTERNAL, .message = span_text("out of memory")};
     struct call *call = NULL;

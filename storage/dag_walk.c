@@ -29,6 +29,19 @@ static bool is_unseen_leaf(const struct dag_walk *w, const struct cid *cid, uint
     return !w->options.fetch_leaves && (cid->codec == CODEC_RAW || depth >= w->options.depth_max);
 }
 
+/* In order: a block that waits further behind is read where it stands first. What waits behind was not opened, so nothing hangs on it. */
+static void move_up(struct dag_walk *w, struct dag_slot *before, const struct cid *cid, uint32_t depth)
+{
+    struct dag_slot *slot = before;
+    while (slot != NULL &&
+           (slot->state == DAG_OPEN || slot->cid.codec != cid->codec || !cid_same_block(&slot->cid, cid)))
+        slot = slot->next;
+    if (slot == NULL)
+        return;
+    slot->depth = depth;
+    dag_window_move(&w->window, slot, before);
+}
+
 /* Adds a block before a slot unless it was seen. */
 static enum err add_block(struct dag_walk *w, struct dag_slot *before, const struct cid *cid, uint32_t depth)
 {
@@ -43,6 +56,8 @@ static enum err add_block(struct dag_walk *w, struct dag_slot *before, const str
         return fail(w, err, "there are too many blocks below the root");
     if (err != ERR_OK)
         return fail(w, err, "no memory to remember the blocks seen");
+    if (!is_new && w->options.in_order)
+        move_up(w, before, cid, depth);
     if (!is_new)
         return ERR_OK;
     struct dag_slot *slot;
@@ -132,7 +147,7 @@ static enum err advance(struct dag_walk *w)
     while (!full) {
         struct dag_slot *slot = dag_window_find(&w->window, DAG_ARRIVED);
         enum err err;
-        if (slot != NULL) {
+        if (slot != NULL && (!w->options.in_order || slot == w->window.first)) {
             err = look_at(w, slot);
         } else {
             slot = dag_window_find(&w->window, DAG_OPEN);

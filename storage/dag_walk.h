@@ -5,7 +5,9 @@
  *      dag_walk_next_want -> fetch, verify -> dag_walk_put      (any order, bounded window)
  *      dag_walk_next      -> visits, depth first, a parent before its children
  *
- * Where a block stands in several places, the order of arrival decides at which it is visited; else the order is fixed.
+ * Where a block stands in several places, the order of arrival decides at which it is visited, unless in_order: then each is visited where it
+ * stands first, and the order is that of the DAG alone. In order, a node is opened when all before it was read: its children are not asked
+ * for before that, those of the node above it are.
  * Links are followed as wire/dag_links.h reads them. A block of a codec that it does not know ends the walk with
  * ERR_UNSUPPORTED, so that nobody takes a part for the whole. What was seen is remembered in 16 bytes a CID, charged to the account: a DAG
  * with more blocks than that allows ends with ERR_NOMEM or ERR_BUSY, never in a silent loop. No recursion; no I/O; one
@@ -31,6 +33,7 @@ struct dag_walk_options {
     size_t window_bytes;
     size_t blocks_max;  /* 0: DAG_WALK_BLOCKS_MAX */
     uint32_t depth_max; /* links from the root; 0: only the root */
+    bool in_order;      /* with fetch_leaves only */
     bool fetch_leaves;  /* raw blocks, and those at depth_max, are wanted, too; else they are visited unseen */
     bool forget_leaves; /* raw blocks are not remembered: one is visited wherever it stands */
     bool

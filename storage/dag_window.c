@@ -107,12 +107,23 @@ static struct dag_slot *slot_new(struct dag_window *w)
     return slot;
 }
 
-static void link_before(struct dag_window *w, struct dag_slot *before, struct dag_slot *slot)
+static void chain(struct dag_window *w, struct dag_slot *before, struct dag_slot *slot)
 {
     slot->next = before;
     slot->prev = before == NULL ? w->last : before->prev;
     *(slot->prev == NULL ? &w->first : &slot->prev->next) = slot;
     *(before == NULL ? &w->last : &before->prev) = slot;
+}
+
+static void unchain(struct dag_window *w, const struct dag_slot *slot)
+{
+    *(slot->prev == NULL ? &w->first : &slot->prev->next) = slot->next;
+    *(slot->next == NULL ? &w->last : &slot->next->prev) = slot->prev;
+}
+
+static void link_before(struct dag_window *w, struct dag_slot *before, struct dag_slot *slot)
+{
+    chain(w, before, slot);
     w->slots++;
     w->reserved += slot->reserved;
     if (w->charged + slot->reserved <= w->bytes_max)
@@ -193,10 +204,15 @@ enum err dag_window_add_bytes(struct dag_window *w, struct dag_slot *before, str
     return ERR_OK;
 }
 
+void dag_window_move(struct dag_window *w, struct dag_slot *slot, struct dag_slot *before)
+{
+    unchain(w, slot);
+    chain(w, before, slot);
+}
+
 void dag_window_remove(struct dag_window *w, struct dag_slot *slot)
 {
-    *(slot->prev == NULL ? &w->first : &slot->prev->next) = slot->next;
-    *(slot->next == NULL ? &w->last : &slot->next->prev) = slot->prev;
+    unchain(w, slot);
     if (slot->state == DAG_OPEN)
         w->open_bytes -= slot->block->len;
     else

@@ -106,6 +106,9 @@ enum err dag_window_add(struct dag_window *w, struct dag_slot *before, const str
 enum err dag_window_add_bytes(struct dag_window *w, struct dag_slot *before, struct block_ref *block,
                               struct span bytes) MUST_CHECK;
 
+/* Puts a slot elsewhere in the reading order, before another one. */
+void dag_window_move(struct dag_window *w, struct dag_slot *slot, struct dag_slot *before);
+
 /* Takes a slot out and frees it. */
 void dag_window_remove(struct dag_window *w, struct dag_slot *slot);
 

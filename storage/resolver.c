@@ -6,6 +6,7 @@
 
 #include "storage/node_info.h"
 #include "wire/hamt.h"
+#include "wire/ipld_codec.h"
 
 struct resolver {
     struct cid current;
@@ -14,6 +15,7 @@ struct resolver {
     unsigned level;  /* of the shard that current names; 0: the folder itself */
     struct hamt_params params;
     bool asked;
+    bool ends_inside; /* the path from at on lies in the block that current names */
     enum err failure;
     const char *why;
 };
@@ -98,6 +100,28 @@ static bool find_name(struct span links, struct span name, struct dag_pb_link *r
     return false;
 }
 
+/* Follows the path through the values of a block, to a link or to its end. */
+static enum err step_values(struct resolver *r, struct span block)
+{
+    struct ipld_find find;
+    ipld_find_init(&find, span_skip(buf_span(&r->path), r->at), NULL, NULL);
+    if (ipld_decode(r->current.codec, block, DAG_CBOR_LOOSE, ipld_find_event, &find, NULL) != ERR_OK)
+        return fail(r, ERR_CORRUPT, "a block is not what its codec says");
+    switch (find.where) {
+    case IPLD_NOWHERE:
+        return fail(r, ERR_NOT_FOUND, "no such key or index");
+    case IPLD_HERE:
+        r->ends_inside = true;
+        return ERR_OK;
+    case IPLD_LINKED:
+        r->at += find.used;
+        r->current = find.link;
+        r->asked = false;
+        return ERR_OK;
+    }
+    return ERR_INTERNAL;
+}
+
 static enum err follow(struct resolver *r, const struct dag_pb_link *link)
 {
     if (cid_parse(link->cid, &r->current) != ERR_OK)
@@ -144,6 +168,8 @@ static enum err step(struct resolver *r, struct span block)
     struct node_info info;
     const char *why = "";
     struct span name = component_at(span_skip(buf_span(&r->path), r->at));
+    if (r->level == 0 && (r->current.codec == CODEC_DAG_CBOR || r->current.codec == CODEC_DAG_JSON))
+        return step_values(r, block);
     enum err err = node_info_of(&r->current, block, &info, &why);
     if (err != ERR_OK)
         return fail(r, err, why);
@@ -235,11 +261,16 @@ void resolver_retry(struct resolver *resolver, const struct cid *cid)
 
 bool resolver_done(const struct resolver *resolver, struct cid *ret_cid)
 {
-    if (resolver->failure != ERR_OK || resolver->at < resolver->path.len)
+    if (resolver->failure != ERR_OK || (resolver->at < resolver->path.len && !resolver->ends_inside))
         return false;
     if (ret_cid != NULL)
         *ret_cid = resolver->current;
     return true;
+}
+
+struct span resolver_remainder(const struct resolver *resolver)
+{
+    return span_skip(buf_span(&resolver->path), resolver->at);
 }
 
 enum err resolver_error(const struct resolver *resolver)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From `/ipfs/<cid>/a/b/c` to a CID, block by block, through basic folders and HAMT shards.
+ * From `/ipfs/<cid>/a/b/c` to a CID, block by block, through basic folders and HAMT shards, and through the maps and lists of dag-cbor and
+ * dag-json. There a path may end inside of a block: then the block is the end, and the components left over are the remainder.
  *
  *      resolver_next_want -> fetch, verify -> resolver_put, until resolver_done
  *
@@ -48,6 +49,9 @@ bool resolver_waits_for(const struct resolver *resolver, const struct cid *cid);
 
 /* Whether the path is resolved; *ret_cid (may be NULL) is what it names. */
 bool resolver_done(const struct resolver *resolver, struct cid *ret_cid);
+
+/* What of the path lies inside the block that it names, components joined by '/'; empty: it names the block. Lives as long as the resolver. */
+struct span resolver_remainder(const struct resolver *resolver);
 
 /* The error of a failed resolver, else ERR_OK; a static sentence about it, else "". */
 enum err resolver_error(const struct resolver *resolver);

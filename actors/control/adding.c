@@ -45,6 +45,12 @@ static void set_layout(struct import_options *o, const struct op_add_open *args)
     o->inline_bytes = (uint32_t)args->inline_limit;
 }
 
+/* A CAR's blocks are what they are: only how its bytes are taken is said here. */
+static enum upload_format format_of(const struct op_add_open *args)
+{
+    return args->car ? UPLOAD_CAR : args->tree ? UPLOAD_TREE : UPLOAD_FILE;
+}
+
 static enum err options_of(struct control *c, struct conversation *v, const struct op_add_open *args,
                            struct upload_options *options)
 {
@@ -55,7 +61,7 @@ static enum err options_of(struct control *c, struct conversation *v, const stru
                                   (int)profile.len, (const char *)profile.data);
     *options = (struct upload_options){
         .import = import_options_of(old ? IMPORT_UNIXFS_V0_2015 : IMPORT_UNIXFS_V1_2025),
-        .format = args->tree ? UPLOAD_TREE : UPLOAD_FILE,
+        .format = format_of(args),
         .wrap = args->wrap,
         .shared = c->uploads,
         .name = args->name,
@@ -181,6 +187,33 @@ bool adding_collect(struct file_session *s, struct adding *work)
     return false;
 }
 
+/* What a CAR held, now that all of it is stored. */
+static void answer_car(struct control *c, struct conversation *v, const struct car_importer *car)
+{
+    struct buf result;
+    struct cid cid;
+    struct car_totals totals = car_importer_totals(car);
+    buf_init(&result, ANSWER_BYTES_MAX, NULL);
+    struct pack p = pack_begin(&result);
+    pack_map(&p, 3);
+    pack_text(&p, "roots");
+    size_t where = pack_array_open(&p);
+    uint32_t count = 0;
+    for (; car_importer_root(car, count, &cid); count++) {
+        char text[CID_TEXT_MAX];
+        cid_text(&cid, text);
+        pack_text(&p, text);
+    }
+    pack_count(&p, where, count);
+    pack_pair_u64(&p, "blocks", totals.blocks);
+    pack_pair_u64(&p, "bytes", totals.bytes);
+    if (pack_end(&p) == ERR_OK)
+        conversation_finish(c, v, buf_span(&result));
+    else
+        conversation_fail(c, v, CODE_TOO_LARGE, "the answer is too large");
+    buf_release(&result);
+}
+
 void adding_answer(struct control *c, struct conversation *v, struct adding *work)
 {
     struct buf result;
@@ -287,6 +320,13 @@ static enum err go_on_closing(struct control *c, struct file_session *s, struct 
     err = upload_result(s->upload, &work->root);
     if (err != ERR_OK)
         return err;
+    if (upload_car(s->upload) != NULL) {
+        s->kept = args->keep;
+        answer_car(c, v, upload_car(s->upload));
+        if (!s->kept)
+            file_session_free(c, s);
+        return ERR_OK;
+    }
     (void)adding_collect(s, work);
     work->pinning = s->pin;
     return go_on_pinning(c, s, v);
@@ -409,6 +449,7 @@ void adding_end(struct control *c, struct conversation *v)
     struct adding *work = v->work;
     if (work != NULL) {
         file_source_free(work->source, c->ctx);
+        import_leaf_release(&work->leaf);
         buf_release(&work->added);
     }
     free(work);

@@ -20,6 +20,8 @@ struct adding {
     uint32_t count;
     uint64_t offset;            /* of a write or file: what is taken already */
     struct file_source *source; /* of a file, once its turn has come */
+    struct import_leaf leaf;    /* of a file that is taken as bytes: what was read and is not taken whole yet */
+    size_t leaf_taken;
     bool pinning;
     size_t pinned; /* CIDs */
     struct import_node root;

@@ -33,14 +33,25 @@ static enum err open_source(struct control *c, struct file_session *s, struct co
         .from = args->from + skip,
         .until = args->from + args->length,
         .import = upload_import(s->upload),
+        .plain = upload_format(s->upload) == UPLOAD_CAR,
         .account = c->uploads,
         .tag = tag_make(TAG_FILE, s->generation, (unsigned)(s - c->sessions), 0),
         .user = s,
     };
-    return upload_takes_leaves(s->upload) ? file_source_new(&options, &work->source) : ERR_INVALID;
+    return options.plain || upload_takes_leaves(s->upload) ? file_source_new(&options, &work->source) : ERR_INVALID;
 }
 
-/* Moves what was read into the upload, and reads on while there is room. ERR_CLOSED: all of it is there. */
+/* Reads on while there is room. An error of the file goes to *source. */
+static void read_on(struct control *c, struct file_session *s, struct file_source *source, enum err *ret_source)
+{
+    enum err err = ERR_OK;
+    while (err == ERR_OK && upload_writable(s->upload))
+        err = file_source_read(source, c->ctx, upload_idle(s->upload));
+    if (err != ERR_OK && err != ERR_AGAIN)
+        *ret_source = err;
+}
+
+/* Moves what was read into the upload, and reads on. *ret_source is ERR_CLOSED when all of it is there. */
 static enum err move_leaves(struct control *c, struct file_session *s, struct file_source *source, enum err *ret_source)
 {
     struct import_leaf leaf;
@@ -53,11 +64,49 @@ static enum err move_leaves(struct control *c, struct file_session *s, struct fi
         s->next_offset += len;
     }
     adding_send_puts(c, s);
-    enum err err = ERR_OK;
-    while (err == ERR_OK && upload_writable(s->upload))
-        err = file_source_read(source, c->ctx, upload_idle(s->upload));
-    if (err != ERR_OK && err != ERR_AGAIN)
-        *ret_source = err;
+    read_on(c, s, source, ret_source);
+    return ERR_OK;
+}
+
+/* Gives the upload as much of the leaf as its window takes; false: the rest waits for acknowledgements. */
+static enum err write_leaf(struct control *c, struct file_session *s, struct adding *work, bool *ret_whole)
+{
+    bool moves = true;
+    while (moves && work->leaf_taken < work->leaf.len) {
+        uint64_t before = s->next_offset;
+        const uint8_t *content = import_leaf_content(upload_import(s->upload), &work->leaf);
+        struct span rest = span_skip(span_of(content, work->leaf.len), work->leaf_taken);
+        enum err err = upload_write(s->upload, ctx_now(c->ctx), before, rest, &s->next_offset);
+        if (err != ERR_OK)
+            return err;
+        work->leaf_taken += (size_t)(s->next_offset - before);
+        adding_send_puts(c, s);
+        moves = upload_writable(s->upload);
+    }
+    *ret_whole = work->leaf_taken == work->leaf.len;
+    if (*ret_whole)
+        import_leaf_release(&work->leaf);
+    return ERR_OK;
+}
+
+/* The same for an upload that takes bytes, as many as its window has room for. */
+static enum err move_bytes(struct control *c, struct file_session *s, struct adding *work, enum err *ret_source)
+{
+    bool whole = true;
+    *ret_source = ERR_OK;
+    while (whole && *ret_source == ERR_OK) {
+        if (work->leaf.block == NULL) {
+            work->leaf_taken = 0;
+            *ret_source = file_source_next(work->source, &work->leaf);
+        }
+        enum err err = *ret_source == ERR_OK ? write_leaf(c, s, work, &whole) : ERR_OK;
+        if (err != ERR_OK)
+            return err;
+    }
+    if (*ret_source == ERR_OK)
+        *ret_source = ERR_AGAIN;
+    else if (*ret_source == ERR_AGAIN)
+        read_on(c, s, work->source, ret_source);
     return ERR_OK;
 }
 
@@ -75,7 +124,8 @@ enum err adding_file_go_on(struct control *c, struct file_session *s, struct con
             return refuse_file(c, v, err);
     }
     if (work->source != NULL) {
-        err = move_leaves(c, s, work->source, &source);
+        bool as_bytes = upload_format(s->upload) == UPLOAD_CAR;
+        err = as_bytes ? move_bytes(c, s, work, &source) : move_leaves(c, s, work->source, &source);
         if (err != ERR_OK || source == ERR_AGAIN)
             return err != ERR_OK ? err : ERR_AGAIN;
     }

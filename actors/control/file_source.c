@@ -15,6 +15,7 @@ struct file_read {
     enum err err;
     struct local_file file;
     struct import_options import;
+    bool plain;
     struct account *account;
     uint64_t charged;
     uint64_t at;
@@ -25,6 +26,7 @@ struct file_read {
 struct file_source {
     struct local_file file;
     struct import_options import;
+    bool plain;
     struct account *account;
     uint64_t tag;
     void *user;
@@ -51,6 +53,7 @@ enum err file_source_new(const struct file_source_options *options, struct file_
         return err;
     }
     s->import = *o->import;
+    s->plain = o->plain;
     s->account = o->account;
     s->tag = o->tag;
     s->user = o->user;
@@ -103,7 +106,7 @@ static enum err read_leaf(const struct file_read *read, uint64_t at, struct impo
     if (err != ERR_OK)
         return err;
     err = local_file_read(&read->file, at, import_leaf_content(&read->import, &leaf), len);
-    if (err == ERR_OK)
+    if (err == ERR_OK && !read->plain)
         err = import_leaf_name(&read->import, &leaf);
     if (err == ERR_OK)
         *ret_leaf = leaf;
@@ -141,6 +144,7 @@ static enum err file_read_new(struct file_source *s, size_t count, uint64_t char
     }
     read->source = s;
     read->import = s->import;
+    read->plain = s->plain;
     read->import.account = NULL; /* a job makes leaves only, which need no tables */
     read->account = s->account;
     read->charged = charged;

@@ -32,6 +32,7 @@ struct file_source_options {
     uint64_t from;                 /* first byte */
     uint64_t until;                /* the chunk that holds the byte before is the last one; at most the file's size */
     const struct import_options *import; /* copied */
+    bool plain;                          /* bytes: leaves are not hashed */
     struct account
         *account; /* charged for what was read, until file_source_next gives it away; must outlive all actors */
     uint64_t tag; /* of its jobs */

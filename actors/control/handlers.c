@@ -107,6 +107,7 @@ const struct operation_handler operation_handlers[OP_COUNT] = {
     [OP_ADD_CLOSE] = {.start = add_close_start, .reply = add_close_reply, .end = adding_end},
     [OP_READ] = {.start = read_start, .end = reading_end},
     [OP_GET] = {.start = get_start, .end = reading_end},
+    [OP_DAG_EXPORT] = {.start = dag_export_start, .end = reading_end},
     [OP_LS] = {.start = ls_start, .end = reading_end},
     [OP_DAG_WALK] = {.start = dag_walk_start, .end = reading_end},
     [OP_REFS] = {.start = refs_start, .reply = refs_reply, .again = fetch_again},

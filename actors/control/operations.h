@@ -81,6 +81,7 @@ enum err metadata_rows_reply(struct control *c, struct conversation *v, unsigned
 /* reading.c */
 enum err read_start(struct control *c, struct conversation *v);
 enum err get_start(struct control *c, struct conversation *v);
+enum err dag_export_start(struct control *c, struct conversation *v);
 enum err ls_start(struct control *c, struct conversation *v);
 enum err dag_walk_start(struct control *c, struct conversation *v);
 enum err resolve_start(struct control *c, struct conversation *v);

@@ -4,12 +4,15 @@
 #include <stdlib.h>
 
 #include "actors/control/entry_ring.h"
+#include "actors/control/reader_source.h"
+#include "storage/car_exporter.h"
 #include "storage/dag_walk.h"
 #include "storage/dir_lister.h"
 #include "storage/exporter.h"
 #include "storage/node_info.h"
 #include "storage/resolver.h"
 #include "storage/tree_exporter.h"
+#include "wire/dag_links.h"
 #include "wire/tree_stream.h"
 
 enum phase {
@@ -25,17 +28,16 @@ struct reader {
     enum err failure;
     const char *why;
     struct resolver *resolver;
-    struct exporter *exporter;
-    struct dir_lister *lister;
+    struct reader_source source; /* PHASE_OPEN; none for a resolved path and for a file that is listed */
     bool list_ended;
     struct reader_info info;
     struct buf target;
     struct block_ref *held; /* bytes of the exporter that reader_read has not used up */
     struct span held_bytes;
-    struct tree_exporter *tree;
-    struct dag_walk *walk;
     struct entry_ring ahead;
 };
+
+static const char no_memory[] = "not enough memory";
 
 static enum err fail(struct reader *r, enum err err, const char *why)
 {
@@ -46,74 +48,35 @@ static enum err fail(struct reader *r, enum err err, const char *why)
     return r->failure;
 }
 
-static enum err open_exporter(struct reader *r, struct block_ref *root)
+/* Makes the engine that reads on from the root, which is here. */
+static enum err open_source(struct reader *r, struct block_ref *root)
+{
+    enum err err = reader_source_open(&r->info.cid, &r->options, &r->source);
+    if (err != ERR_OK)
+        return fail(r, err, no_memory);
+    err = r->source.class->put(r->source.engine, &r->info.cid, root);
+    return err == ERR_OK ? ERR_OK : fail(r, err, r->source.class->why(r->source.engine));
+}
+
+static enum err open_file(struct reader *r, struct block_ref *root)
 {
     if (r->info.kind == READER_KIND_DIRECTORY)
         return fail(r, ERR_INVALID, "this is a directory, not a file");
     if (r->info.kind == READER_KIND_SYMLINK)
         return fail(r, ERR_INVALID, "this is a symlink, not a file");
-    struct exporter_options options = {
-        .offset = r->options.offset,
-        .length = r->options.length,
-        .window_blocks = r->options.window_blocks,
-        .window_bytes = r->options.window_bytes,
-        .account = r->options.account,
-        .shared = r->options.shared,
-    };
-    enum err err = exporter_new(&r->info.cid, &options, &r->exporter);
-    if (err == ERR_OK)
-        err = exporter_put(r->exporter, &r->info.cid, root);
-    return err == ERR_OK ? ERR_OK : fail(r, err, r->exporter == NULL ? "not enough memory" : exporter_why(r->exporter));
+    return open_source(r, root);
 }
 
-static enum err open_lister(struct reader *r, struct block_ref *root)
+static enum err open_list(struct reader *r, struct block_ref *root)
 {
-    if (r->info.kind != READER_KIND_DIRECTORY) {
-        r->list_ended = true;
-        return ERR_OK;
-    }
-    enum err err = dir_lister_new(&r->info.cid, r->options.window_blocks, r->options.window_bytes, r->options.account,
-                                  r->options.shared, &r->lister);
-    if (err == ERR_OK)
-        err = dir_lister_put(r->lister, &r->info.cid, root);
-    return err == ERR_OK ? ERR_OK : fail(r, err, r->lister == NULL ? "not enough memory" : dir_lister_why(r->lister));
+    r->list_ended = r->info.kind != READER_KIND_DIRECTORY;
+    return r->list_ended ? ERR_OK : open_source(r, root);
 }
 
-static enum err open_tree(struct reader *r, struct block_ref *root)
+/* Any DAG may be walked, whatever its blocks say. */
+static bool reads_any_dag(const struct reader *r)
 {
-    char name[CID_TEXT_MAX];
-    cid_text(&r->info.cid, name);
-    struct tree_exporter_options options = {
-        .name = span_text(name),
-        .skip = r->options.offset,
-        .window_blocks = r->options.window_blocks,
-        .window_bytes = r->options.window_bytes,
-        .account = r->options.account,
-        .shared = r->options.shared,
-    };
-    enum err err = tree_exporter_new(&r->info.cid, &options, &r->tree);
-    if (err == ERR_OK)
-        err = tree_exporter_put(r->tree, &r->info.cid, root);
-    return err == ERR_OK ? ERR_OK : fail(r, err, r->tree == NULL ? "not enough memory" : tree_exporter_why(r->tree));
-}
-
-/* Any dag-pb may be walked, of whatever kind. */
-static enum err open_walk(struct reader *r, struct block_ref *root)
-{
-    struct dag_walk_options options = {
-        .window_blocks = r->options.window_blocks,
-        .window_bytes = r->options.window_bytes,
-        .depth_max = DAG_WALK_DEPTH_ALL,
-        .fetch_leaves = true,
-        .forget_leaves = true,
-        .account = r->options.account,
-        .shared = r->options.shared,
-    };
-    r->phase = PHASE_OPEN;
-    enum err err = dag_walk_new(&r->info.cid, &options, &r->walk);
-    if (err == ERR_OK)
-        err = dag_walk_put(r->walk, &r->info.cid, root);
-    return err == ERR_OK ? ERR_OK : fail(r, err, r->walk == NULL ? "not enough memory" : dag_walk_why(r->walk));
+    return r->options.mode == READER_WALK || r->options.mode == READER_CAR;
 }
 
 /* The block that the path names is here. */
@@ -121,8 +84,10 @@ static enum err open_root(struct reader *r, struct block_ref *root)
 {
     struct node_info node;
     const char *why = "";
-    if (r->options.mode == READER_WALK)
-        return open_walk(r, root);
+    if (reads_any_dag(r)) {
+        r->phase = PHASE_OPEN;
+        return open_source(r, root);
+    }
     enum err err = node_info_of(&r->info.cid, block_ref_span(root), &node, &why);
     if (err != ERR_OK)
         return fail(r, err, why);
@@ -140,10 +105,10 @@ static enum err open_root(struct reader *r, struct block_ref *root)
     }
     r->phase = PHASE_OPEN;
     if (r->options.mode == READER_FILE)
-        return open_exporter(r, root);
+        return open_file(r, root);
     if (r->options.mode == READER_TREE)
-        return open_tree(r, root);
-    return r->options.mode == READER_LIST ? open_lister(r, root) : ERR_OK;
+        return open_source(r, root);
+    return r->options.mode == READER_LIST ? open_list(r, root) : ERR_OK;
 }
 
 /* Goes on from the path to the root when the resolver has ended. */
@@ -157,13 +122,18 @@ static void advance_path(struct reader *r)
     }
     if (!resolver_done(r->resolver, &r->info.cid))
         return;
+    r->info.remainder = resolver_remainder(r->resolver);
+    if (r->options.mode != READER_RESOLVE && r->info.remainder.len > 0) {
+        (void)fail(r, ERR_UNSUPPORTED, "the path ends inside a block, at a value that is no file: see `dag get`");
+        return;
+    }
     r->phase = r->options.mode == READER_RESOLVE ? PHASE_OPEN : PHASE_ROOT;
     const struct multihash *hash = &r->info.cid.hash;
     if (r->phase != PHASE_ROOT || hash->code != MULTIHASH_IDENTITY)
         return;
     struct block_ref *inlined = block_ref_copy(span_of(hash->digest, hash->len), r->options.account);
     if (inlined == NULL)
-        (void)fail(r, ERR_NOMEM, "not enough memory");
+        (void)fail(r, ERR_NOMEM, no_memory);
     else
         (void)open_root(r, inlined);
     block_ref_unref(inlined);
@@ -196,28 +166,32 @@ void reader_free(struct reader *reader)
     if (reader == NULL)
         return;
     resolver_free(reader->resolver);
-    exporter_free(reader->exporter);
-    tree_exporter_free(reader->tree);
-    dag_walk_free(reader->walk);
-    dir_lister_free(reader->lister);
+    if (reader->source.engine != NULL)
+        reader->source.class->free(reader->source.engine);
     block_ref_unref(reader->held);
     buf_release(&reader->target);
     entry_ring_release(&reader->ahead);
     free(reader);
 }
 
+static struct dir_lister *lister_of(const struct reader *r)
+{
+    return r->source.class == &reader_source_lister ? r->source.engine : NULL;
+}
+
 /* Takes entries from the lister while there is room. */
 static void fill_ahead(struct reader *r)
 {
-    while (r->failure == ERR_OK && r->lister != NULL && !r->list_ended && r->ahead.count < READER_ENTRIES_AHEAD) {
+    struct dir_lister *lister = lister_of(r);
+    while (r->failure == ERR_OK && lister != NULL && !r->list_ended && r->ahead.count < READER_ENTRIES_AHEAD) {
         struct dir_entry entry;
-        enum err err = dir_lister_next(r->lister, &entry);
+        enum err err = dir_lister_next(lister, &entry);
         if (err == ERR_AGAIN)
             return;
         if (err == ERR_CLOSED)
             r->list_ended = true;
         else if (err != ERR_OK)
-            (void)fail(r, err, dir_lister_why(r->lister));
+            (void)fail(r, err, dir_lister_why(lister));
         else if (entry_ring_push(&r->ahead, &entry, r->options.kinds) != ERR_OK)
             (void)fail(r, ERR_NOMEM, "not enough memory for the folder's names");
     }
@@ -234,16 +208,16 @@ static enum err next_want(struct reader *r, struct cid *ret_cid)
         *ret_cid = r->info.cid;
         return ERR_OK;
     }
-    if (r->exporter != NULL)
-        return exporter_next_want(r->exporter, ret_cid);
-    if (r->tree != NULL)
-        return tree_exporter_next_want(r->tree, ret_cid);
-    if (r->walk != NULL)
-        return dag_walk_next_want(r->walk, ret_cid);
     fill_ahead(r);
-    if (r->lister != NULL && dir_lister_next_want(r->lister, ret_cid) == ERR_OK)
+    if (r->source.engine != NULL && r->source.class->next_want(r->source.engine, ret_cid) == ERR_OK)
         return ERR_OK;
-    return entry_ring_next_want(&r->ahead, r->lister, ret_cid);
+    return entry_ring_next_want(&r->ahead, lister_of(r), ret_cid);
+}
+
+static bool can_read(const struct reader *r, const struct cid *cid)
+{
+    bool is_file = cid->codec == CODEC_RAW || cid->codec == CODEC_DAG_PB;
+    return is_file || (dag_links_known(cid->codec) && (r->phase == PHASE_PATH || reads_any_dag(r)));
 }
 
 /* Nobody is asked for a block that could not be read once it is here. */
@@ -255,8 +229,10 @@ enum err reader_next_want(struct reader *reader, struct cid *ret_cid)
     enum err err = next_want(reader, &cid);
     if (err != ERR_OK)
         return err;
-    if (reader->phase != PHASE_OPEN && cid.codec != CODEC_RAW && cid.codec != CODEC_DAG_PB) {
-        (void)fail(reader, ERR_UNSUPPORTED, "unknown codec: only raw and dag-pb blocks are files and folders");
+    if (reader->phase != PHASE_OPEN && !can_read(reader, &cid)) {
+        (void)fail(reader, ERR_UNSUPPORTED,
+                   dag_links_known(cid.codec) ? "only raw and dag-pb blocks are files and folders: see `dag get`"
+                                              : "unknown codec: only raw, dag-pb, dag-cbor and dag-json can be read");
         return ERR_AGAIN;
     }
     *ret_cid = cid;
@@ -265,30 +241,12 @@ enum err reader_next_want(struct reader *reader, struct cid *ret_cid)
 
 static void put_content(struct reader *r, const struct cid *cid, struct block_ref *block)
 {
-    if (r->exporter != NULL) {
-        enum err err = exporter_put(r->exporter, cid, block);
-        if (err != ERR_OK)
-            (void)fail(r, err, exporter_why(r->exporter));
-        return;
-    }
-    if (r->tree != NULL) {
-        enum err err = tree_exporter_put(r->tree, cid, block);
-        if (err != ERR_OK)
-            (void)fail(r, err, tree_exporter_why(r->tree));
-        return;
-    }
-    if (r->walk != NULL) {
-        enum err err = dag_walk_put(r->walk, cid, block);
-        if (err != ERR_OK)
-            (void)fail(r, err, dag_walk_why(r->walk));
-        return;
-    }
     entry_ring_put(&r->ahead, cid, block);
-    if (r->lister == NULL)
+    if (r->source.engine == NULL)
         return;
-    enum err err = dir_lister_put(r->lister, cid, block);
+    enum err err = r->source.class->put(r->source.engine, cid, block);
     if (err != ERR_OK)
-        (void)fail(r, err, dir_lister_why(r->lister));
+        (void)fail(r, err, r->source.class->why(r->source.engine));
 }
 
 void reader_put_block(struct reader *reader, const struct cid *cid, struct block_ref *block)
@@ -319,13 +277,7 @@ static bool waits_for(const struct reader *r, const struct cid *cid)
         return resolver_waits_for(r->resolver, cid);
     if (r->phase == PHASE_ROOT)
         return r->root_asked && cid_same_block(cid, &r->info.cid);
-    if (r->exporter != NULL)
-        return exporter_waits_for(r->exporter, cid);
-    if (r->tree != NULL)
-        return tree_exporter_waits_for(r->tree, cid);
-    if (r->walk != NULL)
-        return dag_walk_waits_for(r->walk, cid);
-    return r->lister != NULL && dir_lister_waits_for(r->lister, cid);
+    return r->source.engine != NULL && r->source.class->waits_for(r->source.engine, cid);
 }
 
 static const char *why_no_block(enum err err)
@@ -359,14 +311,8 @@ void reader_retry_block(struct reader *reader, const struct cid *cid)
         resolver_retry(r->resolver, cid);
     else if (r->phase == PHASE_ROOT && cid_same_block(cid, &r->info.cid))
         r->root_asked = false;
-    if (r->exporter != NULL)
-        exporter_retry(r->exporter, cid);
-    if (r->tree != NULL)
-        tree_exporter_retry(r->tree, cid);
-    if (r->walk != NULL)
-        dag_walk_retry(r->walk, cid);
-    if (r->lister != NULL)
-        dir_lister_retry(r->lister, cid);
+    if (r->source.engine != NULL)
+        r->source.class->retry(r->source.engine, cid);
     entry_ring_retry(&r->ahead, cid);
 }
 
@@ -384,10 +330,13 @@ const struct reader_info *reader_info(const struct reader *reader)
 
 uint64_t reader_position(const struct reader *reader)
 {
-    if (reader->tree != NULL)
-        return tree_exporter_position(reader->tree);
-    return reader->exporter == NULL ? reader->options.offset
-                                    : exporter_position(reader->exporter) - reader->held_bytes.len;
+    if (reader->source.class == &reader_source_tree)
+        return tree_exporter_position(reader->source.engine);
+    if (reader->source.class == &reader_source_car)
+        return car_exporter_position(reader->source.engine);
+    if (reader->source.class == &reader_source_exporter)
+        return exporter_position(reader->source.engine) - reader->held_bytes.len;
+    return reader->options.offset;
 }
 
 enum err reader_next_bytes(struct reader *reader, struct block_ref **ret_block, struct span *ret_bytes)
@@ -395,7 +344,7 @@ enum err reader_next_bytes(struct reader *reader, struct block_ref **ret_block, 
     struct reader *r = reader;
     if (r->failure != ERR_OK)
         return r->failure;
-    if (r->exporter == NULL)
+    if (r->source.class != &reader_source_exporter)
         return ERR_AGAIN;
     if (r->held != NULL) {
         *ret_block = r->held;
@@ -404,25 +353,27 @@ enum err reader_next_bytes(struct reader *reader, struct block_ref **ret_block, 
         r->held_bytes = (struct span){0};
         return ERR_OK;
     }
-    enum err err = exporter_next(r->exporter, ret_block, ret_bytes);
+    enum err err = exporter_next(r->source.engine, ret_block, ret_bytes);
     if (err != ERR_OK && err != ERR_AGAIN && err != ERR_CLOSED)
-        return fail(r, err, exporter_why(r->exporter));
+        return fail(r, err, exporter_why(r->source.engine));
     return err;
 }
 
-static enum err read_tree(struct reader *r, struct buf *out, size_t length_bytes)
+/* A tree stream or a CAR. */
+static enum err read_stream(struct reader *r, struct buf *out, size_t length_bytes)
 {
     if (r->failure != ERR_OK)
         return r->failure;
-    enum err err = tree_exporter_read(r->tree, out, length_bytes);
-    return err == ERR_OK || err == ERR_AGAIN ? err : fail(r, err, tree_exporter_why(r->tree));
+    enum err err = r->source.class == &reader_source_tree ? tree_exporter_read(r->source.engine, out, length_bytes)
+                                                          : car_exporter_read(r->source.engine, out, length_bytes);
+    return err == ERR_OK || err == ERR_AGAIN ? err : fail(r, err, r->source.class->why(r->source.engine));
 }
 
 enum err reader_read(struct reader *reader, struct buf *out, size_t length_bytes)
 {
     struct reader *r = reader;
-    if (r->tree != NULL)
-        return read_tree(r, out, length_bytes);
+    if (r->source.class == &reader_source_tree || r->source.class == &reader_source_car)
+        return read_stream(r, out, length_bytes);
     while (length_bytes > 0) {
         struct block_ref *block;
         struct span bytes;
@@ -462,13 +413,13 @@ enum err reader_next_block(struct reader *reader, struct reader_block *ret_block
     struct dag_visit visit;
     if (r->failure != ERR_OK)
         return r->failure;
-    if (r->walk == NULL)
+    if (r->source.class != &reader_source_walk)
         return ERR_AGAIN;
-    enum err err = dag_walk_next(r->walk, &visit);
+    enum err err = dag_walk_next(r->source.engine, &visit);
     if (err == ERR_AGAIN || err == ERR_CLOSED)
         return err;
     if (err != ERR_OK)
-        return fail(r, err, dag_walk_why(r->walk));
+        return fail(r, err, dag_walk_why(r->source.engine));
     *ret_block = (struct reader_block){.cid = visit.cid, .size = block_ref_span(visit.block).len};
     block_ref_unref(visit.block);
     return ERR_OK;

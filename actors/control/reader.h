@@ -43,6 +43,7 @@ enum reader_mode {
     READER_STAT,    /* fetches the root block too: kind and size */
     READER_FILE,    /* file bytes; a folder is an error */
     READER_TREE,    /* the tree stream of a file, a symlink, or a folder with all below it */
+    READER_CAR,     /* a CAR of a root and all below it */
     READER_WALK,    /* all blocks below the root, see dag_walk_options.forget_leaves */
     READER_LIST     /* entries of a folder; a file lists nothing and says its kind */
 };
@@ -52,7 +53,7 @@ enum reader_kind { READER_KIND_UNKNOWN, READER_KIND_FILE, READER_KIND_DIRECTORY,
 struct reader_options {
     enum reader_mode mode;
     bool kinds;              /* READER_LIST: load the entries' root blocks to tell their kind and size */
-    uint64_t offset;         /* READER_FILE, READER_TREE: first byte of the file or the stream */
+    uint64_t offset;         /* READER_FILE, READER_TREE, READER_CAR: first byte of the file or the stream */
     uint64_t length;         /* READER_FILE: most bytes; UINT64_MAX: to the end */
     uint32_t window_blocks;  /* 0: READER_WINDOW_BLOCKS */
     uint32_t window_bytes;   /* 0: READER_WINDOW_BYTES */
@@ -62,6 +63,8 @@ struct reader_options {
 
 struct reader_info {
     struct cid cid; /* what the path resolved to */
+    struct span
+        remainder; /* READER_RESOLVE: of the path, inside that block (storage/resolver.h); lives as long as the reader */
     enum reader_kind kind;
     uint64_t size; /* bytes of the file; length of a symlink's target; entries are not counted for folders */
     uint32_t mode; /* 0: absent */
@@ -126,7 +129,7 @@ enum reader_state reader_state(const struct reader *reader);
 /* Valid from READER_OPEN on (for READER_RESOLVE: cid only). */
 const struct reader_info *reader_info(const struct reader *reader);
 
-/* The offset of the next byte that will be read, of the file or the tree stream. */
+/* The offset of the next byte that will be read, of the file or the stream. */
 uint64_t reader_position(const struct reader *reader);
 
 /*
@@ -136,7 +139,7 @@ uint64_t reader_position(const struct reader *reader);
 enum err reader_next_bytes(struct reader *reader, struct block_ref **ret_block, struct span *ret_bytes) MUST_CHECK;
 
 /*
- * READER_FILE, READER_TREE: appends up to length_bytes to out, fewer only at the end. ERR_OK: all there or the end was reached;
+ * READER_FILE, READER_TREE, READER_CAR: appends up to length_bytes to out, fewer only at the end. ERR_OK: all there or the end was reached;
  * ERR_AGAIN: some bytes are still missing, call again later with what is left (out->len tells).
  */
 enum err reader_read(struct reader *reader, struct buf *out, size_t length_bytes) MUST_CHECK;

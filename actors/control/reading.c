@@ -29,14 +29,20 @@ static struct file_session *find_reader(struct control *c, const struct conversa
     return NULL;
 }
 
-/* A tree stream cannot be entered in its middle: the client's reader that is nearest before the offset goes on. */
-static struct file_session *find_tree(struct control *c, const struct conversation *v, struct span path,
-                                      uint64_t offset)
+/* Streams are made as they are read: they have no size, and bytes before an offset must be passed over. */
+static bool is_stream(enum reader_mode mode)
+{
+    return mode == READER_TREE || mode == READER_CAR;
+}
+
+/* A stream cannot be entered in its middle: the client's reader that is nearest before the offset goes on. */
+static struct file_session *find_stream(struct control *c, const struct conversation *v, struct span path,
+                                        enum reader_mode mode, uint64_t offset)
 {
     struct file_session *nearest = NULL;
     for (size_t i = 0; i < SESSIONS_MAX; i++) {
         struct file_session *s = &c->sessions[i];
-        bool serves = s->kind == SESSION_READER && s->mode == READER_TREE && s->client == v->client &&
+        bool serves = s->kind == SESSION_READER && s->mode == mode && s->client == v->client &&
                       s->queued < SESSION_QUEUE && reader_error(s->reader) == ERR_OK &&
                       s->offline == conversation_is_offline(v) && span_equal_text(path, s->path);
         if (serves && reader_position(s->reader) <= offset &&
@@ -53,7 +59,7 @@ static enum err new_reader(struct control *c, struct conversation *v, struct spa
     if (s == NULL)
         return conversation_error(v, ERR_BUSY, "%d reads are running: try again", READERS_MAX);
     struct reader_options options = {.mode = mode, .length = UINT64_MAX};
-    options.offset = mode == READER_FILE || mode == READER_TREE ? offset : 0;
+    options.offset = mode == READER_FILE || is_stream(mode) ? offset : 0;
     options.shared = &c->windows;
     options.window_bytes = (uint32_t)MIN(c->windows.limit_bytes, (uint64_t)READ_AHEAD_MAX);
     /* A page of one row only asks what the folder itself is: its entries are not loaded to tell their kinds. */
@@ -79,8 +85,8 @@ static enum err join_reader(struct control *c, struct conversation *v, struct sp
                             uint64_t offset, uint64_t length)
 {
     struct file_session *s = NULL;
-    if (mode == READER_TREE)
-        s = find_tree(c, v, path, offset);
+    if (is_stream(mode))
+        s = find_stream(c, v, path, mode, offset);
     else if (mode != READER_RESOLVE)
         s = find_reader(c, v, path, mode, offset);
     if (s == NULL) {
@@ -95,7 +101,7 @@ static enum err join_reader(struct control *c, struct conversation *v, struct sp
     }
     buf_init(out, mode == READER_LIST || mode == READER_WALK ? PAGE_BYTES_MAX : DATA_BYTES_MAX, NULL);
     v->work = out;
-    if (mode == READER_FILE || mode == READER_TREE)
+    if (mode == READER_FILE || is_stream(mode))
         (void)!buf_reserve(
             out, (size_t)MIN(length, (uint64_t)DATA_BYTES_MAX)); /* so that it need not grow, and be copied, in steps */
     s->next_offset += length;
@@ -227,11 +233,24 @@ static void answer_read(struct control *c, struct file_session *s, struct conver
     buf_release(&result);
 }
 
-static void answer_get(struct control *c, struct file_session *s, struct conversation *v)
+/* Which bytes of a stream are asked for. */
+struct piece {
+    uint64_t offset;
+    uint64_t length;
+};
+
+static struct piece piece_of(const struct file_session *s, const struct conversation *v)
 {
-    const struct op_get *args = (const void *)v->args;
+    const struct op_get *get = (const void *)v->args;
+    const struct op_dag_export *export = (const void *)v->args;
+    return s->mode == READER_CAR ? (struct piece){.offset = export->offset, .length = export->length}
+                                 : (struct piece){.offset = get->offset, .length = get->length};
+}
+
+static void answer_stream(struct control *c, struct file_session *s, struct conversation *v)
+{
     const struct buf *out = v->work;
-    bool end = out->len < args->length;
+    bool end = out->len < piece_of(s, v).length;
     s->ended = end;
     struct buf result;
     buf_init(&result, DATA_BYTES_MAX + 4096, NULL);
@@ -241,7 +260,8 @@ static void answer_get(struct control *c, struct file_session *s, struct convers
     pack_text(&p, "data");
     pack_bytes(&p, buf_span(out));
     pack_pair_bool(&p, "end", end);
-    file_session_show(c, s, "get", reader_position(s->reader), 0, &reader_info(s->reader)->cid, end);
+    const char *kind = s->mode == READER_CAR ? "export" : "get";
+    file_session_show(c, s, kind, reader_position(s->reader), 0, &reader_info(s->reader)->cid, end);
     reading_finish(c, v, &result, &p);
     buf_release(&result);
 }
@@ -257,15 +277,20 @@ static enum err serve_resolve(struct control *c, struct file_session *s, struct 
     struct buf result;
     buf_init(&result, 4096, NULL);
     struct pack p = pack_begin(&result);
-    pack_map(&p, 2);
+    struct span remainder = reader_info(s->reader)->remainder;
+    struct buf path;
+    buf_init(&path, 2 * READER_PATH_MAX, NULL);
+    enum err err = buf_appendf(&path, "/ipfs/%s%s", text, remainder.len > 0 ? "/" : "");
+    if (err == ERR_OK)
+        err = buf_append_span(&path, remainder);
+    pack_map(&p, 3);
     pack_pair_text(&p, "cid", text);
     pack_text(&p, "path");
-    struct buf path;
-    buf_init(&path, 1024, NULL);
-    if (buf_appendf(&path, "/ipfs/%s", text) == ERR_OK)
+    if (err == ERR_OK)
         pack_span(&p, buf_span(&path));
     else
         pack_nil(&p);
+    pack_pair_span(&p, "remainder", remainder);
     buf_release(&path);
     reading_finish(c, v, &result, &p);
     buf_release(&result);
@@ -282,27 +307,25 @@ static enum err serve_read(struct control *c, struct file_session *s, struct con
     return err;
 }
 
-static enum err serve_get(struct control *c, struct file_session *s, struct conversation *v)
+static enum err serve_stream(struct control *c, struct file_session *s, struct conversation *v)
 {
-    const struct op_get *args = (const void *)v->args;
     struct buf *out = v->work;
     if (reader_state(s->reader) == READER_WAITING)
         return ERR_AGAIN;
-    enum err err = reader_read(s->reader, out, (size_t)args->length - out->len);
+    enum err err = reader_read(s->reader, out, (size_t)piece_of(s, v).length - out->len);
     if (err == ERR_OK)
-        answer_get(c, s, v);
+        answer_stream(c, s, v);
     return err;
 }
 
-/* Whose turn it is: the first in the queue, or the one that asked for the next bytes of a tree; it becomes the first. */
+/* Whose turn it is: the first in the queue, or the one that asked for the next bytes of a stream; it becomes the first. */
 static struct conversation *next_served(struct file_session *s)
 {
-    if (s->mode != READER_TREE || s->ended)
+    if (!is_stream(s->mode) || s->ended)
         return s->queue[0];
     for (unsigned i = 0; i < s->queued; i++) {
         struct conversation *v = s->queue[i];
-        const struct op_get *args = (const void *)v->args;
-        if (args->offset + ((const struct buf *)v->work)->len != reader_position(s->reader))
+        if (piece_of(s, v).offset + ((const struct buf *)v->work)->len != reader_position(s->reader))
             continue;
         s->queue[i] = s->queue[0];
         s->queue[0] = v;
@@ -313,8 +336,8 @@ static struct conversation *next_served(struct file_session *s)
 
 static enum err serve(struct control *c, struct file_session *s, struct conversation *v)
 {
-    if (s->mode == READER_TREE)
-        return serve_get(c, s, v);
+    if (is_stream(s->mode))
+        return serve_stream(c, s, v);
     if (s->mode == READER_FILE)
         return serve_read(c, s, v);
     return s->mode == READER_RESOLVE ? serve_resolve(c, s, v) : page_serve(c, s, v);
@@ -371,6 +394,12 @@ enum err get_start(struct control *c, struct conversation *v)
 {
     const struct op_get *args = (const void *)v->args;
     return join_reader(c, v, args->path, READER_TREE, args->offset, args->length);
+}
+
+enum err dag_export_start(struct control *c, struct conversation *v)
+{
+    const struct op_dag_export *args = (const void *)v->args;
+    return join_reader(c, v, args->path, READER_CAR, args->offset, args->length);
 }
 
 /* Pages go on with the reader that is kept for the next one, else from the beginning. */

@@ -226,7 +226,8 @@ void sessions_lease(struct control *c)
     uint64_t now = ctx_now(c->ctx);
     for (size_t i = 0; i < SESSIONS_MAX; i++) {
         struct file_session *s = &c->sessions[i];
-        if (s->kind != SESSION_FREE && s->queued == 0 && now >= s->used_at + SESSION_LEASE_S * SECOND_NS)
+        uint64_t lease_s = s->kept ? SESSION_KEPT_S : SESSION_LEASE_S;
+        if (s->kind != SESSION_FREE && s->queued == 0 && now >= s->used_at + lease_s * SECOND_NS)
             file_session_free(c, s);
     }
     if (!none_open(c))

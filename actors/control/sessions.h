@@ -13,7 +13,7 @@
 #include "actors/control/router.h"
 #include "actors/control/upload.h"
 
-enum { SESSIONS_MAX = READERS_MAX + UPLOADS_MAX, SESSION_QUEUE = 64, SESSION_LEASE_S = 60 };
+enum { SESSIONS_MAX = READERS_MAX + UPLOADS_MAX, SESSION_QUEUE = 64, SESSION_LEASE_S = 60, SESSION_KEPT_S = 600 };
 /* The store writes what comes while it syncs as one group: many small blocks under way are few syncs. */
 enum { SESSION_FLIGHTS = 64, UPLOAD_FLIGHTS = 256, FLIGHTS_SHARED = 512 };
 
@@ -50,13 +50,14 @@ struct file_session {
     bool offline; /* blocks come from the store alone */
     enum reader_mode mode;
     uint32_t client; /* who began it */
-    bool ended;      /* READER_TREE: all was read */
+    bool ended;      /* a stream: all was read */
     char path[READER_PATH_MAX + 1];
     /* an upload */
     struct upload *upload;
     bool pin;
     bool leased; /* what it stores is kept from collection until it ends */
     bool only_hash;
+    bool kept; /* it has ended; its lease in the store goes on until what it brought is pinned */
 };
 
 enum err sessions_init(struct control *c) MUST_CHECK;

@@ -41,6 +41,7 @@ struct upload {
     struct buf name;
     struct file_builder *file; /* UPLOAD_FILE */
     struct tree_builder *tree; /* UPLOAD_TREE */
+    struct car_importer *car;  /* UPLOAD_CAR */
     struct tree_decoder decoder;
     struct buf unsent;   /* of struct put; the first unsent_at were handed out */
     size_t unsent_at;    /* entries */
@@ -121,6 +122,8 @@ static enum err open_builder(struct upload *u)
     struct import_sink sink = {.emit = sink_emit, .arg = u};
     if (u->format == UPLOAD_FILE)
         return file_builder_new(&u->import, &sink, &u->file);
+    if (u->format == UPLOAD_CAR)
+        return car_importer_new(&sink, u->import.account, &u->car);
     return tree_builder_new(&u->import, &sink, u->wrap, &u->tree);
 }
 
@@ -174,6 +177,7 @@ void upload_free(struct upload *upload)
         give_back(upload, &puts_of(&upload->inflight)[i]);
     file_builder_free(upload->file);
     tree_builder_free(upload->tree);
+    car_importer_free(upload->car);
     tree_decoder_release(&upload->decoder);
     buf_release(&upload->name);
     buf_release(&upload->unsent);
@@ -207,6 +211,11 @@ static enum err take_step(struct upload *u, struct span *rest)
     if (u->format == UPLOAD_FILE) {
         *rest = span_skip(*rest, before);
         return file_builder_write(u->file, piece);
+    }
+    if (u->format == UPLOAD_CAR) {
+        enum err failed = car_importer_write(u->car, &piece);
+        *rest = span_skip(*rest, before - piece.len);
+        return failed;
     }
     struct tree_event event;
     enum err err = tree_decoder_next(&u->decoder, &piece, &event);
@@ -260,10 +269,20 @@ enum err upload_write(struct upload *upload, uint64_t now, uint64_t offset, stru
         u->offset += before - rest.len;
         *ret_offset = u->offset;
         if (err != ERR_OK)
-            return fail(u, err, why_of(err));
+            return fail(u, err, u->car != NULL ? car_importer_why(u->car) : why_of(err));
     }
     u->totals.bytes_received = u->offset;
     return ERR_OK;
+}
+
+enum upload_format upload_format(const struct upload *upload)
+{
+    return upload->format;
+}
+
+const struct car_importer *upload_car(const struct upload *upload)
+{
+    return upload->car;
 }
 
 const struct import_options *upload_import(const struct upload *upload)
@@ -273,7 +292,7 @@ const struct import_options *upload_import(const struct upload *upload)
 
 bool upload_takes_leaves(const struct upload *upload)
 {
-    if (upload->failure != ERR_OK || upload->closed)
+    if (upload->failure != ERR_OK || upload->closed || upload->format == UPLOAD_CAR)
         return false;
     return upload->format == UPLOAD_FILE ? file_builder_between_chunks(upload->file)
                                          : tree_builder_takes_leaf(upload->tree);
@@ -345,7 +364,9 @@ enum err upload_close(struct upload *upload, uint64_t now, uint64_t size)
         return ERR_INVALID;
     if (u->closed)
         return ERR_OK;
-    enum err err = finish_build(u);
+    enum err err = u->car != NULL ? car_importer_finish(u->car) : finish_build(u);
+    if (err != ERR_OK && u->car != NULL)
+        return fail(u, err, car_importer_why(u->car));
     if (err != ERR_OK)
         return fail(u, err, err == ERR_INVALID ? "the upload ends in the middle of an entry" : why_of(err));
     u->closed = true;

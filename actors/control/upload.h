@@ -11,7 +11,7 @@
  *      upload_next_added                 -> one line of `added <cid> <name>`, until ERR_AGAIN
  *      add close {size}                  -> upload_close; then upload_result once every put was acknowledged
  *
- * The stream is either one file's bytes or a tree (wire/tree_stream.h). Idempotent by offset: bytes below the next
+ * The stream is one file's bytes, a tree (wire/tree_stream.h) or a CAR (storage/car_importer.h). Idempotent by offset: bytes below the next
  * expected offset are skipped, a gap is an error, so a client may send a piece again when an answer was lost. An upload
  * that fails stays failed and says why. Blocks leave each before its parents; nothing is called acknowledged before the
  * store said so.
@@ -26,6 +26,7 @@
 #include "base/block_ref.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "storage/car_importer.h"
 #include "storage/import_leaf.h"
 
 struct upload;
@@ -38,10 +39,10 @@ enum {
 };
 #define UPLOAD_LEASE_NS (UINT64_C(60) * SECOND_NS)
 
-enum upload_format { UPLOAD_FILE, UPLOAD_TREE };
+enum upload_format { UPLOAD_FILE, UPLOAD_TREE, UPLOAD_CAR };
 
 struct upload_options {
-    struct import_options import;
+    struct import_options import; /* of UPLOAD_CAR: account and chunk_bytes, the step in which bytes are taken */
     enum upload_format format;
     bool wrap;              /* a folder around the file, or around the tree's outermost entries, is the root */
     bool quiet;             /* no added lines are kept */
@@ -87,6 +88,8 @@ enum err upload_write(struct upload *upload, uint64_t now, uint64_t offset, stru
 bool upload_takes_leaves(const struct upload *upload);
 const struct import_options *upload_import(const struct upload *upload);
 
+enum upload_format upload_format(const struct upload *upload);
+
 /*
  * Takes a leaf in place of leaf->len bytes of the stream and renews the lease; its block is the upload's then, on an error too. It is not
  * refused for a full window: whoever makes leaves begins one only while upload_writable. Errors as upload_write; ERR_INVALID unless
@@ -123,15 +126,18 @@ void upload_ack(struct upload *upload, uint64_t ticket, enum err err);
 enum err upload_next_added(struct upload *upload, struct upload_added *ret_added) MUST_CHECK;
 
 /*
- * ERR_OK: closed and everything acknowledged, the root is written; ERR_AGAIN: not yet; else the error that ended the
+ * ERR_OK: closed and everything acknowledged, the root is written (of a CAR there is none); ERR_AGAIN: not yet; else the error that ended the
  * upload.
  */
 enum err upload_result(const struct upload *upload, struct import_node *ret_root) MUST_CHECK;
 
+/* UPLOAD_CAR: the roots and the totals, NULL else. */
+const struct car_importer *upload_car(const struct upload *upload);
+
 /* The error that ended the upload; ERR_OK while there is none. */
 enum err upload_failure(const struct upload *upload);
 
-/* A static sentence about the failure, for the user; "" when there is none. */
+/* A sentence about the failure, for the user; "" when there is none. Lives as long as the upload. */
 const char *upload_why(const struct upload *upload);
 
 struct upload_totals upload_totals(const struct upload *upload);

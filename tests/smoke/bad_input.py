@@ -293,6 +293,56 @@ def content(folder, node):
     node.healthy("healthy after bad content requests")
 
 
+def car_header(root=None):
+    roots = b"\x80" if root is None else b"\x81\xd8\x2a\x58" + bytes([len(root) + 1]) + b"\0" + root
+    body = b"\xa2\x65roots" + roots + b"\x67version\x01"
+    return varint(len(body)) + body
+
+
+def graphs(folder, node):
+    """CARs and nodes that are none: refused with their place, and what was there before stays."""
+    kept = os.urandom(300_000)
+    kept_cid = node.add(kept)
+    cid = b"\x01\x55\x12\x20" + hashlib.sha256(b"hello").digest()
+    good = car_header(cid) + varint(len(cid) + 5) + cid + b"hello"
+    at = len(car_header(cid))
+    pragma = bytes.fromhex("0aa16776657273696f6e02") + bytes(16)
+    cases = [
+        ("garbage", b"GIF89a" * 99, r"byte 0 of the CAR: this is no CAR"), ("version 42", bytes.fromhex("0ba16776657273696f6e182a"), r"version"),
+        ("a header of 33 MiB", varint(33 << 20) + bytes(99), r"byte 0 .*header"), ("a section of 9 MiB", good + varint(9 << 20) + cid, rf"byte {len(good)} .*8 MiB"),
+        ("a block of 5 MiB", good + varint(5 << 20) + cid + bytes(999), rf"byte {len(good)} .*larger"), ("a section of nothing", good + bytes(1), rf"byte {len(good)} .*empty"),
+        ("a length of 11 bytes", good + b"\x80" * 10 + b"\x01", rf"byte {len(good)} .*varint"), ("cut off", good[:-1], rf"byte {at} .*too early"),
+        ("other bytes", good[:-1] + b"0", rf"byte {at} .*CID"), ("no CID", good + b"\x04\xff\xff\xff\xff", rf"byte {len(good)} .*CID"),
+        ("an index past the end", pragma + struct.pack("<QQQ", 51, len(good), 1 << 40) + good, r"index"),
+        ("data past the end", pragma + struct.pack("<QQQ", 51, 1 << 40, 0) + good, r"too early"),
+        ("data in the header", pragma + struct.pack("<QQQ", 3, len(good), 0) + good, r"data lie"),
+    ]
+    for name, car, pattern in cases:
+        node.refuses(f"dag import: {name}", 1, pattern, "dag", "import", data=car)
+    code, out, err = node.run("dag", "import", data=good)
+    check("... and a good one goes in", code == 0 and b"success" in out, f"exit {code}: {err}")
+    node.refuses("dag import: no such file", 1, r"/nowhere/a\.car", "dag", "import", "/nowhere/a.car")
+    node.refuses("dag export: not a CID", 1, r"notacid", "dag", "export", "notacid")
+    node.refuses("dag export: no such folder", 1, r"/nowhere/a\.car", "dag", "export", "-o", "/nowhere/a.car", kept_cid)
+    inputs = [
+        ("a million brackets", b"[" * 1_000_000, r"byte 1025"), ("a key twice", b'{"a":1,"b":2,"a":3}', r"another shape"), ("nothing", b"", r"byte 0"),
+        ("half a map", b'{"a":', r"byte 5"), ("a link that is none", b'{"/":"xyz"}', r"byte"), ("a link and more", b'{"/":"bafkqaaa","x":1}', r"byte"),
+        ("2^64", b"18446744073709551616", r"byte"), ("3 MiB", b'"' + b"x" * (3 << 20) + b'"', r"2 MiB"),
+    ]
+    for name, text, pattern in inputs:
+        node.refuses(f"dag put: {name}", 1, pattern, "dag", "put", data=text)
+    for name, block in [("ten nested maps of 2^30", b"\xba\x40\0\0\0" * 10), ("a million lists", b"\x81" * 1_000_000), ("NaN", bytes.fromhex("f97e00")), ("two values", b"\0\0")]:
+        node.refuses(f"dag put: {name}", 1, r"no dag-cbor, from byte", "dag", "put", "--input-codec=dag-cbor", data=block)
+        code, out, err = node.run("block", "put", "--cid-codec=dag-cbor", data=block)
+        broken = out.decode().strip()
+        node.refuses(f"dag get: {name}", 1, r"from byte", "dag", "get", broken)
+        node.refuses(f"dag get: a path into {name}", 1, re.escape(broken), "dag", "get", f"{broken}/a")
+        node.refuses(f"dag export: {name}", 1, re.escape(broken), "dag", "export", broken)
+        node.refuses(f"pin add: {name}", 1, r"walked", "pin", "add", broken)
+    check("what was there is there", node.reads(kept_cid, kept))
+    node.healthy("healthy after bad graphs")
+
+
 # ---- strangers at the two doors ----
 
 def poke(address, sent, half_close=True):
@@ -579,7 +629,7 @@ def with_node(run):
     return group
 
 
-GROUPS = {"configuration": configuration, "identity": identity, "paths": paths, "content": with_node(content),
+GROUPS = {"configuration": configuration, "identity": identity, "paths": paths, "content": with_node(content), "graphs": with_node(graphs),
           "swarm_port": with_node(swarm_port), "control_socket": with_node(control_socket), "files_socket": with_node(files_socket),
           "storage_max": storage_max, "full_disk": full_disk, "databases": databases}
 

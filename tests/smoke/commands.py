@@ -4,6 +4,7 @@
 
 Usage: tests/smoke/commands.py; HEARTH_BUILD names another build folder.
 """
+import base64
 import gzip
 import json
 import os
@@ -139,6 +140,128 @@ def batches(node, folder):
     code, out, err = node.run("--timeout=1s", "block", "get", ABSENT, "bafkqabtimvwgy3yk")
     check("one block that nobody has costs its own result", code == 124 and out == b"hello\n" and ABSENT in err, f"exit {code}, {out}, {err}")
     check("a batch ends by its deadline", time.monotonic() - since < 3)
+MAP_CBOR = "bafyreihltcnuuyqp2jm24aqydpnlj7b6w3ogwrplomrjtg5rifv44mmjey"  # ipld/codec-fixtures map-1_pair: {"a": 1}
+MAP_JSON = "baguqeeraafnl2724yv5c3wklowipaswybbbhhec64m7mltv6vzrco2ux7bra"
+
+
+def dags(node, root):
+    """dag put, get, resolve: Kubo's flags, output and CIDs; paths through values into folders."""
+    expect_in(node, "dag put", ["dag", "put"], b' {"a" : 1}\n', f"{MAP_CBOR}\n")
+    expect_in(node, "dag put --store-codec", ["dag", "put", "--store-codec=dag-json"], b'{"a":1}', f"{MAP_JSON}\n")
+    expect_in(node, "dag put of dag-cbor", ["dag", "put", "--input-codec=dag-cbor"], b"\xa1\x61a\x01", f"{MAP_CBOR}\n")
+    expect_in(node, "dag put --enc=json", ["dag", "put", "--enc=json", "-"], b'{"a":1}', f'{{"Cid":{{"/":"{MAP_CBOR}"}}}}\n')
+    expect(node, "dag get", ["dag", "get", MAP_CBOR], 0, '{"a":1}')
+    expect(node, "dag get of a value", ["dag", "get", f"/ipfs/{MAP_JSON}/a"], 0, "1")
+    check("dag get --output-codec", node.run("dag", "get", "--output-codec=dag-cbor", MAP_JSON)[1] == b"\xa1aa\x01")
+    top = node.run("dag", "put", data=f'{{"list":[{{"tree":{{"/":"{root}"}}}},7],"x":{{"y":"z"}}}}'.encode())[1].decode().strip()
+    expect(node, "dag get through values", ["dag", "get", f"{top}/x/y"], 0, '"z"')
+    expect(node, "dag resolve inside a block", ["dag", "resolve", f"/ipfs/{top}/x/y"], 0, f"{top}/x/y\n")
+    expect(node, "dag resolve to a link", ["dag", "resolve", f"{top}/list/0/tree"], 0, f"{root}\n")
+    expect(node, "dag resolve --enc=json", ["dag", "resolve", "--enc=json", f"{top}/list/1"], 0, f'{{"Cid":{{"/":"{top}"}},"RemPath":"list/1"}}\n')
+    expect(node, "a path goes on into a folder", ["cat", f"/ipfs/{top}/list/0/tree/b/h"], 0, "3\n")
+    expect(node, "refs of dag-cbor", ["refs", top], 0, f"{root}\n")
+    expect(node, "pin add of dag-cbor", ["pin", "add", top], 0, f"pinned {top} recursively\n")
+    node_json = json.loads(said(node, "dag", "get", root))
+    check("dag get of a folder has its links", [link["Name"] for link in node_json["Links"]] == ["a", "b"], node_json)
+    again = node.run("dag", "put", "--store-codec=dag-pb", data=json.dumps(node_json).encode())[1].decode().strip()
+    check("dag put of that is the folder", again == root, again)
+    expect(node, "dag get of nothing", ["dag", "get", f"{top}/x/q"], 4, "", "no such key or index")
+    expect(node, "dag get as what it is not", ["dag", "get", "--output-codec=dag-pb", top], 1, "", "dag-pb")
+    expect(node, "dag get in no codec", ["dag", "get", "--output-codec=xml", top], 2, "", "xml")
+    expect(node, "cat of dag-cbor", ["cat", top], 1, "", "only raw and dag-pb blocks are files")
+    expect(node, "cat of a value", ["cat", f"{top}/x/y"], 1, "", "ends inside a block")
+    code, out, err = node.run("dag", "put", "--input-codec=dag-cbor", data=b"\xa2\x61b\x01\x61a\x02")
+    check("dag put of dag-cbor out of order", code == 1 and "from byte" in err, (code, out, err))
+    expect_in(node, "dag put of loose cbor", ["dag", "put", "--input-codec=cbor"], b"\xa2\x61b\x01\x61a\x02",
+              node.run("dag", "put", data=b'{"a":2,"b":1}')[1].decode())
+    return top
+
+
+def expect_in(node, name, args, data, stdout):
+    code, out, err = node.run(*args, data=data)
+    return check(name, code == 0 and out.decode() == stdout, f"exit {code}, {out!r}, {err!r}")
+
+
+def cars(node, folder, root, top):
+    """A CAR that is exported is imported elsewhere: the same blocks, the same bytes when it is exported again."""
+    car = os.path.join(folder, "tree.car")
+    expect(node, "dag export -o", ["dag", "export", "-o", car, f"/ipfs/{top}/list/0/tree"], 0, "")
+    with open(car, "rb") as file:
+        data = file.read()
+    check("dag export to standard output", node.run("dag", "export", root)[1] == data)
+    whole = node.run("dag", "export", top)[1]
+    check("dag export goes through dag-cbor", len(whole) > len(data), len(whole))
+    expect(node, "dag export of what is not here", ["--offline", "dag", "export", "-o", car + "2", ABSENT], 4, "", ABSENT)
+    check("that leaves no file", not os.path.exists(car + "2"))
+    other = Node(folder, "data2")
+    try:
+        if not check("a second daemon is ready", other.start(), other.said()):
+            return
+        expect(other, "dag import", ["dag", "import", "--stats", car], 0, f"Pinned root\t{root}\tsuccess\nImported 6 blocks ({block_bytes(data)} bytes)\n")
+        check("dag export of it is the same", other.run("dag", "export", "--progress=false", root)[1] == data)
+        check("its root is pinned", root in said(other, "pin", "ls", "--type=recursive", "-q"))
+        expect_in(other, "dag import of standard input", ["dag", "import", "--enc=json"], whole, f'{{"Root":{{"Cid":{{"/":"{top}"}},"PinErrorMsg":""}}}}\n')
+        large = os.path.join(folder, "large")
+        with open(large, "wb") as file:
+            file.write(os.urandom(9 * 1024 * 1024 + 5))
+        cid = said(node, "add", "-Q", large).strip()
+        check("dag export of a large file", node.run("dag", "export", "-o", car, cid)[0] == 0)
+        expect(other, "dag import of a large CAR, which the daemon reads", ["dag", "import", car], 0, f"Pinned root\t{cid}\tsuccess\n")
+        check("its bytes are there", other.run("--offline", "get", "-o", large + "2", cid)[0] == 0 and open(large + "2", "rb").read() == open(large, "rb").read())
+        with open(car, "rb") as file:
+            half = file.read()[:5 * 1024 * 1024]
+        code, out, err = other.run("dag", "import", data=half)
+        check("a CAR that is cut off", code == 1 and "of the CAR: the stream ends too early" in err, (code, out, err))
+        code, out, err = other.run("dag", "import", data=b"")
+        check("nothing is no CAR", code == 1 and "too early" in err, (code, out, err))
+        third = node.run("dag", "put", data=f'[{{"/":"{ABSENT}"}}]'.encode())[1].decode().strip()
+        block = node.run("block", "get", third)[1]
+        lone = header_of(data, third) + section_of(third, block)
+        code, out, err = other.run("dag", "import", data=lone)
+        check("a root with a missing block is not pinned", code == 4 and "FAILED" in err and third in err, (code, out, err))
+        expect_in(other, "unless nobody wants it to be", ["dag", "import", "--pin-roots=false", "--stats"], lone, f"Imported 1 blocks ({len(block)} bytes)\n")
+        check("it ends cleanly", other.stop() == 0)
+    finally:
+        other.stop()
+
+
+def read_varint(data, at):
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return value, at
+
+
+def block_bytes(car):
+    """Bytes of the blocks in a CAR whose CIDs have 36 bytes."""
+    length, at = read_varint(car, 0)
+    at += length
+    total = 0
+    while at < len(car):
+        length, at = read_varint(car, at)
+        total += length - 36
+        at += length
+    return total
+
+
+def cid_bytes(cid):
+    return base64.b32decode(cid[1:].upper() + "=" * (-len(cid[1:]) % 8))
+
+
+def header_of(car, root):
+    """The header of a CAR of one root, with another one."""
+    length, at = read_varint(car, 0)
+    return car[:at + length - 36 - 9] + cid_bytes(root) + car[at + length - 9:at + length]
+
+
+def section_of(cid, block):
+    body = cid_bytes(cid) + block
+    assert len(body) < 128
+    return bytes([len(body)]) + body
 
 
 def notes(node, root):
@@ -227,6 +350,7 @@ def main():
             batches(node, folder)
             notes(node, root)
             reasons(node, root)
+            cars(node, folder, root, dags(node, root))
             errors(node)
             check("it ends cleanly", node.stop() == 0)
     finally:

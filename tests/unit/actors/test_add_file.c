@@ -21,6 +21,7 @@
 #include "schemas/messages.h"
 #include "storage/disk_posix.h"
 #include "tests/support/descriptors.h"
+#include "wire/car.h"
 #include "wire/multibase.h"
 
 enum { WAIT_S = 20, HELD_MAX = 1024, HELD_LOOK_MS = 5, BIG = 12 * 1024 * 1024 };
@@ -534,6 +535,61 @@ static void a_full_store_ends_the_upload(void **state)
     assert_true(runtime_await(play.rt, uploads_are_empty, NULL, WAIT_S * SECOND_NS));
 }
 
+/* A CAR of many small blocks goes as bytes, no more at once than the window has; its roots come with the end. */
+static void a_car_is_read_in_place(void **state)
+{
+    (void)state;
+    enum { BLOCKS = 20000 };
+    struct buf car;
+    char want[CID_TEXT_MAX + 64];
+    char root_text[CID_TEXT_MAX] = "";
+    buf_init(&car, BIG, NULL);
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        uint8_t head[CAR_SECTION_HEAD_MAX];
+        struct multihash hash;
+        assert_ok(multihash_sum(MULTIHASH_SHA2_256, 0, span_of(&i, sizeof(i)), &hash));
+        struct cid cid = cid_v1(CODEC_RAW, &hash);
+        if (i == 0) {
+            assert_ok(car_append_header(&car, &cid, 1));
+            cid_text(&cid, root_text);
+        }
+        assert_ok(buf_append(&car, head, car_section_head(&cid, sizeof(i), head)));
+        assert_ok(buf_append(&car, &i, sizeof(i)));
+    }
+    int fd = open(play.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, car.data, car.len), car.len);
+    assert_int_equal(close(fd), 0);
+    hand_over(play.path, O_RDONLY);
+    open_upload(",\"car\":true");
+    expect_offset(0, car.len, car.len);
+    (void)snprintf(want, sizeof(want), "\"roots\":[\"%s\"],\"blocks\":%u", root_text, BLOCKS);
+    char request[160];
+    (void)snprintf(request, sizeof(request),
+                   "{\"op\":\"add close\",\"args\":{\"upload\":%u,\"size\":%zu,\"keep\":true}}", play.upload, car.len);
+    expect(request, want);
+    assert_int_equal(atomic_load(&play.puts), BLOCKS);
+    /* it is kept until it is given up */
+    (void)snprintf(request, sizeof(request),
+                   "{\"op\":\"add write\",\"args\":{\"upload\":%u,\"offset\":0,\"data\":\"u\"}}", play.upload);
+    expect(request, "\"ok\":true");
+    abort_upload();
+    expect(request, "not_found");
+    assert_true(runtime_await(play.rt, file_is_closed, NULL, WAIT_S * SECOND_NS));
+    buf_release(&car);
+}
+
+/* One that is none ends its upload with the place; nothing is left open. */
+static void what_is_no_car_is_refused(void **state)
+{
+    (void)state;
+    make_file(BIG / 4);
+    open_upload(",\"car\":true");
+    expect_file(0, play.size, "of the CAR");
+    close_upload(play.size, "not_found");
+    assert_int_equal(atomic_load(&play.puts), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -544,6 +600,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_that_vanishes_is_read_to_its_end, begin, end),
         cmocka_unit_test_setup_teardown(a_restart_leaks_nothing, begin, end),
         cmocka_unit_test_setup_teardown(a_full_store_ends_the_upload, begin, end),
+        cmocka_unit_test_setup_teardown(a_car_is_read_in_place, begin, end),
+        cmocka_unit_test_setup_teardown(what_is_no_car_is_refused, begin, end),
         cmocka_unit_test_setup_teardown(a_cancelled_request_reads_no_further, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

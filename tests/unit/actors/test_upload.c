@@ -256,10 +256,71 @@ static void mistakes_and_failures(void **state)
     assert_int_equal(upload_new(&options, 0, &u), ERR_INVALID);
 }
 
+/* Thousands of small blocks: no more wait at once than the window has, and the answer comes after the last acknowledgement. */
+static void cars(void **state)
+{
+    (void)state;
+    enum { BLOCKS = 3000 };
+    struct slow_store s = {0};
+    struct buf car;
+    struct account account;
+    prng_init(&s.prng, 7);
+    store_init(&s.blocks);
+    buf_init(&car, 1 << 20, NULL);
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        uint8_t head[CAR_SECTION_HEAD_MAX];
+        struct multihash hash;
+        assert_ok(multihash_sum(MULTIHASH_SHA2_256, 0, span_of(&i, sizeof(i)), &hash));
+        struct cid cid = cid_v1(CODEC_RAW, &hash);
+        if (i == 0)
+            assert_ok(car_append_header(&car, &cid, 1));
+        assert_ok(buf_append(&car, head, car_section_head(&cid, sizeof(i), head)));
+        assert_ok(buf_append(&car, &i, sizeof(i)));
+    }
+    account_init(&account, "test", 1 << 20);
+    struct upload_options options = {.import = import_options_of(IMPORT_UNIXFS_V1_2025), .format = UPLOAD_CAR};
+    options.import.account = &account;
+    struct upload *u;
+    uint64_t offset;
+    assert_ok(upload_new(&options, 0, &u));
+    assert_false(upload_takes_leaves(u));
+    assert_ok(upload_write(u, 0, 0, buf_span(&car), &offset)); /* the window is full long before its end */
+    assert_true(offset < car.len && !upload_writable(u));
+    take_puts(&s, u);
+    assert_in_range(s.count, UPLOAD_WINDOW_BLOCKS, UPLOAD_WINDOW_BLOCKS + 2);
+    while (s.count > 0)
+        ack_one(&s, u, ERR_OK);
+    size_t added;
+    assert_ok(send_all(&s, u, buf_span(&car), &added));
+    assert_int_equal(added, 0);
+    struct import_node root;
+    while (s.count > 0) {
+        assert_int_equal(upload_result(u, &root), ERR_AGAIN);
+        ack_one(&s, u, ERR_OK);
+    }
+    assert_ok(upload_result(u, &root));
+    struct cid cid;
+    assert_true(car_importer_root(upload_car(u), 0, &cid));
+    assert_int_equal(car_importer_totals(upload_car(u)).blocks, BLOCKS);
+    assert_int_equal(table_len(&s.blocks.blocks), BLOCKS);
+    upload_free(u);
+    /* one that breaks off says where */
+    assert_ok(upload_new(&options, 0, &u));
+    assert_ok(upload_write(u, 0, 0, span_first(buf_span(&car), 90), &offset));
+    assert_int_equal(upload_close(u, 0, 90), ERR_TRUNCATED);
+    assert_non_null(strstr(upload_why(u), "byte "));
+    assert_int_equal(upload_failure(u), ERR_TRUNCATED);
+    upload_free(u);
+    buf_release(&car);
+    store_release(&s.blocks);
+    assert_int_equal(account_used(&account), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files),
+        cmocka_unit_test(cars),
         cmocka_unit_test(trees),
         cmocka_unit_test(the_window_is_bounded),
         cmocka_unit_test(windows_share_an_account),

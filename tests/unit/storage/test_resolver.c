@@ -304,10 +304,78 @@ static void hostile_shards_are_refused(void **state)
     store_release(&store);
 }
 
+/* Stores a block under the CID of its codec; its text. */
+static const char *put(struct block_store *store, uint32_t codec, struct span bytes, char text[CID_TEXT_MAX])
+{
+    struct import_options options = import_options_of(IMPORT_UNIXFS_V1_2025);
+    struct import_sink sink = store_sink(store);
+    struct block_ref *block = block_ref_copy(bytes, NULL);
+    struct cid cid;
+    assert_ok(import_emit(&options, &sink, codec, block, &cid));
+    block_ref_unref(block);
+    cid_text(&cid, text);
+    return text;
+}
+
+/* json {"a": [{"f": folder}], "b": 1} and, in it, the folder of "f7": paths go through values into folders, or end inside a block. */
+static void paths_through_values(void **state)
+{
+    (void)state;
+    struct block_store store;
+    store_init(&store);
+    struct import_options options = import_options_of(IMPORT_UNIXFS_V1_2025);
+    struct import_node folder = make_folder(&options, &store, 9);
+    char inner[CID_TEXT_MAX];
+    char top[CID_TEXT_MAX];
+    char json[512];
+    cid_text(&folder.cid, inner);
+    (void)snprintf(json, sizeof(json), "{\"a\":[{\"f\":{\"/\":\"%s\"}}],\"b\":{\"c\":1}}", inner);
+    (void)put(&store, CODEC_DAG_JSON, span_text(json), top);
+    static const struct {
+        const char *path;
+        enum err err;
+        size_t asked;
+        const char *remainder;
+    } cases[] = {
+        {"", ERR_OK, 0, ""},
+        {"/a/0/f", ERR_OK, 1, ""},
+        {"/a/0/f/f7", ERR_OK, 2, ""},
+        {"/b/c", ERR_OK, 1, "b/c"},
+        {"/a/./0/", ERR_OK, 1, "a/0"},
+        {"/a/0/f/f9", ERR_NOT_FOUND, 2, NULL},
+        {"/a/1", ERR_NOT_FOUND, 1, NULL},
+        {"/b/c/d", ERR_NOT_FOUND, 1, NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct resolver *r;
+        struct cid cid;
+        size_t asked = 0;
+        char text[512];
+        (void)snprintf(text, sizeof(text), "%s%s", top, cases[i].path);
+        assert_ok(resolver_new(span_text(text), NULL, &r, NULL));
+        for (; resolver_next_want(r, &cid) == ERR_OK; asked++)
+            (void)!resolver_put(r, &cid, store_get(&store, &cid));
+        assert_int_equal(resolver_error(r), cases[i].err);
+        assert_int_equal(asked, cases[i].asked);
+        if (cases[i].err == ERR_OK)
+            assert_true(span_equal_text(resolver_remainder(r), cases[i].remainder));
+        assert_int_equal(resolver_done(r, NULL), cases[i].err == ERR_OK);
+        resolver_free(r);
+    }
+    /* what is no dag-cbor has no paths */
+    struct cid found;
+    char broken[CID_TEXT_MAX + 8];
+    (void)put(&store, CODEC_DAG_CBOR, span_text("\xa1\x61"), top);
+    (void)snprintf(broken, sizeof(broken), "%s/a", top);
+    assert_int_equal(resolve(&store, broken, &found, NULL), ERR_CORRUPT);
+    store_release(&store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_through_folders_and_shards),
+        cmocka_unit_test(paths_through_values),
         cmocka_unit_test(what_is_no_path),
         cmocka_unit_test(listings),
         cmocka_unit_test(unsafe_names_are_flagged),
