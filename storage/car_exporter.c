@@ -27,6 +27,7 @@ enum err car_exporter_new(const struct cid *root, const struct car_exporter_opti
         .window_bytes = options->window_bytes,
         .depth_max = DAG_WALK_DEPTH_ALL,
         .in_order = true,
+        .forget_when_full = true,
         .fetch_leaves = true,
         .account = options->account,
         .shared = options->shared,

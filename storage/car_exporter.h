@@ -6,7 +6,7 @@
  *      car_exporter_read      -> the bytes of the stream, in order
  *
  * Each block once, depth first, where it stands first (dag_walk, in order): the stream of a DAG is always the same, and the same as the
- * reference's. No I/O; one thread at a time.
+ * reference's. Blocks that there was no memory to remember may come again, which CARs allow. No I/O; one thread at a time.
  */
 #ifndef HEARTH_STORAGE_CAR_EXPORTER_H
 #define HEARTH_STORAGE_CAR_EXPORTER_H

@@ -61,6 +61,8 @@ static enum err new_reader(struct control *c, struct conversation *v, struct spa
     struct reader_options options = {.mode = mode, .length = UINT64_MAX};
     options.offset = mode == READER_FILE || is_stream(mode) ? offset : 0;
     options.shared = &c->windows;
+    options.account =
+        mode == READER_CAR ? &ctx_budget(c->ctx)->accounts[ACCOUNT_TABLES] : NULL; /* remembers every block */
     options.window_bytes = (uint32_t)MIN(c->windows.limit_bytes, (uint64_t)READ_AHEAD_MAX);
     /* A page of one row only asks what the folder itself is: its entries are not loaded to tell their kinds. */
     options.kinds = mode == READER_LIST && ((const struct op_ls *)(const void *)v->args)->limit > 1;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hostile DAGs through exporter, tree exporter, lister, resolver and walker: every block that is asked for is answered with one of a
+ * Hostile DAGs through exporter, tree exporter, CAR exporter, lister, resolver and walker: every block that is asked for is answered with one of a
  * few that the input holds. No hash is checked, so nodes may link to themselves: steps and memory must stay bounded all
  * the same.
  */
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "storage/car_exporter.h"
 #include "storage/dag_walk.h"
 #include "storage/dir_lister.h"
 #include "storage/exporter.h"
@@ -27,6 +28,8 @@ static struct block_ref *block_for(const struct cid *cid)
 static struct cid root_cid(uint8_t codec)
 {
     struct cid cid = {.version = 1, .codec = codec % 4 == 0 ? CODEC_RAW : CODEC_DAG_PB};
+    if (codec % 16 == 5 || codec % 16 == 6)
+        cid.codec = codec % 16 == 5 ? CODEC_DAG_CBOR : CODEC_DAG_JSON;
     cid.hash.code = MULTIHASH_SHA2_256;
     cid.hash.len = 32;
     return cid;
@@ -91,6 +94,28 @@ static void read_tree(const struct cid *root, struct account *account)
     tree_exporter_free(t);
 }
 
+static void export_car(const struct cid *root, struct account *account)
+{
+    struct car_exporter_options options = {
+        .window_blocks = 4, .window_bytes = 1 << 16, .account = account, .shared = account};
+    struct car_exporter *e;
+    struct buf out;
+    if (car_exporter_new(root, &options, &e) != ERR_OK)
+        return;
+    buf_init(&out, 4096, account);
+    for (unsigned i = 0; i < STEPS; i++) {
+        struct cid cid;
+        for (unsigned k = 0; k < STEPS && car_exporter_next_want(e, &cid) == ERR_OK; k++)
+            (void)!car_exporter_put(e, &cid, block_for(&cid));
+        enum err err = car_exporter_read(e, &out, 2000);
+        if (err != ERR_AGAIN && (err != ERR_OK || out.len < 2000))
+            break;
+        buf_clear(&out);
+    }
+    buf_release(&out);
+    car_exporter_free(e);
+}
+
 static void walk(const struct cid *root, struct account *account)
 {
     struct dag_walk_options options = {.window_blocks = 4, .window_bytes = 1 << 16, .account = account};
@@ -148,6 +173,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     read_file(&root, &account);
     list_folder(&root, &account);
     read_tree(&root, &account);
+    export_car(&root, &account);
     walk(&root, &account);
     resolve(&root, &account);
     for (unsigned i = 0; i < BLOCKS; i++)

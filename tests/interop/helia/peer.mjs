@@ -30,7 +30,7 @@ import { CID } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
 import { sha256 } from 'multiformats/hashes/sha2'
 
-const CODECS = { raw: 0x55, 'dag-pb': 0x70 }
+const CODECS = { raw: 0x55, 'dag-pb': 0x70, 'dag-cbor': 0x71, 'dag-json': 0x0129 }
 const PARALLEL_ENTRIES = 32
 
 let node // the Helia node, once started
