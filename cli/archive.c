@@ -194,7 +194,7 @@ static int get_tar(struct archive *a, struct client *client, struct span path)
 {
     buf_init(&a->head, 2 * PATH_MAX_BYTES, NULL);
     buf_init(&a->path, PATH_MAX_BYTES, NULL);
-    int status = get_events(client, path, take_for_tar, a);
+    int status = get_events(client, path, &(struct tree_taker){.take = take_for_tar, .arg = a});
     if (status == EXIT_OK)
         status = put_zeros(a, TAR_END_BYTES);
     buf_release(&a->head);
@@ -212,8 +212,9 @@ static int write_archive(struct archive *a, struct client *client, const struct 
     if (args->archive && args->compress && (a->fd = open_nameless(a->name)) < 0)
         status = cannot(a->name, "a file beside it cannot be made");
     a->gzip = gzip;
+    const struct tree_taker one_file = {.take = take_for_gzip, .arg = a};
     if (status == EXIT_OK)
-        status = args->archive ? get_tar(a, client, args->path) : get_events(client, args->path, take_for_gzip, a);
+        status = args->archive ? get_tar(a, client, args->path) : get_events(client, args->path, &one_file);
     if (status == EXIT_OK && args->archive && args->compress)
         status = compress_tar(a, gzip);
     if (a->fd != out && a->fd >= 0)

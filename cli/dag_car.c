@@ -271,7 +271,7 @@ struct export_state {
     struct progress progress;
 };
 
-static bool write_out(void *arg, struct span bytes, uint64_t unused)
+static enum download_next write_out(void *arg, struct span bytes, uint64_t unused)
 {
     (void)unused;
     struct export_state *s = arg;
@@ -279,7 +279,7 @@ static bool write_out(void *arg, struct span bytes, uint64_t unused)
     progress_add(&s->progress, bytes.len);
     if (!written)
         (void)say_error("the CAR cannot be written: %s", strerror(errno));
-    return written;
+    return written ? DOWNLOAD_MORE : DOWNLOAD_FAILED;
 }
 
 static int export_to(struct client *client, const struct cmd_dag_export *args, FILE *to)

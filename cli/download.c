@@ -72,8 +72,11 @@ static int take(const struct download *d, struct window *w, bool *ret_done)
         uint64_t size = value_u64(outcome.result, "size");
         if (value_has(outcome.result, "size"))
             w->end = MIN(w->end, MAX(size, d->offset));
-        *ret_done = data.len == 0 || value_bool(outcome.result, "end");
-        status = d->each(d->arg, data, size) ? EXIT_OK : EXIT_ERROR;
+        else
+            size = value_u64(outcome.result, "file_size"); /* of a stream, which is longer */
+        enum download_next next = d->each(d->arg, data, size);
+        *ret_done = data.len == 0 || value_bool(outcome.result, "end") || next == DOWNLOAD_ENOUGH;
+        status = next == DOWNLOAD_FAILED ? EXIT_ERROR : EXIT_OK;
     }
     call_free(call);
     return status;
@@ -111,34 +114,36 @@ int download_run(const struct download *d)
 
 struct events {
     struct tree_decoder decoder;
-    int (*on_event)(void *arg, const struct tree_event *event);
-    void *arg;
+    const struct tree_taker *taker;
+    bool enough;
 };
 
-static bool take_events(void *arg, struct span bytes, uint64_t size)
+static enum download_next take_events(void *arg, struct span bytes, uint64_t file_size)
 {
-    (void)size;
     struct events *s = arg;
+    const struct tree_taker *taker = s->taker;
     struct tree_event event;
     enum err err;
     while ((err = tree_decoder_next(&s->decoder, &bytes, &event)) == ERR_OK) {
-        if (s->on_event(s->arg, &event) != EXIT_OK)
-            return false;
+        if (taker->take(taker->arg, &event) != EXIT_OK)
+            return DOWNLOAD_FAILED;
     }
-    if (err != ERR_AGAIN)
+    if (err != ERR_AGAIN) {
         (void)say_error("the daemon's stream is malformed, or names what is no plain file name: refused");
-    return err == ERR_AGAIN;
+        return DOWNLOAD_FAILED;
+    }
+    s->enough = taker->enough != NULL && taker->enough(taker->arg, file_size);
+    return s->enough ? DOWNLOAD_ENOUGH : DOWNLOAD_MORE;
 }
 
-int get_events(struct client *client, struct span path, int (*on_event)(void *arg, const struct tree_event *event),
-               void *arg)
+int get_events(struct client *client, struct span path, const struct tree_taker *taker)
 {
-    struct events s = {.on_event = on_event, .arg = arg};
+    struct events s = {.taker = taker};
     struct download d = {
         .client = client, .op = "get", .path = path, .length = UINT64_MAX, .each = take_events, .arg = &s};
     tree_decoder_init(&s.decoder, NULL);
     int status = download_run(&d);
-    if (status == EXIT_OK && !tree_decoder_at_end(&s.decoder))
+    if (status == EXIT_OK && !s.enough && !tree_decoder_at_end(&s.decoder))
         status = say_error("the daemon's stream ends too early");
     tree_decoder_release(&s.decoder);
     return status;
@@ -153,7 +158,7 @@ struct cat_state {
     uint64_t left;
 };
 
-static bool write_out(void *arg, struct span bytes, uint64_t file_size)
+static enum download_next write_out(void *arg, struct span bytes, uint64_t file_size)
 {
     struct cat_state *s = arg;
     if (!s->begun) {
@@ -166,7 +171,7 @@ static bool write_out(void *arg, struct span bytes, uint64_t file_size)
     progress_add(&s->progress, bytes.len);
     if (!written)
         (void)say_error("standard output cannot be written");
-    return written;
+    return written ? DOWNLOAD_MORE : DOWNLOAD_FAILED;
 }
 
 int run_cat(struct client *client, const struct invocation *in, const struct cmd_cat *args)

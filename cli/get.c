@@ -2,6 +2,9 @@
 /*
  * get: files, folders and symlinks land on the disk.
  *
+ * They come as a tree stream. When that is one large file, its first piece says so, and the daemon is handed the open file to write the rest
+ * into (cli/hand_over.h). Whatever keeps it from that, the bytes still come through the socket, and an error of theirs is told then.
+ *
  * Names come from strangers. Every path is opened below the destination with openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS), so
  * neither a name nor a symlink made a moment ago leads out of it; the decoder of the tree stream refuses "..", ".", "/" and NUL.
  */
@@ -15,6 +18,7 @@
 #include <unistd.h>
 
 #include "cli/archive.h"
+#include "cli/hand_over.h"
 #include "schemas/pack.h"
 #include "wire/tree_stream.h"
 
@@ -28,22 +32,14 @@ struct get_state {
     struct progress progress;
     const char *name; /* of the outermost entry, here */
     int destination;
-    int fd; /* of the file being written, or -1 */
+    int fd;           /* of the file being written, or -1 */
+    uint64_t written; /* bytes of it */
+    uint64_t size;    /* of the only file, once it is known */
     struct tree_meta file_meta;
     size_t depth;
     struct place places[TREE_DEPTH_MAX];
     char shown[TREE_NAME_MAX + 1]; /* name of the entry being written */
 };
-
-enum err pack_ls(struct buf *to, struct span path, uint64_t after, uint64_t limit)
-{
-    struct pack p = pack_begin(to);
-    pack_map(&p, 3);
-    pack_pair_span(&p, "path", path);
-    pack_pair_u64(&p, "after", after);
-    pack_pair_u64(&p, "limit", limit);
-    return pack_end(&p);
-}
 
 static int open_beneath(int folder, const char *name, uint64_t flags, uint64_t mode)
 {
@@ -107,6 +103,7 @@ static int leave_folder(struct get_state *s)
 static int begin_file(struct get_state *s, const struct tree_event *event)
 {
     s->fd = open_beneath(parent_of(s), s->shown, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    s->written = 0;
     s->file_meta = event->meta;
     return s->fd >= 0 ? EXIT_OK : name_error(s->shown, "cannot be made");
 }
@@ -114,6 +111,7 @@ static int begin_file(struct get_state *s, const struct tree_event *event)
 static int write_file(struct get_state *s, struct span bytes)
 {
     progress_add(&s->progress, bytes.len);
+    s->written += bytes.len;
     while (bytes.len > 0) {
         ssize_t n = write(s->fd, bytes.data, bytes.len);
         if (n < 0 && errno == EINTR)
@@ -170,9 +168,86 @@ static int take_event(void *arg, const struct tree_event *event)
     return EXIT_ERROR;
 }
 
+/* ---- one large file ---- */
+
+static bool has_large_rest(void *arg, uint64_t file_size)
+{
+    struct get_state *s = arg;
+    s->size = file_size;
+    s->progress.total = file_size;
+    return s->fd >= 0 && s->depth == 0 && file_size >= s->written + HAND_OVER_MIN && hand_over_fits(s->fd);
+}
+
+static enum err pack_get_file(struct buf *to, const struct get_state *s, struct span path, uint64_t token)
+{
+    struct pack p = pack_begin(to);
+    pack_map(&p, 3);
+    pack_pair_span(&p, "path", path);
+    pack_pair_u64(&p, "file", token);
+    pack_pair_u64(&p, "offset", s->written);
+    return pack_end(&p);
+}
+
+/* The daemon writes on, to the end or for a while; *ret_moved false: it cannot. */
+static int let_write(struct get_state *s, struct client *client, struct span path, bool *ret_moved)
+{
+    struct outcome outcome = {.code = CODE_INTERNAL};
+    struct call *call = NULL;
+    struct buf args;
+    uint64_t token;
+    *ret_moved = false;
+    if (!hand_over(client, s->fd, &token))
+        return EXIT_OK;
+    buf_init(&args, 8192, NULL);
+    if (pack_get_file(&args, s, path, token) == ERR_OK)
+        call = ask(client, "get file", buf_span(&args), client_timeout(client, CLIENT_LONG_MS), false, &outcome);
+    uint64_t at = outcome.code == CODE_OK ? value_u64(outcome.result, "offset") : 0;
+    *ret_moved = at > s->written && at <= s->size;
+    if (*ret_moved) {
+        progress_add(&s->progress, at - s->written);
+        s->written = at;
+    }
+    bool lost = outcome.code == CODE_TIMEOUT || outcome.code == CODE_NOT_RUNNING; /* asking again would not help */
+    int status = lost ? say_outcome_error(&outcome) : EXIT_OK;
+    call_free(call);
+    buf_release(&args);
+    return status;
+}
+
+static enum download_next take_rest(void *arg, struct span bytes, uint64_t file_size)
+{
+    (void)file_size;
+    return write_file(arg, bytes) == EXIT_OK ? DOWNLOAD_MORE : DOWNLOAD_FAILED;
+}
+
+static int get_rest(struct get_state *s, struct client *client, struct span path)
+{
+    int status = EXIT_OK;
+    bool moved = true;
+    while (status == EXIT_OK && moved && s->written < s->size)
+        status = let_write(s, client, path, &moved);
+    struct download d = {.client = client,
+                         .op = "read",
+                         .path = path,
+                         .offset = s->written,
+                         .length = s->size - s->written,
+                         .each = take_rest,
+                         .arg = s};
+    if (status == EXIT_OK && d.length > 0)
+        status = lseek(s->fd, (off_t)s->written, SEEK_SET) < 0 ? name_error(s->shown, "cannot be written")
+                                                               : download_run(&d);
+    if (status == EXIT_OK && s->written != s->size)
+        status = say_error("%s: the daemon sent %llu of its %llu bytes", s->shown, (unsigned long long)s->written,
+                           (unsigned long long)s->size);
+    return status == EXIT_OK ? end_file(s) : status;
+}
+
 static int get_tree(struct get_state *s, struct client *client, struct span path)
 {
-    int status = get_events(client, path, take_event, s);
+    const struct tree_taker taker = {.take = take_event, .enough = has_large_rest, .arg = s};
+    int status = get_events(client, path, &taker);
+    if (status == EXIT_OK && s->fd >= 0)
+        status = get_rest(s, client, path);
     if (s->fd >= 0)
         (void)close(s->fd);
     while (s->depth > 0)
@@ -220,20 +295,6 @@ static int open_destination(const struct cmd_get *args, char *name, size_t name_
     return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-static uint64_t size_of(struct client *client, struct span path)
-{
-    struct buf args;
-    buf_init(&args, 8192, NULL);
-    struct outcome outcome = {.code = CODE_INTERNAL};
-    struct call *call = NULL;
-    if (pack_ls(&args, path, 0, 1) == ERR_OK)
-        call = ask(client, "ls", buf_span(&args), client_timeout(client, CLIENT_LONG_MS), false, &outcome);
-    uint64_t size = outcome.code == CODE_OK ? value_u64(outcome.result, "size") : 0;
-    call_free(call);
-    buf_release(&args);
-    return size;
-}
-
 int run_get(struct client *client, const struct invocation *in, const struct cmd_get *args)
 {
     static struct get_state s; /* too large for the stack */
@@ -244,8 +305,7 @@ int run_get(struct client *client, const struct invocation *in, const struct cmd
     if (folder < 0)
         return say_error("the destination \"%s\" cannot be used: %s", name, strerror(errno));
     s = (struct get_state){.name = name, .destination = folder, .fd = -1};
-    bool shows = args->progress && isatty(STDERR_FILENO) == 1;
-    progress_begin(&s.progress, name, shows ? size_of(client, args->path) : 0, args->progress);
+    progress_begin(&s.progress, name, 0, args->progress);
     if (!in->globals.json)
         (void)fprintf(stderr, "Saving file(s) to %s\n", name);
     int status = get_tree(&s, client, args->path);

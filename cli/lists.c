@@ -11,6 +11,16 @@ enum { PAGE = 256, TOP_SECONDS = 1 };
 
 /* ---- ls ---- */
 
+enum err pack_ls(struct buf *to, struct span path, uint64_t after, uint64_t limit)
+{
+    struct pack p = pack_begin(to);
+    pack_map(&p, 3);
+    pack_pair_span(&p, "path", path);
+    pack_pair_u64(&p, "after", after);
+    pack_pair_u64(&p, "limit", limit);
+    return pack_end(&p);
+}
+
 static struct call *ask_ls(struct client *client, struct span path, uint64_t after, uint64_t limit,
                            struct outcome *ret_outcome)
 {

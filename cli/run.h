@@ -59,29 +59,37 @@ struct call *ask_path(struct client *client, const char *op, const char *key, st
 struct call *ask_block_put(struct client *client, struct span data, struct span codec, struct span hash, bool pin,
                            struct outcome *ret_outcome);
 
-/* {path, after, limit} for `ls` and `dag walk`, {path, offset, length} for `read`. */
+/* {path, after, limit} for `ls` and `dag walk`. */
 enum err pack_ls(struct buf *to, struct span path, uint64_t after, uint64_t limit) MUST_CHECK;
 
 /*
- * Reads a file (`read`), a tree stream (`get`) or a CAR (`dag export`) in order, several requests in flight. each gets the bytes; false ends it with
- * EXIT_ERROR. The size of a stream is not known: 0.
+ * Reads a file (`read`), a tree stream (`get`) or a CAR (`dag export`) in order, several requests in flight. each gets the bytes, and the size of
+ * the file or 0 when it is none or not known. DOWNLOAD_ENOUGH ends it with EXIT_OK, DOWNLOAD_FAILED with EXIT_ERROR.
  */
+enum download_next { DOWNLOAD_MORE, DOWNLOAD_ENOUGH, DOWNLOAD_FAILED };
 struct download {
     struct client *client;
     const char *op;
     struct span path;
     uint64_t offset;
     uint64_t length; /* most bytes */
-    bool (*each)(void *arg, struct span bytes, uint64_t file_size);
+    enum download_next (*each)(void *arg, struct span bytes, uint64_t file_size);
     void *arg;
 };
 int download_run(const struct download *d);
 
 struct tree_event;
 
-/* Reads the tree stream below a path; on_event gets each event, and ends it with another status than EXIT_OK. */
-int get_events(struct client *client, struct span path, int (*take)(void *arg, const struct tree_event *event),
-               void *arg);
+/* Who gets the events of a tree stream. */
+struct tree_taker {
+    int (*take)(void *arg, const struct tree_event *event); /* another status than EXIT_OK ends it */
+    /* Whether what came is enough of a stream that is one file of that size, asked after each piece; may be NULL. */
+    bool (*enough)(void *arg, uint64_t file_size);
+    void *arg;
+};
+
+/* Reads the tree stream below a path, to its end or as much as is enough. */
+int get_events(struct client *client, struct span path, const struct tree_taker *taker);
 
 /* What stands behind the last slash, those at the end left out. */
 struct span path_last_part(struct span path);

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/upload_stream.h"
 
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
-#include "base/file_pass.h"
-#include "base/random.h"
+#include "cli/hand_over.h"
 #include "cli/run.h"
 #include "schemas/pack.h"
 
@@ -165,29 +162,13 @@ static int settle_all(struct upload_stream *s)
 
 /* ---- files that the daemon reads ---- */
 
-/* A file system that is a process may let whoever has one of its files open wait for ever, even to close it. */
-static bool may_hang(int fd)
-{
-    struct statfs fs;
-    return fstatfs(fd, &fs) != 0 || fs.f_type == FUSE_SUPER_MAGIC;
-}
-
 bool upload_file_of(int fd, const char *name, struct upload_file *ret_file)
 {
     struct stat st;
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < UPLOAD_FILE_MIN || lseek(fd, 0, SEEK_CUR) != 0 ||
-        may_hang(fd))
+    if (!hand_over_fits(fd) || fstat(fd, &st) != 0 || st.st_size < HAND_OVER_MIN || lseek(fd, 0, SEEK_CUR) != 0)
         return false;
     *ret_file = (struct upload_file){.name = name, .fd = fd, .size = (uint64_t)st.st_size};
-    random_fill(&ret_file->token, sizeof(ret_file->token));
     return true;
-}
-
-static bool hand_over(struct upload_stream *s, const struct upload_file *file)
-{
-    char path[FILE_PASS_PATH_MAX + 1];
-    return client_sibling(s->client, "files.sock", path, sizeof(path)) &&
-           file_pass_send(path, file->token, file->fd) == ERR_OK;
 }
 
 static void start_range(struct upload_stream *s, const struct upload_file *file, uint64_t from, uint64_t len)
@@ -199,16 +180,16 @@ static void start_range(struct upload_stream *s, const struct upload_file *file,
 }
 
 /* The first range alone shows whether the daemon can. */
-int upload_stream_file(struct upload_stream *s, const struct upload_file *file, bool *ret_taken)
+int upload_stream_file(struct upload_stream *s, struct upload_file *file, bool *ret_taken)
 {
     bool refused = false;
     *ret_taken = false;
     int status = upload_stream_send(s, true);
     if (status == EXIT_OK)
         status = settle_all(s);
-    if (status != EXIT_OK || !hand_over(s, file))
+    if (status != EXIT_OK || !hand_over(s->client, file->fd, &file->token))
         return status;
-    uint64_t at = MIN(file->size, (uint64_t)UPLOAD_FILE_MIN);
+    uint64_t at = MIN(file->size, (uint64_t)HAND_OVER_MIN);
     start_range(s, file, 0, at);
     status = settle_oldest(s, &refused);
     if (refused)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An upload from the client's side: bytes in any pieces become `add write` requests of 256 KiB, a few in flight, settled in order.
- * The bytes of a large file need not be sent when the daemon runs on this machine: it is handed the open file (base/file_pass.h), and `add file`
+ * The bytes of a large file need not be sent when the daemon runs on this machine: it is handed the open file (cli/hand_over.h), and `add file`
  * says what to read of it, range after range. What the daemon says it added is handed to a callback as it comes.
  */
 #ifndef HEARTH_CLI_UPLOAD_STREAM_H
@@ -9,19 +9,14 @@
 
 #include "cli/client.h"
 
-enum {
-    UPLOAD_PIECE = 256 * 1024,
-    UPLOAD_IN_FLIGHT = 4,
-    UPLOAD_FILE_MIN = 1024 * 1024, /* smaller files are sent: many of them fit into one piece */
-    UPLOAD_RANGE = 16 * 1024 * 1024
-};
+enum { UPLOAD_PIECE = 256 * 1024, UPLOAD_IN_FLIGHT = 4, UPLOAD_RANGE = 16 * 1024 * 1024 };
 
 /* An open file that the daemon is to read. */
 struct upload_file {
     const char *name; /* for messages; borrowed */
     int fd;           /* borrowed */
     uint64_t size;
-    uint64_t token; /* by which the daemon knows it */
+    uint64_t token; /* by which the daemon knows it, once it was handed over */
 };
 
 /* Bytes, or a range of a file. */
@@ -54,13 +49,10 @@ struct upload_stream {
 int upload_stream_open(struct upload_stream *s, struct span args);
 /* Sends what has gathered in s->bytes: whole pieces, or all of it. */
 int upload_stream_send(struct upload_stream *s, bool all);
-/*
- * Describes an open file; false when it is none to be handed over: a pipe, a small one, one that was begun to be read, one of a FUSE file
- * system, for which the daemon should not wait.
- */
+/* Describes an open file; false when it is none to be handed over: it does not fit, is small, or was begun to be read. */
 bool upload_file_of(int fd, const char *name, struct upload_file *ret_file);
 /* Hands the file to the daemon to read; *ret_taken false: it cannot, and nothing of it was taken. */
-int upload_stream_file(struct upload_stream *s, const struct upload_file *file, bool *ret_taken);
+int upload_stream_file(struct upload_stream *s, struct upload_file *file, bool *ret_taken);
 /* Ends it; with a status other than EXIT_OK it is given up. The root's CID is copied into root. */
 int upload_stream_finish(struct upload_stream *s, int status, char *root, size_t root_bytes);
 

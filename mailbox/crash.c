@@ -45,4 +45,5 @@ void crash_install(void)
     for (size_t i = 0; i < ARRAY_LEN(fatal); i++)
         (void)sigaction(fatal[i], &action, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of its write */
 }

@@ -6,7 +6,7 @@
 #ifndef HEARTH_MAILBOX_CRASH_H
 #define HEARTH_MAILBOX_CRASH_H
 
-/* Installs the handler for SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT, ignores SIGPIPE, and gives the calling thread a stack. */
+/* Installs the handler for SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT, ignores SIGPIPE and SIGXFSZ, and gives the calling thread a stack. */
 void crash_install(void);
 
 /*

@@ -185,6 +185,23 @@ enum err tree_exporter_read(struct tree_exporter *exporter, struct buf *out, siz
     return err == ERR_CLOSED ? ERR_OK : err;
 }
 
+bool tree_exporter_take_file(struct tree_exporter *exporter, uint64_t offset, struct exporter **ret_file,
+                             struct block_ref **ret_block, struct span *ret_bytes)
+{
+    struct tree_exporter *t = exporter;
+    struct tree_entry *e = t->window.first;
+    bool alone = e != NULL && e == t->window.last && e->state == ENTRY_FILE;
+    if (!alone || exporter_position(e->file) - t->data.len != offset)
+        return false;
+    *ret_file = e->file;
+    e->file = NULL;
+    *ret_block = t->block;
+    t->block = NULL;
+    *ret_bytes = t->data;
+    t->data = (struct span){0};
+    return true;
+}
+
 uint64_t tree_exporter_position(const struct tree_exporter *exporter)
 {
     return MAX(exporter->produced, exporter->window.options.skip);

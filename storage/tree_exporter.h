@@ -22,6 +22,7 @@
 #include "wire/cid.h"
 
 struct tree_exporter;
+struct exporter;
 
 enum { TREE_AHEAD = 64 };
 
@@ -53,6 +54,14 @@ enum err tree_exporter_put(struct tree_exporter *exporter, const struct cid *cid
  * ERR_AGAIN: some are still missing, call again later with what is left; else as tree_exporter_put.
  */
 enum err tree_exporter_read(struct tree_exporter *exporter, struct buf *out, size_t length_bytes) MUST_CHECK;
+
+/*
+ * Hands over the exporter of a tree that is one file, when its bytes before offset and none behind were handed out, in their records: whoever
+ * needs no more records goes on with it, and with what is asked for already. First come *ret_bytes, a part of *ret_block whose reference is
+ * handed over too; both may be empty. The tree is only to be freed then. False: it is not so, and nothing changed.
+ */
+bool tree_exporter_take_file(struct tree_exporter *exporter, uint64_t offset, struct exporter **ret_file,
+                             struct block_ref **ret_block, struct span *ret_bytes) MUST_CHECK;
 
 /* Offset in the stream of the byte that comes next. */
 uint64_t tree_exporter_position(const struct tree_exporter *exporter);

@@ -85,7 +85,7 @@ static void check_doors(struct control *c)
         ctx_log(c->ctx, LOG_WARN, "%s", why);
     uint64_t refused = file_door_expire(c->files, ctx_now(c->ctx));
     if (refused > 0)
-        ctx_log(c->ctx, LOG_WARN, "files.sock: %llu datagrams refused: no readable regular file of an allowed user",
+        ctx_log(c->ctx, LOG_WARN, "files.sock: %llu datagrams refused: no open regular file of an allowed user",
                 (unsigned long long)refused);
     check_later(c);
 }
@@ -99,7 +99,8 @@ static void open_file_door(struct control *c, const struct listener_options *opt
         err = ctx_watch(c->ctx, file_door_fd(c->files), tag_make(TAG_FILE_DOOR, 0, 0, 0));
     if (err == ERR_OK)
         return;
-    ctx_log(c->ctx, LOG_WARN, "files are not read in place, clients send their bytes: %s", why);
+    ctx_log(c->ctx, LOG_WARN, "files are not read and written in place, their bytes go over the control socket: %s",
+            why);
     file_door_close(c->files);
     c->files = NULL;
 }
@@ -216,7 +217,10 @@ static void control_handle_info(struct ctx *ctx, void *state, const struct info 
         sessions_room(c);
         break;
     case INFO_JOB:
-        adding_job_done(c, info);
+        if (info->tag >> 60 == TAG_SINK)
+            getting_file_job_done(c, info);
+        else
+            adding_job_done(c, info);
         break;
     case INFO_DOWN:
     case INFO_UP:

@@ -49,7 +49,7 @@ enum err file_door_open(const struct listener_options *options, const struct lis
 
 static void free_entry(struct entry *entry)
 {
-    local_file_close(&entry->file);
+    (void)local_file_close(&entry->file);
     entry->taken = false;
 }
 
@@ -82,7 +82,7 @@ static struct entry *find_entry(struct file_door *door, uint64_t token)
     return NULL;
 }
 
-/* A free place, else that of the oldest file that no upload asked for; NULL when there is none. */
+/* A free place, else that of the oldest file that nobody asked for; NULL when there is none. */
 static struct entry *make_place(struct file_door *door)
 {
     struct entry *oldest = NULL;
@@ -127,19 +127,40 @@ void file_door_admit(struct file_door *door, uint64_t now)
 
 /* ---- use ---- */
 
-const struct local_file *file_door_find(struct file_door *door, uint64_t token, uint64_t upload, uint64_t now)
+/* Looks at what waits there still, too: the file may have come with the request. One that is not open for what is asked of it goes. */
+static struct entry *find_open(struct file_door *door, uint64_t token, bool for_writing, uint64_t now)
 {
     if (door == NULL)
         return NULL;
     struct entry *entry = find_entry(door, token);
-    if (entry == NULL) { /* it may have come with the request, and wait there still */
+    if (entry == NULL) {
         file_door_admit(door, now);
         entry = find_entry(door, token);
     }
+    if (entry == NULL || (for_writing ? entry->file.writable : entry->file.readable))
+        return entry;
+    if (entry->upload == 0)
+        free_entry(entry);
+    return NULL;
+}
+
+const struct local_file *file_door_find(struct file_door *door, uint64_t token, uint64_t upload, uint64_t now)
+{
+    struct entry *entry = find_open(door, token, false, now);
     if (entry == NULL || (entry->upload != 0 && entry->upload != upload))
         return NULL;
     entry->upload = upload;
     return &entry->file;
+}
+
+bool file_door_take(struct file_door *door, uint64_t token, uint64_t now, struct local_file *ret_file)
+{
+    struct entry *entry = find_open(door, token, true, now);
+    if (entry == NULL || entry->upload != 0)
+        return false;
+    *ret_file = entry->file;
+    entry->taken = false;
+    return true;
 }
 
 void file_door_drop(struct file_door *door, uint64_t token)

@@ -77,7 +77,7 @@ static void file_read_free(void *arg)
     for (size_t i = 0; i < read->count; i++)
         import_leaf_release(&read->leaves[i]);
     uncharge(read);
-    local_file_close(&read->file);
+    (void)local_file_close(&read->file);
     free(read);
 }
 
@@ -92,7 +92,7 @@ void file_source_free(struct file_source *source, struct ctx *ctx)
         if (read->done)
             file_read_free(read);
     }
-    local_file_close(&source->file);
+    (void)local_file_close(&source->file);
     free(source);
 }
 
@@ -126,7 +126,7 @@ static enum err read_chunks(void *arg, const _Atomic bool *cancelled)
     }
     if (err == ERR_OK)
         err = local_file_check(&read->file);
-    local_file_close(&read->file);
+    (void)local_file_close(&read->file);
     return err;
 }
 

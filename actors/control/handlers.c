@@ -108,6 +108,7 @@ const struct operation_handler operation_handlers[OP_COUNT] = {
     [OP_READ] = {.start = read_start, .end = reading_end},
     [OP_GET] = {.start = get_start, .end = reading_end},
     [OP_DAG_EXPORT] = {.start = dag_export_start, .end = reading_end},
+    [OP_GET_FILE] = {.start = get_file_start, .end = get_file_end},
     [OP_LS] = {.start = ls_start, .end = reading_end},
     [OP_DAG_WALK] = {.start = dag_walk_start, .end = reading_end},
     [OP_REFS] = {.start = refs_start, .reply = refs_reply, .again = fetch_again},

@@ -87,6 +87,10 @@ enum err dag_walk_start(struct control *c, struct conversation *v);
 enum err resolve_start(struct control *c, struct conversation *v);
 void reading_end(struct control *c, struct conversation *v);
 
+/* getting_file.c */
+enum err get_file_start(struct control *c, struct conversation *v);
+void get_file_end(struct control *c, struct conversation *v);
+
 /* adding.c */
 enum err add_open_start(struct control *c, struct conversation *v);
 enum err add_write_start(struct control *c, struct conversation *v);

@@ -32,8 +32,8 @@ struct reader {
     bool list_ended;
     struct reader_info info;
     struct buf target;
-    struct block_ref *held; /* bytes of the exporter that reader_read has not used up */
-    struct span held_bytes;
+    struct block_ref *held; /* the exporter's last block */
+    struct span held_bytes; /* that were not read yet */
     struct entry_ring ahead;
 };
 
@@ -339,24 +339,46 @@ uint64_t reader_position(const struct reader *reader)
     return reader->options.offset;
 }
 
-enum err reader_next_bytes(struct reader *reader, struct block_ref **ret_block, struct span *ret_bytes)
+bool reader_become_file(struct reader *reader, uint64_t offset)
+{
+    struct reader *r = reader;
+    struct exporter *file = NULL;
+    if (r->failure != ERR_OK || r->source.class != &reader_source_tree ||
+        !tree_exporter_take_file(r->source.engine, offset, &file, &r->held, &r->held_bytes))
+        return false;
+    r->source.class->free(r->source.engine);
+    r->source = (struct reader_source){.class = &reader_source_exporter, .engine = file};
+    r->options.mode = READER_FILE;
+    return true;
+}
+
+/* Takes the next block's bytes, unless some of the last one's are left. */
+static enum err hold_bytes(struct reader *r)
+{
+    if (r->held_bytes.len > 0)
+        return ERR_OK;
+    block_ref_unref(r->held);
+    r->held = NULL;
+    enum err err = exporter_next(r->source.engine, &r->held, &r->held_bytes);
+    if (err != ERR_OK && err != ERR_AGAIN && err != ERR_CLOSED)
+        return fail(r, err, exporter_why(r->source.engine));
+    return err;
+}
+
+enum err reader_next_bytes(struct reader *reader, uint64_t most, struct block_ref **ret_block, struct span *ret_bytes)
 {
     struct reader *r = reader;
     if (r->failure != ERR_OK)
         return r->failure;
     if (r->source.class != &reader_source_exporter)
         return ERR_AGAIN;
-    if (r->held != NULL) {
-        *ret_block = r->held;
-        *ret_bytes = r->held_bytes;
-        r->held = NULL;
-        r->held_bytes = (struct span){0};
-        return ERR_OK;
-    }
-    enum err err = exporter_next(r->source.engine, ret_block, ret_bytes);
-    if (err != ERR_OK && err != ERR_AGAIN && err != ERR_CLOSED)
-        return fail(r, err, exporter_why(r->source.engine));
-    return err;
+    enum err err = hold_bytes(r);
+    if (err != ERR_OK)
+        return err;
+    *ret_bytes = span_first(r->held_bytes, (size_t)MIN(most, (uint64_t)r->held_bytes.len));
+    r->held_bytes = span_skip(r->held_bytes, ret_bytes->len);
+    *ret_block = block_ref_ref(r->held); /* hold_bytes lets go of ours */
+    return ERR_OK;
 }
 
 /* A tree stream or a CAR. */
@@ -377,21 +399,14 @@ enum err reader_read(struct reader *reader, struct buf *out, size_t length_bytes
     while (length_bytes > 0) {
         struct block_ref *block;
         struct span bytes;
-        enum err err = reader_next_bytes(r, &block, &bytes);
+        enum err err = reader_next_bytes(r, length_bytes, &block, &bytes);
         if (err != ERR_OK)
             return err == ERR_CLOSED ? ERR_OK : err;
-        struct span part = span_first(bytes, length_bytes);
-        err = buf_append_span(out, part);
-        if (err != ERR_OK)
-            part.len = 0;
-        length_bytes -= part.len;
-        r->held_bytes = span_skip(bytes, part.len);
-        if (r->held_bytes.len > 0)
-            r->held = block;
-        else
-            block_ref_unref(block);
+        err = buf_append_span(out, bytes);
+        block_ref_unref(block);
         if (err != ERR_OK)
             return err;
+        length_bytes -= bytes.len;
     }
     return ERR_OK;
 }

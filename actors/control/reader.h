@@ -133,10 +133,17 @@ const struct reader_info *reader_info(const struct reader *reader);
 uint64_t reader_position(const struct reader *reader);
 
 /*
- * READER_FILE: the next bytes in order, without a copy: a span of *ret_block, which the caller unrefs. ERR_AGAIN: waits
- * for blocks; ERR_CLOSED: the end; else the error that ended the reader.
+ * A READER_TREE of one file becomes a READER_FILE that goes on at offset, the end of what was read of the file, and with what is on its way.
+ * False: it is no such tree, or stands elsewhere, and nothing changed.
  */
-enum err reader_next_bytes(struct reader *reader, struct block_ref **ret_block, struct span *ret_bytes) MUST_CHECK;
+bool reader_become_file(struct reader *reader, uint64_t offset) MUST_CHECK;
+
+/*
+ * READER_FILE: the next bytes in order, at least one and at most so many, without a copy: a span of *ret_block, which the caller unrefs.
+ * ERR_AGAIN: waits for blocks; ERR_CLOSED: the end; else the error that ended the reader.
+ */
+enum err reader_next_bytes(struct reader *reader, uint64_t most, struct block_ref **ret_block,
+                           struct span *ret_bytes) MUST_CHECK;
 
 /*
  * READER_FILE, READER_TREE, READER_CAR: appends up to length_bytes to out, fewer only at the end. ERR_OK: all there or the end was reached;

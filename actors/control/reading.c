@@ -2,28 +2,35 @@
 /*
  * read, get, ls, resolve: a reader fetches blocks through bitswap and serves the conversations queued at it in order. Requests
  * for the next bytes of the same path go on with the same reader, so that a client with several requests in flight reads as one
- * stream.
+ * stream. How far `get file` comes shows at its end only, so it has its reader for itself.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "actors/control/operations.h"
 #include "actors/control/pages.h"
-#include "actors/control/sessions.h"
-#include "schemas/pack.h"
+#include "actors/control/reading.h"
 
 enum { FETCH_TIMEOUT_S = 60, READ_AHEAD_MAX = 32 * 1024 * 1024, PACKED_AROUND = 128 };
 
 /* ---- sessions of readers ---- */
+
+/* Whether the reader reads what is asked for, and one more may wait for it. */
+static bool may_join(const struct file_session *s, const struct conversation *v, struct span path,
+                     enum reader_mode mode)
+{
+    bool alone = s->queued > 0 && (v->op->id == OP_GET_FILE || s->queue[0]->op->id == OP_GET_FILE);
+    return s->kind == SESSION_READER && s->mode == mode && s->queued < SESSION_QUEUE && !alone &&
+           reader_error(s->reader) == ERR_OK && s->offline == conversation_is_offline(v) &&
+           span_equal_text(path, s->path);
+}
 
 static struct file_session *find_reader(struct control *c, const struct conversation *v, struct span path,
                                         enum reader_mode mode, uint64_t offset)
 {
     for (size_t i = 0; i < SESSIONS_MAX; i++) {
         struct file_session *s = &c->sessions[i];
-        if (s->kind == SESSION_READER && s->mode == mode && s->next_offset == offset && s->queued < SESSION_QUEUE &&
-            reader_error(s->reader) == ERR_OK && s->offline == conversation_is_offline(v) &&
-            span_equal_text(path, s->path))
+        if (s->next_offset == offset && may_join(s, v, path, mode))
             return s;
     }
     return NULL;
@@ -42,14 +49,29 @@ static struct file_session *find_stream(struct control *c, const struct conversa
     struct file_session *nearest = NULL;
     for (size_t i = 0; i < SESSIONS_MAX; i++) {
         struct file_session *s = &c->sessions[i];
-        bool serves = s->kind == SESSION_READER && s->mode == mode && s->client == v->client &&
-                      s->queued < SESSION_QUEUE && reader_error(s->reader) == ERR_OK &&
-                      s->offline == conversation_is_offline(v) && span_equal_text(path, s->path);
+        bool serves = s->client == v->client && may_join(s, v, path, mode);
         if (serves && reader_position(s->reader) <= offset &&
             (nearest == NULL || reader_position(s->reader) > reader_position(nearest->reader)))
             nearest = s;
     }
     return nearest;
+}
+
+/* A file of which the client has had the beginning as a tree stream: what is on its way for that is not asked for again. */
+static struct file_session *take_over_tree(struct control *c, const struct conversation *v, struct span path,
+                                           uint64_t offset)
+{
+    for (size_t i = 0; i < SESSIONS_MAX; i++) {
+        struct file_session *s = &c->sessions[i];
+        if (s->client != v->client || s->queued > 0 || !may_join(s, v, path, READER_TREE) ||
+            !reader_become_file(s->reader, offset))
+            continue;
+        s->mode = READER_FILE;
+        s->first_offset = offset;
+        s->next_offset = offset;
+        return s;
+    }
+    return NULL;
 }
 
 static enum err new_reader(struct control *c, struct conversation *v, struct span path, enum reader_mode mode,
@@ -83,33 +105,44 @@ static enum err new_reader(struct control *c, struct conversation *v, struct spa
     return ERR_OK;
 }
 
-static enum err join_reader(struct control *c, struct conversation *v, struct span path, enum reader_mode mode,
-                            uint64_t offset, uint64_t length)
+enum err reading_join(struct control *c, struct conversation *v, struct span path, enum reader_mode mode,
+                      uint64_t offset, uint64_t length)
 {
     struct file_session *s = NULL;
     if (is_stream(mode))
         s = find_stream(c, v, path, mode, offset);
     else if (mode != READER_RESOLVE)
         s = find_reader(c, v, path, mode, offset);
+    if (s == NULL && mode == READER_FILE)
+        s = take_over_tree(c, v, path, offset);
     if (s == NULL) {
         enum err err = new_reader(c, v, path, mode, offset, &s);
         if (err != ERR_OK || s == NULL)
             return err;
     }
-    struct buf *out = calloc(1, sizeof(*out));
-    if (out == NULL || !file_session_enqueue(s, v)) {
-        free(out);
+    if (!file_session_enqueue(s, v))
         return ERR_BUSY;
-    }
+    s->next_offset += length;
+    s->used_at = ctx_now(c->ctx);
+    return ERR_OK;
+}
+
+/* Joins a reader whose bytes or rows gather in v->work, a buffer. */
+static enum err join_reader(struct control *c, struct conversation *v, struct span path, enum reader_mode mode,
+                            uint64_t offset, uint64_t length)
+{
+    struct buf *out = calloc(1, sizeof(*out));
+    if (out == NULL)
+        return ERR_NOMEM;
     buf_init(out, mode == READER_LIST || mode == READER_WALK ? PAGE_BYTES_MAX : DATA_BYTES_MAX, NULL);
     v->work = out;
     if (mode == READER_FILE || is_stream(mode))
         (void)!buf_reserve(
             out, (size_t)MIN(length, (uint64_t)DATA_BYTES_MAX)); /* so that it need not grow, and be copied, in steps */
-    s->next_offset += length;
-    s->used_at = ctx_now(c->ctx);
-    reader_drive(c, s);
-    return ERR_OK;
+    enum err err = reading_join(c, v, path, mode, offset, length);
+    if (err == ERR_OK)
+        reader_drive(c, v->session);
+    return err;
 }
 
 /* Who serves all that follows: the client's next piece overtook this reader's last one, found nobody waiting for it, and began anew. */
@@ -252,18 +285,22 @@ static struct piece piece_of(const struct file_session *s, const struct conversa
 static void answer_stream(struct control *c, struct file_session *s, struct conversation *v)
 {
     const struct buf *out = v->work;
+    const struct reader_info *info = reader_info(s->reader);
+    bool file = info->kind == READER_KIND_FILE;
     bool end = out->len < piece_of(s, v).length;
     s->ended = end;
     struct buf result;
     buf_init(&result, DATA_BYTES_MAX + 4096, NULL);
     (void)!buf_reserve(&result, out->len + PACKED_AROUND);
     struct pack p = pack_begin(&result);
-    pack_map(&p, 2);
+    pack_map(&p, file ? 3 : 2);
     pack_text(&p, "data");
     pack_bytes(&p, buf_span(out));
     pack_pair_bool(&p, "end", end);
+    if (file)
+        pack_pair_u64(&p, "file_size", info->size);
     const char *kind = s->mode == READER_CAR ? "export" : "get";
-    file_session_show(c, s, kind, reader_position(s->reader), 0, &reader_info(s->reader)->cid, end);
+    file_session_show(c, s, kind, reader_position(s->reader), 0, &info->cid, end);
     reading_finish(c, v, &result, &p);
     buf_release(&result);
 }
@@ -338,6 +375,8 @@ static struct conversation *next_served(struct file_session *s)
 
 static enum err serve(struct control *c, struct file_session *s, struct conversation *v)
 {
+    if (v->op->id == OP_GET_FILE)
+        return getting_file_serve(c, s, v);
     if (is_stream(s->mode))
         return serve_stream(c, s, v);
     if (s->mode == READER_FILE)

@@ -142,7 +142,8 @@ enum tag_kind {
     TAG_ANSWER,
     TAG_DOOR,
     TAG_FILE,
-    TAG_FILE_DOOR
+    TAG_FILE_DOOR,
+    TAG_SINK
 };
 
 static inline uint64_t tag_make(enum tag_kind kind, uint32_t generation, unsigned index, unsigned sub)

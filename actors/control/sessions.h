@@ -97,8 +97,9 @@ void upload_lease_lost(struct control *c, struct file_session *s, enum err err);
 void upload_flight_ended(struct control *c, struct file_session *s, const struct flight *flight,
                          const struct info *info);
 
-/* A job that read a local file for an upload has ended. */
+/* A job that read a local file for an upload, or wrote one for a reader, has ended. */
 void adding_job_done(struct control *c, const struct info *info);
+void getting_file_job_done(struct control *c, const struct info *info);
 
 /* Tells the state actor how far a session is, at most twice a second unless it is over. */
 void file_session_show(struct control *c, struct file_session *s, const char *kind, uint64_t done, uint64_t total,

@@ -320,6 +320,28 @@ def reasons(node, root):
     expect(node, "why: no CID", ["why", "nonsense"], 1, "", "nonsense")
 
 
+def large(node, folder):
+    """A large file is written by the daemon itself, or sent when it takes no files: the same bytes, mode and time."""
+    path, out = os.path.join(folder, "film"), os.path.join(folder, "film-out")
+    door = node.file("run/files.sock")
+    with open(path, "wb") as file:
+        file.write(os.urandom(5_000_000))
+    os.chmod(path, 0o640)
+    os.utime(path, (1000, 1000))
+    inside = said(node, "add", "-w", "-Q", "--preserve-mode", "--preserve-mtime", path).strip() + "/film"
+    for name in ("written by the daemon", "sent"):
+        with open(out, "wb") as file:
+            file.write(b"x" * 6_000_000)
+        expect(node, f"get of a large file, {name}", ["get", "-o", out, inside], 0, "", "Saving file(s) to film-out")
+        with open(out, "rb") as got, open(path, "rb") as want:
+            check(f"get of a large file, {name}: the bytes", got.read() == want.read())
+        check(f"get of a large file, {name}: mode and time", (os.stat(out).st_mode & 0o7777, os.stat(out).st_mtime) == (0o640, 1000))
+        if os.path.exists(door):
+            os.rename(door, door + ".away")
+    os.rename(door + ".away", door)
+    expect(node, "get of a large file into what is none", ["get", "-o", "/dev/null", inside], 0, "")
+
+
 def errors(node):
     expect(node, "log level", ["log", "level", "debug"], 0, "Changed log level to debug\n")
     expect(node, "log level of all", ["log", "level", "all", "info"], 0, "Changed log level to info\n")
@@ -351,6 +373,7 @@ def main():
             notes(node, root)
             reasons(node, root)
             cars(node, folder, root, dags(node, root))
+            large(node, folder)
             errors(node)
             check("it ends cleanly", node.stop() == 0)
     finally:

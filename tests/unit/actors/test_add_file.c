@@ -3,43 +3,26 @@
  * Uploads whose bytes the daemon reads itself: the real control actor behind its sockets, beside a store that only plays its part. Files
  * that never came or are none, that change, and requests that end half-way.
  */
-#include "tests/support/import_model.h"
-
-#include <string.h>
+#include "tests/unit/actors/helper_control.h"
 
 #include <fcntl.h>
-#include <nng/nng.h>
-#include <nng/protocol/reqrep0/req.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "actors/tree.h"
-#include "base/file_pass.h"
-#include "base/limits.h"
-#include "mailbox/backend.h"
-#include "schemas/config.h"
 #include "schemas/messages.h"
-#include "storage/disk_posix.h"
 #include "tests/support/descriptors.h"
 #include "wire/car.h"
 #include "wire/multibase.h"
 
-enum { WAIT_S = 20, HELD_MAX = 1024, HELD_LOOK_MS = 5, BIG = 12 * 1024 * 1024 };
+enum { HELD_MAX = 1024, HELD_LOOK_MS = 5, BIG = 12 * 1024 * 1024 };
 
 static struct {
-    char folder[64];
-    char path[128];
     uint64_t size;
-    uint64_t token; /* of the file that was handed over last */
-    struct config *config;
-    struct runtime *rt;
-    struct budget budget;
-    nng_socket socket;
     unsigned upload;
     _Atomic bool hold; /* the store acknowledges nothing */
     _Atomic bool full; /* and is full then */
     _Atomic unsigned puts;
-    _Atomic bool fail; /* the control actor ends with its next event */
 } play;
 
 static uint8_t content[BIG];
@@ -96,154 +79,39 @@ static enum err store_init_timer(struct ctx *ctx, void *state, const struct conf
     return ERR_OK;
 }
 
-static void ignore_cast(struct ctx *ctx, void *state, const struct msg *msg)
-{
-    (void)ctx;
-    (void)state;
-    (void)msg;
-}
-
 static const struct actor_class store_class = {.name = "tiered_storage",
                                                .state_bytes = sizeof(struct store_state),
                                                .init = store_init_timer,
                                                .handle_call = store_call,
                                                .handle_info = store_info};
-static const struct actor_class idle_class = {.name = "idle", .handle_cast = ignore_cast};
-
-/* The real one, which a test can let fail. */
-static struct actor_class control_that_fails;
-
-static void control_info(struct ctx *ctx, void *state, const struct info *info)
-{
-    if (info->kind == INFO_WATCH && atomic_exchange(&play.fail, false))
-        ctx_exit(ctx, EXIT_FAILED, "the test wants it");
-    else
-        control_class.handle_info(ctx, state, info);
-}
-
-static const struct child_spec children[] = {
-    {.id = "state", .start = ACTOR_STATE, .restart = RESTART_PERMANENT},
-    {.id = "tiered_storage", .start = ACTOR_TIERED_STORAGE, .restart = RESTART_PERMANENT},
-    {.id = "heat_tracker", .start = ACTOR_HEAT_TRACKER, .restart = RESTART_PERMANENT},
-    {.id = "connection_manager", .start = ACTOR_CONNECTION_MANAGER, .restart = RESTART_PERMANENT},
-    {.id = "discovery", .start = ACTOR_DISCOVERY, .restart = RESTART_PERMANENT},
-    {.id = "bitswap", .start = ACTOR_BITSWAP, .restart = RESTART_PERMANENT},
-    {.id = "control", .start = ACTOR_CONTROL, .restart = RESTART_PERMANENT},
-};
-static const struct supervisor_spec root = {.name = "root",
-                                            .strategy = STRATEGY_ONE_FOR_ONE,
-                                            .intensity = 3,
-                                            .period_ms = 1000,
-                                            .children = children,
-                                            .child_count = ARRAY_LEN(children)};
-static const struct edge_spec edges[] = {{ACTOR_CONTROL, ACTOR_TIERED_STORAGE}, {ACTOR_CONTROL, ACTOR_STATE}};
-static const struct lane_spec lanes[] = {{.name = "files", .workers = 2, .queue = 16}};
-static const struct actor_class *const classes[ACTOR_COUNT] = {
-    [ACTOR_STATE] = &idle_class,           [ACTOR_TIERED_STORAGE] = &store_class,
-    [ACTOR_HEAT_TRACKER] = &idle_class,    [ACTOR_CONNECTION_MANAGER] = &idle_class,
-    [ACTOR_DISCOVERY] = &idle_class,       [ACTOR_BITSWAP] = &idle_class,
-    [ACTOR_CONTROL] = &control_that_fails,
-};
-
-/* ---- the stage ---- */
-
-static nng_socket dial(void)
-{
-    nng_socket socket;
-    char url[128];
-    (void)snprintf(url, sizeof(url), "ipc://%s/run/control.sock", play.folder);
-    assert_int_equal(nng_req0_open(&socket), 0);
-    assert_int_equal(nng_socket_set_ms(socket, NNG_OPT_RECVTIMEO, WAIT_S * 1000), 0);
-    assert_int_equal(nng_dial(socket, url, NULL, 0), 0);
-    return socket;
-}
 
 static int begin(void **state)
 {
     (void)state;
-    char why[256] = "";
     memset(&play, 0, sizeof(play));
-    (void)snprintf(play.folder, sizeof(play.folder), "/tmp/hearth-add-XXXXXX");
-    assert_non_null(mkdtemp(play.folder));
-    (void)snprintf(play.path, sizeof(play.path), "%s/film", play.folder);
-    control_that_fails = control_class;
-    control_that_fails.handle_info = control_info;
-    assert_ok(config_new(play.folder, &play.config));
-    assert_ok(budget_init(&play.budget, 64 * MIB));
-    struct runtime_config config = {
-        .backend = &backend_inproc,
-        .classes = classes,
-        .class_count = ACTOR_COUNT,
-        .tree = &root,
-        .edges = edges,
-        .edge_count = ARRAY_LEN(edges),
-        .lanes = lanes,
-        .lane_count = ARRAY_LEN(lanes),
-        .schemas = &schema_messages,
-        .config = play.config,
-        .budget = &play.budget,
-        .disk = disk_posix(),
-    };
-    if (runtime_start(&config, &play.rt, why, sizeof(why)) != ERR_OK)
-        fail_msg("%s", why);
-    play.socket = dial();
+    stage_open(&store_class);
     return 0;
 }
 
 static int end(void **state)
 {
     (void)state;
-    char path[128];
-    (void)nng_close(play.socket);
-    assert_int_equal(runtime_stop(&play.rt, 5 * SECOND_NS), RUNTIME_EXIT_OK);
-    assert_int_equal(account_used(&play.budget.accounts[ACCOUNT_UPLOADS]), 0);
-    assert_int_equal(descriptors_open(play.path), 0);
-    config_free(play.config);
-    (void)unlink(play.path);
-    (void)snprintf(path, sizeof(path), "%s/run/control.sock", play.folder);
-    (void)unlink(path);
-    (void)snprintf(path, sizeof(path), "%s/run", play.folder);
-    (void)rmdir(path);
-    return rmdir(play.folder);
+    stage_close();
+    assert_int_equal(account_used(&stage.budget.accounts[ACCOUNT_UPLOADS]), 0);
+    return 0;
 }
 
 /* ---- asking ---- */
-
-static void ask(const char *request, char *answer, size_t answer_bytes)
-{
-    size_t len = answer_bytes - 1;
-    assert_int_equal(nng_send(play.socket, (void *)(uintptr_t)request, strlen(request), 0), 0);
-    assert_int_equal(nng_recv(play.socket, answer, &len, 0), 0);
-    answer[len] = '\0';
-}
-
-static void expect(const char *request, const char *want)
-{
-    char answer[4096];
-    ask(request, answer, sizeof(answer));
-    if (strstr(answer, want) == NULL)
-        fail_msg("%s gave %s, not %s", request, answer, want);
-}
 
 static void open_upload(const char *args)
 {
     char request[256];
     char answer[256];
     (void)snprintf(request, sizeof(request), "{\"op\":\"add open\",\"args\":{\"name\":\"film\"%s}}", args);
-    ask(request, answer, sizeof(answer));
+    stage_ask(request, answer, sizeof(answer));
     const char *at = strstr(answer, "\"upload\":");
     assert_non_null(at);
     play.upload = (unsigned)strtoul(at + strlen("\"upload\":"), NULL, 10);
-}
-
-static void hand_over(const char *path, int flags)
-{
-    char socket[128];
-    (void)snprintf(socket, sizeof(socket), "%s/run/files.sock", play.folder);
-    int fd = open(path, flags | O_CLOEXEC);
-    assert_true(fd >= 0);
-    assert_ok(file_pass_send(socket, ++play.token, fd));
-    assert_int_equal(close(fd), 0);
 }
 
 static void file_request(char *to, size_t to_bytes, uint64_t offset, uint64_t from, uint64_t length)
@@ -251,7 +119,7 @@ static void file_request(char *to, size_t to_bytes, uint64_t offset, uint64_t fr
     (void)snprintf(to, to_bytes,
                    "{\"op\":\"add file\",\"timeout_ms\":20000,\"args\":{\"upload\":%u,\"offset\":%llu,\"file\":%llu,"
                    "\"from\":%llu,\"length\":%llu}}",
-                   play.upload, (unsigned long long)offset, (unsigned long long)play.token, (unsigned long long)from,
+                   play.upload, (unsigned long long)offset, (unsigned long long)stage.token, (unsigned long long)from,
                    (unsigned long long)length);
 }
 
@@ -260,7 +128,7 @@ static void expect_file(uint64_t offset, uint64_t length, const char *want)
 {
     char request[1024];
     file_request(request, sizeof(request), offset, offset, length);
-    expect(request, want);
+    stage_expect(request, want);
 }
 
 static void expect_offset(uint64_t offset, uint64_t length, uint64_t want)
@@ -275,7 +143,7 @@ static void close_upload(uint64_t size, const char *want)
     char request[128];
     (void)snprintf(request, sizeof(request), "{\"op\":\"add close\",\"args\":{\"upload\":%u,\"size\":%llu}}",
                    play.upload, (unsigned long long)size);
-    expect(request, want);
+    stage_expect(request, want);
 }
 
 static void abort_upload(void)
@@ -283,19 +151,19 @@ static void abort_upload(void)
     char request[128];
     (void)snprintf(request, sizeof(request),
                    "{\"op\":\"add close\",\"args\":{\"upload\":%u,\"size\":0,\"abort\":true}}", play.upload);
-    expect(request, "\"ok\":true");
+    stage_expect(request, "\"ok\":true");
 }
 
 static void make_file(size_t len)
 {
     for (size_t i = 0; i < len; i++)
         content[i] = (uint8_t)(i * 11 + i / 1000);
-    int fd = open(play.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = open(stage.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, content, len), len);
     assert_int_equal(close(fd), 0);
     play.size = len;
-    hand_over(play.path, O_RDONLY);
+    stage_hand_over(stage.path, O_RDONLY);
 }
 
 static void cid_of_content(enum import_profile profile, size_t len, char text[CID_TEXT_MAX])
@@ -311,13 +179,7 @@ static void cid_of_content(enum import_profile profile, size_t len, char text[CI
 static bool uploads_are_empty(void *arg)
 {
     (void)arg;
-    return account_used(&play.budget.accounts[ACCOUNT_UPLOADS]) == 0;
-}
-
-static bool file_is_closed(void *arg)
-{
-    (void)arg;
-    return descriptors_open(play.path) == 0;
+    return account_used(&stage.budget.accounts[ACCOUNT_UPLOADS]) == 0;
 }
 
 /* ---- scripts ---- */
@@ -329,11 +191,11 @@ static void a_file_is_read_in_place(void **state)
     make_file(BIG - 12345);
     open_upload("");
     expect_offset(0, play.size, play.size);
-    assert_true(runtime_await(play.rt, file_is_closed, NULL, WAIT_S * SECOND_NS)); /* with its last byte */
+    stage_expect_closed(); /* with its last byte */
     cid_of_content(IMPORT_UNIXFS_V1_2025, play.size, cid);
     close_upload(play.size, cid);
     assert_int_equal(atomic_load(&play.puts), 13); /* 12 leaves and the root */
-    hand_over(play.path, O_RDONLY);
+    stage_hand_over(stage.path, O_RDONLY);
     /* In another profile, range by range: each goes on to its chunk's end, and a repetition is no error. */
     open_upload(",\"profile\":\"unixfs-v0-2015\"");
     expect_offset(0, 1, 262144);
@@ -363,9 +225,9 @@ static void in_a_tree_it_is_the_open_file(void **state)
     (void)snprintf(request, sizeof(request),
                    "{\"op\":\"add write\",\"args\":{\"upload\":%u,\"offset\":0,\"data\":\"%.*s\"}}", play.upload,
                    (int)text.len, (const char *)text.data);
-    expect(request, "\"ok\":true");
+    stage_expect(request, "\"ok\":true");
     file_request(request, sizeof(request), at, 0, play.size);
-    expect(request, "\"ok\":true");
+    stage_expect(request, "\"ok\":true");
     buf_clear(&record);
     buf_clear(&text);
     assert_ok(tree_stream_append(&record, TREE_END, (struct span){0}, (struct span){0}, NULL));
@@ -373,7 +235,7 @@ static void in_a_tree_it_is_the_open_file(void **state)
     (void)snprintf(request, sizeof(request),
                    "{\"op\":\"add write\",\"args\":{\"upload\":%u,\"offset\":%llu,\"data\":\"%.*s\"}}", play.upload,
                    (unsigned long long)(at + play.size), (int)text.len, (const char *)text.data);
-    expect(request, "\"ok\":true");
+    stage_expect(request, "\"ok\":true");
     cid_of_content(IMPORT_UNIXFS_V1_2025, play.size, cid);
     close_upload(at + play.size + record.len, cid);
     buf_release(&record);
@@ -393,35 +255,35 @@ static void other_files_are_refused(void **state)
     make_file(MIB);
     open_upload("");
     expect_file(0, MIB + 1, "\"code\":\"invalid\"");
-    play.token++; /* of a file that never came */
+    stage.token++; /* of a file that never came */
     expect_not_found();
-    (void)snprintf(fifo, sizeof(fifo), "%s/fifo", play.folder);
+    (void)snprintf(fifo, sizeof(fifo), "%s/fifo", stage.folder);
     assert_int_equal(mkfifo(fifo, 0600), 0);
-    hand_over(fifo, O_RDWR);
+    stage_hand_over(fifo, O_RDWR);
     expect_not_found();
     assert_int_equal(unlink(fifo), 0);
-    hand_over(play.folder, O_RDONLY | O_DIRECTORY);
+    stage_hand_over(stage.folder, O_RDONLY | O_DIRECTORY);
     expect_not_found();
-    hand_over("/dev/zero", O_RDONLY);
+    stage_hand_over("/dev/zero", O_RDONLY);
     expect_not_found();
-    hand_over(play.path, O_WRONLY);
+    stage_hand_over(stage.path, O_WRONLY);
     expect_file(0, MIB, "it did not come to files.sock");
     char request[256];
     (void)snprintf(request, sizeof(request),
                    "{\"op\":\"add write\",\"args\":{\"upload\":%u,\"offset\":0,\"data\":\"uaGVsbG8K\"}}", play.upload);
-    expect(request, "\"offset\":6");
-    hand_over(play.path, O_RDONLY);
+    stage_expect(request, "\"offset\":6");
+    stage_hand_over(stage.path, O_RDONLY);
     expect_file(6, 100, "\"code\":\"invalid\""); /* in the middle of a chunk */
     close_upload(6, "bafkreicysg23kiwv34eg2d7qweipxwosdo2py4ldv42nbauguluen5v6am");
     open_upload(",\"chunk_bytes\":1000");
-    hand_over(play.path, O_RDONLY);
+    stage_hand_over(stage.path, O_RDONLY);
     expect_file(0, MIB, "\"code\":\"unsupported\"");
     open_upload("");
     expect_not_found(); /* it is the other upload's */
     abort_upload();
     play.upload--;
     abort_upload();
-    assert_true(runtime_await(play.rt, file_is_closed, NULL, WAIT_S * SECOND_NS));
+    stage_expect_closed();
 }
 
 static void one_that_changes_half_way_is_refused(void **state)
@@ -430,14 +292,14 @@ static void one_that_changes_half_way_is_refused(void **state)
     make_file(4 * MIB);
     open_upload("");
     expect_offset(0, MIB, MIB);
-    assert_int_equal(truncate(play.path, 3 * MIB), 0);
+    assert_int_equal(truncate(stage.path, 3 * MIB), 0);
     expect_file(MIB, MIB, "it changed while it was read");
     char request[1024];
     file_request(request, sizeof(request), MIB, 3 * MIB, MIB); /* past its end */
-    expect(request, "it changed while it was read");
+    stage_expect(request, "it changed while it was read");
     abort_upload();
-    assert_true(runtime_await(play.rt, uploads_are_empty, NULL, WAIT_S * SECOND_NS));
-    assert_true(runtime_await(play.rt, file_is_closed, NULL, WAIT_S * SECOND_NS));
+    assert_true(runtime_await(stage.rt, uploads_are_empty, NULL, STAGE_WAIT_S * SECOND_NS));
+    stage_expect_closed();
 }
 
 /* Its name is no matter of the daemon's. */
@@ -448,7 +310,7 @@ static void one_that_vanishes_is_read_to_its_end(void **state)
     make_file(4 * MIB);
     open_upload("");
     expect_offset(0, MIB, MIB);
-    assert_int_equal(unlink(play.path), 0);
+    assert_int_equal(unlink(stage.path), 0);
     expect_offset(MIB, 3 * MIB, 4 * MIB);
     cid_of_content(IMPORT_UNIXFS_V1_2025, 4 * MIB, cid);
     close_upload(4 * MIB, cid);
@@ -464,22 +326,22 @@ static void a_restart_leaks_nothing(void **state)
 {
     (void)state;
     char cid[CID_TEXT_MAX];
-    expect("{\"op\":\"version\"}", "\"ok\":true");
+    stage_expect("{\"op\":\"version\"}", "\"ok\":true");
     unsigned before = descriptors_open(NULL);
     make_file(2 * MIB);
     open_upload("");
     expect_offset(0, MIB, MIB);
-    hand_over(play.path, O_RDONLY);
-    hand_over(play.folder, O_RDONLY | O_DIRECTORY);
-    atomic_store(&play.fail, true);
-    hand_over(play.path, O_RDONLY);                /* which wakes it, unless the request does */
-    expect("{\"op\":\"version\"}", "\"ok\":true"); /* asked again of the next life */
-    assert_false(atomic_load(&play.fail));
+    stage_hand_over(stage.path, O_RDONLY);
+    stage_hand_over(stage.folder, O_RDONLY | O_DIRECTORY);
+    atomic_store(&stage.fail, true);
+    stage_hand_over(stage.path, O_RDONLY);               /* which wakes it, unless the request does */
+    stage_expect("{\"op\":\"version\"}", "\"ok\":true"); /* asked again of the next life */
+    assert_false(atomic_load(&stage.fail));
     expect_file(MIB, MIB, "no upload");
-    assert_true(runtime_await(play.rt, file_is_closed, NULL, WAIT_S * SECOND_NS));
-    assert_true(runtime_await(play.rt, is_as_before, &before, WAIT_S * SECOND_NS));
+    stage_expect_closed();
+    assert_true(runtime_await(stage.rt, is_as_before, &before, STAGE_WAIT_S * SECOND_NS));
     open_upload("");
-    hand_over(play.path, O_RDONLY);
+    stage_hand_over(stage.path, O_RDONLY);
     expect_offset(0, 2 * MIB, 2 * MIB);
     cid_of_content(IMPORT_UNIXFS_V1_2025, 2 * MIB, cid);
     close_upload(2 * MIB, cid);
@@ -488,7 +350,7 @@ static void a_restart_leaks_nothing(void **state)
 static bool account_is_spent(void *arg)
 {
     (void)arg;
-    return account_free(&play.budget.accounts[ACCOUNT_UPLOADS]) < MIB;
+    return account_free(&stage.budget.accounts[ACCOUNT_UPLOADS]) < MIB;
 }
 
 /* The store stands still, so the file is read as far as the account goes; then its client gives it up. */
@@ -496,20 +358,20 @@ static void a_cancelled_request_reads_no_further(void **state)
 {
     (void)state;
     char request[1024];
-    const struct account *account = &play.budget.accounts[ACCOUNT_UPLOADS];
+    const struct account *account = &stage.budget.accounts[ACCOUNT_UPLOADS];
     make_file(BIG);
     open_upload("");
     atomic_store(&play.hold, true);
     file_request(request, sizeof(request), 0, 0, BIG);
     request[strlen(request) - 1] = '\0';
     (void)strncat(request, ",\"id\":\"x\"}", sizeof(request) - strlen(request) - 1);
-    assert_int_equal(nng_send(play.socket, request, strlen(request), 0), 0);
-    assert_true(runtime_await(play.rt, account_is_spent, NULL, WAIT_S * SECOND_NS));
+    assert_int_equal(nng_send(stage.socket, request, strlen(request), 0), 0);
+    assert_true(runtime_await(stage.rt, account_is_spent, NULL, STAGE_WAIT_S * SECOND_NS));
     assert_true(account_used(account) <= account->limit_bytes);
-    expect("{\"op\":\"cancel\",\"args\":{\"request\":\"x\"}}", "\"cancelled\":true");
+    stage_expect("{\"op\":\"cancel\",\"args\":{\"request\":\"x\"}}", "\"cancelled\":true");
     atomic_store(&play.hold, false);
     /* What was read is stored, and no more is read though there is room. */
-    assert_true(runtime_await(play.rt, uploads_are_empty, NULL, WAIT_S * SECOND_NS));
+    assert_true(runtime_await(stage.rt, uploads_are_empty, NULL, STAGE_WAIT_S * SECOND_NS));
     assert_true(atomic_load(&play.puts) < BIG / MIB);
     abort_upload();
 }
@@ -524,15 +386,15 @@ static void a_full_store_ends_the_upload(void **state)
     open_upload("");
     atomic_store(&play.hold, true);
     file_request(request, sizeof(request), 0, 0, BIG);
-    assert_int_equal(nng_send(play.socket, request, strlen(request), 0), 0);
-    assert_true(runtime_await(play.rt, account_is_spent, NULL, WAIT_S * SECOND_NS));
+    assert_int_equal(nng_send(stage.socket, request, strlen(request), 0), 0);
+    assert_true(runtime_await(stage.rt, account_is_spent, NULL, STAGE_WAIT_S * SECOND_NS));
     atomic_store(&play.full, true);
     atomic_store(&play.hold, false);
-    assert_int_equal(nng_recv(play.socket, answer, &len, 0), 0);
+    assert_int_equal(nng_recv(stage.socket, answer, &len, 0), 0);
     answer[len] = '\0';
     assert_non_null(strstr(answer, "\"code\":\"no_space\""));
     expect_file(0, 1, "no upload");
-    assert_true(runtime_await(play.rt, uploads_are_empty, NULL, WAIT_S * SECOND_NS));
+    assert_true(runtime_await(stage.rt, uploads_are_empty, NULL, STAGE_WAIT_S * SECOND_NS));
 }
 
 /* A CAR of many small blocks goes as bytes, no more at once than the window has; its roots come with the end. */
@@ -556,26 +418,26 @@ static void a_car_is_read_in_place(void **state)
         assert_ok(buf_append(&car, head, car_section_head(&cid, sizeof(i), head)));
         assert_ok(buf_append(&car, &i, sizeof(i)));
     }
-    int fd = open(play.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = open(stage.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, car.data, car.len), car.len);
     assert_int_equal(close(fd), 0);
-    hand_over(play.path, O_RDONLY);
+    stage_hand_over(stage.path, O_RDONLY);
     open_upload(",\"car\":true");
     expect_offset(0, car.len, car.len);
     (void)snprintf(want, sizeof(want), "\"roots\":[\"%s\"],\"blocks\":%u", root_text, BLOCKS);
     char request[160];
     (void)snprintf(request, sizeof(request),
                    "{\"op\":\"add close\",\"args\":{\"upload\":%u,\"size\":%zu,\"keep\":true}}", play.upload, car.len);
-    expect(request, want);
+    stage_expect(request, want);
     assert_int_equal(atomic_load(&play.puts), BLOCKS);
     /* it is kept until it is given up */
     (void)snprintf(request, sizeof(request),
                    "{\"op\":\"add write\",\"args\":{\"upload\":%u,\"offset\":0,\"data\":\"u\"}}", play.upload);
-    expect(request, "\"ok\":true");
+    stage_expect(request, "\"ok\":true");
     abort_upload();
-    expect(request, "not_found");
-    assert_true(runtime_await(play.rt, file_is_closed, NULL, WAIT_S * SECOND_NS));
+    stage_expect(request, "not_found");
+    stage_expect_closed();
     buf_release(&car);
 }
 

@@ -103,7 +103,7 @@ static void a_file_belongs_to_the_upload_that_asks(void **state)
     assert_int_equal(file_door_expire(door, 0), 0);
 }
 
-static void only_readable_regular_files_come_in(void **state)
+static void only_open_regular_files_come_in(void **state)
 {
     (void)state;
     char fifo[128];
@@ -111,7 +111,7 @@ static void only_readable_regular_files_come_in(void **state)
     assert_int_equal(mkfifo(fifo, 0600), 0);
     hand_over(1, fifo, O_RDWR);
     hand_over(2, play.folder, O_RDONLY | O_DIRECTORY);
-    hand_over(3, path, O_WRONLY);
+    hand_over(3, path, O_WRONLY | O_APPEND);
     hand_over(4, "/dev/zero", O_RDONLY);
     hand_over(5, path, O_PATH);
     assert_int_equal(unlink(fifo), 0);
@@ -121,6 +121,32 @@ static void only_readable_regular_files_come_in(void **state)
         assert_null(file_door_find(door, token, UPLOAD, 0));
     assert_int_equal(file_door_expire(door, 0), 5);
     assert_int_equal(file_door_expire(door, 0), 0); /* told once */
+}
+
+static void what_a_file_is_open_for_counts(void **state)
+{
+    (void)state;
+    struct local_file file;
+    hand_over(1, path, O_RDONLY);
+    hand_over(2, path, O_WRONLY);
+    hand_over(3, path, O_RDWR);
+    hand_over(4, path, O_RDWR);
+    hand_over(5, path, O_RDWR | O_APPEND);
+    assert_false(file_door_take(door, 1, 0, &file)); /* which takes in what waits */
+    assert_int_equal(kept(), 4);                     /* it is of no use */
+    assert_null(file_door_find(door, 2, UPLOAD, 0));
+    assert_int_equal(kept(), 3);
+    assert_true(file_door_take(door, 3, 0, &file));
+    assert_int_equal(kept(), 3); /* it is ours now */
+    assert_int_equal(local_file_write(&file, 9, span_of("xyz", 3)), ERR_OK);
+    assert_false(file_door_take(door, 3, 0, &file));
+    assert_int_equal(local_file_close(&file), ERR_OK);
+    assert_non_null(file_door_find(door, 4, UPLOAD, 0));
+    assert_false(file_door_take(door, 4, 0, &file)); /* it is an upload's */
+    assert_non_null(file_door_find(door, 4, UPLOAD, 0));
+    assert_false(file_door_take(door, 5, 0, &file));
+    assert_int_equal(kept(), 1);
+    assert_int_equal(file_door_expire(door, 0), 0);
 }
 
 static void a_token_names_one_file(void **state)
@@ -206,7 +232,9 @@ static void it_has_the_access_of_the_control_socket(void **state)
 static void without_a_door_there_is_no_file(void **state)
 {
     (void)state;
+    struct local_file file;
     assert_null(file_door_find(NULL, 1, UPLOAD, 0));
+    assert_false(file_door_take(NULL, 1, 0, &file));
     file_door_drop(NULL, 1);
     file_door_end_upload(NULL, UPLOAD);
     assert_int_equal(file_door_expire(NULL, 0), 0);
@@ -217,7 +245,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_file_belongs_to_the_upload_that_asks, begin, end),
-        cmocka_unit_test_setup_teardown(only_readable_regular_files_come_in, begin, end),
+        cmocka_unit_test_setup_teardown(only_open_regular_files_come_in, begin, end),
+        cmocka_unit_test_setup_teardown(what_a_file_is_open_for_counts, begin, end),
         cmocka_unit_test_setup_teardown(a_token_names_one_file, begin, end),
         cmocka_unit_test_setup_teardown(other_users_are_refused, begin_for_another_user, end),
         cmocka_unit_test_setup_teardown(newcomers_take_the_place_of_the_oldest, begin, end),

@@ -169,7 +169,7 @@ static void bytes_in_pieces(void **state)
         }
         struct block_ref *block;
         struct span bytes;
-        assert_int_equal(reader_next_bytes(r, &block, &bytes), ERR_CLOSED);
+        assert_int_equal(reader_next_bytes(r, 1, &block, &bytes), ERR_CLOSED);
         reader_free(r);
     }
     store_release(&w.store);

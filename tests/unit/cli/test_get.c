@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * get against a daemon that lies (RELIABILITY row D15): a REP socket that answers `get` from a script. Whatever it says,
- * nothing may appear outside the destination, and terminal escapes must not reach the terminal.
+ * nothing may appear outside the destination, and terminal escapes must not reach the terminal. And one large file, which the
+ * daemon writes itself, or not, or only in part.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,6 +21,7 @@
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/supplemental/util/platform.h>
 
+#include "base/file_pass.h"
 #include "cli/run.h"
 #include "schemas/pack.h"
 #include "wire/tree_stream.h"
@@ -33,6 +35,20 @@ static struct {
     struct span body;
     struct tree_meta meta;
 } entry;
+
+/* Instead of the folder: one file, and what becomes of it. */
+enum { LARGE = 3 * 1024 * 1024, UNSEEN = -1 };
+static struct {
+    bool on;
+    uint64_t claimed;          /* its size, as `get` says; 0 = not said, as daemons did before */
+    unsigned parts;            /* written by the daemon, as many requests; then it refuses */
+    bool lies;                 /* about how far it came */
+    enum control_code as;      /* how it refuses */
+    int door;                  /* files.sock, UNSEEN = there is none */
+    _Atomic unsigned asked[3]; /* get, get file, read */
+} large;
+
+static uint8_t content[LARGE];
 
 static nng_socket server;
 static nng_thread *thread;
@@ -72,6 +88,85 @@ static void put_stream(struct buf *to)
     put_record(to, TREE_LEAVE, none, none);
 }
 
+static void put_large_stream(struct buf *to)
+{
+    assert_int_equal(tree_stream_append(to, TREE_FILE, span_text("root"), (struct span){0}, &entry.meta), ERR_OK);
+    for (size_t at = 0; at < LARGE; at += TREE_DATA_MAX)
+        assert_int_equal(
+            tree_stream_append(to, TREE_DATA, (struct span){0}, span_of(content + at, TREE_DATA_MAX), NULL), ERR_OK);
+    assert_int_equal(tree_stream_append(to, TREE_END, (struct span){0}, (struct span){0}, NULL), ERR_OK);
+}
+
+/* A piece of the stream, and the size of the file beside it. */
+static void answer_large_get(struct span args, struct buf *to)
+{
+    struct buf stream;
+    buf_init(&stream, LARGE + 4096, NULL);
+    put_large_stream(&stream);
+    uint64_t offset = value_u64(args, "offset");
+    struct span data = span_first(span_skip(buf_span(&stream), (size_t)offset), (size_t)value_u64(args, "length"));
+    struct pack p = pack_begin(to);
+    pack_map(&p, large.claimed > 0 ? 3 : 2);
+    pack_text(&p, "data");
+    pack_bytes(&p, data);
+    pack_pair_bool(&p, "end", offset + data.len == stream.len);
+    if (large.claimed > 0)
+        pack_pair_u64(&p, "file_size", large.claimed);
+    assert_int_equal(pack_end(&p), ERR_OK);
+    buf_release(&stream);
+}
+
+/* The next 1,000,000 bytes. */
+static bool write_large(struct span args, struct buf *to)
+{
+    struct passed_file passed;
+    if (large.parts == 0 || file_pass_receive(large.door, &passed) != ERR_OK)
+        return false;
+    large.parts--;
+    assert_int_equal(passed.token, value_u64(args, "file"));
+    uint64_t offset = value_u64(args, "offset");
+    size_t len = (size_t)MIN(LARGE - offset, UINT64_C(1000000));
+    assert_int_equal(pwrite(passed.fd, content + offset, len, (off_t)offset), len);
+    assert_int_equal(close(passed.fd), 0);
+    struct pack p = pack_begin(to);
+    pack_map(&p, 2);
+    pack_pair_u64(&p, "offset", large.lies ? LARGE + 1 : offset + len);
+    pack_pair_u64(&p, "size", LARGE);
+    return pack_end(&p) == ERR_OK;
+}
+
+static void read_large(struct span args, struct buf *to)
+{
+    uint64_t offset = MIN(value_u64(args, "offset"), (uint64_t)LARGE);
+    struct pack p = pack_begin(to);
+    pack_map(&p, 2);
+    pack_text(&p, "data");
+    pack_bytes(&p, span_first(span_of(content + offset, (size_t)(LARGE - offset)), (size_t)value_u64(args, "length")));
+    pack_pair_u64(&p, "size", LARGE);
+    assert_int_equal(pack_end(&p), ERR_OK);
+}
+
+static void answer_large(const struct request *request, struct buf *to)
+{
+    struct buf result;
+    buf_init(&result, LARGE, NULL);
+    bool writes = span_equal_text(request->op, "get file");
+    bool reads = span_equal_text(request->op, "read");
+    (void)atomic_fetch_add(&large.asked[reads ? 2 : writes], 1);
+    bool done = true;
+    if (writes)
+        done = write_large(request->args, &result);
+    else if (reads)
+        read_large(request->args, &result);
+    else
+        answer_large_get(request->args, &result);
+    if (done)
+        assert_int_equal(answer_pack(buf_span(&result), request->id, to), ERR_OK);
+    else
+        assert_int_equal(answer_pack_error(large.as, "it cannot", "", request->id, to), ERR_OK);
+    buf_release(&result);
+}
+
 static void answer_one(struct span bytes, struct buf *to)
 {
     struct request request;
@@ -80,6 +175,10 @@ static void answer_one(struct span bytes, struct buf *to)
     buf_init(&result, 4096, NULL);
     if (request_unpack(bytes, &request, why, sizeof(why)) != ERR_OK)
         return;
+    if (large.on) {
+        answer_large(&request, to);
+        return;
+    }
     struct buf stream;
     buf_init(&stream, 4096, NULL);
     put_stream(&stream);
@@ -102,7 +201,7 @@ static void serve(void *arg)
         if (nng_recvmsg(server, &msg, 0) != 0)
             continue;
         struct buf answer;
-        buf_init(&answer, 65536, NULL);
+        buf_init(&answer, LARGE, NULL);
         answer_one(span_of(nng_msg_body(msg), nng_msg_len(msg)), &answer);
         nng_msg_clear(msg);
         if (nng_msg_append(msg, answer.data, answer.len) != 0 || nng_sendmsg(server, msg, 0) != 0)
@@ -251,6 +350,142 @@ static void modes_and_times_are_restored(void **state)
     entry.meta = (struct tree_meta){0};
 }
 
+/* ---- one large file ---- */
+
+static void serve_large(bool with_door)
+{
+    char path[128];
+    large.on = true;
+    large.claimed = LARGE;
+    large.as = CODE_NOT_FOUND;
+    large.door = UNSEEN;
+    for (size_t i = 0; i < LARGE; i++)
+        content[i] = (uint8_t)(i * 5 + i / 777);
+    (void)snprintf(path, sizeof(path), "%s/files.sock", folder);
+    if (with_door)
+        assert_int_equal(file_pass_listen(path, &large.door), ERR_OK);
+}
+
+static int teardown_large(void **state)
+{
+    int code = teardown(state); /* its thread has ended then */
+    if (large.door >= 0)
+        (void)close(large.door);
+    memset(&large, 0, sizeof(large));
+    entry.meta = (struct tree_meta){0};
+    return code;
+}
+
+static void expect_asked(unsigned files, bool reads)
+{
+    assert_int_equal(large.asked[0], 1);
+    assert_int_equal(large.asked[1], files);
+    assert_int_equal(large.asked[2] > 0, reads);
+}
+
+static void expect_large(const char *path)
+{
+    static uint8_t bytes[LARGE + 1];
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_int_equal(fread(bytes, 1, sizeof(bytes), file), LARGE);
+    assert_memory_equal(bytes, content, LARGE);
+    (void)fclose(file);
+}
+
+static void the_daemon_writes_a_large_file(void **state)
+{
+    (void)state;
+    struct stat st;
+    serve_large(true);
+    large.parts = 9;
+    entry.meta = (struct tree_meta){.mode = 0640, .has_mtime = true, .mtime_seconds = 1000};
+    FILE *longer = fopen("here/out", "w");
+    assert_non_null(longer);
+    assert_int_equal(fseek(longer, LARGE + 100, SEEK_SET), 0);
+    assert_int_equal(fputc('x', longer), 'x');
+    (void)fclose(longer);
+    assert_int_equal(get("here/out"), EXIT_OK);
+    expect_large("here/out");
+    expect_asked(3, false);
+    assert_int_equal(stat("here/out", &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0640);
+    assert_int_equal(st.st_mtim.tv_sec, 1000);
+}
+
+static void what_it_does_not_write_is_read(void **state)
+{
+    (void)state;
+    serve_large(true);
+    large.parts = 2;
+    assert_int_equal(get("here/out"), EXIT_OK);
+    expect_large("here/out");
+    expect_asked(3, true);
+}
+
+static void one_that_cannot_write_is_read_from(void **state)
+{
+    (void)state;
+    serve_large(true);
+    large.as = CODE_NO_SPACE;
+    assert_int_equal(get("here/out"), EXIT_OK);
+    expect_large("here/out");
+    expect_asked(1, true);
+}
+
+static void one_that_takes_no_files_is_read_from(void **state)
+{
+    (void)state;
+    serve_large(false);
+    assert_int_equal(get("here/out"), EXIT_OK);
+    expect_large("here/out");
+    expect_asked(0, true);
+}
+
+/* Without the size it goes on as a stream, and so does what is no file to be handed over. */
+static void others_come_as_a_stream(void **state)
+{
+    (void)state;
+    serve_large(true);
+    large.parts = 9;
+    assert_int_equal(get("/dev/null"), EXIT_OK);
+    assert_int_equal(large.asked[1] + large.asked[2], 0);
+    large.claimed = 0;
+    assert_int_equal(get("here/out"), EXIT_OK);
+    expect_large("here/out");
+    assert_int_equal(large.asked[1] + large.asked[2], 0);
+}
+
+static void one_that_lies_about_its_writing_is_read_from(void **state)
+{
+    (void)state;
+    serve_large(true);
+    large.parts = 9;
+    large.lies = true;
+    assert_int_equal(get("here/out"), EXIT_OK);
+    expect_large("here/out");
+    expect_asked(1, true);
+}
+
+static void a_false_size_is_no_whole_file(void **state)
+{
+    (void)state;
+    serve_large(true);
+    large.claimed = LARGE + 5;
+    assert_int_equal(get("here/out"), EXIT_ERROR);
+    expect_asked(1, true);
+}
+
+/* Who waited in vain is not to wait again. */
+static void a_timeout_is_final(void **state)
+{
+    (void)state;
+    serve_large(true);
+    large.as = CODE_TIMEOUT;
+    assert_int_equal(get("here/out"), EXIT_TIMED_OUT);
+    expect_asked(1, false);
+}
+
 /* The bytes of a file that are looked for. */
 static bool holds(const char *path, const char *text)
 {
@@ -311,7 +546,8 @@ static void a_daemon_that_is_not_there_is_named(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)       cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define LARGE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown_large)
     const struct CMUnitTest tests[] = {
         TEST(an_honest_folder_lands),
         TEST(hostile_names_are_refused),
@@ -319,6 +555,14 @@ int main(void)
         TEST(symlinks_lead_nowhere),
         TEST(a_symlink_keeps_its_target_as_it_is),
         TEST(an_archive_is_whole_or_not_there),
+        LARGE_TEST(the_daemon_writes_a_large_file),
+        LARGE_TEST(what_it_does_not_write_is_read),
+        LARGE_TEST(one_that_cannot_write_is_read_from),
+        LARGE_TEST(one_that_takes_no_files_is_read_from),
+        LARGE_TEST(others_come_as_a_stream),
+        LARGE_TEST(one_that_lies_about_its_writing_is_read_from),
+        LARGE_TEST(a_false_size_is_no_whole_file),
+        LARGE_TEST(a_timeout_is_final),
         cmocka_unit_test(escapes_are_escaped),
         cmocka_unit_test(a_daemon_that_is_not_there_is_named),
     };

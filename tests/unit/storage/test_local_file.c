@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files that somebody else opened: read only while they are what they were when they came. */
+/* Files that somebody else opened: read only while they are what they were when they came, written as they are open. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -98,20 +98,59 @@ static void expect_refused(const char *path, int flags)
     assert_int_equal(close(fd), 0); /* it stayed ours */
 }
 
-static void only_readable_regular_files_are_taken(void **state)
+static void expect_rights(int flags, bool readable, bool writable)
+{
+    struct local_file file;
+    int fd = open(play.path, flags | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(local_file_take(fd, &file), ERR_OK);
+    assert_int_equal(file.readable, readable);
+    assert_int_equal(file.writable, writable);
+    assert_int_equal(local_file_close(&file), ERR_OK);
+}
+
+static void only_regular_files_that_are_open_are_taken(void **state)
 {
     (void)state;
-    struct local_file file;
     assert_int_equal(mkfifo(play.fifo, 0600), 0);
     expect_refused(play.fifo, O_RDWR);
     expect_refused(play.folder, O_RDONLY | O_DIRECTORY);
-    expect_refused("/dev/zero", O_RDONLY);
-    expect_refused(play.path, O_WRONLY);
+    expect_refused("/dev/zero", O_RDWR);
     expect_refused(play.path, O_PATH);
+    expect_refused(play.path, O_WRONLY | O_APPEND);
+    expect_refused(play.path, O_ACCMODE); /* for ioctl alone */
+    expect_rights(O_RDONLY, true, false);
+    expect_rights(O_WRONLY, false, true);
+    expect_rights(O_RDWR, true, true);
+    expect_rights(O_RDWR | O_APPEND, true, false);
+    /* root would write into what runs as somebody else and leave it so. */
+    assert_int_equal(chmod(play.path, 04700), 0);
+    expect_refused(play.path, O_WRONLY);
+    expect_rights(O_RDWR, true, false);
+    assert_int_equal(chmod(play.path, 02700), 0);
+    expect_refused(play.path, O_WRONLY);
+}
+
+static void the_file_is_written(void **state)
+{
+    (void)state;
+    static uint8_t bytes[50000];
+    static uint8_t back[sizeof(bytes) + 7];
+    struct local_file file;
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(i * 3 + i / 1000);
     int fd = open(play.path, O_RDWR | O_CLOEXEC);
     assert_true(fd >= 0);
     assert_int_equal(local_file_take(fd, &file), ERR_OK);
-    local_file_close(&file);
+    assert_int_equal(local_file_write(&file, 7, span_of(bytes, sizeof(bytes))), ERR_OK);
+    assert_int_equal(local_file_write(&file, 3, span_of("abcd", 4)), ERR_OK);
+    assert_int_equal(local_file_write(&file, 0, (struct span){0}), ERR_OK);
+    assert_int_equal(pread(fd, back, sizeof(back), 0), sizeof(back));
+    assert_memory_equal(back, "012abcd", 7);
+    assert_memory_equal(back + 7, bytes, sizeof(bytes));
+    assert_int_equal(local_file_write(&play.file, 0, span_of("x", 1)), ERR_IO); /* which is open for reading */
+    assert_int_equal(local_file_close(&file), ERR_OK);
+    assert_int_equal(local_file_close(&file), ERR_OK);
 }
 
 static void a_change_while_it_is_open_is_told(void **state)
@@ -141,7 +180,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_file_is_read, begin, end),
         cmocka_unit_test_setup_teardown(a_copy_is_independent, begin, end),
-        cmocka_unit_test_setup_teardown(only_readable_regular_files_are_taken, begin, end),
+        cmocka_unit_test_setup_teardown(only_regular_files_that_are_open_are_taken, begin, end),
+        cmocka_unit_test_setup_teardown(the_file_is_written, begin, end),
         cmocka_unit_test_setup_teardown(a_change_while_it_is_open_is_told, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
