@@ -14,7 +14,7 @@
 #include "storage/disk_posix.h"
 #include "storage/file_users.h"
 
-enum { NOTICE_MAX = 1024 };
+enum { HAS_AHEAD = 64, NOTICE_MAX = 1024 };
 
 void store_notice(struct blockstore *store, bool fatal, const char *fmt, ...)
 {
@@ -91,7 +91,8 @@ static void open_filter(struct blockstore *s)
     filter_path(s, path);
     enum err err = filter_load(s->core->port, path, &s->info, s->tables, &s->filter);
     if (err != ERR_OK)
-        s->filter_next = filter_new(s->info.blocks + s->info.blocks / 2, s->filter_seed, s->tables);
+        s->filter_next = filter_new_within(s->info.blocks + s->info.blocks / 2, s->info.blocks + s->info.blocks / 8,
+                                           s->filter_seed, s->tables);
 }
 
 enum err blockstore_open(const struct blockstore_options *options, uint64_t now_ns, uint64_t real_now_ns,
@@ -250,11 +251,20 @@ enum err blockstore_has(struct blockstore *s, const struct block_key *key, uint6
     return ERR_OK;
 }
 
+static uint64_t size_plus_1(struct blockstore *s, const struct block_key *key)
+{
+    uint64_t size = 0;
+    return blockstore_has(s, key, &size, NULL) == ERR_OK ? size + 1 : 0;
+}
+
 void blockstore_has_many(struct blockstore *s, const struct block_key *keys, size_t count, uint64_t *ret_sizes)
 {
-    for (size_t i = 0; i < count; i++) {
-        uint64_t size = 0;
-        ret_sizes[i] = blockstore_has(s, &keys[i], &size, NULL) == ERR_OK ? size + 1 : 0;
+    bool absent[HAS_AHEAD];
+    for (size_t at = 0; at < count; at += HAS_AHEAD) {
+        size_t n = MIN(count - at, (size_t)HAS_AHEAD);
+        filter_absent_many(s->filter, keys + at, n, absent);
+        for (size_t i = 0; i < n; i++)
+            ret_sizes[at + i] = absent[i] && table_len(&s->fresh) == 0 ? 0 : size_plus_1(s, &keys[at + i]);
     }
 }
 

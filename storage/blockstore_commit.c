@@ -296,7 +296,8 @@ struct store_job *store_filter_job(struct blockstore *s)
     if (s->filter_running || s->broken || s->now_ns < s->filter_retry_at_ns)
         return NULL;
     if (s->filter_next == NULL && s->filter != NULL && filter_crowded(s->filter)) {
-        s->filter_next = filter_new((s->info.blocks + s->durable.count) * 2, s->filter_seed, s->tables);
+        uint64_t keys = s->info.blocks + s->durable.count;
+        s->filter_next = filter_new_within(keys * 2, keys + keys / 8, s->filter_seed, s->tables);
         s->filter_after = (struct block_key){0};
         add_fresh(s);
         s->filter_retry_at_ns = s->now_ns + 60 * STORE_RETRY_NS; /* without memory the old one goes on, less sharp */

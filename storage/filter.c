@@ -9,8 +9,9 @@
 #include "base/limits.h"
 #include "storage/crc32c.h"
 
-enum { BITS_SET = 7, LINES_MAX = 1 << 26, PATH_MAX_BYTES = 4096 };
-enum { AT_CRC = 8, AT_ID = 16, AT_GENERATION = 32, AT_KEYS = 40, AT_LINES = 48, AT_SEED = 56 };
+enum { AHEAD = 32 }; /* lines on their way from memory */
+enum { LINES_MAX = 1 << 26, PATH_MAX_BYTES = 4096 };
+enum { AT_CRC = 8, AT_BITS = 12, AT_ID = 16, AT_GENERATION = 32, AT_KEYS = 40, AT_LINES = 48, AT_SEED = 56 };
 
 static const uint8_t magic[8] = {'H', 'R', 'F', 'I', 'L', 'T', '0', '1'};
 
@@ -18,12 +19,14 @@ struct filter {
     uint64_t lines;
     uint64_t seed;
     uint64_t keys;
+    unsigned bits_per_key; /* that it was made for */
+    unsigned bits_set;     /* of each key: about bits_per_key * ln 2 */
     bool complete;
     struct account *account;
     uint8_t *bits;
 };
 
-static struct filter *make(uint64_t lines, uint64_t seed, struct account *account)
+static struct filter *make(uint64_t lines, unsigned bits_per_key, uint64_t seed, struct account *account)
 {
     if (lines == 0 || lines > LINES_MAX)
         return NULL;
@@ -38,14 +41,41 @@ static struct filter *make(uint64_t lines, uint64_t seed, struct account *accoun
             account_give(account, lines * FILTER_LINE_BYTES);
         return NULL;
     }
-    *f = (struct filter){.lines = lines, .seed = seed, .account = account, .bits = bits};
+    *f = (struct filter){.lines = lines,
+                         .seed = seed,
+                         .bits_per_key = bits_per_key,
+                         .bits_set = (bits_per_key * 7 + 5) / 10,
+                         .account = account,
+                         .bits = bits};
     return f;
+}
+
+static uint64_t lines_for(uint64_t keys, unsigned bits_per_key)
+{
+    uint64_t bits = MAX(keys, (uint64_t)FILTER_KEYS_MIN) * bits_per_key;
+    return (bits + FILTER_LINE_BYTES * 8 - 1) / (FILTER_LINE_BYTES * 8);
 }
 
 struct filter *filter_new(uint64_t keys, uint64_t seed, struct account *account)
 {
-    uint64_t bits = MAX(keys, (uint64_t)FILTER_KEYS_MIN) * FILTER_BITS_PER_KEY;
-    return make((bits + FILTER_LINE_BYTES * 8 - 1) / (FILTER_LINE_BYTES * 8), seed, account);
+    return make(lines_for(keys, FILTER_BITS_PER_KEY), FILTER_BITS_PER_KEY, seed, account);
+}
+
+/* A quarter of the account is for everybody else. */
+static bool fits(const struct account *account, uint64_t lines)
+{
+    return account == NULL || account_free(account) >= lines * FILTER_LINE_BYTES + account->limit_bytes / 4;
+}
+
+struct filter *filter_new_within(uint64_t keys, uint64_t keys_least, uint64_t seed, struct account *account)
+{
+    if (fits(account, lines_for(keys, FILTER_BITS_PER_KEY)))
+        return filter_new(keys, seed, account);
+    for (unsigned bits = FILTER_BITS_PER_KEY; bits >= FILTER_BITS_LEAST; bits--) {
+        if (fits(account, lines_for(keys_least, bits)))
+            return make(lines_for(keys_least, bits), bits, seed, account);
+    }
+    return NULL;
 }
 
 void filter_free(struct filter *f)
@@ -90,7 +120,7 @@ void filter_add(struct filter *f, const struct block_key *key)
     uint64_t h = hash_of(f, key);
     uint8_t *line = line_of(f, h);
     uint64_t pick = mix(h + 1);
-    for (int i = 0; i < BITS_SET; i++, pick >>= 9)
+    for (unsigned i = 0; i < f->bits_set; i++, pick >>= 9)
         line[pick >> 3 & 63] |= (uint8_t)(1u << (pick & 7));
     f->keys++;
 }
@@ -100,23 +130,43 @@ void filter_complete(struct filter *f)
     f->complete = true;
 }
 
-bool filter_absent(const struct filter *f, const struct block_key *key)
+static bool is_absent(const struct filter *f, uint64_t hash)
 {
-    if (f == NULL || !f->complete)
-        return false;
-    uint64_t h = hash_of(f, key);
-    const uint8_t *line = line_of(f, h);
-    uint64_t pick = mix(h + 1);
-    for (int i = 0; i < BITS_SET; i++, pick >>= 9) {
+    const uint8_t *line = line_of(f, hash);
+    uint64_t pick = mix(hash + 1);
+    for (unsigned i = 0; i < f->bits_set; i++, pick >>= 9) {
         if ((line[pick >> 3 & 63] >> (pick & 7) & 1) == 0)
             return true;
     }
     return false;
 }
 
+bool filter_absent(const struct filter *f, const struct block_key *key)
+{
+    return f != NULL && f->complete && is_absent(f, hash_of(f, key));
+}
+
+void filter_absent_many(const struct filter *f, const struct block_key *keys, size_t count, bool *ret_absent)
+{
+    uint64_t hashes[AHEAD];
+    if (f == NULL || !f->complete) {
+        memset(ret_absent, 0, count * sizeof(*ret_absent));
+        return;
+    }
+    for (size_t at = 0; at < count; at += AHEAD) {
+        size_t n = MIN(count - at, (size_t)AHEAD);
+        for (size_t i = 0; i < n; i++) {
+            hashes[i] = hash_of(f, &keys[at + i]);
+            __builtin_prefetch(line_of(f, hashes[i]));
+        }
+        for (size_t i = 0; i < n; i++)
+            ret_absent[at + i] = is_absent(f, hashes[i]);
+    }
+}
+
 bool filter_crowded(const struct filter *f)
 {
-    return f->keys * FILTER_BITS_PER_KEY > f->lines * FILTER_LINE_BYTES * 8;
+    return f->keys * f->bits_per_key > f->lines * FILTER_LINE_BYTES * 8;
 }
 
 /* ---- the file ---- */
@@ -132,6 +182,7 @@ static void encode_header(const struct filter *f, const struct catalogue_info *i
     memset(to, 0, FILTER_HEADER_BYTES);
     memcpy(to, magic, sizeof(magic));
     memcpy(to + AT_ID, info->id, CATALOGUE_ID_BYTES);
+    le_put(to + AT_BITS, f->bits_per_key, 4);
     le_put(to + AT_GENERATION, info->generation, 8);
     le_put(to + AT_KEYS, f->keys, 8);
     le_put(to + AT_LINES, f->lines, 8);
@@ -170,6 +221,7 @@ static enum err check_header(const uint8_t header[FILTER_HEADER_BYTES], const st
 {
     uint64_t lines = le_get(header + AT_LINES, 8);
     if (memcmp(header, magic, sizeof(magic)) != 0 || lines == 0 || lines > LINES_MAX ||
+        le_get(header + AT_BITS, 4) > FILTER_BITS_PER_KEY ||
         file_bytes != FILTER_HEADER_BYTES + lines * FILTER_LINE_BYTES)
         return ERR_CORRUPT;
     if (memcmp(header + AT_ID, info->id, CATALOGUE_ID_BYTES) != 0 ||
@@ -191,7 +243,10 @@ static enum err load_file(const struct disk_port *port, struct disk_file *file, 
         err = got < sizeof(header) ? ERR_CORRUPT : check_header(header, info, bytes);
     if (err != ERR_OK)
         return err;
-    struct filter *f = make(le_get(header + AT_LINES, 8), le_get(header + AT_SEED, 8), account);
+    unsigned bits_per_key = (unsigned)le_get(header + AT_BITS, 4);
+    if (bits_per_key == 0) /* files of the first version do not say */
+        bits_per_key = FILTER_BITS_PER_KEY;
+    struct filter *f = make(le_get(header + AT_LINES, 8), bits_per_key, le_get(header + AT_SEED, 8), account);
     if (f == NULL)
         return ERR_NOMEM;
     size_t want = (size_t)f->lines * FILTER_LINE_BYTES;

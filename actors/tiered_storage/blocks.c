@@ -6,6 +6,8 @@
 #include "actors/tree.h"
 #include "schemas/messages.h"
 
+enum { HAS_TOGETHER = 64 };
+
 static void put_done(struct store_op *op, enum err err)
 {
     struct request *r = CONTAINER_OF(op, struct request, op);
@@ -108,8 +110,7 @@ enum err storage_get(struct storage_state *s, const struct msg *msg, struct repl
     return ERR_OK;
 }
 
-static enum err size_of(struct storage_state *s, struct span bytes, bool keep, uint64_t *ret_size,
-                        const char **ret_tier)
+static enum err size_of(struct storage_state *s, struct span bytes, uint64_t *ret_size, const char **ret_tier)
 {
     struct cid cid;
     struct block_key key;
@@ -117,8 +118,6 @@ static enum err size_of(struct storage_state *s, struct span bytes, bool keep, u
     enum err err = request_parse_cid(bytes, &cid, &key, &inlined);
     if (err != ERR_OK)
         return err;
-    if (!inlined && keep)
-        blockstore_keep(s->store, &key);
     if (!inlined)
         return blockstore_has(s->store, &key, ret_size, ret_tier);
     *ret_size = cid.hash.len;
@@ -126,27 +125,48 @@ static enum err size_of(struct storage_state *s, struct span bytes, bool keep, u
     return ERR_OK;
 }
 
+/* Looks up the next CIDs of the list, HAS_TOGETHER of them at once, and adds their sizes. ERR_CLOSED: there were none. */
+static enum err add_sizes(struct storage_state *s, const struct msg_block_has *m, size_t *position, struct buf *sizes,
+                          uint32_t *count)
+{
+    struct block_key keys[HAS_TOGETHER];
+    uint64_t found[HAS_TOGETHER];
+    uint64_t known[HAS_TOGETHER]; /* of those that are not looked up; UINT64_MAX: it is */
+    size_t asked = 0;
+    size_t n = 0;
+    struct span bytes;
+    for (; n < HAS_TOGETHER && schema_list_next_bytes(&m->cids, position, &bytes); n++) {
+        struct cid cid;
+        bool inlined = false;
+        enum err err = request_parse_cid(bytes, &cid, &keys[asked], &inlined);
+        bool looked_up = err == ERR_OK && !inlined;
+        known[n] = looked_up ? UINT64_MAX : err == ERR_OK ? (uint64_t)cid.hash.len + 1 : 0;
+        if (looked_up && m->keep)
+            blockstore_keep(s->store, &keys[asked]);
+        asked += looked_up;
+    }
+    blockstore_has_many(s->store, keys, asked, found);
+    enum err err = ERR_OK;
+    for (size_t i = 0, at = 0; i < n && err == ERR_OK; i++)
+        err = schema_list_add_u64(sizes, known[i] == UINT64_MAX ? found[at++] : known[i]);
+    *count += (uint32_t)n;
+    return n == 0 && err == ERR_OK ? ERR_CLOSED : err;
+}
+
 enum err storage_has(struct storage_state *s, const struct msg *msg, struct reply_to to)
 {
-    const struct msg_block_has *m = msg->fields;
     struct buf sizes;
-    struct span cid;
     size_t position = 0;
     uint32_t count = 0;
     enum err err = ERR_OK;
     buf_init(&sizes, (size_t)BATCH_COUNT_MAX * 10, NULL);
-    while (err == ERR_OK && schema_list_next_bytes(&m->cids, &position, &cid)) {
-        uint64_t size = 0;
-        const char *tier;
-        enum err found = size_of(s, cid, m->keep, &size, &tier);
-        err = schema_list_add_u64(&sizes, found == ERR_OK ? size + 1 : 0);
-        count++;
-    }
+    while (err == ERR_OK)
+        err = add_sizes(s, msg->fields, &position, &sizes, &count);
     struct msg_block_have have = {.sizes = schema_list_of(&sizes, count)};
-    if (err == ERR_OK)
+    if (err == ERR_CLOSED)
         ctx_reply(s->ctx, to, &(struct msg){.kind = MSG_BLOCK_HAVE, .fields = &have});
     buf_release(&sizes);
-    return err;
+    return err == ERR_CLOSED ? ERR_OK : err;
 }
 
 enum err storage_stat(struct storage_state *s, const struct msg *msg, struct reply_to to)
@@ -154,7 +174,7 @@ enum err storage_stat(struct storage_state *s, const struct msg *msg, struct rep
     const struct msg_block_stat *m = msg->fields;
     struct msg_block_stat_ok ok = {0};
     const char *tier = "";
-    enum err err = size_of(s, m->cid, false, &ok.size, &tier);
+    enum err err = size_of(s, m->cid, &ok.size, &tier);
     if (err != ERR_OK)
         return err;
     ok.tier = span_text(tier);

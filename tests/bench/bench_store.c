@@ -65,6 +65,7 @@ static void do_has(const char *dir, uint64_t count, uint64_t batch)
 struct flight {
     struct store_op op;
     struct bench *bench;
+    uint64_t number;
 };
 
 struct bench {
@@ -73,22 +74,29 @@ struct bench {
     uint64_t bytes;
     struct flight *free[FLIGHT_MAX];
     size_t free_count;
+    uint64_t again[FLIGHT_MAX]; /* the store was busy: whoever asks in earnest asks again, too */
+    size_t again_count;
 };
 
 static void flight_done(struct store_op *op, enum err err)
 {
     struct flight *f = CONTAINER_OF(op, struct flight, op);
-    f->bench->done++;
-    f->bench->failed += err != ERR_OK;
+    bool busy = err == ERR_BUSY || err == ERR_NOMEM;
+    if (busy)
+        f->bench->again[f->bench->again_count++] = f->number;
+    f->bench->done += !busy;
+    f->bench->failed += err != ERR_OK && !busy;
     if (err == ERR_OK && op->ref != NULL)
         f->bench->bytes += op->ref->len;
     block_ref_unref(err == ERR_OK ? op->ref : NULL);
     f->bench->free[f->bench->free_count++] = f;
 }
 
-static struct flight *take_flight(struct bench *b, const struct block_key *key)
+static struct flight *take_flight(struct bench *b, const struct block_key *keys, uint64_t number)
 {
     struct flight *f = b->free[--b->free_count];
+    const struct block_key *key = &keys[number];
+    f->number = number;
     f->op = (struct store_op){.done = flight_done, .key = *key, .codec = 0x55, .cid = {1, 0x55}};
     memcpy(f->op.cid + 2, key->bytes, key->len);
     f->op.cid_len = (uint8_t)(key->len + 2);
@@ -133,11 +141,14 @@ static void do_put(const char *dir, uint64_t salt, uint64_t count, size_t bytes,
     lanes_start(&lanes, store);
     uint64_t began = clock_mono_ns();
     for (uint64_t i = 0; b->done < count;) {
-        while (i < count && b->free_count > 0) {
+        size_t refused = b->again_count;
+        while ((i < count || b->again_count > 0) && b->free_count > 0 && b->again_count <= refused) {
+            uint64_t number = b->again_count > 0 ? b->again[--b->again_count] : i++;
+            refused = b->again_count;
             struct block_ref *ref = block_ref_new(bytes, NULL);
             check(ref != NULL, "memory");
-            fill_block(fresh_number(salt, i), ref->data, bytes);
-            struct flight *f = take_flight(b, &keys[i++]);
+            fill_block(fresh_number(salt, number), ref->data, bytes);
+            struct flight *f = take_flight(b, keys, number);
             blockstore_put(store, &f->op, ref);
             block_ref_unref(ref);
         }
@@ -171,8 +182,11 @@ static double get_all(struct lanes *lanes, struct bench *b, const struct block_k
     uint64_t began = clock_mono_ns();
     b->done = 0;
     for (uint64_t i = 0; b->done < count;) {
-        while (i < count && b->free_count > 0) {
-            struct flight *f = take_flight(b, &keys[i++]);
+        size_t refused = b->again_count;
+        while ((i < count || b->again_count > 0) && b->free_count > 0 && b->again_count <= refused) {
+            uint64_t number = b->again_count > 0 ? b->again[--b->again_count] : i++;
+            refused = b->again_count;
+            struct flight *f = take_flight(b, keys, number);
             blockstore_get(lanes->store, &f->op);
         }
         if (b->done < count)

@@ -229,6 +229,50 @@ static void the_filter_is_never_wrong_and_rarely_vague(void **state)
     filter_free(f);
 }
 
+/* Where the account is small the filter takes fewer bits a key, says less, and is never wrong; its file keeps how many. */
+static void a_filter_fits_its_account(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_new(1, 16 * MIB);
+    const struct disk_port *port = sim_disk_port(disk);
+    struct catalogue_info info = {.generation = 3};
+    struct account account;
+    struct block_key key;
+    struct filter *loaded = NULL;
+    unsigned vague[2] = {0};
+    for (unsigned round = 0; round < 2; round++) { /* 10 bits of each of twice the keys; 5 of each */
+        account_init(&account, "small", (uint64_t)FILTER_KEYS * (round == 0 ? 4 : 1));
+        struct filter *f = filter_new_within(FILTER_KEYS * 2, FILTER_KEYS, 7, &account);
+        assert_non_null(f);
+        assert_true(account_free(&account) >= account.limit_bytes / 4);
+        for (uint64_t n = 0; n < FILTER_KEYS; n++) {
+            number_key(n, &key);
+            filter_add(f, &key);
+        }
+        assert_false(filter_crowded(f));
+        filter_complete(f);
+        assert_int_equal(filter_save(f, port, "filter", &info), ERR_OK);
+        filter_free(f);
+        assert_int_equal(filter_load(port, "filter", &info, &account, &loaded), ERR_OK);
+        for (uint64_t n = 0; n < 2 * FILTER_KEYS; n++) {
+            struct block_key one[1];
+            bool absent[1];
+            number_key(n, &one[0]);
+            filter_absent_many(loaded, one, 1, absent);
+            assert_int_equal(absent[0], filter_absent(loaded, &one[0]));
+            assert_true(n >= FILTER_KEYS || !absent[0]);
+            vague[round] += n >= FILTER_KEYS && !absent[0];
+        }
+        filter_free(loaded);
+        assert_int_equal(account_used(&account), 0);
+    }
+    assert_true(vague[0] * 100 < FILTER_KEYS * 2);
+    assert_true(vague[1] * 100 > FILTER_KEYS * 3 && vague[1] * 100 < FILTER_KEYS * 20);
+    account_init(&account, "tiny", FILTER_KEYS / 4);
+    assert_null(filter_new_within(FILTER_KEYS * 2, FILTER_KEYS, 7, &account));
+    sim_disk_free(disk);
+}
+
 static void a_filter_file_counts_only_for_its_rows(void **state)
 {
     (void)state;
@@ -360,6 +404,7 @@ int main(void)
         cmocka_unit_test(the_tier_stays_within_its_account),
         cmocka_unit_test(a_block_in_use_keeps_its_share_and_shared_ones_are_not_cached),
         cmocka_unit_test(the_filter_is_never_wrong_and_rarely_vague),
+        cmocka_unit_test(a_filter_fits_its_account),
         cmocka_unit_test(a_filter_file_counts_only_for_its_rows),
         cmocka_unit_test(a_filter_over_its_account_is_refused),
         cmocka_unit_test(heat_cools_and_orders),
