@@ -164,6 +164,8 @@ static int run_with_client(struct client *client, const struct invocation *in, c
         return run_metadata_update(client, in, args);
     case CMD_METADATA_QUERY:
         return run_metadata_query(client, in, args);
+    case CMD_WHY:
+        return run_why(client, in, args);
     case CMD_IMPORT:
         return run_import(client, in, args);
     case CMD_PIN_LS:

@@ -466,7 +466,6 @@ static printer *const printers[OP_COUNT] = {
     [OP_REPO_QUARANTINE] = print_quarantine,
     [OP_REPO_HEAL] = print_forgotten,
     [OP_RESOLVE] = print_path,
-    [OP_WHY] = print_why,
 };
 
 int print_result(const struct invocation *in, struct span result)

@@ -25,6 +25,7 @@ int run_block_put(struct client *client, const struct invocation *in, const stru
 int run_metadata_put(struct client *client, const struct invocation *in, const struct cmd_metadata_put *args);
 int run_metadata_update(struct client *client, const struct invocation *in, const struct cmd_metadata_update *args);
 int run_metadata_query(struct client *client, const struct invocation *in, const struct cmd_metadata_query *args);
+int run_why(struct client *client, const struct invocation *in, const struct cmd_why *args);
 int run_import(struct client *client, const struct invocation *in, const struct cmd_import *args);
 int run_pin_verify(struct client *client, const struct invocation *in, const struct cmd_pin_verify *args);
 int run_repo_gc(struct client *client, const struct invocation *in, const struct cmd_repo_gc *args);

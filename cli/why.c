@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* The text form of `why`: a line for each thing that is known. */
+/*
+ * why: a line for each thing that is known of a block. With --roots it is looked for below each recursive pin, by walking what is stored here, until
+ * the time is over: then it says that the list is a part.
+ */
 #include <time.h>
 
-#include "cli/output.h"
+#include "base/clock.h"
+#include "cli/run.h"
+#include "schemas/pack.h"
+#include "wire/cid.h"
+
+enum { WHY_MS = 30000, ROOTS_MS = 60000, WALK_PAGE = 1024 };
 
 static void print_time(uint64_t at_ns)
 {
@@ -108,7 +116,7 @@ static void print_reach(struct span result)
     }
 }
 
-void print_why(const struct invocation *in, struct span result)
+static void print_why(const struct invocation *in, struct span result)
 {
     print_cid(stdout, &in->globals, value_text(result, "cid"));
     (void)putchar('\n');
@@ -116,4 +124,163 @@ void print_why(const struct invocation *in, struct span result)
     print_kept(in, result);
     print_asked(result);
     print_reach(result);
+}
+
+/* ---- --roots ---- */
+
+struct search {
+    struct client *client;
+    const struct invocation *in;
+    struct cid wanted;
+    uint64_t until_ns;
+    bool complete;
+    uint32_t found;
+    struct buf roots; /* packed texts */
+};
+
+static uint64_t ms_left(const struct search *s)
+{
+    uint64_t now = clock_mono_ns();
+    return now < s->until_ns ? (s->until_ns - now) / MS_NS : 0;
+}
+
+static bool is_wanted(const struct search *s, struct span text)
+{
+    struct cid cid;
+    return cid_parse_text(text, &cid) == ERR_OK && cid_same_block(&cid, &s->wanted);
+}
+
+static struct call *ask_walk(const struct search *s, struct span root, uint64_t after, struct outcome *ret_outcome)
+{
+    struct buf args;
+    buf_init(&args, 4096, NULL);
+    struct pack p = pack_begin(&args);
+    pack_map(&p, 4);
+    pack_pair_span(&p, "path", root);
+    pack_pair_u64(&p, "after", after);
+    pack_pair_u64(&p, "limit", WALK_PAGE);
+    pack_pair_bool(&p, "offline", true);
+    struct call *call = NULL;
+    *ret_outcome = (struct outcome){.code = CODE_INTERNAL, .message = span_text("out of memory")};
+    if (pack_end(&p) == ERR_OK)
+        call = ask(s->client, "dag walk", buf_span(&args), MAX(ms_left(s), UINT64_C(1)), false, ret_outcome);
+    buf_release(&args);
+    return call;
+}
+
+/* Whether the block is at or below a root. A root whose blocks are not all here makes the search incomplete, unless it was found before. */
+static bool reaches(struct search *s, struct span root)
+{
+    uint64_t after = 0;
+    bool found = false;
+    for (bool more = true; more && !found;) {
+        struct outcome outcome;
+        struct span block;
+        struct call *call = ask_walk(s, root, after, &outcome);
+        struct elements blocks = value_elements(outcome.result, "blocks");
+        while (outcome.code == CODE_OK && !found && elements_next(&blocks, &block))
+            found = is_wanted(s, value_text(block, "cid"));
+        more = outcome.code == CODE_OK && value_bool(outcome.result, "more");
+        after = value_u64(outcome.result, "next");
+        s->complete = s->complete && (outcome.code == CODE_OK || found);
+        call_free(call);
+    }
+    return found;
+}
+
+static void take_root(struct search *s, struct span root, struct span name)
+{
+    struct pack p = pack_begin(&s->roots);
+    pack_span(&p, root);
+    s->found += pack_end(&p) == ERR_OK;
+    if (s->in->globals.json)
+        return;
+    (void)fputs("reached from: ", stdout);
+    print_cid(stdout, &s->in->globals, root);
+    (void)fputs(name.len > 0 ? ", " : "", stdout);
+    print_escaped(stdout, name);
+    (void)putchar('\n');
+}
+
+static int look_below_pins(struct search *s)
+{
+    char after[512] = "";
+    for (bool more = true; more && ms_left(s) > 0;) {
+        struct outcome outcome;
+        struct span pin;
+        struct call *call = ask_after(s->client, "pin ls", after, &outcome);
+        struct elements pins = value_elements(outcome.result, "pins");
+        if (outcome.code != CODE_OK) {
+            int status = say_outcome_error(&outcome);
+            call_free(call);
+            return status;
+        }
+        while (ms_left(s) > 0 && elements_next(&pins, &pin)) {
+            struct span root = value_text(pin, "cid");
+            if (value_bool(pin, "recursive") && reaches(s, root))
+                take_root(s, root, value_text(pin, "name"));
+        }
+        struct span next = value_text(outcome.result, "next");
+        (void)snprintf(after, sizeof(after), "%.*s", (int)next.len, (const char *)next.data);
+        more = value_bool(outcome.result, "more") && after[0] != '\0';
+        call_free(call);
+    }
+    s->complete = s->complete && ms_left(s) > 0;
+    return EXIT_OK;
+}
+
+static void print_roots_json(const struct search *s)
+{
+    struct buf line;
+    buf_init(&line, REQUEST_BYTES_MAX, NULL);
+    struct pack p = pack_begin(&line);
+    pack_map(&p, 2);
+    pack_text(&p, "roots");
+    pack_array(&p, s->found);
+    pack_raw(&p, buf_span(&s->roots));
+    pack_pair_bool(&p, "complete", s->complete);
+    if (pack_end(&p) == ERR_OK)
+        print_json(buf_span(&line));
+    buf_release(&line);
+}
+
+static int find_roots(struct client *client, const struct invocation *in, struct span cid)
+{
+    struct search s = {.client = client, .in = in, .complete = true};
+    s.until_ns = clock_mono_ns() + client_timeout(client, ROOTS_MS) * MS_NS;
+    if (cid_parse_text(cid, &s.wanted) != ERR_OK)
+        return say_error("invalid CID \"%.*s\"", (int)MIN(cid.len, (size_t)100), (const char *)cid.data);
+    buf_init(&s.roots, REQUEST_BYTES_MAX / 2, NULL);
+    int status = look_below_pins(&s);
+    if (status == EXIT_OK && in->globals.json)
+        print_roots_json(&s);
+    else if (status == EXIT_OK && !s.complete)
+        (void)puts("reached from: perhaps other pins too: not all could be walked to their end");
+    else if (status == EXIT_OK && s.found == 0)
+        (void)puts("reached from: no recursive pin");
+    buf_release(&s.roots);
+    return status;
+}
+
+int run_why(struct client *client, const struct invocation *in, const struct cmd_why *args)
+{
+    struct buf packed;
+    struct outcome outcome = {.code = CODE_INTERNAL, .message = span_text("out of memory")};
+    struct call *call = NULL;
+    buf_init(&packed, PATH_TEXT_MAX + 64, NULL);
+    struct pack p = pack_begin(&packed);
+    pack_map(&p, 1);
+    pack_pair_span(&p, "cid", args->cid);
+    if (pack_end(&p) == ERR_OK)
+        call = ask(client, "why", buf_span(&packed), client_timeout(client, WHY_MS), false, &outcome);
+    buf_release(&packed);
+    int status = outcome.code == CODE_OK ? EXIT_OK : say_outcome_error(&outcome);
+    if (status == EXIT_OK && in->globals.json)
+        print_json(outcome.result);
+    else if (status == EXIT_OK)
+        print_why(in, outcome.result);
+    if (status == EXIT_OK && args->roots)
+        status = find_roots(client, in, value_text(outcome.result, "cid"));
+    call_free(call);
+    return fflush(stdout) == 0 ? status : say_error("standard output cannot be written");
 }

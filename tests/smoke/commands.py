@@ -306,6 +306,11 @@ def reasons(node, root):
     check("why: held by its pin, and what is below by a link", told["held"] == 1 and below["held"] == 1 and below["pins"] == [], (told, below))
     text = said(node, "why", root)
     check("why, for people", f"{root}\nstored:       yes, " in text and f"pinned:       recursive, {root}\n" in text and "wanted now:   by nobody\n" in text, text)
+    leaf = links(node, links(node, root)[0])[0]
+    check("why --roots finds the pin above", f"reached from: {root}\n" in said(node, "why", "--roots", leaf))
+    found = [json.loads(line) for line in said(node, "why", "--roots", "--enc=json", leaf).splitlines()]
+    check("why --roots --enc=json", found[1] == {"roots": [root], "complete": True}, found)
+    check("why --roots: below no pin", "reached from: no recursive pin\n" in said(node, "why", "-r", ABSENT))
     told = json.loads(said(node, "why", "--enc=json", ABSENT))
     check("why: an absent block", not told["stored"] and told["pins"] == [] and not told["wanted_by_us"] and "segment" not in told, told)
     waiting = subprocess.Popen([HEARTH, "--timeout=20s", "block", "get", ABSENT], env=node.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
