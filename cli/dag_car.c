@@ -128,12 +128,14 @@ static int import_open(struct import_state *s, int fd, const char *name)
     int status = open_upload(s);
     if (status != EXIT_OK)
         return status;
+    s->stream.name = name;
     if (upload_file_of(fd, name, &file))
         status = upload_stream_file(&s->stream, &file, &taken);
     if (status == EXIT_OK && !taken)
         status = send_bytes(s, fd);
     s->stream.keep = s->kept == 0 && s->args->pin_roots;
     status = upload_stream_finish(&s->stream, status, unused, sizeof(unused));
+    s->stream.name = NULL;
     if (status == EXIT_OK && s->stream.keep) {
         s->kept = s->stream.upload;
         s->touched_ns = clock_mono_ns();

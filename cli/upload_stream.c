@@ -66,11 +66,11 @@ static bool is_refusal(enum control_code code)
            code == CODE_USAGE;
 }
 
-static int say_piece_error(const struct upload_piece *piece, const struct outcome *outcome)
+static int say_named_error(const char *name, const struct outcome *outcome)
 {
-    if (piece->file == NULL)
+    if (name == NULL)
         return say_outcome_error(outcome);
-    (void)say_error("%s: %.*s", piece->file->name, (int)outcome->message.len, (const char *)outcome->message.data);
+    (void)say_error("%s: %.*s", name, (int)outcome->message.len, (const char *)outcome->message.data);
     return control_code_exit(outcome->code);
 }
 
@@ -100,7 +100,7 @@ static int settle_oldest(struct upload_stream *s, bool *ret_refused)
             *ret_refused = true;
             break;
         } else {
-            status = say_piece_error(piece, &outcome);
+            status = say_named_error(piece->file != NULL ? piece->file->name : s->name, &outcome);
         }
         call_free(piece->call);
         piece->call = NULL;
@@ -229,7 +229,7 @@ static int close_upload(struct upload_stream *s, bool abort, char *root, size_t 
         s->added(s->arg, outcome.result);
         (void)snprintf(root, root_bytes, "%.*s", (int)cid.len, (const char *)cid.data);
     } else if (!abort) {
-        status = say_outcome_error(&outcome);
+        status = say_named_error(s->name, &outcome);
     }
     call_free(call);
     return status;

@@ -34,7 +34,8 @@ struct upload_stream {
     void (*added)(void *arg, struct span result); /* an answer with `added` */
     void (*taken)(void *arg, uint64_t bytes);     /* so much more of a file was read by the daemon */
     void *arg;
-    bool keep; /* of a CAR: its blocks stay kept from collection after the end (add close) */
+    const char *name; /* of what is uploaded, for messages; NULL: they stand alone */
+    bool keep;        /* of a CAR: its blocks stay kept from collection after the end (add close) */
     uint64_t upload;
     uint64_t sent;    /* bytes given to pieces */
     struct buf bytes; /* gathered for the next piece */

@@ -76,7 +76,7 @@ static int compare_keys(struct span a, struct span b, bool by_length)
 
 static struct span key_of(const struct ipld_writer *w, const struct entry *e)
 {
-    return span_of(w->keys.data + e->key_at, e->key_len);
+    return span_first(span_skip(buf_span(&w->keys), e->key_at), e->key_len);
 }
 
 /* ---- what is written as it comes ---- */

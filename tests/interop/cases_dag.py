@@ -126,5 +126,5 @@ def cars_between(lab, profile, to_hearth):
 
 
 for one_profile in PROFILES:
-    add_case(f"hearth/car/kubo-to-hearth/{one_profile}", lambda lab, profile=one_profile: cars_between(lab, profile, True), ["hearth", "kubo"])
-    add_case(f"hearth/car/hearth-to-kubo/{one_profile}", lambda lab, profile=one_profile: cars_between(lab, profile, False), ["hearth", "kubo"])
+    add_case(f"hearth/car/kubo-to-hearth/{one_profile}", lambda lab, profile=one_profile: cars_between(lab, profile, True), ["hearth", "kubo"], deadline=300)
+    add_case(f"hearth/car/hearth-to-kubo/{one_profile}", lambda lab, profile=one_profile: cars_between(lab, profile, False), ["hearth", "kubo"], deadline=300)

@@ -119,6 +119,7 @@ static void foreign_forms_are_refused(void **state)
         "{\"foo\":1,\"foo\":2,\"bar\":3}", /* negative-fixtures/dag-json/decode/duplicate-keys.json */
         "{\"foo\":1,\"bar\":3,\"foo\":2}",
         "{\"a\":1,\"\\u0061\":2}",
+        "{\"\":1,\"\":2}",
         /* the spec: maps that are neither link nor bytes nor anything else */
         "{\"/\":\"foo\",\"bar\":\"baz\"}",
         "{\"/\":\"bafkqaaa\",\"bar\":\"baz\"}",
