@@ -15,13 +15,13 @@ import tempfile
 import threading
 import time
 
-from bad_input import Node, check, counts, fill, say
+from bad_input import HEARTH, Node, check, counts, fill, say
 
 WAIT_S = 30
 
 
-def eventually(what):
-    deadline = time.monotonic() + WAIT_S
+def eventually(what, seconds=WAIT_S):
+    deadline = time.monotonic() + seconds
     while not what():
         if time.monotonic() > deadline:
             return False
@@ -100,6 +100,17 @@ def backup(folder):
     kept.append((late, node.add(late)))
     code, out, err = node.run("repo", "backup", copy, timeout=120)
     check("backup: again into the same folder", code == 0, f"exit {code}: {out} {err}")
+    for wait in (0, 0.05, 0.2, 0.6):  # killed on the way: the folder stays the backup that it was, and the next run goes on
+        late = os.urandom(3_000_000)
+        kept.append((late, node.add(late)))
+        killed = subprocess.Popen([HEARTH, "repo", "backup", copy], env=node.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(wait)
+        killed.kill()
+        killed.wait()
+    code, out, err = node.run("repo", "backup", copy, timeout=120)
+    check("backup: busy for a minute at most after one that was killed", code == 0 or "busy" in err, f"exit {code}: {err}")
+    done = code == 0 or eventually(lambda: node.run("repo", "backup", copy, timeout=120)[0] == 0, 80)
+    check("backup: goes on after it was killed", done and not os.path.exists(os.path.join(copy, "blocks.db.part")))
     pins = sorted(node.run("pin", "ls")[1].splitlines())
     other = Node(folder, "other")
     check("backup: another store starts", other.start(), other.said())
@@ -141,6 +152,11 @@ def space(folder):
         check(f"space: turn {turn}: removed", code == 0, err)
         check(f"space: turn {turn}: the space is given back", eventually(lambda: figure(node, "disk_bytes") < 20_000_000),
               node.run("repo", "stat")[1] + node.run("sql", "select * from v_segments")[1] + node.said()[-800:].encode())
+    code, out, err = node.run("add", "-Q", "--pin=false", data=os.urandom(45_000_000), timeout=60)
+    check("space: unpinned again", code == 0, err)
+    code, out, err = node.run("repo", "gc", timeout=60)
+    check("space: repo gc", code == 0, err)
+    check("space: what it collects is given back too", eventually(lambda: figure(node, "disk_bytes") < 20_000_000), node.run("repo", "stat")[1])
     check("space: and to the disk", eventually(lambda: segment_bytes(node) < 40_000_000), segment_bytes(node))
     check("space: what was kept is there", node.reads(cid, kept))
     told = node.run("repo", "stat", "-H")[1].decode()
