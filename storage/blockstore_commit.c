@@ -34,14 +34,6 @@ void blockstore_change(struct blockstore *s, struct store_change_op *op)
     }
 }
 
-/* Until its row is gone, a block known to be wrong counts as absent: a put must not be answered with it. */
-static void note_bad(struct blockstore *s, const struct block_key *key)
-{
-    enum err err = table_put(&s->bad, block_key_span(key), s, NULL);
-    if (err != ERR_OK)
-        store_notice(s, false, "a damaged block cannot be remembered: %s", err_text(err));
-}
-
 bool store_is_damage(enum err err)
 {
     return err == ERR_CORRUPT || err == ERR_TRUNCATED || err == ERR_NOT_FOUND;
@@ -49,6 +41,8 @@ bool store_is_damage(enum err err)
 
 const char *blockstore_damage_text(enum err err)
 {
+    if (err == ERR_UNAVAILABLE)
+        return "a pin holds it, but it is not stored";
     if (err == ERR_TRUNCATED)
         return "its segment ends before it";
     if (err == ERR_NOT_FOUND)
@@ -56,15 +50,32 @@ const char *blockstore_damage_text(enum err err)
     return err == ERR_IO ? "it cannot be read" : "its bytes differ from what was stored";
 }
 
-void store_quarantine(struct blockstore *s, const struct block_place *place, enum err err)
+/*
+ * Until the change is committed a block known to be wrong counts as absent: a put must not be answered with it. What finds no memory, or
+ * no place among so many, is found again at the next read.
+ */
+static void put_aside(struct blockstore *s, struct catalogue_change *change, enum err err)
 {
     const char *reason = blockstore_damage_text(err);
+    memcpy(change->reason, reason, MIN(strlen(reason), sizeof(change->reason) - 1));
+    if (table_put(&s->bad, block_key_span(&change->key), s, NULL) != ERR_OK)
+        return;
+    if (store_push_change(s, change) == NULL)
+        (void)table_remove(&s->bad, block_key_span(&change->key));
+}
+
+void store_quarantine(struct blockstore *s, const struct block_place *place, enum err err)
+{
     struct catalogue_change change = {.kind = CHANGE_QUARANTINE, .key = place->key, .place = *place};
-    memcpy(change.reason, reason, MIN(strlen(reason), sizeof(change.reason) - 1));
     store_notice(s, false, "a stored block is damaged (segment %016llx, offset %llu): %s: quarantined",
-                 (unsigned long long)place->segment, (unsigned long long)place->offset, reason);
-    if (store_push_change(s, &change) != NULL) /* without memory it stays, and is found again at the next read */
-        note_bad(s, &place->key);
+                 (unsigned long long)place->segment, (unsigned long long)place->offset, blockstore_damage_text(err));
+    put_aside(s, &change, err);
+}
+
+void store_miss(struct blockstore *s, const struct block_place *place)
+{
+    struct catalogue_change change = {.kind = CHANGE_MISSING, .key = place->key, .place = *place};
+    put_aside(s, &change, ERR_UNAVAILABLE);
 }
 
 /* ---- the job ---- */
@@ -150,9 +161,10 @@ static void finish_change(struct blockstore *s, struct catalogue_change *change,
         s->removals = change;
         return;
     }
-    if (change->kind == CHANGE_QUARANTINE)
+    bool aside = change->kind == CHANGE_QUARANTINE || change->kind == CHANGE_MISSING;
+    if (aside)
         (void)table_remove(&s->bad, block_key_span(&change->key));
-    if (change->kind == CHANGE_QUARANTINE || change->kind == CHANGE_HEAL_ALL)
+    if (aside || change->kind == CHANGE_HEAL_ALL)
         healer_look(&s->healer);
     if (change->kind == CHANGE_SEGMENT_RM && err == ERR_OK)
         compactor_dropped(&s->compactor, s->now_ns);

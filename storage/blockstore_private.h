@@ -252,6 +252,9 @@ bool store_is_damage(enum err err);
 /* Moves a block out of the index because its bytes are wrong or cannot be read: err says how. */
 void store_quarantine(struct blockstore *store, const struct block_place *place, enum err err);
 
+/* The same for a block that a pin holds and that is not stored: only its key and codec are known. */
+void store_miss(struct blockstore *store, const struct block_place *place);
+
 /* Whether a foreign reader keeps the log of the catalogue from being reset for so long that nothing is written without need. */
 bool store_log_is_long(const struct blockstore *store);
 

@@ -7,6 +7,8 @@
 
 #include "storage/blockstore_private.h"
 
+enum { MISSING_MAX = 64 }; /* held blocks that are not there, told of in a page */
+
 void blockstore_verify(struct blockstore *s, struct store_verify_op *op)
 {
     op->limit = op->limit == 0 ? STORE_VERIFY_PAGE : MIN(op->limit, (size_t)STORE_VERIFY_PAGE);
@@ -80,10 +82,14 @@ enum err store_job_verify(struct store_job *job)
     return ERR_OK;
 }
 
+static void note_bad(struct store_verify_op *op, const struct block_place *place, enum err err)
+{
+    op->bad[op->bad_count++] = (struct store_bad_block){.place = *place, .err = err};
+}
+
 /* Errors that are the block's: what a second read did not cure is damage too. */
 static void collect_bad(struct blockstore *s, struct store_job *job, struct store_verify_op *op)
 {
-    op->bad = calloc(job->read_count + 1, sizeof(*op->bad));
     for (size_t i = 0; i < job->read_count; i++) {
         const struct read_one *one = &job->reads[i];
         struct block_place now;
@@ -93,9 +99,29 @@ static void collect_bad(struct blockstore *s, struct store_job *job, struct stor
             continue; /* good, or it has moved or gone meanwhile */
         memory_tier_drop(s->memory, &one->place.key);
         store_quarantine(s, &one->place, one->err);
-        if (op->bad != NULL)
-            op->bad[op->bad_count++] = (struct store_bad_block){.place = one->place, .err = one->err};
+        note_bad(op, &one->place, one->err);
     }
+}
+
+/*
+ * Held blocks of the page's range of keys that are not there. Nobody knows them while holds are being counted. When there are more than fit,
+ * the next page begins behind the last of them.
+ */
+static void collect_missing(struct blockstore *s, const struct block_key *after, struct store_verify_op *op)
+{
+    struct block_place places[MISSING_MAX];
+    size_t count = 0;
+    if (s->info.counting || s->info.count_clears ||
+        catalogue_missing(s->reader, after, &op->after, places, ARRAY_LEN(places), &count) != ERR_OK)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        if (table_get(&s->fresh, block_key_span(&places[i].key)) != NULL)
+            continue; /* it is just being stored */
+        store_miss(s, &places[i]);
+        note_bad(op, &places[i], ERR_UNAVAILABLE);
+    }
+    if (count == MISSING_MAX)
+        op->after = places[count - 1].key;
 }
 
 static void finish(struct store_verify_op *op, enum err err)
@@ -113,12 +139,19 @@ void store_verify_done(struct blockstore *s, struct store_job *job, enum err err
         finish(op, err == ERR_NOMEM ? ERR_BUSY : err);
         return;
     }
+    op->bad = calloc(job->read_count + MISSING_MAX, sizeof(*op->bad));
+    if (op->bad == NULL) {
+        finish(op, ERR_BUSY);
+        return;
+    }
     bool more = job->read_count < job->page_count || job->page_count == op->limit;
+    struct block_key after = op->after;
     op->checked = job->read_count;
     op->after = (struct block_key){0};
     if (more)
         op->after = job->page[job->read_count - 1].key;
     collect_bad(s, job, op);
+    collect_missing(s, &after, op);
     op->next = s->settling;
     s->settling = op;
     store_verify_settle(s);

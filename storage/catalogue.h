@@ -58,6 +58,7 @@ enum change_of {
     CHANGE_PIN_RM,   /* ERR_NOT_FOUND */
     CHANGE_BLOCK_RM, /* ERR_NOT_FOUND (a block in quarantine is forgotten), ERR_DENIED when pinned or held, ERR_AGAIN while that is being counted */
     CHANGE_QUARANTINE, /* the row moves to the quarantine table if it is still at this place */
+    CHANGE_MISSING,    /* a block that is held and not stored is put in quarantine, so that peers are asked for it */
     CHANGE_HEAL_TRIED, /* peers were asked for a block in quarantine; at_ns: when they are asked next */
     CHANGE_HEAL_ALL,   /* all in quarantine are asked for at once */
     CHANGE_SEGMENT_RM, /* a segment without a live byte, whose file is gone */

@@ -352,6 +352,16 @@ static enum err apply_quarantine(struct catalogue *c, struct catalogue_change *c
     return err == ERR_OK ? catalogue_row_delete(c, &place, info) : err;
 }
 
+static enum err apply_missing(struct catalogue *c, struct catalogue_change *change, uint64_t now_ns)
+{
+    struct block_place place;
+    enum err err = catalogue_row_find(c, &change->key, &place);
+    if (err == ERR_NOT_FOUND)
+        return quarantine_add(c->db, &change->place, change->reason, now_ns);
+    change->err = ERR_EXISTS; /* stored meanwhile */
+    return err;
+}
+
 static enum err apply_change(struct catalogue *c, struct catalogue_change *change, uint64_t now_ns,
                              struct catalogue_info *info)
 {
@@ -365,6 +375,8 @@ static enum err apply_change(struct catalogue *c, struct catalogue_change *chang
         return apply_block_rm(c, change, info);
     case CHANGE_QUARANTINE:
         return apply_quarantine(c, change, now_ns, info);
+    case CHANGE_MISSING:
+        return apply_missing(c, change, now_ns);
     case CHANGE_HEAL_TRIED:
         return quarantine_tried(c->db, &change->key, change->at_ns);
     case CHANGE_HEAL_ALL:

@@ -136,6 +136,12 @@ enum err catalogue_segment_use(struct catalogue_reader *r, uint64_t segment, str
     return segment_rows_use(r->db, segment, ret_use);
 }
 
+enum err catalogue_missing(struct catalogue_reader *r, const struct block_key *after, const struct block_key *upto,
+                           struct block_place *ret_places, size_t max, size_t *ret_count)
+{
+    return quarantine_missing(r->db, after, upto, ret_places, max, ret_count);
+}
+
 enum err catalogue_quarantine_due(struct catalogue_reader *r, uint64_t now_ns, struct quarantine_row *ret_rows,
                                   size_t max, size_t *ret_count)
 {

@@ -40,7 +40,9 @@ enum err catalogue_open_segment(struct catalogue_reader *reader, struct segment_
 enum err catalogue_segment_use(struct catalogue_reader *reader, uint64_t segment,
                                struct segment_use *ret_use) MUST_CHECK;
 
-/* As quarantine_due and quarantine_page. */
+/* As quarantine_missing, quarantine_due and quarantine_page. */
+enum err catalogue_missing(struct catalogue_reader *reader, const struct block_key *after, const struct block_key *upto,
+                           struct block_place *ret_places, size_t max, size_t *ret_count) MUST_CHECK;
 enum err catalogue_quarantine_due(struct catalogue_reader *reader, uint64_t now_ns, struct quarantine_row *ret_rows,
                                   size_t max, size_t *ret_count) MUST_CHECK;
 enum err catalogue_quarantine_page(struct catalogue_reader *reader, const struct block_key *after,

@@ -37,6 +37,38 @@ enum err quarantine_add(sqlite3 *db, const struct block_place *place, const char
     return finish(stmt, err);
 }
 
+static enum err read_missing(sqlite3_stmt *stmt, struct block_place *ret_place)
+{
+    *ret_place = (struct block_place){.codec = (uint32_t)sql_u64(stmt, 1)};
+    return block_key_of_span(sql_blob(stmt, 0), &ret_place->key) == ERR_OK ? ERR_OK : ERR_CORRUPT;
+}
+
+enum err quarantine_missing(sqlite3 *db, const struct block_key *after, const struct block_key *upto,
+                            struct block_place *ret_places, size_t max, size_t *ret_count)
+{
+    sqlite3_stmt *stmt = NULL;
+    size_t count = 0;
+    enum err err = sql_prepare(db,
+                               "SELECT multihash, min(codec) FROM refs WHERE multihash > ?1"
+                               " AND (?2 = x'' OR multihash <= ?2)"
+                               " AND NOT EXISTS(SELECT 1 FROM blocks WHERE blocks.multihash = refs.multihash)"
+                               " AND NOT EXISTS(SELECT 1 FROM quarantine WHERE quarantine.multihash = refs.multihash)"
+                               " GROUP BY multihash ORDER BY multihash LIMIT ?3",
+                               &stmt);
+    if (err == ERR_OK) {
+        sql_bind_blob(stmt, 1, block_key_span(after));
+        sql_bind_blob(stmt, 2, block_key_span(upto));
+        sql_bind_u64(stmt, 3, max);
+    }
+    while (err == ERR_OK && count < max && (err = sql_row(stmt)) == ERR_OK)
+        err = read_missing(stmt, &ret_places[count++]);
+    (void)sqlite3_finalize(stmt);
+    if (err != ERR_OK && err != ERR_NOT_FOUND)
+        return err;
+    *ret_count = count;
+    return ERR_OK;
+}
+
 enum err quarantine_take_stored(sqlite3 *db, const struct block_place *places, size_t count)
 {
     sqlite3_stmt *stmt = NULL;

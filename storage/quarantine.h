@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The catalogue's table of quarantine: blocks whose stored bytes proved wrong, or whose segment is gone. A block is in it once, counts as
+ * The catalogue's table of quarantine: blocks whose stored bytes proved wrong, or are gone though a pin holds them. A block is in it once, counts as
  * absent, and is fetched again from peers; storing it anew takes it out, and so does forgetting it. retry_at says when peers are asked
  * next, so that a restart goes on where it was.
  *
@@ -26,6 +26,13 @@ struct quarantine_row {
 };
 
 enum err quarantine_add(sqlite3 *db, const struct block_place *place, const char *reason, uint64_t now_ns) MUST_CHECK;
+
+/*
+ * Up to max blocks that recursive pins hold, with keys behind after and not behind upto (len 0: to the last), that are neither stored nor in
+ * quarantine, in order of key. Only key and codec of the places are set.
+ */
+enum err quarantine_missing(sqlite3 *db, const struct block_key *after, const struct block_key *upto,
+                            struct block_place *ret_places, size_t max, size_t *ret_count) MUST_CHECK;
 
 /* Takes out the blocks of places: they are stored anew. */
 enum err quarantine_take_stored(sqlite3 *db, const struct block_place *places, size_t count) MUST_CHECK;

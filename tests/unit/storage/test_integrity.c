@@ -228,6 +228,71 @@ static void all_can_be_asked_for_at_once_or_forgotten(void **state)
     world_free(w);
 }
 
+struct verification {
+    struct store_verify_op op;
+    bool done;
+    size_t bad;
+    enum err first;
+};
+
+static void verified(struct store_verify_op *op, enum err err)
+{
+    struct verification *v = CONTAINER_OF(op, struct verification, op);
+    assert_int_equal(err, ERR_OK);
+    v->done = true;
+    v->bad = op->bad_count;
+    v->first = op->bad_count > 0 ? op->bad[0].err : ERR_OK;
+}
+
+static struct verification verify(struct world *w)
+{
+    struct verification v = {.op = {.done = verified}};
+    blockstore_verify(w->store, &v.op);
+    test_drive(w->store, 1000);
+    assert_true(v.done);
+    return v;
+}
+
+/* A dag-pb block with one link, to block 0 of the world. */
+static struct span parent_of_first(const struct world *w, uint8_t to[64])
+{
+    static const uint8_t head[] = {0x12, 38, 0x0a, 36, 1, 0x55};
+    memcpy(to, head, sizeof(head));
+    memcpy(to + sizeof(head), w->keys[0].bytes, w->keys[0].len);
+    return span_of(to, sizeof(head) + w->keys[0].len);
+}
+
+/* Below a pin nothing may be missing, whatever became of it: a verification finds it out, and it is wanted back. */
+static void a_held_block_that_is_missing_is_wanted_back(void **state)
+{
+    (void)state;
+    uint8_t bytes[64];
+    struct block_key key = {0};
+    struct world *w = world_new(0);
+    struct span parent = parent_of_first(w, bytes);
+    test_key(parent, &key);
+    assert_int_equal(test_put(w->store, &key, parent, NULL), ERR_OK);
+    assert_int_equal(test_change(w->store, &key, CHANGE_PIN_ADD), ERR_OK);
+    world_live(w, 10 * SECOND_NS);
+    assert_int_equal(verify(w).bad, 0);
+    damage_one(w);
+    answer(w, false);
+    assert_int_equal(test_change(w->store, &w->keys[0], CHANGE_FORGET_ALL), ERR_OK);
+    struct verification v = verify(w);
+    assert_int_equal(v.bad, 1);
+    assert_int_equal(v.first, ERR_UNAVAILABLE);
+    assert_int_equal(world_stats(w).quarantined, 1);
+    assert_int_equal(verify(w).bad, 0); /* it is known */
+    world_live(w, SECOND_NS);
+    assert_int_equal(w->wanted_count, 1);
+    answer(w, true);
+    world_live(w, 10 * SECOND_NS);
+    assert_int_equal(world_stats(w).quarantined, 0);
+    assert_int_equal(verify(w).bad, 0);
+    assert_int_equal(world_absent(w), 0);
+    world_free(w);
+}
+
 static void a_removed_block_is_not_wanted_back(void **state)
 {
     (void)state;
@@ -284,6 +349,7 @@ int main(void)
         cmocka_unit_test(tries_go_on_over_restarts),
         cmocka_unit_test(an_owner_that_has_no_room_is_asked_again),
         cmocka_unit_test(all_can_be_asked_for_at_once_or_forgotten),
+        cmocka_unit_test(a_held_block_that_is_missing_is_wanted_back),
         cmocka_unit_test(a_removed_block_is_not_wanted_back),
         cmocka_unit_test(a_fault_at_each_point_of_quarantine_and_healing),
     };
