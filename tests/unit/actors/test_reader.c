@@ -5,6 +5,7 @@
 #include "tests/support/import_model.h"
 
 #include "actors/control/reader.h"
+#include "storage/car_importer.h"
 #include "storage/directory_builder.h"
 #include "storage/tree_builder.h"
 
@@ -329,11 +330,100 @@ static void trees(void **state)
     store_release(&w.store);
 }
 
+/* A CAR of the whole tree, and the rest of it from somewhere in its middle; all of its blocks are in it. */
+static void cars(void **state)
+{
+    (void)state;
+    struct world w;
+    struct buf whole;
+    struct block_store other;
+    struct car_importer *importer;
+    world_init(&w, IMPORT_UNIXFS_V1_2025);
+    buf_init(&whole, 1 << 22, NULL);
+    for (unsigned pass = 0; pass < 2; pass++) {
+        struct reader_options options = {.mode = READER_CAR, .offset = pass == 0 ? 0 : 20000, .window_blocks = 6};
+        struct reader *r;
+        struct buf out;
+        enum err err;
+        buf_init(&out, 1 << 22, NULL);
+        assert_ok(reader_new(span_text(w.root_text), &options, &r, NULL));
+        w.count = 0;
+        open_it(&w, r);
+        for (size_t before = SIZE_MAX; before != out.len;) {
+            before = out.len;
+            size_t end = out.len + 1 + (size_t)prng_below(&w.prng, 5000);
+            while ((err = reader_read(r, &out, end - out.len)) == ERR_AGAIN)
+                turn(&w, r);
+            assert_ok(err);
+        }
+        assert_int_equal(reader_position(r), options.offset + out.len);
+        assert_ok(pass == 0 ? buf_append_span(&whole, buf_span(&out)) : ERR_OK);
+        assert_true(span_equal(span_skip(buf_span(&whole), (size_t)options.offset), buf_span(&out)));
+        reader_free(r);
+        buf_release(&out);
+    }
+    store_init(&other);
+    struct import_sink sink = store_sink(&other);
+    assert_ok(car_importer_new(&sink, NULL, &importer));
+    for (struct span rest = buf_span(&whole); rest.len > 0;)
+        assert_ok(car_importer_write(importer, &rest));
+    assert_ok(car_importer_finish(importer));
+    assert_int_equal(table_len(&other.blocks), table_len(&w.store.blocks));
+    car_importer_free(importer);
+    store_release(&other);
+    buf_release(&whole);
+    store_release(&w.store);
+}
+
+/* From a value into a folder; what is no file says so. */
+static void paths_through_values(void **state)
+{
+    (void)state;
+    struct world w;
+    char json[CID_TEXT_MAX + 64];
+    struct cid top;
+    world_init(&w, IMPORT_UNIXFS_V1_2025);
+    struct import_options options = import_options_of(IMPORT_UNIXFS_V1_2025);
+    struct import_sink sink = store_sink(&w.store);
+    (void)snprintf(json, sizeof(json), "{\"x\":[{\"/\":\"%s\"},7]}", w.root_text);
+    struct block_ref *block = block_ref_copy(span_text(json), NULL);
+    assert_ok(import_emit(&options, &sink, CODEC_DAG_JSON, block, &top));
+    block_ref_unref(block);
+    cid_text(&top, w.root_text);
+    struct reader *r = open_reader(&w, "/x/0/small", READER_STAT);
+    open_it(&w, r);
+    assert_int_equal(reader_info(r)->size, 4);
+    reader_free(r);
+    r = open_reader(&w, "/x/1", READER_RESOLVE);
+    open_it(&w, r);
+    assert_true(cid_equal(&reader_info(r)->cid, &top) && span_equal_text(reader_info(r)->remainder, "x/1"));
+    reader_free(r);
+    static const char *const no_files[] = {"", "/x", "/x/1"};
+    for (size_t i = 0; i < ARRAY_LEN(no_files); i++) {
+        r = open_reader(&w, no_files[i], READER_FILE);
+        open_it(&w, r);
+        assert_int_equal(reader_error(r), ERR_UNSUPPORTED);
+        assert_non_null(strstr(reader_why(r), "dag get"));
+        reader_free(r);
+    }
+    r = open_reader(&w, "/y", READER_RESOLVE);
+    open_it(&w, r);
+    assert_int_equal(reader_error(r), ERR_NOT_FOUND);
+    reader_free(r);
+    store_release(&w.store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stats), cmocka_unit_test(bytes_in_pieces),        cmocka_unit_test(entries_with_their_kinds),
-        cmocka_unit_test(trees), cmocka_unit_test(blocks_that_never_come), cmocka_unit_test(wrong_kinds_and_names),
+        cmocka_unit_test(stats),
+        cmocka_unit_test(cars),
+        cmocka_unit_test(paths_through_values),
+        cmocka_unit_test(bytes_in_pieces),
+        cmocka_unit_test(entries_with_their_kinds),
+        cmocka_unit_test(trees),
+        cmocka_unit_test(blocks_that_never_come),
+        cmocka_unit_test(wrong_kinds_and_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
