@@ -87,8 +87,8 @@ static enum err write_parts(void *arg, const _Atomic bool *cancelled)
 
 bool file_sink_has_room(const struct file_sink *sink)
 {
-    return file_sink_state(sink) == ERR_OK && !sink->spent && sink->count < FILE_SINK_PARTS &&
-           sink->bytes < FILE_SINK_BYTES;
+    uint64_t most = sink->spent ? FILE_SINK_BYTES_SPENT : FILE_SINK_BYTES;
+    return file_sink_state(sink) == ERR_OK && sink->count < FILE_SINK_PARTS && sink->bytes < most;
 }
 
 void file_sink_put(struct file_sink *sink, struct block_ref *block, struct span bytes)

@@ -23,7 +23,8 @@ struct file_sink;
 
 enum {
     FILE_SINK_PARTS = 64,
-    FILE_SINK_BYTES = 1024 * 1024, /* no more is put, but the last block may pass it */
+    FILE_SINK_BYTES = 1024 * 1024,      /* no more is put, but the last block may pass it */
+    FILE_SINK_BYTES_SPENT = 256 * 1024, /* the same while the account has no room */
 };
 
 struct file_sink_options {
@@ -44,8 +45,8 @@ void file_sink_free(struct file_sink *sink, struct ctx *ctx);
 bool file_sink_has_room(const struct file_sink *sink);
 
 /*
- * Puts bytes that lie in the block, whose reference becomes the sink's. There must be room. When the account has none, they are put all the same
- * and are the last ones until the next job has ended: so nobody waits for the others, and each holds one such block at most.
+ * Puts bytes that lie in the block, whose reference becomes the sink's. There must be room. When the account has none, they are put all the same,
+ * but few: so nobody waits for the others, and each holds little more than a block that nothing was charged for.
  */
 void file_sink_put(struct file_sink *sink, struct block_ref *block, struct span bytes);
 
