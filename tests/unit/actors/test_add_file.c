@@ -316,9 +316,10 @@ static void one_that_vanishes_is_read_to_its_end(void **state)
     close_upload(4 * MIB, cid);
 }
 
+/* Not more: nng closes what the test before had a little later. */
 static bool is_as_before(void *arg)
 {
-    return descriptors_open(NULL) == *(const unsigned *)arg;
+    return descriptors_open(NULL) <= *(const unsigned *)arg;
 }
 
 /* The sockets are made anew, and what was open is closed: handed over, in use, and waiting in the old socket. */

@@ -603,9 +603,10 @@ static void a_deadline_ends_it(void **state)
     stage_expect_closed();
 }
 
+/* Not more: nng closes what the test before had a little later. */
 static bool is_as_before(void *arg)
 {
-    return descriptors_open(NULL) == *(const unsigned *)arg;
+    return descriptors_open(NULL) <= *(const unsigned *)arg;
 }
 
 static void a_restart_leaks_nothing(void **state)
