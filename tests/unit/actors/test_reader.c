@@ -398,9 +398,13 @@ static void paths_through_values(void **state)
     open_it(&w, r);
     assert_true(cid_equal(&reader_info(r)->cid, &top) && span_equal_text(reader_info(r)->remainder, "x/1"));
     reader_free(r);
-    static const char *const no_files[] = {"", "/x", "/x/1"};
-    for (size_t i = 0; i < ARRAY_LEN(no_files); i++) {
-        r = open_reader(&w, no_files[i], READER_FILE);
+    static const struct {
+        const char *path;
+        enum reader_mode mode;
+    } refused[] = {
+        {"", READER_FILE}, {"/x", READER_FILE}, {"/x/1", READER_TREE}, {"/x/1", READER_CAR}, {"/x", READER_WALK}};
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+        r = open_reader(&w, refused[i].path, refused[i].mode);
         open_it(&w, r);
         assert_int_equal(reader_error(r), ERR_UNSUPPORTED);
         assert_non_null(strstr(reader_why(r), "dag get"));
