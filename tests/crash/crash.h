@@ -3,10 +3,11 @@
  * The crash replay: a run of the block store is recorded write by write, then the power is cut after each entry of the log, in several
  * ways, and recovery must bring back all that was acknowledged by then, and nothing wrong.
  *
- *      crash_run      lives of a store on a recorded simulated disk: puts, pins, removals, the compaction that follows, a backup under way,
- *                     clean ends, kill -9 at random points
+ *      crash_run      lives of a store on a recorded simulated disk: puts, pins, removals, collections, the compaction that follows, a
+ *                     backup under way, clean ends, kill -9 at random points
  *      crash_check    one crashed disk: open, compare with what the log's marks say, crash again, compare again
  *      crash_files    the repository's own files, the same way
+ *      crash_migration   a database of version 1 that becomes one of this version
  *      crash_replay   all prefixes x all ways; and with one sync call site left out at a time, which must be found
  */
 #ifndef HEARTH_TESTS_CRASH_CRASH_H
@@ -16,7 +17,7 @@
 #include "sim/disk_log.h"
 #include "storage/blockstore.h"
 
-enum { CRASH_BLOCKS = 48, CRASH_BLOCK_MAX = 1500, CRASH_WHY_BYTES = 256 };
+enum { CRASH_BLOCKS = 48, CRASH_LEAVES = 32, CRASH_LINKS = 3, CRASH_BLOCK_MAX = 1500, CRASH_WHY_BYTES = 256 };
 
 /* Notes of the run between the disk's entries; the value is a block's number. */
 enum crash_mark {
@@ -30,12 +31,15 @@ enum crash_mark {
     MARK_OPEN_END,
     MARK_PUT_START,
     MARK_REMOVE_ACK,
+    MARK_COLLECT_START,
 };
 
+/* From CRASH_LEAVES on they are dag-pb nodes that link to blocks before them. */
 struct crash_blocks {
     struct block_key keys[CRASH_BLOCKS];
     uint8_t bytes[CRASH_BLOCKS][CRASH_BLOCK_MAX];
     size_t sizes[CRASH_BLOCKS];
+    size_t links[CRASH_BLOCKS][CRASH_LINKS];
 };
 
 /* What must hold at some point of the log. */
@@ -48,7 +52,12 @@ struct crash_truth {
 
 void crash_blocks_init(struct crash_blocks *blocks, uint64_t seed);
 /* A mark of the log; also keeps crash_opening. */
-void crash_truth_note(struct crash_truth *truth, uint32_t mark, uint64_t value);
+void crash_truth_note(struct crash_truth *truth, const struct crash_blocks *blocks, uint32_t mark, uint64_t value);
+/* What a collection must leave: the blocks that a pin reaches, where pin and blocks are there for certain. */
+void crash_truth_reach(const struct crash_truth *truth, const struct crash_blocks *blocks, bool ret_kept[CRASH_BLOCKS]);
+
+/* Collects all of it; each removed block is told. False when it did not come to its end. */
+bool crash_collect(struct blockstore *store, void (*gone)(void *arg, const struct block_key *key), void *arg);
 
 /* Whether a store is being opened right now: tells sync calls of recovery from those of writing. One thread. */
 extern bool crash_opening;
@@ -75,5 +84,8 @@ bool crash_check_kill(struct sim_disk *disk, const struct crash_blocks *blocks, 
  * health check's write: it must tell of a sync that fails. Prints one line each; false when one fails.
  */
 bool crash_files(uint64_t seed);
+
+/* Each prefix of a recorded migration, cut in each way, leaves the old database or the new one; what was acknowledged is the new one. */
+bool crash_migration(uint64_t seed);
 
 #endif

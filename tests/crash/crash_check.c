@@ -94,12 +94,29 @@ static struct blockstore *open_checked(struct sim_disk *disk, const char *when, 
     return store;
 }
 
+/* What the pins reach outlives a collection, whatever the crash did to the counts. */
+static bool collect_and_check(struct blockstore *store, const struct crash_blocks *b, const struct crash_truth *truth,
+                              const char *when, char why[CRASH_WHY_BYTES])
+{
+    bool kept[CRASH_BLOCKS];
+    crash_truth_reach(truth, b, kept);
+    if (!crash_collect(store, NULL, NULL))
+        return fail(why, "the collection does not end", 0, when);
+    for (size_t i = 0; i < CRASH_BLOCKS; i++) {
+        uint64_t size = 0;
+        if (kept[i] && truth->must_have[i] && blockstore_has(store, &b->keys[i], &size, NULL) != ERR_OK)
+            return fail(why, "a block below a pin was collected", i, when);
+    }
+    return true;
+}
+
 static bool open_and_check(struct sim_disk *disk, const struct crash_blocks *b, const struct crash_truth *truth,
-                           const char *when, char why[CRASH_WHY_BYTES])
+                           bool collect, const char *when, char why[CRASH_WHY_BYTES])
 {
     bool found[CRASH_BLOCKS];
     struct blockstore *store = open_checked(disk, when, why);
     bool good = store != NULL && check_store(store, b, truth, when, why, found);
+    good = good && (!collect || collect_and_check(store, b, truth, when, why));
     blockstore_close(store, true);
     return good;
 }
@@ -107,12 +124,12 @@ static bool open_and_check(struct sim_disk *disk, const struct crash_blocks *b, 
 bool crash_check(struct sim_disk *disk, const struct crash_blocks *b, const struct crash_truth *truth, bool again,
                  uint64_t seed, char why[CRASH_WHY_BYTES])
 {
-    if (!open_and_check(disk, b, truth, "after the cut", why))
+    if (!open_and_check(disk, b, truth, !again, "after the cut", why))
         return false;
     if (!again)
         return true;
     sim_disk_power_cut(disk, SIM_CUT_REORDER, seed);
-    return open_and_check(disk, b, truth, "after a cut right after recovery", why);
+    return open_and_check(disk, b, truth, true, "after a cut right after recovery", why);
 }
 
 bool crash_check_kill(struct sim_disk *disk, const struct crash_blocks *b, const struct crash_truth *truth,
@@ -134,5 +151,5 @@ bool crash_check_kill(struct sim_disk *disk, const struct crash_blocks *b, const
     if (!good)
         return false;
     sim_disk_power_cut(disk, seed % 2 == 0 ? SIM_CUT_DROP : SIM_CUT_REORDER, seed);
-    return open_and_check(disk, b, &now, "after kill -9, a second put and a cut", why);
+    return open_and_check(disk, b, &now, true, "after kill -9, a second put and a cut", why);
 }

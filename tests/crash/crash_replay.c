@@ -120,7 +120,7 @@ static bool replay(struct replay *r, size_t *ret_at)
         const struct disk_entry *e = disk_log_at(r->log, i);
         *ret_at = i;
         if (e->kind == DISK_ENTRY_MARK)
-            crash_truth_note(&truth, e->mark, e->value);
+            crash_truth_note(&truth, r->blocks, e->mark, e->value);
         else
             good = disk_entry_apply(e, sim_disk_port(disk)) == ERR_OK ||
                    snprintf(r->why, sizeof(r->why), "the log does not replay") < 0;
@@ -205,6 +205,7 @@ int main(int argc, char **argv)
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
     uint64_t seeds = smoke ? 1 : 8;
     bool good = crash_files(first);
+    good = crash_migration(first) && good;
     for (uint64_t i = 0; i < seeds; i++)
         good = one_seed(first + i, smoke ? 5 : 1, smoke ? 4 : 8, i == 0) && good;
     (void)printf("%s\n", good ? "crash replay passed" : "crash replay FAILED");

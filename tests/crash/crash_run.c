@@ -5,8 +5,30 @@
 
 #include "tests/crash/crash.h"
 #include "tests/support/store_driver.h"
+#include "wire/cid.h"
+#include "wire/dag_pb.h"
 
 enum { STEPS_PER_LIFE = 40, KILL_WITHIN = 160 };
+
+/* Links to blocks before it; with data, so that no two nodes are the same. */
+static void make_node(struct crash_blocks *b, size_t i, struct prng *prng)
+{
+    uint8_t *end = b->bytes[i];
+    for (size_t n = 0; n < CRASH_LINKS; n++) {
+        size_t child = (size_t)prng_below(prng, i);
+        struct multihash hash;
+        uint8_t bytes[CID_BYTES_MAX];
+        if (multihash_parse(block_key_span(&b->keys[child]), &hash) != ERR_OK)
+            abort();
+        struct cid cid = cid_v1(child < CRASH_LEAVES ? CODEC_RAW : CODEC_DAG_PB, &hash);
+        struct dag_pb_link link = {.cid = span_of(bytes, cid_encode(&cid, bytes))};
+        b->links[i][n] = child;
+        end = dag_pb_put_link(end, &link);
+    }
+    uint8_t *data = dag_pb_put_data_frame(end, sizeof(i));
+    memcpy(data, &i, sizeof(i));
+    b->sizes[i] = (size_t)(data + sizeof(i) - b->bytes[i]);
+}
 
 void crash_blocks_init(struct crash_blocks *b, uint64_t seed)
 {
@@ -16,13 +38,33 @@ void crash_blocks_init(struct crash_blocks *b, uint64_t seed)
     for (size_t i = 0; i < CRASH_BLOCKS; i++) {
         b->sizes[i] = (size_t)prng_below(&prng, CRASH_BLOCK_MAX);
         prng_fill(&prng, b->bytes[i], b->sizes[i]);
+        if (i >= CRASH_LEAVES)
+            make_node(b, i, &prng);
         if (multihash_sum(MULTIHASH_SHA2_256, 0, span_of(b->bytes[i], b->sizes[i]), &hash) != ERR_OK ||
             block_key_of(&hash, &b->keys[i]) != ERR_OK)
             abort();
     }
 }
 
-void crash_truth_note(struct crash_truth *t, uint32_t mark, uint64_t value)
+void crash_truth_reach(const struct crash_truth *t, const struct crash_blocks *b, bool ret_kept[CRASH_BLOCKS])
+{
+    memset(ret_kept, 0, CRASH_BLOCKS);
+    for (size_t i = CRASH_BLOCKS; i-- > 0;) {
+        ret_kept[i] = (ret_kept[i] || t->must_pin[i]) && t->must_have[i];
+        for (size_t n = 0; n < CRASH_LINKS && ret_kept[i] && i >= CRASH_LEAVES; n++)
+            ret_kept[b->links[i][n]] = true;
+    }
+}
+
+/* What nothing keeps for certain may be gone from now on. */
+static void note_collection(struct crash_truth *t, const struct crash_blocks *b)
+{
+    bool kept[CRASH_BLOCKS];
+    crash_truth_reach(t, b, kept);
+    memcpy(t->must_have, kept, sizeof(kept));
+}
+
+void crash_truth_note(struct crash_truth *t, const struct crash_blocks *b, uint32_t mark, uint64_t value)
 {
     switch ((enum crash_mark)mark) {
     case MARK_PUT_ACK:
@@ -48,6 +90,9 @@ void crash_truth_note(struct crash_truth *t, uint32_t mark, uint64_t value)
         break;
     case MARK_UNPIN_ACK:
         t->must_not_pin[value] = true;
+        break;
+    case MARK_COLLECT_START:
+        note_collection(t, b);
         break;
     case MARK_OPEN_START:
         crash_opening = true;
@@ -84,6 +129,36 @@ enum err crash_open(const struct disk_port *port, struct blockstore **ret_store,
     enum err err = blockstore_open(&options, 0, 0, ret_store, why);
     crash_opening = before;
     return err;
+}
+
+/* ---- collections ---- */
+
+struct collection {
+    struct store_collect_op op;
+    bool done;
+    enum err err;
+    void (*gone)(void *arg, const struct block_key *key);
+    void *arg;
+};
+
+static void page_collected(struct store_collect_op *op, enum err err)
+{
+    struct collection *c = CONTAINER_OF(op, struct collection, op);
+    c->done = true;
+    c->err = err;
+    for (size_t i = 0; i < op->gone_count && c->gone != NULL; i++)
+        c->gone(c->arg, &op->gone[i].key);
+}
+
+bool crash_collect(struct blockstore *store, void (*gone)(void *arg, const struct block_key *key), void *arg)
+{
+    struct collection c = {.op = {.done = page_collected}, .gone = gone, .arg = arg};
+    do {
+        c.done = false;
+        blockstore_collect(store, &c.op);
+        test_drive(store, 1000);
+    } while (c.done && c.err == ERR_OK && c.op.after.len > 0);
+    return c.done && c.err == ERR_OK;
 }
 
 struct run {
@@ -128,6 +203,15 @@ static void change_one(struct run *r, enum change_of kind, uint32_t before, uint
         disk_log_mark(r->log, MARK_PUT_ACK, i);
 }
 
+static void note_gone(void *arg, const struct block_key *key)
+{
+    struct run *r = arg;
+    for (size_t i = 0; i < CRASH_BLOCKS; i++) {
+        if (block_key_equal(&r->blocks->keys[i], key))
+            disk_log_mark(r->log, MARK_REMOVE_ACK, i);
+    }
+}
+
 static void backup_opened(struct store_backup_op *op, enum err err)
 {
     (void)op;
@@ -136,7 +220,11 @@ static void backup_opened(struct store_backup_op *op, enum err err)
 
 static void one_step(struct run *r)
 {
-    switch (prng_below(&r->prng, 12)) {
+    switch (prng_below(&r->prng, 13)) {
+    case 12:
+        disk_log_mark(r->log, MARK_COLLECT_START, 0);
+        (void)crash_collect(r->store, note_gone, r); /* it may be cut in the middle */
+        break;
     case 10:
         r->backup = (struct store_backup_op){.done = backup_opened};
         blockstore_backup_open(r->store, &r->backup);
