@@ -7,9 +7,9 @@
  *                   --> here: without those that a lease protects; the others are doomed
  *                   --> collect job: removes each that still nothing holds --> done(): the page
  *
- * A pin that is committed between two steps makes counting true, and nothing is removed until that is over: a pin wins. While keys are
- * doomed, which is one transaction long, a put of one waits for the outcome, since it must not be told that the block is there; so
- * does a get. Everybody else goes on.
+ * A pin that is committed between two steps makes counting true; nothing is removed until that is over, and what it holds is not: a pin
+ * wins. While keys are doomed, which is one transaction long, a put of one waits for the outcome, since it must not be told that the block
+ * is there; so does a get. Everybody else goes on.
  */
 #include <stdlib.h>
 
@@ -211,8 +211,6 @@ static size_t doom(struct blockstore *s, struct block_place *page, size_t count,
 
 static void scan_done(struct blockstore *s, struct store_job *job)
 {
-    if (s->info.counting)
-        return; /* a pin came: the page is looked at again */
     bool dry_run = s->collects->dry_run;
     size_t count = doom(s, job->page, job->page_count, dry_run);
     s->scanned = job->after;

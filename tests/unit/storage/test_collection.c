@@ -451,6 +451,25 @@ static void what_was_pinned_leaves_no_trace(void **state)
     world_free(w);
 }
 
+/* A block is let go whose links cannot be read any more: what hangs on it goes all the same, once it is counted anew. */
+static void counts_that_leaked_are_counted_anew(void **state)
+{
+    (void)state;
+    for (size_t root = NODES - 6; root < NODES; root++) {
+        struct world *w = world_new(root);
+        put_all(w);
+        pin(w, root, true);
+        drive(w);
+        size_t child = w->nodes[root].links[0];
+        damage(w, child);
+        check_all(w);
+        unpin(w, root, true);
+        collect_and_check(w);
+        assert_int_equal(blockstore_stats(w->store).blocks, 0);
+        world_free(w);
+    }
+}
+
 /* blocks.db is lost: pins come back from their journal, are counted anew, and hold what they held. */
 static void a_catalogue_made_anew_counts_its_pins(void **state)
 {
@@ -637,6 +656,7 @@ int main(void)
         cmocka_unit_test(the_model_agrees),
         cmocka_unit_test(the_model_agrees_although_blocks_are_damaged),
         cmocka_unit_test(what_was_pinned_leaves_no_trace),
+        cmocka_unit_test(counts_that_leaked_are_counted_anew),
         cmocka_unit_test(a_catalogue_made_anew_counts_its_pins),
         cmocka_unit_test(an_identity_root_holds_what_it_links_to),
         cmocka_unit_test(a_pin_wins_over_a_collection),
