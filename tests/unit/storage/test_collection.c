@@ -451,6 +451,41 @@ static void what_was_pinned_leaves_no_trace(void **state)
     world_free(w);
 }
 
+static bool links_to(const struct node *node, size_t child)
+{
+    for (size_t n = 0; n < node->link_count; n++) {
+        if (node->links[n] == child)
+            return true;
+    }
+    return false;
+}
+
+/* A block below a pin is stored later: what it links to is held from then on, before any collection. */
+static void a_block_that_comes_later_holds_its_links(void **state)
+{
+    (void)state;
+    struct world *w = world_new(15);
+    unsigned tried = 0;
+    for (size_t root = LEAVES; root < NODES; root++) {
+        size_t child = w->nodes[root].links[0];
+        size_t below = child < LEAVES ? 0 : w->nodes[child].links[0];
+        if (child < LEAVES || links_to(&w->nodes[root], below))
+            continue;
+        tried++;
+        assert_int_equal(put(w, root), ERR_OK);
+        assert_int_equal(put(w, below), ERR_OK);
+        pin(w, root, true);
+        drive(w);
+        assert_int_equal(put(w, child), ERR_OK);
+        drive(w);
+        assert_int_equal(change(w, CHANGE_BLOCK_RM, below, false, 10000), ERR_DENIED);
+        unpin(w, root, true);
+        collect_and_check(w);
+    }
+    assert_true(tried > 5);
+    world_free(w);
+}
+
 /* A block is let go whose links cannot be read any more: what hangs on it goes all the same, once it is counted anew. */
 static void counts_that_leaked_are_counted_anew(void **state)
 {
@@ -656,6 +691,7 @@ int main(void)
         cmocka_unit_test(the_model_agrees),
         cmocka_unit_test(the_model_agrees_although_blocks_are_damaged),
         cmocka_unit_test(what_was_pinned_leaves_no_trace),
+        cmocka_unit_test(a_block_that_comes_later_holds_its_links),
         cmocka_unit_test(counts_that_leaked_are_counted_anew),
         cmocka_unit_test(a_catalogue_made_anew_counts_its_pins),
         cmocka_unit_test(an_identity_root_holds_what_it_links_to),
