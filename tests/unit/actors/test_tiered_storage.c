@@ -21,6 +21,7 @@
 #include "storage/disk_posix.h"
 #include "wire/cid.h"
 
+enum { LEASE_END = 0xffff, LEASE_TAG = 900 }; /* no message: the call of the lease is cancelled */
 enum { MANY = 300, MANY_BYTES = 20000, STEP_TIMEOUT_S = 20 };
 
 /* ---- what is stored ---- */
@@ -62,6 +63,8 @@ static const struct step steps[] = {
     {"stat of an absent block", MSG_BLOCK_STAT, 2, false, ERR_NOT_FOUND, 0},
     {"pin", MSG_PIN_ADD, 1, true, ERR_OK, MSG_OK},
     {"pin of an absent block", MSG_PIN_ADD, 2, true, ERR_NOT_FOUND, 0},
+    {"how it is pinned", MSG_PIN_FIND, 1, true, ERR_OK, MSG_PIN_FOUND},
+    {"how an absent block is pinned", MSG_PIN_FIND, 2, false, ERR_OK, MSG_PIN_FOUND},
     {"list of pins", MSG_PIN_LS, 1, false, ERR_OK, MSG_PIN_PAGE},
     {"removal of a pinned block", MSG_BLOCK_RM, 1, true, ERR_DENIED, 0},
     {"unpin", MSG_PIN_RM, 1, true, ERR_OK, MSG_OK},
@@ -70,6 +73,14 @@ static const struct step steps[] = {
     {"removal again", MSG_BLOCK_RM, 1, false, ERR_NOT_FOUND, 0},
     {"removal by force", MSG_BLOCK_RM, 1, true, ERR_OK, MSG_OK},
     {"get after removal", MSG_BLOCK_GET, 1, false, ERR_NOT_FOUND, 0},
+    {"a lease", MSG_LEASE, 0, false, ERR_OK, 0},
+    {"put under it", MSG_BLOCK_PUT, 3, false, ERR_OK, MSG_BLOCK_PUT_OK},
+    {"collection: the empty block goes", MSG_REPO_GC, 0, false, ERR_OK, MSG_REPO_GC_PAGE},
+    {"get of what the lease keeps", MSG_BLOCK_GET, 3, false, ERR_OK, MSG_BLOCK},
+    {"the end of the lease", LEASE_END, 0, false, ERR_OK, 0},
+    {"collection: what it kept goes", MSG_REPO_GC, 3, false, ERR_OK, MSG_REPO_GC_PAGE},
+    {"get after the collection", MSG_BLOCK_GET, 3, false, ERR_NOT_FOUND, 0},
+    {"the empty block again", MSG_BLOCK_PUT, 0, false, ERR_OK, MSG_BLOCK_PUT_OK},
     {"figures", MSG_REPO_STAT, 0, false, ERR_OK, MSG_REPO_STAT_OK},
     {"verification", MSG_REPO_VERIFY, 0, false, ERR_OK, MSG_REPO_VERIFIED},
     {"heat", MSG_HEAT_TOP, 0, false, ERR_OK, MSG_HEAT_LIST},
@@ -104,6 +115,7 @@ static void send(struct ctx *ctx, const struct step *s, uint64_t tag)
     struct msg_block_stat stat = {.cid = name};
     struct msg_block_rm rm = {.cid = name, .force = s->flag};
     struct msg_pin_add pin = {.cid = name, .recursive = s->flag, .name = span_text("a name")};
+    struct msg_pin_find find = {.cid = name};
     struct msg_pin_rm unpin = {.cid = name, .recursive = s->flag};
     union {
         struct msg_probe probe;
@@ -112,6 +124,8 @@ static void send(struct ctx *ctx, const struct step *s, uint64_t tag)
         struct msg_pin_ls ls;
         struct msg_repo_verify verify;
         struct msg_heat_top top;
+        struct msg_lease lease;
+        struct msg_repo_gc gc;
     } none = {0};
     const void *fields = s->ask == MSG_BLOCK_PUT    ? (const void *)&put
                          : s->ask == MSG_BLOCK_GET  ? (const void *)&get
@@ -119,6 +133,7 @@ static void send(struct ctx *ctx, const struct step *s, uint64_t tag)
                          : s->ask == MSG_BLOCK_RM   ? (const void *)&rm
                          : s->ask == MSG_PIN_ADD    ? (const void *)&pin
                          : s->ask == MSG_PIN_RM     ? (const void *)&unpin
+                         : s->ask == MSG_PIN_FIND   ? (const void *)&find
                                                     : (const void *)&none;
     struct msg msg = {.kind = s->ask, .fields = fields, .tail = s->ask == MSG_BLOCK_PUT ? ref : NULL};
     actor_id to = s->ask == MSG_HEAT_TOP ? ACTOR_HEAT_TRACKER : ACTOR_TIERED_STORAGE;
@@ -150,6 +165,11 @@ static bool is_right(const struct step *s, const struct info *info)
         return ((const struct msg_block_stat_ok *)fields)->size == MANY_BYTES + s->block;
     case MSG_PIN_PAGE:
         return ((const struct msg_pin_page *)fields)->pins.count == 1 && !((const struct msg_pin_page *)fields)->more;
+    case MSG_PIN_FOUND:
+        return ((const struct msg_pin_found *)fields)->recursive == s->flag;
+    case MSG_REPO_GC_PAGE:
+        return ((const struct msg_repo_gc_page *)fields)->removed.count == 1 &&
+               ((const struct msg_repo_gc_page *)fields)->next.len == 0;
     case MSG_REPO_STAT_OK:
         return ((const struct msg_repo_stat_ok *)fields)->blocks == 1 &&
                ((const struct msg_repo_stat_ok *)fields)->disk_bytes > 0;
@@ -190,6 +210,16 @@ static void take_many(struct ctx *ctx, const struct info *info)
     }
 }
 
+/* A lease is a call that nobody answers: the next step follows at once. */
+static bool lease_step(struct ctx *ctx, const struct step *s)
+{
+    if (s->ask == MSG_LEASE)
+        send(ctx, s, LEASE_TAG);
+    else if (s->ask == LEASE_END)
+        ctx_cancel_call(ctx, LEASE_TAG);
+    return s->ask == MSG_LEASE || s->ask == LEASE_END;
+}
+
 static void driver_info(struct ctx *ctx, void *state, const struct info *info)
 {
     (void)state;
@@ -208,6 +238,8 @@ static void driver_info(struct ctx *ctx, void *state, const struct info *info)
         else if (info->err == ERR_OK && (info->msg->kind != s->answer || !is_right(s, info)))
             note_failure(s->what, "a wrong answer");
     }
+    while (play.step < ARRAY_LEN(steps) && lease_step(ctx, &steps[play.step]))
+        play.step++;
     if (play.step < ARRAY_LEN(steps))
         send(ctx, &steps[play.step], play.step);
     else
