@@ -288,6 +288,8 @@ int run_import(struct client *client, const struct invocation *in, const struct 
     buf_init(&s.stack, STACK_BYTES_MAX, NULL);
     buf_init(&s.block, BLOCK_DATA_MAX + 1, NULL);
     s.asked = calloc(BATCH_BLOCKS_MAX, sizeof(*s.asked));
+    /* Held until the pins are there. When it is refused, a pin whose blocks were collected meanwhile is told as incomplete. */
+    struct call *lease = call_start(client, "lease", (struct span){0}, CLIENT_LONG_MS, true);
     int status = s.asked == NULL ? say_error("out of memory") : open_source(&s, args);
     progress_begin(&s.progress, "importing", 0, args->progress);
     if (status == EXIT_OK)
@@ -299,6 +301,7 @@ int run_import(struct client *client, const struct invocation *in, const struct 
         print_summary(&s);
         status = s.sender.failed + s.missing + s.unpinned > 0 ? EXIT_ERROR : EXIT_OK;
     }
+    call_free(lease);
     kubo_pins_close(s.pins);
     block_sender_release(&s.sender);
     cid_set_release(&s.seen);

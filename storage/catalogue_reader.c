@@ -34,8 +34,9 @@ static const char *const texts[READ_COUNT] = {
     [READ_HOLDS_OF] = "SELECT coalesce(sum(count), 0) FROM refs WHERE multihash = ?1",
     [READ_HOLDS] = "SELECT count FROM refs WHERE multihash = ?1 AND codec = ?2",
     [READ_RECURSIVE] = "SELECT count(*) FROM pins WHERE cid IN (?1, ?2) AND recursive = 1",
-    [READ_HELD] = ("SELECT multihash, codec, count FROM refs WHERE (multihash, codec) > (?1, ?2)"
-                   " ORDER BY multihash, codec LIMIT ?3"),
+    [READ_HELD] = ("SELECT multihash, codec,"
+                   " count > 0 AND NOT EXISTS(SELECT 1 FROM pins WHERE pins.multihash = refs.multihash)"
+                   " FROM refs WHERE (multihash, codec) > (?1, ?2) ORDER BY multihash, codec LIMIT ?3"),
     [READ_PINS] = "SELECT cid, recursive, name, created_at FROM pins WHERE cid > ?1 ORDER BY cid, recursive LIMIT ?2",
     [READ_PINS_OF] =
         "SELECT cid, recursive, name, created_at FROM pins WHERE multihash = ?1 ORDER BY cid, recursive LIMIT ?2",
@@ -269,16 +270,6 @@ enum err catalogue_pin_state(struct catalogue_reader *r, const struct cid *cid, 
     return ERR_OK;
 }
 
-static enum err read_held(sqlite3_stmt *stmt, struct cid *ret_cid, int64_t *ret_count)
-{
-    struct multihash hash;
-    if (multihash_parse(sql_blob(stmt, 0), &hash) != ERR_OK)
-        return ERR_CORRUPT;
-    *ret_cid = cid_v1((uint32_t)sql_u64(stmt, 1), &hash);
-    *ret_count = (int64_t)sql_u64(stmt, 2);
-    return ERR_OK;
-}
-
 enum err catalogue_indirect_pins(struct catalogue_reader *r, const struct cid *after, struct cid *ret_cids, size_t max,
                                  size_t *ret_count, struct cid *ret_last, bool *ret_more)
 {
@@ -293,13 +284,14 @@ enum err catalogue_indirect_pins(struct catalogue_reader *r, const struct cid *a
     sql_bind_u64(stmt, 2, after == NULL ? 0 : after->codec);
     sql_bind_u64(stmt, 3, max);
     while (err == ERR_OK && looked < max && (err = sql_row(stmt)) == ERR_OK) {
-        int64_t holds = 0;
-        int64_t pins = 0;
-        err = read_held(stmt, &cid, &holds);
-        if (err == ERR_OK)
-            err = count_recursive(r, &cid, &pins);
+        struct multihash hash;
+        if (multihash_parse(sql_blob(stmt, 0), &hash) != ERR_OK) {
+            err = ERR_CORRUPT;
+            break;
+        }
+        cid = cid_v1((uint32_t)sql_u64(stmt, 1), &hash);
         looked++;
-        if (err == ERR_OK && holds > pins)
+        if (sql_u64(stmt, 2) != 0)
             ret_cids[count++] = cid;
     }
     (void)sqlite3_reset(stmt);

@@ -79,7 +79,7 @@ enum err catalogue_pin_state(struct catalogue_reader *reader, const struct cid *
                              struct pin_state *ret_state) MUST_CHECK;
 
 /*
- * Up to max CIDs (version 1) that are pinned indirectly, after the given one in order of (multihash, codec); *ret_more: there may be
+ * Up to max CIDs (version 1) that have no pin and are below a recursive one, after the given one in order of (multihash, codec); *ret_more: there may be
  * others behind. A page may be empty before the end.
  */
 enum err catalogue_indirect_pins(struct catalogue_reader *reader, const struct cid *after, struct cid *ret_cids,

@@ -375,7 +375,7 @@ enum err block_has_start(struct control *c, struct conversation *v)
         asked++;
     }
     work->next = work->count;
-    struct msg_block_has ask = {.cids = schema_list_of(&cids, asked)};
+    struct msg_block_has ask = {.cids = schema_list_of(&cids, asked), .keep = true};
     if (err == ERR_OK && asked == 0)
         err = finish(c, v);
     else if (err == ERR_OK)

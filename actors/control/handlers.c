@@ -84,6 +84,7 @@ const struct operation_handler operation_handlers[OP_COUNT] = {
     [OP_PIN_VERIFY] = PINS(pin_verify_start),
     [OP_PIN_FIND] = RELAY,
     [OP_REPO_GC] = RELAY,
+    [OP_LEASE] = RELAY,
     [OP_PIN_RM] = RELAY,
     [OP_PIN_LS] = RELAY,
     [OP_BLOCK_GET] = {.start = block_get_start, .reply = block_get_reply, .again = fetch_again},

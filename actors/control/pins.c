@@ -314,7 +314,10 @@ static enum err verify(struct control *c, struct conversation *v)
 
 static enum err found_to_verify(struct control *c, struct conversation *v, const struct msg_pin_found *state)
 {
-    return state->recursive ? verify(c, v) : conversation_error(v, ERR_NOT_FOUND, "it is not pinned recursively");
+    char text[CID_TEXT_MAX];
+    cid_text(&v->cid, text);
+    return state->recursive ? verify(c, v)
+                            : conversation_error(v, ERR_NOT_FOUND, "%.100s is not pinned recursively", text);
 }
 
 /* The first recursive pin of the page; else of the next page. */

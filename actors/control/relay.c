@@ -8,6 +8,7 @@
 #include "wire/peer_id.h"
 
 enum { LARGE_REPLY = 128 * 1024, SHOWN_BYTES_MAX = 4 * 1024 * 1024 };
+enum { CLIENT_LEASES_MAX = 16 };
 enum { PIECE_RESULT_MAX = DATA_BYTES_MAX + 4096 };
 
 /* ---- peers ---- */
@@ -171,6 +172,18 @@ static enum err ask_pin_find(struct control *c, struct conversation *v)
     return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_PIN_FIND, &ask, NULL, 0, 0);
 }
 
+/* Urgent requests are never made jobs, and pass admission: so few of these that others find room. */
+static enum err ask_lease(struct control *c, struct conversation *v)
+{
+    static const struct msg_lease none = {0};
+    unsigned open = 0;
+    for (size_t i = 0; i < CONVERSATIONS_MAX; i++)
+        open += c->conversations[i].open && c->conversations[i].op->id == OP_LEASE;
+    if (open > CLIENT_LEASES_MAX)
+        return conversation_error(v, ERR_BUSY, "%d leases are open: try again", CLIENT_LEASES_MAX);
+    return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_LEASE, &none, NULL, 0, 0);
+}
+
 static enum err ask_gc(struct control *c, struct conversation *v)
 {
     const struct op_repo_gc *args = (const void *)v->args;
@@ -299,6 +312,8 @@ enum err relay_start(struct control *c, struct conversation *v)
         return ask_pin_rm(c, v);
     case OP_PIN_FIND:
         return ask_pin_find(c, v);
+    case OP_LEASE:
+        return ask_lease(c, v);
     case OP_REPO_GC:
         return ask_gc(c, v);
     case OP_PIN_LS:

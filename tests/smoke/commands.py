@@ -348,6 +348,43 @@ def large(node, folder):
     expect(node, "get of a large file into what is none", ["get", "-o", "/dev/null", inside], 0, "")
 
 
+def pins(folder):
+    """What pins hold, how they are listed, and what a collection leaves: on a node of its own."""
+    node = Node(folder, "pins")
+    if not check("pins: the daemon is ready", node.start(), node.said()):
+        return
+    root = said(node, "add", "-rQ", os.path.join(folder, "tree")).strip()
+    blocks = said(node, "refs", "-ru", root).split()
+    deadline = time.monotonic() + 10  # what pins hold is counted beside
+    while node.run("pin", "ls")[2] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    lines = dict(line.split(" ", 1) for line in said(node, "pin", "ls").splitlines())
+    check("pin ls: the root is recursive, what it reaches is indirect",
+          lines.pop(root) == "recursive" and set(lines.values()) == {"indirect"} and set(blocks) <= set(lines), lines)
+    expect(node, "pin ls --count", ["pin", "ls", "--count"], 0, "1\n")
+    expect(node, "pin ls of one below", ["pin", "ls", blocks[0]], 0, f"{blocks[0]} indirect\n")
+    expect(node, "pin ls of one that is not", ["pin", "ls", ABSENT], 4, "", f"path '{ABSENT}' is not pinned")
+    expect(node, "pin ls of no type", ["pin", "ls", "-t", "odd"], 2, "", "--type")
+    expect(node, "pin verify --verbose", ["pin", "verify", "--verbose"], 0, f"{root} ok\n")
+    expect(node, "a block below a pin is not removed", ["block", "rm", blocks[0]], 1, "", "pinned")
+    first, second = (said(node, "block", "put", "--pin", name).strip() for name in (os.path.join(node.path, "config.yaml"), __file__))
+    expect(node, "pin update", ["pin", "update", first, second], 0, f"updated {first} to {second}\n")
+    expect(node, "pin update of what is not pinned", ["pin", "update", first, second], 4, "", first)
+    expect(node, "pin add with a name", ["pin", "add", "-n", "a name", second], 0, f"pinned {second} recursively\n")
+    check("pin ls --names", f"{second} recursive a name\n" in said(node, "pin", "ls", "--names"))
+    expect(node, "pin add --progress", ["pin", "add", "--progress", "--recursive=false", second], 0, f"pinned {second} directly\n", "")
+    expect(node, "an identity CID can be pinned", ["pin", "add", "bafkqaaa"], 0, "pinned bafkqaaa recursively\n")
+    expect(node, "repo gc --dry-run", ["repo", "gc", "--dry-run"], 0, f"would remove {first}\n")
+    expect(node, "repo gc -q", ["repo", "gc", "-q"], 0, f"{first}\n")
+    check("what is pinned outlives it", node.run("--offline", "get", "-o", os.path.join(node.path, "kept"), root)[0] == 0)
+    expect(node, "pin rm of several", ["pin", "rm", root, second, "bafkqaaa"], 0,
+           f"unpinned {root}\nunpinned {second}\nunpinned bafkqaaa\n")
+    gone = said(node, "repo", "gc").splitlines()
+    check("repo gc removes the rest", set(gone) == {f"removed {cid}" for cid in [root, *blocks]} or len(gone) >= len(set(blocks)), gone)
+    expect(node, "the direct pin stays", ["pin", "ls"], 0, f"{second} direct\n")
+    check("pins: it ends cleanly", node.stop() == 0)
+
+
 def errors(node):
     expect(node, "log level", ["log", "level", "debug"], 0, "Changed log level to debug\n")
     expect(node, "log level of all", ["log", "level", "all", "info"], 0, "Changed log level to info\n")
@@ -375,6 +412,7 @@ def main():
             lists(node, root)
             symlinks(node, root, folder)
             archives(node, folder)
+            pins(folder)
             batches(node, folder)
             notes(node, root)
             reasons(node, root)
