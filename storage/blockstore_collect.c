@@ -226,6 +226,8 @@ static void scan_done(struct blockstore *s, struct store_job *job)
 static void removal_done(struct blockstore *s, struct store_job *job)
 {
     s->info = job->info;
+    if (job->gone_count > 0)
+        compactor_look(&s->compactor, s->now_ns);
     for (size_t i = 0; i < job->gone_count; i++)
         memory_tier_drop(s->memory, &job->page[i].key);
     undoom(s);
