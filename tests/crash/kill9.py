@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """usage: kill9.py [--build DIR] [--smoke] [--seed N] [--times N]
 
-Kills the real daemon with SIGKILL at random moments of an add, of a fetch, and of removals with the compaction that follows and a backup
-beside it, and checks after each restart that all that was acknowledged is there, and that no removed block is back: each file that `hearth add` has printed a CID for is read back byte for byte, and its pin is listed. kill -9
+Kills the real daemon with SIGKILL at random moments of an add, of a fetch, of removals with the compaction that follows and a backup
+beside it, and of pins, unpins and collections, and checks after each restart that all that was acknowledged is there, and that no removed block is back: each file that `hearth add` has printed a CID for is read back byte for byte, and its pin is listed. kill -9
 keeps the page cache, so this proves the order of writes inside the process and a clean restart; power loss is crash_replay's part.
 Prints SKIP and exits 0 while there is no daemon to kill."""
 import argparse
@@ -209,6 +209,47 @@ def during_removals(build, root, rnd, times):
     print(f"green  killed {times} times during removals: {len(acked)} acknowledged files, all there; {len(gone)} removed blocks, none back")
 
 
+def during_collections(build, root, rnd, times):
+    """Files are added, unpinned, pinned again and collected: what is pinned for certain is whole after each restart and each collection."""
+    node = Node(build, root, "collector", HEARTH_DATASTORE__STORAGEMAX="64MiB")
+    acked = {}
+    collected = 0
+
+    def work():
+        nonlocal collected
+        for _ in range(20):
+            adds(node, rnd, root, 2, acked)
+            for cid in rnd.sample(sorted(acked), len(acked) // 3):
+                data = acked.pop(cid)
+                if node.run("pin", "rm", cid, check=False).returncode != 0:
+                    return
+                if rnd.random() < 0.5 and node.run("--offline", "pin", "add", cid, check=False).returncode == 0:
+                    acked[cid] = data
+            done = node.run("repo", "gc", check=False)
+            collected += done.stdout.count(b"removed")
+            if done.returncode != 0:
+                return
+
+    for _ in range(times):
+        node.start()
+        check(node, dict(rnd.sample(sorted(acked.items()), min(5, len(acked)))), True)
+        node.run("pin", "verify")
+        thread = threading.Thread(target=work)
+        thread.start()
+        time.sleep(rnd.uniform(0, 2))
+        node.kill()
+        thread.join(COMMAND_S + 5)
+        if thread.is_alive():
+            raise RuntimeError("a client hangs after its daemon was killed")
+    node.start()
+    node.run("repo", "gc")
+    check(node, acked, True)
+    node.run("pin", "verify")
+    node.run("repo", "verify")
+    node.stop()
+    print(f"green  killed {times} times during collections: {len(acked)} pinned files, all there; {collected} blocks collected")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=Path, default=Path("build"))
@@ -226,6 +267,7 @@ def main():
         during_adds(build, root, random.Random(args.seed), times)
         during_fetches(build, root, random.Random(args.seed + 1), times)
         during_removals(build, root, random.Random(args.seed + 2), times)
+        during_collections(build, root, random.Random(args.seed + 3), times)
     except (RuntimeError, subprocess.TimeoutExpired) as error:
         print(f"RED    {error}; logs in {root}")
         return 1
