@@ -42,16 +42,26 @@ static void move_up(struct dag_walk *w, struct dag_slot *before, const struct ci
     dag_window_move(&w->window, slot, before);
 }
 
+/* What was seen is forgotten as a whole when it has become too much: what repeats close by is still found. */
+static enum err remember(struct dag_walk *w, const struct cid *cid, bool *ret_new)
+{
+    size_t max = w->seen.max;
+    enum err err = cid_set_add(&w->seen, cid, ret_new);
+    if (!w->options.forget_when_full || (err != ERR_BUSY && err != ERR_NOMEM))
+        return err;
+    cid_set_release(&w->seen);
+    cid_set_init(&w->seen, max, w->options.account);
+    err = cid_set_add(&w->seen, cid, ret_new);
+    *ret_new = *ret_new || err != ERR_OK;
+    return err == ERR_NOMEM ? ERR_OK : err;
+}
+
 /* Adds a block before a slot unless it was seen. */
 static enum err add_block(struct dag_walk *w, struct dag_slot *before, const struct cid *cid, uint32_t depth)
 {
     bool is_new = true;
     bool forgets = w->options.forget_leaves && cid->codec == CODEC_RAW;
-    enum err err = forgets ? ERR_OK : cid_set_add(&w->seen, cid, &is_new);
-    if (w->options.forget_when_full && (err == ERR_BUSY || err == ERR_NOMEM)) {
-        is_new = true;
-        err = ERR_OK;
-    }
+    enum err err = forgets ? ERR_OK : remember(w, cid, &is_new);
     if (err == ERR_BUSY)
         return fail(w, err, "there are too many blocks below the root");
     if (err != ERR_OK)

@@ -37,7 +37,7 @@ struct dag_walk_options {
     bool fetch_leaves;  /* raw blocks, and those at depth_max, are wanted, too; else they are visited unseen */
     bool forget_leaves; /* raw blocks are not remembered: one is visited wherever it stands */
     bool
-        forget_when_full; /* past blocks_max, or without memory, no more are remembered: one may be visited wherever it stands */
+        forget_when_full; /* past blocks_max, or without memory, all that was seen is forgotten: some are visited again */
     struct account *account; /* of tables; may be NULL */
     struct account *shared;  /* of bytes read ahead; may be NULL, see dag_window_init */
 };

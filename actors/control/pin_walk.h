@@ -6,8 +6,8 @@
  *      a block with links   GET: from the store; when it is not there FETCH: from peers
  *      a leaf               HAS: only whether it is there, since its bytes say nothing; else FETCH
  *
- * Memory is bounded, however large the graph: leaves are not remembered, and past PIN_WALK_SEEN blocks with links, or without memory, no
- * further ones are, so that what stands in several places is looked at more than once. One thread.
+ * Memory is bounded, however large the graph: leaves are not remembered, and past PIN_WALK_SEEN blocks with links, or without memory, all that
+ * were seen are forgotten, so that what stands in places far apart is looked at more than once. One thread.
  */
 #ifndef HEARTH_ACTORS_CONTROL_PIN_WALK_H
 #define HEARTH_ACTORS_CONTROL_PIN_WALK_H

@@ -177,7 +177,7 @@ static bool is_right(const struct step *s, const struct info *info)
         return ((const struct msg_repo_verified *)fields)->checked == 1 &&
                ((const struct msg_repo_verified *)fields)->bad.count == 0;
     case MSG_HEAT_LIST:
-        return ((const struct msg_heat_list *)fields)->blocks.count == 2;
+        return ((const struct msg_heat_list *)fields)->blocks.count == 3;
     default:
         return true;
     }
@@ -187,7 +187,7 @@ static bool is_right(const struct step *s, const struct info *info)
 static bool is_early(const struct info *info)
 {
     return info->err == ERR_OK && info->msg->kind == MSG_HEAT_LIST &&
-           ((const struct msg_heat_list *)info->msg->fields)->blocks.count < 2;
+           ((const struct msg_heat_list *)info->msg->fields)->blocks.count < 3;
 }
 
 static void send_many(struct ctx *ctx, uint16_t kind)
