@@ -388,7 +388,7 @@ static void play_on(const char *path, const struct disk_port *disk, struct sim *
 static void assert_all_came(void)
 {
     assert_int_equal(atomic_load(&play.got), MANY);
-    assert_int_equal(atomic_load(&play.announced), MANY + 2);
+    assert_int_equal(atomic_load(&play.announced), MANY + 4);
 }
 
 static void remove_tree(const char *path)
