@@ -54,9 +54,13 @@ static int name_error(const char *name, const char *what)
 
 /* ---- what the stream says ---- */
 
+/* Of files and folders alone: who writes to a device or a pipe means its end, not the thing itself. */
 static void set_meta(int fd, const struct tree_meta *meta)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
+    struct stat st;
+    if (fstat(fd, &st) != 0 || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
+        return;
     times[1] = (struct timespec){.tv_sec = (time_t)meta->mtime_seconds, .tv_nsec = (long)meta->mtime_nanos};
     if (meta->mode != 0)
         (void)fchmod(fd, (mode_t)(meta->mode & 0777)); /* a stranger's file never runs as its owner */

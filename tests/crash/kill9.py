@@ -7,6 +7,7 @@ beside it, and of pins, unpins and collections, and checks after each restart th
 keeps the page cache, so this proves the order of writes inside the process and a clean restart; power loss is crash_replay's part.
 Prints SKIP and exits 0 while there is no daemon to kill."""
 import argparse
+import fcntl
 import os
 import random
 import re
@@ -75,6 +76,22 @@ class Node:
         except ProcessLookupError:
             pass
         self.process.wait()
+        self._wait_for_locks()
+
+    def _wait_for_locks(self):
+        """A process that was killed in the middle of a sync ends when that does, on a busy disk seconds later."""
+        deadline = time.monotonic() + READY_S
+        for name in ("daemon.lock", "repo.lock"):
+            path = self.path / name
+            while path.exists():
+                with open(path, "rb") as lock:
+                    try:
+                        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        break
+                    except BlockingIOError:
+                        if time.monotonic() > deadline:
+                            raise RuntimeError(f"{path} is still held {READY_S} s after its daemon was killed")
+                time.sleep(0.02)
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)

@@ -4,6 +4,7 @@
  * nothing may appear outside the destination, and terminal escapes must not reach the terminal. And one large file, which the
  * daemon writes itself, or not, or only in part.
  */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -350,6 +351,32 @@ static void modes_and_times_are_restored(void **state)
     entry.meta = (struct tree_meta){0};
 }
 
+/* A pipe that was there before, as /dev/null is: it gets the bytes, and stays what it was. */
+static void what_is_no_file_keeps_its_mode_and_time(void **state)
+{
+    (void)state;
+    struct stat before;
+    struct stat after;
+    assert_int_equal(mkdir("here/out", 0700), 0);
+    assert_int_equal(mkdir("here/out/root", 0700), 0);
+    assert_int_equal(mkfifo("here/out/root/pipe", 0622), 0);
+    int reader = open("here/out/root/pipe", O_RDONLY | O_NONBLOCK);
+    assert_true(reader >= 0);
+    assert_int_equal(fstat(reader, &before), 0);
+    entry.meta = (struct tree_meta){.mode = 0640, .has_mtime = true, .mtime_seconds = 1000};
+    entry.name = span_text("pipe");
+    entry.kind = TREE_FILE;
+    entry.body = span_text("evil");
+    assert_int_equal(get("here/out"), EXIT_OK);
+    char text[8] = "";
+    assert_int_equal(read(reader, text, sizeof(text)), 4);
+    assert_int_equal(fstat(reader, &after), 0);
+    assert_int_equal(after.st_mode, before.st_mode);
+    assert_true(after.st_mtim.tv_sec > 1000);
+    (void)close(reader);
+    entry.meta = (struct tree_meta){0};
+}
+
 /* ---- one large file ---- */
 
 static void serve_large(bool with_door)
@@ -552,6 +579,7 @@ int main(void)
         TEST(an_honest_folder_lands),
         TEST(hostile_names_are_refused),
         TEST(modes_and_times_are_restored),
+        TEST(what_is_no_file_keeps_its_mode_and_time),
         TEST(symlinks_lead_nowhere),
         TEST(a_symlink_keeps_its_target_as_it_is),
         TEST(an_archive_is_whole_or_not_there),
