@@ -104,7 +104,7 @@ struct store_op {
 
 /*
  * Stores ref's bytes (a reference is taken). done(ERR_OK) once durable. ERR_NO_SPACE (StorageMax or the disk), ERR_READ_ONLY (a full
- * disk, tried again every second), ERR_BUSY, ERR_TOO_LARGE, ERR_NOMEM, ERR_IO.
+ * disk, tried again every second), ERR_BUSY (also while room is being made below StorageMax: again later), ERR_TOO_LARGE, ERR_NOMEM, ERR_IO.
  */
 void blockstore_put(struct blockstore *store, struct store_op *op, struct block_ref *ref);
 

@@ -268,6 +268,16 @@ static uint64_t live_bytes(const struct blockstore *s)
     return s->info.live_bytes + s->durable.bytes + s->queued_bytes;
 }
 
+bool store_makes_room(const struct blockstore *s, uint64_t bytes)
+{
+    uint64_t live = live_bytes(s);
+    if (s->broken)
+        return false;
+    if (s->collects != NULL || s->collector.running || collector_due(&s->collector, live, s->now_ns))
+        return true;
+    return live + bytes <= s->storage_max && compactor_is_at_work(&s->compactor, s->now_ns);
+}
+
 static void automatic_page_done(struct store_collect_op *op, enum err err)
 {
     struct blockstore *s = CONTAINER_OF(op, struct blockstore, automatic);

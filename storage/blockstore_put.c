@@ -62,7 +62,9 @@ static enum err may_write(const struct blockstore *s, const struct store_op *op,
         return ERR_TOO_LARGE;
     if (s->read_only && s->now_ns < s->retry_at_ns)
         return ERR_READ_ONLY;
-    return disk_tier_used(s->core->tier) + s->queued_bytes + bytes > s->storage_max ? ERR_NO_SPACE : ERR_OK;
+    if (disk_tier_used(s->core->tier) + s->queued_bytes + bytes <= s->storage_max)
+        return ERR_OK;
+    return store_makes_room(s, bytes) ? ERR_BUSY : ERR_NO_SPACE;
 }
 
 static enum err enqueue(struct blockstore *s, struct store_op *op, struct block_ref *ref)

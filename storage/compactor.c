@@ -16,6 +16,11 @@ bool compactor_is_due(const struct compactor *c, uint64_t now_ns, bool busy, boo
     return now_ns >= c->due_ns && (!busy || now_ns >= c->due_ns + COMPACT_PATIENCE_NS);
 }
 
+bool compactor_is_at_work(const struct compactor *c, uint64_t now_ns)
+{
+    return c->phase != COMPACT_IDLE || c->due_ns <= now_ns + SECOND_NS;
+}
+
 static bool is_stuck(const struct compactor *c, uint64_t segment, uint64_t now_ns)
 {
     for (size_t i = 0; i < COMPACT_STUCK_MAX; i++) {

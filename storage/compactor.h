@@ -79,6 +79,9 @@ void compactor_look(struct compactor *c, uint64_t now_ns);
 /* Whether a step, or a look while idle, is due. tight: there is no time to lose. */
 bool compactor_is_due(const struct compactor *c, uint64_t now_ns, bool busy, bool tight);
 
+/* Whether a segment is being emptied, or it is about to look for one. */
+bool compactor_is_at_work(const struct compactor *compactor, uint64_t now_ns);
+
 /* Takes the deadest of the candidates, sorted so, if it is dead enough. Without one it sleeps until compactor_look. */
 bool compactor_choose(struct compactor *c, const struct segment_use *candidates, size_t count, uint64_t now_ns,
                       bool tight);
