@@ -84,15 +84,21 @@ static void filter_path(const struct blockstore *s, char to[STORE_PATH_MAX + 16]
     (void)snprintf(to, STORE_PATH_MAX + 16, "%s/filter", s->core->path);
 }
 
-/* A filter that fits is used at once; else it is built in steps while the database answers. */
+/* A filter that fits is used at once, and a sharper one is built when there is memory for it; without one the database answers meanwhile. */
 static void open_filter(struct blockstore *s)
 {
     char path[STORE_PATH_MAX + 16];
     filter_path(s, path);
     enum err err = filter_load(s->core->port, path, &s->info, s->tables, &s->filter);
-    if (err != ERR_OK)
-        s->filter_next = filter_new_within(s->info.blocks + s->info.blocks / 2, s->info.blocks + s->info.blocks / 8,
-                                           s->filter_seed, s->tables);
+    if (err == ERR_OK && filter_bits_per_key(s->filter) == FILTER_BITS_PER_KEY)
+        return;
+    s->filter_next = filter_new_within(s->info.blocks + s->info.blocks / 2, s->info.blocks + s->info.blocks / 8,
+                                       s->filter_seed, s->tables);
+    if (err == ERR_OK && s->filter_next != NULL &&
+        filter_bits_per_key(s->filter_next) <= filter_bits_per_key(s->filter)) {
+        filter_free(s->filter_next);
+        s->filter_next = NULL;
+    }
 }
 
 enum err blockstore_open(const struct blockstore_options *options, uint64_t now_ns, uint64_t real_now_ns,

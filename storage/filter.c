@@ -78,6 +78,11 @@ struct filter *filter_new_within(uint64_t keys, uint64_t keys_least, uint64_t se
     return NULL;
 }
 
+unsigned filter_bits_per_key(const struct filter *f)
+{
+    return f->bits_per_key;
+}
+
 void filter_free(struct filter *f)
 {
     if (f == NULL)

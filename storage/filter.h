@@ -36,6 +36,7 @@ struct filter *filter_new(uint64_t keys, uint64_t seed, struct account *account)
  * absent key of ten is not known to be. NULL under FILTER_BITS_LEAST.
  */
 struct filter *filter_new_within(uint64_t keys, uint64_t keys_least, uint64_t seed, struct account *account) MUST_CHECK;
+unsigned filter_bits_per_key(const struct filter *filter);
 /* NULL-safe. */
 void filter_free(struct filter *filter);
 

@@ -6,6 +6,8 @@
  *             bench_store put DIR COUNT BYTES FLIGHT SALT  durable puts of blocks that no other SALT has, FLIGHT of them under way
  *             bench_store get DIR COUNT BYTES FLIGHT       what put with SALT 0 stored, warm, in a random order, no memory tier
  *             bench_store pread DIR COUNT BYTES            the same bytes by pread alone, on two threads as the store has
+ *             bench_store collect DIR KEPT RATE SECONDS    p99 of gets of the KEPT first blocks of bench_kept, RATE a second: alone, and beside a
+ *                                                          collection of all others
  *             bench_store memory DIR COUNT BYTES BLOCKS    gets of the first BLOCKS out of the memory tier, copied out; and memcpy alone
  *
  * Each prints one line of JSON.
@@ -34,6 +36,9 @@ static void do_has(const char *dir, uint64_t count, uint64_t batch)
     struct blockstore *store = open_store(dir, true);
     uint64_t began = clock_mono_ns();
     double open_s = (double)(began - opened) / 1e9;
+    struct lanes lanes; /* what the store does by itself after a start comes first */
+    lanes_start(&lanes, store);
+    lanes_stop(&lanes);
     struct block_key *keys = calloc((size_t)batch, sizeof(*keys));
     uint64_t *sizes = calloc((size_t)batch, sizeof(*sizes));
     check(keys != NULL && sizes != NULL, "memory");
@@ -323,6 +328,120 @@ static void do_memory(const char *dir, uint64_t count, size_t bytes, uint64_t bl
     printf("{\"seconds\": %.6f, \"memcpy_s\": %.6f}\n", seconds, plain);
 }
 
+/* ---- a collection beside steady gets ---- */
+
+struct timed_get {
+    struct store_op op;
+    uint64_t due_ns;
+    uint64_t *took; /* where the time goes */
+    struct steady *steady;
+};
+
+struct steady {
+    struct lanes lanes;
+    uint64_t rate;
+    uint64_t kept;
+    uint64_t next_ns;
+    uint64_t *took;
+    size_t count;
+    size_t under_way;
+    struct prng prng;
+    struct store_collect_op collect;
+    bool collecting;
+    bool collected;
+    uint64_t gone;
+};
+
+static void timed_done(struct store_op *op, enum err err)
+{
+    struct timed_get *g = CONTAINER_OF(op, struct timed_get, op);
+    check_err(err, "get");
+    *g->took = clock_mono_ns() - g->due_ns;
+    g->steady->under_way--;
+    block_ref_unref(op->ref);
+    free(g);
+}
+
+static void page_done(struct store_collect_op *op, enum err err)
+{
+    struct steady *s = CONTAINER_OF(op, struct steady, collect);
+    check_err(err, "collect");
+    s->gone += op->gone_count;
+    s->collecting = false;
+    s->collected = op->after.len == 0;
+}
+
+/* Gets that were due, whether or not those before were answered. */
+static void ask_due(struct steady *s, size_t max)
+{
+    for (uint64_t now = clock_mono_ns(); s->next_ns <= now && s->count < max; s->next_ns += SECOND_NS / s->rate) {
+        struct timed_get *g = calloc(1, sizeof(*g));
+        uint8_t scratch[8];
+        check(g != NULL, "memory");
+        *g = (struct timed_get){
+            .op = {.done = timed_done}, .due_ns = s->next_ns, .took = &s->took[s->count++], .steady = s};
+        key_of(prng_below(&s->prng, s->kept), sizeof(scratch), scratch, &g->op.key);
+        s->under_way++;
+        blockstore_get(s->lanes.store, &g->op);
+    }
+}
+
+static int by_time(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Milliseconds that one get of a hundred took longer than; collects meanwhile if asked to. */
+static double steady_run(struct steady *s, uint64_t seconds, bool collect, double *ret_seconds)
+{
+    size_t max = (size_t)(seconds * s->rate);
+    uint64_t began = clock_mono_ns();
+    s->count = 0;
+    s->next_ns = began;
+    s->took = calloc(max, sizeof(*s->took));
+    check(s->took != NULL, "memory");
+    s->collect = (struct store_collect_op){.done = page_done};
+    while (s->count < max && !(collect && s->collected)) {
+        ask_due(s, max);
+        if (collect && !s->collecting) {
+            s->collecting = true;
+            blockstore_collect(s->lanes.store, &s->collect);
+        }
+        if (!lanes_turn_until(&s->lanes, s->next_ns) && clock_mono_ns() < s->next_ns)
+            (void)nanosleep(&(struct timespec){.tv_nsec = (long)(s->next_ns - clock_mono_ns()) % 1000000}, NULL);
+    }
+    *ret_seconds = (double)(clock_mono_ns() - began) / 1e9;
+    while (s->under_way > 0 || s->collecting)
+        (void)lanes_turn(&s->lanes, true);
+    qsort(s->took, s->count, sizeof(*s->took), by_time);
+    double p99 = s->count == 0 ? 0 : (double)s->took[s->count * 99 / 100] / 1e6;
+    free(s->took);
+    return p99;
+}
+
+static void do_collect(const char *dir, uint64_t kept, uint64_t rate, uint64_t seconds)
+{
+    static struct steady s;
+    double alone_s;
+    double beside_s;
+    struct blockstore *store = open_store(dir, false);
+    s.rate = rate;
+    s.kept = kept;
+    prng_init(&s.prng, 1);
+    lanes_start(&s.lanes, store);
+    while (lanes_turn(&s.lanes, true)) /* what pins hold is counted first */
+        ;
+    (void)steady_run(&s, 2, false, &alone_s);
+    double alone = steady_run(&s, seconds, false, &alone_s);
+    double beside = steady_run(&s, seconds * 100, true, &beside_s);
+    lanes_stop(&s.lanes);
+    blockstore_close(store, false);
+    printf("{\"seconds\": %.3f, \"value\": %.3f, \"alone_p99_ms\": %.3f, \"beside_p99_ms\": %.3f, \"gone\": %llu}\n",
+           beside_s, beside, alone, beside, (unsigned long long)s.gone);
+}
+
 int main(int argc, char **argv)
 {
     take_budget();
@@ -335,6 +454,8 @@ int main(int argc, char **argv)
         do_get(argv[2], number_of(argv[3]), (size_t)number_of(argv[4]), (size_t)number_of(argv[5]));
     else if (strcmp(what, "pread") == 0 && argc == 5)
         do_pread(argv[2], number_of(argv[3]), (size_t)number_of(argv[4]));
+    else if (strcmp(what, "collect") == 0 && argc == 6)
+        do_collect(argv[2], number_of(argv[3]), number_of(argv[4]), number_of(argv[5]));
     else if (strcmp(what, "memory") == 0 && argc == 6)
         do_memory(argv[2], number_of(argv[3]), (size_t)number_of(argv[4]), number_of(argv[5]));
     else

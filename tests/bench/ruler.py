@@ -102,9 +102,9 @@ class Meter:
         self.result["commands_cpu_s"] = own_children_cpu() - self.commands
 
 
-def program(arguments, seconds=300):
+def program(arguments, seconds=300, **environment):
     """Runs a benchmark program that prints one line of JSON."""
-    done = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, timeout=seconds, text=True)
+    done = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, timeout=seconds, text=True, env={**os.environ, **environment})
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 

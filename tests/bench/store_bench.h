@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
@@ -93,8 +94,10 @@ static inline void lanes_start(struct lanes *l, struct blockstore *store)
 {
     memset(l, 0, sizeof(*l));
     l->store = store;
-    check(pthread_mutex_init(&l->lock, NULL) == 0 && pthread_cond_init(&l->work, NULL) == 0 &&
-              pthread_cond_init(&l->ends, NULL) == 0,
+    pthread_condattr_t clock;
+    check(pthread_condattr_init(&clock) == 0 && pthread_condattr_setclock(&clock, CLOCK_MONOTONIC) == 0 &&
+              pthread_mutex_init(&l->lock, NULL) == 0 && pthread_cond_init(&l->work, NULL) == 0 &&
+              pthread_cond_init(&l->ends, &clock) == 0,
           "locks");
     for (size_t i = 0; i < WORKERS; i++) {
         struct worker *w = malloc(sizeof(*w));
@@ -104,10 +107,11 @@ static inline void lanes_start(struct lanes *l, struct blockstore *store)
     }
 }
 
-/* Starts what the store offers; with wait, takes at least one end if something runs. Returns whether anything runs. */
-static inline bool lanes_turn(struct lanes *l, bool wait)
+/* Starts what the store offers; then waits for an end, if something runs, until a time. Returns whether anything runs. */
+static inline bool lanes_turn_until(struct lanes *l, uint64_t until_ns)
 {
     struct store_job *job;
+    struct timespec until = {.tv_sec = (time_t)(until_ns / SECOND_NS), .tv_nsec = (long)(until_ns % SECOND_NS)};
     blockstore_tick(l->store, clock_mono_ns(), clock_real_ns());
     (void)pthread_mutex_lock(&l->lock);
     while (l->running < JOBS_MAX - 4 && (job = blockstore_next_job(l->store)) != NULL) {
@@ -116,8 +120,8 @@ static inline bool lanes_turn(struct lanes *l, bool wait)
         l->running++;
         (void)pthread_cond_broadcast(&l->work);
     }
-    while (wait && l->ended_count == 0 && l->running > 0)
-        (void)pthread_cond_wait(&l->ends, &l->lock);
+    while (l->ended_count == 0 && l->running > 0 && clock_mono_ns() < until_ns)
+        (void)pthread_cond_timedwait(&l->ends, &l->lock, &until);
     struct store_job *ended[JOBS_MAX];
     enum err result[JOBS_MAX];
     size_t count = l->ended_count;
@@ -130,6 +134,11 @@ static inline bool lanes_turn(struct lanes *l, bool wait)
     for (size_t i = 0; i < count; i++)
         blockstore_job_done(l->store, ended[i], result[i]);
     return busy || count > 0;
+}
+
+static inline bool lanes_turn(struct lanes *l, bool wait)
+{
+    return lanes_turn_until(l, wait ? clock_mono_ns() + 3600 * SECOND_NS : 0);
 }
 
 static inline void lanes_stop(struct lanes *l)

@@ -8,7 +8,7 @@ from peers import Hearth, Process
 from ruler import KIB, MB, MIB, Contender, Target, program, ratio, suite_result
 from suite_transfer import DURABLE
 
-BUDGET_MIB = 64
+BUDGET_MIB, ROOMY_MIB = 64, 192
 START_SECONDS = 60
 
 
@@ -46,8 +46,9 @@ class Kept:
         node.stop()
         return sample
 
-    def has(self):
-        return self.store("has", self.node.repo, self.asked, 1024)
+    def has(self, mib):
+        """With a budget of mib; the filter in the repository is of the last one."""
+        return program([self.programs["store"], "has", self.node.repo, str(self.asked), "1024"], seconds=900, BENCH_BUDGET_MIB=str(mib))
 
     def put_here(self):
         self.salt += 1
@@ -64,6 +65,19 @@ class Kept:
         folder = self.lab.path("flatfs")
         try:
             return program([self.lab.tools.bring("flatfs"), folder, str(self.large), str(256 * KIB)], seconds=900)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def collect(self):
+        """A million blocks that nothing keeps are collected while others are read."""
+        folder = self.lab.path("garbage")
+        dead, live = (20_000, 2_000) if self.blocks < 1_000_000 else (1_000_000, 50_000)
+        try:
+            program([self.programs["kept"], folder, str(dead + live), str(live)], seconds=3600)
+            sample = self.store("collect", folder, live, 1000, 10)
+            if sample["gone"] != dead:
+                raise ValueError(f"{sample['gone']} blocks were collected of {dead}")
+            return sample
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -86,7 +100,9 @@ def kept(lab, programs, options):
     accounts = f"accounts of {BUDGET_MIB} MiB"
     told = f"{k.blocks:,} blocks, {k.pins:,} pins"
     start = Contender(f"start with {told}", k.start, f"budget of {BUDGET_MIB} MiB", "clean stop before", unit="ms", less=True)
-    has = Contender(f"has of absent CIDs, {k.blocks:,} blocks", k.has, f"batches of 1,024, {accounts}", unit="CIDs/s")
+    has = Contender(f"has of absent CIDs, {k.blocks:,} blocks", lambda: k.has(BUDGET_MIB), f"batches of 1,024, {accounts}", unit="CIDs/s")
+    roomy = Contender(f"the same with a budget of {ROOMY_MIB} MiB", lambda: k.has(ROOMY_MIB), f"batches of 1,024, accounts of {ROOMY_MIB} MiB",
+                      unit="CIDs/s")
     small = Contender("puts of 4 KiB into an empty store", lambda: k.put_empty(k.small, 4 * KIB, 4096), f"4,096 under way, {accounts}",
                       DURABLE["hearth"], unit="blocks/s")
     here = Contender(f"puts of 4 KiB beside {k.blocks:,} blocks", k.put_here, f"4,096 under way, {accounts}", DURABLE["hearth"], unit="blocks/s")
@@ -111,6 +127,7 @@ def kept(lab, programs, options):
         Target("its peak memory, MiB", lambda: start.summary()["node_peak_bytes"] / MIB if start.samples else None, 64, less=True),
         Target("pin ls --count, ms", lambda: start.summary()["count_ms"] if start.samples else None, 10, less=True),
         Target("has of absent CIDs, millions a second", lambda: median(has) and median(has) / 1e6, 2),
+        Target(f"has of absent CIDs with a budget of {ROOMY_MIB} MiB, millions a second", lambda: median(roomy) and median(roomy) / 1e6, 2),
         Target("puts of 4 KiB into an empty store, thousands a second", lambda: median(small) and median(small) / 1e3, 100),
         Target("puts of 4 KiB into this one, thousands a second", lambda: median(here) and median(here) / 1e3, 30),
         Target("puts of 256 KiB / write alone", lambda: ratio(large, disk), 0.8),
@@ -118,6 +135,9 @@ def kept(lab, programs, options):
         Target("gets, warm / pread", lambda: ratio(get, pread), 0.7),
         Target("gets out of memory / memcpy", lambda: hot.summary()["copy"] if hot.samples else None, 0.6),
     ]
-    rows = [start, has, small, here, large, disk, flat, get, pread, hot]
+    garbage = Contender("p99 of gets beside a collection of a million", k.collect, f"1,000 gets a second, {accounts}", unit="ms", less=True, rounds=1)
+    targets.append(Target("p99 of gets beside a collection / without", lambda: garbage.summary()["beside_p99_ms"] / garbage.summary()["alone_p99_ms"]
+                          if garbage.samples else None, 2, less=True))
+    rows = [start, garbage, has, roomy, small, here, large, disk, flat, get, pread, hot]
     return suite_result(f"The store with {told}", rows, targets, options.rounds,
                         [f"The repository was made in {k.made['seconds']:.0f} s by the store's own writers."])
