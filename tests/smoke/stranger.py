@@ -106,6 +106,7 @@ def fill(node, folder):
         with open(os.path.join(folder, name), "wb") as file:
             file.write(data)
         check(f"added {name}", node.run("add", "-Q", os.path.join(folder, name))[0] == 0)
+    check("put blocks whose records end at each multiple of 8", all(node.run("block", "put", data=b"z" * n)[0] == 0 for n in range(2, 40)))
     gone = node.run("block", "put", data=b"to be removed")[1].decode().strip()
     check("put a dag-cbor block", node.run("block", "put", "--cid-codec=dag-cbor", data=b"\xa0")[0] == 0)
     check("put a blake2b block", node.run("block", "put", "--mhtype=blake2b-256", data=b"other hash")[0] == 0)
