@@ -32,8 +32,8 @@ struct reader {
     bool list_ended;
     struct reader_info info;
     struct buf target;
-    struct block_ref *held; /* the exporter's last block */
-    struct span held_bytes; /* that were not read yet */
+    struct block_ref *held; /* the exporter's last block, as long as not all of it was read */
+    struct span held_bytes; /* of it, that were not read yet */
     struct entry_ring ahead;
 };
 
@@ -357,8 +357,6 @@ static enum err hold_bytes(struct reader *r)
 {
     if (r->held_bytes.len > 0)
         return ERR_OK;
-    block_ref_unref(r->held);
-    r->held = NULL;
     enum err err = exporter_next(r->source.engine, &r->held, &r->held_bytes);
     if (err != ERR_OK && err != ERR_AGAIN && err != ERR_CLOSED)
         return fail(r, err, exporter_why(r->source.engine));
@@ -377,7 +375,11 @@ enum err reader_next_bytes(struct reader *reader, uint64_t most, struct block_re
         return err;
     *ret_bytes = span_first(r->held_bytes, (size_t)MIN(most, (uint64_t)r->held_bytes.len));
     r->held_bytes = span_skip(r->held_bytes, ret_bytes->len);
-    *ret_block = block_ref_ref(r->held); /* hold_bytes lets go of ours */
+    *ret_block = r->held;
+    if (r->held_bytes.len > 0)
+        block_ref_ref(r->held);
+    else
+        r->held = NULL; /* a reader that nobody asks any more waits for its lease: it keeps no block that is used up */
     return ERR_OK;
 }
 

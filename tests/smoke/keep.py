@@ -81,6 +81,8 @@ def healing(folder):
     check("healing: starts again", here.start(), here.said())
     code, out, err = here.run("repo", "verify", "--drop")
     check("healing: --drop forgets what is damaged", code == 0 and b", removed" in out, f"exit {code}: {out} {err}")
+    here.refuses("healing: but a pin that holds it is told of", 1, "are missing", "repo", "verify")
+    check("healing: without the pin it can be dropped", here.run("pin", "rm", cid)[0] == 0 and here.run("repo", "verify", "--drop")[0] == 0)
     check("healing: then all is well", here.run("repo", "verify")[0] == 0)
 
 
@@ -230,8 +232,8 @@ def small_disk(folder):
         small = os.urandom(100_000)
         check("small disk: writes resume by themselves", eventually(lambda: node.add(small) is not None), node.run("add", "-Q", data=small)[2])
         check("small disk: repo stat says so", b'"read_only":true' not in node.run("repo", "stat", "--enc=json")[1])
-        check("small disk: all is there", all(node.reads(*k) for k in kept))
-        check("small disk: verifies", node.run("repo", "verify")[0] == 0)
+        check("small disk: all is there", all(node.reads(*k) for k in kept), [node.run("cat", k[0], "--timeout", "5s")[2] for k in kept])
+        check("small disk: verifies", node.run("repo", "verify")[0] == 0, str(node.run("repo", "verify")) + node.said()[-1500:])
         node.healthy("small disk: healthy")
     finally:
         node.stop()
