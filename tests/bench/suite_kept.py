@@ -110,7 +110,7 @@ def kept(lab, programs, options):
                       amount=amount)
     disk = Contender("write alone", lambda: k.write_alone(source), "pread, pwrite", DURABLE["pipeline"], amount=amount)
     flat = Contender("flatfs", k.flatfs, "go-ds-flatfs as Kubo uses it, batches of 8 MiB", "each file and folder synced", amount=amount)
-    get = Contender("gets of 256 KiB, warm", lambda: k.store("get", filled, k.large, size, 64), f"64 under way, no memory tier, {accounts}",
+    get = Contender("gets of 256 KiB, warm", lambda: k.store("get", filled, k.large, size, 16), f"16 under way, no memory tier, {accounts}",
                     amount=amount)
     pread = Contender("pread of the same, warm", lambda: k.store("pread", filled, k.large, size), "two threads", amount=amount)
 
