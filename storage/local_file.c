@@ -8,7 +8,7 @@
 
 /*
  * The page cache takes memory in pieces as large as what is written at once. Small ones are mostly at hand. Large ones may be memory that was not
- * touched for long, which a hypervisor has taken back: then 1 MiB at once costs 2 s/GB, and 16 KiB 0.4; at best it is 0.2 beside 0.3.
+ * touched for long, which a hypervisor has taken back: 1 MiB at once costs 2 s/GB then, and 0.2 else; 16 KiB cost 0.4 in both cases.
  */
 enum { WRITE_BYTES = 16 * 1024 };
 
