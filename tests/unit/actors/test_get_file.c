@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,6 +24,8 @@ enum { HELD_MAX = 256, TICK_MS = 5, BIG = 12 * 1024 * 1024, WHOLE = 0 };
 
 /* Carried by its CID: 0123456789, four times. */
 #define INLINED "bafkqakbqgezdgnbvgy3tqojqgezdgnbvgy3tqojqgezdgnbvgy3tqojqgezdgnbvgy3tqoi"
+
+static pthread_mutex_t store_lock = PTHREAD_MUTEX_INITIALIZER; /* a test may swap a block while the actor answers */
 
 static struct {
     struct block_store store;
@@ -48,16 +51,28 @@ struct store_state {
     size_t count;
 };
 
+/* The caller's reference, or NULL. */
+static struct block_ref *look_up(const struct cid *cid)
+{
+    (void)pthread_mutex_lock(&store_lock);
+    struct block_ref *block = store_get(&play.store, cid);
+    if (block != NULL)
+        block = block_ref_ref(block);
+    (void)pthread_mutex_unlock(&store_lock);
+    return block;
+}
+
 static void answer_get(struct ctx *ctx, const struct held *held)
 {
     uint8_t bytes[CID_BYTES_MAX];
-    struct block_ref *block = store_get(&play.store, &held->cid);
+    struct block_ref *block = look_up(&held->cid);
     if (block == NULL) {
         ctx_reply_err(ctx, held->to, ERR_NOT_FOUND, "absent");
         return;
     }
     struct msg_block fields = {.cid = span_of(bytes, cid_encode(&held->cid, bytes)), .size = block->len};
     ctx_reply(ctx, held->to, &(struct msg){.kind = MSG_BLOCK, .fields = &fields, .tail = block});
+    block_ref_unref(block);
 }
 
 static void answer_allowed(struct ctx *ctx, struct store_state *s)
@@ -466,9 +481,12 @@ static void swap_block(const struct cid *cid, struct block_ref *block)
 {
     uint8_t key[MULTIHASH_BYTES_MAX];
     struct span name = span_of(key, multihash_encode(&cid->hash, key));
-    block_ref_unref(table_remove(&play.store.blocks, name));
-    if (block != NULL)
-        assert_ok(table_put(&play.store.blocks, name, block, NULL));
+    (void)pthread_mutex_lock(&store_lock);
+    struct block_ref *old = table_remove(&play.store.blocks, name);
+    enum err err = block == NULL ? ERR_OK : table_put(&play.store.blocks, name, block, NULL);
+    (void)pthread_mutex_unlock(&store_lock);
+    block_ref_unref(old);
+    assert_ok(err);
 }
 
 /* The second block is shorter or longer than its parent says, or cannot be had: what comes before it may be written, and no more is. */
