@@ -590,7 +590,8 @@ def databases(folder):
         return
     kept = [(data, node.add(data)) for data in (os.urandom(2_500_000), b"small", os.urandom(300_000))]
     peer = node.peer()
-    pins = node.run("pin", "ls")[1]
+    listing = ("pin", "ls", "--type", "recursive")  # what these hold is counted again beside the other work
+    pins = node.run(*listing)[1]
     check("databases: three pins", pins.count(b"recursive") == 3, pins)
     cases = [("state.db", "missing, its log left", remove), ("state.db", "missing", remove_all), ("state.db", "garbage", garbage),
              ("state.db", "pages overwritten", overwrite(100, 6000)), ("state.db", "cut to nothing", empty),
@@ -607,7 +608,7 @@ def databases(folder):
         told = [line for line in node.said().splitlines() if name in line and not line.startswith("Databases:")]
         check(f"{label}: says what it did", told, node.said()[-600:])
         check(f"{label}: all is there", all(node.reads(cid, data) for data, cid in kept))
-        check(f"{label}: pins kept", sorted(node.run("pin", "ls")[1].split(b"\n")) == sorted(pins.split(b"\n")), node.run("pin", "ls"))
+        check(f"{label}: pins kept", sorted(node.run(*listing)[1].split(b"\n")) == sorted(pins.split(b"\n")), node.run(*listing))
         code, _, err = node.run("diag", "healthy")
         check(f"{label}: healthy", code == 0, err)
     check("databases: repo verify", node.run("repo", "verify")[0] == 0)
