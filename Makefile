@@ -27,7 +27,7 @@ help:
 	@echo "make long         one folder of a million entries through the daemon"
 	@echo "make budget       ten minutes with 96 peers in a cgroup of 64 MiB (budget-short: two)"
 	@echo "make crash        power loss and kill -9 replayed against the store"
-	@echo "make fuzz         each decoder fuzzed for FUZZ_SECONDS (60)"
+	@echo "make fuzz         each decoder fuzzed for FUZZ_SECONDS (60), JOBS at a time"
 	@echo "make docs         regenerate docs/control.md and docs/config.md"
 
 deps:
@@ -104,7 +104,7 @@ fuzz:
 	@tools/install_deps.sh build lint
 	@cmake --preset fuzz > /dev/null
 	@cmake --build --preset fuzz -j $(JOBS) --target fuzzers
-	@tests/fuzz/run.sh build/fuzz $(or $(FUZZ_SECONDS),60)
+	@FUZZ_JOBS=$(JOBS) tests/fuzz/run.sh build/fuzz $(or $(FUZZ_SECONDS),60)
 
 docs: build
 	@tools/generate_docs.sh $(BUILD)
