@@ -12,13 +12,11 @@
 
 #define COMMAND(upper, lower, words, text, ...) ARGUMENT_TABLES(cmd_##lower, __VA_ARGS__)
 #include "cli/commands.def"
-#undef COMMAND
 
 const struct operation commands[] = {
 #define COMMAND(upper, lower, words, text, ...)                                                                        \
     ARGUMENT_OPERATION(cmd_##lower, CMD_##upper, words, false, false, text, "")
 #include "cli/commands.def"
-#undef COMMAND
 };
 
 enum err duration_parse(const char *text, uint64_t *ret_ms)

@@ -11,13 +11,11 @@
 enum command_id {
 #define COMMAND(upper, ...) CMD_##upper,
 #include "cli/commands.def"
-#undef COMMAND
     CMD_COUNT
 };
 
 #define COMMAND(upper, lower, words, text, ...) ARGUMENT_STRUCT(cmd_##lower, __VA_ARGS__)
 #include "cli/commands.def"
-#undef COMMAND
 
 /* CMD_COUNT rows, indexed by enum command_id. */
 extern const struct operation commands[];

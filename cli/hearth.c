@@ -123,77 +123,17 @@ static int run_operation(struct client *client, const struct invocation *in)
     return status;
 }
 
-static int run_with_client(struct client *client, const struct invocation *in, const void *args)
+static int run_command(struct client *client, const struct invocation *in, const void *args)
 {
-    switch ((enum command_id)in->what->id) {
-    case CMD_ADD:
-        return run_add(client, in, args);
-    case CMD_CAT:
-        return run_cat(client, in, args);
-    case CMD_GET:
-        return run_get(client, in, args);
-    case CMD_LS:
-        return run_ls(client, in, args);
-    case CMD_REFS:
-        return run_refs(client, in, args);
-    case CMD_DAG_GET:
-        return run_dag_get(client, in, args);
-    case CMD_DAG_PUT:
-        return run_dag_put(client, in, args);
-    case CMD_DAG_RESOLVE:
-        return run_dag_resolve(client, in, args);
-    case CMD_DAG_IMPORT:
-        return run_dag_import(client, in, args);
-    case CMD_DAG_EXPORT:
-        return run_dag_export(client, in, args);
-    case CMD_DAG_STAT:
-        return run_dag_stat(client, in, args);
-    case CMD_BLOCK_GET:
-        return run_block_get(client, in, args);
-    case CMD_BLOCK_STAT:
-        return run_block_stat(client, in, args);
-    case CMD_BLOCK_HAS:
-        return run_block_has(client, in, args);
-    case CMD_BLOCK_RM:
-        return run_block_rm(client, in, args);
-    case CMD_BLOCK_PUT:
-        return run_block_put(client, in, args);
-    case CMD_METADATA_PUT:
-        return run_metadata_put(client, in, args);
-    case CMD_METADATA_UPDATE:
-        return run_metadata_update(client, in, args);
-    case CMD_METADATA_QUERY:
-        return run_metadata_query(client, in, args);
-    case CMD_WHY:
-        return run_why(client, in, args);
-    case CMD_IMPORT:
-        return run_import(client, in, args);
-    case CMD_PIN_LS:
-        return run_pin_ls(client, in, args);
-    case CMD_PIN_VERIFY:
-        return run_pin_verify(client, in, args);
-    case CMD_REPO_GC:
-        return run_repo_gc(client, in, args);
-    case CMD_REPO_VERIFY:
-        return run_repo_verify(client, in, args);
-    case CMD_REPO_BACKUP:
-        return run_repo_backup(client, in, args);
-    case CMD_LOG_LEVEL:
-        return run_log_level(client, in, args);
-    case CMD_QUERY:
-        return run_query(client, in, args);
-    case CMD_TOP:
-        return run_top(client, in, args);
-    case CMD_CID_FORMAT:
-    case CMD_CID_BASE32:
-    case CMD_SQL:
-    case CMD_REPO_VERSION:
-    case CMD_REPO_MIGRATE:
-    case CMD_REPO_RESTORE:
-    case CMD_COUNT:
-        break;
+    switch (in->what->id) {
+#define COMMAND(upper, lower, ...)                                                                                     \
+    case CMD_##upper:                                                                                                  \
+        return run_##lower(client, in, args);
+#define LOCAL_COMMAND(...)
+#include "cli/commands.def"
+    default:
+        return EXIT_ERROR;
     }
-    return EXIT_ERROR;
 }
 
 static int run_asking(const struct invocation *in, const void *args)
@@ -205,26 +145,22 @@ static int run_asking(const struct invocation *in, const void *args)
         (void)say_error("%s", why[0] == '\0' ? err_text(err) : why);
         return err == ERR_UNAVAILABLE ? EXIT_NOT_RUNNING : EXIT_ERROR;
     }
-    int status = in->is_command ? run_with_client(client, in, args) : run_operation(client, in);
+    int status = in->is_command ? run_command(client, in, args) : run_operation(client, in);
     client_close(client);
     return status;
 }
 
 static int run(const struct invocation *in, const void *args)
 {
-    if (in->is_command && in->what->id == CMD_CID_FORMAT)
-        return run_cid_format(in, args);
-    if (in->is_command && in->what->id == CMD_CID_BASE32)
-        return run_cid_base32(in, args);
-    if (in->is_command && in->what->id == CMD_SQL)
-        return run_sql(in, args);
-    if (in->is_command && in->what->id == CMD_REPO_VERSION)
-        return run_repo_version(in, args);
-    if (in->is_command && in->what->id == CMD_REPO_MIGRATE)
-        return run_repo_migrate(in, args);
-    if (in->is_command && in->what->id == CMD_REPO_RESTORE)
-        return run_repo_restore(in, args);
-    return run_asking(in, args);
+    switch (in->is_command ? in->what->id : CMD_COUNT) {
+#define COMMAND(...)
+#define LOCAL_COMMAND(upper, lower, ...)                                                                               \
+    case CMD_##upper:                                                                                                  \
+        return run_##lower(in, args);
+#include "cli/commands.def"
+    default:
+        return run_asking(in, args);
+    }
 }
 
 static int usage_error(const struct invocation *in, const char *why)

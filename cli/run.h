@@ -1,46 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The functions behind commands.def. Each returns the exit status and has printed what there is to say. */
+/* The functions behind commands.def: run_add for `add`. Each returns the exit status and has printed what there is to say. */
 #ifndef HEARTH_CLI_RUN_H
 #define HEARTH_CLI_RUN_H
 
 #include "cli/client.h"
 #include "cli/output.h"
 
-int run_add(struct client *client, const struct invocation *in, const struct cmd_add *args);
-int run_cat(struct client *client, const struct invocation *in, const struct cmd_cat *args);
-int run_get(struct client *client, const struct invocation *in, const struct cmd_get *args);
-int run_ls(struct client *client, const struct invocation *in, const struct cmd_ls *args);
-int run_refs(struct client *client, const struct invocation *in, const struct cmd_refs *args);
-int run_dag_get(struct client *client, const struct invocation *in, const struct cmd_dag_get *args);
-int run_dag_put(struct client *client, const struct invocation *in, const struct cmd_dag_put *args);
-int run_dag_resolve(struct client *client, const struct invocation *in, const struct cmd_dag_resolve *args);
-int run_dag_import(struct client *client, const struct invocation *in, const struct cmd_dag_import *args);
-int run_dag_export(struct client *client, const struct invocation *in, const struct cmd_dag_export *args);
-int run_dag_stat(struct client *client, const struct invocation *in, const struct cmd_dag_stat *args);
-int run_block_get(struct client *client, const struct invocation *in, const struct cmd_block_get *args);
-int run_block_stat(struct client *client, const struct invocation *in, const struct cmd_block_stat *args);
-int run_block_has(struct client *client, const struct invocation *in, const struct cmd_block_has *args);
-int run_block_rm(struct client *client, const struct invocation *in, const struct cmd_block_rm *args);
-int run_block_put(struct client *client, const struct invocation *in, const struct cmd_block_put *args);
-int run_metadata_put(struct client *client, const struct invocation *in, const struct cmd_metadata_put *args);
-int run_metadata_update(struct client *client, const struct invocation *in, const struct cmd_metadata_update *args);
-int run_metadata_query(struct client *client, const struct invocation *in, const struct cmd_metadata_query *args);
-int run_why(struct client *client, const struct invocation *in, const struct cmd_why *args);
-int run_import(struct client *client, const struct invocation *in, const struct cmd_import *args);
-int run_pin_verify(struct client *client, const struct invocation *in, const struct cmd_pin_verify *args);
-int run_repo_gc(struct client *client, const struct invocation *in, const struct cmd_repo_gc *args);
-int run_pin_ls(struct client *client, const struct invocation *in, const struct cmd_pin_ls *args);
-int run_repo_verify(struct client *client, const struct invocation *in, const struct cmd_repo_verify *args);
-int run_repo_backup(struct client *client, const struct invocation *in, const struct cmd_repo_backup *args);
-int run_repo_restore(const struct invocation *in, const struct cmd_repo_restore *args);
-int run_log_level(struct client *client, const struct invocation *in, const struct cmd_log_level *args);
-int run_query(struct client *client, const struct invocation *in, const struct cmd_query *args);
-int run_top(struct client *client, const struct invocation *in, const struct cmd_top *args);
-int run_cid_format(const struct invocation *in, const struct cmd_cid_format *args);
-int run_cid_base32(const struct invocation *in, const struct cmd_cid_base32 *args);
-int run_repo_version(const struct invocation *in, const struct cmd_repo_version *args);
-int run_repo_migrate(const struct invocation *in, const struct cmd_repo_migrate *args);
-int run_sql(const struct invocation *in, const struct cmd_sql *args);
+#define COMMAND(upper, lower, ...)                                                                                     \
+    int run_##lower(struct client *client, const struct invocation *in, const struct cmd_##lower *args);
+#define LOCAL_COMMAND(upper, lower, ...) int run_##lower(const struct invocation *in, const struct cmd_##lower *args);
+#include "cli/commands.def"
 
 /* Asks and waits: the outcome's spans live until the call is freed. NULL without memory. */
 struct call *ask(struct client *client, const char *op, struct span args, uint64_t timeout_ms, bool mutates,
