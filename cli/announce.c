@@ -56,7 +56,8 @@ void announce(const struct config *config, unsigned life)
     if (nng_req0_open(&socket) == 0) {
         (void)nng_socket_set_ms(socket, NNG_OPT_RECVTIMEO, ANSWER_MS);
         (void)nng_socket_set_ms(socket, NNG_OPT_SENDTIMEO, ANSWER_MS);
-        answered = nng_dial(socket, url, NULL, 0) == 0 && print_identity(config, socket);
+        /* Not waited for, so that it is dialled again when too many clients wait there: the request waits for it. */
+        answered = nng_dial(socket, url, NULL, NNG_FLAG_NONBLOCK) == 0 && print_identity(config, socket);
         (void)nng_close(socket);
     }
     printf("Control socket: %s\n", url);

@@ -87,6 +87,27 @@ static enum err choose_url(const struct globals *globals, struct client *client,
     return ERR_TOO_LARGE;
 }
 
+/* Waits some milliseconds, more from time to time and never the same as others do. */
+static void pause_before(unsigned attempt)
+{
+    uint32_t random = 0;
+    random_fill(&random, sizeof(random));
+    unsigned most = MIN((unsigned)BUSY_MS << MIN(attempt, 4U), (unsigned)BUSY_MOST_MS);
+    nng_msleep((nng_duration)(BUSY_MS + random % most));
+}
+
+/* NNG_EAGAIN: as many connections wait there as the system lets wait. */
+static int dial(const struct client *client)
+{
+    nng_time until = nng_clock() + MIN(client_timeout(client, SEND_MS), (uint64_t)SEND_MS);
+    int code = nng_dial(client->socket, client->url, NULL, 0);
+    for (unsigned attempt = 0; code == NNG_EAGAIN && nng_clock() < until; attempt++) {
+        pause_before(attempt);
+        code = nng_dial(client->socket, client->url, NULL, 0);
+    }
+    return code;
+}
+
 static int open_socket(struct client *client)
 {
     int code = nng_req0_open(&client->socket);
@@ -94,10 +115,21 @@ static int open_socket(struct client *client)
         return code;
     code = nng_pipe_notify(client->socket, NNG_PIPE_EV_REM_POST, on_gone, client);
     if (code == 0)
-        code = nng_dial(client->socket, client->url, NULL, 0);
+        code = dial(client);
     if (code != 0)
         (void)nng_close(client->socket);
     return code;
+}
+
+static void say_unreachable(const struct client *client, int code, char why[512])
+{
+    if (code == NNG_EAGAIN)
+        (void)snprintf(why, 512,
+                       "the daemon at %.300s takes no connection, too many wait: try again, or look into its log",
+                       client->url);
+    else
+        (void)snprintf(why, 512, "the daemon is not reachable at %.300s (%s): start it with `hearth daemon`",
+                       client->url, nng_strerror(code));
 }
 
 enum err client_open(const struct globals *globals, struct client **ret_client, char why[512])
@@ -116,8 +148,7 @@ enum err client_open(const struct globals *globals, struct client **ret_client, 
         return ERR_OK;
     }
     if (err == ERR_OK) {
-        (void)snprintf(why, 512, "the daemon is not reachable at %.300s (%s): start it with `hearth daemon`",
-                       client->url, nng_strerror(code));
+        say_unreachable(client, code, why);
         err = ERR_UNAVAILABLE;
     }
     nng_mtx_free(client->lock);
@@ -311,15 +342,6 @@ static void wait_once(struct call *call, struct outcome *ret_outcome)
     ret_outcome->result = answer.result;
     ret_outcome->message = answer.message;
     ret_outcome->hint = answer.hint;
-}
-
-/* Waits some milliseconds, more from time to time and never the same as others do. */
-static void pause_before(unsigned attempt)
-{
-    uint32_t random = 0;
-    random_fill(&random, sizeof(random));
-    unsigned most = MIN((unsigned)BUSY_MS << MIN(attempt, 4U), (unsigned)BUSY_MOST_MS);
-    nng_msleep((nng_duration)(BUSY_MS + random % most));
 }
 
 /* `busy` is not the end of a request that may still wait: it is sent again under the same id. */

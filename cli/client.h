@@ -24,7 +24,7 @@ struct outcome {
     struct span raw; /* the whole answer */
 };
 
-/* Connects. ERR_UNAVAILABLE, ERR_TOO_LARGE (path): why has the sentence for the user. */
+/* Connects, in 10 s or the user's timeout if that is shorter. ERR_UNAVAILABLE, ERR_TOO_LARGE (path): why has the sentence for the user. */
 enum err client_open(const struct globals *globals, struct client **ret_client, char why[512]) MUST_CHECK;
 void client_close(struct client *client);
 

@@ -2,6 +2,8 @@
 /*
  * The asking side of the control socket, beside a socket that gives each request back as its answer.
  */
+#include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -10,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -127,11 +131,84 @@ static void requests_that_are_out_do_not_hold_up_the_end(void **state)
     }
 }
 
+/* ---- a daemon that accepts nothing for a while: its process is stopped, and more have connected than may wait ---- */
+
+enum { CROWD_MAX = 1000, ACCEPTS_AFTER_MS = 100, SHORT_MS = 50 };
+
+struct crowd {
+    int waiting[CROWD_MAX];
+    size_t count;
+};
+
+static void stop_accepting(struct crowd *crowd)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    int status = 0;
+    (void)snprintf(at.sun_path, sizeof(at.sun_path), "%s", echo.path);
+    assert_int_equal(kill(echo.process, SIGSTOP), 0);
+    assert_int_equal(waitpid(echo.process, &status, WUNTRACED), echo.process);
+    assert_true(WIFSTOPPED(status));
+    *crowd = (struct crowd){.count = 0};
+    int connected = 0;
+    while (connected == 0) {
+        assert_true(crowd->count < CROWD_MAX);
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        assert_true(fd >= 0);
+        connected = connect(fd, (const struct sockaddr *)&at, sizeof(at));
+        crowd->waiting[crowd->count++] = fd;
+    }
+    assert_int_equal(errno, EAGAIN);
+}
+
+static void leave(struct crowd *crowd)
+{
+    while (crowd->count > 0)
+        assert_int_equal(close(crowd->waiting[--crowd->count]), 0);
+}
+
+/* The client dials meanwhile, and has to dial again. */
+static void too_many_who_wait_are_waited_for(void **state)
+{
+    (void)state;
+    struct crowd crowd;
+    stop_accepting(&crowd);
+    pid_t later = fork();
+    assert_true(later >= 0);
+    if (later == 0) {
+        (void)poll(NULL, 0, ACCEPTS_AFTER_MS);
+        _exit(kill(echo.process, SIGCONT) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+    }
+    struct client *client = connect_client();
+    struct call *call = call_start_raw(client, span_text("{}"), TIMEOUT_MS);
+    expect_answer(call);
+    call_free(call);
+    client_close(client);
+    leave(&crowd);
+    assert_int_equal(waitpid(later, NULL, 0), later);
+}
+
+static void too_many_who_wait_for_too_long_are_told(void **state)
+{
+    (void)state;
+    struct crowd crowd;
+    struct client *client = NULL;
+    char why[512] = "";
+    struct globals globals = {.api = echo.path, .timeout_ms = SHORT_MS};
+    stop_accepting(&crowd);
+    assert_int_equal(client_open(&globals, &client, why), ERR_UNAVAILABLE);
+    assert_non_null(strstr(why, "too many wait"));
+    assert_non_null(strstr(why, echo.path));
+    leave(&crowd);
+    assert_int_equal(kill(echo.process, SIGCONT), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_come_in_any_order),
         cmocka_unit_test(requests_that_are_out_do_not_hold_up_the_end),
+        cmocka_unit_test(too_many_who_wait_are_waited_for),
+        cmocka_unit_test(too_many_who_wait_for_too_long_are_told),
     };
     return cmocka_run_group_tests(tests, open_echo, close_echo);
 }
