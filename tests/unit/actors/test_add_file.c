@@ -398,16 +398,14 @@ static void a_full_store_ends_the_upload(void **state)
     assert_true(runtime_await(stage.rt, uploads_are_empty, NULL, STAGE_WAIT_S * SECOND_NS));
 }
 
-/* A CAR of many small blocks goes as bytes, no more at once than the window has; its roots come with the end. */
-static void a_car_is_read_in_place(void **state)
+enum { CAR_BLOCKS = 20000 };
+
+/* Hands over a CAR of many small blocks; returns its length. */
+static uint64_t make_car(char root_text[CID_TEXT_MAX])
 {
-    (void)state;
-    enum { BLOCKS = 20000 };
     struct buf car;
-    char want[CID_TEXT_MAX + 64];
-    char root_text[CID_TEXT_MAX] = "";
     buf_init(&car, BIG, NULL);
-    for (unsigned i = 0; i < BLOCKS; i++) {
+    for (unsigned i = 0; i < CAR_BLOCKS; i++) {
         uint8_t head[CAR_SECTION_HEAD_MAX];
         struct multihash hash;
         assert_ok(multihash_sum(MULTIHASH_SHA2_256, 0, span_of(&i, sizeof(i)), &hash));
@@ -424,14 +422,27 @@ static void a_car_is_read_in_place(void **state)
     assert_int_equal(write(fd, car.data, car.len), car.len);
     assert_int_equal(close(fd), 0);
     stage_hand_over(stage.path, O_RDONLY);
-    open_upload(",\"car\":true");
-    expect_offset(0, car.len, car.len);
-    (void)snprintf(want, sizeof(want), "\"roots\":[\"%s\"],\"blocks\":%u", root_text, BLOCKS);
+    uint64_t len = car.len;
+    buf_release(&car);
+    return len;
+}
+
+/* It goes as bytes, no more at once than the window has; its roots come with the end. */
+static void a_car_is_read_in_place(void **state)
+{
+    (void)state;
+    char want[CID_TEXT_MAX + 64];
+    char root_text[CID_TEXT_MAX] = "";
     char request[160];
+    uint64_t len = make_car(root_text);
+    open_upload(",\"car\":true");
+    expect_offset(0, len, len);
+    (void)snprintf(want, sizeof(want), "\"roots\":[\"%s\"],\"blocks\":%u", root_text, CAR_BLOCKS);
     (void)snprintf(request, sizeof(request),
-                   "{\"op\":\"add close\",\"args\":{\"upload\":%u,\"size\":%zu,\"keep\":true}}", play.upload, car.len);
+                   "{\"op\":\"add close\",\"args\":{\"upload\":%u,\"size\":%llu,\"keep\":true}}", play.upload,
+                   (unsigned long long)len);
     stage_expect(request, want);
-    assert_int_equal(atomic_load(&play.puts), BLOCKS);
+    assert_int_equal(atomic_load(&play.puts), CAR_BLOCKS);
     /* it is kept until it is given up */
     (void)snprintf(request, sizeof(request),
                    "{\"op\":\"add write\",\"args\":{\"upload\":%u,\"offset\":0,\"data\":\"u\"}}", play.upload);
@@ -439,7 +450,18 @@ static void a_car_is_read_in_place(void **state)
     abort_upload();
     stage_expect(request, "not_found");
     stage_expect_closed();
-    buf_release(&car);
+}
+
+/* Where nothing is stored no acknowledgement makes room in the window: it goes on by itself. */
+static void a_car_that_is_only_hashed_is_read_to_its_end(void **state)
+{
+    (void)state;
+    char root_text[CID_TEXT_MAX] = "";
+    uint64_t len = make_car(root_text);
+    open_upload(",\"car\":true,\"only_hash\":true");
+    expect_offset(0, len, len);
+    close_upload(len, root_text);
+    assert_int_equal(atomic_load(&play.puts), 0);
 }
 
 /* One that is none ends its upload with the place; nothing is left open. */
@@ -464,6 +486,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_restart_leaks_nothing, begin, end),
         cmocka_unit_test_setup_teardown(a_full_store_ends_the_upload, begin, end),
         cmocka_unit_test_setup_teardown(a_car_is_read_in_place, begin, end),
+        cmocka_unit_test_setup_teardown(a_car_that_is_only_hashed_is_read_to_its_end, begin, end),
         cmocka_unit_test_setup_teardown(what_is_no_car_is_refused, begin, end),
         cmocka_unit_test_setup_teardown(a_cancelled_request_reads_no_further, begin, end),
     };
