@@ -68,6 +68,9 @@ static void other_values_are_refused(void **state)
     REFUSES("\xa2\x63"
             "cid\x58\x24" CID "\x64mode\x02",
             ERR_UNSUPPORTED); /* indirect */
+    REFUSES("\xa2\x63"
+            "cid\x58\x24" CID "\x64mode\x18",
+            ERR_TRUNCATED); /* a number that would be the byte behind the end */
     REFUSES("\xa1\x63"
             "cid\x58\x24" CID "\x00",
             ERR_INVALID); /* more than a map */
@@ -77,6 +80,9 @@ static void other_values_are_refused(void **state)
     REFUSES("\xbb\xff\xff\xff\xff\xff\xff\xff\xff", ERR_TRUNCATED); /* 2^64 pairs */
     REFUSES("\xa1\x61x\x9b\xff\xff\xff\xff\xff\xff\xff\xff", ERR_TRUNCATED);
     REFUSES("\xa1\x61x\x5b\xff\xff\xff\xff\xff\xff\xff\xff", ERR_TRUNCATED);
+    REFUSES("\xa2\x63"
+            "cid\x58\x24" CID "\x61x\xbb\x80\x00\x00\x00\x00\x00\x00\x00",
+            ERR_TRUNCATED); /* 2^63 pairs, whose twice as many values are none in 64 bits */
 }
 
 /* Lists in a list in a list, a million deep, take a million steps and no stack. */
