@@ -68,7 +68,7 @@ void table_release(struct table *t)
     table_init(t, t->max, t->account);
 }
 
-/* The index slot of the key, or of the empty slot where it would go. Holes keep their slot until the next rebuild. */
+/* The index slot of the key, or of the empty slot where it would go. Holes keep their slot until they are closed. */
 static size_t find_slot(const struct table *t, struct span key, uint64_t hash)
 {
     size_t mask = t->index_cap - 1;
@@ -82,12 +82,25 @@ static size_t find_slot(const struct table *t, struct span key, uint64_t hash)
     return slot;
 }
 
-/* Rebuilds with room for one more entry: closes holes, and doubles when more than half is live. */
-static enum err rebuild(struct table *t)
+/* Moves what lives to the front of `entries` (its own may be the same) and names it in `index`, which is all zeros and has `cap` slots. */
+static void move_live(struct table *t, struct table_entry *entries, uint32_t *index, size_t cap)
 {
-    size_t cap = t->index_cap == 0 ? TABLE_FIRST_CAP : t->index_cap;
-    if (t->live >= cap / 4 + cap / 8)
-        cap *= 2;
+    size_t used = 0;
+    for (size_t i = 0; i < t->used; i++) {
+        if (t->entries[i].value == NULL)
+            continue;
+        size_t slot = (size_t)t->entries[i].hash & (cap - 1);
+        while (index[slot] != 0)
+            slot = (slot + 1) & (cap - 1);
+        entries[used] = t->entries[i];
+        index[slot] = (uint32_t)++used;
+    }
+    t->used = used;
+}
+
+static enum err grow(struct table *t)
+{
+    size_t cap = t->index_cap == 0 ? TABLE_FIRST_CAP : t->index_cap * 2;
     if (t->account != NULL && !account_take(t->account, memory_of(cap)))
         return ERR_NOMEM;
     struct table_entry *entries = malloc(cap / 2 * sizeof(*entries));
@@ -99,24 +112,31 @@ static enum err rebuild(struct table *t)
             account_give(t->account, memory_of(cap));
         return ERR_NOMEM;
     }
-    size_t used = 0;
-    for (size_t i = 0; i < t->used; i++) {
-        if (t->entries[i].value == NULL)
-            continue;
-        size_t slot = (size_t)t->entries[i].hash & (cap - 1);
-        while (index[slot] != 0)
-            slot = (slot + 1) & (cap - 1);
-        entries[used] = t->entries[i];
-        index[slot] = (uint32_t)++used;
-    }
+    move_live(t, entries, index, cap);
     free(t->entries);
     free(t->index);
     if (t->account != NULL)
         account_give(t->account, memory_of(t->index_cap));
     t->entries = entries;
     t->index = index;
-    t->used = used;
     t->index_cap = cap;
+    return ERR_OK;
+}
+
+/*
+ * Room for one more entry: doubles when more than three quarters are live, else closes holes, which needs no memory. Without memory to
+ * double, holes are closed while there are enough of them to pay for it.
+ */
+static enum err make_room(struct table *t)
+{
+    size_t cap = t->index_cap;
+    if (t->live >= cap / 4 + cap / 8) {
+        enum err err = grow(t);
+        if (err == ERR_OK || t->used - t->live <= cap / 16)
+            return err;
+    }
+    memset(t->index, 0, cap * sizeof(*t->index));
+    move_live(t, t->entries, t->index, cap);
     return ERR_OK;
 }
 
@@ -151,7 +171,7 @@ enum err table_put(struct table *t, struct span key, void *value, void **ret_old
     if (t->live >= t->max || t->live >= UINT32_MAX / 2)
         return ERR_BUSY;
     if (t->used >= t->index_cap / 2) {
-        enum err err = rebuild(t);
+        enum err err = make_room(t);
         if (err != ERR_OK)
             return err;
     }

@@ -67,6 +67,15 @@ static enum err may_write(const struct blockstore *s, const struct store_op *op,
     return store_makes_room(s, bytes) ? ERR_BUSY : ERR_NO_SPACE;
 }
 
+/* Blocks without a row hold memory, which a commit gives back: it begins at once, and the put is to be tried again. */
+static enum err no_memory(struct blockstore *s)
+{
+    if (s->fresh.live == 0)
+        return ERR_NOMEM;
+    s->flush = true;
+    return ERR_BUSY;
+}
+
 static enum err enqueue(struct blockstore *s, struct store_op *op, struct block_ref *ref)
 {
     enum err err = may_write(s, op, ref);
@@ -74,12 +83,12 @@ static enum err enqueue(struct blockstore *s, struct store_op *op, struct block_
         return err;
     struct fresh *fresh = calloc(1, sizeof(*fresh));
     if (fresh == NULL)
-        return ERR_NOMEM;
+        return no_memory(s);
     fresh->place = (struct block_place){.key = op->key, .codec = op->codec, .size = (uint32_t)ref->len};
     err = table_put(&s->fresh, block_key_span(&op->key), fresh, NULL);
     if (err != ERR_OK) {
         free(fresh);
-        return err;
+        return err == ERR_NOMEM ? no_memory(s) : err;
     }
     fresh->ref = block_ref_ref(ref);
     wait_for(fresh, op);

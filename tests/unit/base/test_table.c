@@ -74,6 +74,39 @@ static void a_full_table_refuses(void **state)
     table_release(&t);
 }
 
+/* The account has room for one table of 64 entries and no second one beside it. */
+static void holes_are_used_again_without_memory(void **state)
+{
+    (void)state;
+    struct account account;
+    uint64_t numbers[64];
+    struct table t;
+    account_init(&account, "test", 1 << 20);
+    table_init(&t, 1000, &account);
+    for (uint64_t i = 0; i < 64; i++) {
+        numbers[i] = i;
+        assert_int_equal(table_put(&t, table_key_u64(&numbers[i]), &numbers[i], NULL), ERR_OK);
+    }
+    account.limit_bytes = account_used(&account);
+    uint64_t more = 64;
+    assert_int_equal(table_put(&t, table_key_u64(&more), &more, NULL), ERR_NOMEM);
+    for (int round = 0; round < 3; round++) {
+        for (uint64_t i = 0; i < 64; i++)
+            assert_ptr_equal(table_remove(&t, table_key_u64(&numbers[i])), &numbers[i]);
+        for (uint64_t i = 0; i < 64; i++)
+            assert_int_equal(table_put(&t, table_key_u64(&numbers[i]), &numbers[i], NULL), ERR_OK);
+        for (uint64_t i = 0; i < 64; i++)
+            assert_ptr_equal(table_get(&t, table_key_u64(&numbers[i])), &numbers[i]);
+    }
+    for (uint64_t i = 0; i < 16; i++) /* a quarter is free, where it would double */
+        assert_ptr_equal(table_remove(&t, table_key_u64(&numbers[i])), &numbers[i]);
+    for (uint64_t i = 0; i < 16; i++)
+        assert_int_equal(table_put(&t, table_key_u64(&numbers[i]), &numbers[i], NULL), ERR_OK);
+    assert_int_equal(table_put(&t, table_key_u64(&more), &more, NULL), ERR_NOMEM);
+    table_release(&t);
+    assert_int_equal(account_used(&account), 0);
+}
+
 static void iteration_follows_insertion(void **state)
 {
     (void)state;
@@ -96,6 +129,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(model_agrees_after_random_operations),
         cmocka_unit_test(a_full_table_refuses),
+        cmocka_unit_test(holes_are_used_again_without_memory),
         cmocka_unit_test(iteration_follows_insertion),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
