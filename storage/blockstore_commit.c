@@ -201,13 +201,16 @@ bool store_log_is_long(const struct blockstore *s)
     return s->info.wal_bytes > CATALOGUE_WAL_STOP_BYTES;
 }
 
-/* Told once each time the log has become long, and very long; SQLite cuts it by itself when the reader is gone. */
+/*
+ * Told once each time a foreign process has made the log long, and whenever it is very long; SQLite cuts it by itself when the reader is
+ * gone. The store's own readers, which end at once, may let many rows in a row make it long, too.
+ */
 static void watch_log(struct blockstore *s, uint64_t before, pid_t reader)
 {
     char who[64] = "a reader";
     uint64_t now = s->info.wal_bytes;
     bool stops = now > CATALOGUE_WAL_STOP_BYTES && before <= CATALOGUE_WAL_STOP_BYTES;
-    if (!stops && (now <= CATALOGUE_WAL_ALARM_BYTES || before > CATALOGUE_WAL_ALARM_BYTES))
+    if (!stops && (reader == 0 || now <= CATALOGUE_WAL_ALARM_BYTES || before > CATALOGUE_WAL_ALARM_BYTES))
         return;
     if (reader != 0)
         (void)snprintf(who, sizeof(who), "process %ld", (long)reader);
@@ -312,7 +315,8 @@ struct store_job *store_filter_job(struct blockstore *s)
         s->filter_next = filter_new_within(keys * 2, keys + keys / 8, s->filter_seed, s->tables);
         s->filter_after = (struct block_key){0};
         add_fresh(s);
-        s->filter_retry_at_ns = s->now_ns + 60 * STORE_RETRY_NS; /* without memory the old one goes on, less sharp */
+        if (s->filter_next == NULL) /* the old one goes on, less sharp */
+            s->filter_retry_at_ns = s->now_ns + 60 * STORE_RETRY_NS;
     }
     struct store_job *job = s->filter_next == NULL ? NULL : store_job_new(s, JOB_FILTER);
     if (job == NULL)

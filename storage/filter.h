@@ -25,7 +25,7 @@
 #include "storage/catalogue.h"
 
 enum { FILTER_BITS_PER_KEY = 10, FILTER_BITS_LEAST = 4 };
-enum { FILTER_LINE_BYTES = 64, FILTER_HEADER_BYTES = 64, FILTER_KEYS_MIN = 16384 };
+enum { FILTER_LINE_BYTES = 64, FILTER_HEADER_BYTES = 64, FILTER_KEYS_MIN = 65536 };
 
 struct filter;
 

@@ -194,7 +194,7 @@ static void a_block_in_use_keeps_its_share_and_shared_ones_are_not_cached(void *
 
 /* ---- filter ---- */
 
-enum { FILTER_KEYS = 20000, FILTER_STRANGERS = 200000 };
+enum { FILTER_KEYS = 100000, FILTER_STRANGERS = 200000 };
 
 static struct filter *filled(uint64_t seed)
 {
