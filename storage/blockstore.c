@@ -14,7 +14,7 @@
 #include "storage/disk_posix.h"
 #include "storage/file_users.h"
 
-enum { HAS_AHEAD = 64, NOTICE_MAX = 1024 };
+enum { NOTICE_MAX = 1024 };
 
 void store_notice(struct blockstore *store, bool fatal, const char *fmt, ...)
 {
@@ -225,53 +225,6 @@ enum err store_find(struct blockstore *s, const struct block_key *key, struct bl
                      s->core->path);
     }
     return err;
-}
-
-/* What the filter has never seen is in no tier; only puts that are not durable yet are not in the filter. */
-static bool surely_absent(const struct blockstore *s, const struct block_key *key)
-{
-    return filter_absent(s->filter, key) &&
-           (table_len(&s->fresh) == 0 || table_get(&s->fresh, block_key_span(key)) == NULL);
-}
-
-enum err blockstore_has(struct blockstore *s, const struct block_key *key, uint64_t *ret_size, const char **ret_tier)
-{
-    size_t cached;
-    struct block_place place;
-    if (surely_absent(s, key) || store_is_doomed(s, key))
-        return ERR_NOT_FOUND;
-    bool in_memory = memory_tier_has(s->memory, key, &cached);
-    const struct fresh *fresh = in_memory ? NULL : table_get(&s->fresh, block_key_span(key));
-    enum err err = ERR_OK;
-    if (in_memory)
-        place.size = (uint32_t)cached;
-    else if (fresh != NULL)
-        place.size = fresh->place.size;
-    else
-        err = store_find(s, key, &place);
-    if (err != ERR_OK)
-        return err;
-    *ret_size = place.size;
-    if (ret_tier != NULL)
-        *ret_tier = in_memory ? "memory" : "disk";
-    return ERR_OK;
-}
-
-static uint64_t size_plus_1(struct blockstore *s, const struct block_key *key)
-{
-    uint64_t size = 0;
-    return blockstore_has(s, key, &size, NULL) == ERR_OK ? size + 1 : 0;
-}
-
-void blockstore_has_many(struct blockstore *s, const struct block_key *keys, size_t count, uint64_t *ret_sizes)
-{
-    bool absent[HAS_AHEAD];
-    for (size_t at = 0; at < count; at += HAS_AHEAD) {
-        size_t n = MIN(count - at, (size_t)HAS_AHEAD);
-        filter_absent_many(s->filter, keys + at, n, absent);
-        for (size_t i = 0; i < n; i++)
-            ret_sizes[at + i] = absent[i] && table_len(&s->fresh) == 0 ? 0 : size_plus_1(s, &keys[at + i]);
-    }
 }
 
 struct blockstore_stats blockstore_stats(const struct blockstore *s)

@@ -9,6 +9,8 @@
 #include "storage/sql.h"
 
 enum reading {
+    READ_BEGIN,
+    READ_END,
     READ_FIND,
     READ_PAGE,
     READ_UNHELD,
@@ -23,6 +25,8 @@ enum reading {
 };
 
 static const char *const texts[READ_COUNT] = {
+    [READ_BEGIN] = "BEGIN",
+    [READ_END] = "COMMIT",
     [READ_FIND] = "SELECT multihash, codec, size, segment, offset FROM blocks WHERE multihash = ?1",
     [READ_PAGE] = ("SELECT multihash, codec, size, segment, offset FROM blocks WHERE multihash > ?1 ORDER BY multihash"
                    " LIMIT ?2"),
@@ -73,6 +77,24 @@ void catalogue_reader_close(struct catalogue_reader *r)
         (void)sqlite3_finalize(r->stmt[i]);
     sql_close(r->db);
     free(r);
+}
+
+/* Where it fails, each lookup is a transaction of its own, or the next batch ends this one. */
+static void try_step(sqlite3_stmt *stmt)
+{
+    (void)sqlite3_step(stmt);
+    (void)sqlite3_reset(stmt);
+}
+
+void catalogue_begin_reading(struct catalogue_reader *r)
+{
+    try_step(r->stmt[READ_BEGIN]);
+}
+
+void catalogue_end_reading(struct catalogue_reader *r)
+{
+    if (sqlite3_get_autocommit(r->db) == 0)
+        try_step(r->stmt[READ_END]);
 }
 
 static enum err read_place(sqlite3_stmt *stmt, struct block_place *ret_place)

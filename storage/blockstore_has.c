@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* Whether a block is here, by the cheapest that knows: the absent filter, memory, then the catalogue. */
+#include "storage/blockstore_private.h"
+
+enum { HAS_AHEAD = 64 };
+
+/* What the filter has never seen is in no tier; only puts that are not durable yet are not in the filter. */
+static bool surely_absent(const struct blockstore *s, const struct block_key *key)
+{
+    return filter_absent(s->filter, key) &&
+           (table_len(&s->fresh) == 0 || table_get(&s->fresh, block_key_span(key)) == NULL);
+}
+
+enum err blockstore_has(struct blockstore *s, const struct block_key *key, uint64_t *ret_size, const char **ret_tier)
+{
+    size_t cached;
+    struct block_place place;
+    if (surely_absent(s, key) || store_is_doomed(s, key))
+        return ERR_NOT_FOUND;
+    bool in_memory = memory_tier_has(s->memory, key, &cached);
+    const struct fresh *fresh = in_memory ? NULL : table_get(&s->fresh, block_key_span(key));
+    enum err err = ERR_OK;
+    if (in_memory)
+        place.size = (uint32_t)cached;
+    else if (fresh != NULL)
+        place.size = fresh->place.size;
+    else
+        err = store_find(s, key, &place);
+    if (err != ERR_OK)
+        return err;
+    *ret_size = place.size;
+    if (ret_tier != NULL)
+        *ret_tier = in_memory ? "memory" : "disk";
+    return ERR_OK;
+}
+
+/* Those that the filter does not settle are looked up in one state of the database. */
+void blockstore_has_many(struct blockstore *s, const struct block_key *keys, size_t count, uint64_t *ret_sizes)
+{
+    bool absent[HAS_AHEAD];
+    catalogue_begin_reading(s->reader);
+    for (size_t at = 0; at < count; at += HAS_AHEAD) {
+        size_t n = MIN(count - at, (size_t)HAS_AHEAD);
+        filter_absent_many(s->filter, keys + at, n, absent);
+        for (size_t i = 0; i < n; i++) {
+            uint64_t size = 0;
+            bool here =
+                !(absent[i] && table_len(&s->fresh) == 0) && blockstore_has(s, &keys[at + i], &size, NULL) == ERR_OK;
+            ret_sizes[at + i] = here ? size + 1 : 0;
+        }
+    }
+    catalogue_end_reading(s->reader);
+}
