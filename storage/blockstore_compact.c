@@ -229,9 +229,10 @@ void store_compact_write_done(struct blockstore *s, struct store_job *job, enum 
 
 /* ---- repointing ---- */
 
+/* Not while a collection has a page in hand: a row that it found would have moved away from it, and stay until the next one. */
 bool store_compact_wants_commit(const struct blockstore *s)
 {
-    return s->compactor.phase == COMPACT_MOVE && s->moves != NULL;
+    return s->compactor.phase == COMPACT_MOVE && s->moves != NULL && !s->collecting && s->doomed_page == NULL;
 }
 
 void store_compact_take_moves(struct blockstore *s, struct store_job *job)

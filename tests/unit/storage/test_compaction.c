@@ -130,6 +130,67 @@ static void dead_segments_just_go(void **state)
     world_free(w);
 }
 
+struct collecting {
+    struct store_collect_op op;
+    bool ended;
+    uint64_t gone;
+};
+
+static void page_collected(struct store_collect_op *op, enum err err)
+{
+    struct collecting *c = CONTAINER_OF(op, struct collecting, op);
+    assert_int_equal(err, ERR_OK);
+    assert_int_equal(op->after.len, 0); /* all are in one page */
+    c->gone += op->gone_count;
+    c->ended = true;
+}
+
+/* Up to three jobs have run and wait for their end to be noticed, in any order, as those of three lanes do. */
+static void overlap(struct world *w, struct prng *prng, const struct collecting *c)
+{
+    struct store_job *jobs[3];
+    enum err errs[3];
+    size_t count = 0;
+    for (size_t steps = 0; (!c->ended || count > 0) && steps < 10000; steps++) {
+        struct store_job *job = count < 3 && prng_below(prng, 3) > 0 ? blockstore_next_job(w->store) : NULL;
+        if (job != NULL) {
+            errs[count] = store_job_run(job);
+            jobs[count++] = job;
+        } else if (count > 0) {
+            size_t i = (size_t)prng_below(prng, count);
+            blockstore_job_done(w->store, jobs[i], errs[i]);
+            jobs[i] = jobs[--count];
+            errs[i] = errs[count];
+        }
+        w->now += SECOND_NS / 10;
+        blockstore_tick(w->store, w->now, WORLD_REAL + w->now);
+    }
+}
+
+/* A row that was moved after the collection had found it would stay until the next one. */
+static void a_collection_beside_it_takes_all(void **state)
+{
+    (void)state;
+    struct prng prng;
+    prng_init(&prng, 17);
+    for (int round = 0; round < 200; round++) {
+        struct world *w = world_new(0);
+        struct collecting c = {.op = {.done = page_collected}};
+        struct test_change removals[WORLD_BLOCKS / 2];
+        for (size_t i = 0; i < WORLD_BLOCKS / 2; i++) {
+            removals[i] = (struct test_change){.op = {.done = test_change_done}};
+            removals[i].op.change = (struct catalogue_change){.kind = CHANGE_BLOCK_RM, .key = w->keys[2 * i]};
+            blockstore_change(w->store, &removals[i].op);
+        }
+        blockstore_collect(w->store, &c.op);
+        overlap(w, &prng, &c);
+        assert_true(c.ended);
+        assert_int_equal(c.gone, WORLD_BLOCKS / 2);
+        assert_int_equal(world_absent(w), WORLD_BLOCKS);
+        world_free(w);
+    }
+}
+
 /* A full store gets smaller, though compaction itself writes. */
 static void it_works_at_the_quota(void **state)
 {
@@ -235,6 +296,7 @@ int main(void)
         cmocka_unit_test(steps_are_paid_for_and_wait_for_a_busy_store),
         cmocka_unit_test(space_of_removed_blocks_comes_back),
         cmocka_unit_test(dead_segments_just_go),
+        cmocka_unit_test(a_collection_beside_it_takes_all),
         cmocka_unit_test(it_works_at_the_quota),
         cmocka_unit_test(damage_is_not_carried_along),
         cmocka_unit_test(a_read_under_way_finds_the_block),
