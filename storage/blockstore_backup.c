@@ -35,7 +35,7 @@ void blockstore_backup_open(struct blockstore *s, struct store_backup_op *op)
         return;
     }
     *b = (struct store_backup){.state = BACKUP_COPYING, .id = b->id + 1, .op = op};
-    s->flush = true; /* what is durable by now gets its rows before the snapshot begins */
+    store_flush(s); /* before the snapshot begins */
 }
 
 void blockstore_backup_close(struct blockstore *s, uint64_t id)
@@ -60,7 +60,7 @@ struct store_job *store_snapshot_job(struct blockstore *s)
     if (b->state == BACKUP_READY && s->now_ns >= b->until_ns)
         b->state = BACKUP_REMOVING;
     /* A commit that waits goes first: this is the same lane. */
-    bool waits = b->running || (s->flush && s->durable.count > 0) || s->committing || store_commit_due(s);
+    bool waits = b->running || s->flush || s->committing || store_commit_due(s);
     if ((b->state != BACKUP_COPYING && b->state != BACKUP_REMOVING) || waits)
         return NULL;
     struct store_job *job = store_job_new(s, JOB_SNAPSHOT);

@@ -122,8 +122,8 @@ void blockstore_collect(struct blockstore *s, struct store_collect_op *op)
     op->gone = NULL;
     op->gone_count = 0;
     op->begun = op->after.len > 0;
-    if (!op->begun && s->durable.count > 0)
-        s->flush = true; /* what was stored before has rows, so that it is gone through, too */
+    if (!op->begun)
+        store_flush(s); /* what was stored before is gone through, too */
     *s->collects_tail = op;
     s->collects_tail = &op->next;
 }

@@ -80,12 +80,17 @@ void store_miss(struct blockstore *s, const struct block_place *place)
 
 /* ---- the job ---- */
 
+void store_flush(struct blockstore *s)
+{
+    s->flush = s->flush || s->durable.count > 0; /* without anything to commit it would stay set */
+}
+
 bool store_commit_due(const struct blockstore *s)
 {
     if (s->committing || s->broken || s->now_ns < s->commit_retry_at_ns)
         return false;
     if (s->changes != NULL || s->durable.count >= STORE_COMMIT_ROWS || s->durable.bytes >= STORE_COMMIT_BYTES ||
-        scrubber_wants_save(&s->scrubber, s->now_ns) || ((s->healed || s->flush) && s->durable.count > 0) ||
+        scrubber_wants_save(&s->scrubber, s->now_ns) || s->flush || (s->healed && s->durable.count > 0) ||
         store_compact_wants_commit(s))
         return true;
     if (s->durable.count == 0 ? s->dirty_count > 0 : s->verifies != NULL)

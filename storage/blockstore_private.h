@@ -175,7 +175,7 @@ struct blockstore {
     struct catalogue_change *changes;
     struct catalogue_change **changes_tail;
     struct catalogue_change *removals; /* of blocks: wait until it is counted what is held */
-    bool flush;                        /* the next commit does not wait for more */
+    bool flush;                        /* the next commit does not wait for more; never without a durable block */
     bool committing;
     uint64_t commit_retry_at_ns;
     bool commit_fails; /* the last one did */
@@ -276,6 +276,8 @@ struct catalogue_change *store_push_change(struct blockstore *store, const struc
 
 /* Takes all that is to be committed into a job; NULL when there is nothing or no memory. */
 struct store_job *store_commit_job(struct blockstore *store);
+/* What is durable by now gets its rows without delay. */
+void store_flush(struct blockstore *store);
 bool store_commit_due(const struct blockstore *store);
 
 struct store_job *store_group_job(struct blockstore *store);

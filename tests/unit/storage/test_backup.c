@@ -192,6 +192,27 @@ static void commits_between_the_steps_do_no_harm(void **state)
     world_free(w);
 }
 
+static void page_collected(struct store_collect_op *op, enum err err)
+{
+    (void)op;
+    assert_int_equal(err, ERR_OK);
+}
+
+/* When all blocks have rows, a backup has nothing to commit first, and whoever waits for commits must not wait for that one. */
+static void a_collection_beside_a_backup_ends(void **state)
+{
+    (void)state;
+    uint64_t id;
+    struct world *w = world_new(0);
+    world_live(w, 10 * SECOND_NS);
+    assert_int_equal(open_backup(w, &id), ERR_OK);
+    struct store_collect_op op = {.done = page_collected};
+    blockstore_collect(w->store, &op);
+    test_drive(w->store, 1000);
+    assert_int_equal(op.gone_count, WORLD_BLOCKS);
+    world_free(w);
+}
+
 /* Segments that are emptied while a backup is open stay until it is closed: its snapshot names them. */
 static void segments_stay_while_a_backup_is_open(void **state)
 {
@@ -279,6 +300,7 @@ int main(void)
         cmocka_unit_test(a_copy_is_a_store_with_all_that_was_acknowledged),
         cmocka_unit_test(what_has_no_row_yet_gets_one_first),
         cmocka_unit_test(commits_between_the_steps_do_no_harm),
+        cmocka_unit_test(a_collection_beside_a_backup_ends),
         cmocka_unit_test(segments_stay_while_a_backup_is_open),
         cmocka_unit_test(one_that_nobody_reads_ends_by_itself),
         cmocka_unit_test(a_fault_at_each_point_makes_no_wrong_copy),
