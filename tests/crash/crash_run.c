@@ -168,7 +168,15 @@ struct run {
     struct store_backup_op backup;
     struct prng prng;
     uint64_t now;
+    const char *stuck; /* an operation that did not end, although the disk lives */
 };
+
+static bool has_ended(struct run *r, bool done, const char *what)
+{
+    if (!done && !disk_log_is_dead(r->log))
+        r->stuck = what;
+    return done;
+}
 
 /* Several puts are under way at once, so that groups hold more than one block. */
 static void put_some(struct run *r)
@@ -186,7 +194,7 @@ static void put_some(struct run *r)
     }
     test_drive(r->store, 100);
     for (size_t n = 0; n < count; n++) {
-        if (ops[n].done && ops[n].err == ERR_OK)
+        if (has_ended(r, ops[n].done, "a put") && ops[n].err == ERR_OK)
             disk_log_mark(r->log, MARK_PUT_ACK, picks[n]);
     }
 }
@@ -196,6 +204,7 @@ static void change_one(struct run *r, enum change_of kind, uint32_t before, uint
     size_t i = (size_t)prng_below(&r->prng, CRASH_BLOCKS);
     disk_log_mark(r->log, before, i);
     enum err err = test_change(r->store, &r->blocks->keys[i], kind);
+    (void)has_ended(r, err != ERR_INTERNAL, "a change");
     if (err == ERR_OK)
         disk_log_mark(r->log, after, i);
     /* A removal that was denied did nothing, and only a pinned, stored block is denied. */
@@ -223,7 +232,7 @@ static void one_step(struct run *r)
     switch (prng_below(&r->prng, 13)) {
     case 12:
         disk_log_mark(r->log, MARK_COLLECT_START, 0);
-        (void)crash_collect(r->store, note_gone, r); /* it may be cut in the middle */
+        (void)has_ended(r, crash_collect(r->store, note_gone, r), "a collection");
         break;
     case 10:
         r->backup = (struct store_backup_op){.done = backup_opened};
@@ -269,12 +278,14 @@ static bool one_life(struct run *r, bool killed)
     r->now = 0;
     if (killed)
         disk_log_kill_after(r->log, 20 + prng_below(&r->prng, KILL_WITHIN));
-    for (unsigned i = 0; i < STEPS_PER_LIFE && !disk_log_is_dead(r->log); i++)
+    for (unsigned i = 0; i < STEPS_PER_LIFE && r->stuck == NULL && !disk_log_is_dead(r->log); i++)
         one_step(r);
     bool dead = disk_log_is_dead(r->log);
     blockstore_close(r->store, dead);
     disk_log_kill_after(r->log, UINT64_MAX);
-    return true;
+    if (r->stuck != NULL)
+        (void)fprintf(stderr, "the run stands still: %s does not end\n", r->stuck);
+    return r->stuck == NULL;
 }
 
 bool crash_run(const struct crash_blocks *blocks, uint64_t seed, unsigned lives, struct disk_log *log)
