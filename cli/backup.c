@@ -4,7 +4,7 @@
  * written here, because the daemon opens no path of a client's and the folder is the user's, often on another disk.
  *
  *      blocks.db.part <- the snapshot       says that a backup has begun; run again, it is made anew and what is complete is kept
- *      segments/N.seg <- those it names     a sealed one that is there already is not copied again
+ *      segments/N.seg <- those it names     up to what is indexed; one that is there already, as long as that, is not copied again
  *      blocks.db      <- blocks.db.part     last: until then the folder is the backup that it was before
  */
 #include <stdio.h>
@@ -46,21 +46,22 @@ static struct call *ask_numbers(struct client *client, const char *op, const cha
     return call;
 }
 
-static struct call *ask_piece(struct backup *b, uint64_t segment, uint64_t offset, struct outcome *ret_outcome)
+static struct call *ask_piece(struct backup *b, uint64_t segment, uint64_t offset, uint64_t length,
+                              struct outcome *ret_outcome)
 {
     static const char *const names[] = {"backup", "segment", "offset", "length"};
-    const uint64_t numbers[] = {b->id, segment, offset, PIECE_BYTES};
+    const uint64_t numbers[] = {b->id, segment, offset, MIN(length, (uint64_t)PIECE_BYTES)};
     return ask_numbers(b->client, "backup read", names, numbers, ARRAY_LEN(names), ret_outcome);
 }
 
-/* Writes a whole file of the backup to path; EXIT_NOT_FOUND: the daemon has it not. */
-static int fetch_to(struct backup *b, uint64_t segment, struct disk_file *file)
+/* Writes a file of the backup, or its first limit bytes; EXIT_NOT_FOUND: the daemon has it not. */
+static int fetch_to(struct backup *b, uint64_t segment, uint64_t limit, struct disk_file *file)
 {
     uint64_t offset = 0;
-    uint64_t size = 1;
-    while (offset < size) {
+    uint64_t size = limit;
+    while (offset < MIN(size, limit)) {
         struct outcome outcome;
-        struct call *call = ask_piece(b, segment, offset, &outcome);
+        struct call *call = ask_piece(b, segment, offset, limit - offset, &outcome);
         struct span data = {0};
         int status = outcome.code == CODE_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_OK;
         if (outcome.code != CODE_OK && status == EXIT_OK)
@@ -83,14 +84,14 @@ static int fetch_to(struct backup *b, uint64_t segment, struct disk_file *file)
     return EXIT_OK;
 }
 
-static int fetch_file(struct backup *b, uint64_t segment, const char *path)
+static int fetch_file(struct backup *b, uint64_t segment, uint64_t limit, const char *path)
 {
     struct disk_file *file = NULL;
     (void)b->port->unlink(b->port->self, path);
     enum err err = b->port->open(b->port->self, path, DISK_WRITE | DISK_CREATE, &file);
     if (err != ERR_OK)
         return say_error("%s: %s", path, err_text(err));
-    int status = fetch_to(b, segment, file);
+    int status = fetch_to(b, segment, limit, file);
     err = status == EXIT_OK ? b->port->fdatasync(file) : ERR_OK;
     b->port->close(file);
     return err == ERR_OK ? status : say_error("%s: %s", path, err_text(err));
@@ -98,6 +99,10 @@ static int fetch_file(struct backup *b, uint64_t segment, const char *path)
 
 /* ---- the folder ---- */
 
+/*
+ * Only what rows may name is copied: an open segment has preallocated space behind it, and a copy with that would pass for the whole of it
+ * once it is sealed. So a copy that is as long as the snapshot says is complete, whatever state its segment was in.
+ */
 static int copy_segment(struct backup *b, const struct segment_checkpoint *segment)
 {
     char name[SEGMENT_NAME_MAX];
@@ -106,11 +111,11 @@ static int copy_segment(struct backup *b, const struct segment_checkpoint *segme
     segment_name(segment->segment, name);
     if (!copy_path(path, b->folder, "segments/", name, "") || !copy_path(part, b->folder, "segments/", name, ".part"))
         return say_error("%s: the path is too long", b->folder);
-    if (segment->state != SEGMENT_OPEN && copy_file_size(b->port, path) >= segment->offset) {
+    if (copy_file_size(b->port, path) == segment->offset) {
         b->kept++;
         return EXIT_OK;
     }
-    int status = fetch_file(b, segment->segment, part);
+    int status = fetch_file(b, segment->segment, segment->offset, part);
     if (status == EXIT_NOT_FOUND) { /* what it held is missing in the store too: the verification says so */
         (void)b->port->unlink(b->port->self, part);
         return EXIT_OK;
@@ -172,7 +177,7 @@ static int copy_all(struct backup *b)
     if (b->port->exists(b->port->self, db) != ERR_OK && copy_has_segments(b->port, b->folder) &&
         b->port->exists(b->port->self, part) != ERR_OK)
         return say_error("%s: segments/ holds files that belong to no backup: choose another folder", b->folder);
-    int status = fetch_file(b, 0, part);
+    int status = fetch_file(b, 0, UINT64_MAX, part);
     if (status == EXIT_OK)
         status = check_same_store(b, part, db);
     if (status != EXIT_OK)
