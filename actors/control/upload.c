@@ -114,6 +114,8 @@ static const char *why_not_kept(enum err err)
     if (err == ERR_READ_ONLY)
         return "the store is read-only while the disk is full or fails: free space; `hearth diag healthy` tells when "
                "it writes again";
+    if (err == ERR_IO)
+        return "input/output error: the disk did not take a block; the daemon's log names the file, then add again";
     return "the store did not keep a block";
 }
 
