@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Start-up, in this order: the lock, the catalogue, the segments' tails, and one sync of the repository's folder, after which every
- * name that an acknowledgement rests on is safe.
+ * Start-up, in this order: the lock, the catalogue, a look whether the segments' disk is there, the segments' tails, and one sync of the
+ * repository's folder, after which every name that an acknowledgement rests on is safe.
  *
  * A catalogue that cannot be read is put aside as blocks.db.damaged and made anew from the segments, which describe themselves; pins
  * are copied as far as they can still be read.
@@ -89,6 +89,40 @@ static enum err open_tier(struct store_core *core, const struct blockstore_optio
                                         .buffers = o->memory,
                                         .next_segment = catalogue_info(core->catalogue).next_segment};
     return disk_tier_open(&options, &core->tier);
+}
+
+static bool is_there(const struct blockstore_options *o, uint64_t segment)
+{
+    char name[SEGMENT_NAME_MAX];
+    char path[STORE_PATH_MAX];
+    segment_name(segment, name);
+    int len = snprintf(path, sizeof(path), "%s/segments/%s", o->path, name);
+    return len < 0 || len >= (int)sizeof(path) || o->port->exists(o->port->self, path) != ERR_NOT_FOUND;
+}
+
+/*
+ * A disk that is not mounted leaves an empty folder behind, and every block would be taken for lost, one by one. When some segments are
+ * there, the blocks of those that are not are quarantined as they are met.
+ */
+static enum err check_disk(const struct store_core *core, const struct blockstore_options *o,
+                           char ret_why[STORE_WHY_BYTES])
+{
+    struct segment_checkpoint *used = NULL;
+    size_t count = 0;
+    size_t missing = 0;
+    enum err err = catalogue_used_segments(core->catalogue, &used, &count);
+    while (err == ERR_OK && missing < count && !is_there(o, used[missing].segment))
+        missing++;
+    free(used);
+    if (err != ERR_OK || missing < count || count == 0)
+        return err;
+    (void)snprintf(
+        ret_why, STORE_WHY_BYTES,
+        "%.180s/segments has none of the %zu segments that blocks.db names: mount the disk that they are on. "
+        "Are they lost for good, make an empty file blocks.db.rebuild beside blocks.db: the next start makes a "
+        "new one, with the old pins, and `hearth repo verify --heal` asks peers for what these hold",
+        o->path, count);
+    return ERR_UNAVAILABLE;
 }
 
 /* Opens the disk tier and indexes what has no row yet. ret_total: how many blocks that were. */
@@ -305,7 +339,9 @@ enum err store_open_core(struct blockstore *store, const struct blockstore_optio
             say_why(ret_why, err, db, ": check the folder and the disk");
         return err;
     }
-    err = reindex(core, o, &found);
+    err = check_disk(core, o, ret_why);
+    if (err == ERR_OK)
+        err = reindex(core, o, &found);
     if (err == ERR_OK)
         err = open_readers(store, o, db);
     if (err == ERR_OK)
@@ -315,9 +351,9 @@ enum err store_open_core(struct blockstore *store, const struct blockstore_optio
         store_backup_remove(core);
         err = o->port->sync_dir(o->port->self, o->path);
     }
-    if (err != ERR_OK)
+    if (err != ERR_OK && ret_why[0] == '\0')
         say_why(ret_why, err, o->path, ": the repository cannot be opened");
-    else if (made && found > 0)
+    else if (err == ERR_OK && made && found > 0)
         store_notice(store, false, "%s was made anew from the segments: %llu blocks", db, (unsigned long long)found);
     return err;
 }

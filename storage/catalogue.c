@@ -204,6 +204,11 @@ enum err catalogue_checkpoints(struct catalogue *c, struct segment_checkpoint **
     return segment_rows(c->db, ret_list, ret_count);
 }
 
+enum err catalogue_used_segments(struct catalogue *c, struct segment_checkpoint **ret_list, size_t *ret_count)
+{
+    return segment_rows_used(c->db, ret_list, ret_count);
+}
+
 enum err catalogue_snapshot(struct catalogue *c, const char *path, const char *vfs, struct snapshot **ret_snapshot)
 {
     return snapshot_begin(c->db, path, vfs, ret_snapshot);

@@ -120,6 +120,10 @@ void catalogue_close(struct catalogue *catalogue);
 enum err catalogue_checkpoints(struct catalogue *catalogue, struct segment_checkpoint **ret_list,
                                size_t *ret_count) MUST_CHECK;
 
+/* The same of those that hold live blocks. */
+enum err catalogue_used_segments(struct catalogue *catalogue, struct segment_checkpoint **ret_list,
+                                 size_t *ret_count) MUST_CHECK;
+
 /* Commits or changes nothing. On success the changes' own results are set and ret_info (may be NULL) has the new figures. */
 enum err catalogue_commit(struct catalogue *catalogue, struct catalogue_batch *batch,
                           struct catalogue_info *ret_info) MUST_CHECK;

@@ -16,14 +16,13 @@ static enum err grow(struct segment_checkpoint **list, size_t *cap)
     return ERR_OK;
 }
 
-enum err segment_rows(sqlite3 *db, struct segment_checkpoint **ret_list, size_t *ret_count)
+static enum err read_list(sqlite3 *db, const char *text, struct segment_checkpoint **ret_list, size_t *ret_count)
 {
     sqlite3_stmt *stmt = NULL;
     struct segment_checkpoint *list = NULL;
     size_t cap = 0;
     size_t count = 0;
-    enum err err = sql_prepare(
-        db, "SELECT id, checkpoint, state FROM segments WHERE checkpoint > 0 OR state > 0 ORDER BY id", &stmt);
+    enum err err = sql_prepare(db, text, &stmt);
     while (err == ERR_OK && (err = sql_row(stmt)) == ERR_OK) {
         uint64_t state = sql_u64(stmt, 2);
         if (count == cap)
@@ -42,6 +41,18 @@ enum err segment_rows(sqlite3 *db, struct segment_checkpoint **ret_list, size_t 
     *ret_list = list;
     *ret_count = count;
     return ERR_OK;
+}
+
+enum err segment_rows(sqlite3 *db, struct segment_checkpoint **ret_list, size_t *ret_count)
+{
+    return read_list(db, "SELECT id, checkpoint, state FROM segments WHERE checkpoint > 0 OR state > 0 ORDER BY id",
+                     ret_list, ret_count);
+}
+
+enum err segment_rows_used(sqlite3 *db, struct segment_checkpoint **ret_list, size_t *ret_count)
+{
+    return read_list(db, "SELECT id, checkpoint, state FROM segments WHERE live_bytes > 0 ORDER BY id", ret_list,
+                     ret_count);
 }
 
 static struct segment_use read_use(sqlite3_stmt *stmt)

@@ -10,6 +10,9 @@
 /* All of them, in order of id; freed by the caller. */
 enum err segment_rows(sqlite3 *db, struct segment_checkpoint **ret_list, size_t *ret_count) MUST_CHECK;
 
+/* The same of those that rows of blocks name. */
+enum err segment_rows_used(sqlite3 *db, struct segment_checkpoint **ret_list, size_t *ret_count) MUST_CHECK;
+
 /* Up to max segments that are not appended to any more, those with the smallest part of live bytes first. */
 enum err segment_rows_deadest(sqlite3 *db, struct segment_use *ret_rows, size_t max, size_t *ret_count) MUST_CHECK;
 

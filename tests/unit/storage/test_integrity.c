@@ -5,6 +5,8 @@
  */
 #include "tests/support/store_world.h"
 
+#include <stdio.h>
+
 #include "storage/healer.h"
 #include "storage/scrubber.h"
 
@@ -159,6 +161,78 @@ static void wrong_segments_are_quarantined_and_healed(void **state)
         assert_int_equal(world_absent(w), 0);
         world_free(w);
     }
+}
+
+/* ---- a disk that is not mounted ---- */
+
+enum { NAMES_MAX = 16 };
+
+struct names {
+    char list[NAMES_MAX][SEGMENT_NAME_MAX];
+    size_t count;
+};
+
+static void note_name(void *arg, const char *name)
+{
+    struct names *names = arg;
+    assert_true(names->count < NAMES_MAX && strlen(name) < SEGMENT_NAME_MAX);
+    (void)snprintf(names->list[names->count++], SEGMENT_NAME_MAX, "%s", name);
+}
+
+/* All segments go from one folder to the other. */
+static size_t move_segments(struct world *w, const char *from, const char *to)
+{
+    char old[64];
+    char new[64];
+    struct names names = {0};
+    const struct disk_port *port = sim_disk_port(w->disk);
+    assert_int_equal(port->list(port->self, from, note_name, &names), ERR_OK);
+    for (size_t i = 0; i < names.count; i++) {
+        (void)snprintf(old, sizeof(old), "%s/%s", from, names.list[i]);
+        (void)snprintf(new, sizeof(new), "%s/%s", to, names.list[i]);
+        assert_int_equal(port->rename(port->self, old, new), ERR_OK);
+    }
+    return names.count;
+}
+
+static void an_empty_folder_of_segments_is_refused(void **state)
+{
+    (void)state;
+    struct world *w = world_new(0);
+    const struct disk_port *port = sim_disk_port(w->disk);
+    assert_int_equal(port->make_dir(port->self, "elsewhere"), ERR_OK);
+    blockstore_close(w->store, false);
+    assert_true(move_segments(w, "repo/segments", "elsewhere") > 1);
+    assert_int_equal(world_open(w), ERR_UNAVAILABLE);
+    assert_int_equal(world_open(w), ERR_UNAVAILABLE);
+    (void)move_segments(w, "elsewhere", "repo/segments");
+    assert_int_equal(world_open(w), ERR_OK);
+    assert_int_equal(world_absent(w), 0);
+    assert_int_equal(world_stats(w).quarantined, 0);
+    world_free(w);
+}
+
+/* Who has lost them for good says so, and keeps what he noted. */
+static void lost_segments_can_be_given_up(void **state)
+{
+    (void)state;
+    struct disk_file *marker;
+    struct world *w = world_new(0);
+    const struct disk_port *port = sim_disk_port(w->disk);
+    assert_int_equal(test_change(w->store, &w->keys[0], CHANGE_PIN_ADD), ERR_OK);
+    assert_int_equal(port->make_dir(port->self, "elsewhere"), ERR_OK);
+    blockstore_close(w->store, false);
+    (void)move_segments(w, "repo/segments", "elsewhere");
+    assert_int_equal(port->open(port->self, "repo/blocks.db.rebuild", DISK_WRITE | DISK_CREATE, &marker), ERR_OK);
+    port->close(marker);
+    assert_int_equal(world_open(w), ERR_OK);
+    assert_int_equal(world_stats(w).blocks, 0);
+    assert_int_equal(world_stats(w).pins, 1);
+    for (size_t i = 0; i < WORLD_BLOCKS; i++)
+        world_put(w, i);
+    world_reopen(w);
+    assert_int_equal(world_absent(w), 0);
+    world_free(w);
 }
 
 /* ---- healing ---- */
@@ -345,6 +419,8 @@ int main(void)
         cmocka_unit_test(decay_is_found_and_healed),
         cmocka_unit_test(a_pass_survives_a_restart),
         cmocka_unit_test(without_a_rate_nothing_is_read),
+        cmocka_unit_test(an_empty_folder_of_segments_is_refused),
+        cmocka_unit_test(lost_segments_can_be_given_up),
         cmocka_unit_test(wrong_segments_are_quarantined_and_healed),
         cmocka_unit_test(tries_go_on_over_restarts),
         cmocka_unit_test(an_owner_that_has_no_room_is_asked_again),
