@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What a node keeps, tried on real daemons and real disks: damage that heals from a peer, a backup made while it works and its restore,
-space that comes back, a disk of 16 MiB that fills up and gets room again.
+"""What a node keeps, tried on real daemons and real disks: damage that heals from a peer, segments that are wrong or gone, a backup made while it works and its restore,
+space that comes back, a disk of 16 MiB that fills up and gets room again, one whose syncs fail for a while.
 
 Needs build/hearth; the small disk needs root, mkfs.ext4 and a loop device, and is skipped without.
 Usage: tests/smoke/keep.py [name of a group ...]; HEARTH_BUILD names another build folder.
@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 
-from bad_input import HEARTH, Node, check, counts, fill, say
+from bad_input import HEARTH, START_S, Node, check, counts, fill, say
 
 WAIT_S = 30
 
@@ -86,6 +86,75 @@ def healing(folder):
     check("healing: then all is well", here.run("repo", "verify")[0] == 0)
 
 
+def cut(path):
+    os.truncate(path, os.path.getsize(path) // 3)
+
+
+def overwrite(path):
+    with open(path, "r+b") as file:
+        for at in range(0, os.path.getsize(path), 300_000):
+            file.seek(at)
+            file.write(os.urandom(5000))
+
+
+def wrong_segments(folder):
+    """Segments that are corrupt, cut, swapped, missing; then all of them, as on a disk that is not mounted, and for good."""
+    here, there = Node(folder, "here", DATASTORE__STORAGEMAX="64MiB"), Node(folder, "there")
+    if not check("segments: two nodes start", here.start() and there.start(), here.said() + there.said()):
+        return
+    data = os.urandom(12_000_000)  # segments of 2 MiB
+    cid = there.add(data)
+    check("segments: both have it", here.add(data) == cid)
+    check("segments: something is noted of it", here.run("metadata", "put", cid, "name=film")[0] == 0)
+    address = f"/ip4/127.0.0.1/tcp/{there.port()}/p2p/{there.peer()}"
+
+    def heals(label):
+        check(f"{label}: connects", here.run("swarm", "connect", address)[0] == 0)
+        code, out, err = here.run("repo", "verify", "--heal", timeout=120)
+        check(f"{label}: heals", code == 0, f"exit {code}: {out[-300:]} {err}")
+        check(f"{label}: nothing is in quarantine", figure(here, "quarantined") == 0, here.run("repo", "quarantine")[1][:300])
+        check(f"{label}: the bytes are right", here.reads(cid, data))
+
+    def path(number):
+        return os.path.join(here.file("segments"), segments(here)[number])
+
+    def swap(first):
+        second, beside = path(4), first + ".x"
+        for old, new in [(first, beside), (second, first), (beside, second)]:
+            os.rename(old, new)
+    for number, (what, damage) in enumerate([("corrupt", overwrite), ("cut", cut), ("missing", os.unlink), ("swapped", swap)]):
+        here.stop()
+        damage(path(number))
+        if not check(f"segments: starts with one that is {what}", here.start(), here.said()):
+            return
+        code, out, err = here.run("repo", "verify")
+        check(f"segments: {what}: repo verify finds it", code == 1 and b" was corrupt (" in out and "--heal" in err, f"exit {code}: {out[-300:]} {err}")
+        heals(f"segments: {what}")
+    here.stop()
+    away = os.path.join(folder, "away")
+    os.rename(here.file("segments"), away)
+    os.mkdir(here.file("segments"))
+    for turn in ("once", "and again"):
+        check(f"segments: none there: refused {turn}", not here.start() and here.process.wait(START_S) == 1 and re.search(
+            rf"Error: .*{re.escape(here.file('segments'))} has none of the [0-9]+ segments.*mount the disk.*blocks\.db\.rebuild", here.said()), here.said())
+    check("segments: none there: nothing is written", os.listdir(here.file("segments")) == [])
+    os.rmdir(here.file("segments"))
+    os.rename(away, here.file("segments"))
+    check("segments: back again: starts", here.start(), here.said())
+    check("segments: back again: all is there", here.reads(cid, data) and figure(here, "quarantined") == 0)
+    here.stop()
+    shutil.rmtree(here.file("segments"))
+    os.mkdir(here.file("segments"))
+    with open(here.file("blocks.db.rebuild"), "w", encoding="ascii"):
+        pass
+    if not check("segments: lost for good: starts after that was said", here.start(), here.said()):
+        return
+    check("segments: lost for good: the pin is kept", cid.encode() in here.run("pin", "ls", "--type=recursive")[1])
+    check("segments: lost for good: what was noted too", b"film" in here.run("metadata", "get", cid)[1], here.run("metadata", "get", cid))
+    heals("segments: lost for good")
+    here.healthy("segments: healthy")
+
+
 def backup(folder):
     node, copy = Node(folder, "node"), os.path.join(folder, "copy")
     if not check("backup: starts", node.start(), node.said()):
@@ -136,6 +205,22 @@ def backup(folder):
     check("restore: all pins too", set(sorted(new.run("pin", "ls")[1].splitlines())) >= set(pins))
     check("restore: verifies", new.run("repo", "verify")[0] == 0)
     check("restore: takes more", new.add(b"more") is not None)
+
+
+def backup_again(folder):
+    """Into the same folder each time, with segments of 2 MiB: what was open then is sealed now, and longer."""
+    node, copy = Node(folder, "node", DATASTORE__STORAGEMAX="64MiB"), os.path.join(folder, "copy")
+    if not check("backup again: starts", node.start(), node.said()):
+        return
+    for turn in range(8):
+        for _ in range(4):
+            node.add(os.urandom(300_000))
+        code, out, err = node.run("repo", "backup", copy, timeout=120)
+        check(f"backup again: turn {turn}: made and checked", code == 0, f"exit {code}: {out} {err}")
+    code, out, _ = node.run("repo", "backup", copy, timeout=120)
+    check("backup again: nothing new, nothing copied", code == 0 and b" 0 segments copied" in out, out)
+    code, out, err = node.run("repo", "gc", timeout=60)
+    check("backup again: a collection right after it ends", code == 0, f"exit {code}: {out} {err}")
 
 
 def space(folder):
@@ -240,7 +325,38 @@ def small_disk(folder):
         subprocess.run(["umount", "-l", disk], capture_output=True)
 
 
-GROUPS = {"healing": healing, "backup": backup, "space": space, "long_reader": long_reader, "small_disk": small_disk}
+def failing_sync(folder):
+    """A disk that cannot sync: nothing is acknowledged that might be lost, and all goes on when it can again."""
+    library, plan = os.path.join(os.path.dirname(HEARTH), "tests", "failing_sync.so"), os.path.join(folder, "plan")
+    if not os.path.exists(library):
+        say("SKIP", "failing sync", f"{library} is not built")
+        return
+    node = Node(folder, "node")
+    node.env |= {"LD_PRELOAD": library, "TEST_SYNC_FAILS": plan}
+    if not check("failing sync: starts", node.start(), node.said()):
+        return
+    kept = [(node.add(data), data) for data in (os.urandom(3_000_000), b"small")]
+    for what, end in [("segments", ".seg"), ("the catalogue's log", "blocks.db-wal")]:
+        with open(plan, "w", encoding="ascii") as file:
+            file.write(end)
+        for turn in range(3):  # the third in a row ends a life of the actor that stores
+            node.refuses(f"failing sync: {what}: add {turn + 1} is refused", 1, r"input/output error|is down", "add", "-Q", data=os.urandom(300_000))
+        check(f"failing sync: {what}: the daemon says what fails", "input/output error" in node.said(), node.said())
+        check(f"failing sync: {what}: reads go on", eventually(lambda: all(node.reads(*k) for k in kept)), node.said()[-800:])
+        node.refuses(f"failing sync: {what}: still refused", 1, r"input/output error|is down", "add", "-Q", data=os.urandom(300_000))
+        os.unlink(plan)
+        data = os.urandom(200_000)
+        check(f"failing sync: {what}: writes resume by themselves", eventually(lambda: node.add(data) is not None), node.said()[-800:])
+        kept.append((node.add(data), data))
+        check(f"failing sync: {what}: healthy again", eventually(lambda: node.run("diag", "healthy")[0] == 0), node.run("diag", "healthy"))
+    node.kill_9()
+    check("failing sync: starts after kill -9", node.start(), node.said())
+    check("failing sync: all is there", all(node.reads(*k) for k in kept))
+    check("failing sync: verifies", node.run("repo", "verify")[0] == 0, node.run("repo", "verify"))
+
+
+GROUPS = {"healing": healing, "segments": wrong_segments, "backup": backup, "backup_again": backup_again, "space": space, "long_reader": long_reader, "small_disk": small_disk,
+          "failing_sync": failing_sync}
 
 
 def own_mounts():
