@@ -77,11 +77,11 @@ static struct slot *take_slot(struct pin_walk *w, const struct cid *cid, enum pi
     return slot;
 }
 
-/* A leaf comes without its block; so does a block that was skipped, which was counted then. */
+/* A leaf comes without its block, unless its CID carries it; so does a block that was skipped, which was counted then. */
 static void visit(struct pin_walk *w, const struct dag_visit *v)
 {
     bool leaf = v->cid.codec == CODEC_RAW || !w->options.recursive;
-    if (v->block != NULL || (leaf && v->cid.hash.code == MULTIHASH_IDENTITY))
+    if (v->block != NULL)
         w->blocks++;
     else if (leaf)
         (void)take_slot(w, &v->cid, PIN_ASK_HAS, true);

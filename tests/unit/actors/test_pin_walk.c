@@ -192,6 +192,13 @@ static void identity_cids_carry_their_links(void **state)
     assert_int_equal(walk_root(w, &root, (struct pin_walk_options){.recursive = true}, &walk), ERR_OK);
     assert_true(w->here[0]);
     pin_walk_free(walk);
+    /* and a leaf that is one is there without a question */
+    unsigned asked = w->asked[PIN_ASK_HAS];
+    root.codec = CODEC_RAW;
+    assert_int_equal(walk_root(w, &root, (struct pin_walk_options){.recursive = true}, &walk), ERR_OK);
+    assert_int_equal(w->asked[PIN_ASK_HAS], asked);
+    assert_int_equal(pin_walk_blocks(walk), 1);
+    pin_walk_free(walk);
     world_free(w);
 }
 
@@ -228,25 +235,108 @@ static void a_large_graph_takes_bounded_memory(void **state)
     assert_int_equal(pin_walk_blocks(walk), w->count);
     pin_walk_free(walk);
     assert_int_equal(account_used(&account), 0);
+    assert_true(atomic_load(&account.peak_bytes) > MIB);
     free(files);
     free(folders);
     world_free(w);
 }
 
+/* A folder of leaves, and then of nodes. */
+static struct cid wide_folder(struct world *w, size_t leaves, size_t nodes, bool here)
+{
+    struct cid links[2 * PIN_WALK_SLOTS];
+    for (size_t i = 0; i < leaves + nodes; i++)
+        links[i] = i < leaves ? leaf(w, i, here) : node(w, NULL, 0, i, here);
+    return node(w, links, leaves + nodes, 100, true);
+}
+
+/* Begins a walk and answers the question for its root. */
+static struct pin_walk *walk_below(struct world *w, const struct cid *root, struct pin_walk_options options)
+{
+    struct pin_walk *walk;
+    unsigned slot;
+    assert_int_equal(pin_walk_new(root, &options, &walk), ERR_OK);
+    assert_int_equal(pin_walk_next(walk, &slot), ERR_OK);
+    answer(w, walk, slot);
+    return walk;
+}
+
+static void fill_slots(size_t leaves, size_t nodes)
+{
+    struct world *w = world_new();
+    struct cid root = wide_folder(w, leaves, nodes, true);
+    struct pin_walk *walk = walk_below(w, &root, (struct pin_walk_options){.recursive = true});
+    unsigned out[2 * PIN_WALK_SLOTS];
+    unsigned count = 0;
+    while (count < ARRAY_LEN(out) && pin_walk_next(walk, &out[count]) == ERR_OK)
+        count++;
+    assert_int_equal(count, PIN_WALK_SLOTS);
+    while (count > 0)
+        answer(w, walk, out[--count]);
+    assert_int_equal(run(w, walk), ERR_OK);
+    assert_int_equal(pin_walk_blocks(walk), w->count);
+    pin_walk_free(walk);
+    world_free(w);
+}
+
+static void as_many_questions_are_out_as_there_are_slots(void **state)
+{
+    (void)state;
+    fill_slots(PIN_WALK_SLOTS - 12, 40);
+    fill_slots(PIN_WALK_SLOTS + 12, 0);
+}
+
+static void all_that_is_missing_is_counted_and_some_of_it_named(void **state)
+{
+    (void)state;
+    struct world *w = world_new();
+    struct cid root = wide_folder(w, PIN_WALK_MISSING + 3, 1, false);
+    const struct cid *missing;
+    struct pin_walk *walk;
+    struct pin_walk_options options = {.recursive = true, .offline = true, .note_missing = true};
+    assert_int_equal(walk_root(w, &root, options, &walk), ERR_OK);
+    assert_int_equal(pin_walk_missing(walk, &missing), PIN_WALK_MISSING + 4);
+    for (size_t i = 0; i < PIN_WALK_MISSING; i++)
+        assert_true(missing[i].codec == CODEC_RAW || missing[i].codec == CODEC_DAG_PB);
+    assert_int_equal(pin_walk_blocks(walk), 1);
+    pin_walk_free(walk);
+    world_free(w);
+}
+
+/* The first one does; questions that wait are not asked any more. */
 static void an_error_ends_it(void **state)
 {
     (void)state;
     struct world *w = world_new();
-    struct cid root = small_graph(w);
-    struct pin_walk *walk;
-    unsigned slot;
-    assert_int_equal(pin_walk_new(&root, &(struct pin_walk_options){.recursive = true}, &walk), ERR_OK);
-    assert_int_equal(pin_walk_next(walk, &slot), ERR_OK);
-    pin_walk_unasked(walk, slot); /* no room: the same question comes again */
-    assert_int_equal(pin_walk_next(walk, &slot), ERR_OK);
-    pin_walk_answer(walk, slot, ERR_IO, NULL);
+    struct cid root = wide_folder(w, 3, 0, true);
+    struct pin_walk *walk = walk_below(w, &root, (struct pin_walk_options){.recursive = true});
+    unsigned first;
+    unsigned second;
+    assert_int_equal(pin_walk_next(walk, &first), ERR_OK);
+    pin_walk_unasked(walk, first); /* no room: the same question comes again */
+    assert_int_equal(pin_walk_next(walk, &first), ERR_OK);
+    assert_int_equal(pin_walk_next(walk, &second), ERR_OK);
+    pin_walk_answer(walk, first, ERR_IO, NULL);
+    pin_walk_answer(walk, second, ERR_TIMEOUT, NULL);
     assert_int_equal(pin_walk_state(walk), ERR_IO);
-    assert_int_equal(pin_walk_next(walk, &slot), ERR_AGAIN);
+    assert_int_equal(pin_walk_next(walk, &first), ERR_AGAIN);
+    pin_walk_free(walk);
+    world_free(w);
+}
+
+static void what_no_peer_has_ends_it(void **state)
+{
+    (void)state;
+    struct world *w = world_new();
+    struct cid root = leaf(w, 0, false);
+    struct cid cid;
+    struct pin_walk *walk = walk_below(w, &root, (struct pin_walk_options){.recursive = true});
+    unsigned slot;
+    assert_int_equal(pin_walk_next(walk, &slot), ERR_OK);
+    assert_int_equal(pin_walk_question(walk, slot, &cid), PIN_ASK_FETCH);
+    pin_walk_answer(walk, slot, ERR_NOT_FOUND, NULL);
+    assert_int_equal(pin_walk_state(walk), ERR_NOT_FOUND);
+    assert_string_equal(pin_walk_why(walk), ""); /* nothing about being offline */
     pin_walk_free(walk);
     world_free(w);
 }
@@ -259,7 +349,10 @@ int main(void)
         cmocka_unit_test(offline_it_ends_or_notes_what_is_missing),
         cmocka_unit_test(identity_cids_carry_their_links),
         cmocka_unit_test(a_large_graph_takes_bounded_memory),
+        cmocka_unit_test(as_many_questions_are_out_as_there_are_slots),
+        cmocka_unit_test(all_that_is_missing_is_counted_and_some_of_it_named),
         cmocka_unit_test(an_error_ends_it),
+        cmocka_unit_test(what_no_peer_has_ends_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
