@@ -30,6 +30,7 @@ struct node {
 
 struct world {
     struct sim_disk *disk;
+    struct account memory;
     struct blockstore *store;
     uint64_t now;
     uint64_t storage_max;
@@ -130,6 +131,7 @@ static void open_store(struct world *w)
                                          .allocate_bytes = 8 * KIB,
                                          .direct_bytes = 4 * KIB,
                                          .cache_kib = 256,
+                                         .memory = &w->memory,
                                          .events = {.arg = w, .notice = on_notice}};
     enum err err = blockstore_open(&options, w->now, w->now, &w->store, why);
     if (err != ERR_OK)
@@ -143,6 +145,7 @@ static struct world *world_new(uint64_t seed)
     assert_non_null(w);
     w->disk = sim_disk_new(seed, 64 * MIB);
     w->storage_max = 32 * MIB;
+    account_init(&w->memory, "memory", 4 * MIB);
     const struct disk_port *port = sim_disk_port(w->disk);
     assert_int_equal(port->make_dir(port->self, "repo"), ERR_OK);
     assert_int_equal(port->sync_dir(port->self, "/"), ERR_OK);
@@ -155,6 +158,7 @@ static struct world *world_new(uint64_t seed)
 static void world_free(struct world *w)
 {
     blockstore_close(w->store, false);
+    assert_int_equal(account_used(&w->memory), 0);
     sim_disk_free(w->disk);
     free(w);
 }
@@ -293,15 +297,13 @@ static void collect_and_check(struct world *w)
 
 /* ---- random steps ---- */
 
-/* Flips a byte of one stored block on the disk and reads it: it is quarantined. */
-static void damage(struct world *w, size_t i)
+/* Flips a byte of one stored block on the disk: whoever reads it next finds out. */
+static void spoil(struct world *w, size_t i)
 {
     struct catalogue_reader *r;
     struct block_place place;
     char name[64];
     char path[80];
-    if (!w->here[i])
-        return;
     drive(w);
     blockstore_close(w->store, false);
     struct sqlite_vfs *vfs;
@@ -315,9 +317,17 @@ static void damage(struct world *w, size_t i)
     (void)snprintf(path, sizeof(path), "repo/segments/%s", name);
     assert_int_equal(sim_disk_damage(w->disk, path, place.offset + SEGMENT_FIXED_BYTES + 40, 0x10), ERR_OK);
     open_store(w);
+    w->lost = true;
+}
+
+/* And reads it: it is quarantined. */
+static void damage(struct world *w, size_t i)
+{
+    if (!w->here[i])
+        return;
+    spoil(w, i);
     assert_false(is_here(w, i));
     w->here[i] = false;
-    w->lost = true;
 }
 
 static void restart(struct world *w)
@@ -486,19 +496,122 @@ static void a_block_that_comes_later_holds_its_links(void **state)
     world_free(w);
 }
 
+/* A block comes, and its pin goes before its links were counted: it holds nothing, and nothing is held for ever. */
+static void a_block_that_comes_too_late_holds_nothing(void **state)
+{
+    (void)state;
+    struct world *w = world_new(16);
+    for (size_t root = LEAVES; root < NODES; root++) {
+        size_t child = w->nodes[root].links[0];
+        size_t below = child < LEAVES ? 0 : w->nodes[child].links[0];
+        if (child < LEAVES)
+            continue;
+        assert_int_equal(put(w, root), ERR_OK);
+        assert_int_equal(put(w, below), ERR_OK);
+        pin(w, root, true);
+        drive(w);
+        assert_int_equal(put(w, child), ERR_OK); /* has its row with the commit of the unpin */
+        unpin(w, root, true);
+        drive(w);
+        assert_int_equal(change(w, CHANGE_BLOCK_RM, below, false, 10000), ERR_OK);
+        w->here[below] = false;
+        collect_and_check(w);
+    }
+    world_free(w);
+}
+
+/* Each of two roots holds what both reach: when one goes, nothing below the other may be removed, not even before a collection. */
+static void what_two_pins_share_is_held_by_each(void **state)
+{
+    (void)state;
+    struct world *w = world_new(17);
+    bool held[NODES];
+    put_all(w);
+    for (size_t other = NODES - 8; other < NODES - 1; other++) {
+        pin(w, other, true);
+        pin(w, NODES - 1, true);
+        drive(w);
+        unpin(w, NODES - 1, true);
+        drive(w);
+        reach(w, true, held);
+        for (size_t i = 0; i < NODES; i++)
+            assert_true(!held[i] || change(w, CHANGE_BLOCK_RM, i, false, 10000) == ERR_DENIED);
+        unpin(w, other, true);
+        drive(w);
+    }
+    collect_and_check(w);
+    assert_int_equal(blockstore_stats(w->store).blocks, 0);
+    world_free(w);
+}
+
+/* Counting reads the blocks that it counts the links of: it is not only gets that find damage. */
+static void damage_that_counting_meets_is_quarantined(void **state)
+{
+    (void)state;
+    struct world *w = world_new(18);
+    size_t root = NODES - 1;
+    while (w->nodes[root].links[0] < LEAVES)
+        root--;
+    size_t child = w->nodes[root].links[0];
+    put_all(w);
+    spoil(w, child);
+    pin(w, root, true);
+    drive(w);
+    assert_int_equal(blockstore_stats(w->store).quarantined, 1);
+    w->here[child] = false;
+    check_all(w);
+    collect_and_check(w);
+    world_free(w);
+}
+
+/* The disk cannot read for a while: what the pin holds is counted before the next collection, when it can again. */
+static void what_could_not_be_read_is_counted_later(void **state)
+{
+    (void)state;
+    struct world *w = world_new(22);
+    put_all(w);
+    assert_int_equal(change(w, CHANGE_PIN_ADD, NODES - 1, true, 1), ERR_OK);
+    w->recursive[NODES - 1] = true;
+    sim_disk_fail(w->disk, SIM_FAULT_READ_IO, 0, 1000);
+    test_drive(w->store, 1);
+    sim_disk_fail(w->disk, SIM_FAULT_READ_IO, 0, 0);
+    collect_and_check(w);
+    world_free(w);
+}
+
+/* Nobody has to ask again, and no time has to pass. */
+static void a_removal_waits_for_the_counting_and_no_longer(void **state)
+{
+    (void)state;
+    struct world *w = world_new(19);
+    struct test_change t;
+    put_all(w);
+    assert_int_equal(change(w, CHANGE_PIN_ADD, NODES - 1, true, 1), ERR_OK);
+    assert_true(blockstore_stats(w->store).counting);
+    start_change(w, &t, CHANGE_BLOCK_RM, w->nodes[NODES - 1].links[0], false);
+    test_drive(w->store, 10000);
+    assert_true(t.done);
+    assert_int_equal(t.err, ERR_DENIED);
+    world_free(w);
+}
+
 /* A block is let go whose links cannot be read any more: what hangs on it goes all the same, once it is counted anew. */
 static void counts_that_leaked_are_counted_anew(void **state)
 {
     (void)state;
     for (size_t root = NODES - 6; root < NODES; root++) {
         struct world *w = world_new(root);
+        size_t other = root == NODES - 1 ? LEAVES : root + 1;
         put_all(w);
+        pin(w, other, true); /* is counted anew, too, and holds what it held */
         pin(w, root, true);
         drive(w);
         size_t child = w->nodes[root].links[0];
         damage(w, child);
         check_all(w);
         unpin(w, root, true);
+        collect_and_check(w);
+        unpin(w, other, true);
         collect_and_check(w);
         assert_int_equal(blockstore_stats(w->store).blocks, 0);
         world_free(w);
@@ -560,6 +673,7 @@ static void a_pin_wins_over_a_collection(void **state)
     drive(w);
     assert_true(t.done && c.done);
     assert_int_equal(t.err, ERR_OK);
+    assert_int_equal(c.err, ERR_OK);
     w->recursive[root] = true;
     bool must[NODES];
     reach(w, false, must);
@@ -631,6 +745,102 @@ static void a_lease_keeps_what_is_added_and_what_is_touched(void **state)
     world_free(w);
 }
 
+/* The removal fails: what waited for it goes on with what is still there. */
+static void a_removal_that_fails_holds_up_nobody(void **state)
+{
+    (void)state;
+    struct world *w = world_new(20);
+    struct collection c = {.op = {.done = collected}};
+    struct test_op read = test_op_for(&w->nodes[3].key);
+    put_all(w);
+    blockstore_collect(w->store, &c.op);
+    test_drive(w->store, 2);
+    struct store_job *removal = blockstore_next_job(w->store);
+    assert_non_null(removal);
+    blockstore_get(w->store, &read.op);
+    assert_false(read.done);
+    sim_disk_fail(w->disk, SIM_FAULT_WRITE_IO, 0, 1);
+    blockstore_job_done(w->store, removal, store_job_run(removal));
+    sim_disk_fail(w->disk, SIM_FAULT_WRITE_IO, 0, 0);
+    test_drive(w->store, 10000);
+    assert_true(c.done && read.done);
+    assert_int_not_equal(c.err, ERR_OK);
+    assert_int_equal(read.err, ERR_OK);
+    block_ref_unref(read.op.ref);
+    check_all(w);
+    collect_and_check(w);
+    world_free(w);
+}
+
+/* While it is not known what the pins hold, a dry run names nothing. */
+static void a_dry_run_waits_for_the_counting(void **state)
+{
+    (void)state;
+    struct world *w = world_new(21);
+    struct collection c = {.op = {.done = collected, .dry_run = true}};
+    bool held[NODES];
+    size_t dead = 0;
+    put_all(w);
+    w->recursive[NODES - 1] = true;
+    reach(w, true, held);
+    for (size_t i = 0; i < NODES; i++)
+        dead += !held[i];
+    assert_int_equal(change(w, CHANGE_PIN_ADD, NODES - 1, true, 1), ERR_OK);
+    sim_disk_fail(w->disk, SIM_FAULT_WRITE_IO, 0, 1);
+    test_drive(w->store, 1);
+    sim_disk_fail(w->disk, SIM_FAULT_WRITE_IO, 0, 0);
+    blockstore_collect(w->store, &c.op);
+    test_drive(w->store, 10000);
+    assert_false(c.done);
+    assert_true(blockstore_stats(w->store).counting);
+    drive(w);
+    assert_true(c.done);
+    assert_int_equal(c.err, ERR_OK);
+    assert_int_equal(c.gone, dead);
+    world_free(w);
+}
+
+/* ---- more than a page ---- */
+
+enum { MANY = 1100 }; /* a page has 1024 rows */
+
+static void put_many(struct world *w)
+{
+    for (uint64_t n = 0; n < MANY; n++) {
+        struct block_key key = {0};
+        test_key(span_of(&n, sizeof(n)), &key);
+        assert_int_equal(test_put(w->store, &key, span_of(&n, sizeof(n)), NULL), ERR_OK);
+    }
+}
+
+/* What has no row yet is collected, too, and the space comes back without anybody's doing. */
+static void it_goes_page_by_page(void **state)
+{
+    (void)state;
+    struct world *w = world_new(14);
+    assert_int_equal(put(w, 2), ERR_OK);
+    pin(w, 2, false);
+    put_many(w);
+    uint64_t before = blockstore_stats(w->store).disk_bytes;
+    struct collection c = {.op = {.done = collected}};
+    unsigned pages = 0;
+    do {
+        c.done = false;
+        blockstore_collect(w->store, &c.op);
+        test_drive(w->store, 10000);
+        assert_true(c.done);
+        assert_int_equal(c.err, ERR_OK);
+        pages++;
+    } while (c.op.after.len > 0);
+    assert_int_equal(c.gone, MANY);
+    assert_int_equal(pages, 2);
+    for (int i = 0; i < 5; i++) /* a segment in two of them */
+        drive(w);
+    assert_true(blockstore_stats(w->store).disk_bytes < before / 2);
+    check_all(w);
+    world_free(w);
+}
+
 static void it_collects_by_itself_at_the_watermark(void **state)
 {
     (void)state;
@@ -639,15 +849,75 @@ static void it_collects_by_itself_at_the_watermark(void **state)
     w->storage_max = 1 * MIB;
     w->watermark = 1; /* 10 KiB */
     open_store(w);
-    for (size_t i = 0; i < LEAVES; i++)
-        assert_int_equal(put(w, i), ERR_OK);
+    assert_int_equal(put(w, 2), ERR_OK);
     pin(w, 2, false);
-    drive(w);
-    drive(w);
-    assert_true(w->notices > 0);
-    assert_true(blockstore_stats(w->store).blocks < LEAVES);
-    assert_true(is_here(w, 2));
+    for (unsigned round = 1; round <= 2; round++) { /* and again, when it has grown again */
+        put_many(w);
+        drive(w);
+        drive(w);
+        assert_int_equal(w->notices, round);
+        assert_int_equal(blockstore_stats(w->store).blocks, 1);
+        assert_true(is_here(w, 2));
+    }
     world_free(w);
+}
+
+/* ---- leases ---- */
+
+static struct block_place place_at(uint64_t segment, uint64_t offset)
+{
+    struct block_place place = {.segment = segment, .offset = offset};
+    test_key(span_of(&offset, sizeof(offset)), &place.key);
+    return place;
+}
+
+static bool protects(const struct leases *leases, uint64_t segment, uint64_t offset)
+{
+    struct block_place place = place_at(segment, offset);
+    return leases_protect(leases, &place);
+}
+
+static void a_lease_protects_what_lies_behind_its_beginning(void **state)
+{
+    (void)state;
+    struct leases leases;
+    uint64_t early = 0;
+    uint64_t late = 0;
+    struct block_place touched = place_at(1, 7);
+    leases_init(&leases, 1, NULL);
+    assert_false(protects(&leases, 9, 9));
+    assert_int_equal(leases_open(&leases, 3, 100, &early), ERR_OK);
+    assert_int_equal(leases_open(&leases, 5, 0, &late), ERR_OK);
+    assert_true(protects(&leases, 3, 100) && protects(&leases, 4, 0) && protects(&leases, 5, 0));
+    assert_false(protects(&leases, 3, 99) || protects(&leases, 2, 500));
+    leases_touch(&leases, &touched.key);
+    assert_true(leases_protect(&leases, &touched));
+    leases_close(&leases, early);
+    assert_false(protects(&leases, 4, 0));
+    assert_true(leases_protect(&leases, &touched)); /* perhaps by the other */
+    leases_close(&leases, late);
+    assert_int_equal(leases_open(&leases, 5, 0, &late), ERR_OK);
+    assert_false(leases_protect(&leases, &touched));
+    leases_release(&leases);
+}
+
+/* Without memory to note what is touched, everything counts as touched, until the leases have ended. */
+static void without_memory_a_lease_protects_everything(void **state)
+{
+    (void)state;
+    struct leases leases;
+    struct account account;
+    struct block_place touched = place_at(1, 7);
+    uint64_t lease = 0;
+    account_init(&account, "tables", 1);
+    leases_init(&leases, 1, &account);
+    assert_int_equal(leases_open(&leases, 3, 100, &lease), ERR_OK);
+    leases_touch(&leases, &touched.key);
+    assert_true(protects(&leases, 1, 8));
+    leases_close(&leases, lease);
+    assert_int_equal(leases_open(&leases, 3, 100, &lease), ERR_OK);
+    assert_false(protects(&leases, 1, 8));
+    leases_release(&leases);
 }
 
 /* Each write of counting and collecting fails once; what comes after makes it good. */
@@ -692,13 +962,23 @@ int main(void)
         cmocka_unit_test(the_model_agrees_although_blocks_are_damaged),
         cmocka_unit_test(what_was_pinned_leaves_no_trace),
         cmocka_unit_test(a_block_that_comes_later_holds_its_links),
+        cmocka_unit_test(a_block_that_comes_too_late_holds_nothing),
+        cmocka_unit_test(what_two_pins_share_is_held_by_each),
+        cmocka_unit_test(damage_that_counting_meets_is_quarantined),
+        cmocka_unit_test(what_could_not_be_read_is_counted_later),
+        cmocka_unit_test(a_removal_waits_for_the_counting_and_no_longer),
         cmocka_unit_test(counts_that_leaked_are_counted_anew),
         cmocka_unit_test(a_catalogue_made_anew_counts_its_pins),
         cmocka_unit_test(an_identity_root_holds_what_it_links_to),
         cmocka_unit_test(a_pin_wins_over_a_collection),
         cmocka_unit_test(a_put_waits_for_the_removal_of_its_block),
         cmocka_unit_test(a_lease_keeps_what_is_added_and_what_is_touched),
+        cmocka_unit_test(a_removal_that_fails_holds_up_nobody),
+        cmocka_unit_test(a_dry_run_waits_for_the_counting),
+        cmocka_unit_test(it_goes_page_by_page),
         cmocka_unit_test(it_collects_by_itself_at_the_watermark),
+        cmocka_unit_test(a_lease_protects_what_lies_behind_its_beginning),
+        cmocka_unit_test(without_memory_a_lease_protects_everything),
         cmocka_unit_test(a_fault_at_each_point_is_made_good),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
