@@ -813,31 +813,35 @@ static void put_many(struct world *w)
     }
 }
 
-/* What has no row yet is collected, too, and the space comes back without anybody's doing. */
+/* What has no row yet is collected, too; and the space comes back by itself, also when nobody looked for any for a while. */
 static void it_goes_page_by_page(void **state)
 {
     (void)state;
     struct world *w = world_new(14);
     assert_int_equal(put(w, 2), ERR_OK);
     pin(w, 2, false);
-    put_many(w);
-    uint64_t before = blockstore_stats(w->store).disk_bytes;
-    struct collection c = {.op = {.done = collected}};
-    unsigned pages = 0;
-    do {
-        c.done = false;
-        blockstore_collect(w->store, &c.op);
-        test_drive(w->store, 10000);
-        assert_true(c.done);
-        assert_int_equal(c.err, ERR_OK);
-        pages++;
-    } while (c.op.after.len > 0);
-    assert_int_equal(c.gone, MANY);
-    assert_int_equal(pages, 2);
-    for (int i = 0; i < 5; i++) /* a segment in two of them */
-        drive(w);
-    assert_true(blockstore_stats(w->store).disk_bytes < before / 2);
-    check_all(w);
+    for (int round = 0; round < 2; round++) {
+        put_many(w);
+        for (int i = 0; i < 3 * round; i++)
+            drive(w);
+        uint64_t before = blockstore_stats(w->store).disk_bytes;
+        struct collection c = {.op = {.done = collected}};
+        unsigned pages = 0;
+        do {
+            c.done = false;
+            blockstore_collect(w->store, &c.op);
+            test_drive(w->store, 10000);
+            assert_true(c.done);
+            assert_int_equal(c.err, ERR_OK);
+            pages++;
+        } while (c.op.after.len > 0);
+        assert_int_equal(c.gone, MANY);
+        assert_int_equal(pages, 2);
+        for (int i = 0; i < 8; i++) /* a segment in two of them */
+            drive(w);
+        assert_true(blockstore_stats(w->store).disk_bytes < before / 2);
+        check_all(w);
+    }
     world_free(w);
 }
 
