@@ -273,6 +273,47 @@ static void tries_go_on_over_restarts(void **state)
     world_free(w);
 }
 
+/* What a clock wrote that ran ahead does not hold up healing for as long. */
+static void a_clock_that_went_back_holds_up_nothing(void **state)
+{
+    (void)state;
+    struct world *w = world_new(0);
+    world_live(w, 2 * HEAL_BACKOFF_MAX_NS);
+    damage_one(w);
+    answer(w, false);
+    blockstore_close(w->store, false);
+    w->now = 0;
+    assert_int_equal(world_open(w), ERR_OK);
+    world_live(w, HEAL_LOOK_NS + 10 * SECOND_NS);
+    assert_int_equal(w->wanted_count, 1);
+    world_free(w);
+}
+
+/* All that were in quarantine leave it with the one commit that brings their rows, and no other does. */
+static void several_heal_with_one_commit(void **state)
+{
+    (void)state;
+    struct world *w = world_new(0);
+    w->deaf = true;
+    blockstore_close(w->store, false);
+    damage_missing(sim_disk_port(w->disk), w->disk);
+    assert_int_equal(world_open(w), ERR_OK);
+    size_t absent = world_absent(w);
+    assert_true(absent > 3);
+    world_live(w, SECOND_NS);
+    assert_int_equal(world_stats(w).quarantined, absent);
+    size_t left = 1;
+    for (size_t i = 0; i < WORLD_BLOCKS; i++) {
+        uint64_t size = 0;
+        if (blockstore_has(w->store, &w->keys[i], &size, NULL) == ERR_NOT_FOUND && left++ < absent)
+            world_put(w, i);
+    }
+    world_live(w, 10 * SECOND_NS);
+    assert_int_equal(world_stats(w).quarantined, 1);
+    assert_int_equal(world_absent(w), 1);
+    world_free(w);
+}
+
 static void an_owner_that_has_no_room_is_asked_again(void **state)
 {
     (void)state;
@@ -378,6 +419,22 @@ static void a_removed_block_is_not_wanted_back(void **state)
     world_free(w);
 }
 
+static void one_that_is_removed_leaves_the_others(void **state)
+{
+    (void)state;
+    struct world *w = world_new(0);
+    blockstore_close(w->store, false);
+    damage_missing(sim_disk_port(w->disk), w->disk);
+    assert_int_equal(world_open(w), ERR_OK);
+    size_t absent = world_absent(w);
+    world_live(w, SECOND_NS);
+    assert_int_equal(world_stats(w).quarantined, absent);
+    assert_true(w->wanted_count > 0);
+    assert_int_equal(test_change(w->store, &w->wanted[0], CHANGE_BLOCK_RM), ERR_OK);
+    assert_int_equal(world_stats(w).quarantined, absent - 1);
+    world_free(w);
+}
+
 /* Whatever write or sync fails once: the damaged block is never served, and heals in the end. */
 static void a_fault_at_each_point_of_quarantine_and_healing(void **state)
 {
@@ -423,10 +480,13 @@ int main(void)
         cmocka_unit_test(lost_segments_can_be_given_up),
         cmocka_unit_test(wrong_segments_are_quarantined_and_healed),
         cmocka_unit_test(tries_go_on_over_restarts),
+        cmocka_unit_test(a_clock_that_went_back_holds_up_nothing),
+        cmocka_unit_test(several_heal_with_one_commit),
         cmocka_unit_test(an_owner_that_has_no_room_is_asked_again),
         cmocka_unit_test(all_can_be_asked_for_at_once_or_forgotten),
         cmocka_unit_test(a_held_block_that_is_missing_is_wanted_back),
         cmocka_unit_test(a_removed_block_is_not_wanted_back),
+        cmocka_unit_test(one_that_is_removed_leaves_the_others),
         cmocka_unit_test(a_fault_at_each_point_of_quarantine_and_healing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
