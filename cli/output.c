@@ -21,14 +21,21 @@ void print_escaped(FILE *to, struct span text)
     buf_release(&out);
 }
 
-void print_utc(const char *label, uint64_t ns)
+void print_time(uint64_t ns)
 {
     char text[TIME_TEXT_MAX] = "never";
     time_t seconds = (time_t)(ns / 1000000000);
     struct tm utc;
     if (ns != 0 && gmtime_r(&seconds, &utc) != NULL)
         (void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
-    printf("%s%s\n", label, text);
+    (void)fputs(text, stdout);
+}
+
+void print_utc(const char *label, uint64_t ns)
+{
+    (void)fputs(label, stdout);
+    print_time(ns);
+    (void)putchar('\n');
 }
 
 int say_error(const char *fmt, ...)

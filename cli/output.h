@@ -35,7 +35,8 @@ struct span element_text(struct span value);
 /* A CID in the base that --cid-base names. */
 void print_cid(FILE *to, const struct globals *globals, struct span cid);
 
-/* A line with a label and UTC time, or never. */
+/* UTC time, or never; and a line of a label and that. */
+void print_time(uint64_t ns);
 void print_utc(const char *label, uint64_t ns);
 
 /* Text, or what shall pass for it, as a JSON string. */

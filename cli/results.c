@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The text forms of results: what IPFS users know from Kubo, line for line. */
-#include <time.h>
-
 #include "base/text.h"
 #include "cli/output.h"
 #include "schemas/blocks_sql.h"
@@ -82,16 +80,6 @@ static void print_id(const struct invocation *in, struct span result)
 }
 
 /* ---- the node ---- */
-
-static void print_time(uint64_t at_ns)
-{
-    time_t seconds = (time_t)(at_ns / SECOND_NS);
-    struct tm utc;
-    char text[40] = "";
-    if (gmtime_r(&seconds, &utc) != NULL)
-        (void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
-    (void)fputs(text, stdout);
-}
 
 static void print_actors(const struct invocation *in, struct span result)
 {

@@ -3,24 +3,12 @@
  * why: a line for each thing that is known of a block. With --roots it is looked for below each recursive pin, by walking what is stored here, until
  * the time is over: then it says that the list is a part.
  */
-#include <time.h>
-
 #include "base/clock.h"
 #include "cli/run.h"
 #include "schemas/pack.h"
 #include "wire/cid.h"
 
 enum { WHY_MS = 30000, ROOTS_MS = 60000, WALK_PAGE = 1024 };
-
-static void print_time(uint64_t at_ns)
-{
-    time_t seconds = (time_t)(at_ns / SECOND_NS);
-    struct tm utc;
-    char text[40] = "";
-    if (gmtime_r(&seconds, &utc) != NULL)
-        (void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
-    (void)fputs(text, stdout);
-}
 
 static unsigned long long number(struct span result, const char *key)
 {

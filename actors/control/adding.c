@@ -347,13 +347,7 @@ static void fail_all(struct control *c, struct file_session *s, enum err err)
     char why[WHY_BYTES];
     const char *said = upload_why(s->upload);
     (void)snprintf(why, sizeof(why), "%s", said[0] != '\0' ? said : err_text(err));
-    while (s->queued > 0) {
-        struct conversation *v = s->queue[0];
-        file_session_dequeue(s, v);
-        v->session = NULL;
-        conversation_fail(c, v, control_code_from_err(err), why);
-    }
-    file_session_free(c, s);
+    file_session_fail(c, s, err, why);
 }
 
 void upload_lease_lost(struct control *c, struct file_session *s, enum err err)

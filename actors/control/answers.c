@@ -2,6 +2,7 @@
 /* The way back: answers in the encoding of the request, to the slot or the caller that asked. */
 #include "actors/control/router.h"
 #include "schemas/json.h"
+#include "schemas/pack.h"
 
 /* JSON begins with '{' or white space; a msgpack map never does. */
 bool router_is_json(struct span bytes)
@@ -30,6 +31,15 @@ enum err router_pack_busy(bool json, struct buf *to)
     if (err == ERR_OK && json)
         err = json_from_msgpack(buf_span(&packed), to);
     buf_release(&packed);
+    return err;
+}
+
+enum err conversation_finish_packed(struct control *c, struct conversation *v, struct buf *result, struct pack *p)
+{
+    enum err err = pack_end(p);
+    if (err == ERR_OK)
+        conversation_finish(c, v, buf_span(result));
+    buf_release(result);
     return err;
 }
 

@@ -29,15 +29,6 @@ static void pack_pair_cid(struct pack *p, const char *key, const struct cid *cid
     pack_pair_text(p, key, text);
 }
 
-static enum err finish_packed(struct control *c, struct conversation *v, struct buf *result, struct pack *p)
-{
-    enum err err = pack_end(p);
-    if (err == ERR_OK)
-        conversation_finish(c, v, buf_span(result));
-    buf_release(result);
-    return err;
-}
-
 /* A block whose hash cannot be computed here can never be told from another: refused before anybody is asked. */
 static enum err start_fetch(struct control *c, struct conversation *v, struct span text)
 {
@@ -83,7 +74,7 @@ enum err block_get_reply(struct control *c, struct conversation *v, unsigned sub
     pack_pair_cid(&p, "cid", &v->cid);
     pack_text(&p, "data");
     pack_bytes(&p, bytes);
-    return finish_packed(c, v, &result, &p);
+    return conversation_finish_packed(c, v, &result, &p);
 }
 
 enum err block_stat_start(struct control *c, struct conversation *v)
@@ -99,7 +90,7 @@ static enum err finish_cid_size(struct control *c, struct conversation *v, uint6
     pack_map(&p, 2);
     pack_pair_cid(&p, "cid", &v->cid);
     pack_pair_u64(&p, "size", size);
-    return finish_packed(c, v, &result, &p);
+    return conversation_finish_packed(c, v, &result, &p);
 }
 
 enum err block_stat_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info)
@@ -257,7 +248,7 @@ enum err refs_reply(struct control *c, struct conversation *v, unsigned sub, con
         err = dag_links_each(v->cid.codec, bytes, add_name, &rows);
     pack_count(&p, where, rows.count);
     if (err == ERR_OK)
-        return finish_packed(c, v, &result, &p);
+        return conversation_finish_packed(c, v, &result, &p);
     buf_release(&result);
     return conversation_error(v, err, "the block's links cannot be read: %s", err_text(err));
 }

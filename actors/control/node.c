@@ -14,16 +14,6 @@
 
 enum { RESULT_BYTES_MAX = 512 * 1024, HEALTHY_NS = 5 };
 
-/* Packs with the given function and finishes. */
-static enum err finish_packed(struct control *c, struct conversation *v, struct buf *result, struct pack *p)
-{
-    enum err err = pack_end(p);
-    if (err == ERR_OK)
-        conversation_finish(c, v, buf_span(result));
-    buf_release(result);
-    return err;
-}
-
 /* ---- id ---- */
 
 static void pack_identity(struct pack *p, struct span public_key, const char *peer)
@@ -85,7 +75,7 @@ enum err id_reply(struct control *c, struct conversation *v, unsigned sub, const
         pack_pair_span(&p, "agent_version", m->agent);
         pack_addresses(&p, &m->addrs, peer);
         pack_list(&p, "protocols", &m->protocols);
-        err = finish_packed(c, v, &result, &p);
+        err = conversation_finish_packed(c, v, &result, &p);
     }
     buf_release(&key);
     return err;
@@ -103,7 +93,7 @@ enum err version_start(struct control *c, struct conversation *v)
     pack_pair_text(&p, "version", HEARTH_VERSION);
     pack_pair_text(&p, "repo", BLOCKS_SCHEMA_VERSION_TEXT);
     pack_pair_text(&p, "system", uname(&host) == 0 ? host.machine : "");
-    return finish_packed(c, v, &result, &p);
+    return conversation_finish_packed(c, v, &result, &p);
 }
 
 enum err help_start(struct control *c, struct conversation *v)
@@ -156,7 +146,7 @@ enum err actors_start(struct control *c, struct conversation *v)
         count++;
     }
     pack_count(&p, where, count);
-    return finish_packed(c, v, &result, &p);
+    return conversation_finish_packed(c, v, &result, &p);
 }
 
 enum err accounts_start(struct control *c, struct conversation *v)
@@ -177,7 +167,7 @@ enum err accounts_start(struct control *c, struct conversation *v)
         pack_pair_u64(&p, "peak_bytes", atomic_load_explicit(&account->peak_bytes, memory_order_relaxed));
         pack_pair_u64(&p, "refused", atomic_load_explicit(&account->refused, memory_order_relaxed));
     }
-    return finish_packed(c, v, &result, &p);
+    return conversation_finish_packed(c, v, &result, &p);
 }
 
 enum err config_show_start(struct control *c, struct conversation *v)
@@ -191,7 +181,7 @@ enum err config_show_start(struct control *c, struct conversation *v)
         struct pack p = pack_begin(&result);
         pack_map(&p, 1);
         pack_pair_span(&p, "config", buf_span(&text));
-        err = finish_packed(c, v, &result, &p);
+        err = conversation_finish_packed(c, v, &result, &p);
     }
     buf_release(&text);
     return err;
@@ -218,7 +208,7 @@ enum err cancel_start(struct control *c, struct conversation *v)
     struct pack p = pack_begin(&result);
     pack_map(&p, 1);
     pack_pair_bool(&p, "cancelled", found);
-    return finish_packed(c, v, &result, &p);
+    return conversation_finish_packed(c, v, &result, &p);
 }
 
 enum err log_level_start(struct control *c, struct conversation *v)
@@ -234,7 +224,7 @@ enum err log_level_start(struct control *c, struct conversation *v)
         struct pack p = pack_begin(&result);
         pack_map(&p, 1);
         pack_pair_text(&p, "level", names[i]);
-        return finish_packed(c, v, &result, &p);
+        return conversation_finish_packed(c, v, &result, &p);
     }
     return conversation_error(v, ERR_INVALID, "the level is error, warn, info or debug, not \"%.*s\"",
                               (int)args->level.len, (const char *)args->level.data);
@@ -277,7 +267,7 @@ static enum err finish_healthy(struct control *c, struct conversation *v, const 
         pack_pair_bool(&p, "ok", work->ok[i]);
         pack_pair_text(&p, "reason", work->reason[i]);
     }
-    return finish_packed(c, v, &result, &p);
+    return conversation_finish_packed(c, v, &result, &p);
 }
 
 static void note_check(struct healthy_work *work, unsigned check, enum err err, const char *text)

@@ -115,15 +115,6 @@ static enum err ask_slot(struct control *c, struct conversation *v, unsigned slo
 
 /* ---- results ---- */
 
-static enum err finish_packed(struct control *c, struct conversation *v, struct buf *result, struct pack *p)
-{
-    enum err err = pack_end(p);
-    if (err == ERR_OK)
-        conversation_finish(c, v, buf_span(result));
-    buf_release(result);
-    return err;
-}
-
 static void pack_cid(struct pack *p, const struct cid *cid)
 {
     char text[CID_TEXT_MAX];
@@ -145,7 +136,7 @@ static enum err finish_pinned(struct control *c, struct conversation *v)
         pack_cid(&p, &work->old);
     pack_cid(&p, &v->cid);
     pack_pair_u64(&p, "blocks", work->walk == NULL ? 0 : pin_walk_blocks(work->walk));
-    return finish_packed(c, v, &result, &p);
+    return conversation_finish_packed(c, v, &result, &p);
 }
 
 static enum err finish_verified(struct control *c, struct conversation *v)
@@ -169,7 +160,7 @@ static enum err finish_verified(struct control *c, struct conversation *v)
     for (uint32_t i = 0; i < named; i++)
         pack_cid(&p, &missing[i]);
     pack_pair_text(&p, "next", text);
-    return finish_packed(c, v, &result, &p);
+    return conversation_finish_packed(c, v, &result, &p);
 }
 
 static enum err walked(struct control *c, struct conversation *v)

@@ -389,13 +389,7 @@ static void fail_all(struct control *c, struct file_session *s, enum err err)
     char why[WHY_BYTES];
     const char *said = reader_why(s->reader);
     (void)snprintf(why, sizeof(why), "%.120s: %s%s%s", s->path, said, said[0] != '\0' ? ": " : "", err_text(err));
-    while (s->queued > 0) {
-        struct conversation *v = s->queue[0];
-        file_session_dequeue(s, v);
-        v->session = NULL;
-        conversation_fail(c, v, control_code_from_err(err), why);
-    }
-    file_session_free(c, s);
+    file_session_fail(c, s, err, why);
 }
 
 void reader_drive(struct control *c, struct file_session *s)

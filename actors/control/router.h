@@ -177,6 +177,9 @@ enum err conversation_call(struct control *c, struct conversation *v, actor_id t
 /* Answers and ends. result is one packed value; empty = the empty map. */
 void conversation_finish(struct control *c, struct conversation *v, struct span result);
 void conversation_fail(struct control *c, struct conversation *v, enum control_code code, const char *message);
+/* Ends the packing of a result, answers with it and releases it. Else the packing's error, and nothing was answered. */
+enum err conversation_finish_packed(struct control *c, struct conversation *v, struct buf *result,
+                                    struct pack *p) MUST_CHECK;
 
 /* Sets the sentence of the error that is returned: return conversation_error(v, ERR_INVALID, "…"). */
 enum err conversation_error(struct conversation *v, enum err err, const char *fmt, ...) PRINTF_LIKE(3, 4);

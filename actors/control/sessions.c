@@ -122,6 +122,17 @@ void file_session_dequeue(struct file_session *s, const struct conversation *v)
     s->queued = kept;
 }
 
+void file_session_fail(struct control *c, struct file_session *s, enum err err, const char *why)
+{
+    while (s->queued > 0) {
+        struct conversation *v = s->queue[0];
+        file_session_dequeue(s, v);
+        v->session = NULL;
+        conversation_fail(c, v, control_code_from_err(err), why);
+    }
+    file_session_free(c, s);
+}
+
 enum err file_session_send(struct control *c, struct file_session *s, const struct flight *flight, actor_id to,
                            uint16_t kind, const void *fields, struct block_ref *tail, uint64_t timeout_ns)
 {

@@ -68,6 +68,9 @@ struct file_session *file_session_new(struct control *c, enum file_session_kind 
 /* Frees the engine, cancels what is in flight. The queue must be empty or its conversations be ended by the caller. */
 void file_session_free(struct control *c, struct file_session *s);
 
+/* The conversations that wait for it fail, and it ends. */
+void file_session_fail(struct control *c, struct file_session *s, enum err err, const char *why);
+
 bool file_session_enqueue(struct file_session *s, struct conversation *v);
 void file_session_dequeue(struct file_session *s, const struct conversation *v);
 

@@ -70,10 +70,8 @@ static void collect_done(struct store_collect_op *op, enum err err)
 enum err storage_gc(struct storage_state *s, const struct msg *msg, struct reply_to to)
 {
     const struct msg_repo_gc *m = msg->fields;
-    struct cid cid;
-    struct block_key after = {0};
-    bool inlined = false;
-    enum err err = m->after.len == 0 ? ERR_OK : request_parse_cid(m->after, &cid, &after, &inlined);
+    struct block_key after;
+    enum err err = request_parse_after(m->after, &after);
     if (err != ERR_OK)
         return err;
     struct request *r = request_new(s, msg, to);

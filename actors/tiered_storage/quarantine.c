@@ -38,12 +38,10 @@ enum err storage_quarantine_ls(struct storage_state *s, const struct msg *msg, s
 {
     const struct msg_quarantine_ls *m = msg->fields;
     struct quarantine_row rows[STORAGE_PAGE_ROWS];
-    struct cid cid;
-    struct block_key after = {0};
+    struct block_key after;
     struct buf items;
-    bool inlined = false;
     size_t count = 0;
-    enum err err = m->after.len == 0 ? ERR_OK : request_parse_cid(m->after, &cid, &after, &inlined);
+    enum err err = request_parse_after(m->after, &after);
     if (err == ERR_OK)
         err = blockstore_quarantine(s->store, &after, rows, ARRAY_LEN(rows), &count);
     if (err != ERR_OK)

@@ -81,6 +81,14 @@ enum err request_parse_cid(struct span bytes, struct cid *ret_cid, struct block_
     return *ret_inline ? ERR_OK : block_key_of(&ret_cid->hash, ret_key);
 }
 
+enum err request_parse_after(struct span bytes, struct block_key *ret_key)
+{
+    struct cid cid;
+    bool inlined;
+    *ret_key = (struct block_key){0};
+    return bytes.len == 0 ? ERR_OK : request_parse_cid(bytes, &cid, ret_key, &inlined);
+}
+
 size_t request_cid_of_key(const struct block_key *key, uint32_t codec, uint8_t to[CID_BYTES_MAX])
 {
     struct multihash hash;

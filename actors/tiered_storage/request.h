@@ -64,6 +64,9 @@ void request_reply_err(const struct request *request, enum err err);
 enum err request_parse_cid(struct span bytes, struct cid *ret_cid, struct block_key *ret_key,
                            bool *ret_inline) MUST_CHECK;
 
+/* Where a page begins: behind the CID, whose codec says nothing, or with the first key when there is none. Errors as above. */
+enum err request_parse_after(struct span bytes, struct block_key *ret_key) MUST_CHECK;
+
 /*
  * The catalogue walks multihashes; a CID says where to go on only through its own. Returns the length, 0 for an empty key.
  */
