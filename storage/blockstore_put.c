@@ -72,7 +72,7 @@ static enum err no_memory(struct blockstore *s)
 {
     if (s->fresh.live == 0)
         return ERR_NOMEM;
-    s->flush = true;
+    store_flush(s);
     return ERR_BUSY;
 }
 
