@@ -120,12 +120,12 @@ enum err sql_number(sqlite3 *db, const char *text, uint64_t *ret_value)
 
 void sql_bind_blob(sqlite3_stmt *stmt, int at, struct span bytes)
 {
-    (void)sqlite3_bind_blob(stmt, at, bytes.len == 0 ? (const void *)"" : bytes.data, (int)bytes.len, SQLITE_TRANSIENT);
+    (void)sqlite3_bind_blob(stmt, at, bytes.len == 0 ? (const void *)"" : bytes.data, (int)bytes.len, SQLITE_STATIC);
 }
 
 void sql_bind_text(sqlite3_stmt *stmt, int at, struct span text)
 {
-    (void)sqlite3_bind_text(stmt, at, text.len == 0 ? "" : (const char *)text.data, (int)text.len, SQLITE_TRANSIENT);
+    (void)sqlite3_bind_text(stmt, at, text.len == 0 ? "" : (const char *)text.data, (int)text.len, SQLITE_STATIC);
 }
 
 void sql_bind_u64(sqlite3_stmt *stmt, int at, uint64_t value)

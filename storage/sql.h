@@ -48,6 +48,10 @@ enum err sql_done(sqlite3_stmt *stmt) MUST_CHECK;
 /* Runs a query whose answer is one number. ERR_CORRUPT when there is no row. */
 enum err sql_number(sqlite3 *db, const char *text, uint64_t *ret_value) MUST_CHECK;
 
+/*
+ * Bytes are borrowed until the statement is reset or bound anew. A copy might find no memory, and a statement whose key was not bound
+ * does something else: it finds nothing, or removes everything.
+ */
 void sql_bind_blob(sqlite3_stmt *stmt, int at, struct span bytes);
 void sql_bind_text(sqlite3_stmt *stmt, int at, struct span text);
 void sql_bind_u64(sqlite3_stmt *stmt, int at, uint64_t value);
