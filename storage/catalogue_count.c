@@ -49,14 +49,14 @@ bool catalogue_any(struct catalogue *c, enum statement which, enum err *err)
 
 enum err catalogue_look(struct catalogue *c, struct catalogue_info *info)
 {
-    enum err err;
+    enum err err = ERR_OK;
     sql_bind_u64(c->stmt[STMT_PIN_UNCOUNTED], 1, info->count_round);
     bool waits = info->count_clears || catalogue_any(c, STMT_PIN_UNCOUNTED, &err);
     if (!waits && err == ERR_OK)
         waits = catalogue_any(c, STMT_QUEUE_LAST, &err);
     info->counting = waits;
-    bool unexpanded = catalogue_any(c, STMT_REF_UNEXPANDED, &err);
-    info->unexpanded = unexpanded;
+    if (err == ERR_OK)
+        info->unexpanded = catalogue_any(c, STMT_REF_UNEXPANDED, &err);
     return err;
 }
 
