@@ -194,7 +194,7 @@ void store_journal_pins(struct store_core *core, const struct catalogue_batch *b
     (void)err;
 }
 
-/* Into a catalogue made anew the pins come back from the journal; else the journal is kept short. */
+/* Into a catalogue made anew the pins come back from the journal, and with that it is whole; else the journal is kept short. */
 static enum err open_journal(struct blockstore *store, bool made)
 {
     char path[STORE_PATH_MAX];
@@ -207,10 +207,10 @@ static enum err open_journal(struct blockstore *store, bool made)
         err = pin_journal_restore(core->port, path, core->catalogue, &count);
         if (err == ERR_OK && count > 0)
             store_notice(store, false, "%llu pins and unpins were read from %s", (unsigned long long)count, path);
-    } else {
-        err = pin_journal_compact(core->port, path, store->reader, catalogue_info(core->catalogue).pins);
+        return err == ERR_OK || err == ERR_NOT_FOUND ? catalogue_restored(core->catalogue) : err;
     }
-    return err == ERR_NOT_FOUND || err == ERR_NO_SPACE ? ERR_OK : err;
+    err = pin_journal_compact(core->port, path, store->reader, catalogue_info(core->catalogue).pins);
+    return err == ERR_NO_SPACE ? ERR_OK : err;
 }
 
 void store_reserve_keep(struct store_core *core)
@@ -278,8 +278,10 @@ static enum err open_catalogue(struct blockstore *store, const struct blockstore
     char damaged[STORE_PATH_MAX];
     if (err == ERR_OK && *ret_made && join(damaged, o->path, "blocks.db.damaged") &&
         o->port->exists(o->port->self, damaged) == ERR_OK) {
-        uint64_t pins = catalogue_salvage_pins(core->catalogue, damaged, vfs_name(core));
-        store_notice(store, false, "%llu pins were read from %s", (unsigned long long)pins, damaged);
+        uint64_t pins = 0;
+        err = catalogue_salvage_pins(core->catalogue, damaged, vfs_name(core), &pins);
+        if (err == ERR_OK)
+            store_notice(store, false, "%llu pins were read from %s", (unsigned long long)pins, damaged);
     }
     return err;
 }

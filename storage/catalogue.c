@@ -70,7 +70,7 @@ static enum err make_schema(sqlite3 *db, uint64_t seed)
     (void)snprintf(text, sizeof(text),
                    "INSERT INTO meta(key, value) VALUES ('id', x'%s'), ('generation', 0), ('blocks', 0), ('bytes', 0),"
                    " ('pins', 0), ('recursive_pins', 0), ('next_segment', 1), ('count_round', 1), ('count_clears', 0),"
-                   " ('count_leaks', 0), ('schema_version', %d);"
+                   " ('count_leaks', 0), ('unrestored', 1), ('schema_version', %d);"
                    " PRAGMA user_version = %d; COMMIT;",
                    hex, BLOCKS_SCHEMA_VERSION, BLOCKS_SCHEMA_VERSION);
     enum err err = sql_exec(db, "BEGIN IMMEDIATE;" BLOCKS_SCHEMA_SQL);
@@ -81,6 +81,7 @@ static enum err check_schema(sqlite3 *db, uint64_t seed, bool *ret_made)
 {
     uint64_t version;
     uint64_t tables;
+    uint64_t unrestored = 0;
     enum err err = sql_number(db, "PRAGMA user_version", &version);
     if (err == ERR_OK)
         err = sql_number(db, "SELECT count(*) FROM sqlite_schema", &tables);
@@ -91,7 +92,11 @@ static enum err check_schema(sqlite3 *db, uint64_t seed, bool *ret_made)
     *ret_made = version == 0 && tables == 0;
     if (*ret_made)
         return make_schema(db, seed);
-    return version == BLOCKS_SCHEMA_VERSION ? ERR_OK : ERR_CORRUPT;
+    if (version != BLOCKS_SCHEMA_VERSION)
+        return ERR_CORRUPT;
+    err = sql_number(db, "SELECT count(*) FROM meta WHERE key = 'unrestored'", &unrestored);
+    *ret_made = unrestored > 0;
+    return err;
 }
 
 static enum err read_info(struct catalogue *c)
@@ -216,34 +221,57 @@ enum err catalogue_snapshot(struct catalogue *c, const char *path, const char *v
 
 /* ---- salvage ---- */
 
-uint64_t catalogue_salvage_pins(struct catalogue *c, const char *path, const char *vfs)
+/* What the damaged one says is taken as far as it can be read: a row that is none ends nothing. */
+static enum err copy_pins(struct catalogue *c, sqlite3_stmt *from, uint64_t *ret_count)
 {
-    struct sql_options options = {.path = path, .vfs = vfs, .read_only = true, .cache_kib = 64};
-    sqlite3 *old = NULL;
-    sqlite3_stmt *stmt = NULL;
-    uint64_t count = 0;
-    struct catalogue_info info;
-    if (sql_open(&options, &old) != ERR_OK)
-        return 0;
-    enum err err = sql_prepare(old, "SELECT cid, recursive, multihash, name, created_at FROM pins", &stmt);
-    enum err begun = catalogue_begin(c, &info);
-    err = err == ERR_OK ? begun : err;
-    while (err == ERR_OK && sql_row(stmt) == ERR_OK) {
-        sqlite3_stmt *to = c->stmt[STMT_PIN_INSERT];
-        for (int i = 0; i < 5; i++)
-            (void)sqlite3_bind_value(to, i + 1, sqlite3_column_value(stmt, i));
-        err = sql_done(to);
-        count += err == ERR_OK;
+    sqlite3_stmt *to = c->stmt[STMT_PIN_INSERT];
+    enum err err;
+    while ((err = sql_row(from)) == ERR_OK) {
+        for (int i = 0; i < 5 && err == ERR_OK; i++)
+            err = sql_err(sqlite3_bind_value(to, i + 1, sqlite3_column_value(from, i)));
+        if (err == ERR_OK)
+            err = sql_done(to);
+        *ret_count += err == ERR_OK;
+        if (err != ERR_OK && err != ERR_EXISTS)
+            return err;
     }
-    (void)sqlite3_finalize(stmt);
-    if (begun == ERR_OK)
-        (void)metadata_salvage(c->db, old);
-    sql_close(old);
+    return err == ERR_NOMEM ? err : ERR_OK;
+}
+
+static enum err salvage(struct catalogue *c, sqlite3 *old, sqlite3_stmt *stmt, uint64_t *ret_count)
+{
+    struct catalogue_info info;
+    enum err err = catalogue_begin(c, &info);
+    if (err != ERR_OK)
+        return err;
+    if (stmt != NULL)
+        err = copy_pins(c, stmt, ret_count);
+    if (err == ERR_OK)
+        err = metadata_salvage(c->db, old);
     if (err == ERR_OK)
         err = sql_number(c->db, "SELECT count(*) FROM pins", &info.pins);
     if (err == ERR_OK)
         err = sql_number(c->db, "SELECT count(*) FROM pins WHERE recursive = 1", &info.recursive_pins);
-    if (begun == ERR_OK)
-        err = catalogue_end(c, err, &info);
-    return err == ERR_OK ? count : 0;
+    return catalogue_end(c, err, &info);
+}
+
+enum err catalogue_salvage_pins(struct catalogue *c, const char *path, const char *vfs, uint64_t *ret_count)
+{
+    struct sql_options options = {.path = path, .vfs = vfs, .read_only = true, .cache_kib = 64};
+    sqlite3 *old = NULL;
+    sqlite3_stmt *stmt = NULL;
+    *ret_count = 0;
+    enum err err = sql_open(&options, &old);
+    if (err == ERR_OK)
+        err = sql_prepare(old, "SELECT cid, recursive, multihash, name, created_at FROM pins", &stmt);
+    if (err != ERR_NOMEM)
+        err = old == NULL ? ERR_OK : salvage(c, old, stmt, ret_count);
+    (void)sqlite3_finalize(stmt);
+    sql_close(old);
+    return err;
+}
+
+enum err catalogue_restored(struct catalogue *c)
+{
+    return sql_exec(c->db, "DELETE FROM meta WHERE key = 'unrestored'");
 }

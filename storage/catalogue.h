@@ -109,7 +109,7 @@ struct catalogue_batch {
 
 /*
  * Opens or makes. ERR_CORRUPT: not a database, or damaged; ERR_UNSUPPORTED: made by a newer version; ERR_BUSY: another process
- * writes. ret_made (may be NULL): the database was not there.
+ * writes. ret_made (may be NULL): the database was not there, or catalogue_restored was never reached since.
  */
 enum err catalogue_open(const struct catalogue_options *options, struct catalogue **ret_catalogue,
                         bool *ret_made) MUST_CHECK;
@@ -165,7 +165,14 @@ enum err catalogue_collect_begin(struct catalogue *catalogue, struct catalogue_i
 enum err catalogue_collect(struct catalogue *catalogue, struct block_place *places, size_t count, size_t *ret_gone,
                            struct catalogue_info *ret_info) MUST_CHECK;
 
-/* Copies what pins and metadata can still be read from a damaged database at path into catalogue; returns how many pins. */
-uint64_t catalogue_salvage_pins(struct catalogue *catalogue, const char *path, const char *vfs);
+/*
+ * Copies what pins and metadata can still be read from a damaged database at path into catalogue; ret_count: how many pins. An error means
+ * that it is to be done again.
+ */
+enum err catalogue_salvage_pins(struct catalogue *catalogue, const char *path, const char *vfs,
+                                uint64_t *ret_count) MUST_CHECK;
+
+/* All that second copies had is in the new database: from now on it is not new any more. */
+enum err catalogue_restored(struct catalogue *catalogue) MUST_CHECK;
 
 #endif

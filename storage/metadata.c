@@ -251,21 +251,31 @@ enum err metadata_find(sqlite3 *db, const struct metadata_query *query, metadata
     return err == ERR_NOT_FOUND ? ERR_OK : err;
 }
 
-uint64_t metadata_salvage(sqlite3 *to, sqlite3 *from)
+static enum err copy_rows(sqlite3_stmt *to, sqlite3_stmt *from)
+{
+    enum err err;
+    while ((err = sql_row(from)) == ERR_OK) {
+        for (int i = 0; i < 4 && err == ERR_OK; i++)
+            err = sql_err(sqlite3_bind_value(to, i + 1, sqlite3_column_value(from, i)));
+        if (err == ERR_OK)
+            err = sql_done(to);
+        if (err != ERR_OK && err != ERR_EXISTS)
+            return err;
+    }
+    return err == ERR_NOMEM ? err : ERR_OK;
+}
+
+enum err metadata_salvage(sqlite3 *to, sqlite3 *from)
 {
     sqlite3_stmt *read = NULL;
     sqlite3_stmt *write = NULL;
-    uint64_t count = 0;
-    enum err err = sql_prepare(from, "SELECT cid, key, value, updated_at FROM metadata", &read);
-    if (err == ERR_OK)
-        err = sql_prepare(to, INSERT, &write);
-    while (err == ERR_OK && sql_row(read) == ERR_OK) {
-        for (int i = 0; i < 4; i++)
-            (void)sqlite3_bind_value(write, i + 1, sqlite3_column_value(read, i));
-        err = sql_done(write);
-        count += err == ERR_OK;
+    enum err err = sql_prepare(to, INSERT, &write);
+    if (err == ERR_OK) {
+        err = sql_prepare(from, "SELECT cid, key, value, updated_at FROM metadata", &read);
+        if (err != ERR_NOMEM)
+            err = read == NULL ? ERR_OK : copy_rows(write, read);
     }
     (void)sqlite3_finalize(read);
     (void)sqlite3_finalize(write);
-    return count;
+    return err;
 }

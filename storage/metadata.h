@@ -77,7 +77,7 @@ struct metadata_query {
 enum err metadata_find(sqlite3 *db, const struct metadata_query *query, metadata_each *each, void *arg,
                        bool *ret_more) MUST_CHECK;
 
-/* Copies what can be read of another database, which may be damaged; returns how many rows. Within a transaction of `to`. */
-uint64_t metadata_salvage(sqlite3 *to, sqlite3 *from);
+/* Copies what can be read of another database, which may be damaged. Within a transaction of `to`, whose errors are returned. */
+enum err metadata_salvage(sqlite3 *to, sqlite3 *from) MUST_CHECK;
 
 #endif

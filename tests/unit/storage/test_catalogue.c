@@ -76,6 +76,11 @@ static void use_catalogue(const char *path, const char *vfs)
     bool made = false;
     assert_int_equal(catalogue_open(&options, &c, &made), ERR_OK);
     assert_true(made);
+    catalogue_close(c);
+    made = false;
+    assert_int_equal(catalogue_open(&options, &c, &made), ERR_OK);
+    assert_true(made); /* until what second copies have is back */
+    assert_int_equal(catalogue_restored(c), ERR_OK);
     assert_int_equal(catalogue_reader_open(&options, &r), ERR_OK);
     commit_places(c, 0, 100);
     commit_places(c, 50, 100); /* half of them again: the first place stays */

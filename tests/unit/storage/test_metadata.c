@@ -237,11 +237,11 @@ static void what_can_be_read_is_salvaged(void **state)
     sqlite3 *other;
     struct sql_options options = {.path = ":memory:", .cache_kib = 256};
     assert_int_equal(sql_open(&options, &other), ERR_OK);
-    assert_int_equal(metadata_salvage(db, other), 0); /* of an older version: no such table */
+    assert_int_equal(metadata_salvage(db, other), ERR_OK); /* of an older version: no such table */
     assert_int_equal(sql_exec(other, BLOCKS_METADATA_SQL
                               "INSERT INTO metadata VALUES (x'01551220', 'k', '1', 5), (x'0155', 'l', '2', 6)"),
                      ERR_OK);
-    assert_int_equal(metadata_salvage(db, other), 2);
+    assert_int_equal(metadata_salvage(db, other), ERR_OK);
     uint64_t rows = 0;
     assert_int_equal(sql_number(db, "SELECT count(*) FROM metadata WHERE updated_at IN (5, 6)", &rows), ERR_OK);
     assert_int_equal(rows, 2);
