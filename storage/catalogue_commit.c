@@ -77,11 +77,18 @@ static enum err set_figures(struct catalogue *c, const struct catalogue_info *in
 
 /* ---- the transaction ---- */
 
+static enum err roll_back(struct catalogue *c)
+{
+    return sqlite3_get_autocommit(c->db) != 0 ? ERR_OK : sql_exec(c->db, "ROLLBACK");
+}
+
+/* A rollback fails when memory is missing: the transaction it left goes now. */
 enum err catalogue_begin(struct catalogue *c, struct catalogue_info *ret_info)
 {
+    enum err err = roll_back(c);
     c->live_count = 0;
     *ret_info = c->info;
-    return sql_done(c->stmt[STMT_BEGIN]);
+    return err == ERR_OK ? sql_done(c->stmt[STMT_BEGIN]) : err;
 }
 
 enum err catalogue_end(struct catalogue *c, enum err err, struct catalogue_info *info)
@@ -93,8 +100,7 @@ enum err catalogue_end(struct catalogue *c, enum err err, struct catalogue_info 
     if (err == ERR_OK)
         err = sql_done(c->stmt[STMT_COMMIT]);
     if (err != ERR_OK) {
-        if (sqlite3_get_autocommit(c->db) == 0)
-            (void)sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
+        (void)!roll_back(c);
         return err;
     }
     info->wal_bytes = c->wal_bytes;
