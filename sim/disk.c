@@ -12,6 +12,7 @@
 struct fault_plan {
     uint64_t skip;
     uint64_t count;
+    uint64_t struck;
 };
 
 struct sim_disk {
@@ -66,6 +67,7 @@ static bool strikes(struct sim_disk *d, enum sim_disk_fault fault)
         return false;
     }
     plan->count--;
+    plan->struck++;
     return true;
 }
 
@@ -237,6 +239,8 @@ static enum err sim_sync_dir(void *self, const char *path)
     char folder[SIM_DISK_PATH_MAX];
     if (!name_normalise(path, folder))
         return ERR_TOO_LARGE;
+    if (strikes(d, SIM_FAULT_SYNC_DIR_IO))
+        return ERR_IO;
     return skips(d, folder, true) ? ERR_OK : name_sync(&d->names, folder);
 }
 
@@ -412,6 +416,11 @@ void sim_disk_power_cut(struct sim_disk *d, enum sim_disk_cut how, uint64_t seed
 void sim_disk_fail(struct sim_disk *d, enum sim_disk_fault fault, uint64_t skip, uint64_t count)
 {
     d->faults[fault] = (struct fault_plan){.skip = skip, .count = count};
+}
+
+uint64_t sim_disk_struck(const struct sim_disk *d, enum sim_disk_fault fault)
+{
+    return d->faults[fault].struck;
 }
 
 void sim_disk_skip_syncs(struct sim_disk *d, sim_disk_skip *skip, void *arg)

@@ -37,8 +37,9 @@ enum sim_disk_fault {
     SIM_FAULT_WRITE_NO_SPACE, /* pwritev and allocate: ERR_NO_SPACE; a pwritev writes a prefix first */
     SIM_FAULT_WRITE_IO,       /* pwritev: ERR_IO after a prefix */
     SIM_FAULT_SYNC_IO, /* fdatasync: ERR_IO; the unsynced log of the file is lost to the media, readers still see it */
-    SIM_FAULT_READ_IO, /* pread: ERR_IO */
-    SIM_FAULT_READ_FLIP, /* pread: one bit of what is returned is wrong */
+    SIM_FAULT_SYNC_DIR_IO, /* sync_dir: ERR_IO; its names stay as unsafe as they were */
+    SIM_FAULT_READ_IO,     /* pread: ERR_IO */
+    SIM_FAULT_READ_FLIP,   /* pread: one bit of what is returned is wrong */
     SIM_FAULT_COUNT
 };
 
@@ -60,6 +61,9 @@ void sim_disk_power_cut(struct sim_disk *disk, enum sim_disk_cut how, uint64_t s
 
 /* The next operations that match fail: skip this many first, then fail count times. Replaces an earlier plan for the same fault. */
 void sim_disk_fail(struct sim_disk *disk, enum sim_disk_fault fault, uint64_t skip, uint64_t count);
+
+/* How often it has failed since it was planned. */
+uint64_t sim_disk_struck(const struct sim_disk *disk, enum sim_disk_fault fault);
 
 /*
  * Syncs for which skip() says true report success and do nothing: how a test leaves out one sync call of the code above and looks

@@ -15,6 +15,7 @@
 #include "storage/migration.h"
 #include "storage/sql.h"
 #include "storage/sqlite_vfs.h"
+#include "tests/support/failing_calls.h"
 
 enum { BLOCKS = 300, SEGMENTS = 3, PINS = 20 };
 
@@ -153,8 +154,8 @@ static void it_migrates_on_the_real_disk(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
-/* One migration on a fresh disk that fails at its n-th write, sync …; then the power goes. False once n lies behind its end. */
-static bool fails_at(enum sim_disk_fault fault, uint64_t n)
+/* One migration on a fresh disk whose n-th call of a kind fails; then the power goes. True when that call was reached. */
+static bool fails_at(const struct failure *failure, uint64_t n)
 {
     struct sim_disk *disk = sim_disk_new(n + 1, 64 * MIB);
     struct sqlite_vfs *vfs;
@@ -167,14 +168,15 @@ static bool fails_at(enum sim_disk_fault fault, uint64_t n)
     struct migration_options o = {.port = port, .folder = "repo", .vfs = sqlite_vfs_name(vfs), .cache_kib = 64};
     make_version_1("repo/blocks.db", o.vfs);
     assert_int_equal(port->sync_dir(port->self, "repo"), ERR_OK);
-    sim_disk_fail(disk, fault, n, 1);
+    failure_plan(failure, disk, n, failure->count);
     enum err err = migration_run(&o, &report, why);
-    sim_disk_fail(disk, fault, 0, 0);
+    bool struck = failure_struck(failure, disk);
+    failure_plan(failure, disk, 0, 0);
     if (err == ERR_OK)
         check_version_2("repo/blocks.db", o.vfs);
     else
-        assert_true(strlen(why) > 0);
-    if (fault == SIM_FAULT_WRITE_NO_SPACE && err != ERR_OK)
+        assert_true(struck && err != ERR_CORRUPT && strlen(why) > 0);
+    if (!failure->is_call && failure->fault == SIM_FAULT_WRITE_NO_SPACE && err != ERR_OK)
         assert_int_equal(err, ERR_NO_SPACE);
     sim_disk_power_cut(disk, (enum sim_disk_cut)(n % SIM_CUT_COUNT), n);
     uint64_t version = number("repo/blocks.db", o.vfs, "PRAGMA user_version");
@@ -184,23 +186,28 @@ static bool fails_at(enum sim_disk_fault fault, uint64_t n)
     check_version_2("repo/blocks.db", o.vfs);
     sqlite_vfs_free(vfs);
     sim_disk_free(disk);
-    return err != ERR_OK;
+    return struck;
 }
 
-static void a_fault_at_any_point_leaves_the_old_or_the_new(void **state)
+static void a_failure_at_any_point_leaves_the_old_or_the_new(void **state)
 {
     (void)state;
-    static const enum sim_disk_fault faults[] = {SIM_FAULT_WRITE_NO_SPACE, SIM_FAULT_WRITE_IO, SIM_FAULT_SYNC_IO};
-    for (size_t f = 0; f < ARRAY_LEN(faults); f++) {
-        unsigned failed = 0;
-        unsigned clean = 0;
-        for (uint64_t n = 0; clean < 3;
-             n++) { /* some failures, such as that of a checkpoint, are none of a migration */
-            bool err = fails_at(faults[f], n);
-            failed += err;
-            clean = err ? 0 : clean + 1;
-        }
-        assert_true(failed > 0);
+    static const struct failure failures[] = {
+        {.name = "space", .fault = SIM_FAULT_WRITE_NO_SPACE, .count = 1, .stride = 1},
+        {.name = "write", .fault = SIM_FAULT_WRITE_IO, .count = 1, .stride = 1},
+        {.name = "sync", .fault = SIM_FAULT_SYNC_IO, .count = 1, .stride = 1},
+        {.name = "sync of a folder", .fault = SIM_FAULT_SYNC_DIR_IO, .count = 1, .stride = 1},
+        {.name = "read", .fault = SIM_FAULT_READ_IO, .count = 1, .stride = 1},
+        {.name = "allocation", .is_call = true, .call = FAIL_ALLOCATION, .count = 1, .stride = 131},
+        {.name = "statement", .is_call = true, .call = FAIL_SQL, .sql_code = SQLITE_IOERR, .count = 1, .stride = 31},
+        {.name = "statement", .is_call = true, .call = FAIL_SQL, .sql_code = SQLITE_NOMEM, .count = 2, .stride = 31},
+    };
+    for (size_t f = 0; f < ARRAY_LEN(failures); f++) {
+        uint64_t n = 0;
+        while (fails_at(&failures[f], n))
+            n += failure_stride(&failures[f]);
+        assert_true(n > 0);
+        print_message("%s: the last with %llu calls before\n", failures[f].name, (unsigned long long)n);
     }
 }
 
@@ -228,10 +235,12 @@ static void a_newer_database_is_refused_with_its_version(void **state)
 
 int main(void)
 {
+    if (!failing_install())
+        return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_migrates_on_the_simulated_disk),
         cmocka_unit_test(it_migrates_on_the_real_disk),
-        cmocka_unit_test(a_fault_at_any_point_leaves_the_old_or_the_new),
+        cmocka_unit_test(a_failure_at_any_point_leaves_the_old_or_the_new),
         cmocka_unit_test(a_newer_database_is_refused_with_its_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
