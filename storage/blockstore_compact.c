@@ -128,6 +128,7 @@ static enum err keep_live(struct blockstore *s, struct store_job *job)
     s->moves = calloc(job->read_count + 1, sizeof(*s->moves));
     if (s->compact_group == NULL || s->moves == NULL)
         err = ERR_NOMEM;
+    catalogue_begin_reading(s->reader);
     for (size_t i = 0; i < job->read_count && err == ERR_OK; i++) {
         const struct read_one *one = &job->reads[i];
         struct block_place now;
@@ -138,6 +139,7 @@ static enum err keep_live(struct blockstore *s, struct store_job *job)
         if (err == ERR_OK)
             s->moves[s->move_count++].from = now;
     }
+    catalogue_end_reading(s->reader);
     return err;
 }
 
