@@ -45,7 +45,7 @@ struct step {
     const char *what;
     uint16_t ask;
     unsigned block;
-    bool flag; /* force, recursive */
+    bool flag; /* force, recursive, a dry run */
     enum err expect;
     uint16_t answer;
 };
@@ -75,7 +75,8 @@ static const struct step steps[] = {
     {"get after removal", MSG_BLOCK_GET, 1, false, ERR_NOT_FOUND, 0},
     {"a lease", MSG_LEASE, 0, false, ERR_OK, 0},
     {"put under it", MSG_BLOCK_PUT, 3, false, ERR_OK, MSG_BLOCK_PUT_OK},
-    {"collection: the empty block goes", MSG_REPO_GC, 0, false, ERR_OK, MSG_REPO_GC_PAGE},
+    {"a dry run: the empty block would go", MSG_REPO_GC, 0, true, ERR_OK, MSG_REPO_GC_PAGE},
+    {"collection: it goes", MSG_REPO_GC, 0, false, ERR_OK, MSG_REPO_GC_PAGE},
     {"get of what the lease keeps", MSG_BLOCK_GET, 3, false, ERR_OK, MSG_BLOCK},
     {"the end of the lease", LEASE_END, 0, false, ERR_OK, 0},
     {"collection: what it kept goes", MSG_REPO_GC, 3, false, ERR_OK, MSG_REPO_GC_PAGE},
@@ -117,6 +118,7 @@ static void send(struct ctx *ctx, const struct step *s, uint64_t tag)
     struct msg_pin_add pin = {.cid = name, .recursive = s->flag, .name = span_text("a name")};
     struct msg_pin_find find = {.cid = name};
     struct msg_pin_rm unpin = {.cid = name, .recursive = s->flag};
+    struct msg_repo_gc gc = {.dry_run = s->flag};
     union {
         struct msg_probe probe;
         struct msg_store_probe store;
@@ -125,7 +127,6 @@ static void send(struct ctx *ctx, const struct step *s, uint64_t tag)
         struct msg_repo_verify verify;
         struct msg_heat_top top;
         struct msg_lease lease;
-        struct msg_repo_gc gc;
     } none = {0};
     const void *fields = s->ask == MSG_BLOCK_PUT    ? (const void *)&put
                          : s->ask == MSG_BLOCK_GET  ? (const void *)&get
@@ -134,6 +135,7 @@ static void send(struct ctx *ctx, const struct step *s, uint64_t tag)
                          : s->ask == MSG_PIN_ADD    ? (const void *)&pin
                          : s->ask == MSG_PIN_RM     ? (const void *)&unpin
                          : s->ask == MSG_PIN_FIND   ? (const void *)&find
+                         : s->ask == MSG_REPO_GC    ? (const void *)&gc
                                                     : (const void *)&none;
     struct msg msg = {.kind = s->ask, .fields = fields, .tail = s->ask == MSG_BLOCK_PUT ? ref : NULL};
     actor_id to = s->ask == MSG_HEAT_TOP ? ACTOR_HEAT_TRACKER : ACTOR_TIERED_STORAGE;
@@ -169,6 +171,7 @@ static bool is_right(const struct step *s, const struct info *info)
         return ((const struct msg_pin_found *)fields)->recursive == s->flag;
     case MSG_REPO_GC_PAGE:
         return ((const struct msg_repo_gc_page *)fields)->removed.count == 1 &&
+               ((const struct msg_repo_gc_page *)fields)->bytes == (s->block == 0 ? 0 : MANY_BYTES + s->block) &&
                ((const struct msg_repo_gc_page *)fields)->next.len == 0;
     case MSG_REPO_STAT_OK:
         return ((const struct msg_repo_stat_ok *)fields)->blocks == 1 &&
@@ -318,6 +321,38 @@ static void dying_info(struct ctx *ctx, void *state, const struct info *info)
 static const struct actor_class dying_driver = {
     .name = "control", .state_bytes = 8, .init = driver_init, .handle_info = dying_info};
 
+/* ---- a third driver: its life ends while it holds a lease, which ends with it ---- */
+
+static unsigned leaving_lives;
+
+static enum err leaving_init(struct ctx *ctx, void *state, const struct config *config)
+{
+    leaving_lives++;
+    return driver_init(ctx, state, config);
+}
+
+static void leaving_info(struct ctx *ctx, void *state, const struct info *info)
+{
+    (void)state;
+    if (info->kind == INFO_TIMER && leaving_lives == 1) {
+        send(ctx, &(struct step){.what = "a lease", .ask = MSG_LEASE}, LEASE_TAG);
+        send(ctx, &(struct step){.what = "put under it", .ask = MSG_BLOCK_PUT, .block = 3}, 1);
+    } else if (info->kind == INFO_TIMER) {
+        send(ctx, &(struct step){.what = "collection", .ask = MSG_REPO_GC}, 2);
+    } else if (info->kind == INFO_REPLY && leaving_lives == 1) {
+        if (info->err != ERR_OK)
+            note_failure("put under a lease", info->text);
+        ctx_exit(ctx, EXIT_FAILED, "the test wants it");
+    } else if (info->kind == INFO_REPLY) {
+        if (info->err != ERR_OK || ((const struct msg_repo_gc_page *)info->msg->fields)->removed.count != 1)
+            note_failure("collection", "what the lease kept is still there");
+        atomic_store(&play.done, true);
+    }
+}
+
+static const struct actor_class leaving_driver = {
+    .name = "control", .state_bytes = 8, .init = leaving_init, .handle_info = leaving_info};
+
 /* ---- the stage ---- */
 
 static const struct actor_class *classes[ACTOR_COUNT] = {[ACTOR_TIERED_STORAGE] = &tiered_storage_class,
@@ -447,12 +482,25 @@ static void a_disk_that_cannot_sync_ends_a_life_not_the_store(void **state)
     sim_disk_free(dying.disk);
 }
 
+static void a_lease_ends_with_the_life_of_its_holder(void **state)
+{
+    (void)state;
+    struct sim *sim = sim_new(4);
+    struct sim_disk *disk = sim_disk_new(4, 256 * MIB);
+    leaving_lives = 0;
+    play_on("/node", sim_disk_port(disk), sim, &leaving_driver);
+    assert_int_equal(leaving_lives, 2);
+    sim_free(sim);
+    sim_disk_free(disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inproc_on_the_real_disk),
         cmocka_unit_test(sim_takes_the_same_way_twice),
         cmocka_unit_test(a_disk_that_cannot_sync_ends_a_life_not_the_store),
+        cmocka_unit_test(a_lease_ends_with_the_life_of_its_holder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
