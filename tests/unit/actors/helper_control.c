@@ -46,12 +46,12 @@ static const struct child_spec children[] = {
     {.id = "bitswap", .start = ACTOR_BITSWAP, .restart = RESTART_PERMANENT},
     {.id = "control", .start = ACTOR_CONTROL, .restart = RESTART_PERMANENT},
 };
-static const struct supervisor_spec root = {.name = "root",
-                                            .strategy = STRATEGY_ONE_FOR_ONE,
-                                            .intensity = 3,
-                                            .period_ms = 1000,
-                                            .children = children,
-                                            .child_count = ARRAY_LEN(children)};
+const struct supervisor_spec stage_tree = {.name = "root",
+                                           .strategy = STRATEGY_ONE_FOR_ONE,
+                                           .intensity = 3,
+                                           .period_ms = 1000,
+                                           .children = children,
+                                           .child_count = ARRAY_LEN(children)};
 static const struct edge_spec edges[] = {{ACTOR_CONTROL, ACTOR_TIERED_STORAGE}, {ACTOR_CONTROL, ACTOR_STATE}};
 static const struct lane_spec lanes[] = {{.name = "files", .workers = 2, .queue = 16}};
 static const struct actor_class *classes[ACTOR_COUNT] = {
@@ -61,11 +61,11 @@ static const struct actor_class *classes[ACTOR_COUNT] = {
 
 /* ---- life ---- */
 
-nng_socket stage_dial(void)
+nng_socket stage_dial(const char *folder)
 {
     nng_socket socket;
     char url[128];
-    (void)snprintf(url, sizeof(url), "ipc://%s/run/control.sock", stage.folder);
+    (void)snprintf(url, sizeof(url), "ipc://%s/run/control.sock", folder);
     assert_int_equal(nng_req0_open(&socket), 0);
     assert_int_equal(nng_socket_set_ms(socket, NNG_OPT_RECVTIMEO, STAGE_WAIT_S * 1000), 0);
     assert_int_equal(nng_dial(socket, url, NULL, 0), 0);
@@ -88,7 +88,7 @@ void stage_open(const struct actor_class *store)
         .backend = &backend_inproc,
         .classes = classes,
         .class_count = ACTOR_COUNT,
-        .tree = &root,
+        .tree = &stage_tree,
         .edges = edges,
         .edge_count = ARRAY_LEN(edges),
         .lanes = lanes,
@@ -100,7 +100,7 @@ void stage_open(const struct actor_class *store)
     };
     if (runtime_start(&config, &stage.rt, why, sizeof(why)) != ERR_OK)
         fail_msg("%s", why);
-    stage.socket = stage_dial();
+    stage.socket = stage_dial(stage.folder);
 }
 
 void stage_close(void)

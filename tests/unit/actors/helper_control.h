@@ -29,13 +29,16 @@ struct stage {
 
 extern struct stage stage;
 
+/* Each actor of a node, with no other above it than the root. */
+extern const struct supervisor_spec stage_tree;
+
 void stage_open(const struct actor_class *store);
 
 /* Fails when the file at stage.path is still open here. Removes it, and the folder, which must be empty then. */
 void stage_close(void);
 
-/* A connection of its own, as another client has it. */
-nng_socket stage_dial(void);
+/* A connection to the control socket of a repository, as another client has it. */
+nng_socket stage_dial(const char *folder);
 
 void stage_ask(const char *request, char *answer, size_t answer_bytes);
 

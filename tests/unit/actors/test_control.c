@@ -3,34 +3,27 @@
  * control, and state beside it, among actors that only play their parts: a store that is a table, a bitswap that asks the store, a
  * connection_manager that never answers about its peers. The same scripts run on both backends; the socket on inproc only.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "tests/unit/actors/helper_control.h"
 
-#include <cmocka.h>
-#include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
 #include <poll.h>
 #include <sqlite3.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "actors/tree.h"
 #include "base/table.h"
 #include "mailbox/backend.h"
-#include "schemas/config.h"
 #include "schemas/messages.h"
 #include "sim/sim.h"
 #include "storage/disk_posix.h"
 #include "wire/cid.h"
 
-enum { DRIVER = ACTOR_COUNT, CLASSES = ACTOR_COUNT + 1, STEPS_MAX = 64, WAIT_S = 20 };
+/* The driver sits where nobody else is asked for anything. */
+enum { DRIVER = ACTOR_HEAT_TRACKER, STEPS_MAX = 64, WAIT_S = STAGE_WAIT_S };
 
 /* 75 zero bytes and 600 of them, base64url */
 #define BYTES_75  "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
@@ -74,7 +67,7 @@ struct store_state {
     unsigned puts;
 };
 
-static enum err store_init(struct ctx *ctx, void *state, const struct config *config)
+static enum err store_begin(struct ctx *ctx, void *state, const struct config *config)
 {
     (void)ctx;
     (void)config;
@@ -191,7 +184,7 @@ static void store_end(struct ctx *ctx, void *state, enum exit_reason reason)
 
 static const struct actor_class store_class = {.name = "tiered_storage",
                                                .state_bytes = sizeof(struct store_state),
-                                               .init = store_init,
+                                               .init = store_begin,
                                                .handle_call = store_call,
                                                .terminate = store_end};
 
@@ -309,33 +302,17 @@ static const struct actor_class driver_class = {.name = "driver", .init = driver
 
 /* ---- the stage ---- */
 
-static const struct child_spec children[] = {
-    {.id = "state", .start = ACTOR_STATE, .restart = RESTART_PERMANENT},
-    {.id = "tiered_storage", .start = ACTOR_TIERED_STORAGE, .restart = RESTART_PERMANENT},
-    {.id = "heat_tracker", .start = ACTOR_HEAT_TRACKER, .restart = RESTART_PERMANENT},
-    {.id = "connection_manager", .start = ACTOR_CONNECTION_MANAGER, .restart = RESTART_PERMANENT},
-    {.id = "discovery", .start = ACTOR_DISCOVERY, .restart = RESTART_PERMANENT},
-    {.id = "bitswap", .start = ACTOR_BITSWAP, .restart = RESTART_PERMANENT},
-    {.id = "control", .start = ACTOR_CONTROL, .restart = RESTART_PERMANENT},
-    {.id = "driver", .start = DRIVER, .restart = RESTART_PERMANENT},
-};
-static const struct supervisor_spec root = {.name = "root",
-                                            .strategy = STRATEGY_ONE_FOR_ONE,
-                                            .intensity = 3,
-                                            .period_ms = 1000,
-                                            .children = children,
-                                            .child_count = ARRAY_LEN(children)};
 static const struct edge_spec edges[] = {
     {ACTOR_CONTROL, ACTOR_BITSWAP}, {ACTOR_CONTROL, ACTOR_CONNECTION_MANAGER}, {ACTOR_CONTROL, ACTOR_TIERED_STORAGE},
     {ACTOR_CONTROL, ACTOR_STATE},   {ACTOR_CONTROL, ACTOR_DISCOVERY},          {ACTOR_BITSWAP, ACTOR_TIERED_STORAGE},
     {DRIVER, ACTOR_CONTROL},
 };
 static const struct lane_spec lanes[] = {{.name = "state", .workers = 1, .queue = 16}};
-static const struct actor_class *const classes[CLASSES] = {
-    [ACTOR_STATE] = &state_class,       [ACTOR_TIERED_STORAGE] = &store_class,
-    [ACTOR_HEAT_TRACKER] = &idle_class, [ACTOR_CONNECTION_MANAGER] = &silent_class,
-    [ACTOR_DISCOVERY] = &idle_class,    [ACTOR_BITSWAP] = &forward_class,
-    [ACTOR_CONTROL] = &control_class,   [DRIVER] = &driver_class,
+static const struct actor_class *const classes[ACTOR_COUNT] = {
+    [ACTOR_STATE] = &state_class,     [ACTOR_TIERED_STORAGE] = &store_class,
+    [DRIVER] = &driver_class,         [ACTOR_CONNECTION_MANAGER] = &silent_class,
+    [ACTOR_DISCOVERY] = &idle_class,  [ACTOR_BITSWAP] = &forward_class,
+    [ACTOR_CONTROL] = &control_class,
 };
 
 static void start(bool sim)
@@ -352,8 +329,8 @@ static void start(bool sim)
         .backend = sim ? &backend_sim : &backend_inproc,
         .backend_arg = play.sim,
         .classes = classes,
-        .class_count = CLASSES,
-        .tree = &root,
+        .class_count = ACTOR_COUNT,
+        .tree = &stage_tree,
         .edges = edges,
         .edge_count = ARRAY_LEN(edges),
         .lanes = lanes,
@@ -634,17 +611,6 @@ static void a_job_that_nobody_asks_about_is_given_up(void **state)
 
 /* ---- the socket ---- */
 
-static nng_socket dial(const char *folder)
-{
-    nng_socket socket;
-    char url[128];
-    (void)snprintf(url, sizeof(url), "ipc://%s/run/control.sock", folder);
-    assert_int_equal(nng_req0_open(&socket), 0);
-    assert_int_equal(nng_socket_set_ms(socket, NNG_OPT_RECVTIMEO, 10000), 0);
-    assert_int_equal(nng_dial(socket, url, NULL, 0), 0);
-    return socket;
-}
-
 static void send_text(nng_socket socket, const char *text)
 {
     assert_int_equal(nng_send(socket, (void *)(uintptr_t)text, strlen(text), 0), 0);
@@ -687,14 +653,14 @@ static void the_socket_answers_and_is_private(void **state)
     (void)umask(old);
     expect_mode("/run", 0700);
     expect_mode("/run/control.sock", 0600);
-    nng_socket socket = dial(play.folder);
+    nng_socket socket = stage_dial(play.folder);
     expect_answer(socket, "{\"op\":\"version\"}", "\"ok\":true");
     expect_answer(socket, "x",
                   "\xa4"
                   "code\xa5usage");
     expect_answer(socket, "{\"op\":\"id\"}", "\"agent_version\":\"hearth/");
     /* The first of two requests on one socket is given up by the second, as REQ does; a client that goes cancels the last. */
-    nng_socket leaver = dial(play.folder);
+    nng_socket leaver = stage_dial(play.folder);
     send_text(leaver, "{\"op\":\"swarm peers\",\"timeout_ms\":600000}");
     for (int i = 0; i < 20; i++)
         expect_answer(socket, "{\"op\":\"version\"}", "\"ok\":true");
@@ -719,7 +685,7 @@ static void a_shared_socket_can_be_reached(void **state)
     expect_mode("", 0711);
     expect_mode("/run", 0711);
     expect_mode("/run/control.sock", 0666);
-    nng_socket socket = dial(play.folder);
+    nng_socket socket = stage_dial(play.folder);
     expect_answer(socket, "{\"op\":\"version\"}", "\"ok\":true"); /* our own uid always may */
     assert_int_equal(nng_close(socket), 0);
     stop();
@@ -735,7 +701,7 @@ static void short_lived_clients_are_all_answered(void **state)
     play.answered = 1;
     start(false);
     for (int i = 0; i < CLIENTS; i++) {
-        nng_socket socket = dial(play.folder);
+        nng_socket socket = stage_dial(play.folder);
         expect_answer(socket, "{\"op\":\"repo stat\"}", "\"ok\":true");
         assert_int_equal(nng_close(socket), 0);
     }
@@ -751,7 +717,7 @@ static void requests_leave_no_timers_behind(void **state)
     play.count = 1;
     play.answered = 1;
     start(false);
-    nng_socket socket = dial(play.folder);
+    nng_socket socket = stage_dial(play.folder);
     for (int i = 0; i < REQUESTS; i++)
         expect_answer(socket, "{\"op\":\"repo stat\",\"timeout_ms\":120000}", "\"ok\":true");
     assert_int_equal(nng_close(socket), 0);
@@ -789,7 +755,7 @@ static void a_request_over_4_mib_is_refused(void **state)
     assert_int_equal(poll(&poller, 1, 10000), 1);
     assert_true(recv(fd, &byte, 1, 0) <= 0);
     assert_int_equal(close(fd), 0);
-    nng_socket socket = dial(play.folder);
+    nng_socket socket = stage_dial(play.folder);
     expect_answer(socket, "{\"op\":\"version\"}", "\"ok\":true");
     assert_int_equal(nng_close(socket), 0);
     stop();

@@ -557,7 +557,7 @@ static void nobody_waits_behind_it(void **state)
     get_request(request, sizeof(request), play.cid, 0, 150000);
     assert_int_equal(nng_send(stage.socket, request, strlen(request), 0), 0);
     assert_true(runtime_await(stage.rt, blocks_are_asked_for, NULL, STAGE_WAIT_S * SECOND_NS));
-    nng_socket other = stage_dial();
+    nng_socket other = stage_dial(stage.folder);
     (void)snprintf(request, sizeof(request),
                    "{\"op\":\"read\",\"args\":{\"path\":\"%s\",\"offset\":150000,\"length\":9,\"offline\":true}}",
                    play.cid);
@@ -596,7 +596,7 @@ static void a_client_that_goes_ends_it(void **state)
     import_profile(IMPORT_UNIXFS_V1_2025, BIG);
     make_file();
     atomic_store(&play.allowed, 3);
-    nng_socket leaver = stage_dial();
+    nng_socket leaver = stage_dial(stage.folder);
     send_request(leaver, 0);
     await_first_bytes();
     assert_int_equal(nng_close(leaver), 0);
@@ -635,7 +635,7 @@ static void a_restart_leaks_nothing(void **state)
     import_profile(IMPORT_UNIXFS_V1_2025, BIG);
     make_file();
     atomic_store(&play.allowed, 3);
-    nng_socket other = stage_dial();
+    nng_socket other = stage_dial(stage.folder);
     send_request(other, 0);
     await_first_bytes();
     atomic_store(&stage.fail, true);
@@ -674,7 +674,7 @@ static void several_share_the_memory(void **state)
     import_profile(IMPORT_UNIXFS_V1_2025, BIG);
     atomic_store(&play.allowed, 0);
     for (int i = 0; i < CLIENTS; i++) {
-        sockets[i] = stage_dial();
+        sockets[i] = stage_dial(stage.folder);
         (void)snprintf(path[i], sizeof(path[i]), "%s/film%d", stage.folder, i);
     }
     for (bool all = false; !all;) {
