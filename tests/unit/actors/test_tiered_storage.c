@@ -45,7 +45,7 @@ struct step {
     const char *what;
     uint16_t ask;
     unsigned block;
-    bool flag; /* force, recursive, a dry run */
+    bool flag; /* force, recursive, keep, a dry run */
     enum err expect;
     uint16_t answer;
 };
@@ -73,11 +73,14 @@ static const struct step steps[] = {
     {"removal again", MSG_BLOCK_RM, 1, false, ERR_NOT_FOUND, 0},
     {"removal by force", MSG_BLOCK_RM, 1, true, ERR_OK, MSG_OK},
     {"get after removal", MSG_BLOCK_GET, 1, false, ERR_NOT_FOUND, 0},
+    {"put of what was there before the lease", MSG_BLOCK_PUT, 4, false, ERR_OK, MSG_BLOCK_PUT_OK},
     {"a lease", MSG_LEASE, 0, false, ERR_OK, 0},
     {"put under it", MSG_BLOCK_PUT, 3, false, ERR_OK, MSG_BLOCK_PUT_OK},
+    {"get that keeps", MSG_BLOCK_GET, 4, true, ERR_OK, MSG_BLOCK},
     {"a dry run: the empty block would go", MSG_REPO_GC, 0, true, ERR_OK, MSG_REPO_GC_PAGE},
     {"collection: it goes", MSG_REPO_GC, 0, false, ERR_OK, MSG_REPO_GC_PAGE},
     {"get of what the lease keeps", MSG_BLOCK_GET, 3, false, ERR_OK, MSG_BLOCK},
+    {"removal of what was kept", MSG_BLOCK_RM, 4, false, ERR_OK, MSG_OK},
     {"the end of the lease", LEASE_END, 0, false, ERR_OK, 0},
     {"collection: what it kept goes", MSG_REPO_GC, 3, false, ERR_OK, MSG_REPO_GC_PAGE},
     {"get after the collection", MSG_BLOCK_GET, 3, false, ERR_NOT_FOUND, 0},
@@ -112,7 +115,7 @@ static void send(struct ctx *ctx, const struct step *s, uint64_t tag)
     struct block_ref *ref = block_of(s->block, &cid);
     struct span name = span_of(bytes, cid_encode(&cid, bytes));
     struct msg_block_put put = {.cid = name};
-    struct msg_block_get get = {.cid = name};
+    struct msg_block_get get = {.cid = name, .keep = s->flag};
     struct msg_block_stat stat = {.cid = name};
     struct msg_block_rm rm = {.cid = name, .force = s->flag};
     struct msg_pin_add pin = {.cid = name, .recursive = s->flag, .name = span_text("a name")};
@@ -180,7 +183,7 @@ static bool is_right(const struct step *s, const struct info *info)
         return ((const struct msg_repo_verified *)fields)->checked == 1 &&
                ((const struct msg_repo_verified *)fields)->bad.count == 0;
     case MSG_HEAT_LIST:
-        return ((const struct msg_heat_list *)fields)->blocks.count == 3;
+        return ((const struct msg_heat_list *)fields)->blocks.count == 4;
     default:
         return true;
     }
@@ -190,7 +193,7 @@ static bool is_right(const struct step *s, const struct info *info)
 static bool is_early(const struct info *info)
 {
     return info->err == ERR_OK && info->msg->kind == MSG_HEAT_LIST &&
-           ((const struct msg_heat_list *)info->msg->fields)->blocks.count < 3;
+           ((const struct msg_heat_list *)info->msg->fields)->blocks.count < 4;
 }
 
 static void send_many(struct ctx *ctx, uint16_t kind)
@@ -423,7 +426,7 @@ static void play_on(const char *path, const struct disk_port *disk, struct sim *
 static void assert_all_came(void)
 {
     assert_int_equal(atomic_load(&play.got), MANY);
-    assert_int_equal(atomic_load(&play.announced), MANY + 4);
+    assert_int_equal(atomic_load(&play.announced), MANY + 5);
 }
 
 static void remove_tree(const char *path)
