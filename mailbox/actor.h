@@ -145,6 +145,12 @@ enum err ctx_cast(struct ctx *, actor_id to, const struct msg *);
 void ctx_reply(struct ctx *, struct reply_to, const struct msg *);
 void ctx_reply_err(struct ctx *, struct reply_to, enum err err, const char *fmt, ...) PRINTF_LIKE(4, 5);
 
+/*
+ * In handle_call: what this turn does from here on is not on behalf of the call, so that neither its deadline nor its cancel reaches what others
+ * wait for too.
+ */
+void ctx_detach(struct ctx *);
+
 /* Cancels a call of this actor by its tag: no INFO_REPLY follows, the callee hears INFO_CANCEL. */
 void ctx_cancel_call(struct ctx *, uint64_t tag);
 

@@ -99,6 +99,11 @@ static struct call *new_call(struct ctx *c, actor_id to, uint32_t to_epoch, cons
     return call;
 }
 
+void ctx_detach(struct ctx *c)
+{
+    c->current = (struct reply_to){0};
+}
+
 enum err ctx_call(struct ctx *c, actor_id to, const struct msg *msg, struct call_opts opts, uint64_t tag)
 {
     if (!may_call(c, to))

@@ -332,6 +332,7 @@ static enum err handle_call(struct ctx *ctx, void *state, const struct msg *msg,
 {
     struct node *n = state;
     n->ctx = ctx;
+    ctx_detach(ctx); /* the node looks, stores and dials for all who want a block */
     enum err err = route_call(n, msg, call);
     node_pump(n);
     return err;

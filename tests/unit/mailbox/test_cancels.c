@@ -147,6 +147,59 @@ static void test_a_cancel_ends_its_own_scope_only(void **state)
     scene_play(10);
 }
 
+/* What B asks C for is for all: it goes on when A, whose call set it off, gives up. */
+static enum err ask_c_for_all(struct ctx *c, const struct msg *msg, struct reply_to call)
+{
+    (void)msg;
+    (void)call;
+    ctx_detach(c);
+    CHECK(scene_call(c, C, 1, 0, 1) == ERR_OK);
+    return ERR_OK;
+}
+
+static void ask_once_more(struct ctx *c, const struct info *info)
+{
+    if (info->kind == INFO_CANCEL)
+        CHECK(scene_call(c, C, 2, 0, 2) == ERR_OK);
+    if (info->kind != INFO_REPLY)
+        return;
+    CHECK(info->err == ERR_OK);
+    if (info->tag == 1)
+        scene_done();
+}
+
+static enum err answer_both(struct ctx *c, const struct msg *msg, struct reply_to call)
+{
+    held[10 + note_of(msg)->n] = call;
+    count(8);
+    if (counted(8) < 2)
+        return ERR_OK;
+    scene_reply(c, held[12], 1);
+    scene_reply(c, held[11], 1);
+    return ERR_OK;
+}
+
+static void give_up_once_c_was_asked(struct ctx *c, const struct info *info)
+{
+    if (is_start(info))
+        CHECK(scene_call(c, B, 1, 10 * SECOND_NS, 1) == ERR_OK);
+    if (counted(8) == 0)
+        (void)ctx_timer(c, ctx_now(c) + LOOK_MS * MS_NS, 2);
+    else
+        ctx_cancel_call(c, 1);
+}
+
+static void test_what_is_detached_goes_on(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.on_info[A] = give_up_once_c_was_asked;
+    scene.on_call[B] = ask_c_for_all;
+    scene.on_info[B] = ask_once_more;
+    scene.on_call[C] = answer_both;
+    scene_play(10);
+}
+
 /*
  * On inproc B sits in its first call until the calls, their cancels and the last call have arrived. Nobody can see that they have: if they
  * have not, all begins anew with more time.
@@ -215,6 +268,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_cancel_runs_down_the_chain),
         cmocka_unit_test(test_a_cancel_ends_its_own_scope_only),
+        cmocka_unit_test(test_what_is_detached_goes_on),
         cmocka_unit_test(test_a_cancelled_call_is_never_heard_of_again),
     };
     return scene_main(argc, argv, tests, ARRAY_LEN(tests));
