@@ -9,6 +9,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/copy.h"
 #include "cli/run.h"
@@ -139,10 +140,27 @@ static int copy_segments(struct backup *b, const struct segment_checkpoint *list
     return err == ERR_OK ? EXIT_OK : say_error("%s: %s", dir, err_text(err));
 }
 
+/* A new folder's name must last, or the whole backup goes with it. */
+static enum err sync_above(struct backup *b)
+{
+    char above[STORE_COPY_PATH_MAX];
+    int len = snprintf(above, sizeof(above), "%s", b->folder);
+    while (len > 1 && above[len - 1] == '/')
+        above[--len] = '\0';
+    char *slash = strrchr(above, '/');
+    if (slash == NULL)
+        (void)snprintf(above, sizeof(above), ".");
+    else
+        slash[slash == above ? 1 : 0] = '\0';
+    return b->port->sync_dir(b->port->self, above);
+}
+
 static int make_folders(struct backup *b)
 {
     char dir[STORE_COPY_PATH_MAX];
     enum err err = b->port->make_dir(b->port->self, b->folder);
+    if (err == ERR_OK)
+        err = sync_above(b);
     if ((err == ERR_OK || err == ERR_EXISTS) && copy_path(dir, b->folder, "segments", "", ""))
         err = b->port->make_dir(b->port->self, dir);
     return err == ERR_OK || err == ERR_EXISTS ? EXIT_OK : say_error("%s: %s", b->folder, err_text(err));
