@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage: crash_replay [--smoke] [--seed N]
+ * usage: crash_replay [--smoke] [--seed N] [--jobs N]
  *
- * Exit 0 when every prefix recovers and every left-out sync was found; 1 otherwise, with the first failure of each.
+ * Exit 0 when every prefix recovers and every left-out sync was found; 1 otherwise, with the first failure of each. The seeds are shared out
+ * among so many processes; syncs are left out with the first seed.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tests/crash/crash.h"
 
@@ -188,26 +191,53 @@ static bool one_seed(uint64_t seed, size_t stride, unsigned lives, bool mutate)
     return good;
 }
 
+/* One process's share: every jobs-th seed; the first has the rest to prove, too. */
+static bool run_share(uint64_t first, bool smoke, uint64_t process, uint64_t jobs)
+{
+    uint64_t seeds = smoke ? 1 : 8;
+    bool good = process > 0 || crash_files(first);
+    good = (process > 0 || crash_migration(first)) && good;
+    for (uint64_t i = process; i < seeds; i += jobs)
+        good = one_seed(first + i, smoke ? 5 : 1, smoke ? 4 : 8, i == 0) && good;
+    return good;
+}
+
+static bool run_all(uint64_t first, bool smoke, uint64_t jobs)
+{
+    for (uint64_t process = 1; process < jobs; process++) {
+        pid_t pid = fork();
+        if (pid < 0)
+            abort();
+        if (pid == 0)
+            exit(run_share(first, smoke, process, jobs) ? 0 : 1);
+    }
+    bool good = run_share(first, smoke, 0, jobs);
+    for (uint64_t process = 1; process < jobs; process++) {
+        int status = 0;
+        good = wait(&status) > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 && good;
+    }
+    return good;
+}
+
 int main(int argc, char **argv)
 {
     bool smoke = false;
     uint64_t first = 1;
+    uint64_t jobs = 1;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--smoke") == 0)
             smoke = true;
         else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
             first = strtoull(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--jobs") == 0 && i + 1 < argc)
+            jobs = strtoull(argv[++i], NULL, 10);
         else {
-            (void)fprintf(stderr, "usage: crash_replay [--smoke] [--seed N]\n");
+            (void)fprintf(stderr, "usage: crash_replay [--smoke] [--seed N] [--jobs N]\n");
             return 2;
         }
     }
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
-    uint64_t seeds = smoke ? 1 : 8;
-    bool good = crash_files(first);
-    good = crash_migration(first) && good;
-    for (uint64_t i = 0; i < seeds; i++)
-        good = one_seed(first + i, smoke ? 5 : 1, smoke ? 4 : 8, i == 0) && good;
+    bool good = run_all(first, smoke, jobs);
     (void)printf("%s\n", good ? "crash replay passed" : "crash replay FAILED");
     return good ? 0 : 1;
 }

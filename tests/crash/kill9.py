@@ -67,8 +67,12 @@ def add(node, rnd, kept, sizes, *options):
     return cid
 
 
+def pins(node):
+    return set(node.run("pin", "ls", "--type=recursive", "--quiet").stdout.decode().split())
+
+
 def check(node, kept, cids, pinned=True):
-    listed = set(node.run("pin", "ls", "--type=recursive", "--quiet").stdout.decode().split())
+    listed = pins(node) if pinned else set()
     for cid in cids:
         got = node.run("--offline", "cat", cid).stdout
         if digest(got) != kept[cid]:
@@ -201,7 +205,7 @@ def imports(build, root, rnd, times):
     moments = Moments(rnd, 0.4)
 
     def check_graphs(roots):
-        listed = node.run("pin", "ls", "--type=recursive", "--quiet").stdout.decode().split()
+        listed = pins(node)
         for cid in roots:
             if cid not in listed or digest(node.run("--offline", "dag", "export", cid).stdout) != kept[cid]:
                 raise RuntimeError(f"{cid} was imported and pinned, but is not there any more or not whole")
@@ -255,7 +259,8 @@ def backups(build, root, rnd, times):
         if (copy / "blocks.db").exists():
             other.run("repo", "restore", str(copy))
             other.start()
-            check(other, whole or {}, some(rnd, whole or {}, 20))
+            there = kept if set(kept) <= pins(other) or whole is None else whole  # it may have been killed when it only verified its copy
+            check(other, there, some(rnd, there, 20))
             other.kill()
             restored += 1
             continue
@@ -355,7 +360,7 @@ def main():
     parser.add_argument("--smoke", action="store_true", help="5 kills a job instead of 125")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--times", type=int, help="kills a job")
-    parser.add_argument("--jobs", type=int, default=4, help="so many jobs at a time")
+    parser.add_argument("--jobs", type=int, default=8, help="so many jobs at a time")
     parser.add_argument("--only", choices=[job.__name__ for job in JOBS])
     args = parser.parse_args()
     build = args.build.resolve()
