@@ -24,7 +24,7 @@ help:
 	@echo "make sim-bitswap  Bitswap over Yamux with windows of one byte, SIM_SEEDS (10000) interleavings"
 	@echo "make bench        hearth beside a plain pipeline, Kubo, Helia, plain TCP (ONLY=suite,suite; QUICK=1 shows that it runs; RECORD=1 updates docs/results.md)"
 	@echo "make image        the container image of deploy/, built and tried (needs root, podman, buildah)"
-	@echo "make long         every call of a store's life failing once, one folder of a million entries through the daemon"
+	@echo "make long         every call of a store's life failing once, blocks.db held by a reader for ten minutes, a folder of a million entries through the daemon"
 	@echo "make budget       ten minutes with 96 peers in a cgroup of 64 MiB (budget-short: two)"
 	@echo "make crash        power loss and kill -9 replayed against the store"
 	@echo "make fuzz         each decoder fuzzed for FUZZ_SECONDS (60), JOBS at a time"
@@ -84,6 +84,7 @@ bench: build
 long: build
 	@HEARTH_TORTURE=full $(BUILD)/tests/storage_test_migration
 	@HEARTH_TORTURE=full $(BUILD)/tests/storage_test_torture
+	@HEARTH_BUILD=$(BUILD) tests/long/held_reader.py
 	@HEARTH_BUILD=$(BUILD) tests/long/large_folder.py
 
 crash: build

@@ -59,6 +59,7 @@ static struct store_core *core_new(const struct blockstore_options *options)
         return NULL;
     atomic_init(&core->refs, 1);
     core->port = options->port;
+    core->log_stop_bytes = options->log_stop_bytes != 0 ? options->log_stop_bytes : CATALOGUE_WAL_STOP_BYTES;
     (void)snprintf(core->path, sizeof(core->path), "%s", options->path);
     if (options->port != disk_posix() && sqlite_vfs_new(options->port, &core->vfs) != ERR_OK) {
         free(core);
@@ -285,6 +286,7 @@ enum store_lane store_job_lane(const struct store_job *job)
     case JOB_COMMIT:
     case JOB_FILTER:
     case JOB_SNAPSHOT:
+    case JOB_EMPTY_LOG:
     case JOB_COUNT:
     case JOB_COLLECT_BEGIN:
     case JOB_SCAN:
@@ -319,7 +321,8 @@ static enum err run_commit(struct store_job *job)
         err = catalogue_commit(job->core->catalogue, &job->batch, &job->info);
     if (err == ERR_OK)
         store_journal_pins(job->core, &job->batch);
-    if (err == ERR_OK && job->info.wal_bytes > CATALOGUE_WAL_ALARM_BYTES && job->core->vfs == NULL)
+    if (err == ERR_OK && job->info.wal_bytes > job->core->log_stop_bytes / CATALOGUE_WAL_ALARM_SHARE &&
+        job->core->vfs == NULL)
         find_reader(job);
     return err;
 }
@@ -351,6 +354,9 @@ enum err store_job_run(struct store_job *job)
         return store_job_compact_seal(job);
     case JOB_COMPACT_DROP:
         return disk_tier_drop(job->core->tier, job->use.segment, job->use.bytes);
+    case JOB_EMPTY_LOG:
+        job->info.wal_bytes = catalogue_empty_log(job->core->catalogue);
+        return ERR_OK;
     case JOB_COUNT:
         return store_job_count(job);
     case JOB_COLLECT_BEGIN:
@@ -364,7 +370,7 @@ enum err store_job_run(struct store_job *job)
 /* In this order; the background comes last. */
 static struct store_job *(*const makers[])(struct blockstore *) = {
     store_compact_write_job, store_group_job, store_read_job,    store_verify_job,  store_probe_job,  store_piece_job,
-    store_snapshot_job,      store_count_job, store_collect_job, store_compact_job, store_filter_job,
+    store_snapshot_job,      store_count_job, store_collect_job, store_compact_job, store_filter_job, store_log_job,
 };
 
 struct store_job *blockstore_next_job(struct blockstore *s)
@@ -415,6 +421,9 @@ void blockstore_job_done(struct blockstore *s, struct store_job *job, enum err e
     case JOB_COMPACT_DROP:
         store_compact_drop_done(s, job, err);
         break;
+    case JOB_EMPTY_LOG:
+        store_log_done(s, job, err);
+        break;
     case JOB_COUNT:
         store_count_done(s, job, err);
         break;
@@ -442,7 +451,7 @@ uint64_t blockstore_wakes_at(const struct blockstore *s)
                    s->collects != NULL || s->info.counting; /* for a lane */
     waiting = waiting || s->durable.count > 0 || s->dirty_count > 0 || s->queued.count > 0 || s->changes != NULL;
     uint64_t due = MIN(scrubber_due(&s->scrubber), store_backup_due(s));
-    due = MIN(due, compactor_due(&s->compactor));
+    due = MIN(due, MIN(compactor_due(&s->compactor), store_log_due(s)));
     if (s->info.quarantined > 0 && s->events.heal != NULL)
         due = MIN(due, healer_due(&s->healer));
     uint64_t soon = s->now_ns + STORE_RETRY_NS;

@@ -40,6 +40,7 @@ enum {
 #define STORE_COMMIT_BYTES    (UINT64_C(64) * 1024 * 1024) /* … or so many bytes of blocks … */
 #define STORE_COMMIT_NS       (UINT64_C(5) * 1000000000)   /* … or when the oldest is so old */
 #define STORE_BACKUP_LEASE_NS (UINT64_C(60) * 1000000000)  /* from the last request on */
+#define STORE_LOG_LOOK_NS     (UINT64_C(60) * 1000000000)  /* how often a long log is tried when nothing is committed */
 #define STORE_RETRY_NS        (UINT64_C(1) * 1000000000)   /* how often a full disk, or a full lane, is tried again */
 
 /* What the owner is told besides done(). Any may be NULL. */
@@ -65,6 +66,7 @@ struct blockstore_options {
     uint64_t allocate_bytes; /* 0 = the disk tier's default */
     uint64_t direct_bytes;   /* 0 = the disk tier's default */
     uint32_t cache_kib;      /* of the writing connection; readers take a half and a quarter of it; 0 = 1024 */
+    uint64_t log_stop_bytes; /* a longer log of the database stops what the store does for itself; 0 = 256 MiB */
     uint64_t gc_watermark;   /* percent of storage_max_bytes from which on a collection starts by itself; 0 = never */
     uint64_t gc_period_ns;   /* after which one that left it over the watermark is repeated */
     uint64_t seed;           /* of the filter's hash and a new database's id; random in production */

@@ -271,7 +271,7 @@ static uint64_t live_bytes(const struct blockstore *s)
 bool store_makes_room(const struct blockstore *s, uint64_t bytes)
 {
     uint64_t live = live_bytes(s);
-    if (s->broken)
+    if (s->broken || store_log_is_long(s)) /* nothing is compacted then */
         return false;
     if (s->collects != NULL || s->collector.running || collector_due(&s->collector, live, s->now_ns))
         return true;
@@ -297,7 +297,7 @@ static void automatic_page_done(struct store_collect_op *op, enum err err)
 
 void store_collect_tick(struct blockstore *s)
 {
-    if (s->broken || !collector_due(&s->collector, live_bytes(s), s->now_ns))
+    if (s->broken || store_log_is_long(s) || !collector_due(&s->collector, live_bytes(s), s->now_ns))
         return;
     collector_started(&s->collector);
     s->automatic_blocks = 0;

@@ -203,7 +203,31 @@ static void finish_changes(struct blockstore *s, struct store_job *job, enum err
 
 bool store_log_is_long(const struct blockstore *s)
 {
-    return s->info.wal_bytes > CATALOGUE_WAL_STOP_BYTES;
+    return s->info.wal_bytes > s->core->log_stop_bytes;
+}
+
+uint64_t store_log_due(const struct blockstore *s)
+{
+    return store_log_is_long(s) ? s->log_look_ns : UINT64_MAX;
+}
+
+/* The reader may go while nobody writes: what rests must go on then, too. */
+struct store_job *store_log_job(struct blockstore *s)
+{
+    bool waits = s->emptying_log || s->committing || s->broken || s->now_ns < store_log_due(s);
+    struct store_job *job = waits ? NULL : store_job_new(s, JOB_EMPTY_LOG);
+    if (job == NULL)
+        return NULL;
+    s->emptying_log = true;
+    s->log_look_ns = s->now_ns + STORE_LOG_LOOK_NS;
+    return job;
+}
+
+void store_log_done(struct blockstore *s, struct store_job *job, enum err err)
+{
+    s->emptying_log = false;
+    if (err == ERR_OK)
+        s->info.wal_bytes = job->info.wal_bytes;
 }
 
 /*
@@ -214,14 +238,16 @@ static void watch_log(struct blockstore *s, uint64_t before, pid_t reader)
 {
     char who[64] = "a reader";
     uint64_t now = s->info.wal_bytes;
-    bool stops = now > CATALOGUE_WAL_STOP_BYTES && before <= CATALOGUE_WAL_STOP_BYTES;
-    if (!stops && (reader == 0 || now <= CATALOGUE_WAL_ALARM_BYTES || before > CATALOGUE_WAL_ALARM_BYTES))
+    uint64_t stop = s->core->log_stop_bytes;
+    uint64_t alarm = stop / CATALOGUE_WAL_ALARM_SHARE;
+    bool stops = now > stop && before <= stop;
+    if (!stops && (reader == 0 || now <= alarm || before > alarm))
         return;
     if (reader != 0)
         (void)snprintf(who, sizeof(who), "process %ld", (long)reader);
     store_notice(s, false, "%s/blocks.db-wal has %llu MiB: %s has held the database open for long: end it%s",
                  s->core->path, (unsigned long long)(now / MIB), who,
-                 stops ? "; scrubbing and compaction rest until then" : "");
+                 stops ? "; scrubbing, compaction and collections of the store's own rest until then" : "");
 }
 
 static void rows_committed(struct blockstore *s, struct store_job *job)

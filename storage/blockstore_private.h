@@ -41,6 +41,7 @@ struct store_core {
     struct disk_file *lock;
     struct sqlite_vfs *vfs; /* NULL on the real disk: SQLite's own, so that outsiders can read while we write */
     char path[STORE_PATH_MAX];
+    uint64_t log_stop_bytes;
     bool crash; /* leave the files as they are */
 };
 
@@ -86,6 +87,7 @@ enum job_kind {
     JOB_COMPACT_WRITE,
     JOB_COMPACT_SEAL,
     JOB_COMPACT_DROP,
+    JOB_EMPTY_LOG,
     JOB_COUNT,
     JOB_COLLECT_BEGIN,
     JOB_SCAN,
@@ -178,6 +180,8 @@ struct blockstore {
     bool flush;                        /* the next commit does not wait for more; never without a durable block */
     bool committing;
     uint64_t commit_retry_at_ns;
+    bool emptying_log;
+    uint64_t log_look_ns;
     bool commit_fails; /* the last one did */
     bool broken;       /* the catalogue is damaged: nothing is committed any more */
 
@@ -257,6 +261,10 @@ void store_miss(struct blockstore *store, const struct block_place *place);
 
 /* Whether a foreign reader keeps the log of the catalogue from being reset for so long that nothing is written without need. */
 bool store_log_is_long(const struct blockstore *store);
+/* When a long log is looked at next. */
+uint64_t store_log_due(const struct blockstore *store);
+struct store_job *store_log_job(struct blockstore *store);
+void store_log_done(struct blockstore *store, struct store_job *job, enum err err);
 
 /* Whether somebody waits for the store. */
 bool store_is_busy(const struct blockstore *store);

@@ -137,6 +137,16 @@ static enum err read_info(struct catalogue *c)
     return err == ERR_NOT_FOUND || err == ERR_INVALID ? ERR_CORRUPT : err;
 }
 
+uint64_t catalogue_empty_log(struct catalogue *c)
+{
+    int pages = 0;
+    int done = 0;
+    if (sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &done) == SQLITE_OK && pages == done)
+        c->wal_bytes = 0;
+    c->info.wal_bytes = c->wal_bytes;
+    return c->wal_bytes;
+}
+
 /*
  * Runs after each commit in the place of SQLite's own automatic checkpoint, which is the same but tells nobody how long the log has
  * become. A checkpoint that a reader hinders is tried again at the next commit.
@@ -144,10 +154,11 @@ static enum err read_info(struct catalogue *c)
 static int after_commit(void *arg, sqlite3 *db, const char *name, int pages)
 {
     struct catalogue *c = arg;
+    (void)db;
     (void)name;
     c->wal_bytes = (uint64_t)pages * WAL_FRAME_BYTES;
     if (pages >= CHECKPOINT_PAGES)
-        (void)sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        (void)catalogue_empty_log(c);
     return SQLITE_OK;
 }
 

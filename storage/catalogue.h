@@ -19,8 +19,8 @@
 #include "storage/snapshot.h"
 
 enum { CATALOGUE_ID_BYTES = 16, PIN_CID_MAX = 168, PIN_NAME_MAX = 255 };
-/* A log that is so long is told of, and one of the second length stops what the store does for itself. */
-enum { CATALOGUE_WAL_ALARM_BYTES = 64 * 1024 * 1024, CATALOGUE_WAL_STOP_BYTES = 256 * 1024 * 1024 };
+/* A log that is so long stops what the store does for itself; from a quarter of it on the reader is told of. */
+enum { CATALOGUE_WAL_STOP_BYTES = 256 * 1024 * 1024, CATALOGUE_WAL_ALARM_SHARE = 4 };
 
 struct catalogue;
 struct metadata_change;
@@ -50,7 +50,7 @@ struct catalogue_info {
     bool counting;   /* pins and links wait to be counted; until then nobody knows what is held */
     bool unexpanded; /* blocks are held whose links are not counted, because they are not stored or cannot be read */
     uint64_t
-        wal_bytes; /* of the log after the last commit; over CATALOGUE_WAL_ALARM_BYTES a reader keeps it from being reset */
+        wal_bytes; /* of the log after the last commit; 0: all of it is in the database, the next commit begins it anew */
 };
 
 enum change_of {
@@ -129,6 +129,9 @@ enum err catalogue_commit(struct catalogue *catalogue, struct catalogue_batch *b
                           struct catalogue_info *ret_info) MUST_CHECK;
 
 struct catalogue_info catalogue_info(const struct catalogue *catalogue);
+
+/* Tries to empty a long log, as each commit does: how much of it a reader still holds. */
+uint64_t catalogue_empty_log(struct catalogue *catalogue);
 
 /* As snapshot_begin, of this database. Between its steps commits may run. */
 enum err catalogue_snapshot(struct catalogue *catalogue, const char *path, const char *vfs,
