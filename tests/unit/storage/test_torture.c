@@ -440,10 +440,12 @@ static int say_where(void **state)
     return 0;
 }
 
-int main(void)
+/* usage: test_torture [name of a test] */
+int main(int argc, char **argv)
 {
     if (!failing_install())
         return 1;
+    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(allocations_fail, say_where),
         cmocka_unit_test_teardown(statements_fail, say_where),
