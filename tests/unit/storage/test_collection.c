@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "sim/disk.h"
 #include "storage/leases.h"
+#include "storage/sql.h"
 #include "storage/sqlite_vfs.h"
 #include "tests/support/store_driver.h"
 #include "wire/cid.h"
@@ -444,6 +445,23 @@ static void put_all(struct world *w)
     drive(w);
 }
 
+static uint64_t rows_that_count(struct world *w)
+{
+    uint64_t rows = 0;
+    sqlite3 *db;
+    struct sqlite_vfs *vfs;
+    blockstore_close(w->store, false);
+    assert_int_equal(sqlite_vfs_new(sim_disk_port(w->disk), &vfs), ERR_OK);
+    struct sql_options options = {.path = "repo/blocks.db", .vfs = sqlite_vfs_name(vfs), .cache_kib = 64};
+    assert_int_equal(sql_open(&options, &db), ERR_OK);
+    assert_int_equal(sql_number(db, "SELECT (SELECT count(*) FROM refs) + (SELECT count(*) FROM ref_queue)", &rows),
+                     ERR_OK);
+    sql_close(db);
+    sqlite_vfs_free(vfs);
+    open_store(w);
+    return rows;
+}
+
 /* With all pins gone all counts are gone, whatever was done before; and everything is collected. */
 static void what_was_pinned_leaves_no_trace(void **state)
 {
@@ -458,6 +476,7 @@ static void what_was_pinned_leaves_no_trace(void **state)
     collect_and_check(w);
     assert_int_equal(blockstore_stats(w->store).blocks, 0);
     assert_int_equal(blockstore_stats(w->store).live_bytes, 0);
+    assert_int_equal(rows_that_count(w), 0);
     world_free(w);
 }
 
