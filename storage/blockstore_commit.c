@@ -234,13 +234,15 @@ void store_log_done(struct blockstore *s, struct store_job *job, enum err err)
  * Told once each time a foreign process has made the log long, and whenever it is very long; SQLite cuts it by itself when the reader is
  * gone. The store's own readers, which end at once, may let many rows in a row make it long, too.
  */
-static void watch_log(struct blockstore *s, uint64_t before, pid_t reader)
+static void watch_log(struct blockstore *s, pid_t reader)
 {
     char who[64] = "a reader";
+    uint64_t before = s->log_watched; /* counting and collections have made it longer since, too */
     uint64_t now = s->info.wal_bytes;
     uint64_t stop = s->core->log_stop_bytes;
     uint64_t alarm = stop / CATALOGUE_WAL_ALARM_SHARE;
     bool stops = now > stop && before <= stop;
+    s->log_watched = now;
     if (!stops && (reader == 0 || now <= alarm || before > alarm))
         return;
     if (reader != 0)
@@ -253,7 +255,6 @@ static void watch_log(struct blockstore *s, uint64_t before, pid_t reader)
 static void rows_committed(struct blockstore *s, struct store_job *job)
 {
     struct fresh *fresh;
-    uint64_t before = s->info.wal_bytes;
     bool sealed = false;
     for (size_t i = 0; i < job->batch.checkpoint_count; i++)
         sealed = sealed || job->batch.checkpoints[i].state != SEGMENT_OPEN;
@@ -261,7 +262,7 @@ static void rows_committed(struct blockstore *s, struct store_job *job)
         compactor_look(&s->compactor, s->now_ns);
     s->info = job->info;
     s->healed = s->healed && s->durable.count > 0;
-    watch_log(s, before, job->reader);
+    watch_log(s, job->reader);
     while ((fresh = fresh_list_pop(&job->committing)) != NULL) {
         (void)table_remove(&s->fresh, block_key_span(&fresh->place.key));
         free(fresh);

@@ -180,6 +180,7 @@ struct blockstore {
     bool flush;                        /* the next commit does not wait for more; never without a durable block */
     bool committing;
     uint64_t commit_retry_at_ns;
+    uint64_t log_watched; /* how long it was when that was last thought of */
     bool emptying_log;
     uint64_t log_look_ns;
     bool commit_fails; /* the last one did */
