@@ -391,8 +391,8 @@ static void allocations_fail(void **state)
 {
     (void)state;
     static const struct failure failures[] = {
-        {.name = "allocation", .is_call = true, .call = FAIL_ALLOCATION, .count = 1, .stride = 431},
-        {.name = "allocation", .is_call = true, .call = FAIL_ALLOCATION, .count = 4, .stride = 997},
+        {.name = "allocation", .is_call = true, .call = FAIL_ALLOCATION, .count = 1, .stride = 1301},
+        {.name = "allocation", .is_call = true, .call = FAIL_ALLOCATION, .count = 4, .stride = 2999},
     };
     fail_all(failures, ARRAY_LEN(failures));
 }
@@ -401,9 +401,9 @@ static void statements_fail(void **state)
 {
     (void)state;
     static const struct failure failures[] = {
-        {.name = "SQLITE_IOERR", .is_call = true, .call = FAIL_SQL, .sql_code = SQLITE_IOERR, .count = 1, .stride = 29},
-        {.name = "SQLITE_FULL", .is_call = true, .call = FAIL_SQL, .sql_code = SQLITE_FULL, .count = 1, .stride = 31},
-        {.name = "SQLITE_NOMEM", .is_call = true, .call = FAIL_SQL, .sql_code = SQLITE_NOMEM, .count = 3, .stride = 23},
+        {.name = "SQLITE_IOERR", .is_call = true, .call = FAIL_SQL, .sql_code = SQLITE_IOERR, .count = 1, .stride = 89},
+        {.name = "SQLITE_FULL", .is_call = true, .call = FAIL_SQL, .sql_code = SQLITE_FULL, .count = 1, .stride = 97},
+        {.name = "SQLITE_NOMEM", .is_call = true, .call = FAIL_SQL, .sql_code = SQLITE_NOMEM, .count = 3, .stride = 71},
     };
     fail_all(failures, ARRAY_LEN(failures));
 }
@@ -412,10 +412,10 @@ static void the_disk_fails(void **state)
 {
     (void)state;
     static const struct failure failures[] = {
-        {.name = "write", .fault = SIM_FAULT_WRITE_IO, .count = 1, .stride = 13},
+        {.name = "write", .fault = SIM_FAULT_WRITE_IO, .count = 1, .stride = 41},
         {.name = "sync", .fault = SIM_FAULT_SYNC_IO, .count = 1, .stride = 1},
         {.name = "sync of a folder", .fault = SIM_FAULT_SYNC_DIR_IO, .count = 1, .stride = 1},
-        {.name = "read", .fault = SIM_FAULT_READ_IO, .count = 1, .stride = 23},
+        {.name = "read", .fault = SIM_FAULT_READ_IO, .count = 1, .stride = 71},
     };
     fail_all(failures, ARRAY_LEN(failures));
 }
@@ -424,8 +424,8 @@ static void the_disk_is_full(void **state)
 {
     (void)state;
     static const struct failure failures[] = {
-        {.name = "space", .fault = SIM_FAULT_WRITE_NO_SPACE, .count = 1, .stride = 13},
-        {.name = "space", .fault = SIM_FAULT_WRITE_NO_SPACE, .count = 12, .stride = 29},
+        {.name = "space", .fault = SIM_FAULT_WRITE_NO_SPACE, .count = 1, .stride = 41},
+        {.name = "space", .fault = SIM_FAULT_WRITE_NO_SPACE, .count = 12, .stride = 89},
     };
     fail_all(failures, ARRAY_LEN(failures));
 }
