@@ -31,7 +31,11 @@ enum { INTENSITY = 10, PERIOD_MS = 60000 };
     }
 
 static const struct child_spec keep_children[] = {
-    WORKER("tiered_storage", ACTOR_TIERED_STORAGE),
+    {.id = "tiered_storage",
+     .type = CHILD_WORKER,
+     .start = ACTOR_TIERED_STORAGE,
+     .restart = RESTART_PERMANENT,
+     .start_ms = STORAGE_START_MS},
     WORKER("heat_tracker", ACTOR_HEAT_TRACKER),
 };
 static const struct supervisor_spec keep = SUPERVISOR("keep", STRATEGY_REST_FOR_ONE, keep_children);

@@ -20,6 +20,9 @@ enum {
     ACTOR_COUNT
 };
 
+/* The store's start may take minutes: a new version migrates its catalogue, a lost one is made anew from the segments. */
+enum { STORAGE_START_MS = 24 * 60 * 60 * 1000 };
+
 /* Each actor's file defines its own. */
 extern const struct actor_class state_class;
 extern const struct actor_class tiered_storage_class;

@@ -14,10 +14,11 @@
 #include "storage/migration.h"
 #include "storage/pin_journal.h"
 
-enum { RECOVERY_ROWS = 4096, CACHE_KIB_DEFAULT = 1024, NAME_ROOM = 64, ALLOCATE_MIB = 32, SEGMENT_MIB = 256 };
+enum { RECOVERY_ROWS = 4096, RECOVERY_TELL_ROWS = 500000 };
+enum { CACHE_KIB_DEFAULT = 1024, NAME_ROOM = 64, ALLOCATE_MIB = 32, SEGMENT_MIB = 256 };
 
 struct reindex {
-    struct catalogue *catalogue;
+    struct blockstore *store;
     struct block_place *places;
     size_t count;
     uint64_t total;
@@ -40,12 +41,16 @@ static enum err commit_found(struct reindex *r, const struct segment_checkpoint 
                                     .place_count = r->count,
                                     .checkpoints = checkpoint,
                                     .checkpoint_count = checkpoint == NULL ? 0 : 1};
-    enum err err = catalogue_commit(r->catalogue, &batch, NULL);
-    if (err == ERR_OK) {
-        r->total += r->count;
-        r->count = 0;
-    }
-    return err;
+    enum err err = catalogue_commit(r->store->core->catalogue, &batch, NULL);
+    if (err != ERR_OK)
+        return err;
+    uint64_t told = r->total / RECOVERY_TELL_ROWS;
+    r->total += r->count;
+    if (r->total / RECOVERY_TELL_ROWS > told)
+        store_notice(r->store, false, "blocks without a row are looked up in the segments: %llu so far",
+                     (unsigned long long)r->total);
+    r->count = 0;
+    return ERR_OK;
 }
 
 static enum err found_block(void *arg, const struct block_place *place)
@@ -126,11 +131,12 @@ static enum err check_disk(const struct store_core *core, const struct blockstor
 }
 
 /* Opens the disk tier and indexes what has no row yet. ret_total: how many blocks that were. */
-static enum err reindex(struct store_core *core, const struct blockstore_options *o, uint64_t *ret_total)
+static enum err reindex(struct blockstore *store, const struct blockstore_options *o, uint64_t *ret_total)
 {
+    struct store_core *core = store->core;
     struct segment_checkpoint *checkpoints = NULL;
     size_t count = 0;
-    struct reindex r = {.catalogue = core->catalogue};
+    struct reindex r = {.store = store};
     enum err err = catalogue_checkpoints(core->catalogue, &checkpoints, &count);
     if (err == ERR_OK)
         err = open_tier(core, o);
@@ -343,7 +349,7 @@ enum err store_open_core(struct blockstore *store, const struct blockstore_optio
     }
     err = check_disk(core, o, ret_why);
     if (err == ERR_OK)
-        err = reindex(core, o, &found);
+        err = reindex(store, o, &found);
     if (err == ERR_OK)
         err = open_readers(store, o, db);
     if (err == ERR_OK)

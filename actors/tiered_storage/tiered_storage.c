@@ -240,6 +240,7 @@ static enum err storage_init(struct ctx *ctx, void *state, const struct config *
         options.cache_kib = (uint32_t)(budget->accounts[ACCOUNT_SQLITE].limit_bytes / 4 / 1024);
     }
     ctx_random(ctx, &options.seed, sizeof(options.seed));
+    ctx_long(ctx, (uint64_t)STORAGE_START_MS * MS_NS);
     enum err err = blockstore_open(&options, ctx_now(ctx), ctx_real_now(ctx), &s->store, why);
     if (err != ERR_OK)
         return ctx_fail(ctx, err, "%s", why);

@@ -31,6 +31,21 @@ static void a_start_that_is_never_acknowledged_is_stuck(void **state)
     script_end();
 }
 
+static void a_start_has_the_bound_of_its_spec(void **state)
+{
+    (void)state;
+    static const struct child_spec slow[] = {
+        {.id = "a", .start = 1, .restart = RESTART_PERMANENT, .start_ms = 3 * SUPERVISOR_START_MS}};
+    SPEC(patient, STRATEGY_ONE_FOR_ONE, 3, slow);
+    script_begin(&patient);
+    script_pass(3 * SUPERVISOR_START_MS - 1);
+    EXPECT("+a");
+    script_pass(1);
+    EXPECT("!a");
+    script_assert_ended(SUPERVISOR_END_STUCK);
+    script_end();
+}
+
 static void a_stop_that_takes_too_long_is_stuck_and_the_rest_still_stops(void **state)
 {
     (void)state;
@@ -288,6 +303,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_start_that_is_never_acknowledged_is_stuck),
+        cmocka_unit_test(a_start_has_the_bound_of_its_spec),
         cmocka_unit_test(a_stop_that_takes_too_long_is_stuck_and_the_rest_still_stops),
         cmocka_unit_test(one_that_does_not_turn_any_more_ends_the_tree),
         cmocka_unit_test(an_inner_supervisor_escalates_to_its_parent),
