@@ -261,6 +261,7 @@ def backups(build, root, rnd, times):
             other.start()
             there = kept if set(kept) <= pins(other) or whole is None else whole  # it may have been killed when it only verified its copy
             check(other, there, some(rnd, there, 20))
+            whole = dict(there)
             other.kill()
             restored += 1
             continue
