@@ -22,8 +22,8 @@ enum err catalogue_reader_open(const struct catalogue_options *options,
 void catalogue_reader_close(struct catalogue_reader *reader);
 
 /*
- * What is looked up between them sees one state of the database, for one lock and one look at the log instead of one each: a sixth less for a
- * lookup. They do not nest, and come in one call of the owner: a reader that is held keeps the log from being reset.
+ * What is looked up between them sees one state of the database, for one lock and one look at the log instead of one each.
+ * They do not nest, and come in one call of the owner: a reader that is held keeps the log from being reset.
  */
 void catalogue_begin_reading(struct catalogue_reader *reader);
 void catalogue_end_reading(struct catalogue_reader *reader);
