@@ -82,8 +82,7 @@ bench: build
 	@$(if $(RECORD),tests/bench/report.py build/bench-results/results.json docs/results.md,:)
 
 long: build
-	@HEARTH_TORTURE=full $(BUILD)/tests/storage_test_migration
-	@HEARTH_TORTURE=full $(BUILD)/tests/storage_test_torture
+	@HEARTH_BUILD=$(BUILD) tests/long/torture.sh
 	@HEARTH_BUILD=$(BUILD) tests/long/held_reader.py
 	@HEARTH_BUILD=$(BUILD) tests/long/large_folder.py
 

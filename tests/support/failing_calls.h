@@ -13,6 +13,7 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,11 +165,27 @@ static inline bool failure_struck(const struct failure *failure, const struct si
     return (failure->is_call ? failing[failure->call].struck : sim_disk_struck(disk, failure->fault)) > 0;
 }
 
-/* HEARTH_TORTURE=full lets every call fail. */
-static inline uint64_t failure_stride(const struct failure *failure)
+/* Which calls fail, one a run: the first, and those `stride` further on. */
+struct failure_share {
+    uint64_t first;
+    uint64_t stride;
+};
+
+/* HEARTH_TORTURE=K/N takes every N-th call from the K-th on, so that N processes let each call fail (tests/long/torture.sh). */
+static inline struct failure_share failure_share(const struct failure *failure)
 {
+    struct failure_share share = {.first = 0, .stride = failure->stride};
     const char *asked = getenv("HEARTH_TORTURE");
-    return asked != NULL && strcmp(asked, "full") == 0 ? 1 : failure->stride;
+    char *slash;
+    if (asked != NULL) {
+        share.first = strtoull(asked, &slash, 10);
+        share.stride = *slash == '/' ? strtoull(slash + 1, NULL, 10) : 0;
+        if (share.stride == 0) {
+            (void)fprintf(stderr, "HEARTH_TORTURE=%s is no share: K/N\n", asked);
+            exit(2);
+        }
+    }
+    return share;
 }
 
 #endif

@@ -203,10 +203,11 @@ static void a_failure_at_any_point_leaves_the_old_or_the_new(void **state)
         {.name = "statement", .is_call = true, .call = FAIL_SQL, .sql_code = SQLITE_NOMEM, .count = 2, .stride = 31},
     };
     for (size_t f = 0; f < ARRAY_LEN(failures); f++) {
-        uint64_t n = 0;
+        struct failure_share share = failure_share(&failures[f]);
+        uint64_t n = share.first;
         while (fails_at(&failures[f], n))
-            n += failure_stride(&failures[f]);
-        assert_true(n > 0);
+            n += share.stride;
+        assert_true(n > share.first);
         print_message("%s: the last with %llu calls before\n", failures[f].name, (unsigned long long)n);
     }
 }

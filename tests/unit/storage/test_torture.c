@@ -4,12 +4,15 @@
  * SQLite, writes, syncs, reads, a full disk. Whoever asks is told of it and asks again, as people do; what fails once must work in the end.
  * Then the power goes, and on a healthy disk everything acknowledged is there, nothing removed is, and no byte is wrong.
  *
- * Each kind goes in strides of a prime, so that the whole takes seconds; HEARTH_TORTURE=full fails every call (make long).
+ * Each kind goes in strides of a prime, so that the whole takes seconds; make long lets every call fail.
  *
  * Not here: bits that flip on reading. A page of SQLite has no checksum, so nothing is promised of those; test_integrity and test_blockstore
  * flip bits of segments.
  */
 #include "tests/support/stubborn.h"
+
+#include <signal.h>
+#include <unistd.h>
 
 enum { PINNED_LEAF = 5, DEAD_FIRST = 6, SEGMENTS_MAX = 40, PIECE = 5000 };
 
@@ -339,15 +342,29 @@ static void rebuilt_life(struct world *w)
 
 /* ---- all of them ---- */
 
+enum { RUN_SECONDS_MAX = 120 }; /* a run takes some 20 ms */
+
 static char where[120]; /* said when a run goes wrong */
+
+static const char *life_name(void (*life)(struct world *))
+{
+    return life == whole_life ? "whole life" : "rebuilt";
+}
+
+static void took_too_long(int signal)
+{
+    (void)signal;
+    (void)!write(STDERR_FILENO, where, strlen(where));
+    abort();
+}
 
 /* True when something failed. */
 static bool run(void (*life)(struct world *), const struct failure *failure, uint64_t skip)
 {
     struct world *w = calloc(1, sizeof(*w));
-    (void)snprintf(where, sizeof(where), "%s, %s: %llu in a row after %llu",
-                   life == whole_life ? "whole life" : "rebuilt", failure->name, (unsigned long long)failure->count,
-                   (unsigned long long)skip);
+    (void)snprintf(where, sizeof(where), "%s, %s: %llu in a row after %llu\n", life_name(life), failure->name,
+                   (unsigned long long)failure->count, (unsigned long long)skip);
+    (void)alarm(RUN_SECONDS_MAX);
     w->disk = new_disk(skip + 1);
     w->now = 1000 * SECOND_NS;
     w->failure = failure;
@@ -364,19 +381,21 @@ static bool run(void (*life)(struct world *), const struct failure *failure, uin
         block_ref_unref(w->items[i].ref);
     sim_disk_free(w->disk);
     free(w);
+    (void)alarm(0);
     where[0] = '\0';
     return struck;
 }
 
 static void fail_each(void (*life)(struct world *), const struct failure *failure)
 {
-    uint64_t stride = failure_stride(failure);
-    uint64_t skip = 0;
+    struct failure_share share = failure_share(failure);
+    uint64_t skip = share.first;
     while (run(life, failure, skip))
-        skip += stride;
-    assert_true(skip > 0);
-    print_message("%s, %llu in a row: %llu runs, the last with %llu calls before\n", failure->name,
-                  (unsigned long long)failure->count, (unsigned long long)(skip / stride), (unsigned long long)skip);
+        skip += share.stride;
+    assert_true(skip > share.first);
+    print_message("%s, %s, %llu in a row: %llu runs, the last with %llu calls before\n", life_name(life), failure->name,
+                  (unsigned long long)failure->count, (unsigned long long)((skip - share.first) / share.stride),
+                  (unsigned long long)skip);
 }
 
 static void fail_all(const struct failure *failures, size_t count)
@@ -434,7 +453,7 @@ static int say_where(void **state)
 {
     (void)state;
     if (where[0] != '\0')
-        print_message("%s\n", where);
+        print_message("%s", where);
     where[0] = '\0';
     failing_paused = false;
     return 0;
@@ -443,7 +462,7 @@ static int say_where(void **state)
 /* usage: test_torture [name of a test] */
 int main(int argc, char **argv)
 {
-    if (!failing_install())
+    if (!failing_install() || signal(SIGALRM, took_too_long) == SIG_ERR)
         return 1;
     cmocka_set_test_filter(argc > 1 ? argv[1] : NULL);
     const struct CMUnitTest tests[] = {
