@@ -4,77 +4,13 @@
 #include <stdio.h>
 
 #include "storage/blockstore.h"
-#include "storage/segment.h"
+#include "storage/disk_posix.h"
 #include "wire/cid.h"
 
-bool copy_path(char to[STORE_COPY_PATH_MAX], const char *folder, const char *a, const char *b, const char *c)
+struct store_medium copy_medium(void)
 {
-    int len = snprintf(to, STORE_COPY_PATH_MAX, "%s/%s%s%s", folder, a, b, c);
-    return len > 0 && len < STORE_COPY_PATH_MAX;
+    return (struct store_medium){.port = disk_posix()};
 }
-
-uint64_t copy_file_size(const struct disk_port *port, const char *path)
-{
-    struct disk_file *file = NULL;
-    uint64_t size = 0;
-    if (port->open(port->self, path, DISK_READ, &file) != ERR_OK)
-        return 0;
-    if (port->size(file, &size) != ERR_OK)
-        size = 0;
-    port->close(file);
-    return size;
-}
-
-/* ---- which segments are there ---- */
-
-struct others {
-    const struct disk_port *port;
-    const char *folder;
-    const struct segment_checkpoint *list;
-    size_t count;
-    size_t segments;
-    bool remove;
-};
-
-static void look_at(void *arg, const char *name)
-{
-    struct others *o = arg;
-    char path[STORE_COPY_PATH_MAX];
-    uint64_t id;
-    if (!segment_parse_name(name, &id))
-        return;
-    o->segments++;
-    for (size_t i = 0; i < o->count; i++) {
-        if (o->list[i].segment == id)
-            return;
-    }
-    if (o->remove && copy_path(path, o->folder, "segments/", name, ""))
-        (void)o->port->unlink(o->port->self, path);
-}
-
-static enum err list_segments(struct others *o)
-{
-    char dir[STORE_COPY_PATH_MAX];
-    if (!copy_path(dir, o->folder, "segments", "", ""))
-        return ERR_TOO_LARGE;
-    return o->port->list(o->port->self, dir, look_at, o);
-}
-
-bool copy_has_segments(const struct disk_port *port, const char *folder)
-{
-    struct others o = {.port = port, .folder = folder};
-    return list_segments(&o) == ERR_OK && o.segments > 0;
-}
-
-int copy_remove_others(const struct disk_port *port, const char *folder, const struct segment_checkpoint *list,
-                       size_t count)
-{
-    struct others o = {.port = port, .folder = folder, .list = list, .count = count, .remove = true};
-    enum err err = list_segments(&o);
-    return err == ERR_OK ? EXIT_OK : say_error("%s: %s", folder, err_text(err));
-}
-
-/* ---- verification ---- */
 
 struct verifying {
     const struct invocation *in;
@@ -105,7 +41,8 @@ int copy_verify(const struct invocation *in, const char *folder)
     struct verifying v = {.in = in};
     struct store_copy_check check = {.arg = &v, .bad = tell_bad, .progress = tell_progress};
     progress_begin(&v.progress, "verifying", 0, true);
-    enum err err = store_copy_verify(folder, &check);
+    struct store_medium on = copy_medium();
+    enum err err = store_copy_verify(&on, folder, &check);
     progress_end(&v.progress);
     if (err != ERR_OK)
         return say_error("%s: it cannot be verified: %s", folder, err_text(err));

@@ -21,6 +21,7 @@
 #include "net/reactor.h"
 #include "net/resolver.h"
 #include "storage/disk_posix.h"
+#include "storage/store_restore.h"
 #include "wire/keys.h"
 
 enum { STOP_SECONDS = 10, POLL_MS = 100 };
@@ -87,7 +88,7 @@ static enum err check_restored(const char *path, char why[CONFIG_WHY_BYTES])
 {
     char name[REPOSITORY_PATH_MAX];
     struct stat info;
-    int len = snprintf(name, sizeof(name), "%s/" REPOSITORY_RESTORING, path);
+    int len = snprintf(name, sizeof(name), "%s/" STORE_RESTORING, path);
     if (len < 0 || len >= (int)sizeof(name) || stat(name, &info) != 0)
         return ERR_OK;
     (void)snprintf(why, CONFIG_WHY_BYTES,

@@ -19,9 +19,6 @@
 
 enum { REPOSITORY_PATH_MAX = 1024 };
 
-/* A file that is there while a backup is being restored into the repository: no daemon starts then. */
-#define REPOSITORY_RESTORING "restore.incomplete"
-
 /* The longest path of a Unix socket that nng takes. */
 enum { REPOSITORY_SOCKET_MAX = 107 };
 

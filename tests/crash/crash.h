@@ -8,6 +8,7 @@
  *      crash_check    one crashed disk: open, compare with what the log's marks say, crash again, compare again
  *      crash_files    the repository's own files, the same way
  *      crash_migration   a database of version 1 that becomes one of this version
+ *      crash_copy     backups and a restore
  *      crash_replay   all prefixes x all ways; and with one sync call site left out at a time, which must be found
  */
 #ifndef HEARTH_TESTS_CRASH_CRASH_H
@@ -87,5 +88,11 @@ bool crash_files(uint64_t seed);
 
 /* Each prefix of a recorded migration, cut in each way, leaves the old database or the new one; what was acknowledged is the new one. */
 bool crash_migration(uint64_t seed);
+
+/*
+ * Each prefix of two backups into one folder and of a restore, cut in each way: there is no backup, or a whole one that is no older than
+ * what was acknowledged; no store, a whole one, or one that says that it is half restored and can be ended. And without each of their syncs.
+ */
+bool crash_copy(uint64_t seed);
 
 #endif

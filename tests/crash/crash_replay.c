@@ -197,6 +197,7 @@ static bool run_share(uint64_t first, bool smoke, uint64_t process, uint64_t job
     uint64_t seeds = smoke ? 1 : 8;
     bool good = process > 0 || crash_files(first);
     good = (process > 0 || crash_migration(first)) && good;
+    good = (process + 1 < jobs || crash_copy(first)) && good;
     for (uint64_t i = process; i < seeds; i += jobs)
         good = one_seed(first + i, smoke ? 5 : 1, smoke ? 4 : 8, i == 0) && good;
     return good;
@@ -230,7 +231,7 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
             first = strtoull(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--jobs") == 0 && i + 1 < argc)
-            jobs = strtoull(argv[++i], NULL, 10);
+            jobs = MAX(strtoull(argv[++i], NULL, 10), 1);
         else {
             (void)fprintf(stderr, "usage: crash_replay [--smoke] [--seed N] [--jobs N]\n");
             return 2;
