@@ -195,24 +195,32 @@ enum err store_job_collect(struct store_job *job)
     return catalogue_collect(job->core->catalogue, job->page, job->page_count, &job->gone_count, &job->info);
 }
 
-/* Those that no lease protects become doomed, unless that cannot be noted: they stay until the next collection. */
-static size_t doom(struct blockstore *s, struct block_place *page, size_t count, bool dry_run)
+/* Those that no lease protects become doomed. */
+static enum err doom(struct blockstore *s, struct block_place *page, size_t *count, bool dry_run)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < count; i++) {
-        bool goes = !leases_protect(&s->leases, &page[i]);
-        if (goes && !dry_run)
-            goes = table_put(&s->doomed, block_key_span(&page[i].key), s, NULL) == ERR_OK;
-        if (goes)
-            page[kept++] = page[i];
+    for (size_t i = 0; i < *count; i++) {
+        if (leases_protect(&s->leases, &page[i]))
+            continue;
+        enum err err = dry_run ? ERR_OK : table_put(&s->doomed, block_key_span(&page[i].key), s, NULL);
+        if (err != ERR_OK)
+            return err;
+        page[kept++] = page[i];
     }
-    return kept;
+    *count = kept;
+    return ERR_OK;
 }
 
 static void scan_done(struct blockstore *s, struct store_job *job)
 {
     bool dry_run = s->collects->dry_run;
-    size_t count = doom(s, job->page, job->page_count, dry_run);
+    size_t count = job->page_count;
+    enum err err = doom(s, job->page, &count, dry_run);
+    if (err != ERR_OK) {
+        undoom(s);
+        finish_page(s, NULL, 0, err);
+        return;
+    }
     s->scanned = job->after;
     if (dry_run || count == 0) {
         finish_page(s, job->page, count, ERR_OK);
