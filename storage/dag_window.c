@@ -54,12 +54,17 @@ static void hold(struct dag_window *w, struct dag_slot *slot, size_t bytes)
     slot->held = bytes;
 }
 
-/* Finds a place in memory for a slot's block; the foremost has one in any case. */
+static bool is_waited_for(const struct dag_window *w, const struct dag_slot *slot)
+{
+    return slot == w->first && !w->is_ahead;
+}
+
+/* Finds a place in memory for a slot's block; the one that is waited for has one in any case. */
 static bool admit(struct dag_window *w, struct dag_slot *slot)
 {
     size_t held = w->held - slot->held + slot->reserved;
     bool fits = held <= w->charged || (held <= w->bytes_max && charge(w, held - w->charged));
-    if (!fits && slot != w->first)
+    if (!fits && !is_waited_for(w, slot))
         return false;
     hold(w, slot, slot->reserved);
     return true;
@@ -86,7 +91,7 @@ static void come_back(struct dag_window *w)
 
 bool dag_window_has_room(const struct dag_window *w, const struct dag_slot *before, size_t bytes)
 {
-    if (before == w->first)
+    if (is_waited_for(w, before))
         return true;
     if (w->slots >= w->blocks_max)
         return false;

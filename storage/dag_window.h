@@ -37,6 +37,7 @@ enum {
     DAG_DEPTH_MAX = 64,
     DAG_OPEN_BYTES_MAX = 8 * 1024 * 1024, /* of all open nodes: honest ones take 60 bytes a link */
     DAG_NODE_ESTIMATE = 256 * 1024,       /* reserved for a block of unknown size */
+    DAG_BLOCK_MAX = 2 * 1024 * 1024,      /* larger ones do not travel: who claims one has more than one block */
     DAG_AHEAD = 4,                        /* windows, asked for at most */
     DAG_PATIENCE_MAX = 64                 /* windows, waited for before more is asked */
 };
@@ -79,6 +80,8 @@ struct dag_window {
     size_t open_bytes;
     size_t blocks_max;
     size_t bytes_max;
+    bool
+        is_ahead; /* the owner's: nobody waits for what this window reads, so its foremost slot has no right to go on uncharged */
     struct account *account;
     struct account *shared;
 };
@@ -86,7 +89,7 @@ struct dag_window {
 /*
  * blocks_max and bytes_max >= 1; account (may be NULL) is charged for slots. bytes_max bounds what is held, the foremost slot apart. shared
  * (may be NULL) bounds the sum of several windows: each reads ahead only while it has room, and the foremost slot goes on uncharged when
- * it has none.
+ * it has none, unless is_ahead is set.
  */
 void dag_window_init(struct dag_window *w, size_t blocks_max, size_t bytes_max, struct account *account,
                      struct account *shared);

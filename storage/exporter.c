@@ -5,7 +5,7 @@
 
 #include "storage/node_info.h"
 
-enum { BLOCK_BYTES_MAX = 2 * 1024 * 1024, FRAME_BYTES = 64 };
+enum { FRAME_BYTES = 64 };
 
 struct exporter {
     struct dag_window window;
@@ -31,6 +31,7 @@ enum err exporter_new(const struct cid *root, const struct exporter_options *opt
     if (e == NULL)
         return ERR_NOMEM;
     dag_window_init(&e->window, options->window_blocks, options->window_bytes, options->account, options->shared);
+    e->window.is_ahead = options->is_ahead;
     e->position = options->offset;
     e->end = options->length > UINT64_MAX - options->offset ? UINT64_MAX : options->offset + options->length;
     e->why = "";
@@ -121,7 +122,7 @@ static enum err look_at(struct exporter *e, struct dag_slot *slot)
 /* Bytes to reserve for a child of which size bytes of file are said to be at and below it. */
 static size_t estimate(uint64_t size)
 {
-    return size > BLOCK_BYTES_MAX ? DAG_NODE_ESTIMATE : (size_t)size + FRAME_BYTES;
+    return size > DAG_BLOCK_MAX ? DAG_NODE_ESTIMATE : (size_t)size + FRAME_BYTES;
 }
 
 /*
@@ -227,6 +228,11 @@ bool exporter_size(const struct exporter *exporter, uint64_t *ret_size)
 size_t exporter_reserved(const struct exporter *exporter)
 {
     return exporter->window.reserved;
+}
+
+void exporter_is_waited_for(struct exporter *exporter)
+{
+    exporter->window.is_ahead = false;
 }
 
 uint64_t exporter_position(const struct exporter *exporter)

@@ -29,6 +29,7 @@ struct exporter_options {
     uint64_t length; /* UINT64_MAX: to the end */
     size_t window_blocks;
     size_t window_bytes;
+    bool is_ahead;           /* nobody waits for it yet: nothing is kept that shared does not pay for */
     struct account *account; /* of tables; may be NULL */
     struct account *shared;  /* of bytes read ahead, for several readers; may be NULL, see dag_window_init */
 };
@@ -59,6 +60,9 @@ bool exporter_size(const struct exporter *exporter, uint64_t *ret_size);
 
 /* Bytes that are held or on their way. */
 size_t exporter_reserved(const struct exporter *exporter);
+
+/* From now on somebody waits for it: its next block is kept in any case. */
+void exporter_is_waited_for(struct exporter *exporter);
 
 /* Offset of the byte that exporter_next yields next. */
 uint64_t exporter_position(const struct exporter *exporter);

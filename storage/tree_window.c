@@ -72,7 +72,9 @@ static enum err expect_root(struct tree_window *w, struct tree_entry *e, uint64_
 {
     if (e->cid.codec != CODEC_RAW && e->cid.codec != CODEC_DAG_PB)
         return tree_window_fail(w, ERR_UNSUPPORTED, "unknown codec: only raw and dag-pb blocks are files and folders");
-    e->expected = tsize == 0 || tsize > DAG_NODE_ESTIMATE ? DAG_NODE_ESTIMATE : (size_t)tsize;
+    uint64_t most =
+        e->cid.codec == CODEC_RAW ? DAG_BLOCK_MAX : DAG_NODE_ESTIMATE; /* the node above many blocks is small */
+    e->expected = tsize == 0 || tsize > most ? DAG_NODE_ESTIMATE : (size_t)tsize;
     if (w->options.shared != NULL && account_take(w->options.shared, e->expected))
         e->charged = e->expected;
     return ERR_OK;
@@ -86,6 +88,7 @@ static enum err open_file(struct tree_window *w, struct tree_entry *e, struct bl
         .length = UINT64_MAX,
         .window_blocks = w->options.window_blocks,
         .window_bytes = w->options.window_bytes,
+        .is_ahead = e != w->first,
         .account = w->options.account,
         .shared = w->options.shared,
     };
@@ -245,10 +248,17 @@ static enum err entry_next_want(struct tree_window *w, struct tree_entry *e, str
     return ERR_OK;
 }
 
+static void favour_first(const struct tree_window *w)
+{
+    if (w->first != NULL && w->first->file != NULL)
+        exporter_is_waited_for(w->first->file);
+}
+
 enum err tree_window_next_want(struct tree_window *w, struct cid *ret_cid)
 {
     if (w->failure != ERR_OK || tree_window_fill(w) != ERR_OK)
         return ERR_AGAIN;
+    favour_first(w);
     size_t bytes = 0;
     for (struct tree_entry *e = w->first; e != NULL && (e == w->first || bytes < w->options.window_bytes);
          e = e->next) {
@@ -278,6 +288,7 @@ static enum err put_at(struct tree_window *w, struct tree_entry *e, const struct
 enum err tree_window_put(struct tree_window *w, const struct cid *cid, struct block_ref *block)
 {
     struct tree_entry *next;
+    favour_first(w);
     for (struct tree_entry *e = w->first; e != NULL && w->failure == ERR_OK; e = next) {
         next = e->next;
         if (put_at(w, e, cid, block) != ERR_OK)

@@ -8,8 +8,8 @@
  *
  * A folder lists on while fewer than TREE_AHEAD entries stand before its end. So the root blocks of siblings, cousins
  * and folders further on are on their way together, however deep they stand, and no round trip is waited for alone.
- * What is read ahead is bounded by window_bytes and by the shared account; the foremost entry may always go on. Files
- * are read by an exporter each, folders by a dir_lister, whose checks hold here, too. The folders around the reading
+ * What is read ahead is bounded by window_bytes and by the shared account, whatever sizes the folders claim; the foremost
+ * entry may always go on. Files are read by an exporter each, folders by a dir_lister, whose checks hold here, too. The folders around the reading
  * position together hold DAG_OPEN_BYTES_MAX at most.
  *
  * Private to storage/. No I/O; one thread at a time.

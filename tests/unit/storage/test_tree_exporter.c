@@ -10,6 +10,7 @@
 #include "wire/dag_pb.h"
 
 enum { PENDING_MAX = 4096, STREAM_MAX = 32 * 1024 * 1024 };
+enum { FILES = 100, FILE_BYTES = 256 * 1024, WINDOW_BYTES = 1024 * 1024 }; /* files as large as the pool's buffers */
 
 struct fetcher {
     const struct block_store *store;
@@ -367,12 +368,98 @@ static void memory_may_end_anywhere(void **state)
     store_release(&store);
 }
 
+/* A folder of files of one raw block each, which it says are of tsize bytes. */
+static struct cid folder_of_files(struct block_store *store, uint64_t tsize)
+{
+    struct import_options options = import_options_of(IMPORT_UNIXFS_V1_2025);
+    struct import_sink sink = store_sink(store);
+    struct unixfs_node fields = {.type = UNIXFS_DIRECTORY};
+    struct import_node node;
+    uint8_t bytes[FILES * 64];
+    uint8_t *end = bytes;
+    for (uint32_t i = 0; i < FILES; i++) {
+        struct multihash hash;
+        char name[8];
+        uint8_t cid_bytes[CID_BYTES_MAX];
+        struct block_ref *block = block_ref_new(FILE_BYTES, NULL);
+        memset(block->data, (int)i, FILE_BYTES);
+        assert_ok(multihash_sum(MULTIHASH_SHA2_256, 0, block_ref_span(block), &hash));
+        struct cid cid = cid_v1(CODEC_RAW, &hash);
+        assert_ok(sink.emit(sink.arg, &cid, block));
+        block_ref_unref(block);
+        (void)snprintf(name, sizeof(name), "%02u", i);
+        struct dag_pb_link link = {.name = span_text(name), .has_name = true, .tsize = tsize, .has_tsize = true};
+        link.cid = span_of(cid_bytes, cid_encode(&cid, cid_bytes));
+        end = dag_pb_put_link(end, &link);
+    }
+    assert_ok(import_emit_node(&options, &sink, span_of(bytes, (size_t)(end - bytes)), &fields, &node));
+    return node.cid;
+}
+
+/* What is asked for comes last first, as long as memory has room for it; what has none is asked for again. */
+static void read_in_reverse(const struct block_store *store, const struct cid *root, struct account *memory)
+{
+    struct cid pending[PENDING_MAX];
+    struct account shared;
+    struct tree_exporter *t;
+    struct buf stream;
+    unsigned rounds = 0;
+    account_init(&shared, "shared", WINDOW_BYTES);
+    struct tree_exporter_options how = options_of(WINDOW_BYTES, NULL);
+    how.shared = &shared;
+    how.window_blocks = TREE_AHEAD;
+    buf_init(&stream, STREAM_MAX, NULL);
+    assert_ok(tree_exporter_new(root, &how, &t));
+    for (size_t before = SIZE_MAX; stream.len != before;) {
+        size_t count = 0;
+        before = stream.len;
+        enum err err = tree_exporter_read(t, &stream, STREAM_MAX);
+        assert_true(err == ERR_OK || err == ERR_AGAIN);
+        while (tree_exporter_next_want(t, &pending[count]) == ERR_OK)
+            count++;
+        while (count-- > 0) {
+            struct block_ref *block = block_ref_copy(block_ref_span(store_get(store, &pending[count])), memory);
+            if (block == NULL)
+                tree_exporter_retry(t, &pending[count]);
+            else
+                assert_ok(tree_exporter_put(t, &pending[count], block));
+            block_ref_unref(block);
+            before = SIZE_MAX;
+        }
+        assert_true(++rounds < 10 * FILES); /* no standstill */
+    }
+    assert_true(stream.len > (size_t)FILES * FILE_BYTES);
+    tree_exporter_free(t);
+    buf_release(&stream);
+    assert_int_equal(account_used(memory), 0);
+    assert_int_equal(account_used(&shared), 0);
+}
+
+/* Whatever a folder says of its files, and in whatever order they come: few are kept, and the one that is waited for finds a place. */
+static void what_came_early_leaves_room(void **state)
+{
+    (void)state;
+    static const uint64_t claims[] = {FILE_BYTES, 1, 0, UINT64_C(1) << 62};
+    for (size_t i = 0; i < ARRAY_LEN(claims); i++) {
+        struct block_store store;
+        store_init(&store);
+        struct cid root = folder_of_files(&store, claims[i]);
+        struct account memory;
+        account_init(&memory, "plenty", STREAM_MAX);
+        read_in_reverse(&store, &root, &memory);
+        assert_true(memory.peak_bytes <= WINDOW_BYTES + 2 * FILE_BYTES); /* … the foremost, and the one that comes */
+        account_init(&memory, "scarce", WINDOW_BYTES + 2 * FILE_BYTES);
+        read_in_reverse(&store, &root, &memory);
+        store_release(&store);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_read_builds_the_same_tree), cmocka_unit_test(siblings_and_levels_come_together),
         cmocka_unit_test(reading_ahead_is_bounded),          cmocka_unit_test(folders_that_lie_are_refused),
-        cmocka_unit_test(memory_may_end_anywhere),
+        cmocka_unit_test(memory_may_end_anywhere),           cmocka_unit_test(what_came_early_leaves_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
