@@ -231,11 +231,13 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
             first = strtoull(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--jobs") == 0 && i + 1 < argc)
-            jobs = MAX(strtoull(argv[++i], NULL, 10), 1);
-        else {
-            (void)fprintf(stderr, "usage: crash_replay [--smoke] [--seed N] [--jobs N]\n");
-            return 2;
-        }
+            jobs = strtoull(argv[++i], NULL, 10);
+        else
+            jobs = 0;
+    }
+    if (jobs == 0) {
+        (void)fprintf(stderr, "usage: crash_replay [--smoke] [--seed N] [--jobs N], N at least 1\n");
+        return 2;
     }
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
     bool good = run_all(first, smoke, jobs);
