@@ -2,14 +2,10 @@
 #include "storage/cache_policy.h"
 
 #include <stdbool.h>
-#include <string.h>
 
-enum { GHOST_WAYS = 8 };
-
-void cache_policy_init(struct cache_policy *policy, size_t capacity_bytes)
+void cache_policy_init(struct cache_policy *policy, size_t capacity_bytes, struct cache_ghosts ghosts)
 {
-    memset(policy, 0, sizeof(*policy));
-    policy->capacity_bytes = capacity_bytes;
+    *policy = (struct cache_policy){.capacity_bytes = capacity_bytes, .ghosts = ghosts};
 }
 
 static void push_head(struct cache_list *list, struct cache_node *node)
@@ -39,26 +35,24 @@ static void unlink_node(struct cache_list *list, struct cache_node *node)
     node->next = NULL;
 }
 
-/* ---- ghosts: eight places per set, replaced in turn ---- */
+/* ---- ghosts ---- */
 
-static uint64_t *ghost_set(struct cache_policy *policy, uint64_t hash, size_t *ret_set)
+static size_t ghost_set(const struct cache_policy *policy, uint64_t hash)
 {
-    *ret_set = (size_t)(hash >> 32) % (CACHE_GHOSTS / GHOST_WAYS);
-    return &policy->ghosts[*ret_set * GHOST_WAYS];
+    return (size_t)(hash >> 32) % policy->ghosts.sets;
 }
 
 static void remember(struct cache_policy *policy, uint64_t hash)
 {
-    size_t set;
-    uint64_t *ways = ghost_set(policy, hash, &set);
-    ways[policy->ghost_hand[set]++ % GHOST_WAYS] = hash;
+    size_t set = ghost_set(policy, hash);
+    uint8_t way = policy->ghosts.hands[set]++ % CACHE_GHOST_WAYS;
+    policy->ghosts.hashes[set * CACHE_GHOST_WAYS + way] = hash;
 }
 
 static bool recall(struct cache_policy *policy, uint64_t hash)
 {
-    size_t set;
-    uint64_t *ways = ghost_set(policy, hash, &set);
-    for (size_t i = 0; i < GHOST_WAYS; i++) {
+    uint64_t *ways = &policy->ghosts.hashes[ghost_set(policy, hash) * CACHE_GHOST_WAYS];
+    for (size_t i = 0; i < CACHE_GHOST_WAYS; i++) {
         if (ways[i] == hash) {
             ways[i] = 0;
             return true;
@@ -118,7 +112,7 @@ static struct cache_node *turn_main(struct cache_policy *policy)
 /* Ends: each turn lowers a frequency, moves a node out of the small queue for good, or returns one. */
 struct cache_node *cache_policy_evict(struct cache_policy *policy)
 {
-    size_t small_max = policy->capacity_bytes / 100 * CACHE_SMALL_PERCENT;
+    size_t small_max = policy->capacity_bytes / CACHE_SMALL_SHARE;
     while (policy->small.tail != NULL || policy->main.tail != NULL) {
         bool small = policy->main.tail == NULL || (policy->small.tail != NULL && policy->small.bytes > small_max);
         struct cache_node *node = small ? turn_small(policy) : turn_main(policy);

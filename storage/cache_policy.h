@@ -6,7 +6,7 @@
  * Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023. Rejected: LRU (no defence against scans), ARC (a list
  * move on every hit).
  *
- * Pure: no memory but its own, no clock, no randomness; one thread. Nodes are embedded in what is cached.
+ * Pure: no memory but its caller's, no clock, no randomness; one thread. Nodes are embedded in what is cached.
  */
 #ifndef HEARTH_STORAGE_CACHE_POLICY_H
 #define HEARTH_STORAGE_CACHE_POLICY_H
@@ -16,7 +16,7 @@
 
 #include "base/attr.h"
 
-enum { CACHE_GHOSTS = 4096, CACHE_SMALL_PERCENT = 10, CACHE_FREQUENCY_MAX = 3 };
+enum { CACHE_GHOST_WAYS = 8, CACHE_SMALL_SHARE = 10, CACHE_FREQUENCY_MAX = 3 };
 
 enum cache_queue { CACHE_NONE, CACHE_SMALL, CACHE_MAIN };
 
@@ -35,15 +35,21 @@ struct cache_list {
     size_t bytes;
 };
 
+/* What left, by hash, in sets that are replaced in turn. Should be about as many as the cache holds; the memory is the caller's. */
+struct cache_ghosts {
+    uint64_t *hashes; /* sets * CACHE_GHOST_WAYS of them, all 0 at first: empty */
+    uint8_t *hands;   /* one a set, all 0 at first: where the next one goes */
+    size_t sets;      /* not 0 */
+};
+
 struct cache_policy {
     size_t capacity_bytes;
     struct cache_list small;
     struct cache_list main;
-    uint64_t ghosts[CACHE_GHOSTS]; /* a set-associative ring by hash; 0 = empty */
-    uint8_t ghost_hand[CACHE_GHOSTS / 8];
+    struct cache_ghosts ghosts;
 };
 
-void cache_policy_init(struct cache_policy *policy, size_t capacity_bytes);
+void cache_policy_init(struct cache_policy *policy, size_t capacity_bytes, struct cache_ghosts ghosts);
 
 /* A new node enters; the caller makes room with cache_policy_evict before or after. hash must not be 0. */
 void cache_policy_enter(struct cache_policy *policy, struct cache_node *node, uint64_t hash, size_t bytes);

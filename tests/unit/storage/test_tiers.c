@@ -19,7 +19,21 @@ static void number_key(uint64_t n, struct block_key *ret_key)
 
 /* ---- cache policy ---- */
 
-enum { POLICY_NODES = 2000 };
+enum { POLICY_NODES = 2000, GHOST_SETS = 512 };
+
+struct ghostly {
+    struct cache_policy policy;
+    uint64_t hashes[GHOST_SETS * CACHE_GHOST_WAYS];
+    uint8_t hands[GHOST_SETS];
+};
+
+static struct ghostly *ghostly_new(size_t capacity_bytes)
+{
+    struct ghostly *g = calloc(1, sizeof(*g));
+    assert_non_null(g);
+    cache_policy_init(&g->policy, capacity_bytes, (struct cache_ghosts){g->hashes, g->hands, GHOST_SETS});
+    return g;
+}
 
 static void check_list(const struct cache_list *list, enum cache_queue queue, size_t *ret_count)
 {
@@ -39,12 +53,12 @@ static void check_list(const struct cache_list *list, enum cache_queue queue, si
 static void random_operations_keep_the_queues_sound(void **state)
 {
     (void)state;
-    struct cache_policy *policy = malloc(sizeof(*policy));
+    struct ghostly *ghostly = ghostly_new(100000);
+    struct cache_policy *policy = &ghostly->policy;
     struct cache_node *nodes = calloc(POLICY_NODES, sizeof(*nodes));
     struct prng prng;
     size_t in = 0;
     prng_init(&prng, 1);
-    cache_policy_init(policy, 100000);
     for (int step = 0; step < 20000; step++) {
         size_t i = (size_t)prng_below(&prng, POLICY_NODES);
         if (nodes[i].queue == CACHE_NONE) {
@@ -71,7 +85,7 @@ static void random_operations_keep_the_queues_sound(void **state)
         in--;
     assert_int_equal(in, 0);
     free(nodes);
-    free(policy);
+    free(ghostly);
 }
 
 /* Hits of a trace in which some nodes are used often and a scan of others passes through. */
@@ -99,12 +113,11 @@ static size_t hot_hits(struct cache_policy *policy, struct cache_node *nodes, bo
 static void a_scan_does_not_wash_out_what_is_used(void **state)
 {
     (void)state;
-    struct cache_policy *policy = malloc(sizeof(*policy));
+    struct ghostly *ghostly = ghostly_new(1000); /* room for 100, of which 50 are hot */
     struct cache_node *nodes = calloc(6000, sizeof(*nodes));
-    cache_policy_init(policy, 1000);                   /* room for 100, of which 50 are hot */
-    assert_true(hot_hits(policy, nodes, true) > 4800); /* of 5,000 */
+    assert_true(hot_hits(&ghostly->policy, nodes, true) > 4800); /* of 5,000 */
     free(nodes);
-    free(policy);
+    free(ghostly);
 }
 
 /* ---- memory tier ---- */
