@@ -20,6 +20,7 @@ LAYERS = {
     "net": ["base", "wire", "mailbox/ports.h"],
     "actors": ["base", "schemas", "wire", "mailbox", "storage", "net"],
     "sim": ["base", "schemas", "wire", "mailbox", "storage", "net", "actors"],
+    "tiersim": ["base", "storage"],
     "cli": ["base", "schemas", "wire", "mailbox", "storage", "net", "actors"],
 }
 
@@ -31,7 +32,9 @@ LIBRARIES = {
     r"msgpack.*": ["schemas/", "actors/control/", "cli/"],
     r"jansson\.h": ["schemas/", "actors/control/", "cli/"],
     r"yaml\.h": ["cli/"],
-    r"zlib\.h": ["cli/"],
+    r"zlib\.h": ["cli/", "tiersim/"],
+    r"lzma\.h": ["tiersim/"],
+    r"zstd.*\.h": ["tiersim/"],
     r"openssl/.*": ["wire/", "base/"],
 }
 

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * W-TinyLFU: a small LRU window before a segmented LRU; who leaves the window gets in only if he was asked for more often lately than
+ * who would have to go. Einziger, Friedman, Manes, "TinyLFU: a highly efficient cache admission policy", ACM ToS 2017.
+ *
+ *   new ──> window (1 %) ──> candidate ──more often than the victim?──> probation ⇄ protected (80 % of the rest)
+ *
+ * The paper estimates frequencies in a sketch of four bits a counter; here each object has its own counter of four bits, so what the
+ * sketch's collisions cost is not in the figures. All counters are halved once per sample of ten requests a slot, when they are read.
+ */
+#include <stdlib.h>
+
+#include "tiersim/object_lists.h"
+#include "tiersim/tier_policy.h"
+
+enum { WINDOW = 1, PROBATION, PROTECTED };
+enum { WINDOW_PERCENT = 1, PROTECTED_PERCENT = 80, SAMPLE_FACTOR = 10, FREQUENCY_MAX = 15 };
+
+struct frequency {
+    uint32_t halvings; /* when count was true */
+    uint8_t count;
+};
+
+struct wtinylfu {
+    struct object_lists lists; /* first: object_lists_init takes it */
+    uint64_t window_max;
+    uint64_t main_max;
+    uint64_t protected_max;
+    struct frequency *frequencies; /* by object */
+    uint64_t sample;
+    uint64_t seen; /* of the sample */
+    uint32_t halvings;
+};
+
+static void wtinylfu_destroy(void *self)
+{
+    struct wtinylfu *w = self;
+    if (w != NULL)
+        free(w->frequencies);
+    object_lists_destroy(self);
+}
+
+static void *wtinylfu_create(const struct tier_run *run)
+{
+    struct wtinylfu *w = calloc(1, sizeof(*w));
+    if (w == NULL)
+        return NULL;
+    w->window_max = MIN(MAX(run->capacity_bytes / 100 * WINDOW_PERCENT, 1), run->capacity_bytes);
+    w->main_max = run->capacity_bytes - w->window_max;
+    w->protected_max = w->main_max / 100 * PROTECTED_PERCENT + w->main_max % 100 * PROTECTED_PERCENT / 100;
+    w->sample = SAMPLE_FACTOR * tier_run_slots(run);
+    w->frequencies = calloc(MAX(run->objects, 1), sizeof(*w->frequencies));
+    if (object_lists_init(&w->lists, run) && w->frequencies != NULL)
+        return w;
+    wtinylfu_destroy(w);
+    return NULL;
+}
+
+static uint64_t bytes_of(const struct wtinylfu *w, int list)
+{
+    return w->lists.lists[list].bytes;
+}
+
+static uint64_t main_bytes(const struct wtinylfu *w)
+{
+    return bytes_of(w, PROBATION) + bytes_of(w, PROTECTED);
+}
+
+static unsigned frequency(const struct wtinylfu *w, uint32_t object)
+{
+    const struct frequency *f = &w->frequencies[object];
+    uint32_t behind = w->halvings - f->halvings;
+    return behind > 3 ? 0 : (unsigned)f->count >> behind; /* of four bits, none is left */
+}
+
+static void count(struct wtinylfu *w, uint32_t object)
+{
+    unsigned now = frequency(w, object);
+    w->frequencies[object] =
+        (struct frequency){.halvings = w->halvings, .count = (uint8_t)MIN(now + 1, (unsigned)FREQUENCY_MAX)};
+    if (++w->seen >= w->sample) {
+        w->seen /= 2;
+        w->halvings++;
+    }
+}
+
+/* The candidate, last of the window, goes on into the main part or out. */
+static void settle(struct wtinylfu *w, uint32_t candidate)
+{
+    struct object_lists *lists = &w->lists;
+    uint64_t bytes = lists->nodes[candidate].bytes;
+    bool admitted = bytes <= w->main_max;
+    while (admitted && main_bytes(w) + bytes > w->main_max) {
+        uint32_t victim = lists->lists[lists->lists[PROBATION].count > 0 ? PROBATION : PROTECTED].tail;
+        admitted = frequency(w, candidate) > frequency(w, victim);
+        if (admitted)
+            object_lists_remove(lists, victim);
+    }
+    if (admitted)
+        object_lists_move(lists, PROBATION, candidate);
+    else
+        object_lists_remove(lists, candidate);
+}
+
+static void hit(struct wtinylfu *w, uint32_t object)
+{
+    struct object_lists *lists = &w->lists;
+    bool in_window = lists->nodes[object].list == WINDOW;
+    object_lists_move(lists, in_window ? WINDOW : PROTECTED, object);
+    while (bytes_of(w, PROTECTED) > w->protected_max)
+        object_lists_move(lists, PROBATION, lists->lists[PROTECTED].tail);
+}
+
+static enum tier_access wtinylfu_access(void *self, const struct tier_request *request)
+{
+    struct wtinylfu *w = self;
+    struct object_lists *lists = &w->lists;
+    count(w, request->object);
+    if (lists->nodes[request->object].list != 0) {
+        hit(w, request->object);
+        return TIER_HIT;
+    }
+    object_lists_push(lists, WINDOW, request->object, request->bytes);
+    while (bytes_of(w, WINDOW) > w->window_max)
+        settle(w, lists->lists[WINDOW].tail);
+    return lists->nodes[request->object].list != 0 ? TIER_ADMITTED : TIER_BYPASSED;
+}
+
+static uint64_t wtinylfu_used(const void *self)
+{
+    return bytes_of(self, WINDOW) + main_bytes(self);
+}
+
+const struct tier_policy_ops tier_policy_wtinylfu = {.name = "wtinylfu",
+                                                     .create = wtinylfu_create,
+                                                     .access = wtinylfu_access,
+                                                     .used_bytes = wtinylfu_used,
+                                                     .destroy = wtinylfu_destroy};
