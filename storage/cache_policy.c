@@ -3,9 +3,15 @@
 
 #include <stdbool.h>
 
-void cache_policy_init(struct cache_policy *policy, size_t capacity_bytes, struct cache_ghosts ghosts)
+void cache_policy_init(struct cache_policy *policy, size_t capacity_bytes, struct cache_ghost_set *ghosts,
+                       size_t ghost_sets)
 {
-    *policy = (struct cache_policy){.capacity_bytes = capacity_bytes, .ghosts = ghosts};
+    *policy = (struct cache_policy){.capacity_bytes = capacity_bytes, .ghosts = ghosts, .ghost_sets = ghost_sets};
+}
+
+static size_t small_max(const struct cache_policy *policy)
+{
+    return policy->capacity_bytes / CACHE_SMALL_SHARE;
 }
 
 static void push_head(struct cache_list *list, struct cache_node *node)
@@ -37,25 +43,31 @@ static void unlink_node(struct cache_list *list, struct cache_node *node)
 
 /* ---- ghosts ---- */
 
-static size_t ghost_set(const struct cache_policy *policy, uint64_t hash)
+static struct cache_ghost *ghost_ways(const struct cache_policy *policy, uint64_t hash)
 {
-    return (size_t)(hash >> 32) % policy->ghosts.sets;
+    return policy->ghosts[(size_t)(hash >> 32) % policy->ghost_sets].ways;
 }
 
-static void remember(struct cache_policy *policy, uint64_t hash)
+static void remember(struct cache_policy *policy, const struct cache_node *node)
 {
-    size_t set = ghost_set(policy, hash);
-    uint8_t way = policy->ghosts.hands[set]++ % CACHE_GHOST_WAYS;
-    policy->ghosts.hashes[set * CACHE_GHOST_WAYS + way] = hash;
+    struct cache_ghost *ways = ghost_ways(policy, node->hash);
+    struct cache_ghost *oldest = &ways[0];
+    for (size_t i = 1; i < CACHE_GHOST_WAYS; i++) {
+        if (ways[i].left_at < oldest->left_at)
+            oldest = &ways[i];
+    }
+    policy->left_bytes += node->bytes;
+    *oldest = (struct cache_ghost){.hash = node->hash, .left_at = policy->left_bytes};
 }
 
 static bool recall(struct cache_policy *policy, uint64_t hash)
 {
-    uint64_t *ways = &policy->ghosts.hashes[ghost_set(policy, hash) * CACHE_GHOST_WAYS];
+    struct cache_ghost *ways = ghost_ways(policy, hash);
     for (size_t i = 0; i < CACHE_GHOST_WAYS; i++) {
-        if (ways[i] == hash) {
-            ways[i] = 0;
-            return true;
+        if (ways[i].hash == hash) {
+            uint64_t age_bytes = policy->left_bytes - ways[i].left_at;
+            ways[i] = (struct cache_ghost){0};
+            return age_bytes <= policy->capacity_bytes - small_max(policy);
         }
     }
     return false;
@@ -93,7 +105,7 @@ static struct cache_node *turn_small(struct cache_policy *policy)
         push_head(&policy->main, node);
         return NULL;
     }
-    remember(policy, node->hash);
+    remember(policy, node);
     return node;
 }
 
@@ -112,9 +124,9 @@ static struct cache_node *turn_main(struct cache_policy *policy)
 /* Ends: each turn lowers a frequency, moves a node out of the small queue for good, or returns one. */
 struct cache_node *cache_policy_evict(struct cache_policy *policy)
 {
-    size_t small_max = policy->capacity_bytes / CACHE_SMALL_SHARE;
     while (policy->small.tail != NULL || policy->main.tail != NULL) {
-        bool small = policy->main.tail == NULL || (policy->small.tail != NULL && policy->small.bytes > small_max);
+        bool small =
+            policy->main.tail == NULL || (policy->small.tail != NULL && policy->small.bytes > small_max(policy));
         struct cache_node *node = small ? turn_small(policy) : turn_main(policy);
         if (node != NULL) {
             node->queue = CACHE_NONE;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Which block leaves a full cache: S3-FIFO. New blocks enter a small queue (a tenth of the bytes); those used again before they reach
- * its end move to the main queue, the rest leave and are remembered by hash in a ghost list; what returns while remembered goes to
- * the main queue at once. So one pass over a large file cannot wash out what is used often, and a hit writes one counter.
+ * its end move to the main queue, the rest leave and are remembered by hash while no more leaves after them than the main queue takes;
+ * what returns while remembered goes to the main queue at once. So one pass over a large file cannot wash out what is used often, and a hit writes one counter.
  * Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023. Rejected: LRU (no defence against scans), ARC (a list
  * move on every hit).
  *
@@ -35,21 +35,30 @@ struct cache_list {
     size_t bytes;
 };
 
-/* What left, by hash, in sets that are replaced in turn. Should be about as many as the cache holds; the memory is the caller's. */
-struct cache_ghosts {
-    uint64_t *hashes; /* sets * CACHE_GHOST_WAYS of them, all 0 at first: empty */
-    uint8_t *hands;   /* one a set, all 0 at first: where the next one goes */
-    size_t sets;      /* not 0 */
+struct cache_ghost {
+    uint64_t hash; /* 0: none */
+    uint64_t left_at;
+};
+
+struct cache_ghost_set {
+    struct cache_ghost ways[CACHE_GHOST_WAYS]; /* a full set forgets its oldest before its time */
 };
 
 struct cache_policy {
     size_t capacity_bytes;
     struct cache_list small;
     struct cache_list main;
-    struct cache_ghosts ghosts;
+    struct cache_ghost_set *ghosts; /* by hash */
+    size_t ghost_sets;
+    uint64_t left_bytes; /* of all that left the small queue for good: the clock of the ghosts */
 };
 
-void cache_policy_init(struct cache_policy *policy, size_t capacity_bytes, struct cache_ghosts ghosts);
+/*
+ * ghosts: ghost_sets of them, not 0, all zeros; the caller's, as long as the policy. Places for twice as many as the cache holds lose
+ * hardly any.
+ */
+void cache_policy_init(struct cache_policy *policy, size_t capacity_bytes, struct cache_ghost_set *ghosts,
+                       size_t ghost_sets);
 
 /* A new node enters; the caller makes room with cache_policy_evict before or after. hash must not be 0. */
 void cache_policy_enter(struct cache_policy *policy, struct cache_node *node, uint64_t hash, size_t bytes);

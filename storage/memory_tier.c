@@ -8,7 +8,7 @@
 #include "base/table.h"
 #include "storage/cache_policy.h"
 
-enum { GHOST_SETS = 512 }; /* 4,096 ghosts in 33 KiB */
+enum { GHOST_SETS = 256 }; /* 2,048 ghosts in 32 KiB */
 
 struct cached {
     struct cache_node node;
@@ -20,8 +20,7 @@ struct memory_tier {
     struct account *account;
     struct table blocks;
     struct cache_policy policy;
-    uint64_t ghost_hashes[GHOST_SETS * CACHE_GHOST_WAYS];
-    uint8_t ghost_hands[GHOST_SETS];
+    struct cache_ghost_set ghosts[GHOST_SETS];
     uint64_t hits;
     uint64_t misses;
 };
@@ -33,8 +32,7 @@ struct memory_tier *memory_tier_new(struct account *account, struct account *tab
         return NULL;
     tier->account = account;
     table_init(&tier->blocks, MEMORY_TIER_BLOCKS_MAX, tables);
-    cache_policy_init(&tier->policy, account == NULL ? 0 : (size_t)account->limit_bytes,
-                      (struct cache_ghosts){tier->ghost_hashes, tier->ghost_hands, GHOST_SETS});
+    cache_policy_init(&tier->policy, account == NULL ? 0 : (size_t)account->limit_bytes, tier->ghosts, GHOST_SETS);
     return tier;
 }
 

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * S3-FIFO: the daemon's own (storage/cache_policy), given as many ghosts as objects of the trace's mean size fit into the tier. The
- * daemon's memory tier has CACHE_GHOSTS of them.
+ * S3-FIFO: the daemon's own (storage/cache_policy), with places for more ghosts than there are objects, so that what a full set forgets
+ * is not in the figures.
  */
 #include <stdlib.h>
 
 #include "storage/cache_policy.h"
+#include "tiersim/mix.h"
 #include "tiersim/tier_policy.h"
 
 struct s3fifo {
     struct cache_policy policy;
     struct cache_node *nodes; /* by object */
-    struct cache_ghosts ghosts;
+    struct cache_ghost_set *ghosts;
 };
 
 static void s3fifo_destroy(void *self)
@@ -19,8 +20,7 @@ static void s3fifo_destroy(void *self)
     struct s3fifo *s3fifo = self;
     if (s3fifo == NULL)
         return;
-    free(s3fifo->ghosts.hashes);
-    free(s3fifo->ghosts.hands);
+    free(s3fifo->ghosts);
     free(s3fifo->nodes);
     free(s3fifo);
 }
@@ -30,28 +30,22 @@ static void *s3fifo_create(const struct tier_run *run)
     struct s3fifo *s3fifo = calloc(1, sizeof(*s3fifo));
     if (s3fifo == NULL)
         return NULL;
-    size_t slots = (size_t)MIN(tier_run_slots(run), run->objects);
-    size_t sets = slots / CACHE_GHOST_WAYS + 1;
+    size_t sets = (size_t)run->objects / (CACHE_GHOST_WAYS / 2) + 1;
     s3fifo->nodes = calloc(MAX(run->objects, 1), sizeof(*s3fifo->nodes));
-    s3fifo->ghosts = (struct cache_ghosts){.hashes = calloc(sets * CACHE_GHOST_WAYS, sizeof(uint64_t)),
-                                           .hands = calloc(sets, sizeof(uint8_t)),
-                                           .sets = sets};
-    if (s3fifo->nodes == NULL || s3fifo->ghosts.hashes == NULL || s3fifo->ghosts.hands == NULL) {
+    s3fifo->ghosts = calloc(sets, sizeof(*s3fifo->ghosts));
+    if (s3fifo->nodes == NULL || s3fifo->ghosts == NULL) {
         s3fifo_destroy(s3fifo);
         return NULL;
     }
-    cache_policy_init(&s3fifo->policy, (size_t)run->capacity_bytes, s3fifo->ghosts);
+    cache_policy_init(&s3fifo->policy, (size_t)run->capacity_bytes, s3fifo->ghosts, sets);
     return s3fifo;
 }
 
-/* Ids are small and sequential; the daemon's are digests (splitmix64's last step). */
+/* Where the daemon has the end of a digest. */
 static uint64_t hash_of(uint64_t id)
 {
-    id += UINT64_C(0x9e3779b97f4a7c15);
-    id = (id ^ (id >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    id = (id ^ (id >> 27)) * UINT64_C(0x94d049bb133111eb);
-    id ^= id >> 31;
-    return id == 0 ? 1 : id;
+    uint64_t hash = mix_u64(id);
+    return hash == 0 ? 1 : hash;
 }
 
 static enum tier_access s3fifo_access(void *self, const struct tier_request *request)

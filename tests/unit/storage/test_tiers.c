@@ -23,15 +23,14 @@ enum { POLICY_NODES = 2000, GHOST_SETS = 512 };
 
 struct ghostly {
     struct cache_policy policy;
-    uint64_t hashes[GHOST_SETS * CACHE_GHOST_WAYS];
-    uint8_t hands[GHOST_SETS];
+    struct cache_ghost_set ghosts[GHOST_SETS];
 };
 
 static struct ghostly *ghostly_new(size_t capacity_bytes)
 {
     struct ghostly *g = calloc(1, sizeof(*g));
     assert_non_null(g);
-    cache_policy_init(&g->policy, capacity_bytes, (struct cache_ghosts){g->hashes, g->hands, GHOST_SETS});
+    cache_policy_init(&g->policy, capacity_bytes, g->ghosts, GHOST_SETS);
     return g;
 }
 
@@ -116,6 +115,31 @@ static void a_scan_does_not_wash_out_what_is_used(void **state)
     struct ghostly *ghostly = ghostly_new(1000); /* room for 100, of which 50 are hot */
     struct cache_node *nodes = calloc(6000, sizeof(*nodes));
     assert_true(hot_hits(&ghostly->policy, nodes, true) > 4800); /* of 5,000 */
+    free(nodes);
+    free(ghostly);
+}
+
+static void enter(struct cache_policy *policy, struct cache_node *node, uint64_t hash)
+{
+    while (cache_policy_bytes(policy) + 10 > policy->capacity_bytes)
+        assert_non_null(cache_policy_evict(policy));
+    cache_policy_enter(policy, node, hash << 32, 10);
+}
+
+/* 90 bytes for the main queue: the ghost of what left is gone when more than that left after it, and not before. */
+static void ghosts_are_remembered_as_long_as_the_main_queue_is(void **state)
+{
+    (void)state;
+    struct ghostly *ghostly = ghostly_new(100);
+    struct cache_node *nodes = calloc(40, sizeof(*nodes));
+    for (uint64_t i = 0; i < 20; i++)
+        enter(&ghostly->policy, &nodes[i], i + 1); /* 0 to 9 left, in this order */
+    enter(&ghostly->policy, &nodes[1], 2);         /* 10 leaves: 90 bytes after node 1 */
+    assert_int_equal(nodes[1].queue, CACHE_MAIN);
+    enter(&ghostly->policy, &nodes[1 + 1], 3); /* 11 leaves */
+    assert_int_equal(nodes[2].queue, CACHE_MAIN);
+    enter(&ghostly->policy, &nodes[0], 1); /* 12 leaves: 120 bytes after node 0 */
+    assert_int_equal(nodes[0].queue, CACHE_SMALL);
     free(nodes);
     free(ghostly);
 }
@@ -415,6 +439,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_operations_keep_the_queues_sound),
         cmocka_unit_test(a_scan_does_not_wash_out_what_is_used),
+        cmocka_unit_test(ghosts_are_remembered_as_long_as_the_main_queue_is),
         cmocka_unit_test(the_tier_yields_to_what_else_is_charged),
         cmocka_unit_test(the_tier_stays_within_its_account),
         cmocka_unit_test(a_block_in_use_keeps_its_share_and_shared_ones_are_not_cached),
