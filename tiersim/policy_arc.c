@@ -46,9 +46,10 @@ static void drop_last(struct arc *arc, int list)
 static void replace(struct arc *arc, uint64_t bytes, bool in_b2)
 {
     struct object_lists *lists = &arc->lists;
+    uint64_t p = (uint64_t)arc->p; /* it moves by fractions and counts in whole bytes */
     while (arc_used(arc) + bytes > lists->capacity_bytes) {
-        double t1 = (double)bytes_of(arc, T1);
-        bool from_t1 = lists->lists[T1].count > 0 && (t1 > arc->p || (in_b2 && t1 == arc->p));
+        uint64_t t1 = bytes_of(arc, T1);
+        bool from_t1 = lists->lists[T1].count > 0 && (t1 > p || (in_b2 && t1 == p));
         if (from_t1 || lists->lists[T2].count == 0)
             object_lists_move(lists, B1, lists->lists[T1].tail);
         else

@@ -5,38 +5,33 @@
  *
  *   new ──> window (1 %) ──> candidate ──more often than the victim?──> probation ⇄ protected (80 % of the rest)
  *
- * The paper estimates frequencies in a sketch of four bits a counter; here each object has its own counter of four bits, so what the
- * sketch's collisions cost is not in the figures. All counters are halved once per sample of ten requests a slot, when they are read.
+ * With other hashes in the sketch its figures differ by as much as a point in a tier of few objects.
  */
 #include <stdlib.h>
 
+#include "tiersim/frequency_sketch.h"
 #include "tiersim/object_lists.h"
 #include "tiersim/tier_policy.h"
 
 enum { WINDOW = 1, PROBATION, PROTECTED };
-enum { WINDOW_PERCENT = 1, PROTECTED_PERCENT = 80, SAMPLE_FACTOR = 10, FREQUENCY_MAX = 15 };
-
-struct frequency {
-    uint32_t halvings; /* when count was true */
-    uint8_t count;
-};
+enum { WINDOW_PERCENT = 1, PROTECTED_PERCENT = 80 };
 
 struct wtinylfu {
     struct object_lists lists; /* first: object_lists_init takes it */
     uint64_t window_max;
     uint64_t main_max;
     uint64_t protected_max;
-    struct frequency *frequencies; /* by object */
-    uint64_t sample;
-    uint64_t seen; /* of the sample */
-    uint32_t halvings;
+    struct frequency_sketch sketch;
+    uint64_t *ids; /* by object */
 };
 
 static void wtinylfu_destroy(void *self)
 {
     struct wtinylfu *w = self;
-    if (w != NULL)
-        free(w->frequencies);
+    if (w != NULL) {
+        frequency_sketch_release(&w->sketch);
+        free(w->ids);
+    }
     object_lists_destroy(self);
 }
 
@@ -48,9 +43,9 @@ static void *wtinylfu_create(const struct tier_run *run)
     w->window_max = MIN(MAX(run->capacity_bytes / 100 * WINDOW_PERCENT, 1), run->capacity_bytes);
     w->main_max = run->capacity_bytes - w->window_max;
     w->protected_max = w->main_max / 100 * PROTECTED_PERCENT + w->main_max % 100 * PROTECTED_PERCENT / 100;
-    w->sample = SAMPLE_FACTOR * tier_run_slots(run);
-    w->frequencies = calloc(MAX(run->objects, 1), sizeof(*w->frequencies));
-    if (object_lists_init(&w->lists, run) && w->frequencies != NULL)
+    w->ids = calloc(MAX(run->objects, 1), sizeof(*w->ids));
+    uint64_t slots = MIN(tier_run_slots(run), run->objects);
+    if (object_lists_init(&w->lists, run) && w->ids != NULL && frequency_sketch_init(&w->sketch, slots))
         return w;
     wtinylfu_destroy(w);
     return NULL;
@@ -66,22 +61,11 @@ static uint64_t main_bytes(const struct wtinylfu *w)
     return bytes_of(w, PROBATION) + bytes_of(w, PROTECTED);
 }
 
-static unsigned frequency(const struct wtinylfu *w, uint32_t object)
+/* The candidate is wanted more than the victim. */
+static bool wins(const struct wtinylfu *w, uint32_t candidate, uint32_t victim)
 {
-    const struct frequency *f = &w->frequencies[object];
-    uint32_t behind = w->halvings - f->halvings;
-    return behind > 3 ? 0 : (unsigned)f->count >> behind; /* of four bits, none is left */
-}
-
-static void count(struct wtinylfu *w, uint32_t object)
-{
-    unsigned now = frequency(w, object);
-    w->frequencies[object] =
-        (struct frequency){.halvings = w->halvings, .count = (uint8_t)MIN(now + 1, (unsigned)FREQUENCY_MAX)};
-    if (++w->seen >= w->sample) {
-        w->seen /= 2;
-        w->halvings++;
-    }
+    return frequency_sketch_estimate(&w->sketch, w->ids[candidate]) >
+           frequency_sketch_estimate(&w->sketch, w->ids[victim]);
 }
 
 /* The candidate, last of the window, goes on into the main part or out. */
@@ -92,7 +76,7 @@ static void settle(struct wtinylfu *w, uint32_t candidate)
     bool admitted = bytes <= w->main_max;
     while (admitted && main_bytes(w) + bytes > w->main_max) {
         uint32_t victim = lists->lists[lists->lists[PROBATION].count > 0 ? PROBATION : PROTECTED].tail;
-        admitted = frequency(w, candidate) > frequency(w, victim);
+        admitted = wins(w, candidate, victim);
         if (admitted)
             object_lists_remove(lists, victim);
     }
@@ -115,11 +99,12 @@ static enum tier_access wtinylfu_access(void *self, const struct tier_request *r
 {
     struct wtinylfu *w = self;
     struct object_lists *lists = &w->lists;
-    count(w, request->object);
+    frequency_sketch_count(&w->sketch, request->id);
     if (lists->nodes[request->object].list != 0) {
         hit(w, request->object);
         return TIER_HIT;
     }
+    w->ids[request->object] = request->id;
     object_lists_push(lists, WINDOW, request->object, request->bytes);
     while (bytes_of(w, WINDOW) > w->window_max)
         settle(w, lists->lists[WINDOW].tail);
