@@ -4,13 +4,15 @@
 #include <inttypes.h>
 
 enum { BAR_COLUMNS = 60 }; /* of a hundred per cent */
+enum { COLUMN = 23 };      /* of the table: "object%  byte% promoted" */
 
 void report_table(const struct report *report, FILE *to)
 {
     (void)fprintf(to, "%" PRIu64 " requests, %" PRIu32 " objects, footprint %" PRIu64 " %s\n\n%-10s", report->requests,
                   report->objects, report->footprint_bytes, report->sized ? "bytes" : "slots", "tier");
     for (size_t s = 0; s < REPORT_SIZES; s++)
-        (void)fprintf(to, "  %3u%% %-19" PRIu64, report->percent[s], report->capacity_bytes[s]);
+        (void)fprintf(to, "  %3u%% %-*" PRIu64, report->percent[s], s + 1 < REPORT_SIZES ? COLUMN - 5 : 0,
+                      report->capacity_bytes[s]);
     (void)fprintf(to, "\n%-10s", "policy");
     for (size_t s = 0; s < REPORT_SIZES; s++)
         (void)fprintf(to, "  %7s %6s %8s", "object%", "byte%", "promoted");
