@@ -177,7 +177,8 @@ static int write_svg(const struct report *report, const char *path, FILE *err)
 
 static int run_all(const struct arguments *a, const struct trace *trace, FILE *out, FILE *err)
 {
-    struct report report = {.trace = a->file,
+    const char *slash = strrchr(a->file, '/');
+    struct report report = {.trace = slash == NULL ? a->file : slash + 1,
                             .sized = trace->bytes != NULL,
                             .requests = trace->requests,
                             .objects = trace->object_count,

@@ -5,7 +5,7 @@
  */
 #include "tiersim/report.h"
 
-enum { PANEL_WIDTH = 420, PANEL_HEIGHT = 360, MARGIN = 50, LEGEND_WIDTH = 110, LINE_HEIGHT = 20, GRID_PERCENT = 20 };
+enum { PANEL_WIDTH = 420, PANEL_HEIGHT = 360, MARGIN = 50, LEGEND_WIDTH = 110, LINE_HEIGHT = 20, GRID_PERCENT = 10 };
 
 /* Eight that colour-blind people can tell apart (Okabe and Ito, 2008); beyond them the lines are dashed. */
 static const char *const colours[] = {"#000000", "#e69f00", "#56b4e9", "#009e73",
@@ -23,14 +23,33 @@ static void write_text(const char *text, FILE *to)
     }
 }
 
+struct panel {
+    const struct report *report;
+    report_figure *figure;
+    const char *what;
+    int top_percent; /* the grid line above all curves */
+};
+
 static double x_at(size_t size)
 {
     return MARGIN + (double)size * (PANEL_WIDTH - 2.0 * MARGIN) / (REPORT_SIZES - 1);
 }
 
-static double y_at(double percent)
+static double y_at(const struct panel *panel, double percent)
 {
-    return PANEL_HEIGHT - MARGIN - percent / 100 * (PANEL_HEIGHT - 2.0 * MARGIN);
+    return PANEL_HEIGHT - MARGIN - percent / panel->top_percent * (PANEL_HEIGHT - 2.0 * MARGIN);
+}
+
+static int top_of(const struct panel *panel)
+{
+    int top = GRID_PERCENT;
+    for (size_t i = 0; i < panel->report->row_count; i++) {
+        for (size_t s = 0; s < REPORT_SIZES; s++) {
+            while (panel->figure(&panel->report->rows[i].results[s]) > top)
+                top += GRID_PERCENT;
+        }
+    }
+    return top;
 }
 
 static void write_line_style(size_t row, FILE *to)
@@ -39,28 +58,30 @@ static void write_line_style(size_t row, FILE *to)
                   row < ARRAY_LEN(colours) ? "" : " stroke-dasharray=\"5 3\"");
 }
 
-static void write_grid(const struct report *report, const char *what, FILE *to)
+static void write_grid(const struct panel *panel, FILE *to)
 {
-    for (int percent = 0; percent <= 100; percent += GRID_PERCENT) {
-        double y = y_at(percent);
+    for (int percent = 0; percent <= panel->top_percent; percent += GRID_PERCENT) {
+        double y = y_at(panel, percent);
         (void)fprintf(to, "<path d=\"M%.1f %.1fH%.1f\" stroke=\"#ddd\"/>\n", x_at(0), y, x_at(REPORT_SIZES - 1));
         (void)fprintf(to, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%d</text>\n", x_at(0) - 6, y + 4, percent);
     }
     for (size_t s = 0; s < REPORT_SIZES; s++)
-        (void)fprintf(to, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%u%%</text>\n", x_at(s), y_at(0) + 16,
-                      report->percent[s]);
+        (void)fprintf(to, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%u%%</text>\n", x_at(s),
+                      y_at(panel, 0) + 16, panel->report->percent[s]);
     (void)fprintf(to, "<text x=\"%.1f\" y=\"%.1f\">hits of %s in %%, by size of the tier in %% of all</text>\n",
-                  x_at(0), y_at(100) - 12, what);
+                  x_at(0), y_at(panel, panel->top_percent) - 12, panel->what);
 }
 
 static void write_panel(const struct report *report, report_figure *figure, const char *what, int left, FILE *to)
 {
+    struct panel panel = {.report = report, .figure = figure, .what = what};
+    panel.top_percent = top_of(&panel);
     (void)fprintf(to, "<g transform=\"translate(%d 0)\">\n", left);
-    write_grid(report, what, to);
+    write_grid(&panel, to);
     for (size_t i = 0; i < report->row_count; i++) {
         (void)fputs("<polyline points=\"", to);
         for (size_t s = 0; s < REPORT_SIZES; s++)
-            (void)fprintf(to, "%.1f,%.1f ", x_at(s), y_at(figure(&report->rows[i].results[s])));
+            (void)fprintf(to, "%.1f,%.1f ", x_at(s), y_at(&panel, figure(&report->rows[i].results[s])));
         (void)fputc('"', to);
         write_line_style(i, to);
     }
