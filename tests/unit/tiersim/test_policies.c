@@ -83,6 +83,10 @@ static void arc_follows_its_figure(void **state)
 {
     (void)state;
     expect_run(&tier_policy_arc, 2, "abacbabcdefdcd", "AAHAAAHAAAAAAH");
+    /* the last c comes back from b2 with p = 1 = |t1|: g leaves t1, so e is still in t2 */
+    expect_run(&tier_policy_arc, 3, "ceacgeace", "AAAHAAAAH");
+    /* four names are known when f comes: d's goes, d is new and b leaves for it */
+    expect_run(&tier_policy_arc, 2, "dadacbcbfdb", "AAHHAAAHAAA");
 }
 
 /*
