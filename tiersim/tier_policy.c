@@ -4,8 +4,9 @@
 #include <string.h>
 
 const struct tier_policy_ops *const tier_policies[] = {
-    &tier_policy_fifo,   &tier_policy_lru, &tier_policy_clock,    &tier_policy_sieve,
-    &tier_policy_s3fifo, &tier_policy_arc, &tier_policy_wtinylfu, &tier_policy_opt,
+    &tier_policy_fifo,   &tier_policy_lru,          &tier_policy_clock,    &tier_policy_sieve,
+    &tier_policy_s3fifo, &tier_policy_arc,          &tier_policy_wtinylfu, &tier_policy_origin,
+    &tier_policy_hearth, &tier_policy_hearth_bytes, &tier_policy_opt,
 };
 const size_t tier_policy_count = ARRAY_LEN(tier_policies);
 

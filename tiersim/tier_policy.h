@@ -70,6 +70,9 @@ extern const struct tier_policy_ops tier_policy_sieve;
 extern const struct tier_policy_ops tier_policy_s3fifo;
 extern const struct tier_policy_ops tier_policy_arc;
 extern const struct tier_policy_ops tier_policy_wtinylfu;
+extern const struct tier_policy_ops tier_policy_origin;
+extern const struct tier_policy_ops tier_policy_hearth;
+extern const struct tier_policy_ops tier_policy_hearth_bytes;
 extern const struct tier_policy_ops tier_policy_opt;
 
 #endif

@@ -76,6 +76,16 @@ static void s3fifo_remembers_what_left(void **state)
 }
 
 /*
+ * A millisecond a request, so heat is nearly the number of accesses. c pushes b out, b pushes c; d has 1 and stays out, then 2, and what
+ * was last used after a longer time than d has less.
+ */
+static void origin_keeps_what_was_used_most(void **state)
+{
+    (void)state;
+    expect_run(&tier_policy_origin, 2, "abacbdd", "AAHAABA");
+}
+
+/*
  * By figure 4 of the paper, c = 2: c sends b to b1; b comes back, p = 1, a goes to b2; a comes back, p = 0, c goes to b1 ... e drops a's
  * name from b2, f pushes d out without a name; d is new again, c comes back from b2.
  */
@@ -267,6 +277,7 @@ int main(void)
         cmocka_unit_test(clock_gives_a_second_chance),
         cmocka_unit_test(sieve_keeps_its_hand),
         cmocka_unit_test(s3fifo_remembers_what_left),
+        cmocka_unit_test(origin_keeps_what_was_used_most),
         cmocka_unit_test(arc_follows_its_figure),
         cmocka_unit_test(wtinylfu_asks_who_is_wanted_more),
         cmocka_unit_test(opt_knows_the_future),
