@@ -11,13 +11,14 @@ JOBS      ?= $(shell nproc)
 CMAKE     := cmake -G Ninja -S .
 NODE_PATH := $(or $(HEARTH_PATH),$(CURDIR)/data)
 
-.PHONY: help build run test smoke asan tsan lint interop interop-short interop-full sim-bitswap bench long image budget budget-short crash crash-smoke fuzz docs clean
+.PHONY: help build run test smoke cold asan tsan lint interop interop-short interop-full sim-bitswap bench long image budget budget-short crash crash-smoke fuzz docs clean
 
 help:
 	@echo "make build        build/hearth and build/hearthd"
 	@echo "make run          a node in the foreground, data in ./data unless HEARTH_PATH says otherwise"
 	@echo "make test         unit tests (VECTORS=DIR adds the published test vectors)"
 	@echo "make asan tsan    the same under AddressSanitizer+UBSan, under ThreadSanitizer"
+	@echo "make cold         the S3 client against a real server (from PyPI) with faults between"
 	@echo "make lint         source laws, formatting, clang-tidy"
 	@echo "make smoke        the commands of the README, bad input, queries from outside, what it keeps, its files read by a stranger"
 	@echo "make interop      files and blocks exchanged with Kubo and Helia (needs Go and npm); interop-short leaves out what takes long"
@@ -57,6 +58,10 @@ smoke: build
 	@HEARTH_BUILD=$(BUILD) tests/smoke/outside.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/keep.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/stranger.py
+
+cold: build
+	@tools/install_deps.sh cold || echo "cold: going on without them, it will be skipped"
+	@HEARTH_BUILD=$(BUILD) tests/cold/run.py
 
 lint:
 	@tools/install_deps.sh build lint

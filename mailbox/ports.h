@@ -137,6 +137,57 @@ struct dns_port {
     enum err (*txt)(void *self, const char *name, char (*ret_texts)[256], size_t max, size_t *ret_count);
 };
 
+/* ---- HTTP ---- */
+
+enum { HTTP_HEADERS_BYTES = 8192, HTTP_ERROR_BYTES = 4096, HTTP_WHY_BYTES = 256 };
+
+enum http_method { HTTP_GET, HTTP_HEAD, HTTP_PUT, HTTP_POST, HTTP_DELETE };
+
+/* What a request is signed with, by AWS Signature Version 4. Texts are borrowed. */
+struct http_signer {
+    const char *key_id;
+    const char *secret;
+    const char *region;
+    const char *service;
+};
+
+struct http_request {
+    enum http_method method;
+    const char *url;            /* http or https, encoded; its query in the order in which it is signed */
+    const char *const *headers; /* "Name: value" */
+    size_t header_count;
+    const uint8_t *body; /* of PUT and POST */
+    size_t body_len;
+    const struct http_signer *signer; /* NULL: not signed */
+    const char *ca_file;              /* who may vouch for the server; NULL: those that the system trusts */
+    uint64_t deadline_ns;             /* CLOCK_MONOTONIC */
+    const _Atomic bool *cancelled;    /* NULL: it cannot be */
+};
+
+struct http_response {
+    uint8_t *body;   /* of the caller: where the body of a 2xx goes */
+    size_t body_max; /* a longer one is ERR_TOO_LARGE */
+    size_t body_len;
+    unsigned status;
+    char headers
+        [HTTP_HEADERS_BYTES];     /* "name: value\n", names in lower case, what does not fit left out; NUL-terminated */
+    char error[HTTP_ERROR_BYTES]; /* the begin of the body of any other status, NUL-terminated */
+    char why[HTTP_WHY_BYTES];     /* when it failed: for people; without secrets */
+};
+
+struct http_port {
+    void *self;
+    /*
+     * Blocking, from jobs only, any number at once: ERR_OK when a whole response came, whatever its status. No redirect is followed.
+     * ERR_TIMEOUT (also a stall), ERR_NOT_FOUND (the name), ERR_REFUSED, ERR_UNREACHABLE, ERR_RESET, ERR_TRUNCATED (the body was cut),
+     * ERR_AUTH (the server's certificate), ERR_TOO_LARGE, ERR_PROTOCOL, ERR_CANCELLED, ERR_UNSUPPORTED (no library), ERR_NOMEM.
+     */
+    enum err (*request)(void *self, const struct http_request *request, struct http_response *response);
+    /* The time, and waiting for it, as the requests see it. */
+    uint64_t (*now)(void *self);
+    void (*pause)(void *self, uint64_t ns);
+};
+
 /* ---- disk ---- */
 
 struct disk_file;

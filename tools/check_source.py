@@ -34,7 +34,8 @@ LIBRARIES = {
     r"yaml\.h": ["cli/"],
     r"zlib\.h": ["cli/", "tiersim/"],
     r"lzma\.h": ["tiersim/"],
-    r"zstd.*\.h": ["tiersim/"],
+    r"zstd.*\.h": ["storage/", "tiersim/"],
+    r"curl/.*": ["net/"],
     r"openssl/.*": ["wire/", "base/"],
 }
 

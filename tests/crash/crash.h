@@ -9,6 +9,7 @@
  *      crash_files    the repository's own files, the same way
  *      crash_migration   a database of version 1 that becomes one of this version
  *      crash_copy     backups and a restore
+ *      crash_cold     packs of a cold tier in a folder
  *      crash_replay   all prefixes x all ways; and with one sync call site left out at a time, which must be found
  */
 #ifndef HEARTH_TESTS_CRASH_CRASH_H
@@ -94,5 +95,11 @@ bool crash_migration(uint64_t seed);
  * what was acknowledged; no store, a whole one, or one that says that it is half restored and can be ended. And without each of their syncs.
  */
 bool crash_copy(uint64_t seed);
+
+/*
+ * Each prefix of packs written to a folder, and of the removal of one, cut in each way: what was acknowledged is there and whole, and what is there
+ * under the name of a pack is one. And without each of their syncs.
+ */
+bool crash_cold(uint64_t seed);
 
 #endif
