@@ -6,10 +6,15 @@
  *      get --> memory tier, fresh table, absent filter, index --> read job (disk lane) --> done()
  *      pin, unpin, remove --> commit job, together with all rows before it --> done()
  *      collect            --> blockstore_collect.c, after the counts of what pins hold
+ *      demote --> read job --> cold operations: BEGIN, ADD ..., END --> commit: cold rows --> the next commit: hot rows go
+ *      get of a cold block --> cold operation: READ --> done()
  *
  * A block is fresh from its put until its row is committed; the fresh table answers for it meanwhile, and start-up finds it in the
  * segment's tail if the row never came. The owner calls the operations, then starts the jobs that blockstore_next_job offers on
  * its workers and hands each back to blockstore_job_done; done() callbacks run inside these calls, on the owner's thread.
+ *
+ * The store never waits for a cold tier either: like jobs it offers *cold operations*, which the owner carries out where it likes (on
+ * storage/cold_tier in the end) and hands back to blockstore_cold_done. What is cold is known from the catalogue alone.
  *
  * Threads: store_job_run on any worker; everything else on the owner's thread. Only open and close block.
  */
@@ -21,6 +26,7 @@
 #include "storage/block_key.h"
 #include "storage/catalogue.h"
 #include "storage/catalogue_reader.h"
+#include "storage/cold_pack.h"
 #include "storage/scrub_progress.h"
 
 struct account;
@@ -35,6 +41,14 @@ enum {
     STORE_READ_JOBS_MAX = 2,
     STORE_VERIFY_PAGE = 256,
     STORE_WHY_BYTES = 512,
+    STORE_COLD_READS_MAX = 16,     /* reads of a cold tier under way … */
+    STORE_COLD_WAITING_MAX = 1024, /* … and blocks that wait for one; more hear ERR_BUSY */
+    STORE_COLD_PAGE = 1024,        /* entries that one INDEX or PACKS may bring */
+    STORE_COLD_KIND_MAX = 16,      /* of a medium's kind … */
+    STORE_COLD_PLACE_MAX = 512,    /* … and place; longer ones are cut */
+    STORE_CANDIDATES_PAGE = 256,
+    STORE_DEMOTE_MAX = 256,         /* keys of one blockstore_demote */
+    STORE_DEMOTE_WAITING_MAX = 1024 /* keys that wait to be written */
 };
 
 #define STORE_COMMIT_BYTES    (UINT64_C(64) * 1024 * 1024) /* … or so many bytes of blocks … */
@@ -42,6 +56,10 @@ enum {
 #define STORE_BACKUP_LEASE_NS (UINT64_C(60) * 1000000000)  /* from the last request on */
 #define STORE_LOG_LOOK_NS     (UINT64_C(60) * 1000000000)  /* how often a long log is tried when nothing is committed */
 #define STORE_RETRY_NS        (UINT64_C(1) * 1000000000)   /* how often a full disk, or a full lane, is tried again */
+#define STORE_PACK_NS                                                                                                  \
+    (UINT64_C(60) * 1000000000) /* a pack is ended so long after its first block, however small it is */
+#define STORE_COLD_READ_NS (UINT64_C(30) * 1000000000)  /* what a read of a cold tier may take, waiting included … */
+#define STORE_COLD_WORK_NS (UINT64_C(600) * 1000000000) /* … and any other operation on it */
 
 /* What the owner is told besides done(). Any may be NULL. */
 struct blockstore_events {
@@ -69,10 +87,12 @@ struct blockstore_options {
     uint64_t log_stop_bytes; /* a longer log of the database stops what the store does for itself; 0 = 256 MiB */
     uint64_t gc_watermark;   /* percent of storage_max_bytes from which on a collection starts by itself; 0 = never */
     uint64_t gc_period_ns;   /* after which one that left it over the watermark is repeated */
-    uint64_t seed;           /* of the filter's hash and a new database's id; random in production */
-    struct account *memory;  /* memory tier and the disk tier's buffer; NULL = none, not charged */
-    struct account *tables;  /* fresh table, filter; NULL = not charged */
-    struct account *reads;   /* blocks read from the disk; NULL = not charged */
+    uint64_t
+        seed; /* of the filter's hash, a new database's id, a cold tier's mark and its packs' ids; random in production */
+    bool cold;              /* there is a cold tier: the owner carries out what blockstore_next_cold offers */
+    struct account *memory; /* memory tier and the disk tier's buffer; NULL = none, not charged */
+    struct account *tables; /* fresh table, filter; NULL = not charged */
+    struct account *reads;  /* blocks read from the disk; NULL = not charged */
     struct blockstore_events events;
 };
 
@@ -110,10 +130,13 @@ struct store_op {
  */
 void blockstore_put(struct blockstore *store, struct store_op *op, struct block_ref *ref);
 
-/* done(ERR_OK) with op->ref; ERR_NOT_FOUND also for a block whose stored bytes proved wrong, which is quarantined then. */
+/*
+ * done(ERR_OK) with op->ref; ERR_NOT_FOUND also for a block whose stored bytes proved wrong, which is quarantined then. Of a cold block
+ * also ERR_UNAVAILABLE and ERR_DENIED (the cold tier does not answer, or refuses) and ERR_BUSY (too many wait for it).
+ */
 void blockstore_get(struct blockstore *store, struct store_op *op);
 
-/* ERR_OK with its size, or ERR_NOT_FOUND; other errors as catalogue_find. ret_tier (may be NULL): "memory" or "disk". */
+/* ERR_OK with its size, or ERR_NOT_FOUND; other errors as catalogue_find. ret_tier (may be NULL): "memory", "disk" or "cold"; no medium is asked. */
 enum err blockstore_has(struct blockstore *store, const struct block_key *key, uint64_t *ret_size,
                         const char **ret_tier) MUST_CHECK;
 
@@ -149,6 +172,7 @@ enum err blockstore_indirect_pins(struct blockstore *store, const struct cid *af
 struct store_verify_op {
     void (*done)(struct store_verify_op *op, enum err err);
     struct block_key after; /* len 0: from the beginning; on done where to go on, len 0 at the end */
+    bool cold;              /* the cold blocks instead, each read from its medium, which may cost money */
     size_t limit;           /* at most STORE_VERIFY_PAGE */
     size_t checked;
     uint64_t bytes;              /* of these */
@@ -226,8 +250,9 @@ struct block_facts {
     bool stored;
     uint64_t size;
     const char *tier;
-    uint64_t segment; /* 0: it has no place on the disk yet */
+    uint64_t segment; /* 0: it has no place on the disk, or none yet */
     uint64_t offset;
+    uint64_t pack; /* 0: it has no copy in a cold tier */
     bool counting; /* rows.holds may change by itself */
     struct catalogue_block_facts rows;
 };
@@ -250,8 +275,100 @@ struct blockstore_stats {
     uint64_t quarantined;
     uint64_t healing; /* of these: asked for, or to be asked for now; more than HEAL_MAX may not be counted */
     struct scrub_progress scrub;
+    uint64_t cold_blocks;    /* with a copy in a cold tier, whether or not one is on the disk */
+    uint64_t cold_bytes;     /* of their payload */
+    uint64_t cold_packs;     /* whole ones */
+    uint64_t cold_waiting;   /* blocks that are to be demoted, or are in the pack that is being written */
+    uint64_t demoted_bytes;  /* of payload that has left the disk in this life … */
+    uint64_t promoted_bytes; /* … and that has come back */
+    unsigned pressure;       /* percent of storage_max that live blocks on the disk take; more than 100 is possible */
+    bool cold_up;            /* the cold tier is there and ours */
 };
 struct blockstore_stats blockstore_stats(const struct blockstore *store);
+
+/* ---- tiers ---- */
+
+/* A block that might leave the disk. */
+struct store_candidate {
+    struct block_key key;
+    uint32_t codec;
+    uint32_t size;
+    bool may_go; /* it is not leased, and no recursive pin needs its links */
+    bool cold;   /* it has a copy in the cold tier: nothing has to be written for it to go */
+};
+
+/* A page of the blocks that have rows, in the order in which they lie on the disk, the oldest segment first. */
+struct store_candidates_op {
+    void (*done)(struct store_candidates_op *op, enum err err);
+    uint64_t segment; /* 0: from the beginning; on done where to go on, 0 at the end */
+    uint64_t offset;
+    struct store_candidate *found; /* freed by the store after done() */
+    size_t count;                  /* at most STORE_CANDIDATES_PAGE; may be 0 before the end */
+    struct store_candidates_op *next;
+};
+void blockstore_candidates(struct blockstore *store, struct store_candidates_op *op);
+
+/*
+ * Blocks that shall leave the disk: taken when it returns ERR_OK, which they do once they are in a pack that is whole, and its rows are committed. What may
+ * not go, or is gone, is passed over, and what is cold already goes with the next commit. ERR_BUSY: more wait than there is room for, none was taken;
+ * ERR_UNAVAILABLE: there is no cold tier, or it is not there; ERR_INVALID: over STORE_DEMOTE_MAX.
+ */
+enum err blockstore_demote(struct blockstore *store, const struct block_key *keys, size_t count) MUST_CHECK;
+
+/* A cold block gets a copy on the disk; done(ERR_OK) once that is durable, at once when it has one. Errors as those of get and put. */
+void blockstore_promote(struct blockstore *store, struct store_op *op);
+
+enum store_cold_kind {
+    STORE_COLD_READ,    /* place --> ref: as cold_tier_read */
+    STORE_COLD_BEGIN,   /* pack: as cold_pack_begin; none is under way */
+    STORE_COLD_ADD,     /* pack, place.key, place.codec, ref --> place: as cold_pack_add; ERR_BUSY: full */
+    STORE_COLD_END,     /* pack --> bytes, records: as cold_pack_end */
+    STORE_COLD_ABANDON, /* pack: as cold_pack_abandon; always ERR_OK, also when there is none */
+    STORE_COLD_REMOVE,  /* pack: as cold_tier_remove */
+    STORE_COLD_SWEEP,   /* as cold_tier_sweep */
+    STORE_COLD_INDEX,   /* pack, from --> places, count, next: as cold_tier_index, a page from record `from` on */
+    STORE_COLD_PACKS,   /* pack (those behind it) --> packs, count, next: as cold_tier_packs */
+    STORE_COLD_CLAIM /* mark, adopt --> kind_name, place_name. adopt: a medium without this mark is ERR_NOT_FOUND (none) or ERR_DENIED
+                           (another), and nothing is written; else as cold_tier_claim */
+};
+
+struct store_pack {
+    uint64_t pack;
+    uint64_t bytes;
+};
+
+/* One operation on the cold tier. The first line of fields is given, the rest are what it brings. */
+struct store_cold {
+    enum store_cold_kind kind;
+    uint64_t deadline_ns; /* handed back by then, with ERR_UNAVAILABLE when there is no answer */
+    uint64_t pack;
+    struct cold_place place; /* READ: the whole of it; ADD: key, codec, size */
+    struct block_ref *ref;   /* ADD: a reference of the store; READ: one for the store */
+    uint8_t mark[PACK_MARK_BYTES];
+    bool adopt;
+    uint32_t from; /* INDEX: the number of a record */
+
+    uint64_t bytes;                        /* END: of the pack's object, … */
+    uint32_t records;                      /* … and in it */
+    char kind_name[STORE_COLD_KIND_MAX];   /* CLAIM: "directory", "s3" */
+    char place_name[STORE_COLD_PLACE_MAX]; /* CLAIM: where it is, for people */
+    struct cold_place *places;             /* INDEX: room for STORE_COLD_PAGE */
+    struct store_pack *packs;              /* PACKS: room for STORE_COLD_PAGE */
+    size_t count;                          /* of these */
+    uint64_t next;                         /* INDEX, PACKS: where the next page begins: from, or pack; 0 at the end */
+    char why[STORE_WHY_BYTES];             /* with an error: one sentence, or empty */
+};
+
+/*
+ * The next cold operation to carry out now, or NULL; ask when jobs are asked for. Reads come first and run several at once, of all other kinds one
+ * is under way. An operation is handed back with its result, which frees it; with ERR_BUSY when it could not be started (but ADD: full), and it
+ * comes again.
+ */
+struct store_cold *blockstore_next_cold(struct blockstore *store);
+void blockstore_cold_done(struct blockstore *store, struct store_cold *op, enum err err);
+
+/* Frees an operation whose store is closed already. */
+void store_cold_free(struct store_cold *op);
 
 /* ---- jobs and time ---- */
 
