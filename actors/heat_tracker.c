@@ -52,7 +52,7 @@ static void heat_handle_cast(struct ctx *ctx, void *state, const struct msg *msg
     }
 }
 
-static enum err pack_rows(const struct heat_row *rows, size_t count, struct buf *items)
+static enum err pack_rows(const struct heat_entry *rows, size_t count, struct buf *items)
 {
     for (size_t i = 0; i < count; i++) {
         struct item_heat item = {.cid = span_of(rows[i].cid, rows[i].cid_len),
@@ -70,7 +70,7 @@ static enum err handle_top(struct ctx *ctx, struct heat_state *s, const struct m
 {
     const struct msg_heat_top *m = msg->fields;
     size_t max = m->limit == 0 ? TOP_DEFAULT : (size_t)m->limit;
-    struct heat_row *rows = calloc(max, sizeof(*rows));
+    struct heat_entry *rows = calloc(max, sizeof(*rows));
     struct buf items;
     if (rows == NULL)
         return ERR_NOMEM;
@@ -88,7 +88,7 @@ static enum err handle_top(struct ctx *ctx, struct heat_state *s, const struct m
 static enum err handle_find(struct ctx *ctx, struct heat_state *s, const struct msg *msg, struct reply_to to)
 {
     const struct msg_heat_find *m = msg->fields;
-    struct heat_row row;
+    struct heat_entry row;
     struct cid cid;
     struct block_key key;
     uint64_t now = ctx_now(ctx);

@@ -28,6 +28,7 @@
 #include "storage/catalogue_reader.h"
 #include "storage/cold_pack.h"
 #include "storage/scrub_progress.h"
+#include "storage/tier_policy.h"
 
 struct account;
 struct blockstore;
@@ -89,10 +90,11 @@ struct blockstore_options {
     uint64_t gc_period_ns;   /* after which one that left it over the watermark is repeated */
     uint64_t
         seed; /* of the filter's hash, a new database's id, a cold tier's mark and its packs' ids; random in production */
-    bool cold;              /* there is a cold tier: the owner carries out what blockstore_next_cold offers */
-    struct account *memory; /* memory tier and the disk tier's buffer; NULL = none, not charged */
-    struct account *tables; /* fresh table, filter; NULL = not charged */
-    struct account *reads;  /* blocks read from the disk; NULL = not charged */
+    bool cold;                    /* there is a cold tier: the owner carries out what blockstore_next_cold offers */
+    enum tier_policy_kind policy; /* of the memory tier */
+    struct account *memory;       /* memory tier and the disk tier's buffer; NULL = none, not charged */
+    struct account *tables;       /* fresh table, filter; NULL = not charged */
+    struct account *reads;        /* blocks read from the disk; NULL = not charged */
     struct blockstore_events events;
 };
 

@@ -20,7 +20,7 @@ void heat_map_release(struct heat_map *map)
     table_release(&map->rows);
 }
 
-static double cooled(const struct heat_row *row, uint64_t now_ns)
+static double cooled(const struct heat_entry *row, uint64_t now_ns)
 {
     uint64_t age = now_ns > row->time_ns ? now_ns - row->time_ns : 0;
     uint64_t halvings = age / HEAT_HALF_LIFE_NS;
@@ -46,9 +46,9 @@ static double weight(enum heat_kind kind)
 /* Looks at the next few rows and drops the coldest of them. */
 static void drop_cold(struct heat_map *map, uint64_t now_ns)
 {
-    struct heat_row *coldest = NULL;
+    struct heat_entry *coldest = NULL;
     for (int i = 0; i < COLD_SAMPLE; i++) {
-        struct heat_row *row = table_next(&map->rows, &map->hand, NULL);
+        struct heat_entry *row = table_next(&map->rows, &map->hand, NULL);
         if (row == NULL) {
             map->hand = 0;
             row = table_next(&map->rows, &map->hand, NULL);
@@ -60,11 +60,11 @@ static void drop_cold(struct heat_map *map, uint64_t now_ns)
         free(table_remove(&map->rows, block_key_span(&coldest->key)));
 }
 
-static struct heat_row *add_row(struct heat_map *map, const struct block_key *key, uint64_t now_ns)
+static struct heat_entry *add_row(struct heat_map *map, const struct block_key *key, uint64_t now_ns)
 {
     if (table_len(&map->rows) >= HEAT_BLOCKS_MAX)
         drop_cold(map, now_ns);
-    struct heat_row *row = calloc(1, sizeof(*row));
+    struct heat_entry *row = calloc(1, sizeof(*row));
     if (row == NULL)
         return NULL;
     row->key = *key;
@@ -80,7 +80,7 @@ enum err heat_map_note(struct heat_map *map, const struct block_key *key, struct
 {
     if (cid.len > HEAT_CID_MAX)
         return ERR_TOO_LARGE;
-    struct heat_row *row = table_get(&map->rows, block_key_span(key));
+    struct heat_entry *row = table_get(&map->rows, block_key_span(key));
     if (row == NULL)
         row = add_row(map, key, now_ns);
     if (row == NULL)
@@ -103,13 +103,13 @@ enum err heat_map_note(struct heat_map *map, const struct block_key *key, struct
 
 double heat_map_score(const struct heat_map *map, const struct block_key *key, uint64_t now_ns)
 {
-    const struct heat_row *row = table_get(&map->rows, block_key_span(key));
+    const struct heat_entry *row = table_get(&map->rows, block_key_span(key));
     return row == NULL ? 0 : cooled(row, now_ns);
 }
 
-bool heat_map_find(const struct heat_map *map, const struct block_key *key, uint64_t now_ns, struct heat_row *ret_row)
+bool heat_map_find(const struct heat_map *map, const struct block_key *key, uint64_t now_ns, struct heat_entry *ret_row)
 {
-    const struct heat_row *row = table_get(&map->rows, block_key_span(key));
+    const struct heat_entry *row = table_get(&map->rows, block_key_span(key));
     if (row == NULL)
         return false;
     *ret_row = *row;
@@ -118,11 +118,11 @@ bool heat_map_find(const struct heat_map *map, const struct block_key *key, uint
 }
 
 /* Insertion into a short sorted list: max is small beside the table. */
-size_t heat_map_top(const struct heat_map *map, uint64_t now_ns, struct heat_row *ret_rows, size_t max)
+size_t heat_map_top(const struct heat_map *map, uint64_t now_ns, struct heat_entry *ret_rows, size_t max)
 {
     size_t count = 0;
     size_t position = 0;
-    const struct heat_row *row;
+    const struct heat_entry *row;
     while (max > 0 && (row = table_next(&map->rows, &position, NULL)) != NULL) {
         double score = cooled(row, now_ns);
         if (count == max && score <= ret_rows[count - 1].score)

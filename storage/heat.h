@@ -21,7 +21,7 @@ enum { HEAT_BLOCKS_MAX = 4096, HEAT_CID_MAX = 80 };
 
 enum heat_kind { HEAT_READ, HEAT_SERVED, HEAT_STORED, HEAT_WANTED };
 
-struct heat_row {
+struct heat_entry {
     struct block_key key;
     uint8_t cid[HEAT_CID_MAX]; /* as it was last named */
     uint8_t cid_len;
@@ -49,12 +49,12 @@ enum err heat_map_note(struct heat_map *map, const struct block_key *key, struct
 
 /* What is known of a block, its score cooled to now; false when nothing is. */
 bool heat_map_find(const struct heat_map *map, const struct block_key *key, uint64_t now_ns,
-                   struct heat_row *ret_row) MUST_CHECK;
+                   struct heat_entry *ret_row) MUST_CHECK;
 
 /* The score now; 0 for a block that is not known. */
 double heat_map_score(const struct heat_map *map, const struct block_key *key, uint64_t now_ns);
 
 /* The hottest rows, hottest first, scores cooled to now; ret_rows has room for max. Returns how many. */
-size_t heat_map_top(const struct heat_map *map, uint64_t now_ns, struct heat_row *ret_rows, size_t max);
+size_t heat_map_top(const struct heat_map *map, uint64_t now_ns, struct heat_entry *ret_rows, size_t max);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How likely blocks return, learned: for each class of blocks (heat_history.h: how hot they were at their last access) a curve over the time
+ * How likely blocks return, learned: for each class of blocks (heat_row.h: how hot they were at their last access) a curve over the time
  * since then, and from it what it is worth to keep such a block from now on.
  *
  *   age   0  1  2  3  4  5  6  7  8 10 12 14 16 20 …            accesses since the last one; four steps an octave

@@ -11,7 +11,7 @@
 enum { LEARN_EVERY = 4096, REVIEW_MIN = 512, LONG_LEVELS = 10, SHORT_LEVELS = 5 };
 _Static_assert(LONG_LEVELS *SHORT_LEVELS == HEAT_CLASSES, "a class is a pair of levels");
 
-enum { FORGET_LOOKS = 64, FORGET_SAMPLE = 8, FIRST_HELD = 64 };
+enum { FIRST_HELD = 64 };
 
 static const double half_life_slots[HEAT_SPANS] = {2, 64};
 #define HITS_HALF_LIFE_SLOTS 8.0
@@ -19,7 +19,7 @@ static const double half_life_slots[HEAT_SPANS] = {2, 64};
 
 struct heat_policy {
     struct heat_policy_config config;
-    struct heat_history history;
+    struct row_table history;
     struct heat_curves curves;
     struct heat_trials trials;
     struct heat_ranker ranker;
@@ -53,12 +53,16 @@ static void scale(struct heat_policy *policy)
 
 struct heat_policy *heat_policy_new(const struct heat_policy_config *config)
 {
-    assert(config->rows_max > 0);
-    struct heat_policy *policy = calloc(1, sizeof(*policy));
-    if (policy == NULL)
+    if (config->account != NULL && !account_take(config->account, sizeof(struct heat_policy)))
         return NULL;
+    struct heat_policy *policy = calloc(1, sizeof(*policy));
+    if (policy == NULL) {
+        if (config->account != NULL)
+            account_give(config->account, sizeof(*policy));
+        return NULL;
+    }
     policy->config = *config;
-    heat_history_init(&policy->history, config->rows_max, config->account);
+    row_table_init(&policy->history, sizeof(struct heat_row), config->rows_max, config->account);
     heat_curves_init(&policy->curves);
     heat_trials_init(&policy->trials);
     policy->ranker = (struct heat_ranker){.history = &policy->history, .curves = &policy->curves, .goal = config->goal};
@@ -71,9 +75,9 @@ void heat_policy_free(struct heat_policy *policy)
 {
     if (policy == NULL)
         return;
-    heat_history_release(&policy->history);
+    row_table_release(&policy->history);
     if (policy->config.account != NULL)
-        account_give(policy->config.account, policy->held_cap * sizeof(*policy->held));
+        account_give(policy->config.account, sizeof(*policy) + policy->held_cap * sizeof(*policy->held));
     free(policy->held);
     free(policy);
 }
@@ -91,51 +95,44 @@ static float long_heat(const struct heat_policy *policy, const struct heat_row *
     return heat_cooled(row, HEAT_LONG, policy->ranker.now, policy->ranker.half_life[HEAT_LONG]);
 }
 
-/* The coldest of the next few rows that nobody holds gives way. False when all that were looked at are held. */
+static float worth_remembering(void *context, const void *row)
+{
+    const struct heat_row *r = row;
+    return r->place != ROW_NONE || r->trials != 0 ? INFINITY : long_heat(context, r);
+}
+
+/* The coldest of a few rows that nobody holds gives way. False when all that were looked at are held. */
 static bool forget_one(struct heat_policy *policy)
 {
-    uint32_t coldest = HEAT_NOWHERE;
-    float coldest_heat = INFINITY;
-    for (int look = 0, found = 0; look < FORGET_LOOKS && found < FORGET_SAMPLE; look++) {
-        uint32_t number = heat_history_turn(&policy->history);
-        if (number == HEAT_NOWHERE)
-            continue;
-        const struct heat_row *row = heat_history_row(&policy->history, number);
-        if (row->place != HEAT_NOWHERE || row->trials != 0)
-            continue;
-        found++;
-        float heat = long_heat(policy, row);
-        if (heat < coldest_heat) {
-            coldest_heat = heat;
-            coldest = number;
-        }
-    }
-    if (coldest == HEAT_NOWHERE)
+    uint32_t coldest = row_table_least(&policy->history, worth_remembering, policy);
+    if (coldest == ROW_NONE)
         return false;
     if (policy->forgotten != NULL)
-        policy->forgotten(policy->forgotten_context, heat_history_row(&policy->history, coldest));
-    heat_history_remove(&policy->history, coldest);
+        policy->forgotten(policy->forgotten_context, heat_row_at(&policy->history, coldest));
+    row_table_remove(&policy->history, coldest);
     return true;
 }
 
-/* HEAT_NOWHERE when there is no room. */
+/* ROW_NONE when there is no room. */
 static uint32_t add_row(struct heat_policy *policy, uint64_t key)
 {
     uint32_t number;
-    if (heat_history_add(&policy->history, key, &number) == ERR_OK)
-        return number;
-    if (!forget_one(policy) || heat_history_add(&policy->history, key, &number) != ERR_OK)
-        return HEAT_NOWHERE;
+    if (row_table_add(&policy->history, key, &number) != ERR_OK &&
+        (!forget_one(policy) || row_table_add(&policy->history, key, &number) != ERR_OK))
+        return ROW_NONE;
+    struct heat_row *row = heat_row_at(&policy->history, number);
+    row->place = ROW_NONE;
+    row->used_at = policy->ranker.now;
     return number;
 }
 
 /* Counts what has passed of a row's open interval, for one row an access: so each row's turn comes. */
 static void count_open_interval(struct heat_policy *policy)
 {
-    uint32_t number = heat_history_turn(&policy->history);
-    if (number == HEAT_NOWHERE)
+    uint32_t number = row_table_turn(&policy->history);
+    if (number == ROW_NONE)
         return;
-    struct heat_row *row = heat_history_row(&policy->history, number);
+    struct heat_row *row = heat_row_at(&policy->history, number);
     uint32_t age = heat_age(row, policy->ranker.now);
     if (age > HEAT_AGE_MAX) {
         age = HEAT_AGE_MAX;
@@ -185,17 +182,21 @@ static void learn(struct heat_policy *policy)
     scale(policy);
 }
 
+static bool is_held(const struct heat_policy *policy, uint32_t number)
+{
+    return heat_row_at(&policy->history, number)->place != ROW_NONE;
+}
+
 bool heat_policy_use(struct heat_policy *policy, uint64_t key, uint64_t bytes)
 {
     policy->ranker.now = (uint32_t)++policy->accesses;
-    uint32_t number = heat_history_find(&policy->history, key);
-    if (number != HEAT_NOWHERE) {
-        warm(policy, heat_history_row(&policy->history, number));
+    uint32_t number = row_table_find(&policy->history, key);
+    if (number != ROW_NONE) {
+        warm(policy, heat_row_at(&policy->history, number));
     } else {
         number = add_row(policy, key);
-        if (number == HEAT_NOWHERE)
+        if (number == ROW_NONE)
             return false;
-        heat_history_row(&policy->history, number)->used_at = policy->ranker.now;
         policy->blocks_seen++;
         policy->bytes_seen += bytes;
         if (power_of_two(policy->blocks_seen))
@@ -205,7 +206,7 @@ bool heat_policy_use(struct heat_policy *policy, uint64_t key, uint64_t bytes)
     learn(policy);
     heat_trials_use(&policy->trials, &policy->ranker,
                     (struct heat_held){.row = number, .bytes = (uint32_t)MIN(bytes, UINT32_MAX)});
-    return heat_history_row(&policy->history, number)->place != HEAT_NOWHERE;
+    return is_held(policy, number);
 }
 
 /* ---- what is held ---- */
@@ -231,32 +232,33 @@ static bool make_place(struct heat_policy *policy)
 
 static void take_out(struct heat_policy *policy, uint32_t place)
 {
-    heat_history_row(&policy->history, policy->held[place].row)->place = HEAT_NOWHERE;
+    heat_row_at(&policy->history, policy->held[place].row)->place = ROW_NONE;
     policy->held_bytes -= policy->held[place].bytes;
     policy->held[place] = policy->held[--policy->held_count];
     if (place < policy->held_count)
-        heat_history_row(&policy->history, policy->held[place].row)->place = place;
+        heat_row_at(&policy->history, policy->held[place].row)->place = place;
 }
 
-bool heat_policy_admit(struct heat_policy *policy, uint64_t key, uint64_t bytes, heat_left *left, void *context)
+bool heat_policy_admit(struct heat_policy *policy, uint64_t key, uint64_t bytes, uint64_t room_bytes, heat_left *left,
+                       void *context)
 {
-    uint32_t number = heat_history_find(&policy->history, key);
-    if (number == HEAT_NOWHERE || bytes > MIN(policy->config.capacity_bytes, UINT32_MAX) || !make_place(policy))
+    uint64_t capacity = MIN(policy->config.capacity_bytes, room_bytes);
+    uint32_t number = row_table_find(&policy->history, key);
+    if (number == ROW_NONE || is_held(policy, number) || bytes > MIN(capacity, UINT32_MAX) || !make_place(policy))
         return false;
-    assert(heat_history_row(&policy->history, number)->place == HEAT_NOWHERE);
     struct heat_held entering = {.row = number, .bytes = (uint32_t)bytes};
     enum heat_way way = policy->trials.best;
     float rank = heat_rank(&policy->ranker, way, entering);
-    while (policy->held_count > 0 && policy->held_bytes + bytes > policy->config.capacity_bytes) {
+    while (policy->held_bytes > capacity - bytes) {
         float worst_rank;
         uint32_t worst = heat_worst(&policy->ranker, way, policy->held, policy->held_count, &policy->walk, &worst_rank);
         if (worst_rank > rank)
             return false;
-        uint64_t leaving = heat_history_row(&policy->history, policy->held[worst].row)->key;
+        uint64_t leaving = heat_row_at(&policy->history, policy->held[worst].row)->key;
         take_out(policy, worst);
         left(context, leaving);
     }
-    heat_history_row(&policy->history, number)->place = policy->held_count;
+    heat_row_at(&policy->history, number)->place = policy->held_count;
     policy->held[policy->held_count++] = entering;
     policy->held_bytes += bytes;
     return true;
@@ -264,18 +266,32 @@ bool heat_policy_admit(struct heat_policy *policy, uint64_t key, uint64_t bytes,
 
 void heat_policy_leave(struct heat_policy *policy, uint64_t key)
 {
-    uint32_t number = heat_history_find(&policy->history, key);
-    if (number == HEAT_NOWHERE || heat_history_row(&policy->history, number)->place == HEAT_NOWHERE)
-        return;
-    take_out(policy, heat_history_row(&policy->history, number)->place);
+    uint32_t number = row_table_find(&policy->history, key);
+    if (number != ROW_NONE && is_held(policy, number))
+        take_out(policy, heat_row_at(&policy->history, number)->place);
 }
 
 /* ---- questions ---- */
 
+bool heat_policy_holds(const struct heat_policy *policy, uint64_t key)
+{
+    uint32_t number = row_table_find(&policy->history, key);
+    return number != ROW_NONE && is_held(policy, number);
+}
+
+float heat_policy_rank(const struct heat_policy *policy, uint64_t key, uint64_t bytes)
+{
+    uint32_t number = row_table_find(&policy->history, key);
+    if (number == ROW_NONE)
+        return -INFINITY;
+    return heat_rank(&policy->ranker, policy->trials.best,
+                     (struct heat_held){.row = number, .bytes = (uint32_t)MIN(bytes, UINT32_MAX)});
+}
+
 double heat_policy_heat(const struct heat_policy *policy, uint64_t key)
 {
-    uint32_t number = heat_history_find(&policy->history, key);
-    return number == HEAT_NOWHERE ? 0 : exp2(long_heat(policy, heat_history_row(&policy->history, number)));
+    uint32_t number = row_table_find(&policy->history, key);
+    return number == ROW_NONE ? 0 : exp2(long_heat(policy, heat_row_at(&policy->history, number)));
 }
 
 struct heat_policy_stats heat_policy_stats(const struct heat_policy *policy)
@@ -291,7 +307,7 @@ struct heat_policy_stats heat_policy_stats(const struct heat_policy *policy)
 const struct heat_row *heat_policy_next(const struct heat_policy *policy, uint32_t *position)
 {
     while (*position < policy->history.used) {
-        const struct heat_row *row = heat_history_row(&policy->history, (*position)++);
+        const struct heat_row *row = heat_row_at(&policy->history, (*position)++);
         if (row->key != 0)
             return row;
     }
@@ -303,14 +319,14 @@ enum err heat_policy_remember(struct heat_policy *policy, const struct heat_row 
     if (row->key == 0 || row->class >= HEAT_CLASSES || row->counted >= HEAT_AGES ||
         heat_age(row, policy->ranker.now) > HEAT_AGE_MAX)
         return ERR_INVALID;
-    if (heat_history_find(&policy->history, row->key) != HEAT_NOWHERE)
+    if (row_table_find(&policy->history, row->key) != ROW_NONE)
         return ERR_EXISTS;
     uint32_t number = add_row(policy, row->key);
-    if (number == HEAT_NOWHERE)
+    if (number == ROW_NONE)
         return ERR_BUSY;
-    struct heat_row *mine = heat_history_row(&policy->history, number);
+    struct heat_row *mine = heat_row_at(&policy->history, number);
     *mine = *row;
-    mine->place = HEAT_NOWHERE;
+    mine->place = ROW_NONE;
     mine->trials = 0;
     return ERR_OK;
 }

@@ -3,7 +3,7 @@
  * What a tier should hold: hearth's policy. A block's heat is remembered whether the tier holds it or not, so that one coming back is known;
  * which heat counts is learned.
  *
- *   use(key) ──> history (heat_history.h)      its heats with a short and a long half-life; 24 bytes a block
+ *   use(key) ──> history (heat_row.h)      its heats with a short and a long half-life; 24 bytes a block
  *          ├───> curves (heat_curve.h)         when blocks as hot as this one came back
  *          └───> trials (heat_trial.h)         which of four ways to rank keeps the most
  *                     └──> the way ──> admit: does it rank above what would have to leave?  leave: the worst of 16 looked at
@@ -15,7 +15,7 @@
  *   curves worked out every 4096 accesses, counts halved in 200,000: they are the load's, not the tier's
  * Half-lives in hours were rejected: which is right depends on how busy a node is, and traces hardly tell.
  *
- * Memory: 24 bytes a block remembered and 8 to 16 for its index, 8 a block held; all else is 230 KiB, curves and trials, which are not charged.
+ * Memory: 24 bytes a block remembered and 8 to 16 for its index, 8 a block held; all else is 230 KiB, curves and trials.
  * An access costs two or three lines of memory that are not cached, and an admission those of 16 blocks.
  *
  * What is not here: bytes, I/O, clocks. The owner keeps the blocks, asks, and does as told. One thread; same calls, same answers.
@@ -32,7 +32,7 @@ struct heat_policy_config {
     uint64_t capacity_bytes;
     uint32_t rows_max; /* blocks remembered, those held included; more than the tier can hold */
     enum heat_goal goal;
-    struct account *account; /* rows, index and the list of what is held are charged to it; may be NULL */
+    struct account *account; /* may be NULL */
 };
 
 /* A block's history had to give way to another's; it may be kept elsewhere and given back by heat_policy_remember. */
@@ -41,7 +41,7 @@ typedef void heat_forgotten(void *context, const struct heat_row *row);
 /* A block left the tier to make room. */
 typedef void heat_left(void *context, uint64_t key);
 
-/* NULL without memory. */
+/* NULL without memory, the account's included. */
 struct heat_policy *heat_policy_new(const struct heat_policy_config *config);
 void heat_policy_free(struct heat_policy *policy);
 
@@ -54,15 +54,17 @@ void heat_policy_on_forgotten(struct heat_policy *policy, heat_forgotten *forgot
  */
 bool heat_policy_use(struct heat_policy *policy, uint64_t key, uint64_t bytes);
 
-/*
- * Whether the tier should take a block in that it does not hold and that was just used. True: it counts as held from now on, and left()
- * was called for each that has to go for it. False: it stays out; a block larger than the tier always does. Blocks that left before a
- * worthier one stood in the way are not taken back.
- */
-bool heat_policy_admit(struct heat_policy *policy, uint64_t key, uint64_t bytes, heat_left *left, void *context);
+/* As tier_policy_admit: whether the tier should take a block in that was just used and is not held. */
+bool heat_policy_admit(struct heat_policy *policy, uint64_t key, uint64_t bytes, uint64_t room_bytes, heat_left *left,
+                       void *context);
 
 /* A block is gone from the tier for another reason. Its history stays. Nothing when it is not held. */
 void heat_policy_leave(struct heat_policy *policy, uint64_t key);
+
+bool heat_policy_holds(const struct heat_policy *policy, uint64_t key);
+
+/* How the block ranks now, by the way that ranks now, held or not; -INFINITY when nothing is known of it. */
+float heat_policy_rank(const struct heat_policy *policy, uint64_t key, uint64_t bytes);
 
 /* The heat of a block now, by the long half-life: a decayed count of its accesses; 0 when nothing is known of it. */
 double heat_policy_heat(const struct heat_policy *policy, uint64_t key);

@@ -7,7 +7,7 @@
 
 float heat_rank(const struct heat_ranker *ranker, enum heat_way way, struct heat_held held)
 {
-    const struct heat_row *row = heat_history_row(ranker->history, held.row);
+    const struct heat_row *row = heat_row_at(ranker->history, held.row);
     bool small_first = ranker->goal == HEAT_GOAL_OBJECTS;
     float rank;
     switch (way) {
@@ -29,7 +29,7 @@ float heat_rank(const struct heat_ranker *ranker, enum heat_way way, struct heat
 
 static uint32_t age_of(const struct heat_ranker *ranker, struct heat_held held)
 {
-    return heat_age(heat_history_row(ranker->history, held.row), ranker->now);
+    return heat_age(heat_row_at(ranker->history, held.row), ranker->now);
 }
 
 uint32_t heat_worst(const struct heat_ranker *ranker, enum heat_way way, const struct heat_held *held, uint32_t count,

@@ -14,7 +14,7 @@
 #define HEARTH_STORAGE_HEAT_RANK_H
 
 #include "storage/heat_curve.h"
-#include "storage/heat_history.h"
+#include "storage/heat_row.h"
 
 enum heat_way { HEAT_BY_WORTH, HEAT_BY_AGE, HEAT_BY_SHORT, HEAT_BY_LONG, HEAT_WAYS };
 
@@ -22,7 +22,7 @@ enum heat_way { HEAT_BY_WORTH, HEAT_BY_AGE, HEAT_BY_SHORT, HEAT_BY_LONG, HEAT_WA
 enum heat_goal { HEAT_GOAL_OBJECTS, HEAT_GOAL_BYTES };
 
 struct heat_ranker {
-    struct heat_history *history;
+    struct row_table *history;
     struct heat_curves *curves;
     float half_life[HEAT_SPANS]; /* in accesses */
     uint32_t now;

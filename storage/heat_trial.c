@@ -37,9 +37,9 @@ static uint8_t mark_of(const struct heat_trial *trial)
     return (uint8_t)(1U << (unsigned)trial->way);
 }
 
-static void drop(struct heat_trial *trial, struct heat_history *history, uint32_t at)
+static void drop(struct heat_trial *trial, struct row_table *history, uint32_t at)
 {
-    heat_history_row(history, trial->held[at].row)->trials &= (uint8_t)~mark_of(trial);
+    heat_row_at(history, trial->held[at].row)->trials &= (uint8_t)~mark_of(trial);
     trial->bytes -= trial->held[at].bytes;
     trial->held[at] = trial->held[--trial->count];
 }
@@ -56,12 +56,12 @@ static void enter(struct heat_trial *trial, const struct heat_ranker *ranker, st
     }
     trial->held[trial->count++] = used;
     trial->bytes += used.bytes;
-    heat_history_row(ranker->history, used.row)->trials |= mark_of(trial);
+    heat_row_at(ranker->history, used.row)->trials |= mark_of(trial);
 }
 
 void heat_trials_use(struct heat_trials *trials, const struct heat_ranker *ranker, struct heat_held used)
 {
-    const struct heat_row *row = heat_history_row(ranker->history, used.row);
+    const struct heat_row *row = heat_row_at(ranker->history, used.row);
     if (used.bytes > trials->capacity_bytes || !sampled(trials, row->key))
         return;
     for (int way = 0; way < HEAT_WAYS; way++) {

@@ -33,7 +33,7 @@ static const char help[] =
 
 struct arguments {
     enum trace_format format;
-    const struct tier_policy_ops *policy;
+    const struct contender_ops *policy;
     double percent; /* of the footprint, or */
     uint64_t bytes; /* if percent is 0 */
     const char *svg;
@@ -77,7 +77,7 @@ static int take_option(int option, char **argv, struct arguments *a, FILE *err)
         a->has_format = trace_format_parse(optarg, &a->format);
         return a->has_format ? 0 : usage_error(err, "no such format", optarg);
     case 'p':
-        a->policy = tier_policy_find(optarg);
+        a->policy = contender_find(optarg);
         return a->policy != NULL ? 0 : usage_error(err, "no such policy (tier-sim --help lists them)", optarg);
     case 's':
         a->has_size = parse_size(optarg, a);
@@ -184,16 +184,16 @@ static int run_all(const struct arguments *a, const struct trace *trace, FILE *o
                             .objects = trace->object_count,
                             .footprint_bytes = trace->footprint_bytes,
                             .percent = {1, 5, 10, 20},
-                            .row_count = tier_policy_count};
-    struct report_row *rows = calloc(tier_policy_count, sizeof(*rows));
+                            .row_count = contender_count};
+    struct report_row *rows = calloc(contender_count, sizeof(*rows));
     enum err code = rows == NULL ? ERR_NOMEM : ERR_OK;
     const char *policy = "tier-sim";
     for (size_t s = 0; s < REPORT_SIZES; s++)
         report.capacity_bytes[s] = share_of(trace, report.percent[s]);
-    for (size_t i = 0; i < tier_policy_count && code == ERR_OK; i++) {
-        policy = rows[i].policy = tier_policies[i]->name;
+    for (size_t i = 0; i < contender_count && code == ERR_OK; i++) {
+        policy = rows[i].policy = contenders[i]->name;
         for (size_t s = 0; s < REPORT_SIZES && code == ERR_OK; s++)
-            code = replay(trace, tier_policies[i], report.capacity_bytes[s], &rows[i].results[s]);
+            code = replay(trace, contenders[i], report.capacity_bytes[s], &rows[i].results[s]);
     }
     report.rows = rows;
     int status = code == ERR_OK ? 0 : fail(err, policy, err_text(code));
@@ -210,8 +210,8 @@ static int run_all(const struct arguments *a, const struct trace *trace, FILE *o
 static void print_help(FILE *out)
 {
     (void)fprintf(out, "%s%s", usage, help);
-    for (size_t i = 0; i < tier_policy_count; i++)
-        (void)fprintf(out, " %s", tier_policies[i]->name);
+    for (size_t i = 0; i < contender_count; i++)
+        (void)fprintf(out, " %s", contenders[i]->name);
     (void)fputc('\n', out);
 }
 

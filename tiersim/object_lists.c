@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "tiersim/tier_policy.h"
+#include "tiersim/contender.h"
 
 bool object_lists_init(struct object_lists *lists, const struct tier_run *run)
 {

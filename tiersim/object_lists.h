@@ -57,7 +57,7 @@ void object_lists_move(struct object_lists *lists, uint8_t list, uint32_t object
 /* Whether these bytes more would be too many beside those of list 1. */
 bool object_lists_full(const struct object_lists *lists, uint64_t bytes);
 
-/* For policies of one list, number 1, that need nothing else: create, used_bytes and destroy of tier_policy_ops. */
+/* For policies of one list, number 1, that need nothing else: create, used_bytes and destroy of contender_ops. */
 void *object_lists_create(const struct tier_run *run);
 uint64_t object_lists_used(const void *lists);
 void object_lists_destroy(void *lists);

@@ -22,8 +22,8 @@ static void account_for(struct replay_result *result, const struct tier_request 
 }
 
 /* next_uses: NULL for a policy that does not know the future. */
-static enum err run(const struct trace *trace, const struct tier_policy_ops *policy, void *self,
-                    uint64_t capacity_bytes, const uint32_t *next_uses, struct replay_result *result)
+static enum err run(const struct trace *trace, const struct contender_ops *policy, void *self, uint64_t capacity_bytes,
+                    const uint32_t *next_uses, struct replay_result *result)
 {
     for (size_t i = 0; i < trace->requests; i++) {
         struct tier_request request = trace_request(trace, i);
@@ -37,7 +37,7 @@ static enum err run(const struct trace *trace, const struct tier_policy_ops *pol
     return ERR_OK;
 }
 
-enum err replay(const struct trace *trace, const struct tier_policy_ops *policy, uint64_t capacity_bytes,
+enum err replay(const struct trace *trace, const struct contender_ops *policy, uint64_t capacity_bytes,
                 struct replay_result *ret_result)
 {
     capacity_bytes = MIN(capacity_bytes, TRACE_BYTES_MAX);

@@ -3,7 +3,7 @@
 #ifndef HEARTH_TIERSIM_REPLAY_H
 #define HEARTH_TIERSIM_REPLAY_H
 
-#include "tiersim/tier_policy.h"
+#include "tiersim/contender.h"
 #include "tiersim/trace.h"
 
 struct replay_result {
@@ -18,7 +18,7 @@ struct replay_result {
  * Requests larger than the tier are misses that the policy does not see. ERR_NOMEM; ERR_INTERNAL when the policy held more than the
  * tier's capacity, which makes its figures worthless.
  */
-enum err replay(const struct trace *trace, const struct tier_policy_ops *policy, uint64_t capacity_bytes,
+enum err replay(const struct trace *trace, const struct contender_ops *policy, uint64_t capacity_bytes,
                 struct replay_result *ret_result) MUST_CHECK;
 
 double replay_object_hit_percent(const struct replay_result *result);

@@ -7,7 +7,7 @@
 #ifndef HEARTH_TIERSIM_TRACE_H
 #define HEARTH_TIERSIM_TRACE_H
 
-#include "tiersim/tier_policy.h"
+#include "tiersim/contender.h"
 #include "tiersim/trace_reader.h"
 
 #define TRACE_REQUESTS_MAX (UINT32_MAX - 1) /* next uses are numbers of 32 bits */

@@ -37,7 +37,7 @@ static bool visit(struct heat_policy *policy, uint64_t id)
 {
     if (heat_policy_use(policy, key_of(id), 1))
         return true;
-    (void)heat_policy_admit(policy, key_of(id), 1, count_left, NULL);
+    (void)heat_policy_admit(policy, key_of(id), 1, UINT64_MAX, count_left, NULL);
     return false;
 }
 
@@ -47,7 +47,7 @@ static bool held(const struct heat_policy *policy, uint64_t id)
     const struct heat_row *row;
     while ((row = heat_policy_next(policy, &position)) != NULL) {
         if (row->key == key_of(id))
-            return row->place != HEAT_NOWHERE;
+            return row->place != ROW_NONE;
     }
     return false;
 }
@@ -203,7 +203,7 @@ static void objects_goal_prefers_small(void **state)
             if (heat_policy_use(policy, key_of(id), bytes))
                 small_hits[goal] += bytes == 1;
             else
-                (void)heat_policy_admit(policy, key_of(id), bytes, count_left, NULL);
+                (void)heat_policy_admit(policy, key_of(id), bytes, UINT64_MAX, count_left, NULL);
         }
         heat_policy_free(policy);
     }
@@ -215,7 +215,7 @@ static void objects_goal_prefers_small(void **state)
 
 static void count_forgotten(void *context, const struct heat_row *row)
 {
-    assert_true(row->key != 0 && row->place == HEAT_NOWHERE);
+    assert_true(row->key != 0 && row->place == ROW_NONE);
     (*(uint32_t *)context)++;
 }
 
@@ -225,7 +225,7 @@ static void memory_is_bounded(void **state)
     enum { ROWS = 3000, SLOTS = 500, FLOOD = 20000 };
     struct account account;
     uint32_t forgotten = 0;
-    account_init(&account, "tables", 512 * 1024);
+    account_init(&account, "tables", 1024 * 1024);
     struct heat_policy *policy = policy_of(SLOTS, ROWS, &account);
     heat_policy_on_forgotten(policy, count_forgotten, &forgotten);
     for (uint64_t i = 0; i < FLOOD; i++)
@@ -235,32 +235,49 @@ static void memory_is_bounded(void **state)
     /* One or the other finds only held rows at the hand, and is not remembered. */
     assert_in_range(forgotten, FLOOD - ROWS - 100, FLOOD - ROWS);
     assert_true(stats.held <= SLOTS && stats.held_bytes == stats.held);
-    assert_true(account_used(&account) <= ROWS * 40 + 8192);
+    assert_true(account_used(&account) <= 240 * 1024 + ROWS * 40 + 8192);
     heat_policy_free(policy);
     assert_int_equal(account_used(&account), 0);
 }
 
-/* An empty account is a smaller history, not a failure; what is hot keeps its row. */
+/* Curves and trials: what a policy takes that remembers nothing. */
+static uint64_t fixed_bytes(void)
+{
+    struct account account;
+    account_init(&account, "tables", 1024 * 1024);
+    struct heat_policy *policy = policy_of(50, PLENTY, &account);
+    uint64_t bytes = account_used(&account);
+    heat_policy_free(policy);
+    assert_in_range(bytes, 1, 240 * 1024);
+    return bytes;
+}
+
+/* A full account is a smaller history, not a failure; what is hot keeps its row. */
 static void does_with_the_memory_it_is_given(void **state)
 {
     (void)state;
     struct account account;
-    account_init(&account, "tables", 16 * 1024);
+    uint64_t limit = fixed_bytes() + 16 * 1024;
+    account_init(&account, "tables", limit);
     struct heat_policy *policy = policy_of(50, PLENTY, &account);
     for (uint64_t i = 0; i < 20000; i++)
         (void)visit(policy, i % 10 == 0 ? i / 10 % 5 : 1000 + i);
-    assert_true(account_used(&account) <= 16 * 1024);
+    assert_true(account_used(&account) <= limit);
     assert_true(heat_policy_stats(policy).remembered >= 128);
     for (uint64_t i = 0; i < 5; i++)
         assert_true(heat_policy_heat(policy, key_of(i)) > 2);
     heat_policy_free(policy);
     assert_int_equal(account_used(&account), 0);
 
-    account_init(&account, "none", 0);
+    account_init(&account, "none", fixed_bytes());
     policy = policy_of(50, PLENTY, &account);
     assert_false(visit(policy, 1));
     assert_false(visit(policy, 1));
     heat_policy_free(policy);
+    account_init(&account, "less", fixed_bytes() - 1);
+    assert_null(
+        heat_policy_new(&(struct heat_policy_config){.capacity_bytes = 50, .rows_max = 1, .account = &account}));
+    assert_int_equal(account_used(&account), 0);
 }
 
 static void refuses_what_is_too_large(void **state)
@@ -268,10 +285,10 @@ static void refuses_what_is_too_large(void **state)
     (void)state;
     struct heat_policy *policy = policy_of(100, 100, NULL);
     assert_false(heat_policy_use(policy, key_of(1), 101));
-    assert_false(heat_policy_admit(policy, key_of(1), 101, count_left, NULL));
+    assert_false(heat_policy_admit(policy, key_of(1), 101, UINT64_MAX, count_left, NULL));
     assert_false(heat_policy_use(policy, key_of(2), UINT64_MAX));
-    assert_false(heat_policy_admit(policy, key_of(2), UINT64_MAX, count_left, NULL));
-    assert_false(heat_policy_admit(policy, key_of(3), 1, count_left, NULL)); /* never used */
+    assert_false(heat_policy_admit(policy, key_of(2), UINT64_MAX, UINT64_MAX, count_left, NULL));
+    assert_false(heat_policy_admit(policy, key_of(3), 1, UINT64_MAX, count_left, NULL)); /* never used */
     heat_policy_free(policy);
 }
 
@@ -317,7 +334,7 @@ static void agrees_with_a_model(void **state)
         }
         bool hit = heat_policy_use(policy, key_of(id), bytes);
         assert_int_equal(hit, model.bytes[id] > 0);
-        if (!hit && heat_policy_admit(policy, key_of(id), bytes, model_left, &model)) {
+        if (!hit && heat_policy_admit(policy, key_of(id), bytes, UINT64_MAX, model_left, &model)) {
             model.bytes[id] = bytes;
             model.sum += bytes;
         }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The pure parts of the tiers: the cache policy beside traces, the memory tier beside its account, the filter, heat. */
+/* The pure parts of the tiers: the memory tier beside its account, the filter, heat. */
 #include "tests/support/storage.h"
 
 #include <stdlib.h>
@@ -7,7 +7,6 @@
 #include "base/limits.h"
 #include "base/random.h"
 #include "sim/disk.h"
-#include "storage/cache_policy.h"
 #include "storage/filter.h"
 #include "storage/heat.h"
 #include "storage/memory_tier.h"
@@ -15,133 +14,6 @@
 static void number_key(uint64_t n, struct block_key *ret_key)
 {
     test_key(span_of(&n, sizeof(n)), ret_key);
-}
-
-/* ---- cache policy ---- */
-
-enum { POLICY_NODES = 2000, GHOST_SETS = 512 };
-
-struct ghostly {
-    struct cache_policy policy;
-    struct cache_ghost_set ghosts[GHOST_SETS];
-};
-
-static struct ghostly *ghostly_new(size_t capacity_bytes)
-{
-    struct ghostly *g = calloc(1, sizeof(*g));
-    assert_non_null(g);
-    cache_policy_init(&g->policy, capacity_bytes, g->ghosts, GHOST_SETS);
-    return g;
-}
-
-static void check_list(const struct cache_list *list, enum cache_queue queue, size_t *ret_count)
-{
-    size_t bytes = 0;
-    const struct cache_node *prev = NULL;
-    for (const struct cache_node *n = list->head; n != NULL; n = n->next) {
-        assert_ptr_equal(n->prev, prev);
-        assert_int_equal(n->queue, queue);
-        bytes += n->bytes;
-        (*ret_count)++;
-        prev = n;
-    }
-    assert_ptr_equal(list->tail, prev);
-    assert_int_equal(list->bytes, bytes);
-}
-
-static void random_operations_keep_the_queues_sound(void **state)
-{
-    (void)state;
-    struct ghostly *ghostly = ghostly_new(100000);
-    struct cache_policy *policy = &ghostly->policy;
-    struct cache_node *nodes = calloc(POLICY_NODES, sizeof(*nodes));
-    struct prng prng;
-    size_t in = 0;
-    prng_init(&prng, 1);
-    for (int step = 0; step < 20000; step++) {
-        size_t i = (size_t)prng_below(&prng, POLICY_NODES);
-        if (nodes[i].queue == CACHE_NONE) {
-            cache_policy_enter(policy, &nodes[i], i + 1, 1 + (size_t)prng_below(&prng, 1000));
-            in++;
-        } else if (prng_below(&prng, 4) == 0) {
-            cache_policy_leave(policy, &nodes[i]);
-            in--;
-        } else {
-            cache_policy_hit(&nodes[i]);
-        }
-        while (cache_policy_bytes(policy) > policy->capacity_bytes) {
-            assert_non_null(cache_policy_evict(policy));
-            in--;
-        }
-        if (step % 500 == 0) {
-            size_t count = 0;
-            check_list(&policy->small, CACHE_SMALL, &count);
-            check_list(&policy->main, CACHE_MAIN, &count);
-            assert_int_equal(count, in);
-        }
-    }
-    while (cache_policy_evict(policy) != NULL)
-        in--;
-    assert_int_equal(in, 0);
-    free(nodes);
-    free(ghostly);
-}
-
-/* Hits of a trace in which some nodes are used often and a scan of others passes through. */
-static size_t hot_hits(struct cache_policy *policy, struct cache_node *nodes, bool scan)
-{
-    struct prng prng;
-    size_t hits = 0;
-    size_t next_cold = 100;
-    prng_init(&prng, 2);
-    for (int step = 0; step < 10000; step++) {
-        size_t i = scan && step % 2 == 0 ? next_cold++ : (size_t)prng_below(&prng, 50);
-        struct cache_node *node = &nodes[i];
-        if (node->queue != CACHE_NONE) {
-            hits += i < 50;
-            cache_policy_hit(node);
-            continue;
-        }
-        while (cache_policy_bytes(policy) + 10 > policy->capacity_bytes)
-            assert_non_null(cache_policy_evict(policy));
-        cache_policy_enter(policy, node, i + 1, 10);
-    }
-    return hits;
-}
-
-static void a_scan_does_not_wash_out_what_is_used(void **state)
-{
-    (void)state;
-    struct ghostly *ghostly = ghostly_new(1000); /* room for 100, of which 50 are hot */
-    struct cache_node *nodes = calloc(6000, sizeof(*nodes));
-    assert_true(hot_hits(&ghostly->policy, nodes, true) > 4800); /* of 5,000 */
-    free(nodes);
-    free(ghostly);
-}
-
-static void enter(struct cache_policy *policy, struct cache_node *node, uint64_t hash)
-{
-    while (cache_policy_bytes(policy) + 10 > policy->capacity_bytes)
-        assert_non_null(cache_policy_evict(policy));
-    cache_policy_enter(policy, node, hash << 32, 10);
-}
-
-/* 90 bytes for the main queue: the ghost of what left is gone when more than that left after it, and not before. */
-static void ghosts_are_remembered_as_long_as_the_main_queue_is(void **state)
-{
-    (void)state;
-    struct ghostly *ghostly = ghostly_new(100);
-    struct cache_node *nodes = calloc(40, sizeof(*nodes));
-    for (uint64_t i = 0; i < 20; i++)
-        enter(&ghostly->policy, &nodes[i], i + 1); /* 0 to 9 left, in this order */
-    enter(&ghostly->policy, &nodes[1], 2);         /* 10 leaves: 90 bytes after node 1 */
-    assert_int_equal(nodes[1].queue, CACHE_MAIN);
-    enter(&ghostly->policy, &nodes[1 + 1], 3); /* 11 leaves */
-    assert_int_equal(nodes[2].queue, CACHE_MAIN);
-    enter(&ghostly->policy, &nodes[0], 1); /* 12 leaves: 120 bytes after node 0 */
-    assert_int_equal(nodes[0].queue, CACHE_SMALL);
-    free(nodes);
-    free(ghostly);
 }
 
 /* ---- memory tier ---- */
@@ -159,7 +31,7 @@ static void the_tier_stays_within_its_account(void **state)
     (void)state;
     struct account account;
     account_init(&account, "memory", 10000);
-    struct memory_tier *tier = memory_tier_new(&account, NULL);
+    struct memory_tier *tier = memory_tier_new(&account, NULL, TIER_POLICY_LRU);
     for (uint64_t n = 0; n < 100; n++) {
         struct block_key key;
         struct block_ref *ref = block(1000);
@@ -183,7 +55,7 @@ static void the_tier_yields_to_what_else_is_charged(void **state)
     struct account account;
     account_init(&account, "memory", 10000);
     assert_true(account_take(&account, 2500));
-    struct memory_tier *tier = memory_tier_new(&account, NULL);
+    struct memory_tier *tier = memory_tier_new(&account, NULL, TIER_POLICY_LRU);
     for (uint64_t n = 0; n < 30; n++) {
         struct block_key key;
         size_t len = 0;
@@ -206,7 +78,7 @@ static void a_block_in_use_keeps_its_share_and_shared_ones_are_not_cached(void *
     struct block_key other;
     size_t len = 0;
     account_init(&account, "memory", 3000);
-    struct memory_tier *tier = memory_tier_new(&account, NULL);
+    struct memory_tier *tier = memory_tier_new(&account, NULL, TIER_POLICY_LRU);
     struct block_ref *held = block(1000);
     number_key(1, &key);
     number_key(2, &other);
@@ -226,6 +98,88 @@ static void a_block_in_use_keeps_its_share_and_shared_ones_are_not_cached(void *
     memory_tier_put(tier, &other, large);
     assert_false(memory_tier_has(tier, &other, &len));
     block_ref_unref(large);
+    memory_tier_free(tier);
+}
+
+static void get_often(struct memory_tier *tier, const struct block_key *key)
+{
+    for (int i = 0; i < 5; i++)
+        block_ref_unref(memory_tier_get(tier, key));
+}
+
+/* As after each read from the disk. */
+static bool put_new(struct memory_tier *tier, uint64_t n)
+{
+    struct block_key key;
+    struct block_ref *ref = block(1000);
+    size_t len;
+    number_key(n, &key);
+    memory_tier_put(tier, &key, ref);
+    block_ref_unref(ref);
+    return memory_tier_has(tier, &key, &len);
+}
+
+/* What is used often stays when blocks pass by that are used once; no policy lets go of what others read at the time. */
+static void hot_blocks_stay_whatever_the_policy(void **state)
+{
+    (void)state;
+    enum { HOT = 5, SCAN = 2000 };
+    for (int kind = 0; kind < TIER_POLICY_KINDS; kind++) {
+        struct account account;
+        struct account tables;
+        struct block_key key;
+        uint32_t found = 0;
+        account_init(&account, "memory", 10000);
+        account_init(&tables, "tables", 1024 * 1024);
+        struct memory_tier *tier = memory_tier_new(&account, &tables, (enum tier_policy_kind)kind);
+        assert_non_null(tier);
+        for (uint64_t n = 0; n < HOT; n++) {
+            assert_true(put_new(tier, n));
+            number_key(n, &key);
+            get_often(tier, &key);
+        }
+        for (uint64_t n = 0; n < SCAN; n++) {
+            (void)put_new(tier, 1000 + n);
+            number_key(n % HOT, &key);
+            struct block_ref *ref = memory_tier_get(tier, &key);
+            found += ref != NULL;
+            block_ref_unref(ref);
+            assert_true(account_used(&account) <= 10000);
+        }
+        assert_true(found > SCAN * 99 / 100);
+        assert_int_equal(memory_tier_stats(tier).bytes, account_used(&account));
+        memory_tier_free(tier);
+        assert_int_equal(account_used(&account), 0);
+        assert_int_equal(account_used(&tables), 0);
+    }
+}
+
+/* hearth's own, once it knows that they return: colder newcomers stay out and displace nothing. */
+static void newcomers_colder_than_all_stay_out(void **state)
+{
+    (void)state;
+    enum { HOT = 10, ROUNDS = 2000, SCAN = 200 };
+    struct account account;
+    struct block_key key;
+    uint32_t let_in = 0;
+    account_init(&account, "memory", HOT * 1000);
+    struct memory_tier *tier = memory_tier_new(&account, NULL, TIER_POLICY_HEARTH);
+    for (uint64_t i = 0; i < ROUNDS; i++) {
+        number_key(i % HOT, &key);
+        struct block_ref *ref = memory_tier_get(tier, &key);
+        if (ref == NULL)
+            (void)put_new(tier, i % HOT);
+        block_ref_unref(ref);
+        if (i % 4 == 0)
+            (void)put_new(tier, 1000 + i);
+    }
+    for (uint64_t n = 0; n < SCAN; n++) {
+        let_in += put_new(tier, 100000 + n);
+        number_key(n % HOT, &key);
+        block_ref_unref(memory_tier_get(tier, &key));
+    }
+    assert_int_equal(let_in, 0);
+    assert_int_equal(memory_tier_stats(tier).blocks, HOT);
     memory_tier_free(tier);
 }
 
@@ -371,7 +325,7 @@ static void heat_cools_and_orders(void **state)
 {
     (void)state;
     struct heat_map map;
-    struct heat_row rows[3];
+    struct heat_entry rows[3];
     struct block_key key;
     heat_map_init(&map, NULL);
     note(&map, 1, HEAT_READ, 0);
@@ -399,7 +353,7 @@ static void the_last_asker_is_remembered(void **state)
 {
     (void)state;
     struct heat_map map;
-    struct heat_row row;
+    struct heat_entry row;
     struct block_key key;
     struct peer_id first = peer_id_of_key(span_text("a public key"));
     struct peer_id second = peer_id_of_key(span_text("another public key"));
@@ -437,12 +391,11 @@ static void a_flood_of_strangers_does_not_displace_the_hot(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_operations_keep_the_queues_sound),
-        cmocka_unit_test(a_scan_does_not_wash_out_what_is_used),
-        cmocka_unit_test(ghosts_are_remembered_as_long_as_the_main_queue_is),
         cmocka_unit_test(the_tier_yields_to_what_else_is_charged),
         cmocka_unit_test(the_tier_stays_within_its_account),
         cmocka_unit_test(a_block_in_use_keeps_its_share_and_shared_ones_are_not_cached),
+        cmocka_unit_test(hot_blocks_stay_whatever_the_policy),
+        cmocka_unit_test(newcomers_colder_than_all_stay_out),
         cmocka_unit_test(the_filter_is_never_wrong_and_rarely_vague),
         cmocka_unit_test(a_filter_fits_its_account),
         cmocka_unit_test(a_filter_file_counts_only_for_its_rows),

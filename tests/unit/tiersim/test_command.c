@@ -133,8 +133,8 @@ static void help_lists_the_policies(void **state)
     struct answer a = run("-h");
     assert_int_equal(a.status, 0);
     assert_non_null(strstr(a.out, "usage: tier-sim"));
-    for (size_t p = 0; p < tier_policy_count; p++)
-        assert_non_null(strstr(a.out, tier_policies[p]->name));
+    for (size_t p = 0; p < contender_count; p++)
+        assert_non_null(strstr(a.out, contenders[p]->name));
     release(&a);
 }
 
@@ -155,9 +155,9 @@ static void all_is_a_table_and_a_plot(void **state)
     assert_non_null(strstr(a.out, "6 requests, 3 objects, footprint 3 slots\n"));
     assert_non_null(strstr(a.out, "\nhits of objects, tier 20%\n"));
     assert_null(strstr(a.out, "hits of bytes")); /* they are the same */
-    for (size_t p = 0; p < tier_policy_count; p++) {
+    for (size_t p = 0; p < contender_count; p++) {
         char row[40];
-        (void)snprintf(row, sizeof(row), "\n%-10s", tier_policies[p]->name);
+        (void)snprintf(row, sizeof(row), "\n%-10s", contenders[p]->name);
         assert_int_equal(count(a.out, row), 1 + 4);
     }
     release(&a);
@@ -165,7 +165,7 @@ static void all_is_a_table_and_a_plot(void **state)
     assert_non_null(file);
     assert_true(fread(svg, 1, sizeof(svg) - 1, file) > 0);
     (void)fclose(file);
-    assert_int_equal(count(svg, "<polyline"), tier_policy_count);
+    assert_int_equal(count(svg, "<polyline"), contender_count);
     assert_int_equal(count(svg, "</svg>"), 1);
 }
 

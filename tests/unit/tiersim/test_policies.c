@@ -10,7 +10,7 @@
 enum { LETTERS_MAX = 64 };
 
 /* One letter an answer: Hit, Admitted, Bypassed. */
-static void expect_run(const struct tier_policy_ops *policy, uint64_t slots, const char *letters, const char *answers)
+static void expect_run(const struct contender_ops *policy, uint64_t slots, const char *letters, const char *answers)
 {
     char got[LETTERS_MAX] = "";
     struct trace trace = trace_of_letters(letters);
@@ -37,22 +37,22 @@ static void expect_run(const struct tier_policy_ops *policy, uint64_t slots, con
 static void fifo(void **state)
 {
     (void)state;
-    expect_run(&tier_policy_fifo, 2, "abacab", "AAHAAA");
+    expect_run(&contender_fifo, 2, "abacab", "AAHAAA");
 }
 
 static void lru(void **state)
 {
     (void)state;
-    expect_run(&tier_policy_lru, 2, "abacab", "AAHAHA");
-    expect_run(&tier_policy_lru, 3, "abccabdc", "AAAHHHAA");
+    expect_run(&contender_lru, 2, "abacab", "AAHAHA");
+    expect_run(&contender_lru, 3, "abccabdc", "AAAHHHAA");
 }
 
 /* When d comes all three are marked: they go round and a, the oldest, is out. */
 static void clock_gives_a_second_chance(void **state)
 {
     (void)state;
-    expect_run(&tier_policy_clock, 2, "abacab", "AAHAHA");
-    expect_run(&tier_policy_clock, 3, "abccabdca", "AAAHHHAHA");
+    expect_run(&contender_clock, 2, "abacab", "AAHAHA");
+    expect_run(&contender_clock, 3, "abccabdca", "AAAHHHAHA");
 }
 
 /*
@@ -62,7 +62,7 @@ static void clock_gives_a_second_chance(void **state)
 static void sieve_keeps_its_hand(void **state)
 {
     (void)state;
-    expect_run(&tier_policy_sieve, 3, "abcadbacefaghgijg", "AAAHAAHAAAHAAHAAA");
+    expect_run(&contender_sieve, 3, "abcadbacefaghgijg", "AAAHAAHAAAHAAHAAA");
 }
 
 /*
@@ -72,7 +72,7 @@ static void sieve_keeps_its_hand(void **state)
 static void s3fifo_remembers_what_left(void **state)
 {
     (void)state;
-    expect_run(&tier_policy_s3fifo, 10, "abcdefghijakbabclmnopqrstuvwabc", "AAAAAAAAAAHAAHHAAAAAAAAAAAAAHHH");
+    expect_run(&contender_s3fifo, 10, "abcdefghijakbabclmnopqrstuvwabc", "AAAAAAAAAAHAAHHAAAAAAAAAAAAAHHH");
 }
 
 /*
@@ -82,7 +82,7 @@ static void s3fifo_remembers_what_left(void **state)
 static void origin_keeps_what_was_used_most(void **state)
 {
     (void)state;
-    expect_run(&tier_policy_origin, 2, "abacbdd", "AAHAABA");
+    expect_run(&contender_origin, 2, "abacbdd", "AAHAABA");
 }
 
 /*
@@ -92,11 +92,11 @@ static void origin_keeps_what_was_used_most(void **state)
 static void arc_follows_its_figure(void **state)
 {
     (void)state;
-    expect_run(&tier_policy_arc, 2, "abacbabcdefdcd", "AAHAAAHAAAAAAH");
+    expect_run(&contender_arc, 2, "abacbabcdefdcd", "AAHAAAHAAAAAAH");
     /* the last c comes back from b2 with p = 1 = |t1|: g leaves t1, so e is still in t2 */
-    expect_run(&tier_policy_arc, 3, "ceacgeace", "AAAHAAAAH");
+    expect_run(&contender_arc, 3, "ceacgeace", "AAAHAAAAH");
     /* four names are known when f comes: d's goes, d is new and b leaves for it */
-    expect_run(&tier_policy_arc, 2, "dadacbcbfdb", "AAHHAAAHAAA");
+    expect_run(&contender_arc, 2, "dadacbcbfdb", "AAHHAAAHAAA");
 }
 
 /*
@@ -106,15 +106,15 @@ static void arc_follows_its_figure(void **state)
 static void wtinylfu_asks_who_is_wanted_more(void **state)
 {
     (void)state;
-    expect_run(&tier_policy_wtinylfu, 4, "abcdaedfdcbafbd", "AAAAHAAAHHAHAAH");
+    expect_run(&contender_wtinylfu, 4, "abcdaedfdcbafbd", "AAAAHAAAHHAHAAH");
 }
 
 /* c and d would be used again after what is there; in the second run a would be. */
 static void opt_knows_the_future(void **state)
 {
     (void)state;
-    expect_run(&tier_policy_opt, 2, "abcabdacbd", "AABHHBHBHB");
-    expect_run(&tier_policy_opt, 2, "abcbcab", "AAAHHBH");
+    expect_run(&contender_opt, 2, "abcabdacbd", "AABHHBHBHB");
+    expect_run(&contender_opt, 2, "abcbcab", "AAAHHBH");
 }
 
 static void sizes_count(void **state)
@@ -125,7 +125,7 @@ static void sizes_count(void **state)
     struct trace trace = trace_of(TRACE_TSV, text, sizeof(text) - 1);
     struct replay_result result;
     assert_int_equal(trace.footprint_bytes, 30);
-    assert_ok(replay(&trace, &tier_policy_lru, 10, &result));
+    assert_ok(replay(&trace, &contender_lru, 10, &result));
     assert_int_equal(result.requests, 8);
     assert_int_equal(result.bytes, 47);
     assert_int_equal(result.hits, 2);
@@ -161,15 +161,15 @@ static void none_holds_more_than_fits(void **state)
     (void)state;
     static const uint64_t capacities[] = {0, 1, 7, 100, 3000, UINT64_MAX};
     struct trace trace = random_trace(1, 20000, 200);
-    for (size_t p = 0; p < tier_policy_count; p++) {
+    for (size_t p = 0; p < contender_count; p++) {
         for (size_t c = 0; c < ARRAY_LEN(capacities); c++) {
             struct replay_result result;
             struct replay_result again;
-            assert_ok(replay(&trace, tier_policies[p], capacities[c], &result));
+            assert_ok(replay(&trace, contenders[p], capacities[c], &result));
             assert_int_equal(result.requests, trace.requests);
             assert_int_equal(result.bytes, trace.requested_bytes);
             assert_true(result.hit_bytes + result.promoted_bytes <= result.bytes);
-            assert_ok(replay(&trace, tier_policies[p], capacities[c], &again));
+            assert_ok(replay(&trace, contenders[p], capacities[c], &again));
             assert_memory_equal(&result, &again, sizeof(result));
         }
     }
@@ -180,9 +180,9 @@ static void with_room_for_all_only_first_uses_miss(void **state)
 {
     (void)state;
     struct trace trace = random_trace(2, 5000, 1);
-    for (size_t p = 0; p < tier_policy_count; p++) {
+    for (size_t p = 0; p < contender_count; p++) {
         struct replay_result result;
-        assert_ok(replay(&trace, tier_policies[p], 100000, &result));
+        assert_ok(replay(&trace, contenders[p], 100000, &result));
         assert_int_equal(result.hits, trace.requests - trace.object_count);
     }
     trace_release(&trace);
@@ -195,10 +195,10 @@ static void none_is_better_than_opt(void **state)
         struct trace trace = random_trace(seed, 10000, 1);
         for (uint64_t capacity = 1; capacity < 200; capacity = capacity * 2 + 1) {
             struct replay_result best;
-            assert_ok(replay(&trace, &tier_policy_opt, capacity, &best));
-            for (size_t p = 0; p < tier_policy_count; p++) {
+            assert_ok(replay(&trace, &contender_opt, capacity, &best));
+            for (size_t p = 0; p < contender_count; p++) {
                 struct replay_result result;
-                assert_ok(replay(&trace, tier_policies[p], capacity, &result));
+                assert_ok(replay(&trace, contenders[p], capacity, &result));
                 assert_true(result.hits <= best.hits);
             }
         }
@@ -225,7 +225,7 @@ static void lru_agrees_with_its_definition(void **state)
             }
             hits += j > 0 && others < capacity;
         }
-        assert_ok(replay(&trace, &tier_policy_lru, capacity, &result));
+        assert_ok(replay(&trace, &contender_lru, capacity, &result));
         assert_int_equal(result.hits, hits);
     }
     trace_release(&trace);
@@ -252,7 +252,7 @@ static uint64_t greedy_used(const void *self)
 static void cheats_are_found_out(void **state)
 {
     (void)state;
-    const struct tier_policy_ops greedy = {
+    const struct contender_ops greedy = {
         .name = "greedy", .create = greedy_create, .access = greedy_access, .used_bytes = greedy_used, .destroy = free};
     struct trace trace = trace_of_letters("abc");
     struct replay_result result;
@@ -264,9 +264,9 @@ static void cheats_are_found_out(void **state)
 static void policies_have_names(void **state)
 {
     (void)state;
-    for (size_t p = 0; p < tier_policy_count; p++)
-        assert_ptr_equal(tier_policy_find(tier_policies[p]->name), tier_policies[p]);
-    assert_null(tier_policy_find("mru"));
+    for (size_t p = 0; p < contender_count; p++)
+        assert_ptr_equal(contender_find(contenders[p]->name), contenders[p]);
+    assert_null(contender_find("mru"));
 }
 
 int main(void)

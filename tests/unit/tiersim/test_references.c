@@ -43,8 +43,8 @@ static void expect(const struct trace *trace, const char *policy, uint64_t capac
                    double tolerance)
 {
     struct replay_result result;
-    assert_non_null(tier_policy_find(policy));
-    assert_ok(replay(trace, tier_policy_find(policy), capacity, &result));
+    assert_non_null(contender_find(policy));
+    assert_ok(replay(trace, contender_find(policy), capacity, &result));
     double objects = replay_object_hit_percent(&result);
     double bytes = replay_byte_hit_percent(&result);
     if (fabs(objects - object) > tolerance || (byte > 0 && fabs(bytes - byte) > tolerance))

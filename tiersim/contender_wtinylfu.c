@@ -9,9 +9,9 @@
  */
 #include <stdlib.h>
 
+#include "tiersim/contender.h"
 #include "tiersim/frequency_sketch.h"
 #include "tiersim/object_lists.h"
-#include "tiersim/tier_policy.h"
 
 enum { WINDOW = 1, PROBATION, PROTECTED };
 enum { WINDOW_PERCENT = 1, PROTECTED_PERCENT = 80 };
@@ -116,8 +116,8 @@ static uint64_t wtinylfu_used(const void *self)
     return bytes_of(self, WINDOW) + main_bytes(self);
 }
 
-const struct tier_policy_ops tier_policy_wtinylfu = {.name = "wtinylfu",
-                                                     .create = wtinylfu_create,
-                                                     .access = wtinylfu_access,
-                                                     .used_bytes = wtinylfu_used,
-                                                     .destroy = wtinylfu_destroy};
+const struct contender_ops contender_wtinylfu = {.name = "wtinylfu",
+                                                 .create = wtinylfu_create,
+                                                 .access = wtinylfu_access,
+                                                 .used_bytes = wtinylfu_used,
+                                                 .destroy = wtinylfu_destroy};

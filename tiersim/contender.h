@@ -12,8 +12,8 @@
  * object has one byte, so bytes are slots there. What an object took when it was admitted it takes until it leaves. Pure: no clock, no
  * randomness but seeded; one thread.
  */
-#ifndef HEARTH_TIERSIM_TIER_POLICY_H
-#define HEARTH_TIERSIM_TIER_POLICY_H
+#ifndef HEARTH_TIERSIM_CONTENDER_H
+#define HEARTH_TIERSIM_CONTENDER_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -42,7 +42,7 @@ struct tier_request {
 
 enum tier_access { TIER_HIT, TIER_ADMITTED, TIER_BYPASSED };
 
-struct tier_policy_ops {
+struct contender_ops {
     const char *name;
     bool offline; /* knows the future: a bound to compare with */
     /* NULL without memory. */
@@ -57,22 +57,22 @@ struct tier_policy_ops {
 uint64_t tier_run_slots(const struct tier_run *run);
 
 /* All policies, in the order in which tables show them. */
-extern const struct tier_policy_ops *const tier_policies[];
-extern const size_t tier_policy_count;
+extern const struct contender_ops *const contenders[];
+extern const size_t contender_count;
 
 /* NULL for a name that is not one. */
-const struct tier_policy_ops *tier_policy_find(const char *name);
+const struct contender_ops *contender_find(const char *name);
 
-extern const struct tier_policy_ops tier_policy_fifo;
-extern const struct tier_policy_ops tier_policy_lru;
-extern const struct tier_policy_ops tier_policy_clock;
-extern const struct tier_policy_ops tier_policy_sieve;
-extern const struct tier_policy_ops tier_policy_s3fifo;
-extern const struct tier_policy_ops tier_policy_arc;
-extern const struct tier_policy_ops tier_policy_wtinylfu;
-extern const struct tier_policy_ops tier_policy_origin;
-extern const struct tier_policy_ops tier_policy_hearth;
-extern const struct tier_policy_ops tier_policy_hearth_bytes;
-extern const struct tier_policy_ops tier_policy_opt;
+extern const struct contender_ops contender_fifo;
+extern const struct contender_ops contender_lru;
+extern const struct contender_ops contender_clock;
+extern const struct contender_ops contender_sieve;
+extern const struct contender_ops contender_s3fifo;
+extern const struct contender_ops contender_arc;
+extern const struct contender_ops contender_wtinylfu;
+extern const struct contender_ops contender_origin;
+extern const struct contender_ops contender_hearth;
+extern const struct contender_ops contender_hearth_bytes;
+extern const struct contender_ops contender_opt;
 
 #endif

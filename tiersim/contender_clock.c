@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* CLOCK, second chance: a FIFO whose tail goes round once more if it was used since it last stood there. */
+#include "tiersim/contender.h"
 #include "tiersim/object_lists.h"
-#include "tiersim/tier_policy.h"
 
 enum { QUEUE = 1 };
 
@@ -29,8 +29,8 @@ static enum tier_access clock_access(void *self, const struct tier_request *requ
     return TIER_ADMITTED;
 }
 
-const struct tier_policy_ops tier_policy_clock = {.name = "clock",
-                                                  .create = object_lists_create,
-                                                  .access = clock_access,
-                                                  .used_bytes = object_lists_used,
-                                                  .destroy = object_lists_destroy};
+const struct contender_ops contender_clock = {.name = "clock",
+                                              .create = object_lists_create,
+                                              .access = clock_access,
+                                              .used_bytes = object_lists_used,
+                                              .destroy = object_lists_destroy};

@@ -6,8 +6,8 @@
  */
 #include <stdlib.h>
 
+#include "tiersim/contender.h"
 #include "tiersim/object_lists.h"
-#include "tiersim/tier_policy.h"
 
 enum { T1 = 1, T2, B1, B2 };
 
@@ -105,5 +105,5 @@ static enum tier_access arc_access(void *self, const struct tier_request *reques
     return TIER_ADMITTED;
 }
 
-const struct tier_policy_ops tier_policy_arc = {
+const struct contender_ops contender_arc = {
     .name = "arc", .create = arc_create, .access = arc_access, .used_bytes = arc_used, .destroy = object_lists_destroy};

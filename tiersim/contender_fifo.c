@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* FIFO: who came first leaves first. */
+#include "tiersim/contender.h"
 #include "tiersim/object_lists.h"
-#include "tiersim/tier_policy.h"
 
 enum { QUEUE = 1 };
 
@@ -16,8 +16,8 @@ static enum tier_access fifo_access(void *self, const struct tier_request *reque
     return TIER_ADMITTED;
 }
 
-const struct tier_policy_ops tier_policy_fifo = {.name = "fifo",
-                                                 .create = object_lists_create,
-                                                 .access = fifo_access,
-                                                 .used_bytes = object_lists_used,
-                                                 .destroy = object_lists_destroy};
+const struct contender_ops contender_fifo = {.name = "fifo",
+                                             .create = object_lists_create,
+                                             .access = fifo_access,
+                                             .used_bytes = object_lists_used,
+                                             .destroy = object_lists_destroy};

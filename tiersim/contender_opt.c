@@ -7,7 +7,7 @@
  */
 #include <stdlib.h>
 
-#include "tiersim/tier_policy.h"
+#include "tiersim/contender.h"
 
 enum { ABSENT = 0 }; /* places start at 1 */
 
@@ -125,9 +125,9 @@ static uint64_t opt_used(const void *self)
     return ((const struct opt *)self)->used_bytes;
 }
 
-const struct tier_policy_ops tier_policy_opt = {.name = "opt",
-                                                .offline = true,
-                                                .create = opt_create,
-                                                .access = opt_access,
-                                                .used_bytes = opt_used,
-                                                .destroy = opt_destroy};
+const struct contender_ops contender_opt = {.name = "opt",
+                                            .offline = true,
+                                            .create = opt_create,
+                                            .access = opt_access,
+                                            .used_bytes = opt_used,
+                                            .destroy = opt_destroy};

@@ -5,8 +5,8 @@
  */
 #include <stdlib.h>
 
+#include "tiersim/contender.h"
 #include "tiersim/object_lists.h"
-#include "tiersim/tier_policy.h"
 
 enum { QUEUE = 1 };
 
@@ -56,8 +56,8 @@ static enum tier_access sieve_access(void *self, const struct tier_request *requ
     return TIER_ADMITTED;
 }
 
-const struct tier_policy_ops tier_policy_sieve = {.name = "sieve",
-                                                  .create = sieve_create,
-                                                  .access = sieve_access,
-                                                  .used_bytes = object_lists_used,
-                                                  .destroy = object_lists_destroy};
+const struct contender_ops contender_sieve = {.name = "sieve",
+                                              .create = sieve_create,
+                                              .access = sieve_access,
+                                              .used_bytes = object_lists_used,
+                                              .destroy = object_lists_destroy};
