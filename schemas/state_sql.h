@@ -2,13 +2,13 @@
 /*
  * state.db: what the node knows of itself, for people and scripts. The state actor alone writes it; everyone may read it at any
  * time (WAL). Times are nanoseconds since the epoch; the views v_* show them, and sizes, as people read them. Rows of connections,
- * wants, transfers, actors and accounts are of this life; peers and events are kept.
+ * wants, transfers, actors and accounts are of this life; peers, events and moves are kept.
  */
 #ifndef HEARTH_SCHEMAS_STATE_SQL_H
 #define HEARTH_SCHEMAS_STATE_SQL_H
 
 /* Grows with each change of the tables; a file of another version is moved aside and made anew. */
-enum { STATE_SQL_VERSION = 1, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096 };
+enum { STATE_SQL_VERSION = 2, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, STATE_MOVES_MAX = 1000 };
 
 #define STATE_SQL_PRAGMAS                                                                                              \
     "PRAGMA journal_mode=WAL;"                                                                                         \
@@ -35,6 +35,9 @@ enum { STATE_SQL_VERSION = 1, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096 }
     " PRIMARY KEY(cid, peer)) WITHOUT ROWID;"                                                                          \
     "CREATE TABLE IF NOT EXISTS transfers(id INTEGER PRIMARY KEY, kind TEXT, cid TEXT, name TEXT,"                     \
     " bytes_done INTEGER, bytes_total INTEGER, started_at INTEGER);"                                                   \
+    "CREATE TABLE IF NOT EXISTS moves(id INTEGER PRIMARY KEY, source TEXT, target TEXT, blocks INTEGER, bytes "        \
+    "INTEGER,"                                                                                                         \
+    " since INTEGER, until INTEGER, reason TEXT);"                                                                     \
     "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;"                                      \
     "CREATE VIEW IF NOT EXISTS v_connections AS SELECT c.peer, c.addr, c.direction, c.security, c.muxer, c.streams,"   \
     " datetime(c.opened_at/1000000000,'unixepoch') AS opened, round(c.rtt_ns/1e6,1) AS rtt_ms, c.bytes_in,"            \
@@ -44,6 +47,9 @@ enum { STATE_SQL_VERSION = 1, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096 }
     "CREATE VIEW IF NOT EXISTS v_transfers AS SELECT id, kind, cid, name, bytes_done, bytes_total,"                    \
     " CASE WHEN bytes_total>0 THEN round(100.0*bytes_done/bytes_total,1) END AS percent,"                              \
     " datetime(started_at/1000000000,'unixepoch') AS started FROM transfers ORDER BY id;"                              \
+    "CREATE VIEW IF NOT EXISTS v_moves AS SELECT source AS \"from\", target AS \"to\", blocks, bytes,"                 \
+    " datetime(since/1000000000,'unixepoch') AS since, datetime(until/1000000000,'unixepoch') AS until, reason"        \
+    " FROM moves ORDER BY since DESC;"                                                                                 \
     "CREATE VIEW IF NOT EXISTS v_events AS SELECT datetime(at/1000000000,'unixepoch') AS at, actor, event, reason"     \
     " FROM events ORDER BY id DESC;"                                                                                   \
     "CREATE VIEW IF NOT EXISTS v_actors AS SELECT name, state, epoch, restarts, last_exit_reason, mailbox_records,"    \
@@ -87,7 +93,11 @@ enum { STATE_SQL_VERSION = 1, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096 }
     " bytes_done=?5, bytes_total=?6, started_at=?7"                                                                    \
     " WHERE (kind,cid,name,bytes_done,bytes_total,started_at) IS NOT (?2,?3,?4,?5,?6,?7)"
 #define STATE_SQL_TRANSFER_GONE "DELETE FROM transfers WHERE id=?1"
-#define STATE_SQL_META          "INSERT INTO meta VALUES(?1,?2) ON CONFLICT(key) DO UPDATE SET value=?2 WHERE value IS NOT ?2"
-#define STATE_SQL_EVENTS_LOAD   "SELECT at, actor, event, reason FROM events ORDER BY id DESC LIMIT ?1"
+#define STATE_SQL_MOVE                                                                                                 \
+    "INSERT INTO moves VALUES(?1,?2,?3,?4,?5,?6,?7,?8) ON CONFLICT(id) DO UPDATE SET blocks=?4, bytes=?5, until=?7"
+#define STATE_SQL_MOVES_TRIM                                                                                           \
+    "DELETE FROM moves WHERE id IN (SELECT id FROM moves ORDER BY since DESC LIMIT -1 OFFSET ?1)"
+#define STATE_SQL_META        "INSERT INTO meta VALUES(?1,?2) ON CONFLICT(key) DO UPDATE SET value=?2 WHERE value IS NOT ?2"
+#define STATE_SQL_EVENTS_LOAD "SELECT at, actor, event, reason FROM events ORDER BY id DESC LIMIT ?1"
 
 #endif

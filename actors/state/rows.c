@@ -186,6 +186,20 @@ static int write_transfer(struct state_rows *rows, const struct msg_state_transf
     return run(&b);
 }
 
+static int write_move(struct state_rows *rows, uint64_t at, const struct msg_state_move *m)
+{
+    struct binding b = bind(rows, STATEMENT_MOVE);
+    bind_u64(&b, m->id);
+    bind_span(&b, m->source);
+    bind_span(&b, m->target);
+    bind_u64(&b, m->blocks);
+    bind_u64(&b, m->bytes);
+    bind_u64(&b, m->since);
+    bind_u64(&b, at);
+    bind_span(&b, m->reason);
+    return run(&b);
+}
+
 static int write_record(struct state_rows *rows, const struct state_record *record, struct span packed)
 {
     uint64_t fields[FIELD_WORDS_MAX];
@@ -204,6 +218,8 @@ static int write_record(struct state_rows *rows, const struct state_record *reco
         return write_want(rows, record->at, (const void *)fields);
     case MSG_STATE_TRANSFER:
         return write_transfer(rows, (const void *)fields);
+    case MSG_STATE_MOVE:
+        return write_move(rows, record->at, (const void *)fields);
     }
     return SQLITE_OK;
 }
@@ -254,12 +270,14 @@ int state_rows_write(struct state_rows *rows, const struct state_batch *batch)
     int code = SQLITE_OK;
     bool events = false;
     bool peers = false;
+    bool moves = false;
     struct span records = buf_span(&batch->records);
     struct state_record record;
     struct span packed;
     while (code == SQLITE_OK && state_record_next(&records, &record, &packed)) {
         events = events || record.kind == MSG_EVENT;
         peers = peers || record.kind == MSG_STATE_PEER;
+        moves = moves || record.kind == MSG_STATE_MOVE;
         code = write_record(rows, &record, packed);
     }
     for (size_t i = 0; i < batch->actor_count && code == SQLITE_OK; i++)
@@ -270,6 +288,8 @@ int state_rows_write(struct state_rows *rows, const struct state_batch *batch)
         code = trim(rows, STATEMENT_EVENTS_TRIM, STATE_EVENTS_MAX);
     if (code == SQLITE_OK && peers)
         code = trim(rows, STATEMENT_PEERS_TRIM, STATE_PEERS_MAX);
+    if (code == SQLITE_OK && moves)
+        code = trim(rows, STATEMENT_MOVES_TRIM, STATE_MOVES_MAX);
     if (code == SQLITE_OK)
         code = write_meta(rows, "written_at", batch->at);
     if (code == SQLITE_OK)

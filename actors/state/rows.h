@@ -23,6 +23,8 @@
     X(WANT_GONE) \
     X(TRANSFER) \
     X(TRANSFER_GONE) \
+    X(MOVE) \
+    X(MOVES_TRIM) \
     X(META) \
     X(EVENTS_LOAD)
 /* clang-format on */

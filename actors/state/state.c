@@ -2,7 +2,7 @@
 /*
  * state: the only writer of state.db.
  *
- * Owns: the rows that changed since the last write. Accepts: casts event, state_peer, state_connection, state_want, state_transfer; calls
+ * Owns: the rows that changed since the last write. Accepts: casts event, state_peer, state_connection, state_want, state_transfer, state_move; calls
  * probe, state_probe (answered after a write that really happened), state_peers, state_events. Emits nothing. Restart: permanent.
  *
  *      casts --> filling batch --+
@@ -399,7 +399,7 @@ static enum err state_handle_call(struct ctx *ctx, void *state, const struct msg
 static void state_handle_cast(struct ctx *ctx, void *state, const struct msg *msg)
 {
     struct state_state *s = state;
-    if (msg->kind != MSG_EVENT && (msg->kind < MSG_STATE_PEER || msg->kind > MSG_STATE_TRANSFER))
+    if (msg->kind != MSG_EVENT && (msg->kind < MSG_STATE_PEER || msg->kind > MSG_STATE_MOVE))
         return;
     if (state_batch_add(s->filling, msg->kind, ctx_real_now(ctx), msg->fields) != ERR_OK)
         s->dropped++;

@@ -184,6 +184,33 @@ static void gone_rows_go(void **state)
     expect_text(f, "SELECT count(*) FROM transfers", "0");
 }
 
+static void add_move(struct fixture *f, uint64_t id, uint64_t at, uint64_t blocks)
+{
+    struct msg_state_move m = {.id = id,
+                               .source = span_text("disk"),
+                               .target = span_text("cold"),
+                               .blocks = blocks,
+                               .bytes = 10 * blocks,
+                               .since = id * SECOND_NS,
+                               .reason = span_text("fill")};
+    assert_ok(state_batch_add(f->batch, MSG_STATE_MOVE, at * SECOND_NS, &m));
+}
+
+static void moves_grow_and_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+    add_move(f, 1, 1, 3);
+    add_move(f, 1, 5, 7);
+    write_batch(f);
+    expect_text(
+        f, "SELECT \"from\"||' '||\"to\"||' '||blocks||' '||bytes||' '||since||' '||until||' '||reason FROM v_moves",
+        "disk cold 7 70 1970-01-01 00:00:01 1970-01-01 00:00:05 fill");
+    for (uint64_t i = 2; i < 1010; i++)
+        add_move(f, i, i, 1);
+    write_batch(f);
+    expect_text(f, "SELECT count(*)||' '||min(id) FROM moves", "1000 10");
+}
+
 static void events_are_bounded(void **state)
 {
     struct fixture *f = *state;
@@ -284,15 +311,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(rows_are_written_and_read_by_others),
-        TEST(files_are_private_and_readable_after_a_stop),
-        TEST(peers_are_kept_over_lives),
-        TEST(gone_rows_go),
-        TEST(events_are_bounded),
-        TEST(a_damaged_file_is_moved_aside),
-        TEST(a_page_overwritten_is_noticed),
-        TEST(another_version_is_moved_aside),
-        TEST(failure_names_the_file_and_keeps_the_batch),
+        TEST(rows_are_written_and_read_by_others), TEST(files_are_private_and_readable_after_a_stop),
+        TEST(peers_are_kept_over_lives),           TEST(gone_rows_go),
+        TEST(moves_grow_and_are_bounded),          TEST(events_are_bounded),
+        TEST(a_damaged_file_is_moved_aside),       TEST(a_page_overwritten_is_noticed),
+        TEST(another_version_is_moved_aside),      TEST(failure_names_the_file_and_keeps_the_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
