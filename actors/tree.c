@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "actors/tree.h"
 
+#include "schemas/config.h"
 #include "schemas/messages.h"
 
 static const struct actor_class *const classes[ACTOR_COUNT] = {
@@ -11,6 +12,7 @@ static const struct actor_class *const classes[ACTOR_COUNT] = {
     [ACTOR_DISCOVERY] = &discovery_class,
     [ACTOR_BITSWAP] = &bitswap_class,
     [ACTOR_CONTROL] = &control_class,
+    [ACTOR_COLD_STORE] = &cold_store_class,
 };
 
 /* Ten failures a minute are an illness that a restart does not cure. */
@@ -30,7 +32,9 @@ enum { INTENSITY = 10, PERIOD_MS = 60000 };
         .child_count = ARRAY_LEN(rows)                                                                                 \
     }
 
+/* The first child is there only with a cold tier: without one nothing is opened for it, neither mailbox nor thread. */
 static const struct child_spec keep_children[] = {
+    WORKER("cold_store", ACTOR_COLD_STORE),
     {.id = "tiered_storage",
      .type = CHILD_WORKER,
      .start = ACTOR_TIERED_STORAGE,
@@ -38,7 +42,13 @@ static const struct child_spec keep_children[] = {
      .start_ms = STORAGE_START_MS},
     WORKER("heat_tracker", ACTOR_HEAT_TRACKER),
 };
-static const struct supervisor_spec keep = SUPERVISOR("keep", STRATEGY_REST_FOR_ONE, keep_children);
+static const struct supervisor_spec keep_cold = SUPERVISOR("keep", STRATEGY_REST_FOR_ONE, keep_children);
+static const struct supervisor_spec keep = {.name = "keep",
+                                            .strategy = STRATEGY_REST_FOR_ONE,
+                                            .intensity = INTENSITY,
+                                            .period_ms = PERIOD_MS,
+                                            .children = keep_children + 1,
+                                            .child_count = ARRAY_LEN(keep_children) - 1};
 
 static const struct child_spec protocols_children[] = {
     WORKER("discovery", ACTOR_DISCOVERY),
@@ -57,13 +67,14 @@ static const struct child_spec front_children[] = {
 };
 static const struct supervisor_spec front = SUPERVISOR("front", STRATEGY_ONE_FOR_ONE, front_children);
 
-static const struct child_spec root_children[] = {
-    WORKER("state", ACTOR_STATE),
-    SUBTREE("keep", &keep),
-    SUBTREE("swarm", &swarm),
-    SUBTREE("front", &front),
-};
+#define ROOT_CHILDREN(keep_spec)                                                                                       \
+    {                                                                                                                  \
+        WORKER("state", ACTOR_STATE), SUBTREE("keep", keep_spec), SUBTREE("swarm", &swarm), SUBTREE("front", &front),  \
+    }
+static const struct child_spec root_children[] = ROOT_CHILDREN(&keep);
+static const struct child_spec root_cold_children[] = ROOT_CHILDREN(&keep_cold);
 static const struct supervisor_spec root = SUPERVISOR("root", STRATEGY_ONE_FOR_ONE, root_children);
+static const struct supervisor_spec root_cold = SUPERVISOR("root", STRATEGY_ONE_FOR_ONE, root_cold_children);
 
 /* Acyclic: a call goes down this list only. What flows up is a cast. */
 static const struct edge_spec edges[] = {
@@ -80,12 +91,15 @@ static const struct edge_spec edges[] = {
     {ACTOR_DISCOVERY, ACTOR_STATE},
     {ACTOR_CONNECTION_MANAGER, ACTOR_STATE},
     {ACTOR_HEAT_TRACKER, ACTOR_TIERED_STORAGE},
+    {ACTOR_CONTROL, ACTOR_COLD_STORE}, /* these two: with a cold tier */
+    {ACTOR_TIERED_STORAGE, ACTOR_COLD_STORE},
 };
+enum { COLD_EDGES = 2, COLD_LANES = 1 };
 
 static const struct lane_spec lanes[] = {
     {.name = "state", .workers = 1, .queue = 16}, {.name = "catalogue", .workers = 1, .queue = 64},
     {.name = "disk", .workers = 2, .queue = 256}, {.name = "files", .workers = 2, .queue = 64},
-    {.name = "dns", .workers = 2, .queue = 32},
+    {.name = "dns", .workers = 2, .queue = 32},   {.name = "cold", .workers = 2, .queue = 64}, /* with a cold tier */
 };
 
 /* Tells the state actor what its table of events is to show. What cannot be told is in the log all the same. */
@@ -102,13 +116,14 @@ static void tell_state(void *arg, struct ctx *ctx, const struct supervision_even
 
 void tree_describe(struct runtime_config *config)
 {
+    bool cold = config->config->tiers_cold_kind[0] != '\0';
     config->classes = classes;
-    config->class_count = ACTOR_COUNT;
-    config->tree = &root;
+    config->class_count = cold ? ACTOR_COUNT : ACTOR_COLD_STORE;
+    config->tree = cold ? &root_cold : &root;
     config->edges = edges;
-    config->edge_count = ARRAY_LEN(edges);
+    config->edge_count = ARRAY_LEN(edges) - (cold ? 0 : COLD_EDGES);
     config->lanes = lanes;
-    config->lane_count = ARRAY_LEN(lanes);
+    config->lane_count = ARRAY_LEN(lanes) - (cold ? 0 : COLD_LANES);
     config->schemas = &schema_messages;
     config->event = tell_state;
 }

@@ -17,6 +17,7 @@ enum {
     ACTOR_DISCOVERY,
     ACTOR_BITSWAP,
     ACTOR_CONTROL,
+    ACTOR_COLD_STORE, /* the last: without a cold tier it does not exist */
     ACTOR_COUNT
 };
 
@@ -31,10 +32,11 @@ extern const struct actor_class connection_manager_class;
 extern const struct actor_class discovery_class;
 extern const struct actor_class bitswap_class;
 extern const struct actor_class control_class;
+extern const struct actor_class cold_store_class;
 
 /*
- * Fills classes, tree, edges, lanes, schemas and the supervision event hook (events reach the state actor). The caller sets config,
- * budget, ports, log and backend.
+ * Fills classes, tree, edges, lanes, schemas and the supervision event hook (events reach the state actor). The caller has set config, from
+ * which it is taken whether there is a cold tier, and sets budget, ports, log and backend.
  */
 void tree_describe(struct runtime_config *config);
 

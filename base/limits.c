@@ -22,9 +22,10 @@ static const struct {
     [ACCOUNT_TABLES] = {"tables", 9, 0},
     [ACCOUNT_UPLOADS] = {"uploads", 6, 0},
     [ACCOUNT_SLACK] = {"slack", 4, 0},
+    [ACCOUNT_COLD] = {"cold", 0, 0},
 };
 
-enum { FIXED_MIB = 16, SCALED_MIB = 48 };
+enum { FIXED_MIB = 16, SCALED_MIB = 48, COLD_PART = 5 };
 
 enum err budget_init(struct budget *budget, uint64_t total_bytes)
 {
@@ -38,6 +39,15 @@ enum err budget_init(struct budget *budget, uint64_t total_bytes)
         account_init(&budget->accounts[i], shares[i].name, limit);
     }
     return ERR_OK;
+}
+
+void budget_share_cold(struct budget *budget)
+{
+    for (size_t i = 0; i < ACCOUNT_COUNT; i++) {
+        uint64_t part = shares[i].fixed ? 0 : budget->accounts[i].limit_bytes / COLD_PART;
+        budget->accounts[i].limit_bytes -= part;
+        budget->accounts[ACCOUNT_COLD].limit_bytes += part;
+    }
 }
 
 static bool read_limit(const char *root, const char *path, uint64_t *ret_bytes)

@@ -5,6 +5,7 @@
  * Bounded parts do not make a bounded sum, so whoever buffers takes from its account first and gives back when the bytes are
  * gone. The accounts' limits add up to the budget. The shares (MiB of 64): code and libraries 12, sqlite 4, memory tier 5,
  * mailboxes 2, receive 14, send 8, tables 9, uploads 6, slack 4; a larger budget keeps code and SQLite as they are and scales the rest.
+ * With a cold tier a fifth of what scales is for its packs.
  *
  * Accounts are atomic: any thread may take and give. Nothing here blocks.
  */
@@ -29,6 +30,7 @@ enum budget_account {
     ACCOUNT_TABLES,  /* peers, wants, ledgers, filters */
     ACCOUNT_UPLOADS, /* blocks of uploads, from when they are read until the store has acknowledged them */
     ACCOUNT_SLACK,
+    ACCOUNT_COLD, /* packs of a cold tier while they are written; nothing without one */
     ACCOUNT_COUNT
 };
 
@@ -49,6 +51,9 @@ enum { BUDGET_DEFAULT_MIB = 64, BUDGET_MIN_MIB = 48 };
 
 /* Shares total_bytes out. ERR_INVALID under BUDGET_MIN_MIB: with less the receive account has no room for a block of 2 MiB. */
 enum err budget_init(struct budget *budget, uint64_t total_bytes) MUST_CHECK;
+
+/* For a daemon with a cold tier, before anybody takes: ACCOUNT_COLD gets a fifth of every share that grows with the budget. */
+void budget_share_cold(struct budget *budget);
 
 /*
  * The budget a daemon takes when none is configured: the smaller of 64 MiB and the cgroup's memory limit (v2 memory.max, v1

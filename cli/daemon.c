@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "cli/repository.h"
 #include "mailbox/crash.h"
 #include "mailbox/runtime.h"
+#include "net/http_client.h"
 #include "net/multicast.h"
 #include "net/reactor.h"
 #include "net/resolver.h"
@@ -24,7 +26,7 @@
 #include "storage/store_restore.h"
 #include "wire/keys.h"
 
-enum { STOP_SECONDS = 10, POLL_MS = 100 };
+enum { STOP_SECONDS = 10, POLL_MS = 100, COLD_S3_MIB = 8, COLD_S3_BUDGET_MIB = 56 };
 
 /*
  * Memory that was freed goes back to the system: pieces of 1 MiB live in mappings of their own, whatever glibc learns from their
@@ -56,12 +58,14 @@ struct life {
     int lock_fd;
     struct budget budget;
     struct reactor *reactor;
+    struct http_client *http; /* of a cold tier on S3; else NULL */
     struct runtime *runtime;
 };
 
 static void release(struct life *life)
 {
     reactor_free(life->reactor);
+    http_client_free(life->http);
     key_pair_free(life->identity);
     config_free(life->config);
     if (life->lock_fd >= 0)
@@ -98,6 +102,23 @@ static enum err check_restored(const char *path, char why[CONFIG_WHY_BYTES])
     return ERR_BUSY;
 }
 
+/* A pack for S3 is written through the compressor and a part that can be sent again. */
+static enum err provide_for_cold_tier(struct life *life, char why[CONFIG_WHY_BYTES])
+{
+    const char *kind = life->config->tiers_cold_kind;
+    if (kind[0] == '\0')
+        return ERR_OK;
+    budget_share_cold(&life->budget);
+    if (strcmp(kind, "s3") != 0)
+        return ERR_OK;
+    if (life->budget.accounts[ACCOUNT_COLD].limit_bytes < COLD_S3_MIB * MIB) {
+        (void)snprintf(why, CONFIG_WHY_BYTES, "Memory.Budget must be at least %d MiB with a cold tier of Kind s3",
+                       COLD_S3_BUDGET_MIB);
+        return ERR_INVALID;
+    }
+    return http_client_new(&(struct http_client_options){0}, &life->http);
+}
+
 /* Makes the repository on the first start, as `hearth daemon` promises. */
 static enum err open_repository(struct life *life, const struct daemon_options *options, char why[CONFIG_WHY_BYTES])
 {
@@ -124,7 +145,7 @@ static enum err open_repository(struct life *life, const struct daemon_options *
     err = budget_init(&life->budget, total == 0 ? budget_detect("") : total);
     if (err != ERR_OK)
         (void)snprintf(why, CONFIG_WHY_BYTES, "Memory.Budget must be at least %d MiB", BUDGET_MIN_MIB);
-    return err;
+    return err == ERR_OK ? provide_for_cold_tier(life, why) : err;
 }
 
 static enum err start_tree(struct life *life, const struct daemon_options *options, char why[CONFIG_WHY_BYTES])
@@ -139,6 +160,7 @@ static enum err start_tree(struct life *life, const struct daemon_options *optio
         .budget = &life->budget,
         .disk = disk_posix(),
         .dns = resolver_port(),
+        .http = life->http == NULL ? NULL : http_client_port(life->http),
         .loop = reactor_port(life->reactor),
         .multicast = multicast_port(),
         .log = log_write,

@@ -104,7 +104,15 @@ struct info {
     const struct multicast_datagram *datagram; /* INFO_MULTICAST */
 };
 
-enum actor_ports { PORT_NET = 1, PORT_JOBS = 2, PORT_DNS = 4, PORT_DISK = 8, PORT_WATCH = 16, PORT_MULTICAST = 32 };
+enum actor_ports {
+    PORT_NET = 1,
+    PORT_JOBS = 2,
+    PORT_DNS = 4,
+    PORT_DISK = 8,
+    PORT_WATCH = 16,
+    PORT_MULTICAST = 32,
+    PORT_HTTP = 64
+};
 
 struct actor_class {
     const char *name;
@@ -183,6 +191,7 @@ void ctx_job_cancel(struct ctx *, uint64_t tag);
 const struct net_port *ctx_net(struct ctx *);   /* PORT_NET */
 const struct disk_port *ctx_disk(struct ctx *); /* PORT_DISK: for jobs */
 const struct dns_port *ctx_dns(struct ctx *);   /* PORT_DNS: for jobs */
+const struct http_port *ctx_http(struct ctx *); /* PORT_HTTP: for jobs; NULL when the runtime was given none */
 struct budget *ctx_budget(struct ctx *);
 
 /* PORT_MULTICAST: the port and what this life has open on it, to join and to send. NULL when the runtime was given none. */

@@ -287,6 +287,12 @@ const struct dns_port *ctx_dns(struct ctx *c)
     return c->rt->config.dns;
 }
 
+const struct http_port *ctx_http(struct ctx *c)
+{
+    assert((c->class->ports & PORT_HTTP) != 0);
+    return c->rt->config.http;
+}
+
 const struct multicast_port *ctx_multicast(struct ctx *c, struct multicast **ret_multicast)
 {
     assert((c->class->ports & PORT_MULTICAST) != 0);

@@ -71,6 +71,7 @@ struct runtime_config {
     struct budget *budget;                  /* NULL: mailboxes are bounded by their own limits only */
     const struct disk_port *disk;           /* for PORT_DISK */
     const struct dns_port *dns;             /* for PORT_DNS */
+    const struct http_port *http;           /* for PORT_HTTP; NULL: there is none */
     const struct loop_port *loop;           /* for PORT_NET: each such actor opens its own loop */
     const struct multicast_port *multicast; /* for PORT_MULTICAST; NULL: there is none */
 

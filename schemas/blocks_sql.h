@@ -7,8 +7,8 @@
 #ifndef HEARTH_SCHEMAS_BLOCKS_SQL_H
 #define HEARTH_SCHEMAS_BLOCKS_SQL_H
 
-enum { BLOCKS_SCHEMA_VERSION = 3 };
-#define BLOCKS_SCHEMA_VERSION_TEXT "3"
+enum { BLOCKS_SCHEMA_VERSION = 4 };
+#define BLOCKS_SCHEMA_VERSION_TEXT "4"
 
 /* Base32 (RFC 4648, lower case, no padding) of the hex text expression X, with multibase's leading b. */
 #define BLOCKS_SQL_BASE32(X)                                                                                           \
@@ -49,6 +49,18 @@ enum { BLOCKS_SCHEMA_VERSION = 3 };
     "CREATE INDEX metadata_by_value ON metadata(key, value, cid);"
 #define BLOCKS_SQL_HASH_OF(CID) "substr(" CID ", CASE WHEN hex(substr(" CID ", 2, 1)) >= '80' THEN 4 ELSE 3 END)"
 
+/*
+ * Blocks in packs of a cold tier; docs/internals/cold_tier.md. A block may be here and in blocks. packs.state: 0 being written, 1 whole,
+ * 2 damaged, 3 being removed. live_bytes: of the records that cold_blocks names. A tier without a kind is noted, and not marked yet.
+ */
+#define BLOCKS_COLD_SQL \
+    "CREATE TABLE cold_tiers(tier INTEGER PRIMARY KEY, kind TEXT NOT NULL, place TEXT NOT NULL, mark BLOB NOT NULL);" \
+    "CREATE TABLE packs(id INTEGER PRIMARY KEY, tier INTEGER NOT NULL, state INTEGER NOT NULL, bytes INTEGER NOT NULL," \
+    " records INTEGER NOT NULL, live_bytes INTEGER NOT NULL, written_at INTEGER NOT NULL, checked_at INTEGER NOT NULL);" \
+    "CREATE INDEX packs_by_state ON packs(state, tier);" \
+    "CREATE TABLE cold_blocks(multihash BLOB PRIMARY KEY, codec INTEGER NOT NULL, size INTEGER NOT NULL," \
+    " pack INTEGER NOT NULL, offset INTEGER NOT NULL, stored INTEGER NOT NULL) WITHOUT ROWID;"
+
 #define BLOCKS_TABLES_SQL \
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;" \
     "CREATE TABLE segments(id INTEGER PRIMARY KEY, checkpoint INTEGER NOT NULL, state INTEGER NOT NULL," \
@@ -58,7 +70,11 @@ enum { BLOCKS_SCHEMA_VERSION = 3 };
     "CREATE TABLE pins(cid BLOB NOT NULL, recursive INTEGER NOT NULL, multihash BLOB NOT NULL, name TEXT NOT NULL," \
     " created_at INTEGER NOT NULL, counted INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(cid, recursive)) WITHOUT ROWID;" \
     "CREATE INDEX pins_by_multihash ON pins(multihash);" \
-    BLOCKS_QUARANTINE_SQL BLOCKS_REFS_SQL BLOCKS_METADATA_SQL
+    BLOCKS_QUARANTINE_SQL BLOCKS_REFS_SQL BLOCKS_METADATA_SQL BLOCKS_COLD_SQL
+
+/* Cold blocks that are not on the disk as well. */
+#define BLOCKS_SQL_ONLY_COLD \
+    " FROM cold_blocks WHERE NOT EXISTS(SELECT 1 FROM blocks WHERE blocks.multihash = cold_blocks.multihash)"
 
 #define BLOCKS_SQL_CODEC_NAME \
     "CASE codec WHEN 0x55 THEN 'raw' WHEN 0x70 THEN 'dag-pb' WHEN 0x71 THEN 'dag-cbor' WHEN 0x72 THEN 'libp2p-key'" \
@@ -66,7 +82,9 @@ enum { BLOCKS_SCHEMA_VERSION = 3 };
 
 #define BLOCKS_VIEWS_SQL \
     "CREATE VIEW v_blocks AS SELECT " BLOCKS_SQL_BASE32(BLOCKS_SQL_CID_HEX) " AS cid, " BLOCKS_SQL_CODEC_NAME " AS codec," \
-    " size, segment, offset, lower(hex(multihash)) AS multihash FROM blocks;" \
+    " size, segment, offset, lower(hex(multihash)) AS multihash, tier FROM" \
+    " (SELECT multihash, codec, size, segment, offset, 'disk' AS tier FROM blocks" \
+    " UNION ALL SELECT multihash, codec, size, NULL, NULL, 'cold'" BLOCKS_SQL_ONLY_COLD ");" \
     "CREATE VIEW v_pins AS SELECT CASE WHEN hex(substr(cid, 1, 1)) = '01' THEN " BLOCKS_SQL_BASE32("lower(hex(cid))") \
     " ELSE " BLOCKS_SQL_BASE32("('0170' || lower(hex(cid)))") " END AS cid," \
     " CASE recursive WHEN 1 THEN 'recursive' ELSE 'direct' END AS kind, name," \
@@ -74,13 +92,31 @@ enum { BLOCKS_SCHEMA_VERSION = 3 };
     "CREATE VIEW v_segments AS SELECT printf('%016x.seg', id) AS file, checkpoint AS indexed_bytes, live_bytes," \
     " CASE state WHEN 0 THEN 'open' WHEN 1 THEN 'sealed' ELSE 'suspect' END AS state FROM segments;" \
     "CREATE VIEW v_usage AS SELECT 'codec' AS kind, " BLOCKS_SQL_CODEC_NAME " AS name, count(*) AS blocks," \
-    " sum(size) AS bytes, NULL AS dead_bytes FROM blocks GROUP BY codec" \
+    " sum(size) AS bytes, NULL AS dead_bytes FROM (SELECT codec, size FROM blocks" \
+    " UNION ALL SELECT codec, size" BLOCKS_SQL_ONLY_COLD ") GROUP BY codec" \
     " UNION ALL SELECT 'segment', printf('%016x.seg', s.id), coalesce(b.blocks, 0), coalesce(b.bytes, 0)," \
     " max(0, s.checkpoint - s.live_bytes) FROM segments s LEFT JOIN (SELECT segment, count(*) AS blocks, sum(size) AS bytes" \
-    " FROM blocks GROUP BY segment) b ON b.segment = s.id;" \
+    " FROM blocks GROUP BY segment) b ON b.segment = s.id" \
+    " UNION ALL SELECT 'pack', printf('%016x.pack', p.id), coalesce(b.blocks, 0), coalesce(b.bytes, 0)," \
+    " max(0, p.bytes - p.live_bytes) FROM packs p LEFT JOIN (SELECT pack, count(*) AS blocks, sum(size) AS bytes" \
+    " FROM cold_blocks GROUP BY pack) b ON b.pack = p.id;" \
+    "CREATE VIEW v_packs AS SELECT printf('%016x.pack', id) AS file, tier," \
+    " CASE state WHEN 0 THEN 'being written' WHEN 1 THEN 'whole' WHEN 2 THEN 'damaged' ELSE 'being removed' END AS state," \
+    " bytes, records, live_bytes," \
+    " CASE written_at WHEN 0 THEN NULL ELSE datetime(written_at / 1000000000, 'unixepoch') END AS written_at," \
+    " CASE checked_at WHEN 0 THEN NULL ELSE datetime(checked_at / 1000000000, 'unixepoch') END AS checked_at FROM packs;" \
+    "CREATE VIEW v_tiers AS SELECT 'disk' AS tier, 'segments' AS kind, '' AS place," \
+    " (SELECT value FROM meta WHERE key = 'blocks') AS blocks, (SELECT value FROM meta WHERE key = 'bytes') AS bytes," \
+    " count(*) AS files, coalesce(sum(checkpoint), 0) AS file_bytes, coalesce(sum(live_bytes), 0) AS live_bytes" \
+    " FROM segments" \
+    " UNION ALL SELECT 'cold', t.kind, t.place, (SELECT value FROM meta WHERE key = 'cold_blocks')," \
+    " (SELECT value FROM meta WHERE key = 'cold_bytes'), count(p.id), coalesce(sum(p.bytes), 0)," \
+    " coalesce(sum(p.live_bytes), 0) FROM cold_tiers t LEFT JOIN packs p ON p.tier = t.tier GROUP BY t.tier;" \
     "CREATE VIEW v_metadata AS SELECT " BLOCKS_SQL_BASE32("lower(hex(cid))") " AS cid, key, value," \
     " datetime(updated_at / 1000000000, 'unixepoch') AS updated_at," \
-    " EXISTS(SELECT 1 FROM blocks WHERE blocks.multihash = " BLOCKS_SQL_HASH_OF("metadata.cid") ") AS stored FROM metadata;" \
+    " EXISTS(SELECT 1 FROM blocks WHERE blocks.multihash = " BLOCKS_SQL_HASH_OF("metadata.cid") ")" \
+    " OR EXISTS(SELECT 1 FROM cold_blocks WHERE cold_blocks.multihash = " BLOCKS_SQL_HASH_OF("metadata.cid") ")" \
+    " AS stored FROM metadata;" \
     "CREATE VIEW v_quarantine AS SELECT " BLOCKS_SQL_BASE32(BLOCKS_SQL_CID_HEX) " AS cid," \
     " lower(hex(multihash)) AS multihash, size, segment, offset, reason," \
     " datetime(found_at / 1000000000, 'unixepoch') AS found_at, attempts," \
@@ -105,6 +141,10 @@ enum { BLOCKS_SCHEMA_VERSION = 3 };
     " FROM quarantine_2 ORDER BY found_at;" \
     "DROP TABLE quarantine_2;" \
     "DELETE FROM quarantine WHERE multihash IN (SELECT multihash FROM blocks);" BLOCKS_METADATA_SQL
+
+/* What version 3 lacks: cold tiers. Nothing is converted. */
+#define BLOCKS_VERSION_4_SQL \
+    BLOCKS_COLD_SQL "INSERT INTO meta(key, value) VALUES ('cold_blocks', 0), ('cold_bytes', 0);"
 /* clang-format on */
 
 #endif

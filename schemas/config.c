@@ -244,7 +244,8 @@ static enum err set_value(struct config *config, const struct config_key *key, s
     case CONFIG_DURATION:
         return parse_number(key, value, field_of(config, key));
     case CONFIG_TEXT:
-        return value.len > key->max ? ERR_TOO_LARGE : set_text(field_of(config, key), value);
+    case CONFIG_SECRET:
+        return value.len > key->max || value.len < key->min ? ERR_TOO_LARGE : set_text(field_of(config, key), value);
     case CONFIG_CHOICE:
         return is_choice(key->choices, value) ? set_text(field_of(config, key), value) : ERR_INVALID;
     }
@@ -263,9 +264,12 @@ static void explain(const struct config_key *key, struct span value, char why[CO
         [CONFIG_CHOICE] = "one of",
     };
     int shown = (int)MIN(value.len, 80);
-    if (key->type == CONFIG_CHOICE)
+    if (key->type == CONFIG_SECRET)
+        (void)snprintf(why, CONFIG_WHY_BYTES, "%s: what is given is not a text of at most %" PRIu64 " bytes", key->key,
+                       key->max);
+    else if (key->type == CONFIG_CHOICE)
         (void)snprintf(why, CONFIG_WHY_BYTES, "%s: \"%.*s\" is not one of %s", key->key, shown,
-                       (const char *)value.data, key->choices);
+                       (const char *)value.data, key->choices + (key->choices[0] == '|'));
     else if (key->type == CONFIG_LIST || key->type == CONFIG_BOOL || key->type == CONFIG_TEXT)
         (void)snprintf(why, CONFIG_WHY_BYTES, "%s: \"%.*s\" is not %s", key->key, shown, (const char *)value.data,
                        grammar[key->type]);
@@ -387,44 +391,6 @@ enum err config_set_environment(struct config *config, char *const *environment,
     return ERR_OK;
 }
 
-enum err config_check(const struct config *config, char why[CONFIG_WHY_BYTES])
-{
-    if (config->swarm_connmgr_low_water > config->swarm_connmgr_high_water) {
-        (void)snprintf(why, CONFIG_WHY_BYTES, "Swarm.ConnMgr.LowWater is above Swarm.ConnMgr.HighWater: lower it");
-        return ERR_INVALID;
-    }
-    if (config->memory_budget != 0 && config->memory_budget < BUDGET_MIN_MIB * MIB) {
-        (void)snprintf(why, CONFIG_WHY_BYTES, "Memory.Budget is under %dMiB, with which hearth cannot run",
-                       BUDGET_MIN_MIB);
-        return ERR_INVALID;
-    }
-    const char *absent = config->addresses_api.count > 0       ? "Addresses.API"
-                         : config->addresses_gateway.count > 0 ? "Addresses.Gateway"
-                                                               : NULL;
-    if (absent != NULL) {
-        (void)snprintf(why, CONFIG_WHY_BYTES, "%s: what it configures is not in this version of hearth: remove the key",
-                       absent);
-        return ERR_UNSUPPORTED;
-    }
-    for (size_t i = 0; i < config->control_allowed_uids.count; i++) {
-        uint64_t uid = 0;
-        const char *text = config->control_allowed_uids.items[i];
-        if (text_parse_u64(span_text(text), &uid) != ERR_OK || uid >= UINT32_MAX) {
-            (void)snprintf(why, CONFIG_WHY_BYTES, "Control.AllowedUIDs: \"%.40s\" is no user id such as 1000", text);
-            return ERR_INVALID;
-        }
-    }
-    for (size_t i = 0; i < config->swarm_security.count; i++) {
-        const char *name = config->swarm_security.items[i];
-        if (strcmp(name, "noise") != 0 && strcmp(name, "tls") != 0) {
-            (void)snprintf(why, CONFIG_WHY_BYTES, "Swarm.Transports.Security: \"%.40s\" is neither noise nor tls",
-                           name);
-            return ERR_INVALID;
-        }
-    }
-    return ERR_OK;
-}
-
 static enum err apply_profile(struct config *config, struct span name, char why[CONFIG_WHY_BYTES])
 {
     bool known = false;
@@ -481,7 +447,7 @@ void config_free(struct config *config)
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         if (keys[i].type == CONFIG_LIST)
             release_list(field_of(config, &keys[i]));
-        else if (keys[i].type == CONFIG_TEXT || keys[i].type == CONFIG_CHOICE)
+        else if (keys[i].type == CONFIG_TEXT || keys[i].type == CONFIG_CHOICE || keys[i].type == CONFIG_SECRET)
             free(*(char **)field_of(config, &keys[i]));
     }
     free(config->path);

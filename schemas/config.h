@@ -26,7 +26,7 @@ struct config_list {
     char **items;
 };
 
-/* type, field, key, default, min, max (of numbers; of a list's count), choices separated by | or NULL, meaning */
+/* type, field, key, default, min, max (of numbers; of a list's count; of a text's bytes), choices separated by | or NULL, meaning */
 #define CONFIG_KEYS(X)                                                                                                 \
     X(LIST, addresses_swarm, "Addresses.Swarm", "/ip4/0.0.0.0/tcp/4001,/ip6/::/tcp/4001", 0, 32, NULL,                 \
       "multiaddrs to listen on for peers, /tcp/PORT or /tcp/PORT/ws; an empty list means none")                        \
@@ -54,6 +54,38 @@ struct config_list {
       "when that is tried again if it left more than the watermark")                                                   \
     X(SIZE, datastore_scrub_rate, "Datastore.ScrubRate", "1MB", 0, UINT64_C(1) << 40, NULL,                            \
       "bytes a second that are read and checked in the background, all blocks once a week; 0 means never")             \
+    X(CHOICE, tiers_policy, "Tiers.Policy", "hearth", 0, 0, "hearth|origin|lru|s3fifo",                                \
+      "what decides which blocks stay in memory and on the disk; hearth learns it from what is asked for")             \
+    X(U64, tiers_demote_at, "Tiers.DemoteAt", "80", 1, 100, NULL,                                                      \
+      "percent of StorageMax from which on blocks leave for the cold tier, if there is one")                           \
+    X(U64, tiers_demote_to, "Tiers.DemoteTo", "75", 0, 99, NULL, "percent of StorageMax down to which they leave")     \
+    X(SIZE, tiers_demote_rate, "Tiers.DemoteRate", "16MiB", 0, UINT64_C(1) << 40, NULL,                                \
+      "bytes a second that may leave for the cold tier; 0 means none")                                                 \
+    X(SIZE, tiers_promote_rate, "Tiers.PromoteRate", "16MiB", 0, UINT64_C(1) << 40, NULL,                              \
+      "bytes a second that may come back from it; 0 means none: blocks are read where they are")                       \
+    X(BOOL, tiers_prefetch, "Tiers.Prefetch", "true", 0, 1, NULL,                                                      \
+      "bring blocks back from the cold tier that are likely to be asked for next")                                     \
+    X(CHOICE, tiers_cold_kind, "Tiers.Cold.Kind", "", 0, 0, "|directory|s3",                                           \
+      "what the cold tier is: a folder on another medium, or a bucket behind the S3 protocol; empty means none")       \
+    X(TEXT, tiers_cold_path, "Tiers.Cold.Path", "", 0, CONFIG_TEXT_MAX, NULL,                                          \
+      "directory: absolute path of the folder, which must be there and be this node's alone")                          \
+    X(TEXT, tiers_cold_endpoint, "Tiers.Cold.Endpoint", "", 0, 255, NULL,                                              \
+      "s3: address of the server, http:// or https://; empty means Amazon's in Region")                                \
+    X(TEXT, tiers_cold_region, "Tiers.Cold.Region", "us-east-1", 1, 64, NULL, "s3: region that requests are signed for")   \
+    X(TEXT, tiers_cold_bucket, "Tiers.Cold.Bucket", "", 0, 255, NULL, "s3: the bucket, which must be there")           \
+    X(TEXT, tiers_cold_prefix, "Tiers.Cold.Prefix", "hearth/", 0, 128, NULL,                                           \
+      "s3: what the names of all objects begin with, this node's alone; ends with a slash, or is empty")               \
+    X(TEXT, tiers_cold_access_key, "Tiers.Cold.AccessKey", "", 0, 128, NULL,                                           \
+      "s3: access key; empty means as the AWS tools find it: AWS_ACCESS_KEY_ID and its like, else "                    \
+      "~/.aws/credentials")                                                                                            \
+    X(SECRET, tiers_cold_secret_key, "Tiers.Cold.SecretKey", "", 0, 128, NULL,                                         \
+      "s3: its secret; never shown")                                                                                   \
+    X(SIZE, tiers_cold_pack_bytes, "Tiers.Cold.PackBytes", "32MiB", 1 << 20, 1 << 30, NULL,                            \
+      "bytes of the objects that blocks are put together in")                                                          \
+    X(U64, tiers_cold_request_rate, "Tiers.Cold.RequestRate", "50", 1, 100000, NULL,                                   \
+      "s3: requests a second, since they cost money")                                                                  \
+    X(U64, tiers_cold_request_burst, "Tiers.Cold.RequestBurst", "100", 1, 100000, NULL,                                \
+      "s3: requests at once after a rest")                                                                             \
     X(SIZE, memory_budget, "Memory.Budget", "0", 0, UINT64_C(1) << 44, NULL,                                           \
       "bytes of memory for the whole daemon, at least 48MiB; 0 means the smaller of 64 MiB and the cgroup's limit")    \
     X(U64, swarm_connmgr_low_water, "Swarm.ConnMgr.LowWater", "32", 0, 10000, NULL, "connections kept when trimming")  \
@@ -81,6 +113,7 @@ struct config_list {
 #define CONFIG_C_DURATION uint64_t
 #define CONFIG_C_TEXT     char *
 #define CONFIG_C_CHOICE   char *
+#define CONFIG_C_SECRET   char *
 
 /* Owned texts; times in nanoseconds, sizes in bytes. Made by config_new, so no field is ever NULL. */
 struct config {
@@ -92,7 +125,17 @@ struct config {
     struct key_pair *identity; /* borrowed: the daemon's key of wire/keys.h; NULL in commands that need none */
 };
 
-enum config_type { CONFIG_LIST, CONFIG_BOOL, CONFIG_U64, CONFIG_SIZE, CONFIG_DURATION, CONFIG_TEXT, CONFIG_CHOICE };
+/* A secret is a text that is neither printed nor part of an error. */
+enum config_type {
+    CONFIG_LIST,
+    CONFIG_BOOL,
+    CONFIG_U64,
+    CONFIG_SIZE,
+    CONFIG_DURATION,
+    CONFIG_TEXT,
+    CONFIG_CHOICE,
+    CONFIG_SECRET
+};
 
 struct config_key {
     enum config_type type;
@@ -130,13 +173,13 @@ enum err config_clear_list(struct config *config, const char *key, char why[CONF
  */
 enum err config_set_environment(struct config *config, char *const *environment, char why[CONFIG_WHY_BYTES]) MUST_CHECK;
 
-/* Checks what spans keys or needs more than a type (LowWater <= HighWater, budget in range, user ids). */
+/* Checks what spans keys or needs more than a type (LowWater <= HighWater, budget in range, user ids, what a kind of cold tier needs). */
 enum err config_check(const struct config *config, char why[CONFIG_WHY_BYTES]) MUST_CHECK;
 
 /* Applies the comma-separated profiles: server, lowpower, home, randomports, test. ERR_NOT_FOUND names the known ones in why. */
 enum err config_profile(struct config *config, const char *names, char why[CONFIG_WHY_BYTES]) MUST_CHECK;
 
-/* All keys as YAML, with their meanings as comments when comments is set; changed_only leaves out what equals its default. */
+/* All keys but secrets as YAML, with their meanings as comments when comments is set; changed_only leaves out what equals its default. */
 enum err config_print(const struct config *config, bool comments, bool changed_only, struct buf *to) MUST_CHECK;
 
 /* Appends docs/config.md: each key with its variable, default and meaning. */

@@ -31,6 +31,8 @@ static const char *type_name(enum config_type type)
         return "text";
     case CONFIG_CHOICE:
         return "one of ";
+    case CONFIG_SECRET:
+        return "secret";
     }
     return "";
 }
@@ -49,7 +51,7 @@ static enum err append_variable(struct buf *to, const char *key)
 
 static enum err append_choices(struct buf *to, const char *choices)
 {
-    enum err err = ERR_OK;
+    enum err err = choices != NULL && choices[0] == '|' ? buf_append_text(to, "empty") : ERR_OK;
     for (; choices != NULL && *choices != '\0' && err == ERR_OK; choices++)
         err = *choices == '|' ? buf_append_text(to, ", ") : buf_append_byte(to, (uint8_t)*choices);
     return err;

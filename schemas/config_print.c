@@ -51,6 +51,8 @@ static enum err print_value(struct buf *to, const struct config *config, const s
     case CONFIG_TEXT:
     case CONFIG_CHOICE:
         return print_quoted(to, *(char *const *)field);
+    case CONFIG_SECRET:
+        return buf_append_text(to, **(char *const *)field == '\0' ? "\"\"" : "\"\" # is set, and not shown");
     }
     return ERR_INTERNAL;
 }

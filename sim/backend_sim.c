@@ -228,17 +228,28 @@ static void settle(struct ctx *c)
 
 static void start_jobs(struct sim_node *node, uint32_t lane);
 
-static void finish_job(void *arg)
+static void end_job(void *arg)
 {
     struct job *job = arg;
     struct sim_node *node = node_of(job->owner->rt);
     uint32_t lane = job->lane;
-    if (!job_abandoned(job))
-        job_run(job);
     sim_trace_u64(node->sim, (uint64_t)job->owner->id << 32 | (uint64_t)job->result << 8 | lane);
     job_done(job);
     node->lanes[lane].busy--;
     start_jobs(node, lane);
+}
+
+static void run_job(void *arg)
+{
+    struct job *job = arg;
+    struct sim *sim = node_of(job->owner->rt)->sim;
+    if (!job_abandoned(job))
+        job_run(job);
+    uint64_t waited = sim_job_end(sim);
+    if (waited == 0)
+        end_job(job);
+    else
+        (void)sim_schedule(sim, sim_now(sim) + waited, end_job, job);
 }
 
 static void start_jobs(struct sim_node *node, uint32_t index)
@@ -252,7 +263,7 @@ static void start_jobs(struct sim_node *node, uint32_t index)
         lane->queued--;
         lane->busy++;
         uint64_t took = JOB_NS_MIN + sim_below(node->sim, JOB_NS_MAX - JOB_NS_MIN);
-        (void)sim_schedule(node->sim, sim_now(node->sim) + took, finish_job, job);
+        (void)sim_schedule(node->sim, sim_now(node->sim) + took, run_job, job);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "sim/bucket_private.h"
+#include "sim/sim.h"
 
 enum { ABSENCE_S_MAX = 5 };
 
@@ -43,6 +44,19 @@ static enum err fail_with(struct sim_bucket *b, struct http_response *r)
     return ERR_OK;
 }
 
+static uint64_t now_of(const struct sim_bucket *b)
+{
+    return b->sim == NULL ? b->now_ns : sim_now(b->sim) + sim_job_waited(b->sim);
+}
+
+static void wait_for(struct sim_bucket *b, uint64_t ns)
+{
+    if (b->sim == NULL)
+        b->now_ns += ns;
+    else
+        sim_job_wait(b->sim, ns);
+}
+
 static enum err bucket_request(void *self, const struct http_request *http, struct http_response *r)
 {
     struct sim_bucket *b = self;
@@ -50,16 +64,18 @@ static enum err bucket_request(void *self, const struct http_request *http, stru
     r->body_len = 0;
     r->headers[0] = r->error[0] = r->why[0] = '\0';
     b->requests++;
-    if (b->now_ns < b->absent_until_ns) {
-        b->now_ns = MAX(b->now_ns, MIN(b->now_ns + ABSENCE_S_MAX * SECOND_NS, http->deadline_ns));
+    uint64_t now = now_of(b);
+    uint64_t left = http->deadline_ns > now ? http->deadline_ns - now : 0;
+    if (now < b->absent_until_ns) {
+        wait_for(b, MIN(ABSENCE_S_MAX * SECOND_NS, left));
         (void)snprintf(r->why, sizeof(r->why), "nobody answers");
         return ERR_TIMEOUT;
     }
-    if (b->now_ns + b->latency_ns > http->deadline_ns) {
-        b->now_ns = MAX(b->now_ns, http->deadline_ns);
+    if (b->latency_ns > left) {
+        wait_for(b, left);
         return ERR_TIMEOUT;
     }
-    b->now_ns += b->latency_ns;
+    wait_for(b, b->latency_ns);
     bool fails = b->fault_count > 0 && b->fault_skip == 0;
     b->fault_count -= fails;
     b->fault_skip -= b->fault_skip > 0;
@@ -75,12 +91,12 @@ static enum err bucket_request(void *self, const struct http_request *http, stru
 
 static uint64_t bucket_now(void *self)
 {
-    return ((const struct sim_bucket *)self)->now_ns;
+    return now_of(self);
 }
 
 static void bucket_pause(void *self, uint64_t ns)
 {
-    ((struct sim_bucket *)self)->now_ns += ns;
+    wait_for(self, ns);
 }
 
 /* ---- the test's side ---- */
@@ -110,14 +126,19 @@ const struct http_port *sim_bucket_port(struct sim_bucket *bucket)
     return &bucket->port;
 }
 
+void sim_bucket_follow(struct sim_bucket *bucket, struct sim *sim)
+{
+    bucket->sim = sim;
+}
+
 uint64_t sim_bucket_now(const struct sim_bucket *bucket)
 {
-    return bucket->now_ns;
+    return now_of(bucket);
 }
 
 void sim_bucket_advance(struct sim_bucket *bucket, uint64_t ns)
 {
-    bucket->now_ns += ns;
+    wait_for(bucket, ns);
 }
 
 void sim_bucket_absent_until(struct sim_bucket *bucket, uint64_t until_ns)

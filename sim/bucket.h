@@ -8,7 +8,7 @@
  * hash that was signed with it, that the query is in canonical order, that all parts but the last have 5 MiB. tests/cold proves the same client
  * against a server that somebody else wrote.
  *
- * Deterministic; one thread.
+ * Its time is its own, or that of a simulator. Deterministic; one thread.
  */
 #ifndef HEARTH_SIM_BUCKET_H
 #define HEARTH_SIM_BUCKET_H
@@ -16,6 +16,7 @@
 #include "base/attr.h"
 #include "mailbox/ports.h"
 
+struct sim;
 struct sim_bucket;
 
 enum { SIM_BUCKET_PAGE = 1000 };
@@ -26,6 +27,9 @@ struct sim_bucket *sim_bucket_new(const char *name, uint64_t latency_ns) MUST_CH
 void sim_bucket_free(struct sim_bucket *bucket);
 
 const struct http_port *sim_bucket_port(struct sim_bucket *bucket);
+
+/* From here on its time is that of the simulator, and what it takes is waited for by the job that asks. */
+void sim_bucket_follow(struct sim_bucket *bucket, struct sim *sim);
 
 uint64_t sim_bucket_now(const struct sim_bucket *bucket);
 void sim_bucket_advance(struct sim_bucket *bucket, uint64_t ns);

@@ -29,6 +29,7 @@ struct sim_bucket {
     struct http_port port;
     char name[SIM_NAME_MAX];
     uint64_t latency_ns;
+    struct sim *sim; /* whose time it is; NULL: now_ns */
     uint64_t now_ns;
     uint64_t absent_until_ns;
     enum sim_bucket_fault fault;

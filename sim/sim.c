@@ -28,6 +28,7 @@ struct sim {
     uint64_t seed;
     uint64_t now_ns;
     int64_t real_shift_ns;
+    uint64_t job_waited_ns;
     struct prng world; /* sim_random */
     struct prng ties;
     uint64_t trace;
@@ -94,6 +95,23 @@ uint64_t sim_random(struct sim *sim)
 uint64_t sim_below(struct sim *sim, uint64_t below)
 {
     return prng_below(&sim->world, below);
+}
+
+void sim_job_wait(struct sim *sim, uint64_t ns)
+{
+    sim->job_waited_ns += ns;
+}
+
+uint64_t sim_job_waited(const struct sim *sim)
+{
+    return sim->job_waited_ns;
+}
+
+uint64_t sim_job_end(struct sim *sim)
+{
+    uint64_t waited = sim->job_waited_ns;
+    sim->job_waited_ns = 0;
+    return waited;
 }
 
 /* ---- heap ---- */

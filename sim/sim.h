@@ -48,6 +48,14 @@ uint64_t sim_schedule_ordered(struct sim *sim, uint64_t at_ns, uint64_t key, voi
 /* Forgets an event; an id that ran is ignored. */
 void sim_cancel(struct sim *sim, uint64_t id);
 
+/*
+ * In a job: it takes so much longer. The clock stands still while a job runs, so what it waits for is noted here and its end comes later by that;
+ * what it does has happened by then.
+ */
+void sim_job_wait(struct sim *sim, uint64_t ns);
+uint64_t sim_job_waited(const struct sim *sim); /* by the job that runs, so far */
+uint64_t sim_job_end(struct sim *sim);          /* the backend's: the job has run; how long it waited */
+
 /* Mixes bytes, or one number, into the trace. Never pointers. */
 void sim_trace_mix(struct sim *sim, const void *bytes, size_t len);
 void sim_trace_u64(struct sim *sim, uint64_t value);

@@ -93,8 +93,8 @@ static void open_filter(struct blockstore *s)
     enum err err = filter_load(s->core->port, path, &s->info, s->tables, &s->filter);
     if (err == ERR_OK && filter_bits_per_key(s->filter) == FILTER_BITS_PER_KEY)
         return;
-    s->filter_next = filter_new_within(s->info.blocks + s->info.blocks / 2, s->info.blocks + s->info.blocks / 8,
-                                       s->filter_seed, s->tables);
+    uint64_t keys = s->info.blocks + s->info.cold_blocks;
+    s->filter_next = filter_new_within(keys + keys / 2, keys + keys / 8, s->filter_seed, s->tables);
     if (err == ERR_OK && s->filter_next != NULL &&
         filter_bits_per_key(s->filter_next) <= filter_bits_per_key(s->filter)) {
         filter_free(s->filter_next);
@@ -130,6 +130,13 @@ enum err blockstore_open(const struct blockstore_options *options, uint64_t now_
         return err;
     }
     s->info = catalogue_info(s->core->catalogue);
+    err = store_cold_init(s, options);
+    if (err != ERR_OK) {
+        (void)snprintf(ret_why, STORE_WHY_BYTES, "%s: what is known of the cold tier cannot be read: %s", options->path,
+                       err_text(err));
+        blockstore_close(s, true);
+        return err;
+    }
     disk_tier_position(s->core->tier, &s->written_segment, &s->written_offset);
     open_filter(s);
     healer_init(&s->healer, options->seed);
@@ -187,6 +194,7 @@ void blockstore_close(struct blockstore *s, bool crash)
     free_fresh(s);
     free_changes(s->changes);
     store_compact_free(s);
+    store_cold_release(s);
     for (struct store_verify_op *op = s->settling; op != NULL; op = op->next)
         free(op->bad);
     free_changes(s->removals);
@@ -219,33 +227,17 @@ enum err store_find(struct blockstore *s, const struct block_key *key, struct bl
     }
     if (filter_absent(s->filter, key))
         return ERR_NOT_FOUND;
-    enum err err = catalogue_find(s->reader, key, ret_place);
+    return store_catalogue_said(s, catalogue_find(s->reader, key, ret_place));
+}
+
+enum err store_catalogue_said(struct blockstore *s, enum err err)
+{
     if (err == ERR_CORRUPT && !s->broken) {
         store_mark_broken(s);
         store_notice(s, true, "%s/blocks.db is damaged: it is rebuilt from the segments at the next start",
                      s->core->path);
     }
     return err;
-}
-
-struct blockstore_stats blockstore_stats(const struct blockstore *s)
-{
-    uint64_t used = disk_tier_used(s->core->tier);
-    return (struct blockstore_stats){.blocks = s->info.blocks + s->durable.count,
-                                     .bytes = s->info.bytes + s->durable.bytes,
-                                     .disk_bytes = used,
-                                     .storage_max = s->storage_max,
-                                     .live_bytes = s->info.live_bytes + s->durable.bytes,
-                                     .pins = s->info.pins,
-                                     .recursive_pins = s->info.recursive_pins,
-                                     .fresh = table_len(&s->fresh),
-                                     .counting = s->info.counting,
-                                     .read_only = s->read_only,
-                                     .filter_complete = s->filter != NULL,
-                                     .dead_bytes = used - MIN(used, s->info.live_bytes + s->durable.bytes),
-                                     .quarantined = s->info.quarantined,
-                                     .healing = store_healing(s),
-                                     .scrub = s->scrubber.progress};
 }
 
 /* ---- jobs ---- */
@@ -268,6 +260,8 @@ void store_job_free(struct store_job *job)
         return;
     for (size_t i = 0; i < job->read_count; i++)
         block_ref_unref(job->reads[i].ref);
+    for (size_t i = 0; i < job->node_count; i++)
+        block_ref_unref(job->nodes[i].ref);
     free(job->reads);
     free(job->page);
     free(job->batch.places);
@@ -301,6 +295,8 @@ enum store_lane store_job_lane(const struct store_job *job)
     case JOB_COMPACT_WRITE:
     case JOB_COMPACT_SEAL:
     case JOB_COMPACT_DROP:
+    case JOB_CANDIDATES:
+    case JOB_DEMOTE:
         break;
     }
     return STORE_LANE_DISK;
@@ -319,8 +315,10 @@ static enum err run_commit(struct store_job *job)
     enum err err = catalogue_commit(job->core->catalogue, &job->batch, &job->info);
     if (err == ERR_NO_SPACE && store_reserve_use(job->core))
         err = catalogue_commit(job->core->catalogue, &job->batch, &job->info);
-    if (err == ERR_OK)
+    if (err == ERR_OK) {
         store_journal_pins(job->core, &job->batch);
+        store_copy_mark(job->core, &job->batch);
+    }
     if (err == ERR_OK && job->info.wal_bytes > job->core->log_stop_bytes / CATALOGUE_WAL_ALARM_SHARE &&
         job->core->vfs == NULL)
         find_reader(job);
@@ -339,7 +337,7 @@ enum err store_job_run(struct store_job *job)
     case JOB_VERIFY:
         return store_job_verify(job);
     case JOB_FILTER:
-        return catalogue_page(job->core->lane_reader, &job->after, job->page, STORE_FILTER_PAGE, &job->page_count);
+        return store_job_filter(job);
     case JOB_PROBE:
         return store_job_probe(job);
     case JOB_SNAPSHOT:
@@ -363,14 +361,19 @@ enum err store_job_run(struct store_job *job)
     case JOB_SCAN:
     case JOB_COLLECT:
         return store_job_collect(job);
+    case JOB_CANDIDATES:
+        return store_job_candidates(job);
+    case JOB_DEMOTE:
+        return store_job_demote(job);
     }
     return ERR_INTERNAL;
 }
 
 /* In this order; the background comes last. */
 static struct store_job *(*const makers[])(struct blockstore *) = {
-    store_compact_write_job, store_group_job, store_read_job,    store_verify_job,  store_probe_job,  store_piece_job,
-    store_snapshot_job,      store_count_job, store_collect_job, store_compact_job, store_filter_job, store_log_job,
+    store_compact_write_job, store_group_job,    store_read_job,   store_verify_job,  store_probe_job,
+    store_piece_job,         store_snapshot_job, store_count_job,  store_collect_job, store_candidates_job,
+    store_demote_job,        store_compact_job,  store_filter_job, store_log_job,
 };
 
 struct store_job *blockstore_next_job(struct blockstore *s)
@@ -432,6 +435,12 @@ void blockstore_job_done(struct blockstore *s, struct store_job *job, enum err e
     case JOB_COLLECT:
         store_collect_done(s, job, err);
         break;
+    case JOB_CANDIDATES:
+        store_candidates_done(s, job, err);
+        break;
+    case JOB_DEMOTE:
+        store_demote_done(s, job, err);
+        break;
     }
     store_job_free(job);
 }
@@ -444,15 +453,18 @@ void blockstore_tick(struct blockstore *s, uint64_t now_ns, uint64_t real_now_ns
     s->real_now_ns = real_now_ns;
     memory_tier_tick(s->memory, now_ns);
     store_collect_tick(s);
+    store_cold_tick(s);
 }
 
 uint64_t blockstore_wakes_at(const struct blockstore *s)
 {
     bool waiting = s->reads != NULL || s->verifies != NULL || s->probes != NULL || s->pieces != NULL ||
                    s->collects != NULL || s->info.counting; /* for a lane */
-    waiting = waiting || s->durable.count > 0 || s->dirty_count > 0 || s->queued.count > 0 || s->changes != NULL;
+    waiting = waiting || s->durable.count > 0 || s->dirty_count > 0 || s->queued.count > 0 || s->changes != NULL ||
+              s->cold.candidates != NULL || store_cold_wants_commit(s);
     uint64_t due = MIN(scrubber_due(&s->scrubber), store_backup_due(s));
     due = MIN(due, MIN(compactor_due(&s->compactor), store_log_due(s)));
+    due = MIN(due, store_cold_due(s));
     if (s->info.quarantined > 0 && s->events.heal != NULL)
         due = MIN(due, healer_due(&s->healer));
     uint64_t soon = s->now_ns + STORE_RETRY_NS;

@@ -42,11 +42,11 @@ enum {
     STORE_READ_JOBS_MAX = 2,
     STORE_VERIFY_PAGE = 256,
     STORE_WHY_BYTES = 512,
-    STORE_COLD_READS_MAX = 16,     /* reads of a cold tier under way … */
-    STORE_COLD_WAITING_MAX = 1024, /* … and blocks that wait for one; more hear ERR_BUSY */
-    STORE_COLD_PAGE = 1024,        /* entries that one INDEX or PACKS may bring */
-    STORE_COLD_KIND_MAX = 16,      /* of a medium's kind … */
-    STORE_COLD_PLACE_MAX = 512,    /* … and place; longer ones are cut */
+    STORE_COLD_READS_MAX = 16,             /* reads of a cold tier under way … */
+    STORE_COLD_WAITING_MAX = 1024,         /* … and blocks that wait for one; more hear ERR_BUSY */
+    STORE_COLD_PAGE = 1024,                /* entries that one INDEX or PACKS may bring */
+    STORE_COLD_KIND_MAX = COLD_KIND_MAX,   /* of a medium's kind … */
+    STORE_COLD_PLACE_MAX = COLD_WHERE_MAX, /* … and place; longer ones are cut */
     STORE_CANDIDATES_PAGE = 256,
     STORE_DEMOTE_MAX = 256,         /* keys of one blockstore_demote */
     STORE_DEMOTE_WAITING_MAX = 1024 /* keys that wait to be written */

@@ -17,9 +17,23 @@
 
 /* ---- counting ---- */
 
+/* One that was fetched for this; else the step ends, and it is. */
+static enum err load_cold(const struct store_job *job, const struct block_place *place, struct block_ref **ret_ref)
+{
+    for (size_t i = 0; i < job->node_count; i++) {
+        if (!block_key_equal(&job->nodes[i].key, &place->key))
+            continue;
+        *ret_ref = block_ref_ref(job->nodes[i].ref);
+        return ERR_OK;
+    }
+    return ERR_AGAIN;
+}
+
 static enum err load_block(void *arg, const struct block_place *place, struct block_ref **ret_ref)
 {
     struct store_job *job = arg;
+    if (place->segment == 0)
+        return load_cold(job, place, ret_ref);
     enum err err = disk_tier_read(job->core->tier, place, job->account, ret_ref);
     if ((err == ERR_CORRUPT || err == ERR_TRUNCATED) && job->page_count < COUNT_NODES)
         job->page[job->page_count++] = *place;
@@ -34,7 +48,8 @@ enum err store_job_count(struct store_job *job)
 struct store_job *store_count_job(struct blockstore *s)
 {
     bool waits = !s->info.counting || s->count_running || s->broken || s->committing;
-    struct store_job *job = waits || s->now_ns < s->count_retry_at_ns ? NULL : store_job_new(s, JOB_COUNT);
+    waits = waits || s->now_ns < s->count_retry_at_ns || !store_cold_count_ready(s);
+    struct store_job *job = waits ? NULL : store_job_new(s, JOB_COUNT);
     if (job == NULL)
         return NULL;
     job->page = malloc(COUNT_NODES * sizeof(*job->page));
@@ -42,6 +57,7 @@ struct store_job *store_count_job(struct blockstore *s)
         store_job_free(job);
         return NULL;
     }
+    store_cold_take_nodes(s, job);
     s->count_running = true;
     return job;
 }

@@ -91,7 +91,7 @@ bool store_commit_due(const struct blockstore *s)
         return false;
     if (s->changes != NULL || s->durable.count >= STORE_COMMIT_ROWS || s->durable.bytes >= STORE_COMMIT_BYTES ||
         scrubber_wants_save(&s->scrubber, s->now_ns) || s->flush || (s->healed && s->durable.count > 0) ||
-        store_compact_wants_commit(s))
+        store_compact_wants_commit(s) || store_cold_wants_commit(s))
         return true;
     if (s->durable.count == 0 ? s->dirty_count > 0 : s->verifies != NULL)
         return true;
@@ -116,6 +116,7 @@ static bool fill_batch(struct blockstore *s, struct store_job *job)
     }
     job->committing = s->durable;
     fresh_list_init(&s->durable);
+    store_cold_take_changes(s);
     job->batch.changes = s->changes;
     s->changes = NULL;
     s->changes_tail = &s->changes;
@@ -131,7 +132,7 @@ static bool fill_batch(struct blockstore *s, struct store_job *job)
 struct store_job *store_commit_job(struct blockstore *s)
 {
     bool nothing = s->durable.count == 0 && s->dirty_count == 0 && s->changes == NULL && s->scrubber.save_ns == 0 &&
-                   !store_compact_wants_commit(s);
+                   !store_compact_wants_commit(s) && !store_cold_wants_commit(s);
     if (s->committing || nothing)
         return NULL;
     struct store_job *job = store_job_new(s, JOB_COMMIT);
@@ -175,6 +176,8 @@ static void finish_change(struct blockstore *s, struct catalogue_change *change,
         compactor_dropped(&s->compactor, s->now_ns);
     if (err == ERR_OK && (change->kind == CHANGE_BLOCK_RM || change->kind == CHANGE_QUARANTINE))
         memory_tier_drop(s->memory, &change->key);
+    if (change->cold != NULL)
+        store_cold_changed(s, change);
     if (op != NULL) {
         op->change.place = change->place;
         op->change.count = change->count;
@@ -343,7 +346,7 @@ struct store_job *store_filter_job(struct blockstore *s)
     if (s->filter_running || s->broken || s->now_ns < s->filter_retry_at_ns)
         return NULL;
     if (s->filter_next == NULL && s->filter != NULL && filter_crowded(s->filter)) {
-        uint64_t keys = s->info.blocks + s->durable.count;
+        uint64_t keys = s->info.blocks + s->info.cold_blocks + s->durable.count;
         s->filter_next = filter_new_within(keys * 2, keys + keys / 8, s->filter_seed, s->tables);
         s->filter_after = (struct block_key){0};
         add_fresh(s);
@@ -359,8 +362,17 @@ struct store_job *store_filter_job(struct blockstore *s)
         return NULL;
     }
     job->after = s->filter_after;
+    job->cold = s->info.cold_blocks > 0;
     s->filter_running = true;
     return job;
+}
+
+enum err store_job_filter(struct store_job *job)
+{
+    return job->cold
+               ? catalogue_page_stored(job->core->lane_reader, &job->after, job->page, STORE_FILTER_PAGE,
+                                       &job->page_count)
+               : catalogue_page(job->core->lane_reader, &job->after, job->page, STORE_FILTER_PAGE, &job->page_count);
 }
 
 /*

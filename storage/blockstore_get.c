@@ -30,7 +30,9 @@ void blockstore_get(struct blockstore *s, struct store_op *op)
         return;
     }
     enum err err = store_find(s, &op->key, &place);
-    if (err != ERR_OK)
+    if (err == ERR_NOT_FOUND)
+        store_cold_get(s, op);
+    else if (err != ERR_OK)
         op->done(op, err);
     else
         push_read(s, op);
@@ -54,10 +56,12 @@ struct store_job *store_read_job(struct blockstore *s)
         if (s->reads == NULL)
             s->reads_tail = &s->reads;
         enum err err = store_find(s, &op->key, &one->place);
-        if (err != ERR_OK) {
+        if (err == ERR_NOT_FOUND)
+            store_cold_get(s, op); /* it has left the disk */
+        else if (err != ERR_OK)
             op->done(op, err);
+        if (err != ERR_OK)
             continue;
-        }
         one->op = op;
         job->read_count++;
         bytes += one->place.size;
@@ -101,7 +105,8 @@ static void finish_read(struct blockstore *s, struct read_one *one)
         one->ref = NULL;
     } else if (store_is_damage(err)) {
         store_quarantine(s, &one->place, err);
-        err = ERR_NOT_FOUND;
+        store_cold_get(s, op); /* absent, but for a copy in the cold tier */
+        return;
     }
     op->done(op, err);
 }

@@ -15,6 +15,7 @@ enum err blockstore_has(struct blockstore *s, const struct block_key *key, uint6
 {
     size_t cached;
     struct block_place place;
+    struct cold_place cold;
     if (surely_absent(s, key) || store_is_doomed(s, key))
         return ERR_NOT_FOUND;
     bool in_memory = memory_tier_has(s->memory, key, &cached);
@@ -26,11 +27,14 @@ enum err blockstore_has(struct blockstore *s, const struct block_key *key, uint6
         place.size = fresh->place.size;
     else
         err = store_find(s, key, &place);
+    bool is_cold = err == ERR_NOT_FOUND;
+    if (is_cold)
+        err = store_find_cold(s, key, &cold);
     if (err != ERR_OK)
         return err;
-    *ret_size = place.size;
+    *ret_size = is_cold ? cold.size : place.size;
     if (ret_tier != NULL)
-        *ret_tier = in_memory ? "memory" : "disk";
+        *ret_tier = in_memory ? "memory" : is_cold ? "cold" : "disk";
     return ERR_OK;
 }
 

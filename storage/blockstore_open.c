@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "storage/blockstore_private.h"
+#include "storage/cold_mark.h"
 #include "storage/migration.h"
 #include "storage/pin_journal.h"
 
@@ -198,6 +199,14 @@ void store_journal_pins(struct store_core *core, const struct catalogue_batch *b
         return;
     enum err err = pin_journal_append(core->port, path, batch->changes, batch->real_now_ns);
     (void)err;
+}
+
+void store_copy_mark(struct store_core *core, const struct catalogue_batch *batch)
+{
+    for (struct catalogue_change *change = batch->changes; change != NULL; change = change->next) {
+        if (change->kind == CHANGE_TIER)
+            change->err = cold_mark_save(core->port, core->path, &change->cold->medium);
+    }
 }
 
 /* Into a catalogue made anew the pins come back from the journal, and with that it is whole; else the journal is kept short. */

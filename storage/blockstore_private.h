@@ -9,6 +9,7 @@
 
 #include "base/table.h"
 #include "storage/blockstore.h"
+#include "storage/blockstore_tier.h"
 #include "storage/collector.h"
 #include "storage/compactor.h"
 #include "storage/disk_tier.h"
@@ -91,7 +92,9 @@ enum job_kind {
     JOB_COUNT,
     JOB_COLLECT_BEGIN,
     JOB_SCAN,
-    JOB_COLLECT
+    JOB_COLLECT,
+    JOB_CANDIDATES,
+    JOB_DEMOTE
 };
 
 struct store_piece {
@@ -120,8 +123,11 @@ struct store_job {
     struct catalogue_batch batch; /* its places, checkpoints and changes are the job's */
     struct scrub_progress scrub;  /* batch.scrub */
     struct catalogue_info info;
-    struct block_key after;   /* JOB_FILTER, JOB_SCAN: then where to go on */
-    struct block_place *page; /* JOB_COUNT: those that cannot be read */
+    struct block_key after;                 /* JOB_FILTER, JOB_SCAN: then where to go on */
+    struct block_place *page;               /* JOB_COUNT: those that cannot be read */
+    struct cold_node nodes[COLD_NODES_MAX]; /* JOB_COUNT: cold blocks that were fetched */
+    size_t node_count;
+    bool cold; /* JOB_FILTER: there are cold blocks, too */
     size_t page_count;
     pid_t reader;                   /* JOB_COMMIT: another process that has a long log open; 0: none is known */
     size_t gone_count;              /* JOB_COLLECT: the first of the page */
@@ -131,8 +137,8 @@ struct store_job {
     bool finished;                  /* JOB_SNAPSHOT: it is complete */
     struct store_piece_op *piece_op;
     struct store_piece piece;
-    struct segment_use use;           /* JOB_COMPACT_READ, JOB_COMPACT_DROP */
-    uint64_t offset;                  /* JOB_COMPACT_READ: from where; then where to go on */
+    struct segment_use use;           /* JOB_COMPACT_READ, JOB_COMPACT_DROP, JOB_CANDIDATES */
+    uint64_t offset;                  /* JOB_COMPACT_READ, JOB_CANDIDATES: from where; then where to go on */
     uint64_t bytes;                   /* JOB_COMPACT_READ: of payload */
     struct segment_checkpoint sealed; /* JOB_COMPACT_SEAL */
 };
@@ -237,6 +243,8 @@ struct blockstore {
     uint64_t automatic_blocks;
     uint64_t automatic_bytes;
 
+    struct store_tier cold;
+
     struct catalogue_info info;
 };
 
@@ -246,6 +254,16 @@ void store_notice(struct blockstore *store, bool fatal, const char *fmt, ...) PR
 
 /* Where a block with a row or a durable fresh one lies. ERR_NOT_FOUND. */
 enum err store_find(struct blockstore *store, const struct block_key *key, struct block_place *ret_place) MUST_CHECK;
+
+/* Passes an error of the catalogue on; a damaged one ends this life. */
+enum err store_catalogue_said(struct blockstore *store, enum err err) MUST_CHECK;
+
+/* Whether blocks of the codec link to others. */
+bool store_is_node(uint32_t codec);
+
+/* Puts a block whether or not it is cold; and joins a put of it that is under way. */
+void store_put_hot(struct blockstore *store, struct store_op *op, struct block_ref *ref);
+bool store_put_joins(struct blockstore *store, struct store_op *op);
 
 /* A block became durable: remember it until its row is committed. */
 void store_note_durable(struct blockstore *store, struct fresh *fresh);
@@ -339,6 +357,7 @@ enum err store_job_read(struct store_job *job);
 enum err store_job_verify(struct store_job *job);
 enum err store_job_probe(struct store_job *job);
 enum err store_job_count(struct store_job *job);
+enum err store_job_filter(struct store_job *job);
 enum err store_job_collect(struct store_job *job);
 
 /* Removals that waited go into the next commit once it is known what is held. */
@@ -358,6 +377,9 @@ bool store_makes_room(const struct blockstore *store, uint64_t bytes) MUST_CHECK
 enum err store_open_core(struct blockstore *store, const struct blockstore_options *options,
                          char ret_why[STORE_WHY_BYTES]) MUST_CHECK;
 void store_mark_broken(struct blockstore *store);
+
+/* The second copy of a cold tier's mark, of which a change of it is told: without it the medium is not marked. */
+void store_copy_mark(struct store_core *core, const struct catalogue_batch *batch);
 
 /* The second copy of the pins. A failure costs nothing while the catalogue is well, so it is not reported. */
 void store_journal_pins(struct store_core *core, const struct catalogue_batch *batch);

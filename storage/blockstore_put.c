@@ -7,6 +7,7 @@
 
 #include "storage/blockstore_private.h"
 #include "storage/segment.h"
+#include "wire/dag_links.h"
 
 void fresh_list_init(struct fresh_list *list)
 {
@@ -97,19 +98,46 @@ static enum err enqueue(struct blockstore *s, struct store_op *op, struct block_
     return ERR_OK;
 }
 
+bool store_is_node(uint32_t codec)
+{
+    return codec != CODEC_RAW && dag_links_known(codec);
+}
+
+bool store_put_joins(struct blockstore *s, struct store_op *op)
+{
+    struct fresh *fresh = table_get(&s->fresh, block_key_span(&op->key));
+    op->existed = fresh != NULL;
+    if (fresh == NULL || fresh->state >= FRESH_DURABLE)
+        return false;
+    wait_for(fresh, op);
+    return true;
+}
+
+/* A leaf that is cold is stored; of a node there is to be a copy that walks find without a medium, now that its bytes are here. */
 void blockstore_put(struct blockstore *s, struct store_op *op, struct block_ref *ref)
 {
-    struct block_place place;
+    struct cold_place cold;
     if (store_is_doomed(s, &op->key)) {
         store_stall(s, op, ref);
         return;
     }
-    struct fresh *fresh = table_get(&s->fresh, block_key_span(&op->key));
-    op->existed = fresh != NULL;
-    if (fresh != NULL && fresh->state < FRESH_DURABLE) {
-        wait_for(fresh, op);
+    bool is_cold = s->info.cold_blocks > 0 && store_find_cold(s, &op->key, &cold) == ERR_OK;
+    if (is_cold)
+        leases_touch(&s->leases, &op->key);
+    if (is_cold && !store_is_node(op->codec)) {
+        op->existed = true;
+        op->done(op, ERR_OK);
         return;
     }
+    store_put_hot(s, op, ref);
+}
+
+void store_put_hot(struct blockstore *s, struct store_op *op, struct block_ref *ref)
+{
+    struct block_place place;
+    if (store_put_joins(s, op))
+        return;
+    const struct fresh *fresh = table_get(&s->fresh, block_key_span(&op->key));
     enum err err = store_find(s, &op->key, &place);
     op->existed = err == ERR_OK;
     if (op->existed)
@@ -152,7 +180,7 @@ struct store_job *store_group_job(struct blockstore *s)
 /* Answers the puts of a block; the first to ask is the one that stored it. */
 static void answer(struct blockstore *s, struct store_op *ops, enum err err)
 {
-    if (err == ERR_OK && ops != NULL && s->events.stored != NULL)
+    if (err == ERR_OK && ops != NULL && ops->cid_len > 0 && s->events.stored != NULL)
         s->events.stored(s->events.arg, span_of(ops->cid, ops->cid_len));
     while (ops != NULL) {
         struct store_op *next = ops->next;

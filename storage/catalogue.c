@@ -46,11 +46,29 @@ static const char *const texts[STMT_COUNT] = {
     [STMT_REF_STORED] = "INSERT INTO ref_queue(multihash, codec, delta)"
                         " SELECT multihash, codec, 0 FROM refs WHERE multihash = ?1 AND expanded = 0",
     [STMT_REF_AGAIN] = "INSERT INTO ref_queue(multihash, codec, delta) SELECT multihash, codec, 0 FROM refs"
-                       " WHERE expanded = 0 AND EXISTS(SELECT 1 FROM blocks WHERE blocks.multihash = refs.multihash)",
+                       " WHERE expanded = 0 AND (EXISTS(SELECT 1 FROM blocks WHERE blocks.multihash = refs.multihash)"
+                       " OR EXISTS(SELECT 1 FROM cold_blocks WHERE cold_blocks.multihash = refs.multihash))",
     [STMT_QUEUE_PUSH] = "INSERT INTO ref_queue(multihash, codec, delta) VALUES (?1, ?2, ?3)",
     [STMT_QUEUE_LAST] = "SELECT seq, multihash, codec, delta FROM ref_queue ORDER BY seq DESC LIMIT 1",
     [STMT_QUEUE_DELETE] = "DELETE FROM ref_queue WHERE seq = ?1",
     [STMT_QUEUE_CLEAR] = "DELETE FROM ref_queue",
+    [STMT_COLD_FIND] = "SELECT " COLD_ROWS_COLUMNS " FROM cold_blocks WHERE multihash = ?1",
+    [STMT_COLD_INSERT] = "INSERT INTO cold_blocks(" COLD_ROWS_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+                         " ON CONFLICT DO NOTHING",
+    [STMT_COLD_MOVE] = "UPDATE cold_blocks SET pack = ?4, offset = ?5, stored = ?6"
+                       " WHERE multihash = ?1 AND pack = ?2 AND offset = ?3",
+    [STMT_COLD_DELETE] = "DELETE FROM cold_blocks WHERE multihash = ?1",
+    [STMT_COLD_IN_WHOLE] = "SELECT 1 FROM cold_blocks JOIN packs ON packs.id = cold_blocks.pack"
+                           " WHERE multihash = ?1 AND state IN (1, 2)",
+    [STMT_NODE_HELD] = "SELECT 1 FROM refs WHERE multihash = ?1 AND codec IN (0x70, 0x71, 0x129) AND count > 0 LIMIT 1",
+    [STMT_PACK_INSERT] = "INSERT INTO packs(id, tier, state, bytes, records, live_bytes, written_at, checked_at)"
+                         " VALUES (?1, 1, ?2, ?3, ?4, 0, ?5, 0) ON CONFLICT DO NOTHING",
+    [STMT_PACK_WHOLE] = "UPDATE packs SET state = 1, bytes = ?2, records = ?3, written_at = ?4"
+                        " WHERE id = ?1 AND state = 0",
+    [STMT_PACK_STATE] = "UPDATE packs SET state = ?2 WHERE id = ?1 AND (?2 < 3 OR live_bytes = 0) RETURNING state",
+    [STMT_PACK_LIVE] = "UPDATE packs SET live_bytes = live_bytes + ?2 WHERE id = ?1",
+    [STMT_PACK_DELETE] = "DELETE FROM packs WHERE id = ?1 AND live_bytes = 0",
+    [STMT_TIER_SET] = "INSERT OR REPLACE INTO cold_tiers(tier, kind, place, mark) VALUES (1, ?1, ?2, ?3)",
 };
 
 enum { CHECKPOINT_PAGES = 1000, WAL_FRAME_BYTES = 4096 + 24 };
@@ -67,12 +85,13 @@ static enum err make_schema(sqlite3 *db, uint64_t seed)
     prng_fill(&prng, id, sizeof(id));
     for (size_t i = 0; i < sizeof(id); i++)
         (void)snprintf(hex + 2 * i, 3, "%02x", id[i]);
-    (void)snprintf(text, sizeof(text),
-                   "INSERT INTO meta(key, value) VALUES ('id', x'%s'), ('generation', 0), ('blocks', 0), ('bytes', 0),"
-                   " ('pins', 0), ('recursive_pins', 0), ('next_segment', 1), ('count_round', 1), ('count_clears', 0),"
-                   " ('count_leaks', 0), ('unrestored', 1), ('schema_version', %d);"
-                   " PRAGMA user_version = %d; COMMIT;",
-                   hex, BLOCKS_SCHEMA_VERSION, BLOCKS_SCHEMA_VERSION);
+    (void)snprintf(
+        text, sizeof(text),
+        "INSERT INTO meta(key, value) VALUES ('id', x'%s'), ('generation', 0), ('blocks', 0), ('bytes', 0),"
+        " ('pins', 0), ('recursive_pins', 0), ('next_segment', 1), ('count_round', 1), ('count_clears', 0),"
+        " ('count_leaks', 0), ('cold_blocks', 0), ('cold_bytes', 0), ('unrestored', 1), ('schema_version', %d);"
+        " PRAGMA user_version = %d; COMMIT;",
+        hex, BLOCKS_SCHEMA_VERSION, BLOCKS_SCHEMA_VERSION);
     enum err err = sql_exec(db, "BEGIN IMMEDIATE;" BLOCKS_SCHEMA_SQL);
     return err != ERR_OK ? err : sql_exec(db, text);
 }
@@ -118,6 +137,9 @@ static enum err read_info(struct catalogue *c)
         {"SELECT value FROM meta WHERE key = 'count_leaks'", &leaks},
         {"SELECT coalesce(sum(live_bytes), 0) FROM segments", &c->info.live_bytes},
         {"SELECT count(*) FROM quarantine", &c->info.quarantined},
+        {"SELECT value FROM meta WHERE key = 'cold_blocks'", &c->info.cold_blocks},
+        {"SELECT value FROM meta WHERE key = 'cold_bytes'", &c->info.cold_bytes},
+        {"SELECT count(*) FROM packs WHERE state IN (1, 2)", &c->info.cold_packs},
     };
     sqlite3_stmt *stmt = NULL;
     enum err err = sql_prepare(c->db, "SELECT value FROM meta WHERE key = 'id'", &stmt);
@@ -207,6 +229,7 @@ void catalogue_close(struct catalogue *c)
 void catalogue_change_free(struct catalogue_change *change)
 {
     metadata_change_free(change->metadata);
+    cold_change_free(change->cold);
     free(change);
 }
 

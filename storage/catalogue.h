@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The catalogue, blocks.db: which block lies where, what is pinned, what is quarantined.
+ * The catalogue, blocks.db: which block lies where, on the disk and in packs, what is pinned, what is quarantined.
  *
  * Rows follow data: a block is durable before its row exists, and each transaction carries how far each segment is indexed, so a
  * start re-indexes exactly what lies behind. One connection writes (with synchronous=FULL: a commit happens once per 64 MiB or 5 s,
@@ -13,6 +13,7 @@
 #define HEARTH_STORAGE_CATALOGUE_H
 
 #include "storage/block_key.h"
+#include "storage/cold_rows.h"
 #include "storage/disk_tier.h"
 #include "storage/quarantine.h"
 #include "storage/scrub_progress.h"
@@ -42,12 +43,16 @@ struct catalogue_info {
     uint64_t recursive_pins; /* of these */
     uint64_t next_segment;   /* above all ids that a checkpoint ever named, those of removed segments too */
     uint64_t quarantined;
+    uint64_t cold_blocks;        /* with a copy in a pack */
+    uint64_t cold_bytes;         /* of their payload */
+    uint64_t cold_packs;         /* whole or damaged */
     struct scrub_progress scrub; /* as the database was opened */
     uint64_t count_round;        /* pins counted in an earlier one count as not counted */
     bool count_clears;           /* the counts of the round before are being thrown away */
     bool
         count_leaks; /* a block was let go whose links could not be read: what it linked to is held until all is counted anew */
     bool counting;   /* pins and links wait to be counted; until then nobody knows what is held */
+    bool count_cold; /* counting needs a block that is only cold: catalogue_uncounted says which */
     bool unexpanded; /* blocks are held whose links are not counted, because they are not stored or cannot be read */
     uint64_t
         wal_bytes; /* of the log after the last commit; 0: all of it is in the database, the next commit begins it anew */
@@ -63,15 +68,46 @@ enum change_of {
     CHANGE_HEAL_ALL,   /* all in quarantine are asked for at once */
     CHANGE_SEGMENT_RM, /* a segment without a live byte, whose file is gone */
     CHANGE_FORGET_ALL, /* the quarantine is emptied; count: how many were in it */
-    CHANGE_METADATA,   /* what is noted about a CID of version 1; ERR_NOT_FOUND, ERR_TOO_LARGE as metadata_apply */
+    CHANGE_TIER,       /* cold->medium is the cold tier */
+    CHANGE_PACK_NEW,   /* cold->pack will be written; ERR_EXISTS: there is one of that id */
+    CHANGE_PACK_WHOLE, /* cold->pack is: its entries that still have a hot row, or a cold one in the pack they come from, get their rows.
+                          ERR_NOT_FOUND: it was not being written */
+    CHANGE_PACK_ADOPT, /* cold->pack was found on the medium: its entries get rows; ERR_EXISTS: it is known */
+    CHANGE_PACK_STATE, /* cold->pack becomes cold->state; PACK_REMOVING: ERR_BUSY while a row of a block names it */
+    CHANGE_PACK_RM,    /* cold->pack is gone from the medium; as PACK_REMOVING */
+    CHANGE_HOT_RM, /* the hot rows of those entries go that have a cold one in a whole pack and are not needed for their links */
+    CHANGE_COLD_BAD, /* the cold row at cold->entries[0] goes, and the block into quarantine when it has no hot one */
+    CHANGE_METADATA, /* what is noted about a CID of version 1; ERR_NOT_FOUND, ERR_TOO_LARGE as metadata_apply */
 };
+
+/* A block of a pack. */
+struct cold_entry {
+    struct cold_place place; /* CHANGE_HOT_RM: only its key and size */
+    uint64_t old_pack;       /* CHANGE_PACK_WHOLE: it was copied from this one; 0: from the disk */
+    uint32_t old_offset;
+    bool done; /* set: the row was made, moved or removed */
+};
+
+/* What a change of packs is about. */
+struct cold_change {
+    uint64_t pack;
+    enum pack_state state;
+    uint64_t bytes; /* of the object */
+    uint32_t records;
+    struct cold_entry *entries;
+    size_t count;
+    struct cold_medium medium;
+};
+
+/* NULL-safe. */
+void cold_change_free(struct cold_change *cold);
 
 /* One change besides new rows; its own result is in err, apart from the commit's. */
 struct catalogue_change {
     enum change_of kind;
     struct block_key key; /* of a block; pins have a CID */
     struct block_place
-        place; /* CHANGE_QUARANTINE: where; CHANGE_BLOCK_RM: set to where it was; CHANGE_SEGMENT_RM: its segment */
+        place; /* CHANGE_QUARANTINE: where; CHANGE_BLOCK_RM: set to where it was, segment 0: in a pack; CHANGE_SEGMENT_RM: its segment */
     uint8_t cid[PIN_CID_MAX]; /* pins */
     uint8_t cid_len;
     bool recursive;
@@ -80,6 +116,7 @@ struct catalogue_change {
     char name[PIN_NAME_MAX + 1];        /* pins */
     char reason[QUARANTINE_REASON_MAX]; /* quarantine */
     struct metadata_change *metadata;   /* CHANGE_METADATA; the change's own */
+    struct cold_change *cold;           /* packs; the change's own */
     enum err err;
     void *user;
     struct catalogue_change *next;
@@ -146,8 +183,8 @@ enum {
 };
 
 /*
- * Reads a stored block: one reference for the caller. ERR_NOMEM and ERR_BUSY: not now; any other error: its links are not known for the
- * present.
+ * Reads a stored block: one reference for the caller. place->segment 0: it is only cold, and ERR_AGAIN says that it is to be fetched first: the step
+ * ends there, and info.count_cold is set. ERR_NOMEM and ERR_BUSY: not now; any other error: its links are not known for the present.
  */
 typedef enum err catalogue_load(void *arg, const struct block_place *place, struct block_ref **ret_ref);
 
@@ -162,7 +199,7 @@ enum err catalogue_count(struct catalogue *catalogue, catalogue_load *load, void
 enum err catalogue_collect_begin(struct catalogue *catalogue, struct catalogue_info *ret_info) MUST_CHECK;
 
 /*
- * Removes the rows of those places, as they are, that neither a pin nor a held block needs. Those that went come first in places,
+ * Removes the rows of those places (segment 0: in the pack `offset`), as they are, that neither a pin nor a held block needs. Those that went come first in places,
  * *ret_gone of them. ERR_AGAIN while pins are being counted: nothing was removed.
  */
 enum err catalogue_collect(struct catalogue *catalogue, struct block_place *places, size_t count, size_t *ret_gone,

@@ -68,6 +68,8 @@ static enum err set_figures(struct catalogue *c, const struct catalogue_info *in
         {"count_round", old->count_round, info->count_round},
         {"count_clears", old->count_clears, info->count_clears},
         {"count_leaks", old->count_leaks, info->count_leaks},
+        {"cold_blocks", old->cold_blocks, info->cold_blocks},
+        {"cold_bytes", old->cold_bytes, info->cold_bytes},
     };
     enum err err = flush_live(c);
     for (size_t i = 0; i < ARRAY_LEN(figures) && err == ERR_OK; i++)
@@ -93,7 +95,8 @@ enum err catalogue_begin(struct catalogue *c, struct catalogue_info *ret_info)
 
 enum err catalogue_end(struct catalogue *c, enum err err, struct catalogue_info *info)
 {
-    bool changed = info->blocks != c->info.blocks || info->bytes != c->info.bytes;
+    bool changed = info->blocks != c->info.blocks || info->bytes != c->info.bytes ||
+                   info->cold_blocks != c->info.cold_blocks || info->cold_bytes != c->info.cold_bytes;
     info->generation += changed && info->generation == c->info.generation;
     if (err == ERR_OK)
         err = set_figures(c, info);
@@ -231,7 +234,7 @@ static enum err forget_one(struct catalogue *c, struct catalogue_change *change)
 static enum err apply_block_rm(struct catalogue *c, struct catalogue_change *change, struct catalogue_info *info)
 {
     bool held = false;
-    enum err err = catalogue_row_find(c, &change->key, &change->place);
+    enum err err = catalogue_find_stored(c, &change->key, info, &change->place);
     if (err != ERR_OK)
         return err == ERR_NOT_FOUND ? forget_one(c, change) : err;
     if (info->counting) {
@@ -241,7 +244,7 @@ static enum err apply_block_rm(struct catalogue *c, struct catalogue_change *cha
     err = catalogue_is_held(c, &change->key, &held);
     if (err == ERR_OK && held)
         change->err = ERR_DENIED;
-    return err != ERR_OK || held ? err : catalogue_row_delete(c, &change->place, info);
+    return err != ERR_OK || held ? err : catalogue_forget_stored(c, &change->place, info);
 }
 
 /* ERR_NOT_FOUND; ret_counted: the round in which it was counted. */
@@ -286,13 +289,13 @@ static enum err write_pin(struct catalogue *c, const struct catalogue_change *ch
     return sql_done(stmt);
 }
 
-static enum err is_stored(struct catalogue *c, const struct cid *cid)
+static enum err is_stored(struct catalogue *c, const struct cid *cid, const struct catalogue_info *info)
 {
     struct block_key key;
     struct block_place place;
     if (cid->hash.code == MULTIHASH_IDENTITY)
         return ERR_OK;
-    return block_key_of(&cid->hash, &key) == ERR_OK ? catalogue_row_find(c, &key, &place) : ERR_NOT_FOUND;
+    return block_key_of(&cid->hash, &key) == ERR_OK ? catalogue_find_stored(c, &key, info, &place) : ERR_NOT_FOUND;
 }
 
 /*
@@ -309,7 +312,7 @@ static enum err apply_pin_add(struct catalogue *c, struct catalogue_change *chan
         change->err = ERR_INVALID;
         return ERR_OK;
     }
-    enum err err = is_stored(c, &cid);
+    enum err err = is_stored(c, &cid, info);
     if (err == ERR_NOT_FOUND) {
         change->err = ERR_NOT_FOUND;
         return ERR_OK;
@@ -347,6 +350,7 @@ static enum err apply_quarantine(struct catalogue *c, struct catalogue_change *c
                                  struct catalogue_info *info)
 {
     struct block_place place;
+    struct cold_place cold;
     enum err err = catalogue_row_find(c, &change->key, &place);
     if (err == ERR_OK && (place.segment != change->place.segment || place.offset != change->place.offset))
         err = ERR_NOT_FOUND; /* stored anew meanwhile */
@@ -354,14 +358,17 @@ static enum err apply_quarantine(struct catalogue *c, struct catalogue_change *c
         change->err = err;
         return err == ERR_NOT_FOUND ? ERR_OK : err;
     }
-    err = quarantine_add(c->db, &place, change->reason, now_ns);
+    err = catalogue_cold_find(c, &change->key, info, &cold); /* with a copy in a pack nothing is lost */
+    if (err == ERR_NOT_FOUND)
+        err = quarantine_add(c->db, &place, change->reason, now_ns);
     return err == ERR_OK ? catalogue_row_delete(c, &place, info) : err;
 }
 
-static enum err apply_missing(struct catalogue *c, struct catalogue_change *change, uint64_t now_ns)
+static enum err apply_missing(struct catalogue *c, struct catalogue_change *change, uint64_t now_ns,
+                              const struct catalogue_info *info)
 {
     struct block_place place;
-    enum err err = catalogue_row_find(c, &change->key, &place);
+    enum err err = catalogue_find_stored(c, &change->key, info, &place);
     if (err == ERR_NOT_FOUND)
         return quarantine_add(c->db, &change->place, change->reason, now_ns);
     change->err = ERR_EXISTS; /* stored meanwhile */
@@ -382,7 +389,7 @@ static enum err apply_change(struct catalogue *c, struct catalogue_change *chang
     case CHANGE_QUARANTINE:
         return apply_quarantine(c, change, now_ns, info);
     case CHANGE_MISSING:
-        return apply_missing(c, change, now_ns);
+        return apply_missing(c, change, now_ns, info);
     case CHANGE_HEAL_TRIED:
         return quarantine_tried(c->db, &change->key, change->at_ns);
     case CHANGE_HEAL_ALL:
@@ -391,6 +398,15 @@ static enum err apply_change(struct catalogue *c, struct catalogue_change *chang
         return delete_segment(c, change->place.segment);
     case CHANGE_FORGET_ALL:
         return quarantine_forget(c->db, NULL, &change->count);
+    case CHANGE_TIER:
+    case CHANGE_PACK_NEW:
+    case CHANGE_PACK_WHOLE:
+    case CHANGE_PACK_ADOPT:
+    case CHANGE_PACK_STATE:
+    case CHANGE_PACK_RM:
+    case CHANGE_HOT_RM:
+    case CHANGE_COLD_BAD:
+        return catalogue_cold_apply(c, change, now_ns, info);
     case CHANGE_METADATA:
         return metadata_apply(c->db, span_of(change->cid, change->cid_len), change->metadata, now_ns, &change->err);
     }

@@ -176,7 +176,7 @@ static enum err set_ref(struct catalogue *c, const struct node *node, int64_t co
     return sql_done(stmt);
 }
 
-/* The block's bytes, or none: *ret_block stays NULL when it is not stored or cannot be read. ERR_BUSY: not now. */
+/* The block's bytes, or none: *ret_block stays NULL when it is not stored or cannot be read. ERR_BUSY: not now; ERR_AGAIN: it is cold. */
 static enum err load_node(struct step *s, const struct node *node, struct block_ref **ret_block)
 {
     struct block_key key;
@@ -184,15 +184,17 @@ static enum err load_node(struct step *s, const struct node *node, struct block_
     enum err err = block_key_of_span(span_of(node->hash, node->hash_len), &key);
     if (err != ERR_OK)
         return ERR_OK; /* too long a digest: never stored */
-    err = catalogue_row_find(s->c, &key, &place);
+    err = catalogue_find_stored(s->c, &key, s->info, &place);
     if (err != ERR_OK)
         return err == ERR_NOT_FOUND ? ERR_OK : err;
     err = s->load(s->arg, &place, ret_block);
     s->bytes += place.size;
+    if (err == ERR_AGAIN)
+        return err;
     return err == ERR_NOMEM || err == ERR_BUSY ? ERR_BUSY : ERR_OK;
 }
 
-/* Nothing was changed when it says ERR_BUSY. */
+/* Nothing was changed when it says ERR_BUSY or ERR_AGAIN. */
 static enum err count_node(struct step *s, const struct node *node, int64_t delta)
 {
     int64_t count = 0;
@@ -273,17 +275,19 @@ static enum err clear_some(struct step *s)
     return err;
 }
 
-/* What was done before memory was missing is kept. */
+/* What was done before memory, or a block that is cold, was missing is kept. */
 static enum err count_some(struct step *s)
 {
     enum err err = ERR_OK;
+    s->info->count_cold = false;
     while (err == ERR_OK && s->nodes < COUNT_NODES && s->bytes < COUNT_BYTES) {
         err = take_queued(s);
         if (err == ERR_NOT_FOUND)
             err = take_pin(s);
         s->nodes += err == ERR_OK;
     }
-    if (err == ERR_NOT_FOUND || (err == ERR_BUSY && s->nodes > 0))
+    s->info->count_cold = err == ERR_AGAIN;
+    if (err == ERR_NOT_FOUND || err == ERR_AGAIN || (err == ERR_BUSY && s->nodes > 0))
         err = ERR_OK;
     return err;
 }
@@ -327,13 +331,13 @@ enum err catalogue_collect_begin(struct catalogue *c, struct catalogue_info *ret
     return err;
 }
 
-/* Removes the row if it is still this one and nothing needs it. */
+/* Removes the rows if they are still as the place says and nothing needs the block. */
 static enum err collect_one(struct catalogue *c, const struct block_place *place, bool *ret_gone,
                             struct catalogue_info *info)
 {
     struct block_place now;
     bool held = false;
-    enum err err = catalogue_row_find(c, &place->key, &now);
+    enum err err = catalogue_find_stored(c, &place->key, info, &now);
     *ret_gone = false;
     if (err == ERR_NOT_FOUND || (err == ERR_OK && (now.segment != place->segment || now.offset != place->offset)))
         return ERR_OK;
@@ -342,7 +346,7 @@ static enum err collect_one(struct catalogue *c, const struct block_place *place
     if (err != ERR_OK || held)
         return err;
     *ret_gone = true;
-    return catalogue_row_delete(c, &now, info);
+    return catalogue_forget_stored(c, &now, info);
 }
 
 enum err catalogue_collect(struct catalogue *c, struct block_place *places, size_t count, size_t *ret_gone,

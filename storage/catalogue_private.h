@@ -40,6 +40,18 @@ enum statement {
     STMT_QUEUE_LAST,
     STMT_QUEUE_DELETE,
     STMT_QUEUE_CLEAR,
+    STMT_COLD_FIND,
+    STMT_COLD_INSERT,
+    STMT_COLD_MOVE,
+    STMT_COLD_DELETE,
+    STMT_COLD_IN_WHOLE,
+    STMT_NODE_HELD,
+    STMT_PACK_INSERT,
+    STMT_PACK_WHOLE,
+    STMT_PACK_STATE,
+    STMT_PACK_LIVE,
+    STMT_PACK_DELETE,
+    STMT_TIER_SET,
     STMT_COUNT
 };
 
@@ -85,6 +97,24 @@ enum err catalogue_is_held(struct catalogue *c, const struct block_key *key, boo
 enum err catalogue_row_find(struct catalogue *c, const struct block_key *key, struct block_place *ret_place) MUST_CHECK;
 /* Takes a row away that was found before. */
 enum err catalogue_row_delete(struct catalogue *c, const struct block_place *place,
+                              struct catalogue_info *info) MUST_CHECK;
+
+/* ---- catalogue_cold.c, within a transaction ---- */
+
+/* The row of a cold block. ERR_NOT_FOUND, also without a look when nothing is cold. */
+enum err catalogue_cold_find(struct catalogue *c, const struct block_key *key, const struct catalogue_info *info,
+                             struct cold_place *ret_place) MUST_CHECK;
+/* Takes one away that was found before. */
+enum err catalogue_cold_delete(struct catalogue *c, const struct cold_place *place,
+                               struct catalogue_info *info) MUST_CHECK;
+/* Where a block lies: on the disk, or else in the pack `offset`, with segment 0. ERR_NOT_FOUND: it is not stored. */
+enum err catalogue_find_stored(struct catalogue *c, const struct block_key *key, const struct catalogue_info *info,
+                               struct block_place *ret_place) MUST_CHECK;
+/* Takes away what rows a block has. */
+enum err catalogue_forget_stored(struct catalogue *c, const struct block_place *place,
+                                 struct catalogue_info *info) MUST_CHECK;
+/* A change of packs. */
+enum err catalogue_cold_apply(struct catalogue *c, struct catalogue_change *change, uint64_t now_ns,
                               struct catalogue_info *info) MUST_CHECK;
 
 #endif

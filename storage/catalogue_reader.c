@@ -13,6 +13,9 @@ enum reading {
     READ_END,
     READ_FIND,
     READ_PAGE,
+    READ_FIND_COLD,
+    READ_PAGE_STORED,
+    READ_NODE_HELD,
     READ_UNHELD,
     READ_PINS,
     READ_PIN,
@@ -24,16 +27,26 @@ enum reading {
     READ_COUNT
 };
 
+/* A page of all stored blocks, in order of key, by two walks of a page each: what is only cold has no segment. */
+#define STORED_PAGE                                                                                                    \
+    "SELECT * FROM (SELECT multihash, codec, size, segment, offset FROM blocks WHERE multihash > ?1"                   \
+    " ORDER BY multihash LIMIT ?2)"                                                                                    \
+    " UNION ALL SELECT * FROM (SELECT multihash, codec, size, 0 AS segment, pack AS offset FROM cold_blocks"           \
+    " WHERE multihash > ?1 AND NOT EXISTS(SELECT 1 FROM blocks WHERE blocks.multihash = cold_blocks.multihash)"        \
+    " ORDER BY multihash LIMIT ?2) ORDER BY multihash LIMIT ?2"
+
 static const char *const texts[READ_COUNT] = {
     [READ_BEGIN] = "BEGIN",
     [READ_END] = "COMMIT",
     [READ_FIND] = "SELECT multihash, codec, size, segment, offset FROM blocks WHERE multihash = ?1",
     [READ_PAGE] = ("SELECT multihash, codec, size, segment, offset FROM blocks WHERE multihash > ?1 ORDER BY multihash"
                    " LIMIT ?2"),
-    [READ_UNHELD] = ("SELECT multihash, codec, size, segment, offset,"
-                     " EXISTS(SELECT 1 FROM refs WHERE refs.multihash = blocks.multihash AND count > 0)"
-                     " OR EXISTS(SELECT 1 FROM pins WHERE pins.multihash = blocks.multihash)"
-                     " FROM blocks WHERE multihash > ?1 ORDER BY multihash LIMIT ?2"),
+    [READ_FIND_COLD] = "SELECT " COLD_ROWS_COLUMNS " FROM cold_blocks WHERE multihash = ?1",
+    [READ_PAGE_STORED] = "SELECT * FROM (" STORED_PAGE ")",
+    [READ_NODE_HELD] = "SELECT count(*) FROM refs WHERE multihash = ?1 AND codec IN (0x70, 0x71, 0x129) AND count > 0",
+    [READ_UNHELD] = ("SELECT p.*, EXISTS(SELECT 1 FROM refs WHERE refs.multihash = p.multihash AND count > 0)"
+                     " OR EXISTS(SELECT 1 FROM pins WHERE pins.multihash = p.multihash)"
+                     " FROM (" STORED_PAGE ") AS p ORDER BY p.multihash"),
     [READ_PIN] = "SELECT recursive, name FROM pins WHERE cid = ?1 ORDER BY recursive",
     [READ_HOLDS_OF] = "SELECT coalesce(sum(count), 0) FROM refs WHERE multihash = ?1",
     [READ_HOLDS] = "SELECT count FROM refs WHERE multihash = ?1 AND codec = ?2",
@@ -122,10 +135,21 @@ enum err catalogue_find(struct catalogue_reader *r, const struct block_key *key,
     return err;
 }
 
-enum err catalogue_page(struct catalogue_reader *r, const struct block_key *after, struct block_place *ret_places,
-                        size_t max, size_t *ret_count)
+enum err catalogue_find_cold(struct catalogue_reader *r, const struct block_key *key, struct cold_place *ret_place)
 {
-    sqlite3_stmt *stmt = r->stmt[READ_PAGE];
+    sqlite3_stmt *stmt = r->stmt[READ_FIND_COLD];
+    sql_bind_blob(stmt, 1, block_key_span(key));
+    enum err err = sql_row(stmt);
+    if (err != ERR_OK)
+        return err;
+    err = cold_rows_read(stmt, ret_place);
+    (void)sqlite3_reset(stmt);
+    return err;
+}
+
+static enum err read_page(sqlite3_stmt *stmt, const struct block_key *after, struct block_place *ret_places, size_t max,
+                          size_t *ret_count)
+{
     size_t count = 0;
     enum err err = ERR_OK;
     sql_bind_blob(stmt, 1, block_key_span(after));
@@ -137,6 +161,18 @@ enum err catalogue_page(struct catalogue_reader *r, const struct block_key *afte
         return err;
     *ret_count = count;
     return ERR_OK;
+}
+
+enum err catalogue_page(struct catalogue_reader *r, const struct block_key *after, struct block_place *ret_places,
+                        size_t max, size_t *ret_count)
+{
+    return read_page(r->stmt[READ_PAGE], after, ret_places, max, ret_count);
+}
+
+enum err catalogue_page_stored(struct catalogue_reader *r, const struct block_key *after,
+                               struct block_place *ret_places, size_t max, size_t *ret_count)
+{
+    return read_page(r->stmt[READ_PAGE_STORED], after, ret_places, max, ret_count);
 }
 
 enum err catalogue_segments(struct catalogue_reader *r, struct segment_checkpoint **ret_list, size_t *ret_count)
@@ -158,6 +194,42 @@ enum err catalogue_segment_use(struct catalogue_reader *r, uint64_t segment, str
 {
     return segment_rows_use(r->db, segment, ret_use);
 }
+
+/* ---- packs ---- */
+
+enum err catalogue_medium(struct catalogue_reader *r, struct cold_medium *ret_medium)
+{
+    return cold_rows_medium(r->db, ret_medium);
+}
+
+enum err catalogue_pack(struct catalogue_reader *r, uint64_t pack, struct pack_row *ret_row)
+{
+    return cold_rows_pack(r->db, pack, ret_row);
+}
+
+enum err catalogue_unused_pack(struct catalogue_reader *r, uint64_t but, struct pack_row *ret_row)
+{
+    return cold_rows_unused(r->db, but, ret_row);
+}
+
+enum err catalogue_thinnest_pack(struct catalogue_reader *r, unsigned percent, uint64_t before_ns,
+                                 struct pack_row *ret_row)
+{
+    return cold_rows_thinnest(r->db, percent, before_ns, ret_row);
+}
+
+enum err catalogue_cold_page(struct catalogue_reader *r, const struct block_key *after, struct cold_place *ret_places,
+                             size_t max, size_t *ret_count)
+{
+    return cold_rows_page(r->db, after, ret_places, max, ret_count);
+}
+
+enum err catalogue_uncounted(struct catalogue_reader *r, struct cold_place *ret_places, size_t max, size_t *ret_count)
+{
+    return cold_rows_uncounted(r->db, ret_places, max, ret_count);
+}
+
+/* ---- what is wrong, and what goes ---- */
 
 enum err catalogue_missing(struct catalogue_reader *r, const struct block_key *after, const struct block_key *upto,
                            struct block_place *ret_places, size_t max, size_t *ret_count)
@@ -245,6 +317,15 @@ static enum err one_count(sqlite3_stmt *stmt, int64_t *ret_count)
     *ret_count = err == ERR_OK ? (int64_t)sql_u64(stmt, 0) : 0;
     (void)sqlite3_reset(stmt);
     return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
+enum err catalogue_node_held(struct catalogue_reader *r, const struct block_key *key, bool *ret_held)
+{
+    int64_t count = 0;
+    sql_bind_blob(r->stmt[READ_NODE_HELD], 1, block_key_span(key));
+    enum err err = one_count(r->stmt[READ_NODE_HELD], &count);
+    *ret_held = count > 0;
+    return err;
 }
 
 /* How many recursive pins name it, in either version: each holds it once. */

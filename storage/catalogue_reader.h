@@ -28,13 +28,35 @@ void catalogue_reader_close(struct catalogue_reader *reader);
 void catalogue_begin_reading(struct catalogue_reader *reader);
 void catalogue_end_reading(struct catalogue_reader *reader);
 
-/* ERR_NOT_FOUND when no row names it. */
+/* ERR_NOT_FOUND when no row of the disk names it. */
 enum err catalogue_find(struct catalogue_reader *reader, const struct block_key *key,
                         struct block_place *ret_place) MUST_CHECK;
+
+/* The same of the rows of packs. */
+enum err catalogue_find_cold(struct catalogue_reader *reader, const struct block_key *key,
+                             struct cold_place *ret_place) MUST_CHECK;
+
+/* As cold_rows_medium, _pack, _unused, _thinnest, _page and _uncounted. */
+enum err catalogue_medium(struct catalogue_reader *reader, struct cold_medium *ret_medium) MUST_CHECK;
+enum err catalogue_pack(struct catalogue_reader *reader, uint64_t pack, struct pack_row *ret_row) MUST_CHECK;
+enum err catalogue_unused_pack(struct catalogue_reader *reader, uint64_t but, struct pack_row *ret_row) MUST_CHECK;
+enum err catalogue_thinnest_pack(struct catalogue_reader *reader, unsigned percent, uint64_t before_ns,
+                                 struct pack_row *ret_row) MUST_CHECK;
+enum err catalogue_cold_page(struct catalogue_reader *reader, const struct block_key *after,
+                             struct cold_place *ret_places, size_t max, size_t *ret_count) MUST_CHECK;
+enum err catalogue_uncounted(struct catalogue_reader *reader, struct cold_place *ret_places, size_t max,
+                             size_t *ret_count) MUST_CHECK;
+
+/* Whether a recursive pin needs the links of a block. */
+enum err catalogue_node_held(struct catalogue_reader *reader, const struct block_key *key, bool *ret_held) MUST_CHECK;
 
 /* Up to max rows with keys after `after` (len 0: from the first), in order of key. *ret_count < max means the end. */
 enum err catalogue_page(struct catalogue_reader *reader, const struct block_key *after, struct block_place *ret_places,
                         size_t max, size_t *ret_count) MUST_CHECK;
+
+/* The same of all stored blocks; those that are only cold have segment 0 and their pack as offset. */
+enum err catalogue_page_stored(struct catalogue_reader *reader, const struct block_key *after,
+                               struct block_place *ret_places, size_t max, size_t *ret_count) MUST_CHECK;
 
 /* All segments that the database knows, in order of id; freed by the caller. */
 enum err catalogue_segments(struct catalogue_reader *reader, struct segment_checkpoint **ret_list,

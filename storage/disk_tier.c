@@ -402,6 +402,18 @@ enum err disk_tier_scan(struct disk_tier *tier, uint64_t segment, uint64_t offse
     return err;
 }
 
+enum err disk_tier_list(struct disk_tier *tier, uint64_t segment, uint64_t *offset, uint64_t end,
+                        struct block_place *ret_places, size_t max, size_t *ret_count)
+{
+    struct segment_file *file;
+    enum err err = segment_files_hold(tier->files, segment, &file);
+    if (err != ERR_OK)
+        return err;
+    err = segment_list(tier->port, segment_file_disk(file), segment, offset, end, ret_places, max, ret_count);
+    segment_files_drop(tier->files, file);
+    return err;
+}
+
 static void count_gone(struct disk_tier *tier, uint64_t size, uint64_t good_bytes)
 {
     atomic_fetch_sub_explicit(&tier->bytes, size, memory_order_relaxed);

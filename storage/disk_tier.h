@@ -119,6 +119,13 @@ enum err disk_tier_scan(struct disk_tier *tier, uint64_t segment, uint64_t offse
                         void *arg) MUST_CHECK;
 
 /*
+ * Where records lie between *offset and end, up to max of them, by their headers alone: nothing is checked, and damaged ones are passed over. *offset:
+ * where to go on. ERR_NOT_FOUND, ERR_IO.
+ */
+enum err disk_tier_list(struct disk_tier *tier, uint64_t segment, uint64_t *offset, uint64_t end,
+                        struct block_place *ret_places, size_t max, size_t *ret_count) MUST_CHECK;
+
+/*
  * Removes a segment that is not appended to and that no row names; good_bytes are those that count as used. Those who read it go on. When it
  * returns ERR_OK no power cut brings it back, where it would be taken for new. One that is gone already is no error. From one job at a time.
  */

@@ -102,10 +102,15 @@ static enum err to_version_3(sqlite3 *db)
     return sql_exec(db, BLOCKS_VERSION_3_SQL);
 }
 
+static enum err to_version_4(sqlite3 *db)
+{
+    return sql_exec(db, BLOCKS_VERSION_4_SQL);
+}
+
 typedef enum err step_function(sqlite3 *db);
 
 /* steps[n] leads from version n to n + 1. */
-static step_function *const steps[BLOCKS_SCHEMA_VERSION] = {[1] = to_version_2, [2] = to_version_3};
+static step_function *const steps[BLOCKS_SCHEMA_VERSION] = {[1] = to_version_2, [2] = to_version_3, [3] = to_version_4};
 
 /* Views are derived: they are made anew in their present form. */
 static enum err drop_views(sqlite3 *db)

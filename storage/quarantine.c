@@ -52,6 +52,7 @@ enum err quarantine_missing(sqlite3 *db, const struct block_key *after, const st
                                "SELECT multihash, min(codec) FROM refs WHERE multihash > ?1"
                                " AND (?2 = x'' OR multihash <= ?2)"
                                " AND NOT EXISTS(SELECT 1 FROM blocks WHERE blocks.multihash = refs.multihash)"
+                               " AND NOT EXISTS(SELECT 1 FROM cold_blocks WHERE cold_blocks.multihash = refs.multihash)"
                                " AND NOT EXISTS(SELECT 1 FROM quarantine WHERE quarantine.multihash = refs.multihash)"
                                " GROUP BY multihash ORDER BY multihash LIMIT ?3",
                                &stmt);

@@ -30,19 +30,19 @@ struct request_pace {
 };
 
 /* per_second and burst at least 1. */
-void pace_init(struct request_pace *pace, uint64_t per_second, uint64_t burst);
+void request_pace_init(struct request_pace *pace, uint64_t per_second, uint64_t burst);
 
 /* Takes a token: 0; or how long to wait before asking again. */
-uint64_t pace_take(struct request_pace *pace, uint64_t now_ns);
+uint64_t request_pace_take(struct request_pace *pace, uint64_t now_ns);
 
 /* The pause behind the n-th failed try, from 0 on. asked_ns: what the server wants, 0 = nothing. random: any number. */
-uint64_t pace_delay(unsigned tries, uint64_t asked_ns, uint64_t random);
+uint64_t request_pace_delay(unsigned tries, uint64_t asked_ns, uint64_t random);
 
 /* An operation failed for good because the server does not answer, or answered. */
-void pace_failed(struct request_pace *pace, uint64_t now_ns, uint64_t random);
-void pace_answered(struct request_pace *pace);
+void request_pace_failed(struct request_pace *pace, uint64_t now_ns, uint64_t random);
+void request_pace_answered(struct request_pace *pace);
 
 /* Until when nobody should ask; 0: it is not down. One who asks then finds out. */
-uint64_t pace_down_until(const struct request_pace *pace, uint64_t now_ns);
+uint64_t request_pace_down_until(const struct request_pace *pace, uint64_t now_ns);
 
 #endif

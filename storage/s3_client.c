@@ -100,7 +100,7 @@ enum err s3_client_new(const struct s3_options *options, struct s3_client **ret_
         return ERR_INVALID;
     }
     (void)pthread_mutex_init(&c->lock, NULL);
-    pace_init(&c->pace, options->requests_per_s == 0 ? S3_REQUESTS_PER_S : options->requests_per_s,
+    request_pace_init(&c->pace, options->requests_per_s == 0 ? S3_REQUESTS_PER_S : options->requests_per_s,
               options->burst == 0 ? S3_BURST : options->burst);
     prng_init(&c->prng, options->seed);
     *ret_client = c;
@@ -221,7 +221,7 @@ static enum err enter(struct s3_client *c, struct cold_call *call, enum s3_kind 
     for (bool held = false;; held = true) {
         uint64_t now = s3_client_now(c);
         (void)pthread_mutex_lock(&c->lock);
-        uint64_t wait = pace_take(&c->pace, now);
+        uint64_t wait = request_pace_take(&c->pace, now);
         if (wait == 0) {
             c->counters.requests[kind]++;
             c->counters.again += again;
@@ -331,7 +331,7 @@ static enum err give_up(struct s3_client *c, struct cold_call *call, bool down)
     uint64_t now = s3_client_now(c);
     (void)pthread_mutex_lock(&c->lock);
     if (down)
-        pace_failed(&c->pace, now, prng_next(&c->prng));
+        request_pace_failed(&c->pace, now, prng_next(&c->prng));
     c->counters.failed++;
     call->retry_at_ns = c->pace.down_until_ns;
     (void)pthread_mutex_unlock(&c->lock);
@@ -350,13 +350,13 @@ static enum err send_prepared(struct s3_client *c, struct cold_call *call, const
         if (err != ERR_AGAIN) {
             if (err != ERR_NOMEM && err != ERR_CANCELLED) {
                 (void)pthread_mutex_lock(&c->lock);
-                pace_answered(&c->pace);
+                request_pace_answered(&c->pace);
                 (void)pthread_mutex_unlock(&c->lock);
             }
             return err;
         }
         down = down || s3_client_now(c) < call->deadline_ns;
-        if (!wait_for(c, call, pace_delay(tries, asked_ns(response), random_of(c))))
+        if (!wait_for(c, call, request_pace_delay(tries, asked_ns(response), random_of(c))))
             return cold_cancelled(call) ? ERR_CANCELLED : give_up(c, call, down);
     }
 }
@@ -366,7 +366,7 @@ enum err s3_send(struct s3_client *client, struct cold_call *call, const struct 
 {
     uint64_t now = s3_client_now(client);
     (void)pthread_mutex_lock(&client->lock);
-    uint64_t down_until = pace_down_until(&client->pace, now);
+    uint64_t down_until = request_pace_down_until(&client->pace, now);
     (void)pthread_mutex_unlock(&client->lock);
     if (down_until != 0) {
         call->retry_at_ns = down_until;

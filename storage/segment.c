@@ -11,7 +11,15 @@
 
 static const uint8_t magic[4] = {'H', 'R', 'B', '1'};
 
-enum { AT_CRC = 4, AT_SEGMENT = 8, AT_LENGTH = 16, AT_CODEC = 20, AT_KEY_LEN = 24, SCAN_BUFFER_MIN = 256 * 1024 };
+enum {
+    AT_CRC = 4,
+    AT_SEGMENT = 8,
+    AT_LENGTH = 16,
+    AT_CODEC = 20,
+    AT_KEY_LEN = 24,
+    SCAN_BUFFER_MIN = 256 * 1024,
+    LIST_BUFFER_BYTES = 8192
+};
 
 static uint64_t padded(uint64_t bytes)
 {
@@ -230,6 +238,36 @@ static enum err scan_all(struct scan *s, uint64_t offset, enum segment_scan_mode
         *ret_end = end;
         return ERR_OK;
     }
+}
+
+enum err segment_list(const struct disk_port *port, struct disk_file *file, uint64_t segment, uint64_t *offset,
+                      uint64_t end, struct block_place *ret_places, size_t max, size_t *ret_count)
+{
+    uint8_t buffer[LIST_BUFFER_BYTES];
+    struct scan s = {.port = port, .file = file, .segment = segment, .buffer = buffer, .cap = sizeof(buffer)};
+    size_t count = 0;
+    enum err err = ERR_OK;
+    while (err == ERR_OK && *offset < end && count < max) {
+        struct span bytes;
+        size_t len;
+        err = scan_load(&s, *offset, SEGMENT_HEADER_MAX, &bytes);
+        if (err != ERR_OK)
+            break;
+        if (segment_decode_header(bytes, segment, &ret_places[count], &len) == ERR_OK) {
+            ret_places[count].offset = *offset;
+            *offset += segment_record_bytes(ret_places[count].key.len, ret_places[count].size);
+            count++;
+            continue;
+        }
+        *offset += SEGMENT_ALIGN;
+        err = scan_find(&s, offset);
+        if (err == ERR_NOT_FOUND) {
+            *offset = end;
+            err = ERR_OK;
+        }
+    }
+    *ret_count = count;
+    return err;
 }
 
 enum err segment_scan(const struct disk_port *port, struct disk_file *file, uint64_t segment, uint64_t offset,

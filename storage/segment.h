@@ -79,4 +79,11 @@ enum segment_scan_mode {
 enum err segment_scan(const struct disk_port *port, struct disk_file *file, uint64_t segment, uint64_t offset,
                       enum segment_scan_mode mode, segment_each *each, void *arg, uint64_t *ret_end) MUST_CHECK;
 
+/*
+ * The headers of records from *offset to end, at most max; what lies behind a header is not read. Where none parses, those behind are looked for. *offset: where
+ * to go on, end or more at the end.
+ */
+enum err segment_list(const struct disk_port *port, struct disk_file *file, uint64_t segment, uint64_t *offset,
+                      uint64_t end, struct block_place *ret_places, size_t max, size_t *ret_count) MUST_CHECK;
+
 #endif

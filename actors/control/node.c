@@ -157,9 +157,13 @@ enum err accounts_start(struct control *c, struct conversation *v)
     struct pack p = pack_begin(&result);
     pack_map(&p, 1);
     pack_text(&p, "accounts");
-    pack_array(&p, budget == NULL ? 0 : ACCOUNT_COUNT);
+    size_t where = pack_array_open(&p);
+    uint32_t count = 0;
     for (size_t i = 0; budget != NULL && i < ACCOUNT_COUNT; i++) {
         const struct account *account = &budget->accounts[i];
+        if (account->limit_bytes == 0)
+            continue; /* of a part that is not there */
+        count++;
         pack_map(&p, 5);
         pack_pair_text(&p, "name", account->name);
         pack_pair_u64(&p, "limit_bytes", account->limit_bytes);
@@ -167,6 +171,7 @@ enum err accounts_start(struct control *c, struct conversation *v)
         pack_pair_u64(&p, "peak_bytes", atomic_load_explicit(&account->peak_bytes, memory_order_relaxed));
         pack_pair_u64(&p, "refused", atomic_load_explicit(&account->refused, memory_order_relaxed));
     }
+    pack_count(&p, where, count);
     return conversation_finish_packed(c, v, &result, &p);
 }
 

@@ -164,6 +164,8 @@ static void sample_accounts(struct ctx *ctx, struct state_state *s, struct state
     for (size_t i = 0; budget != NULL && i < ACCOUNT_COUNT; i++) {
         const struct account *account = &budget->accounts[i];
         struct state_account_row row;
+        if (account->limit_bytes == 0)
+            continue; /* of a part that is not there */
         memset(&row, 0, sizeof(row));
         copy_text(row.name, sizeof(row.name), account->name);
         row.limit_bytes = account->limit_bytes;

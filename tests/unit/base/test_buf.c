@@ -82,6 +82,14 @@ static void budget_shares_add_up(void **state)
         sum += budget.accounts[i].limit_bytes;
     assert_int_equal(sum, 64 * MIB);
     assert_int_equal(budget.accounts[ACCOUNT_RECEIVE].limit_bytes, 14 * MIB);
+    assert_int_equal(budget.accounts[ACCOUNT_COLD].limit_bytes, 0);
+    budget_share_cold(&budget);
+    sum = 0;
+    for (size_t i = 0; i < ACCOUNT_COUNT; i++)
+        sum += budget.accounts[i].limit_bytes;
+    assert_int_equal(sum, 64 * MIB);
+    assert_in_range(budget.accounts[ACCOUNT_COLD].limit_bytes, 48 * MIB / 5 - ACCOUNT_COUNT, 48 * MIB / 5);
+    assert_int_equal(budget.accounts[ACCOUNT_SQLITE].limit_bytes, 4 * MIB);
     assert_int_equal(budget_init(&budget, 1 * MIB), ERR_INVALID);
 }
 

@@ -121,6 +121,107 @@ static void keys_are_checked_against_each_other(void **state)
     config_free(config);
 }
 
+static void set(struct config *config, const char *key, const char *value)
+{
+    char why[CONFIG_WHY_BYTES] = "";
+    if (config_set(config, key, span_text(value), why) != ERR_OK)
+        fail_msg("%s", why);
+}
+
+static void expect_refused(const struct config *config, const char *part)
+{
+    char why[CONFIG_WHY_BYTES] = "";
+    assert_int_equal(config_check(config, why), ERR_INVALID);
+    if (strstr(why, part) == NULL)
+        fail_msg("\"%s\" does not say %s", why, part);
+}
+
+static void a_cold_tier_in_a_folder_needs_one_of_its_own(void **state)
+{
+    (void)state;
+    static const char *const inside[] = {"/repository", "/repository/", "//repository/cold", "/repository//x"};
+    static const char *const outside[] = {"/repositories", "/mnt/repository", "/mnt/cold.d", "/", "/..cold"};
+    static const char *const no_path[] = {"cold", "./cold", "/mnt/../repository", "/mnt/./cold", "/mnt/.."};
+    struct config *config = fresh();
+    char why[CONFIG_WHY_BYTES] = "";
+    set(config, "Tiers.Cold.Path", "relative"); /* of no account without a Kind */
+    assert_int_equal(config_check(config, why), ERR_OK);
+    set(config, "Tiers.Cold.Path", "");
+    set(config, "Tiers.Cold.Kind", "directory");
+    expect_refused(config, "Tiers.Cold.Path: the cold tier of Kind directory needs");
+    for (size_t i = 0; i < ARRAY_LEN(no_path); i++) {
+        set(config, "Tiers.Cold.Path", no_path[i]);
+        expect_refused(config, "is not absolute");
+    }
+    for (size_t i = 0; i < ARRAY_LEN(inside); i++) {
+        set(config, "Tiers.Cold.Path", inside[i]);
+        expect_refused(config, "is in the repository");
+    }
+    for (size_t i = 0; i < ARRAY_LEN(outside); i++) {
+        set(config, "Tiers.Cold.Path", outside[i]);
+        assert_int_equal(config_check(config, why), ERR_OK);
+    }
+    set(config, "Tiers.DemoteTo", "80");
+    expect_refused(config, "Tiers.DemoteTo must be under Tiers.DemoteAt");
+    assert_int_equal(config_set(config, "Tiers.Cold.Kind", span_text("tape"), why), ERR_INVALID);
+    assert_non_null(strstr(why, "\"tape\" is not one of directory|s3"));
+    config_free(config);
+}
+
+static void a_cold_tier_on_s3_needs_a_bucket_and_whole_credentials(void **state)
+{
+    (void)state;
+    struct config *config = fresh();
+    char why[CONFIG_WHY_BYTES] = "";
+    char kind[] = "HEARTH_TIERS__COLD__KIND=s3";
+    char pack[] = "HEARTH_TIERS__COLD__PACKBYTES=8MiB";
+    char *environment[] = {kind, pack, NULL};
+    assert_int_equal(config_set_environment(config, environment, why), ERR_OK);
+    assert_int_equal(config->tiers_cold_pack_bytes, 8 * MIB);
+    expect_refused(config, "Tiers.Cold.Bucket");
+    set(config, "Tiers.Cold.Bucket", "blocks");
+    assert_int_equal(config_check(config, why), ERR_OK);
+    set(config, "Tiers.Cold.Endpoint", "s3.example.com");
+    expect_refused(config, "Tiers.Cold.Endpoint");
+    set(config, "Tiers.Cold.Endpoint", "https://key:secret@s3.example.com");
+    expect_refused(config, "Tiers.Cold.Endpoint");
+    set(config, "Tiers.Cold.Endpoint", "https://s3.example.com");
+    set(config, "Tiers.Cold.Prefix", "node");
+    expect_refused(config, "must end with a slash");
+    set(config, "Tiers.Cold.Prefix", "node/");
+    set(config, "Tiers.Cold.AccessKey", "AKIDEXAMPLE");
+    expect_refused(config, "give both, or neither");
+    set(config, "Tiers.Cold.SecretKey", "wJalrXUtnFEMI");
+    assert_int_equal(config_check(config, why), ERR_OK);
+    assert_int_equal(config_set(config, "Tiers.Cold.PackBytes", span_text("2GiB"), why), ERR_INVALID);
+    config_free(config);
+}
+
+static void a_secret_is_never_printed(void **state)
+{
+    (void)state;
+    struct config *config = fresh();
+    char why[CONFIG_WHY_BYTES] = "";
+    char long_one[200];
+    struct buf out;
+    buf_init(&out, 64 * KIB, NULL);
+    set(config, "Tiers.Cold.SecretKey", "wJalrXUtnFEMI");
+    for (int changed_only = 0; changed_only < 2; changed_only++) {
+        assert_int_equal(config_print(config, true, changed_only, &out), ERR_OK);
+        assert_int_equal(buf_append_byte(&out, '\0'), ERR_OK);
+        assert_null(strstr((const char *)out.data, "wJalrXUtnFEMI"));
+        assert_non_null(strstr((const char *)out.data, "SecretKey: \"\" # is set, and not shown"));
+        buf_clear(&out);
+    }
+    memset(long_one, 'q', sizeof(long_one));
+    assert_int_equal(config_set(config, "Tiers.Cold.SecretKey", span_of(long_one, sizeof(long_one)), why),
+                     ERR_TOO_LARGE);
+    assert_null(strstr(why, "qq"));
+    assert_string_equal(config->tiers_cold_secret_key, "wJalrXUtnFEMI");
+    buf_release(&out);
+    config_free(config);
+}
+
 static void printing_nests_the_sections(void **state)
 {
     (void)state;
@@ -172,6 +273,9 @@ int main(void)
         cmocka_unit_test(environment_variables_override),
         cmocka_unit_test(a_switch_has_a_short_name),
         cmocka_unit_test(keys_are_checked_against_each_other),
+        cmocka_unit_test(a_cold_tier_in_a_folder_needs_one_of_its_own),
+        cmocka_unit_test(a_cold_tier_on_s3_needs_a_bucket_and_whole_credentials),
+        cmocka_unit_test(a_secret_is_never_printed),
         cmocka_unit_test(printing_nests_the_sections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/* What spans keys, or needs more than a type. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/text.h"
+#include "schemas/config.h"
+
+PRINTF_LIKE(2, 3) static enum err refuse(char why[CONFIG_WHY_BYTES], const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(why, CONFIG_WHY_BYTES, fmt, args);
+    va_end(args);
+    return ERR_INVALID;
+}
+
+/* Whether an absolute path lies below another one, or is it, as far as names tell: without "." and "..", which paths of people seldom have. */
+static bool is_within(const char *path, const char *folder)
+{
+    while (*folder != '\0') {
+        while (path[0] == '/' && path[1] == '/')
+            path++;
+        while (folder[0] == '/' && (folder[1] == '/' || folder[1] == '\0'))
+            folder++;
+        if (*folder == '\0' || *path != *folder)
+            break;
+        path++;
+        folder++;
+    }
+    return *folder == '\0' && (*path == '\0' || *path == '/');
+}
+
+static bool has_dots(const char *path)
+{
+    for (const char *at = path; (at = strstr(at, "/.")) != NULL; at++) {
+        size_t len = strcspn(at + 1, "/");
+        if (len == 1 || (len == 2 && at[2] == '.'))
+            return true;
+    }
+    return false;
+}
+
+static enum err check_directory(const struct config *config, char why[CONFIG_WHY_BYTES])
+{
+    const char *path = config->tiers_cold_path;
+    if (path[0] == '\0')
+        return refuse(why, "Tiers.Cold.Path: the cold tier of Kind directory needs the folder that it keeps its packs in");
+    if (path[0] != '/' || has_dots(path))
+        return refuse(why, "Tiers.Cold.Path: \"%.200s\" is not absolute: write the whole path, without . and ..", path);
+    if (is_within(path, config->path))
+        return refuse(why, "Tiers.Cold.Path: \"%.200s\" is in the repository: choose a folder on another disk", path);
+    return ERR_OK;
+}
+
+static enum err check_s3(const struct config *config, char why[CONFIG_WHY_BYTES])
+{
+    const char *endpoint = config->tiers_cold_endpoint;
+    const char *prefix = config->tiers_cold_prefix;
+    bool http = strncmp(endpoint, "http://", 7) == 0 || strncmp(endpoint, "https://", 8) == 0;
+    if (config->tiers_cold_bucket[0] == '\0' || strchr(config->tiers_cold_bucket, '/') != NULL)
+        return refuse(why, "Tiers.Cold.Bucket: the cold tier of Kind s3 needs the name of its bucket");
+    if (endpoint[0] != '\0' && (!http || strpbrk(endpoint, " ?#@") != NULL))
+        return refuse(why, "Tiers.Cold.Endpoint: must be http:// or https://, a host and perhaps a port, and nothing else");
+    if (strpbrk(config->tiers_cold_region, ": /") != NULL)
+        return refuse(why, "Tiers.Cold.Region: \"%.64s\" is no name of a region such as us-east-1",
+                      config->tiers_cold_region);
+    if (prefix[0] == '/' || (prefix[0] != '\0' && prefix[strlen(prefix) - 1] != '/'))
+        return refuse(why, "Tiers.Cold.Prefix: \"%.128s\" must end with a slash and not begin with one", prefix);
+    if ((config->tiers_cold_access_key[0] == '\0') != (config->tiers_cold_secret_key[0] == '\0') ||
+        strchr(config->tiers_cold_access_key, ':') != NULL)
+        return refuse(why, "Tiers.Cold.AccessKey and SecretKey: give both, or neither");
+    return ERR_OK;
+}
+
+static enum err check_tiers(const struct config *config, char why[CONFIG_WHY_BYTES])
+{
+    if (config->tiers_demote_to >= config->tiers_demote_at)
+        return refuse(why, "Tiers.DemoteTo must be under Tiers.DemoteAt: lower it");
+    if (strcmp(config->tiers_cold_kind, "directory") == 0)
+        return check_directory(config, why);
+    return strcmp(config->tiers_cold_kind, "s3") == 0 ? check_s3(config, why) : ERR_OK;
+}
+
+enum err config_check(const struct config *config, char why[CONFIG_WHY_BYTES])
+{
+    if (config->swarm_connmgr_low_water > config->swarm_connmgr_high_water) {
+        (void)snprintf(why, CONFIG_WHY_BYTES, "Swarm.ConnMgr.LowWater is above Swarm.ConnMgr.HighWater: lower it");
+        return ERR_INVALID;
+    }
+    if (config->memory_budget != 0 && config->memory_budget < BUDGET_MIN_MIB * MIB) {
+        (void)snprintf(why, CONFIG_WHY_BYTES, "Memory.Budget is under %dMiB, with which hearth cannot run",
+                       BUDGET_MIN_MIB);
+        return ERR_INVALID;
+    }
+    const char *absent = config->addresses_api.count > 0       ? "Addresses.API"
+                         : config->addresses_gateway.count > 0 ? "Addresses.Gateway"
+                                                               : NULL;
+    if (absent != NULL) {
+        (void)snprintf(why, CONFIG_WHY_BYTES, "%s: what it configures is not in this version of hearth: remove the key",
+                       absent);
+        return ERR_UNSUPPORTED;
+    }
+    for (size_t i = 0; i < config->control_allowed_uids.count; i++) {
+        uint64_t uid = 0;
+        const char *text = config->control_allowed_uids.items[i];
+        if (text_parse_u64(span_text(text), &uid) != ERR_OK || uid >= UINT32_MAX) {
+            (void)snprintf(why, CONFIG_WHY_BYTES, "Control.AllowedUIDs: \"%.40s\" is no user id such as 1000", text);
+            return ERR_INVALID;
+        }
+    }
+    for (size_t i = 0; i < config->swarm_security.count; i++) {
+        const char *name = config->swarm_security.items[i];
+        if (strcmp(name, "noise") != 0 && strcmp(name, "tls") != 0) {
+            (void)snprintf(why, CONFIG_WHY_BYTES, "Swarm.Transports.Security: \"%.40s\" is neither noise nor tls",
+                           name);
+            return ERR_INVALID;
+        }
+    }
+    return check_tiers(config, why);
+}

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reads of the cold tier: one for each block, however many want it. What proves wrong, or is not there, loses its cold row, and is quarantined
+ * when that was its only one; of a medium that does not answer nothing is concluded.
+ */
+#include <stdlib.h>
+
+#include "storage/blockstore_private.h"
+
+enum err store_find_cold(struct blockstore *s, const struct block_key *key, struct cold_place *ret_place)
+{
+    if (s->info.cold_blocks == 0 || table_get(&s->cold.bad, block_key_span(key)) != NULL ||
+        filter_absent(s->filter, key))
+        return ERR_NOT_FOUND;
+    return store_catalogue_said(s, catalogue_find_cold(s->reader, key, ret_place));
+}
+
+/* ---- who wants what ---- */
+
+static void push_waiting(struct store_tier *t, struct cold_read *read)
+{
+    read->next = NULL;
+    *t->waiting_tail = read;
+    t->waiting_tail = &read->next;
+}
+
+static struct cold_read *pop_waiting(struct store_tier *t)
+{
+    struct cold_read *read = t->waiting;
+    t->waiting = read->next;
+    if (t->waiting == NULL)
+        t->waiting_tail = &t->waiting;
+    return read;
+}
+
+static enum err find_read(struct blockstore *s, const struct cold_place *place, struct cold_read **ret_read)
+{
+    struct store_tier *t = &s->cold;
+    struct cold_read *read = table_get(&t->reads, block_key_span(&place->key));
+    if (read == NULL) {
+        read = calloc(1, sizeof(*read));
+        if (read == NULL)
+            return ERR_NOMEM;
+        enum err err = table_put(&t->reads, block_key_span(&place->key), read, NULL);
+        if (err != ERR_OK) {
+            free(read);
+            return err;
+        }
+        read->place = *place;
+        read->deadline_ns = s->now_ns + STORE_COLD_READ_NS;
+        push_waiting(t, read);
+    }
+    *ret_read = read;
+    return ERR_OK;
+}
+
+enum err store_cold_want(struct blockstore *s, const struct cold_place *place, enum want_kind kind, struct store_op *op)
+{
+    struct store_tier *t = &s->cold;
+    struct cold_read *read = NULL;
+    if (t->phase == COLD_OFF || (t->phase <= COLD_CLAIM && t->failures > 0))
+        return ERR_UNAVAILABLE;
+    struct cold_want *want = malloc(sizeof(*want));
+    enum err err = want == NULL ? ERR_NOMEM : find_read(s, place, &read);
+    if (err != ERR_OK) {
+        free(want);
+        return err;
+    }
+    *want = (struct cold_want){.kind = kind, .op = op};
+    struct cold_want **link = &read->wants;
+    while (*link != NULL)
+        link = &(*link)->next;
+    *link = want;
+    return ERR_OK;
+}
+
+void store_cold_get(struct blockstore *s, struct store_op *op)
+{
+    struct cold_place place;
+    enum err err = store_find_cold(s, &op->key, &place);
+    if (err == ERR_OK)
+        err = store_cold_want(s, &place, WANT_GET, op);
+    if (err != ERR_OK)
+        op->done(op, err);
+}
+
+void blockstore_promote(struct blockstore *s, struct store_op *op)
+{
+    struct cold_place cold;
+    struct block_place hot;
+    op->ref = NULL;
+    if (store_is_doomed(s, &op->key)) {
+        op->done(op, ERR_BUSY);
+        return;
+    }
+    if (store_put_joins(s, op))
+        return;
+    enum err err = store_find(s, &op->key, &hot);
+    if (err == ERR_NOT_FOUND) {
+        err = store_find_cold(s, &op->key, &cold);
+        if (err == ERR_OK)
+            err = store_cold_want(s, &cold, WANT_PROMOTE, op);
+        if (err == ERR_OK)
+            return;
+    }
+    op->done(op, err);
+}
+
+/* ---- what became of it ---- */
+
+static void made_hot(struct store_op *op, enum err err)
+{
+    (void)err; /* it is where it was; the next who needs it fetches it again */
+    free(op);
+}
+
+/* A block that is held is to lie where walks find it. */
+static void make_hot(struct blockstore *s, const struct cold_place *place, struct block_ref *ref)
+{
+    struct store_op *op = calloc(1, sizeof(*op));
+    if (op == NULL)
+        return;
+    *op = (struct store_op){.done = made_hot, .key = place->key, .codec = place->codec};
+    store_put_hot(s, op, ref);
+}
+
+static void keep_node(struct blockstore *s, const struct cold_place *place, struct block_ref *ref, enum err err)
+{
+    struct store_tier *t = &s->cold;
+    t->nodes_wanted -= t->nodes_wanted > 0;
+    if (err != ERR_OK && !store_is_damage(err)) {
+        s->count_retry_at_ns = s->now_ns + 5 * STORE_RETRY_NS;
+    } else if (err == ERR_OK && t->node_count < COLD_NODES_MAX) {
+        t->nodes[t->node_count++] = (struct cold_node){.key = place->key, .ref = block_ref_ref(ref)};
+        make_hot(s, place, ref);
+    }
+}
+
+static void end_check(struct blockstore *s)
+{
+    struct cold_check *check = &s->cold.check;
+    struct store_verify_op *op = check->ops;
+    check->ops = op->next;
+    check->running = false;
+    op->after = check->more ? check->last : (struct block_key){0};
+    if (check->err != ERR_OK) {
+        struct store_bad_block *bad = op->bad;
+        op->done(op, check->err);
+        free(bad);
+        return;
+    }
+    op->next = s->settling;
+    s->settling = op;
+    store_verify_settle(s);
+}
+
+static void note_checked(struct blockstore *s, const struct cold_place *place, enum err err)
+{
+    struct cold_check *check = &s->cold.check;
+    struct store_verify_op *op = check->ops;
+    op->checked++;
+    op->bytes += place->size;
+    if (store_is_damage(err))
+        op->bad[op->bad_count++] = (struct store_bad_block){
+            .place = {.key = place->key, .codec = place->codec, .size = place->size, .offset = place->offset},
+            .err = err};
+    else if (err != ERR_OK && err != ERR_AGAIN)
+        check->err = err;
+    if (--check->pending == 0)
+        end_check(s);
+}
+
+/* Rows may have changed while it was read: a get or a promotion of a block that is damaged here, or has gone from here, looks again. */
+static void answer_op(struct blockstore *s, const struct cold_want *want, const struct cold_place *place,
+                      struct block_ref *ref, enum err err)
+{
+    struct store_op *op = want->op;
+    bool gets = want->kind == WANT_GET;
+    if (store_is_damage(err) || err == ERR_AGAIN) {
+        if (gets)
+            blockstore_get(s, op);
+        else
+            blockstore_promote(s, op);
+        return;
+    }
+    if (err == ERR_OK && !gets) {
+        op->codec = place->codec;
+        op->cid_len = 0; /* it is nothing new: nobody is told */
+        s->cold.promoted_bytes += place->size;
+        store_put_hot(s, op, ref);
+        return;
+    }
+    op->ref = err == ERR_OK ? block_ref_ref(ref) : NULL;
+    op->done(op, err);
+}
+
+static void answer(struct blockstore *s, const struct cold_want *want, const struct cold_place *place,
+                   struct block_ref *ref, enum err err)
+{
+    switch (want->kind) {
+    case WANT_GET:
+    case WANT_PROMOTE:
+        answer_op(s, want, place, ref, err);
+        break;
+    case WANT_COUNT:
+        keep_node(s, place, ref, err);
+        break;
+    case WANT_CHECK:
+        note_checked(s, place, err);
+        break;
+    case WANT_REWRITE:
+        store_thin_read(s, place, ref, err);
+        break;
+    }
+}
+
+/* ERR_AGAIN: its rows are not what they were. */
+static void finish(struct blockstore *s, struct cold_read *read, struct block_ref *ref, enum err err)
+{
+    (void)table_remove(&s->cold.reads, block_key_span(&read->place.key));
+    while (read->wants != NULL) {
+        struct cold_want *want = read->wants;
+        read->wants = want->next;
+        answer(s, want, &read->place, ref, err);
+        free(want);
+    }
+    free(read);
+}
+
+/* Until the change is committed it counts as not being there. What finds no memory is found again at the next read. */
+static void put_aside(struct blockstore *s, const struct cold_place *place, enum err err)
+{
+    struct catalogue_change change = {.kind = CHANGE_COLD_BAD, .key = place->key};
+    const char *reason = err == ERR_NOT_FOUND ? "its pack is missing" : "its record in a pack is damaged";
+    struct cold_change *cold = calloc(1, sizeof(*cold));
+    store_notice(s, false, "a cold block is damaged (pack %016llx, offset %lu): %s", (unsigned long long)place->pack,
+                 (unsigned long)place->offset, reason);
+    memcpy(change.reason, reason, MIN(strlen(reason), sizeof(change.reason) - 1));
+    if (cold != NULL)
+        cold->entries = calloc(1, sizeof(*cold->entries));
+    if (cold == NULL || cold->entries == NULL ||
+        table_put(&s->cold.bad, block_key_span(&place->key), s, NULL) != ERR_OK) {
+        cold_change_free(cold);
+        return;
+    }
+    cold->entries[0].place = *place;
+    cold->count = 1;
+    change.cold = cold;
+    if (store_push_change(s, &change) == NULL) {
+        (void)table_remove(&s->cold.bad, block_key_span(&place->key));
+        cold_change_free(cold);
+    }
+}
+
+/* ---- operations ---- */
+
+/* What is waiting may have moved, gone, or come back to the disk. */
+static bool still_there(struct blockstore *s, struct cold_read *read)
+{
+    struct cold_place now;
+    enum err err = store_find_cold(s, &read->place.key, &now);
+    if (err == ERR_OK)
+        read->place = now;
+    return err == ERR_OK;
+}
+
+static void next_check(struct blockstore *s)
+{
+    struct cold_check *check = &s->cold.check;
+    struct cold_place page[COLD_CHECK_PAGE];
+    struct store_verify_op *op = check->ops;
+    size_t max = MIN(op->limit, (size_t)COLD_CHECK_PAGE);
+    size_t count = 0;
+    *check = (struct cold_check){.ops = op, .running = true, .pending = 1};
+    op->bad = calloc(COLD_CHECK_PAGE, sizeof(*op->bad));
+    check->err = op->bad == NULL ? ERR_BUSY : catalogue_cold_page(s->reader, &op->after, page, max, &count);
+    check->more = count == max;
+    for (size_t i = 0; i < count && check->err == ERR_OK; i++) {
+        check->last = page[i].key;
+        check->err = store_cold_want(s, &page[i], WANT_CHECK, NULL);
+        check->pending += check->err == ERR_OK;
+    }
+    if (--check->pending == 0)
+        end_check(s);
+}
+
+void store_cold_verify(struct blockstore *s, struct store_verify_op *op)
+{
+    struct store_verify_op **link = &s->cold.check.ops;
+    if (s->cold.phase == COLD_OFF) {
+        op->after = (struct block_key){0};
+        op->done(op, s->info.cold_blocks == 0 ? ERR_OK : ERR_UNAVAILABLE);
+        return;
+    }
+    while (*link != NULL)
+        link = &(*link)->next;
+    *link = op;
+}
+
+static struct store_cold *read_op(struct blockstore *s, struct cold_read *read)
+{
+    struct store_tier *t = &s->cold;
+    struct store_cold *op = store_cold_new(s, STORE_COLD_READ, read->place.pack);
+    if (op == NULL) {
+        push_waiting(t, read);
+        return NULL;
+    }
+    op->place = read->place;
+    op->deadline_ns = read->deadline_ns;
+    t->running++;
+    t->running_bytes += read->place.size;
+    return op;
+}
+
+struct store_cold *store_cold_next_read(struct blockstore *s)
+{
+    struct store_tier *t = &s->cold;
+    if (t->phase > COLD_CLAIM && t->check.ops != NULL && !t->check.running)
+        next_check(s);
+    while (t->waiting != NULL && t->phase > COLD_CLAIM && t->running < STORE_COLD_READS_MAX &&
+           (t->running == 0 || t->running_bytes + t->waiting->place.size <= COLD_RUNNING_BYTES)) {
+        struct cold_read *read = pop_waiting(t);
+        if (still_there(s, read))
+            return read_op(s, read);
+        finish(s, read, NULL, ERR_AGAIN);
+    }
+    return NULL;
+}
+
+static bool is_same(const struct cold_place *a, const struct cold_place *b)
+{
+    return a->pack == b->pack && a->offset == b->offset;
+}
+
+static void came(struct blockstore *s, struct cold_read *read, struct block_ref *ref)
+{
+    bool charged = block_ref_recharge(ref, s->reads_account);
+    (void)charged; /* else it stays charged to whoever read it */
+    memory_tier_put(s->memory, &read->place.key, ref);
+    finish(s, read, ref, ERR_OK);
+}
+
+void store_cold_read_done(struct blockstore *s, struct store_cold *op, enum err err)
+{
+    struct store_tier *t = &s->cold;
+    struct cold_read *read = table_get(&t->reads, block_key_span(&op->place.key));
+    t->running--;
+    t->running_bytes -= op->place.size;
+    if (read == NULL)
+        return;
+    if (err == ERR_BUSY) {
+        push_waiting(t, read);
+        return;
+    }
+    if (err == ERR_OK && (op->ref == NULL || op->ref->len != op->place.size))
+        err = ERR_CORRUPT;
+    bool there = still_there(s, read);
+    if (store_is_damage(err) && there && !is_same(&read->place, &op->place)) {
+        push_waiting(t, read);
+        return;
+    }
+    if (store_is_damage(err) && there)
+        put_aside(s, &read->place, err);
+    else if (!there && (err == ERR_OK || store_is_damage(err)))
+        err = ERR_AGAIN; /* it was removed meanwhile, and must not come back by this */
+    if (err == ERR_OK)
+        came(s, read, op->ref);
+    else
+        finish(s, read, NULL, err);
+}
+
+void store_cold_tick(struct blockstore *s)
+{
+    struct store_tier *t = &s->cold;
+    while (t->waiting != NULL && t->waiting->deadline_ns <= s->now_ns)
+        finish(s, pop_waiting(t), NULL, ERR_UNAVAILABLE);
+    bool tells = t->waiting != NULL && t->phase <= COLD_CLAIM && t->failures > 0;
+    for (size_t n = tells ? table_len(&t->reads) : 0; n > 0 && t->waiting != NULL; n--)
+        finish(s, pop_waiting(t), NULL, ERR_UNAVAILABLE); /* the medium is not there */
+}
+
+/* ---- counting ---- */
+
+bool store_cold_count_ready(struct blockstore *s)
+{
+    struct store_tier *t = &s->cold;
+    struct cold_place places[COLD_NODES_MAX];
+    size_t count = 0;
+    if (!s->info.count_cold || t->node_count > 0)
+        return t->nodes_wanted == 0;
+    if (t->nodes_wanted > 0 || catalogue_uncounted(s->reader, places, ARRAY_LEN(places), &count) != ERR_OK)
+        return false;
+    if (count == 0) /* they have come back to the disk */
+        return true;
+    t->nodes_wanted = count;
+    for (size_t i = 0; i < count; i++) {
+        enum err err = store_cold_want(s, &places[i], WANT_COUNT, NULL);
+        if (err != ERR_OK)
+            keep_node(s, &places[i], NULL, err);
+    }
+    return false;
+}
+
+void store_cold_take_nodes(struct blockstore *s, struct store_job *job)
+{
+    memcpy(job->nodes, s->cold.nodes, s->cold.node_count * sizeof(*job->nodes));
+    job->node_count = s->cold.node_count;
+    s->cold.node_count = 0;
+}

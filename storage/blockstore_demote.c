@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Demotion at the disk's end: which blocks might go, those that shall are loaded and checked against their hashes, and at last their hot
+ * rows go.
+ *
+ *      candidates --> demote --> queue --> load job --> the pack (blockstore_pack.c) --> rows --> leaving --> hot rows go
+ *                                     \--> it has a cold row already ------------------------------^
+ */
+#include <stdlib.h>
+
+#include "storage/blockstore_private.h"
+
+static bool may_go(struct blockstore *s, const struct block_place *place)
+{
+    bool held = true;
+    if (leases_protect(&s->leases, place) || store_is_doomed(s, &place->key))
+        return false;
+    return catalogue_node_held(s->reader, &place->key, &held) == ERR_OK && !held;
+}
+
+/* ---- candidates ---- */
+
+void blockstore_candidates(struct blockstore *s, struct store_candidates_op *op)
+{
+    op->next = NULL;
+    op->found = NULL;
+    op->count = 0;
+    *s->cold.candidates_tail = op;
+    s->cold.candidates_tail = &op->next;
+}
+
+/* The segment to look at, and how much of it is indexed. ERR_NOT_FOUND: that was the last. */
+static enum err next_segment(struct blockstore *s, const struct store_candidates_op *op, struct store_job *job)
+{
+    struct segment_checkpoint *list = NULL;
+    size_t count = 0;
+    size_t i = 0;
+    enum err err = catalogue_segments(s->reader, &list, &count);
+    if (err != ERR_OK)
+        return err;
+    while (i < count && list[i].segment < op->segment)
+        i++;
+    if (i < count) {
+        job->use = (struct segment_use){.segment = list[i].segment, .bytes = list[i].offset};
+        job->offset = list[i].segment == op->segment ? op->offset : 0;
+    }
+    free(list);
+    return i < count ? ERR_OK : ERR_NOT_FOUND;
+}
+
+static struct store_candidates_op *pop_candidates(struct blockstore *s)
+{
+    struct store_candidates_op *op = s->cold.candidates;
+    s->cold.candidates = op->next;
+    if (s->cold.candidates == NULL)
+        s->cold.candidates_tail = &s->cold.candidates;
+    return op;
+}
+
+static void finish_page(struct blockstore *s, struct store_candidate *found, size_t count, enum err err)
+{
+    struct store_candidates_op *op = pop_candidates(s);
+    op->found = found;
+    op->count = count;
+    op->done(op, err);
+    free(found);
+}
+
+static void end_pages(struct blockstore *s, enum err err)
+{
+    if (err == ERR_NOT_FOUND) {
+        s->cold.candidates->segment = 0;
+        s->cold.candidates->offset = 0;
+        err = ERR_OK;
+    }
+    finish_page(s, NULL, 0, err);
+}
+
+struct store_job *store_candidates_job(struct blockstore *s)
+{
+    struct store_job *job = s->cold.candidates == NULL || s->cold.listing ? NULL : store_job_new(s, JOB_CANDIDATES);
+    if (job == NULL)
+        return NULL;
+    enum err err = next_segment(s, s->cold.candidates, job);
+    job->page = err == ERR_OK ? malloc(STORE_CANDIDATES_PAGE * sizeof(*job->page)) : NULL;
+    if (job->page == NULL) {
+        store_job_free(job);
+        end_pages(s, err == ERR_OK ? ERR_NOMEM : err);
+        return NULL;
+    }
+    s->cold.listing = true;
+    return job;
+}
+
+enum err store_job_candidates(struct store_job *job)
+{
+    return disk_tier_list(job->core->tier, job->use.segment, &job->offset, job->use.bytes, job->page,
+                          STORE_CANDIDATES_PAGE, &job->page_count);
+}
+
+/* What lies there may be dead, or damaged: only what its row names is a block. */
+static size_t look_up(struct blockstore *s, const struct store_job *job, struct store_candidate *found)
+{
+    size_t count = 0;
+    catalogue_begin_reading(s->reader);
+    for (size_t i = 0; i < job->page_count; i++) {
+        const struct block_place *place = &job->page[i];
+        struct block_place now;
+        struct cold_place cold;
+        if (table_get(&s->fresh, block_key_span(&place->key)) != NULL || store_find(s, &place->key, &now) != ERR_OK ||
+            now.segment != place->segment || now.offset != place->offset)
+            continue;
+        found[count++] = (struct store_candidate){.key = now.key,
+                                                  .codec = now.codec,
+                                                  .size = now.size,
+                                                  .may_go = may_go(s, &now),
+                                                  .cold = store_find_cold(s, &now.key, &cold) == ERR_OK};
+    }
+    catalogue_end_reading(s->reader);
+    return count;
+}
+
+void store_candidates_done(struct blockstore *s, struct store_job *job, enum err err)
+{
+    struct store_candidates_op *op = s->cold.candidates;
+    s->cold.listing = false;
+    if (err == ERR_BUSY)
+        return;
+    bool gone = err == ERR_NOT_FOUND; /* compacted meanwhile, or lost: its blocks are quarantined as they are met */
+    struct store_candidate *found = err == ERR_OK ? calloc(job->page_count + 1, sizeof(*found)) : NULL;
+    if (!gone && found == NULL) {
+        finish_page(s, NULL, 0, err == ERR_OK ? ERR_NOMEM : err);
+        return;
+    }
+    bool ended = gone || job->offset >= job->use.bytes;
+    op->segment = ended ? job->use.segment + 1 : job->use.segment;
+    op->offset = ended ? 0 : job->offset;
+    finish_page(s, found, gone ? 0 : look_up(s, job, found), ERR_OK);
+}
+
+/* ---- what shall go ---- */
+
+static void enqueue(struct store_tier *t, struct cold_demotion *one)
+{
+    one->next = NULL;
+    *t->queue_tail = one;
+    t->queue_tail = &one->next;
+}
+
+static struct cold_demotion *dequeue(struct store_tier *t)
+{
+    struct cold_demotion *one = t->queue;
+    t->queue = one->next;
+    if (t->queue == NULL)
+        t->queue_tail = &t->queue;
+    return one;
+}
+
+enum err blockstore_demote(struct blockstore *s, const struct block_key *keys, size_t count)
+{
+    struct store_tier *t = &s->cold;
+    if (count > STORE_DEMOTE_MAX)
+        return ERR_INVALID;
+    if (t->phase != COLD_UP || !t->up)
+        return ERR_UNAVAILABLE;
+    if (table_len(&t->demoting) - t->packed + count > STORE_DEMOTE_WAITING_MAX)
+        return ERR_BUSY;
+    for (size_t i = 0; i < count; i++) {
+        if (table_get(&t->demoting, block_key_span(&keys[i])) != NULL)
+            continue;
+        struct cold_demotion *one = malloc(sizeof(*one));
+        if (one == NULL || table_put(&t->demoting, block_key_span(&keys[i]), s, NULL) != ERR_OK) {
+            free(one);
+            return ERR_NOMEM; /* those before it go */
+        }
+        one->key = keys[i];
+        enqueue(t, one);
+    }
+    return ERR_OK;
+}
+
+static void forget(struct blockstore *s, const struct block_key *key)
+{
+    (void)table_remove(&s->cold.demoting, block_key_span(key));
+}
+
+/* Whether it is to be loaded; else it is passed over, or goes at once because it is cold already. */
+static bool take(struct blockstore *s, const struct block_key *key, struct block_place *ret_place)
+{
+    struct cold_entry entry = {0};
+    if (table_get(&s->fresh, block_key_span(key)) != NULL || store_find(s, key, ret_place) != ERR_OK ||
+        !may_go(s, ret_place))
+        return false;
+    if (store_find_cold(s, key, &entry.place) != ERR_OK)
+        return true;
+    store_leave(s, &entry, 1);
+    return false;
+}
+
+/* A page of them, while the pack can take more. */
+struct store_job *store_demote_job(struct blockstore *s)
+{
+    struct store_tier *t = &s->cold;
+    uint64_t bytes = 0;
+    if (t->queue == NULL || t->loading || t->loaded_count > 0 || t->packing > PACKING_OPEN)
+        return NULL;
+    struct store_job *job = store_job_new(s, JOB_DEMOTE);
+    if (job == NULL)
+        return NULL;
+    job->reads = calloc(COLD_LOADED_MAX, sizeof(*job->reads));
+    while (job->reads != NULL && t->queue != NULL && job->read_count < COLD_LOADED_MAX && bytes < COLD_LOADED_BYTES) {
+        struct cold_demotion *one = dequeue(t);
+        struct read_one *read = &job->reads[job->read_count];
+        if (take(s, &one->key, &read->place)) {
+            bytes += read->place.size;
+            job->read_count++;
+        } else {
+            forget(s, &one->key);
+        }
+        free(one);
+    }
+    if (job->read_count == 0) {
+        store_job_free(job);
+        return NULL;
+    }
+    t->loading = true;
+    return job;
+}
+
+/* Whoever adds to a pack has verified it. */
+enum err store_job_demote(struct store_job *job)
+{
+    for (size_t i = 0; i < job->read_count; i++) {
+        struct read_one *one = &job->reads[i];
+        one->err = disk_tier_read(job->core->tier, &one->place, job->account, &one->ref);
+        if (one->err != ERR_OK)
+            continue;
+        one->err = block_key_verify(&one->place.key, block_ref_span(one->ref));
+        if (one->err != ERR_OK) {
+            block_ref_unref(one->ref);
+            one->ref = NULL;
+        }
+    }
+    return ERR_OK;
+}
+
+static void take_again(struct blockstore *s, const struct block_key *key)
+{
+    struct cold_demotion *one = malloc(sizeof(*one));
+    if (one == NULL) {
+        forget(s, key);
+        return;
+    }
+    one->key = *key;
+    enqueue(&s->cold, one);
+}
+
+void store_demote_done(struct blockstore *s, struct store_job *job, enum err err)
+{
+    s->cold.loading = false;
+    for (size_t i = 0; i < job->read_count; i++) {
+        struct read_one *one = &job->reads[i];
+        struct cold_entry entry = {
+            .place = {.key = one->place.key, .codec = one->place.codec, .size = one->place.size}};
+        struct block_place now;
+        bool there = store_find(s, &one->place.key, &now) == ERR_OK;
+        if (err == ERR_BUSY) {
+            take_again(s, &one->place.key);
+            continue;
+        }
+        if (one->err == ERR_OK && there && store_pack_load(s, &entry, one->ref)) {
+            one->ref = NULL;
+            continue;
+        }
+        if (store_is_damage(one->err) && there && now.segment == one->place.segment && now.offset == one->place.offset)
+            store_quarantine(s, &one->place, one->err);
+        forget(s, &one->place.key);
+    }
+}
+
+/* ---- what goes ---- */
+
+/* Those that find no memory stay, and are found to be cold already when they are asked for again. */
+void store_leave(struct blockstore *s, const struct cold_entry *entries, size_t count)
+{
+    struct store_tier *t = &s->cold;
+    if (!store_entries_reserve(s, &t->leaving, &t->leaving_cap, t->leaving_count + count))
+        return;
+    for (size_t i = 0; i < count; i++) {
+        if (entries[i].old_pack == 0)
+            t->leaving[t->leaving_count++] = entries[i];
+    }
+}
+
+bool store_leave_wanted(const struct blockstore *s)
+{
+    return s->cold.leaving_count > 0;
+}
+
+/* What is leased is protected by its place on the disk; and before it is counted what is held, nodes stay. */
+static bool may_leave(struct blockstore *s, const struct cold_entry *entry)
+{
+    struct block_place place;
+    if (s->info.counting && store_is_node(entry->place.codec))
+        return false;
+    if (s->leases.count == 0)
+        return true;
+    return store_find(s, &entry->place.key, &place) == ERR_OK && !leases_protect(&s->leases, &place);
+}
+
+void store_leave_take(struct blockstore *s)
+{
+    struct store_tier *t = &s->cold;
+    struct cold_change *cold = store_leave_wanted(s) ? calloc(1, sizeof(*cold)) : NULL;
+    if (cold == NULL)
+        return;
+    cold->entries = calloc(COLD_LEAVING_ROWS, sizeof(*cold->entries));
+    while (cold->entries != NULL && t->leaving_count > 0 && cold->count < COLD_LEAVING_ROWS) {
+        struct cold_entry *entry = &t->leaving[--t->leaving_count];
+        if (may_leave(s, entry))
+            cold->entries[cold->count++] = *entry;
+    }
+    if (cold->count == 0)
+        cold_change_free(cold);
+    else if (!store_cold_push(s, CHANGE_HOT_RM, cold))
+        return; /* they stay */
+    if (t->leaving_count > 0)
+        return;
+    free(t->leaving);
+    t->leaving = NULL;
+    store_entries_release(s, &t->leaving_cap);
+}
+
+void store_left(struct blockstore *s, const struct catalogue_change *change)
+{
+    for (size_t i = 0; i < change->cold->count; i++)
+        s->cold.demoted_bytes += change->cold->entries[i].done ? change->cold->entries[i].place.size : 0;
+}
+
+void store_demote_release(struct blockstore *s)
+{
+    struct store_tier *t = &s->cold;
+    while (t->queue != NULL)
+        free(dequeue(t));
+    free(t->leaving);
+    store_entries_release(s, &t->leaving_cap);
+}

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The packs that are there. At the start those on the medium are compared with those that are known: one that no row knows (the catalogue was made anew, or
+ * comes from a backup) is adopted by its own index. Later the thin ones are rewritten and the empty ones removed:
+ *
+ *      thin      INDEX --> reads of what rows still name there --> the pack that is written --> its rows: now it is empty
+ *      removed   its row says so (commit) --> REMOVE --> the row goes (commit); a crash repeats it
+ */
+#include <stdlib.h>
+
+#include "storage/blockstore_private.h"
+
+/* ---- adoption ---- */
+
+static void free_adopting(struct blockstore *s)
+{
+    cold_change_free(s->cold.adopting);
+    s->cold.adopting = NULL;
+    store_entries_release(s, &s->cold.adopting_cap);
+}
+
+static void listed_all(struct blockstore *s)
+{
+    struct store_tier *t = &s->cold;
+    free(t->listed);
+    t->listed = NULL;
+    t->phase = COLD_UP;
+    t->look = true;
+    if (t->adopted > 0)
+        store_notice(s, false,
+                     "%llu packs were found in the cold tier that blocks.db did not know: their blocks are stored",
+                     (unsigned long long)t->adopted);
+}
+
+/* The index of the next pack that is not known, from where it was read to. NULL: the page is over, or a look is not possible now. */
+static struct store_cold *index_unknown(struct blockstore *s)
+{
+    struct store_tier *t = &s->cold;
+    struct pack_row row;
+    while (t->listed_at < t->listed_count) {
+        const struct store_pack *pack = &t->listed[t->listed_at];
+        enum err err = catalogue_pack(s->reader, pack->pack, &row);
+        if (err != ERR_OK && err != ERR_NOT_FOUND)
+            return NULL;
+        if (err == ERR_OK) {
+            t->listed_at++;
+            continue;
+        }
+        if (t->adopting == NULL)
+            t->adopting = calloc(1, sizeof(*t->adopting));
+        struct store_cold *op = t->adopting == NULL ? NULL : store_cold_new(s, STORE_COLD_INDEX, pack->pack);
+        if (op == NULL)
+            return NULL;
+        t->adopting->pack = pack->pack;
+        t->adopting->bytes = pack->bytes;
+        op->from = (uint32_t)t->adopting->count;
+        return op;
+    }
+    return NULL;
+}
+
+struct store_cold *store_packs_list(struct blockstore *s)
+{
+    struct store_tier *t = &s->cold;
+    if (t->changing)
+        return NULL; /* one is being adopted */
+    struct store_cold *op = index_unknown(s);
+    if (op != NULL || t->listed_at < t->listed_count)
+        return op;
+    if (t->listed != NULL && t->list_after == 0) {
+        listed_all(s);
+        return NULL;
+    }
+    return store_cold_new(s, STORE_COLD_PACKS, t->list_after);
+}
+
+static void packs_listed(struct blockstore *s, struct store_cold *op, enum err err)
+{
+    struct store_tier *t = &s->cold;
+    if (err != ERR_OK)
+        return;
+    free(t->listed);
+    t->listed = op->packs;
+    t->listed_count = MIN(op->count, (size_t)STORE_COLD_PAGE);
+    t->listed_at = 0;
+    t->list_after = op->next;
+    op->packs = NULL;
+}
+
+static bool take_entries(struct blockstore *s, const struct store_cold *op)
+{
+    struct store_tier *t = &s->cold;
+    struct cold_change *cold = t->adopting;
+    size_t count = MIN(op->count, (size_t)STORE_COLD_PAGE);
+    if (cold->count + count > PACK_RECORDS_MAX ||
+        !store_entries_reserve(s, &cold->entries, &t->adopting_cap, cold->count + count))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        cold->entries[cold->count++] = (struct cold_entry){.place = op->places[i]};
+        filter_add(s->filter, &op->places[i].key);
+        filter_add(s->filter_next, &op->places[i].key);
+    }
+    return true;
+}
+
+/* Without memory the pack is begun anew, later. */
+static void adopt(struct blockstore *s, const struct store_cold *op)
+{
+    struct store_tier *t = &s->cold;
+    if (!take_entries(s, op)) {
+        free_adopting(s);
+        store_cold_back_off(s);
+        return;
+    }
+    if (op->next != 0)
+        return;
+    struct catalogue_change change = {.kind = CHANGE_PACK_ADOPT, .cold = t->adopting};
+    t->adopting->records = (uint32_t)t->adopting->count;
+    if (store_push_change(s, &change) == NULL) {
+        free_adopting(s);
+        return;
+    }
+    t->adopting = NULL;
+    t->changing = true;
+}
+
+/* One whose index cannot be read is left alone: whoever knows what it was can look at it. */
+static void index_came(struct blockstore *s, const struct store_cold *op, enum err err)
+{
+    if (err == ERR_OK) {
+        adopt(s, op);
+        return;
+    }
+    free_adopting(s);
+    if (!store_is_damage(err))
+        return;
+    s->cold.listed_at++;
+    store_notice(s, false,
+                 "the pack %016llx of the cold tier, which blocks.db does not know, has no index that can be read: %s",
+                 (unsigned long long)op->pack, err_text(err));
+}
+
+static void adopted(struct blockstore *s, const struct catalogue_change *change)
+{
+    s->cold.changing = false;
+    s->cold.adopted += change->err == ERR_OK;
+    store_entries_release(s, &s->cold.adopting_cap);
+}
+
+/* ---- thin packs ---- */
+
+static void forget_thin(struct blockstore *s)
+{
+    struct store_tier *t = &s->cold;
+    free(t->thin_page);
+    t->thin_page = NULL;
+    t->thin = 0;
+    t->thin_ended = false;
+    t->thin_count = 0;
+    t->thin_at = 0;
+    t->thin_from = 0;
+}
+
+/* All of it was read, and what could be moved is in packs that are whole. A pack that rows still name then would be read again and again. */
+static void end_thin(struct blockstore *s)
+{
+    struct store_tier *t = &s->cold;
+    struct pack_row row;
+    bool stays = catalogue_pack(s->reader, t->thin, &row) == ERR_OK && row.state == PACK_WHOLE && row.live > 0;
+    if (stays)
+        (void)store_cold_push_pack(s, CHANGE_PACK_STATE, t->thin, PACK_DAMAGED);
+    forget_thin(s);
+    t->look = true;
+}
+
+static bool thin_is_read(const struct store_tier *t)
+{
+    return t->thin != 0 && t->thin_ended && t->thin_reading == 0 && t->thin_loaded == 0;
+}
+
+void store_thin_packed(struct blockstore *s, bool whole)
+{
+    if (!whole && s->cold.thin != 0)
+        forget_thin(s); /* it is still thin: once more, later */
+    else if (thin_is_read(&s->cold))
+        end_thin(s);
+}
+
+void store_thin_read(struct blockstore *s, const struct cold_place *place, struct block_ref *ref, enum err err)
+{
+    struct store_tier *t = &s->cold;
+    struct cold_entry entry = {.place = {.key = place->key, .codec = place->codec, .size = place->size},
+                               .old_pack = place->pack,
+                               .old_offset = place->offset};
+    t->thin_reading -= t->thin_reading > 0;
+    if (t->thin == 0)
+        return;
+    if (err == ERR_OK) {
+        err = store_pack_load(s, &entry, ref) ? ERR_OK : ERR_NOMEM;
+        if (err == ERR_OK)
+            (void)block_ref_ref(ref);
+    }
+    if (err != ERR_OK && err != ERR_AGAIN && !store_is_damage(err))
+        forget_thin(s);
+}
+
+/* Reads what rows still name there, as far as there is room for it on the way. */
+static void feed_thin(struct blockstore *s)
+{
+    struct store_tier *t = &s->cold;
+    while (t->thin_at < t->thin_count && t->thin_reading + t->loaded_count < COLD_LOADED_MAX &&
+           t->loaded_bytes < COLD_LOADED_BYTES && t->packing <= PACKING_OPEN) {
+        struct cold_place now;
+        const struct cold_place *place = &t->thin_page[t->thin_at];
+        if (store_find_cold(s, &place->key, &now) == ERR_OK && now.pack == t->thin && now.offset == place->offset) {
+            if (store_cold_want(s, &now, WANT_REWRITE, NULL) != ERR_OK)
+                return;
+            t->thin_reading++;
+        }
+        t->thin_at++;
+    }
+}
+
+static struct store_cold *next_thin(struct blockstore *s)
+{
+    struct store_tier *t = &s->cold;
+    feed_thin(s);
+    if (t->thin_at < t->thin_count)
+        return NULL;
+    if (!t->thin_ended) {
+        struct store_cold *op = store_cold_new(s, STORE_COLD_INDEX, t->thin);
+        if (op != NULL)
+            op->from = (uint32_t)t->thin_from;
+        return op;
+    }
+    if (thin_is_read(t) && t->packing == PACKING_NONE)
+        end_thin(s); /* nothing of it was left */
+    return NULL;
+}
+
+static void thin_index_came(struct blockstore *s, struct store_cold *op, enum err err)
+{
+    struct store_tier *t = &s->cold;
+    if (err != ERR_OK) {
+        if (store_is_damage(err))
+            (void)store_cold_push_pack(s, CHANGE_PACK_STATE, t->thin, PACK_DAMAGED);
+        forget_thin(s);
+        return;
+    }
+    free(t->thin_page);
+    t->thin_page = op->places;
+    t->thin_count = MIN(op->count, (size_t)STORE_COLD_PAGE);
+    t->thin_at = 0;
+    t->thin_from = op->next;
+    t->thin_ended = op->next == 0;
+    op->places = NULL;
+}
+
+/* ---- packs that go ---- */
+
+static void remove_pack(struct blockstore *s, const struct pack_row *row)
+{
+    struct store_tier *t = &s->cold;
+    t->removing = row->pack;
+    if (row->state != PACK_WHOLE && row->state != PACK_DAMAGED)
+        t->removal = REMOVING_REMOVE;
+    else if (store_cold_push_pack(s, CHANGE_PACK_STATE, row->pack, PACK_REMOVING))
+        t->removal = REMOVING_MARKED;
+}
+
+/* What there is to do, until there is nothing. */
+static void look(struct blockstore *s)
+{
+    struct store_tier *t = &s->cold;
+    struct pack_row row;
+    uint64_t age = strcmp(t->medium.kind, "s3") == 0 ? COLD_S3_AGE_NS : 0;
+    enum err err = catalogue_unused_pack(s->reader, t->pack_id, &row);
+    if (err == ERR_OK) {
+        remove_pack(s, &row);
+        return;
+    }
+    if (err == ERR_NOT_FOUND && t->thin == 0) {
+        err = catalogue_thinnest_pack(s->reader, COLD_THIN_PERCENT, s->real_now_ns - MIN(age, s->real_now_ns), &row);
+        if (err == ERR_OK)
+            t->thin = row.pack;
+    }
+    t->look = err != ERR_NOT_FOUND && t->thin == 0;
+}
+
+struct store_cold *store_packs_next(struct blockstore *s)
+{
+    struct store_tier *t = &s->cold;
+    if (t->seen_bytes != s->info.cold_bytes)
+        t->look = true;
+    t->seen_bytes = s->info.cold_bytes;
+    if (t->look && t->removal == REMOVING_NONE && !s->committing && s->changes == NULL)
+        look(s);
+    if (t->removal == REMOVING_REMOVE)
+        return store_cold_new(s, STORE_COLD_REMOVE, t->removing);
+    return t->thin != 0 ? next_thin(s) : NULL;
+}
+
+static void removal_ended(struct blockstore *s)
+{
+    s->cold.removing = 0;
+    s->cold.removal = REMOVING_NONE;
+    s->cold.look = true;
+}
+
+/* ---- what became of operations and changes ---- */
+
+void store_packs_done(struct blockstore *s, struct store_cold *op, enum err err)
+{
+    struct store_tier *t = &s->cold;
+    if (op->kind == STORE_COLD_PACKS) {
+        packs_listed(s, op, err);
+    } else if (op->kind == STORE_COLD_INDEX && t->phase == COLD_LIST) {
+        index_came(s, op, err);
+    } else if (op->kind == STORE_COLD_INDEX) {
+        if (t->thin == op->pack)
+            thin_index_came(s, op, err);
+    } else if (err == ERR_OK && store_cold_push_pack(s, CHANGE_PACK_RM, op->pack, PACK_REMOVING)) {
+        t->removal = REMOVING_FORGET;
+    }
+}
+
+void store_packs_changed(struct blockstore *s, struct catalogue_change *change)
+{
+    struct store_tier *t = &s->cold;
+    bool ours = change->cold->pack == t->removing;
+    if (change->kind == CHANGE_PACK_ADOPT)
+        adopted(s, change);
+    else if (ours && change->kind == CHANGE_PACK_STATE && change->err == ERR_OK)
+        t->removal = REMOVING_REMOVE;
+    else if (ours)
+        removal_ended(s);
+}
+
+void store_packs_release(struct blockstore *s)
+{
+    free_adopting(s);
+    free(s->cold.listed);
+    free(s->cold.thin_page);
+}
