@@ -382,7 +382,7 @@ struct store_job *blockstore_next_job(struct blockstore *s)
     struct store_job *job = store_commit_due(s) ? store_commit_job(s) : NULL;
     for (size_t i = 0; i < ARRAY_LEN(makers) && job == NULL; i++)
         job = makers[i](s);
-    return job;
+    return job == NULL && store_commit_due(s) ? store_commit_job(s) : job; /* what was looked at may need one */
 }
 
 void blockstore_job_done(struct blockstore *s, struct store_job *job, enum err err)

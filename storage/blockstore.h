@@ -362,9 +362,9 @@ struct store_cold {
 };
 
 /*
- * The next cold operation to carry out now, or NULL; ask when jobs are asked for. Reads come first and run several at once, of all other kinds one
- * is under way. An operation is handed back with its result, which frees it; with ERR_BUSY when it could not be started (but ADD: full), and it
- * comes again.
+ * The next cold operation to carry out now, or NULL. Ask before jobs are asked for, since this makes some, and once more after the last of them. Reads come
+ * first and run several at once, of all other kinds one is under way. An operation is handed back with its result, which frees it; with
+ * ERR_BUSY when it could not be started (but ADD: full), and it comes again.
  */
 struct store_cold *blockstore_next_cold(struct blockstore *store);
 void blockstore_cold_done(struct blockstore *store, struct store_cold *op, enum err err);

@@ -296,7 +296,7 @@ struct store_cold *blockstore_next_cold(struct blockstore *s)
     struct store_cold *op = store_cold_next_read(s);
     if (op != NULL)
         return op;
-    if (t->busy || s->now_ns < t->retry_at_ns)
+    if (t->busy || (s->now_ns < t->retry_at_ns && t->packing != PACKING_ABANDON))
         return NULL;
     op = t->phase < COLD_UP ? next_of_medium(s) : store_pack_next(s);
     if (op == NULL && t->phase == COLD_UP)

@@ -315,7 +315,7 @@ static struct store_cold *read_op(struct blockstore *s, struct cold_read *read)
 struct store_cold *store_cold_next_read(struct blockstore *s)
 {
     struct store_tier *t = &s->cold;
-    if (t->phase > COLD_CLAIM && t->check.ops != NULL && !t->check.running)
+    if ((t->phase > COLD_CLAIM || t->failures > 0) && t->check.ops != NULL && !t->check.running)
         next_check(s);
     while (t->waiting != NULL && t->phase > COLD_CLAIM && t->running < STORE_COLD_READS_MAX &&
            (t->running == 0 || t->running_bytes + t->waiting->place.size <= COLD_RUNNING_BYTES)) {
@@ -332,11 +332,21 @@ static bool is_same(const struct cold_place *a, const struct cold_place *b)
     return a->pack == b->pack && a->offset == b->offset;
 }
 
+/* What is only checked, or moved to another pack, is not what people ask for. */
+static bool is_asked_for(const struct cold_read *read)
+{
+    const struct cold_want *want = read->wants;
+    while (want != NULL && want->kind != WANT_GET)
+        want = want->next;
+    return want != NULL;
+}
+
 static void came(struct blockstore *s, struct cold_read *read, struct block_ref *ref)
 {
     bool charged = block_ref_recharge(ref, s->reads_account);
     (void)charged; /* else it stays charged to whoever read it */
-    memory_tier_put(s->memory, &read->place.key, ref);
+    if (is_asked_for(read))
+        memory_tier_put(s->memory, &read->place.key, ref);
     finish(s, read, ref, ERR_OK);
 }
 

@@ -111,6 +111,8 @@ struct catalogue_change {
     uint8_t cid[PIN_CID_MAX]; /* pins */
     uint8_t cid_len;
     bool recursive;
+    bool
+        was_pinned; /* CHANGE_PIN_ADD: made also when the root is not stored; it may be in a pack that is not known yet */
     uint64_t at_ns;                     /* pins: when it was made; 0 = the batch's time */
     uint64_t count;                     /* CHANGE_FORGET_ALL */
     char name[PIN_NAME_MAX + 1];        /* pins */

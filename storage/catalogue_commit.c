@@ -312,7 +312,7 @@ static enum err apply_pin_add(struct catalogue *c, struct catalogue_change *chan
         change->err = ERR_INVALID;
         return ERR_OK;
     }
-    enum err err = is_stored(c, &cid, info);
+    enum err err = change->was_pinned ? ERR_OK : is_stored(c, &cid, info);
     if (err == ERR_NOT_FOUND) {
         change->err = ERR_NOT_FOUND;
         return ERR_OK;

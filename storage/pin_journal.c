@@ -40,7 +40,8 @@ static enum err decode(struct span bytes, struct catalogue_change *ret_change, s
     size_t len = PIN_RECORD_FIXED + (size_t)p[10] + p[11];
     if (bytes.len < len || p[10] > PIN_CID_MAX || crc32c(0, p + 8, len - 8) != le_get(p + 4, 4))
         return ERR_CORRUPT;
-    struct catalogue_change c = {.kind = p[8] != 0 ? CHANGE_PIN_ADD : CHANGE_PIN_RM, .recursive = p[9] != 0};
+    struct catalogue_change c = {
+        .kind = p[8] != 0 ? CHANGE_PIN_ADD : CHANGE_PIN_RM, .recursive = p[9] != 0, .was_pinned = true};
     c.at_ns = le_get(p + 16, 8);
     c.cid_len = p[10];
     memcpy(c.cid, p + PIN_RECORD_FIXED, c.cid_len);

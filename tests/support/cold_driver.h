@@ -14,11 +14,11 @@ struct test_cold {
     struct cold_tier tier;
     struct cold_pack *pack; /* the one under way */
     struct account *reads;
-    bool away;                               /* the medium does not answer */
-    uint64_t ran[STORE_COLD_CLAIM + 1];      /* operations by kind, that were carried out or failed */
-    enum store_cold_kind fails;              /* the operations of this kind fail … */
-    enum err fails_with;                     /* … with this; ERR_OK: none do */
-    uint32_t page;                           /* entries of an index or a list at once; 0: as many as there is room for */
+    bool away;                          /* the medium does not answer */
+    uint64_t ran[STORE_COLD_CLAIM + 1]; /* operations by kind, that were carried out or failed */
+    enum store_cold_kind fails;         /* the operations of this kind fail … */
+    enum err fails_with;                /* … with this; ERR_OK: none do */
+    uint32_t page;                      /* entries of an index or a list at once; 0: as many as there is room for */
 };
 
 static inline bool test_cold_open(struct test_cold *c, const struct disk_port *port, const char *folder,
@@ -161,8 +161,10 @@ static inline enum err test_cold_run(struct test_cold *c, struct store_cold *op)
 static inline bool test_cold_drive(struct blockstore *store, struct test_cold *c, size_t max)
 {
     for (size_t i = 0; i < max; i++) {
-        struct store_job *job = blockstore_next_job(store);
-        struct store_cold *op = job == NULL ? blockstore_next_cold(store) : NULL;
+        struct store_cold *op = blockstore_next_cold(store);
+        struct store_job *job = op == NULL ? blockstore_next_job(store) : NULL;
+        if (job == NULL && op == NULL)
+            op = blockstore_next_cold(store);
         if (job != NULL)
             blockstore_job_done(store, job, store_job_run(job));
         else if (op != NULL)

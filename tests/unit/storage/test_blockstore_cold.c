@@ -1,0 +1,900 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A store with a cold tier: what leaves the disk, and when; what comes back; what a medium that is away, damaged, another's or found again does to it. The
+ * model test and the crash replay go through the same at random.
+ */
+#include "tests/support/storage.h"
+
+#include "base/limits.h"
+#include "base/random.h"
+#include "sim/disk.h"
+#include "tests/support/cold_driver.h"
+#include "wire/cid.h"
+#include "wire/dag_pb.h"
+
+enum { BLOCKS = 24, BLOCK_BYTES = 3000, NODE = BLOCKS, ITEMS = BLOCKS + 2, DRIVE = 20000 };
+
+#define REAL (UINT64_C(1700000000) * SECOND_NS)
+
+struct world {
+    struct sim_disk *disk;
+    struct blockstore *store;
+    struct test_cold cold;
+    struct account memory;
+    struct account tables;
+    struct account reads;
+    bool without; /* the store is opened without a cold tier */
+    uint64_t now;
+    unsigned notices;
+    bool fatal;
+    struct block_key wanted;
+    unsigned wants;
+    struct block_key keys[ITEMS];
+    uint8_t bytes[ITEMS][BLOCK_BYTES];
+    size_t sizes[ITEMS];
+};
+
+static void on_notice(void *arg, bool fatal, const char *text)
+{
+    struct world *w = arg;
+    w->notices++;
+    w->fatal |= fatal;
+    if (getenv("HEARTH_TEST_VERBOSE") != NULL)
+        print_message("notice: %s\n", text);
+}
+
+static bool on_heal(void *arg, uint64_t id, const struct block_key *key, uint32_t codec)
+{
+    struct world *w = arg;
+    (void)id;
+    (void)codec;
+    w->wanted = *key;
+    w->wants++;
+    return true;
+}
+
+static void open_store(struct world *w)
+{
+    char why[STORE_WHY_BYTES];
+    struct blockstore_options options = {.port = sim_disk_port(w->disk),
+                                         .path = "repo",
+                                         .storage_max_bytes = 32 * MIB,
+                                         .segment_bytes = 32 * KIB,
+                                         .allocate_bytes = 8 * KIB,
+                                         .cache_kib = 256,
+                                         .cold = !w->without,
+                                         .memory = &w->memory,
+                                         .tables = &w->tables,
+                                         .reads = &w->reads,
+                                         .events = {.arg = w, .heal = on_heal, .notice = on_notice}};
+    enum err err = blockstore_open(&options, w->now, REAL + w->now, &w->store, why);
+    if (err != ERR_OK)
+        print_message("open: %s\n", why);
+    assert_int_equal(err, ERR_OK);
+}
+
+static void drive(struct world *w)
+{
+    assert_true(test_cold_drive(w->store, &w->cold, DRIVE));
+}
+
+static void pass(struct world *w, uint64_t ns)
+{
+    w->now += ns;
+    blockstore_tick(w->store, w->now, REAL + w->now);
+    drive(w);
+}
+
+static void restart(struct world *w, bool crash)
+{
+    blockstore_close(w->store, crash);
+    test_cold_end_life(&w->cold);
+    w->now += SECOND_NS;
+    open_store(w);
+    drive(w);
+}
+
+static void put(struct world *w, size_t i)
+{
+    struct test_op t = test_op_for(&w->keys[i]);
+    struct block_ref *ref = block_ref_copy(span_of(w->bytes[i], w->sizes[i]), NULL);
+    t.op.codec = i >= BLOCKS ? CODEC_DAG_PB : CODEC_RAW;
+    blockstore_put(w->store, &t.op, ref);
+    block_ref_unref(ref);
+    drive(w);
+    assert_true(t.done);
+    assert_int_equal(t.err, ERR_OK);
+}
+
+/* All have rows, and none is in memory. */
+static void settle(struct world *w)
+{
+    restart(w, false);
+}
+
+static void make_node(struct world *w, size_t i, size_t child, uint32_t codec)
+{
+    struct multihash hash;
+    uint8_t cid[CID_BYTES_MAX];
+    assert_int_equal(multihash_parse(block_key_span(&w->keys[child]), &hash), ERR_OK);
+    struct cid to = cid_v1(codec, &hash);
+    struct dag_pb_link link = {.cid = span_of(cid, cid_encode(&to, cid))};
+    w->sizes[i] = (size_t)(dag_pb_put_link(w->bytes[i], &link) - w->bytes[i]);
+    test_key(span_of(w->bytes[i], w->sizes[i]), &w->keys[i]);
+}
+
+static int set_up(void **state)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    struct prng prng;
+    assert_non_null(w);
+    w->disk = sim_disk_new(1, 64 * MIB);
+    const struct disk_port *port = sim_disk_port(w->disk);
+    account_init(&w->memory, "memory", 256 * KIB);
+    account_init(&w->tables, "tables", 8 * MIB);
+    account_init(&w->reads, "reads", 1 * MIB);
+    assert_int_equal(port->make_dir(port->self, "repo"), ERR_OK);
+    assert_int_equal(port->make_dir(port->self, "/cold"), ERR_OK);
+    assert_int_equal(port->sync_dir(port->self, "/"), ERR_OK);
+    assert_true(test_cold_open(&w->cold, port, "/cold", &w->reads));
+    prng_init(&prng, 5);
+    for (size_t i = 0; i < BLOCKS; i++) {
+        w->sizes[i] = BLOCK_BYTES - i;
+        prng_fill(&prng, w->bytes[i], w->sizes[i]);
+        test_key(span_of(w->bytes[i], w->sizes[i]), &w->keys[i]);
+    }
+    make_node(w, NODE, 0, CODEC_RAW);           /* links to block 0 */
+    make_node(w, NODE + 1, NODE, CODEC_DAG_PB); /* links to that */
+    open_store(w);
+    drive(w);
+    *state = w;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *w = *state;
+    assert_false(w->fatal);
+    blockstore_close(w->store, false);
+    test_cold_close(&w->cold);
+    assert_int_equal(account_used(&w->memory), 0);
+    assert_int_equal(account_used(&w->tables), 0);
+    assert_int_equal(account_used(&w->reads), 0);
+    sim_disk_free(w->disk);
+    free(w);
+    return 0;
+}
+
+/* ---- words ---- */
+
+static struct blockstore_stats stats(const struct world *w)
+{
+    return blockstore_stats(w->store);
+}
+
+static const char *tier_of(struct world *w, size_t i)
+{
+    uint64_t size = 0;
+    const char *tier = "none";
+    enum err err = blockstore_has(w->store, &w->keys[i], &size, &tier);
+    assert_true(err == ERR_OK || err == ERR_NOT_FOUND);
+    if (err == ERR_OK)
+        assert_int_equal(size, w->sizes[i]);
+    return err == ERR_OK ? tier : "none";
+}
+
+static bool is_in(struct world *w, size_t i, const char *tier)
+{
+    return strcmp(tier_of(w, i), tier) == 0;
+}
+
+static enum err get(struct world *w, size_t i)
+{
+    struct test_op t = test_op_for(&w->keys[i]);
+    blockstore_get(w->store, &t.op);
+    drive(w);
+    assert_true(t.done);
+    if (t.err == ERR_OK)
+        assert_true(span_equal(block_ref_span(t.op.ref), span_of(w->bytes[i], w->sizes[i])));
+    block_ref_unref(t.op.ref);
+    return t.err;
+}
+
+static enum err change(struct world *w, size_t i, enum change_of kind)
+{
+    struct test_change t = test_pin(&w->keys[i], kind);
+    t.op.change.cid[1] = i >= BLOCKS ? CODEC_DAG_PB : CODEC_RAW;
+    blockstore_change(w->store, &t.op);
+    drive(w);
+    assert_true(t.done);
+    return t.err;
+}
+
+/* Blocks from..to leave the disk, as far as they may. */
+static void demote(struct world *w, size_t from, size_t to)
+{
+    assert_int_equal(blockstore_demote(w->store, &w->keys[from], to - from), ERR_OK);
+    drive(w);
+    pass(w, STORE_PACK_NS + SECOND_NS);
+}
+
+static void put_all(struct world *w)
+{
+    for (size_t i = 0; i < ITEMS; i++)
+        put(w, i);
+    settle(w);
+}
+
+struct collected {
+    struct store_collect_op op;
+    bool done;
+    enum err err;
+    size_t gone;
+};
+
+static void page_collected(struct store_collect_op *op, enum err err)
+{
+    struct collected *c = CONTAINER_OF(op, struct collected, op);
+    c->done = true;
+    c->err = err;
+    c->gone += op->gone_count;
+}
+
+static size_t collect(struct world *w)
+{
+    struct collected c = {.op = {.done = page_collected}};
+    do {
+        c.done = false;
+        blockstore_collect(w->store, &c.op);
+        drive(w);
+        assert_true(c.done);
+        assert_int_equal(c.err, ERR_OK);
+    } while (c.op.after.len > 0);
+    return c.gone;
+}
+
+struct verified {
+    struct store_verify_op op;
+    bool done;
+    enum err err;
+    size_t checked;
+    size_t bad;
+};
+
+static void page_verified(struct store_verify_op *op, enum err err)
+{
+    struct verified *v = CONTAINER_OF(op, struct verified, op);
+    v->done = true;
+    v->err = err;
+    v->checked += op->checked;
+    v->bad += op->bad_count;
+}
+
+static struct verified verify_cold(struct world *w)
+{
+    struct verified v = {.op = {.done = page_verified, .cold = true, .limit = 7}};
+    do {
+        v.done = false;
+        blockstore_verify(w->store, &v.op);
+        drive(w);
+        assert_true(v.done);
+    } while (v.err == ERR_OK && v.op.after.len > 0);
+    return v;
+}
+
+/* The path of the pack of a block; ret_offset: of its record. */
+static void pack_path(struct world *w, size_t i, char path[64])
+{
+    struct block_facts facts;
+    char name[PACK_NAME_MAX];
+    assert_int_equal(blockstore_facts(w->store, &w->keys[i], &facts), ERR_OK);
+    assert_true(facts.pack != 0);
+    pack_name(facts.pack, name);
+    (void)snprintf(path, 64, "/cold/%s", name);
+}
+
+static void lose_catalogue(struct world *w)
+{
+    blockstore_close(w->store, false);
+    test_cold_end_life(&w->cold);
+    assert_int_equal(sim_disk_damage(w->disk, "repo/blocks.db", 3, 0xff), ERR_OK); /* in "SQLite format 3" */
+    open_store(w);
+    drive(w);
+}
+
+/* ---- demotion ---- */
+
+static void what_is_demoted_leaves_the_disk_and_is_read_back(void **state)
+{
+    struct world *w = *state;
+    put_all(w);
+    demote(w, 0, BLOCKS);
+    assert_int_equal(stats(w).cold_blocks, BLOCKS);
+    assert_int_equal(stats(w).blocks, ITEMS - BLOCKS);
+    assert_true(stats(w).cold_packs >= 1);
+    assert_int_equal(stats(w).cold_waiting, 0);
+    assert_int_equal(stats(w).demoted_bytes, stats(w).cold_bytes);
+    for (size_t i = 0; i < BLOCKS; i++)
+        assert_true(is_in(w, i, "cold"));
+    uint64_t reads = w->cold.ran[STORE_COLD_READ];
+    for (size_t i = 0; i < BLOCKS; i++)
+        assert_int_equal(get(w, i), ERR_OK);
+    assert_int_equal(w->cold.ran[STORE_COLD_READ], reads + BLOCKS);
+    assert_int_equal(get(w, 3), ERR_OK); /* from memory */
+    assert_int_equal(w->cold.ran[STORE_COLD_READ], reads + BLOCKS);
+    put(w, 4); /* it is stored */
+    assert_int_equal(stats(w).blocks, ITEMS - BLOCKS);
+}
+
+static void a_pack_ends_when_it_is_full_or_old(void **state)
+{
+    struct world *w = *state;
+    w->cold.tier.pack_bytes = 16 * KIB; /* five blocks */
+    put_all(w);
+    assert_int_equal(blockstore_demote(w->store, w->keys, 6), ERR_OK);
+    drive(w);
+    assert_true(is_in(w, 0, "cold")); /* full */
+    assert_true(is_in(w, 5, "disk")); /* in the second */
+    assert_int_equal(stats(w).cold_waiting, 1);
+    pass(w, STORE_PACK_NS / 2);
+    assert_true(is_in(w, 5, "disk"));
+    assert_true(blockstore_wakes_at(w->store) <= w->now + STORE_PACK_NS);
+    pass(w, STORE_PACK_NS);
+    assert_true(is_in(w, 5, "cold"));
+    assert_int_equal(stats(w).cold_packs, 2);
+}
+
+/* After each step of a demotion the process dies: the block is there, from wherever. */
+static void a_crash_after_any_step_loses_nothing(void **state)
+{
+    struct world *w = *state;
+    bool ended = false;
+    put_all(w);
+    for (size_t steps = 0; !ended; steps++) {
+        size_t i = steps % BLOCKS;
+        assert_int_equal(change(w, i, CHANGE_BLOCK_RM), ERR_OK);
+        put(w, i);
+        settle(w);
+        assert_int_equal(blockstore_demote(w->store, &w->keys[i], 1), ERR_OK);
+        for (size_t n = 0; n < steps; n++)
+            (void)test_cold_drive(w->store, &w->cold, 1);
+        w->now += STORE_PACK_NS + SECOND_NS;
+        blockstore_tick(w->store, w->now, REAL + w->now);
+        for (size_t n = 0; n < steps; n++)
+            ended = test_cold_drive(w->store, &w->cold, 1);
+        ended = ended && is_in(w, i, "cold");
+        restart(w, true);
+        for (size_t n = 0; n < BLOCKS; n++)
+            assert_int_equal(get(w, n), ERR_OK);
+        pass(w, 2 * SECOND_NS); /* what was half written goes */
+        assert_int_equal(w->cold.ran[STORE_COLD_ABANDON], 0);
+    }
+    assert_int_equal(verify_cold(w).bad, 0);
+}
+
+static void what_is_removed_before_its_rows_is_dead_in_the_pack(void **state)
+{
+    struct world *w = *state;
+    put_all(w);
+    assert_int_equal(blockstore_demote(w->store, w->keys, 4), ERR_OK);
+    drive(w); /* all four are in the pack, which is open */
+    assert_int_equal(change(w, 1, CHANGE_BLOCK_RM), ERR_OK);
+    pass(w, STORE_PACK_NS + SECOND_NS);
+    assert_true(is_in(w, 0, "cold"));
+    assert_true(is_in(w, 1, "none"));
+    assert_int_equal(get(w, 1), ERR_NOT_FOUND);
+    assert_int_equal(stats(w).cold_blocks, 3);
+}
+
+static void what_is_leased_stays(void **state)
+{
+    struct world *w = *state;
+    uint64_t lease = 0;
+    struct block_key keys[2];
+    put_all(w);
+    assert_int_equal(blockstore_lease_open(w->store, &lease), ERR_OK);
+    blockstore_keep(w->store, &w->keys[0]);
+    keys[0] = w->keys[0];
+    keys[1] = w->keys[1];
+    assert_int_equal(blockstore_demote(w->store, keys, 2), ERR_OK);
+    drive(w);
+    blockstore_keep(w->store, &w->keys[1]); /* it is in the pack by now */
+    pass(w, STORE_PACK_NS + SECOND_NS);
+    assert_true(is_in(w, 0, "disk"));
+    assert_true(is_in(w, 1, "disk"));
+    assert_int_equal(stats(w).cold_blocks, 1);
+    blockstore_lease_close(w->store, lease);
+    uint64_t packs = w->cold.ran[STORE_COLD_BEGIN];
+    assert_int_equal(blockstore_demote(w->store, &w->keys[1], 1), ERR_OK);
+    drive(w);
+    assert_true(is_in(w, 1, "cold")); /* it was there already: nothing is written */
+    assert_int_equal(w->cold.ran[STORE_COLD_BEGIN], packs);
+}
+
+static void demotion_refuses_what_it_cannot_take(void **state)
+{
+    struct world *w = *state;
+    static struct block_key many[STORE_DEMOTE_MAX + 1];
+    put_all(w);
+    assert_int_equal(blockstore_demote(w->store, many, ARRAY_LEN(many)), ERR_INVALID);
+    for (size_t round = 0; round < STORE_DEMOTE_WAITING_MAX / STORE_DEMOTE_MAX; round++) {
+        for (size_t i = 0; i < STORE_DEMOTE_MAX; i++) {
+            many[i].len = 8;
+            many[i].bytes[0] = (uint8_t)round;
+            many[i].bytes[1] = (uint8_t)i;
+        }
+        assert_int_equal(blockstore_demote(w->store, many, STORE_DEMOTE_MAX), ERR_OK);
+    }
+    assert_int_equal(blockstore_demote(w->store, w->keys, 1), ERR_BUSY);
+    drive(w); /* none of them is there */
+    assert_int_equal(stats(w).cold_waiting, 0);
+    w->cold.away = true;
+    demote(w, 0, 1);
+    assert_int_equal(blockstore_demote(w->store, w->keys, 1), ERR_UNAVAILABLE);
+    w->without = true;
+    restart(w, false);
+    assert_int_equal(blockstore_demote(w->store, w->keys, 1), ERR_UNAVAILABLE);
+}
+
+static void a_pack_that_fails_leaves_its_blocks_where_they_are(void **state)
+{
+    struct world *w = *state;
+    static const enum store_cold_kind kinds[] = {STORE_COLD_BEGIN, STORE_COLD_ADD, STORE_COLD_END};
+    put_all(w);
+    for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+        w->cold.fails = kinds[k];
+        w->cold.fails_with = ERR_UNAVAILABLE;
+        demote(w, 0, 3);
+        assert_int_equal(stats(w).cold_blocks, 0);
+        assert_int_equal(stats(w).cold_waiting, 0);
+        for (size_t i = 0; i < 3; i++)
+            assert_true(is_in(w, i, "disk"));
+        w->cold.fails_with = ERR_OK;
+        pass(w, 70 * SECOND_NS);
+        assert_int_equal(stats(w).cold_packs, 0);
+        assert_true(stats(w).cold_up);
+    }
+    demote(w, 0, 3);
+    assert_int_equal(stats(w).cold_blocks, 3);
+}
+
+/* ---- candidates ---- */
+
+struct candidates {
+    struct store_candidates_op op;
+    bool done;
+    enum err err;
+    struct store_candidate found[ITEMS * 2];
+    size_t count;
+};
+
+static void page_of_candidates(struct store_candidates_op *op, enum err err)
+{
+    struct candidates *c = CONTAINER_OF(op, struct candidates, op);
+    c->done = true;
+    c->err = err;
+    assert_true(c->count + op->count <= ARRAY_LEN(c->found));
+    if (op->count > 0)
+        memcpy(c->found + c->count, op->found, op->count * sizeof(*op->found));
+    c->count += op->count;
+}
+
+static struct candidates candidates(struct world *w)
+{
+    struct candidates c = {.op = {.done = page_of_candidates}};
+    do {
+        c.done = false;
+        blockstore_candidates(w->store, &c.op);
+        drive(w);
+        assert_true(c.done);
+        assert_int_equal(c.err, ERR_OK);
+    } while (c.op.segment != 0);
+    return c;
+}
+
+static void candidates_come_in_the_order_of_the_disk(void **state)
+{
+    struct world *w = *state;
+    uint64_t lease = 0;
+    for (size_t i = 0; i < 20; i++)
+        put(w, i);
+    put(w, NODE);
+    assert_int_equal(change(w, NODE, CHANGE_PIN_ADD), ERR_OK);
+    settle(w);
+    assert_int_equal(blockstore_lease_open(w->store, &lease), ERR_OK);
+    blockstore_keep(w->store, &w->keys[2]);
+    struct candidates c = candidates(w);
+    assert_int_equal(c.count, 21);
+    for (size_t i = 0; i < 20; i++) {
+        assert_true(block_key_equal(&c.found[i].key, &w->keys[i]));
+        assert_int_equal(c.found[i].size, w->sizes[i]);
+        assert_int_equal(c.found[i].may_go, i != 2);
+        assert_false(c.found[i].cold);
+    }
+    assert_false(c.found[20].may_go); /* its links are needed */
+    blockstore_lease_close(w->store, lease);
+    assert_int_equal(change(w, 4, CHANGE_BLOCK_RM), ERR_OK);
+    demote(w, 0, 2);
+    c = candidates(w);
+    assert_int_equal(c.count, 18);
+    assert_true(block_key_equal(&c.found[0].key, &w->keys[2]));
+}
+
+/* ---- promotion ---- */
+
+static enum err promote(struct world *w, size_t i)
+{
+    struct test_op t = test_op_for(&w->keys[i]);
+    blockstore_promote(w->store, &t.op);
+    drive(w);
+    assert_true(t.done);
+    assert_null(t.op.ref);
+    return t.err;
+}
+
+static void a_promoted_block_is_in_both_and_leaves_without_a_write(void **state)
+{
+    struct world *w = *state;
+    put_all(w);
+    demote(w, 0, 4);
+    assert_int_equal(promote(w, 1), ERR_OK);
+    assert_int_equal(promote(w, 1), ERR_OK);
+    assert_int_equal(stats(w).promoted_bytes, w->sizes[1]);
+    settle(w);
+    assert_true(is_in(w, 1, "disk"));
+    assert_int_equal(stats(w).cold_blocks, 4);
+    assert_int_equal(stats(w).blocks, ITEMS - 3);
+    uint64_t packs = w->cold.ran[STORE_COLD_BEGIN];
+    assert_int_equal(blockstore_demote(w->store, &w->keys[1], 1), ERR_OK);
+    drive(w);
+    assert_true(is_in(w, 1, "cold"));
+    assert_int_equal(w->cold.ran[STORE_COLD_BEGIN], packs);
+    w->cold.away = true;
+    assert_int_equal(promote(w, 2), ERR_UNAVAILABLE);
+    assert_int_equal(promote(w, 10), ERR_OK); /* it is on the disk */
+    assert_int_equal(change(w, 10, CHANGE_BLOCK_RM), ERR_OK);
+    assert_int_equal(promote(w, 10), ERR_NOT_FOUND);
+}
+
+/* ---- the medium ---- */
+
+static void a_medium_that_is_away_hides_nothing(void **state)
+{
+    struct world *w = *state;
+    put_all(w);
+    demote(w, 0, 6);
+    w->cold.away = true;
+    assert_int_equal(get(w, 0), ERR_UNAVAILABLE);
+    assert_true(is_in(w, 0, "cold"));
+    assert_int_equal(stats(w).quarantined, 0);
+    assert_false(stats(w).cold_up);
+    restart(w, false);
+    assert_true(is_in(w, 0, "cold"));
+    assert_int_equal(get(w, 0), ERR_UNAVAILABLE); /* at once: it is known not to be there */
+    assert_int_equal(change(w, 1, CHANGE_BLOCK_RM), ERR_OK);
+    assert_true(is_in(w, 1, "none"));
+    assert_int_equal(verify_cold(w).err, ERR_UNAVAILABLE);
+    w->cold.away = false;
+    pass(w, 70 * SECOND_NS);
+    assert_true(stats(w).cold_up);
+    assert_int_equal(get(w, 0), ERR_OK);
+    assert_int_equal(stats(w).quarantined, 0);
+}
+
+static void without_a_cold_tier_what_is_there_is_known_and_not_read(void **state)
+{
+    struct world *w = *state;
+    put_all(w);
+    demote(w, 0, 2);
+    w->without = true;
+    unsigned notices = w->notices;
+    restart(w, false);
+    assert_int_equal(w->notices, notices + 1);
+    assert_true(is_in(w, 0, "cold"));
+    assert_int_equal(get(w, 0), ERR_UNAVAILABLE);
+    w->without = false;
+    restart(w, false);
+    assert_int_equal(get(w, 0), ERR_OK);
+}
+
+static void a_read_that_waits_too_long_is_answered(void **state)
+{
+    struct world *w = *state;
+    struct test_op many[STORE_COLD_READS_MAX + 1];
+    put_all(w);
+    demote(w, 0, ARRAY_LEN(many));
+    for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+        many[i] = test_op_for(&w->keys[i]);
+        blockstore_get(w->store, &many[i].op);
+    }
+    struct store_cold *under_way[STORE_COLD_READS_MAX];
+    for (size_t i = 0; i < ARRAY_LEN(under_way); i++) {
+        under_way[i] = blockstore_next_cold(w->store);
+        assert_non_null(under_way[i]);
+        assert_int_equal(under_way[i]->kind, STORE_COLD_READ);
+        assert_int_equal(under_way[i]->deadline_ns, w->now + STORE_COLD_READ_NS);
+    }
+    assert_null(blockstore_next_cold(w->store)); /* so many at once */
+    assert_true(blockstore_wakes_at(w->store) <= w->now + STORE_COLD_READ_NS);
+    w->now += STORE_COLD_READ_NS;
+    blockstore_tick(w->store, w->now, REAL + w->now);
+    assert_true(many[STORE_COLD_READS_MAX].done);
+    assert_int_equal(many[STORE_COLD_READS_MAX].err, ERR_UNAVAILABLE);
+    for (size_t i = 0; i < ARRAY_LEN(under_way); i++) {
+        blockstore_cold_done(w->store, under_way[i], test_cold_run(&w->cold, under_way[i]));
+        assert_true(many[i].done);
+        block_ref_unref(many[i].op.ref);
+    }
+}
+
+static void many_who_want_one_block_cost_one_read(void **state)
+{
+    struct world *w = *state;
+    struct test_op ops[5];
+    put_all(w);
+    demote(w, 0, 1);
+    uint64_t reads = w->cold.ran[STORE_COLD_READ];
+    for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+        ops[i] = test_op_for(&w->keys[0]);
+        blockstore_get(w->store, &ops[i].op);
+    }
+    drive(w);
+    for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+        assert_int_equal(ops[i].err, ERR_OK);
+        block_ref_unref(ops[i].op.ref);
+    }
+    assert_int_equal(w->cold.ran[STORE_COLD_READ], reads + 1);
+}
+
+/* ---- damage ---- */
+
+static void a_damaged_record_is_quarantined_and_wanted_back(void **state)
+{
+    struct world *w = *state;
+    char path[64];
+    put_all(w);
+    demote(w, 0, 3);
+    assert_int_equal(promote(w, 2), ERR_OK);
+    settle(w);
+    pack_path(w, 0, path);
+    for (uint64_t at = 100; at < 9000; at += 500) /* in all three */
+        assert_int_equal(sim_disk_damage(w->disk, path, at, 0x40), ERR_OK);
+    assert_int_equal(get(w, 0), ERR_NOT_FOUND);
+    assert_true(is_in(w, 0, "none"));
+    assert_int_equal(stats(w).quarantined, 1);
+    assert_true(w->wants >= 1);
+    assert_true(block_key_equal(&w->wanted, &w->keys[0]));
+    put(w, 0);
+    settle(w);
+    assert_true(is_in(w, 0, "disk"));
+    assert_int_equal(stats(w).quarantined, 0);
+    struct verified v = verify_cold(w); /* block 1 has nothing else, block 2 a copy on the disk */
+    assert_int_equal(v.err, ERR_OK);
+    assert_int_equal(v.checked, 2);
+    assert_int_equal(v.bad, 2);
+    assert_int_equal(stats(w).quarantined, 1);
+    assert_true(is_in(w, 1, "none"));
+    assert_true(is_in(w, 2, "disk"));
+    assert_int_equal(stats(w).cold_blocks, 0);
+}
+
+static void damage_on_the_disk_is_nothing_with_a_cold_copy(void **state)
+{
+    struct world *w = *state;
+    struct block_facts facts;
+    put_all(w);
+    demote(w, 0, 1);
+    assert_int_equal(promote(w, 0), ERR_OK);
+    settle(w);
+    assert_int_equal(blockstore_facts(w->store, &w->keys[0], &facts), ERR_OK);
+    char name[SEGMENT_NAME_MAX];
+    char path[64];
+    segment_name(facts.segment, name);
+    (void)snprintf(path, sizeof(path), "repo/segments/%s", name);
+    assert_int_equal(sim_disk_damage(w->disk, path, facts.offset + 200, 1), ERR_OK);
+    assert_int_equal(get(w, 0), ERR_OK);
+    assert_int_equal(stats(w).quarantined, 0);
+    settle(w);
+    assert_true(is_in(w, 0, "cold"));
+}
+
+/* ---- removal ---- */
+
+static void an_empty_pack_is_removed(void **state)
+{
+    struct world *w = *state;
+    char path[64];
+    const struct disk_port *port = sim_disk_port(w->disk);
+    put_all(w);
+    demote(w, 0, 3);
+    pack_path(w, 0, path);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(port->exists(port->self, path), ERR_OK);
+        assert_int_equal(change(w, i, CHANGE_BLOCK_RM), ERR_OK);
+    }
+    assert_int_equal(port->exists(port->self, path), ERR_NOT_FOUND);
+    assert_int_equal(stats(w).cold_packs, 0);
+    assert_int_equal(stats(w).cold_bytes, 0);
+}
+
+static void a_thin_pack_is_rewritten(void **state)
+{
+    struct world *w = *state;
+    char path[64];
+    const struct disk_port *port = sim_disk_port(w->disk);
+    w->cold.page = 3;
+    put_all(w);
+    demote(w, 0, 9);
+    assert_int_equal(promote(w, 8), ERR_OK); /* in both: its hot row stays as it is */
+    settle(w);
+    pack_path(w, 8, path);
+    for (size_t i = 0; i < 6; i++)
+        assert_int_equal(change(w, i, CHANGE_BLOCK_RM), ERR_OK);
+    pass(w, STORE_PACK_NS + SECOND_NS);
+    pass(w, STORE_PACK_NS + SECOND_NS);
+    assert_int_equal(port->exists(port->self, path), ERR_NOT_FOUND);
+    assert_int_equal(stats(w).cold_packs, 1);
+    assert_int_equal(stats(w).cold_blocks, 3);
+    assert_true(is_in(w, 8, "disk"));
+    settle(w);
+    assert_int_equal(get(w, 6), ERR_OK);
+    assert_int_equal(get(w, 7), ERR_OK);
+    assert_int_equal(verify_cold(w).checked, 3);
+    assert_int_equal(verify_cold(w).bad, 0);
+}
+
+/* ---- pins and collection ---- */
+
+static void a_collection_takes_cold_blocks_too(void **state)
+{
+    struct world *w = *state;
+    put_all(w);
+    assert_int_equal(change(w, 1, CHANGE_PIN_ADD), ERR_OK);
+    assert_int_equal(change(w, NODE + 1, CHANGE_PIN_ADD), ERR_OK);
+    demote(w, 0, 6);
+    assert_int_equal(promote(w, 3), ERR_OK);
+    settle(w);
+    assert_int_equal(collect(w), BLOCKS - 2);
+    assert_true(is_in(w, 0, "cold")); /* below the pin */
+    assert_true(is_in(w, 1, "cold")); /* pinned itself */
+    assert_true(is_in(w, 2, "none"));
+    assert_true(is_in(w, 3, "none"));
+    assert_int_equal(stats(w).cold_blocks, 2);
+    assert_int_equal(change(w, 1, CHANGE_BLOCK_RM), ERR_DENIED);
+    assert_int_equal(change(w, 0, CHANGE_BLOCK_RM), ERR_DENIED);
+}
+
+static void nodes_that_a_pin_needs_stay(void **state)
+{
+    struct world *w = *state;
+    put_all(w);
+    assert_int_equal(change(w, NODE + 1, CHANGE_PIN_ADD), ERR_OK);
+    demote(w, NODE, ITEMS);
+    assert_true(is_in(w, NODE, "disk"));
+    assert_int_equal(stats(w).cold_blocks, 0);
+    assert_int_equal(change(w, NODE + 1, CHANGE_PIN_RM), ERR_OK);
+    demote(w, NODE, ITEMS);
+    assert_true(is_in(w, NODE, "cold"));
+}
+
+/* A pin of nodes that are cold: nothing below is collected before they are counted, and then they are on the disk. */
+static void a_pin_of_cold_nodes_holds_what_is_below(void **state)
+{
+    struct world *w = *state;
+    put_all(w);
+    demote(w, NODE, ITEMS);
+    settle(w);
+    w->cold.away = true;
+    assert_int_equal(change(w, NODE + 1, CHANGE_PIN_ADD), ERR_OK);
+    assert_true(stats(w).counting);
+    struct collected c = {.op = {.done = page_collected}};
+    blockstore_collect(w->store, &c.op);
+    drive(w);
+    assert_false(c.done); /* nobody knows what is held */
+    w->cold.away = false;
+    for (int i = 0; i < 20 && !c.done; i++)
+        pass(w, 10 * SECOND_NS);
+    assert_true(c.done);
+    assert_int_equal(c.err, ERR_OK);
+    (void)collect(w);
+    assert_false(stats(w).counting);
+    settle(w);
+    assert_true(is_in(w, 0, "disk"));
+    assert_true(is_in(w, NODE, "disk"));
+    assert_true(is_in(w, NODE + 1, "disk"));
+    assert_true(is_in(w, 1, "none"));
+}
+
+static void a_put_of_a_cold_node_makes_it_hot(void **state)
+{
+    struct world *w = *state;
+    put_all(w);
+    demote(w, NODE, ITEMS);
+    put(w, NODE);
+    settle(w);
+    assert_true(is_in(w, NODE, "disk"));
+    assert_true(is_in(w, NODE + 1, "cold"));
+}
+
+/* ---- a catalogue that is lost ---- */
+
+static void a_catalogue_made_anew_takes_its_packs_back(void **state)
+{
+    struct world *w = *state;
+    w->cold.page = 3;
+    w->cold.tier.pack_bytes = 16 * KIB;
+    put_all(w);
+    assert_int_equal(change(w, 1, CHANGE_PIN_ADD), ERR_OK);
+    demote(w, 0, 12);
+    assert_int_equal(change(w, 0, CHANGE_BLOCK_RM), ERR_OK);
+    uint64_t packs = stats(w).cold_packs;
+    lose_catalogue(w);
+    assert_int_equal(stats(w).cold_packs, packs);
+    for (size_t i = 1; i < BLOCKS; i++)
+        assert_int_equal(get(w, i), ERR_OK);
+    settle(w);
+    assert_int_equal(verify_cold(w).bad, 0);
+    assert_int_equal(collect(w) > 0, true);
+    assert_int_equal(get(w, 1), ERR_OK);
+}
+
+static void a_medium_of_another_is_not_used(void **state)
+{
+    struct world *w = *state;
+    const struct disk_port *port = sim_disk_port(w->disk);
+    put_all(w);
+    demote(w, 0, 2);
+    blockstore_close(w->store, false);
+    assert_int_equal(port->unlink(port->self, "/cold/hearth-tier"), ERR_OK);
+    open_store(w);
+    drive(w);
+    pass(w, 70 * SECOND_NS);
+    assert_false(stats(w).cold_up);
+    assert_int_equal(port->exists(port->self, "/cold/hearth-tier"),
+                     ERR_NOT_FOUND); /* an empty mount point is not marked */
+    assert_int_equal(get(w, 0), ERR_UNAVAILABLE);
+    struct cold_call call = {.deadline_ns = UINT64_MAX};
+    static const uint8_t other[PACK_MARK_BYTES] = "of another node";
+    struct test_cold theirs;
+    assert_int_equal(port->make_dir(port->self, "/other"), ERR_OK);
+    assert_true(test_cold_open(&theirs, port, "/other", NULL));
+    assert_int_equal(cold_tier_claim(theirs.store, &call, other), ERR_OK);
+    struct test_cold mine = w->cold;
+    w->cold = theirs;
+    pass(w, 70 * SECOND_NS);
+    assert_false(stats(w).cold_up);
+    assert_int_equal(blockstore_demote(w->store, &w->keys[5], 1), ERR_UNAVAILABLE);
+    w->cold = mine;
+    test_cold_close(&theirs);
+}
+
+int main(void)
+{
+#define COLD_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        COLD_TEST(what_is_demoted_leaves_the_disk_and_is_read_back),
+        COLD_TEST(a_pack_ends_when_it_is_full_or_old),
+        COLD_TEST(a_crash_after_any_step_loses_nothing),
+        COLD_TEST(what_is_removed_before_its_rows_is_dead_in_the_pack),
+        COLD_TEST(what_is_leased_stays),
+        COLD_TEST(demotion_refuses_what_it_cannot_take),
+        COLD_TEST(a_pack_that_fails_leaves_its_blocks_where_they_are),
+        COLD_TEST(candidates_come_in_the_order_of_the_disk),
+        COLD_TEST(a_promoted_block_is_in_both_and_leaves_without_a_write),
+        COLD_TEST(a_medium_that_is_away_hides_nothing),
+        COLD_TEST(without_a_cold_tier_what_is_there_is_known_and_not_read),
+        COLD_TEST(a_read_that_waits_too_long_is_answered),
+        COLD_TEST(many_who_want_one_block_cost_one_read),
+        COLD_TEST(a_damaged_record_is_quarantined_and_wanted_back),
+        COLD_TEST(damage_on_the_disk_is_nothing_with_a_cold_copy),
+        COLD_TEST(an_empty_pack_is_removed),
+        COLD_TEST(a_thin_pack_is_rewritten),
+        COLD_TEST(a_collection_takes_cold_blocks_too),
+        COLD_TEST(nodes_that_a_pin_needs_stay),
+        COLD_TEST(a_pin_of_cold_nodes_holds_what_is_below),
+        COLD_TEST(a_put_of_a_cold_node_makes_it_hot),
+        COLD_TEST(a_catalogue_made_anew_takes_its_packs_back),
+        COLD_TEST(a_medium_of_another_is_not_used),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
