@@ -94,7 +94,7 @@ void cold_job_free(void *arg)
     block_ref_unref(job->op.ref);
     free(job->op.places);
     free(job->op.packs);
-    cold_medium_unref(job->medium);
+    cold_drive_unref(job->drive);
     free(job);
 }
 
@@ -102,8 +102,8 @@ enum err cold_job_run(void *arg, const _Atomic bool *cancelled)
 {
     struct cold_job *job = arg;
     if (job->kind == MSG_COLD_CHECK)
-        return cold_medium_check(job->medium, job->op.pack, job->op.deadline_ns, cancelled, &job->tail, job->op.why);
-    return cold_medium_run(job->medium, &job->op, cancelled);
+        return cold_drive_check(job->drive, job->op.pack, job->op.deadline_ns, cancelled, &job->tail, job->op.why);
+    return cold_drive_run(job->drive, &job->op, cancelled);
 }
 
 /* ---- answers ---- */
@@ -111,7 +111,7 @@ enum err cold_job_run(void *arg, const _Atomic bool *cancelled)
 static void answer_err(struct ctx *ctx, const struct cold_job *job, enum err err)
 {
     struct cold_facts facts;
-    cold_medium_facts(job->medium, &facts);
+    cold_drive_facts(job->drive, &facts);
     uint64_t wait_s = (ctx_left(ctx, facts.retry_at_ns) + SECOND_NS - 1) / SECOND_NS;
     if (err == ERR_UNAVAILABLE && wait_s > 0)
         ctx_reply_err(ctx, job->to, err, "the cold tier is asked again in %lu s: %s", (unsigned long)wait_s,
@@ -226,11 +226,11 @@ void cold_job_answer(struct ctx *ctx, const struct cold_job *job, enum err err)
         answer_err(ctx, job, err);
 }
 
-enum err cold_stat_answer(struct ctx *ctx, struct cold_medium *medium, struct reply_to to)
+enum err cold_stat_answer(struct ctx *ctx, struct cold_drive *drive, struct reply_to to)
 {
     struct cold_facts facts;
     struct buf items;
-    cold_medium_facts(medium, &facts);
+    cold_drive_facts(drive, &facts);
     buf_init(&items, S3_KIND_COUNT * RECORD_BYTES_MAX, NULL);
     enum err err = facts.is_counted ? pack_requests(&facts.requests, &items) : ERR_OK;
     struct msg_cold_state reply = {.kind = span_text(facts.kind),

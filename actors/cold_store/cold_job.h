@@ -2,17 +2,17 @@
 /*
  * A call to cold_store as the job that carries it out.
  *
- *      call --> cold_job_take --> cold_medium --> cold_job_answer
+ *      call --> cold_job_take --> cold_drive --> cold_job_answer
  */
 #ifndef HEARTH_ACTORS_COLD_STORE_COLD_JOB_H
 #define HEARTH_ACTORS_COLD_STORE_COLD_JOB_H
 
 #include "mailbox/actor.h"
-#include "storage/cold_medium.h"
+#include "storage/cold_drive.h"
 
 struct cold_job {
     struct cold_job *next;
-    struct cold_medium *medium; /* a reference: the job may outlive the life */
+    struct cold_drive *drive; /* a reference: the job may outlive the life */
     struct store_cold op;
     struct pack_tail tail; /* of a check */
     struct reply_to to;
@@ -31,6 +31,6 @@ void cold_job_free(void *arg);
 /* Answers the call with the results, or with the error and what the medium said. */
 void cold_job_answer(struct ctx *ctx, const struct cold_job *job, enum err err);
 /* Answers cold_stat. */
-enum err cold_stat_answer(struct ctx *ctx, struct cold_medium *medium, struct reply_to to) MUST_CHECK;
+enum err cold_stat_answer(struct ctx *ctx, struct cold_drive *drive, struct reply_to to) MUST_CHECK;
 
 #endif

@@ -2,10 +2,10 @@
 /*
  * cold_store: the medium of the cold tier.
  *
- * Owns: the medium that the configuration names, through one storage/cold_medium. Accepts: calls cold_* and probe. Emits nothing. Restart:
+ * Owns: the medium that the configuration names, through one storage/cold_drive. Accepts: calls cold_* and probe. Emits nothing. Restart:
  * permanent; who stores blocks restarts with it. It exists only where a cold tier is configured.
  *
- *      call --> job --> lane `cold` --> cold_medium_run --> INFO_JOB --> reply
+ *      call --> job --> lane `cold` --> cold_drive_run --> INFO_JOB --> reply
  *
  * Reads and checks go to the lane at once; of everything else one is under way and the rest wait here, so that of the lane's two workers one is
  * left for reads. A call that is cancelled, or whose deadline passes, cancels its job.
@@ -22,7 +22,7 @@ enum { WAITING_MAX = 32, ABANDON_S = 10 };
 
 struct cold_state {
     struct ctx *ctx;
-    struct cold_medium *medium;
+    struct cold_drive *drive;
     struct cold_job *started; /* with the runtime */
     struct cold_job *waiting; /* the first of them; of what runs one at a time */
     size_t waiting_count;
@@ -93,7 +93,7 @@ static struct cold_job *job_new(struct cold_state *s, uint64_t deadline_ns)
     if (job == NULL)
         return NULL;
     job->op.deadline_ns = deadline_ns;
-    job->medium = cold_medium_ref(s->medium);
+    job->drive = cold_drive_ref(s->drive);
     return job;
 }
 
@@ -134,7 +134,7 @@ static enum err cold_handle_call(struct ctx *ctx, void *state, const struct msg 
     struct cold_state *s = state;
     struct msg_ok ok = {0};
     if (msg->kind == MSG_COLD_STAT)
-        return cold_stat_answer(ctx, s->medium, to);
+        return cold_stat_answer(ctx, s->drive, to);
     if (msg->kind != MSG_PROBE)
         return carry_out(s, msg, to);
     ctx_reply(ctx, to, &(struct msg){.kind = MSG_OK, .fields = &ok});
@@ -225,7 +225,7 @@ static enum err cold_init(struct ctx *ctx, void *state, const struct config *con
 {
     struct cold_state *s = state;
     struct budget *budget = ctx_budget(ctx);
-    struct cold_medium_options options = {.kind = config->tiers_cold_kind,
+    struct cold_drive_options options = {.kind = config->tiers_cold_kind,
                                           .disk = ctx_disk(ctx),
                                           .path = config->tiers_cold_path,
                                           .http = ctx_http(ctx),
@@ -245,7 +245,7 @@ static enum err cold_init(struct ctx *ctx, void *state, const struct config *con
         options.packs = &budget->accounts[ACCOUNT_COLD];
         options.reads = &budget->accounts[ACCOUNT_SEND];
     }
-    enum err err = cold_medium_new(&options, &s->medium);
+    enum err err = cold_drive_new(&options, &s->drive);
     return err == ERR_OK ? ERR_OK : ctx_fail(ctx, err, "Tiers.Cold: %s", err_text(err));
 }
 
@@ -260,7 +260,7 @@ static void cold_terminate(struct ctx *ctx, void *state, enum exit_reason reason
         s->waiting = job->next;
         cold_job_free(job);
     }
-    cold_medium_unref(s->medium);
+    cold_drive_unref(s->drive);
 }
 
 const struct actor_class cold_store_class = {

@@ -22,6 +22,10 @@ struct storage_state {
     uint64_t timer_at;
     struct buf stored; /* CIDs that became durable, to be told to bitswap */
     uint32_t stored_count;
+    bool cold;                  /* there is a cold tier */
+    struct storage_cold *colds; /* operations that cold_store has */
+    uint64_t cold_tag;
+    char cold_why[STORE_WHY_BYTES]; /* the cold tier's last error; empty when it answers */
     char path[STORE_WHY_BYTES];  /* for people: may be cut */
     char fatal[STORE_WHY_BYTES]; /* not empty: this life ends after the handler */
 };
@@ -94,6 +98,10 @@ enum err storage_backup_close(struct storage_state *s, const struct msg *msg, st
 enum err storage_store_probe(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_pin_find(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_gc(struct storage_state *s, const struct msg *msg, struct reply_to to);
+/* Hands what the store asks of its cold tier to cold_store; and its answers back. */
+void storage_cold_start(struct storage_state *s);
+void storage_cold_reply(struct storage_state *s, const struct info *info);
+void storage_cold_free_all(struct storage_state *s); /* behind blockstore_close */
 /* The call lasts until it is cancelled, or all of its caller's are. */
 enum err storage_lease(struct storage_state *s, const struct msg *msg, struct reply_to to);
 void storage_lease_cancel(struct storage_state *s, struct reply_to call);

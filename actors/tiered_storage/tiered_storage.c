@@ -4,9 +4,10 @@
  *
  * Owns: the repository (its lock, segments, blocks.db) through one blockstore. Accepts: calls block_put, block_get, block_has, block_rm,
  * block_stat, pin_add, pin_rm, pin_ls, repo_stat, repo_verify, quarantine_ls, quarantine_change, backup_*, store_probe, probe; the cast healed. Emits:
- * casts block_stored and heal to bitswap, access to heat_tracker, event to state. Restart: permanent; a new life reads the disk only.
+ * casts block_stored and heal to bitswap, access to heat_tracker, event to state; calls cold_* of cold_store. Restart: permanent; a new life reads the disk only.
  *
  *      call --> request --> blockstore --> next_job --> lane `disk` or `catalogue` --> job_done --> done() --> reply
+ *                                     \--> next_cold --> call to cold_store --> cold_done --^
  *
  * This folder only routes: the engine is storage/blockstore. After each handler pump() starts what the store offers and sends what became due.
  */
@@ -72,6 +73,8 @@ static void pump(struct storage_state *s)
             break;
         }
     }
+    if (s->cold)
+        storage_cold_start(s);
     tell_bitswap(s);
     arm(s);
     if (s->fatal[0] != '\0')
@@ -191,6 +194,8 @@ static void storage_handle_info(struct ctx *ctx, void *state, const struct info 
         storage_leases_of(s, info->actor);
         break;
     case INFO_REPLY:
+        storage_cold_reply(s, info);
+        break;
     case INFO_UP:
     case INFO_ROOM:
     case INFO_NET:
@@ -223,6 +228,7 @@ static enum err storage_init(struct ctx *ctx, void *state, const struct config *
     struct budget *budget = ctx_budget(ctx);
     char why[STORE_WHY_BYTES];
     s->ctx = ctx;
+    s->cold = config->tiers_cold_kind[0] != '\0';
     buf_init(&s->stored, STORED_BYTES_MAX, NULL);
     (void)snprintf(s->path, sizeof(s->path), "%s", config->path);
     struct blockstore_options options = {
@@ -232,6 +238,7 @@ static enum err storage_init(struct ctx *ctx, void *state, const struct config *
         .gc_watermark = config->datastore_gc_watermark,
         .gc_period_ns = config->datastore_gc_period,
         .scrub_rate = config->datastore_scrub_rate,
+        .cold = config->tiers_cold_kind[0] != '\0',
         .events = {.arg = s, .stored = on_stored, .heal = storage_heal, .notice = on_notice}};
     if (budget != NULL) {
         options.memory = &budget->accounts[ACCOUNT_MEMORY_TIER];
@@ -256,6 +263,7 @@ static void storage_terminate(struct ctx *ctx, void *state, enum exit_reason rea
     (void)ctx;
     (void)reason;
     blockstore_close(s->store, false);
+    storage_cold_free_all(s);
     request_free_all(s);
     buf_release(&s->stored);
 }

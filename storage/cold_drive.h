@@ -2,7 +2,7 @@
 /*
  * A cold tier as it is configured: the store behind it, its mark, the pack under way, and how it is.
  *
- *      cold_medium_new --> cold_medium_run (CLAIM), ... --> cold_medium_unref
+ *      cold_drive_new --> cold_drive_run (CLAIM), ... --> cold_drive_unref
  *
  * Carries out the cold operations of storage/blockstore.h, one to one, on storage/cold_tier; before CLAIM has succeeded all others are
  * ERR_UNAVAILABLE. One pack is under way: BEGIN and SWEEP give up another one, and so does any error of ADD but ERR_BUSY and
@@ -10,15 +10,15 @@
  *
  * Reads and checks may run beside anything, all other operations one at a time. Everything but new, ref, unref and facts blocks; from jobs.
  */
-#ifndef HEARTH_STORAGE_COLD_MEDIUM_H
-#define HEARTH_STORAGE_COLD_MEDIUM_H
+#ifndef HEARTH_STORAGE_COLD_DRIVE_H
+#define HEARTH_STORAGE_COLD_DRIVE_H
 
 #include "storage/blockstore.h"
 #include "storage/cold_tier.h"
 #include "storage/s3_client.h"
 
 /* Texts are copied, the rest is borrowed until the last unref. */
-struct cold_medium_options {
+struct cold_drive_options {
     const char *kind; /* "directory" or "s3" */
     const struct disk_port *disk;
     const char *path; /* directory */
@@ -40,23 +40,23 @@ struct cold_medium_options {
     struct account *reads; /* for blocks that are read; NULL = not charged */
 };
 
-struct cold_medium;
+struct cold_drive;
 
 /* Looks at nothing yet. ERR_NOMEM, ERR_TOO_LARGE (a text), ERR_INVALID (the kind). */
-enum err cold_medium_new(const struct cold_medium_options *options, struct cold_medium **ret_medium) MUST_CHECK;
+enum err cold_drive_new(const struct cold_drive_options *options, struct cold_drive **ret_drive) MUST_CHECK;
 
 /* Jobs outlive the life that began them: each has a reference. The last one gives up the pack under way, without asking a server. */
-struct cold_medium *cold_medium_ref(struct cold_medium *medium);
-void cold_medium_unref(struct cold_medium *medium); /* NULL-safe */
+struct cold_drive *cold_drive_ref(struct cold_drive *drive);
+void cold_drive_unref(struct cold_drive *drive); /* NULL-safe */
 
 /*
  * Carries out an operation by its deadline; its results and op->why are set. Errors as storage/cold_store.h, and ERR_CLOSED: the pack is not
  * under way (any more).
  */
-enum err cold_medium_run(struct cold_medium *medium, struct store_cold *op, const _Atomic bool *cancelled) MUST_CHECK;
+enum err cold_drive_run(struct cold_drive *drive, struct store_cold *op, const _Atomic bool *cancelled) MUST_CHECK;
 
 /* As cold_tier_check; why as above. */
-enum err cold_medium_check(struct cold_medium *medium, uint64_t pack, uint64_t deadline_ns,
+enum err cold_drive_check(struct cold_drive *drive, uint64_t pack, uint64_t deadline_ns,
                            const _Atomic bool *cancelled, struct pack_tail *ret_tail,
                            char why[STORE_WHY_BYTES]) MUST_CHECK;
 
@@ -69,6 +69,6 @@ struct cold_facts {
     bool is_counted;             /* by its requests, which cost money */
     struct s3_counters requests; /* of requests.bytes_in and bytes_out in any case */
 };
-void cold_medium_facts(struct cold_medium *medium, struct cold_facts *ret_facts);
+void cold_drive_facts(struct cold_drive *drive, struct cold_facts *ret_facts);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "storage/cold_medium.h"
+#include "storage/cold_drive.h"
 
 #include <pthread.h>
 #include <sodium.h>
@@ -13,9 +13,9 @@
 
 enum { ADDRESS_MAX = 256, PLACE_MAX = 2048 };
 
-struct cold_medium {
+struct cold_drive {
     _Atomic uint32_t refs;
-    struct cold_medium_options options;
+    struct cold_drive_options options;
     const char *kind;
     char place[PLACE_MAX];
     char path[COLD_DIRECTORY_PATH_MAX];
@@ -43,7 +43,7 @@ struct cold_medium {
     uint64_t bytes_out;
 };
 
-static bool is_s3(const struct cold_medium *m)
+static bool is_s3(const struct cold_drive *m)
 {
     return strcmp(m->kind, "s3") == 0;
 }
@@ -55,7 +55,7 @@ static enum err copy(const char *from, char *to, size_t bytes)
     return text_copy(span_text(from == NULL ? "" : from), to, bytes);
 }
 
-static enum err copy_texts(struct cold_medium *m, const struct cold_medium_options *o)
+static enum err copy_texts(struct cold_drive *m, const struct cold_drive_options *o)
 {
     if (strcmp(m->kind, "directory") == 0) {
         (void)snprintf(m->place, sizeof(m->place), "%s", o->path);
@@ -78,7 +78,7 @@ static enum err copy_texts(struct cold_medium *m, const struct cold_medium_optio
     return err;
 }
 
-static void free_medium(struct cold_medium *m)
+static void free_drive(struct cold_drive *m)
 {
     struct cold_call call = {.deadline_ns = 0}; /* it has passed: nobody is asked, and a sweep does the rest */
     cold_pack_abandon(m->pack, &call);
@@ -90,12 +90,12 @@ static void free_medium(struct cold_medium *m)
     free(m);
 }
 
-enum err cold_medium_new(const struct cold_medium_options *options, struct cold_medium **ret_medium)
+enum err cold_drive_new(const struct cold_drive_options *options, struct cold_drive **ret_drive)
 {
     bool folder = strcmp(options->kind, "directory") == 0;
     if (!folder && strcmp(options->kind, "s3") != 0)
         return ERR_INVALID;
-    struct cold_medium *m = calloc(1, sizeof(*m));
+    struct cold_drive *m = calloc(1, sizeof(*m));
     if (m == NULL)
         return ERR_NOMEM;
     m->refs = 1;
@@ -105,30 +105,30 @@ enum err cold_medium_new(const struct cold_medium_options *options, struct cold_
     (void)pthread_mutex_init(&m->lock, NULL);
     enum err err = copy_texts(m, options);
     if (err != ERR_OK) {
-        free_medium(m);
+        free_drive(m);
         return err;
     }
-    *ret_medium = m;
+    *ret_drive = m;
     return ERR_OK;
 }
 
-struct cold_medium *cold_medium_ref(struct cold_medium *medium)
+struct cold_drive *cold_drive_ref(struct cold_drive *drive)
 {
-    (void)atomic_fetch_add_explicit(&medium->refs, 1, memory_order_relaxed);
-    return medium;
+    (void)atomic_fetch_add_explicit(&drive->refs, 1, memory_order_relaxed);
+    return drive;
 }
 
-void cold_medium_unref(struct cold_medium *medium)
+void cold_drive_unref(struct cold_drive *drive)
 {
-    if (medium != NULL && atomic_fetch_sub_explicit(&medium->refs, 1, memory_order_acq_rel) == 1)
-        free_medium(medium);
+    if (drive != NULL && atomic_fetch_sub_explicit(&drive->refs, 1, memory_order_acq_rel) == 1)
+        free_drive(drive);
 }
 
 /* ---- before and after an operation ---- */
 
-static enum err open_s3(struct cold_medium *m, struct cold_call *call)
+static enum err open_s3(struct cold_drive *m, struct cold_call *call)
 {
-    const struct cold_medium_options *o = &m->options;
+    const struct cold_drive_options *o = &m->options;
     struct s3_options s3 = {.http = o->http,
                             .endpoint = m->endpoint,
                             .region = m->region,
@@ -154,7 +154,7 @@ static enum err open_s3(struct cold_medium *m, struct cold_call *call)
     return err == ERR_INVALID ? ERR_DENIED : err;
 }
 
-static enum err open_store(struct cold_medium *m, struct cold_call *call)
+static enum err open_store(struct cold_drive *m, struct cold_call *call)
 {
     if (m->store != NULL)
         return ERR_OK;
@@ -166,7 +166,7 @@ static enum err open_store(struct cold_medium *m, struct cold_call *call)
 }
 
 /* What the operation works on. */
-static enum err enter(struct cold_medium *m, struct cold_call *call, bool is_claim, struct cold_tier *ret_tier)
+static enum err enter(struct cold_drive *m, struct cold_call *call, bool is_claim, struct cold_tier *ret_tier)
 {
     if (cold_cancelled(call))
         return ERR_CANCELLED;
@@ -182,7 +182,7 @@ static enum err enter(struct cold_medium *m, struct cold_call *call, bool is_cla
 }
 
 /* What an operation's end says of the medium; `asked`: it has been asked for certain. */
-static void leave(struct cold_medium *m, const struct cold_call *call, enum err err, bool is_claim, bool asked)
+static void leave(struct cold_drive *m, const struct cold_call *call, enum err err, bool is_claim, bool asked)
 {
     bool down = err == ERR_DENIED || (is_claim && (err == ERR_NOT_FOUND || err == ERR_CORRUPT)) ||
                 (err == ERR_UNAVAILABLE && (!is_s3(m) || call->retry_at_ns != 0)); /* else the time was too short */
@@ -196,7 +196,7 @@ static void leave(struct cold_medium *m, const struct cold_call *call, enum err 
     (void)pthread_mutex_unlock(&m->lock);
 }
 
-static void count(struct cold_medium *m, uint64_t bytes_in, uint64_t bytes_out)
+static void count(struct cold_drive *m, uint64_t bytes_in, uint64_t bytes_out)
 {
     (void)pthread_mutex_lock(&m->lock);
     m->bytes_in += bytes_in;
@@ -206,14 +206,14 @@ static void count(struct cold_medium *m, uint64_t bytes_in, uint64_t bytes_out)
 
 /* ---- the operations ---- */
 
-static void give_up_pack(struct cold_medium *m, struct cold_call *call)
+static void give_up_pack(struct cold_drive *m, struct cold_call *call)
 {
     struct cold_call removal = {.deadline_ns = call->deadline_ns}; /* also when this call is cancelled */
     cold_pack_abandon(m->pack, &removal);
     m->pack = NULL;
 }
 
-static enum err claim(struct cold_medium *m, const struct cold_tier *tier, struct cold_call *call,
+static enum err claim(struct cold_drive *m, const struct cold_tier *tier, struct cold_call *call,
                       struct store_cold *op)
 {
     uint8_t found[PACK_MARK_BYTES];
@@ -237,7 +237,7 @@ static enum err claim(struct cold_medium *m, const struct cold_tier *tier, struc
     return err;
 }
 
-static enum err begin(struct cold_medium *m, const struct cold_tier *tier, struct cold_call *call, uint64_t pack)
+static enum err begin(struct cold_drive *m, const struct cold_tier *tier, struct cold_call *call, uint64_t pack)
 {
     give_up_pack(m, call);
     m->pack_tier = *tier; /* it stays where it is while the pack is written */
@@ -245,7 +245,7 @@ static enum err begin(struct cold_medium *m, const struct cold_tier *tier, struc
     return cold_pack_begin(&m->pack_tier, call, pack, &m->pack);
 }
 
-static bool is_under_way(const struct cold_medium *m, struct cold_call *call, uint64_t pack)
+static bool is_under_way(const struct cold_drive *m, struct cold_call *call, uint64_t pack)
 {
     if (m->pack != NULL && m->pack_id == pack)
         return true;
@@ -253,7 +253,7 @@ static bool is_under_way(const struct cold_medium *m, struct cold_call *call, ui
     return false;
 }
 
-static enum err add(struct cold_medium *m, struct cold_call *call, struct store_cold *op)
+static enum err add(struct cold_drive *m, struct cold_call *call, struct store_cold *op)
 {
     if (!is_under_way(m, call, op->pack))
         return ERR_CLOSED;
@@ -266,7 +266,7 @@ static enum err add(struct cold_medium *m, struct cold_call *call, struct store_
     return err;
 }
 
-static enum err end(struct cold_medium *m, struct cold_call *call, struct store_cold *op)
+static enum err end(struct cold_drive *m, struct cold_call *call, struct store_cold *op)
 {
     struct pack_tail tail;
     if (!is_under_way(m, call, op->pack))
@@ -310,14 +310,14 @@ static enum err one_of_packs(void *arg, uint64_t pack, uint64_t bytes)
     return ERR_OK;
 }
 
-static enum err read_block(struct cold_medium *m, struct cold_tier *tier, struct cold_call *call, struct store_cold *op)
+static enum err read_block(struct cold_drive *m, struct cold_tier *tier, struct cold_call *call, struct store_cold *op)
 {
     enum err err = cold_tier_read(tier, call, &op->place, m->options.reads, &op->ref);
     count(m, err == ERR_OK ? pack_record_bytes(&op->place) : 0, 0);
     return err;
 }
 
-static enum err carry_out(struct cold_medium *m, struct cold_tier *tier, struct cold_call *call, struct store_cold *op)
+static enum err carry_out(struct cold_drive *m, struct cold_tier *tier, struct cold_call *call, struct store_cold *op)
 {
     struct index_page page = {.op = op};
     uint64_t swept = 0;
@@ -349,52 +349,52 @@ static enum err carry_out(struct cold_medium *m, struct cold_tier *tier, struct 
     return ERR_INTERNAL;
 }
 
-enum err cold_medium_run(struct cold_medium *medium, struct store_cold *op, const _Atomic bool *cancelled)
+enum err cold_drive_run(struct cold_drive *drive, struct store_cold *op, const _Atomic bool *cancelled)
 {
     struct cold_call call = {.deadline_ns = op->deadline_ns, .cancelled = cancelled};
     struct cold_tier tier;
     bool is_claim = op->kind == STORE_COLD_CLAIM;
     if (op->kind == STORE_COLD_ABANDON) {
-        if (medium->pack != NULL && medium->pack_id == op->pack)
-            give_up_pack(medium, &call);
+        if (drive->pack != NULL && drive->pack_id == op->pack)
+            give_up_pack(drive, &call);
         return ERR_OK;
     }
-    enum err err = enter(medium, &call, is_claim, &tier);
+    enum err err = enter(drive, &call, is_claim, &tier);
     bool entered = err == ERR_OK;
     if (entered)
-        err = carry_out(medium, &tier, &call, op);
+        err = carry_out(drive, &tier, &call, op);
     /* A pack that begins or grows may be in memory still. */
     bool asked = entered && op->kind != STORE_COLD_BEGIN && op->kind != STORE_COLD_ADD;
-    leave(medium, &call, err, is_claim, asked);
+    leave(drive, &call, err, is_claim, asked);
     (void)snprintf(op->why, sizeof(op->why), "%s", call.why);
     return err;
 }
 
-enum err cold_medium_check(struct cold_medium *medium, uint64_t pack, uint64_t deadline_ns,
+enum err cold_drive_check(struct cold_drive *drive, uint64_t pack, uint64_t deadline_ns,
                            const _Atomic bool *cancelled, struct pack_tail *ret_tail, char why[STORE_WHY_BYTES])
 {
     struct cold_call call = {.deadline_ns = deadline_ns, .cancelled = cancelled};
     struct cold_tier tier;
-    enum err err = enter(medium, &call, false, &tier);
+    enum err err = enter(drive, &call, false, &tier);
     if (err == ERR_OK)
         err = cold_tier_check(&tier, &call, pack, ret_tail);
-    count(medium, err == ERR_OK ? ret_tail->bytes : 0, 0);
-    leave(medium, &call, err, false, true);
+    count(drive, err == ERR_OK ? ret_tail->bytes : 0, 0);
+    leave(drive, &call, err, false, true);
     (void)snprintf(why, STORE_WHY_BYTES, "%s", call.why);
     return err;
 }
 
-void cold_medium_facts(struct cold_medium *medium, struct cold_facts *ret_facts)
+void cold_drive_facts(struct cold_drive *drive, struct cold_facts *ret_facts)
 {
-    (void)pthread_mutex_lock(&medium->lock);
-    *ret_facts = (struct cold_facts){.kind = medium->kind,
-                                     .place = medium->place,
-                                     .up = medium->up,
-                                     .retry_at_ns = medium->retry_at_ns,
-                                     .is_counted = is_s3(medium),
-                                     .requests = {.bytes_in = medium->bytes_in, .bytes_out = medium->bytes_out}};
-    memcpy(ret_facts->why, medium->why, sizeof(medium->why));
-    if (medium->client != NULL)
-        ret_facts->requests = s3_client_counters(medium->client);
-    (void)pthread_mutex_unlock(&medium->lock);
+    (void)pthread_mutex_lock(&drive->lock);
+    *ret_facts = (struct cold_facts){.kind = drive->kind,
+                                     .place = drive->place,
+                                     .up = drive->up,
+                                     .retry_at_ns = drive->retry_at_ns,
+                                     .is_counted = is_s3(drive),
+                                     .requests = {.bytes_in = drive->bytes_in, .bytes_out = drive->bytes_out}};
+    memcpy(ret_facts->why, drive->why, sizeof(drive->why));
+    if (drive->client != NULL)
+        ret_facts->requests = s3_client_counters(drive->client);
+    (void)pthread_mutex_unlock(&drive->lock);
 }
