@@ -317,6 +317,9 @@ void blockstore_candidates(struct blockstore *store, struct store_candidates_op 
  */
 enum err blockstore_demote(struct blockstore *store, const struct block_key *keys, size_t count) MUST_CHECK;
 
+/* Whether demotion can make room, as far as its owner knows: then a put over storage_max hears ERR_BUSY, not ERR_NO_SPACE. At first it cannot. */
+void blockstore_may_spill(struct blockstore *store, bool possible);
+
 /* A cold block gets a copy on the disk; done(ERR_OK) once that is durable, at once when it has one. Errors as those of get and put. */
 void blockstore_promote(struct blockstore *store, struct store_op *op);
 

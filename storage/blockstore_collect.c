@@ -299,7 +299,14 @@ bool store_makes_room(const struct blockstore *s, uint64_t bytes)
         return false;
     if (s->collects != NULL || s->collector.running || collector_due(&s->collector, live, s->now_ns))
         return true;
+    if (s->may_spill && s->cold.up)
+        return true;
     return live + bytes <= s->storage_max && compactor_is_at_work(&s->compactor, s->now_ns);
+}
+
+void blockstore_may_spill(struct blockstore *s, bool possible)
+{
+    s->may_spill = possible;
 }
 
 static void automatic_page_done(struct store_collect_op *op, enum err err)

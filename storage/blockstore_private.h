@@ -244,6 +244,7 @@ struct blockstore {
     uint64_t automatic_bytes;
 
     struct store_tier cold;
+    bool may_spill; /* blocks can leave for the cold tier to make room */
 
     struct catalogue_info info;
 };

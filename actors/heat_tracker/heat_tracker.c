@@ -1,35 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * heat_tracker: which blocks are used and wanted.
+ * heat_tracker: which blocks are used and wanted, and which move between the disk and the cold tier.
  *
- * Owns: the table of heat. Accepts: casts access, want_seen; calls heat_top, heat_find, probe. Emits nothing. Restart: permanent; a new life
- * starts cold.
+ * Owns: the table of heat, the disk's policy, the mover. Accepts: casts access, want_seen, tier_pressure; calls heat_top, heat_find, probe.
+ * Emits: calls tier_candidates, tier_demote, tier_promote to tiered_storage, casts state_move to state. Restart: permanent; a new life
+ * starts cold, and moves at the pace of a new budget.
  */
 #include <stdlib.h>
 
+#include "actors/heat_tracker/tracker.h"
 #include "actors/tree.h"
 #include "base/limits.h"
-#include "schemas/messages.h"
-#include "storage/heat.h"
 #include "wire/cid.h"
 
 enum { TOP_DEFAULT = 20, TOP_BYTES_MAX = 512 * 1024 };
-
-struct heat_state {
-    struct heat_map map;
-};
 
 static enum err heat_init(struct ctx *ctx, void *state, const struct config *config)
 {
     struct heat_state *s = state;
     struct budget *budget = ctx_budget(ctx);
-    (void)config;
+    s->ctx = ctx;
     heat_map_init(&s->map, budget == NULL ? NULL : &budget->accounts[ACCOUNT_TABLES]);
-    return ERR_OK;
+    enum err err = moves_init(s, config);
+    return err == ERR_OK ? ERR_OK : ctx_fail(ctx, err, "no memory for what moves between tiers: raise Memory.Budget");
 }
 
 static void note(struct ctx *ctx, struct heat_state *s, struct span bytes, enum heat_kind kind,
-                 const struct peer_id *asker)
+                 const struct peer_id *asker, const struct msg_access *access)
 {
     struct cid cid;
     struct block_key key;
@@ -37,19 +34,24 @@ static void note(struct ctx *ctx, struct heat_state *s, struct span bytes, enum 
         return;
     enum err err = heat_map_note(&s->map, &key, bytes, kind, asker, ctx_now(ctx));
     (void)err; /* what does not fit is not counted */
+    if (access != NULL)
+        moves_access(s, &key, access);
 }
 
 static void heat_handle_cast(struct ctx *ctx, void *state, const struct msg *msg)
 {
     if (msg->kind == MSG_ACCESS) {
         const struct msg_access *m = msg->fields;
-        note(ctx, state, m->cid, m->kind == 0 ? HEAT_READ : m->kind == 1 ? HEAT_SERVED : HEAT_STORED, NULL);
+        note(ctx, state, m->cid, m->kind == 0 ? HEAT_READ : m->kind == 1 ? HEAT_SERVED : HEAT_STORED, NULL, m);
     } else if (msg->kind == MSG_WANT_SEEN) {
         const struct msg_want_seen *m = msg->fields;
         struct peer_id asker = {0};
         enum err err = peer_id_parse(m->peer, &asker);
-        note(ctx, state, m->cid, HEAT_WANTED, err == ERR_OK ? &asker : NULL);
+        note(ctx, state, m->cid, HEAT_WANTED, err == ERR_OK ? &asker : NULL, NULL);
+    } else if (msg->kind == MSG_TIER_PRESSURE) {
+        moves_pressure(state, msg->fields);
     }
+    moves_pump(state);
 }
 
 static enum err pack_rows(const struct heat_entry *rows, size_t count, struct buf *items)
@@ -124,9 +126,13 @@ static enum err heat_handle_call(struct ctx *ctx, void *state, const struct msg 
 
 static void heat_handle_info(struct ctx *ctx, void *state, const struct info *info)
 {
+    struct heat_state *s = state;
     (void)ctx;
-    (void)state;
-    (void)info;
+    if (info->kind == INFO_REPLY)
+        moves_reply(s, info);
+    else if (info->kind == INFO_TIMER)
+        s->moves.timer = 0;
+    moves_pump(s);
 }
 
 static void heat_terminate(struct ctx *ctx, void *state, enum exit_reason reason)
@@ -134,6 +140,7 @@ static void heat_terminate(struct ctx *ctx, void *state, enum exit_reason reason
     struct heat_state *s = state;
     (void)ctx;
     (void)reason;
+    moves_release(s);
     heat_map_release(&s->map);
 }
 

@@ -23,9 +23,8 @@ static void send_block(const struct request *r, struct block_ref *ref)
 {
     struct span cid = span_of(r->cid, r->cid_len);
     struct msg_block block = {.cid = cid, .size = ref->len};
-    struct msg_access access = {.cid = cid, .kind = r->from == ACTOR_BITSWAP ? 1 : 0};
     request_reply(r, MSG_BLOCK, &block, ref);
-    (void)ctx_cast(r->s->ctx, ACTOR_HEAT_TRACKER, &(struct msg){.kind = MSG_ACCESS, .fields = &access});
+    storage_tell_access(r->s, cid, r->from == ACTOR_BITSWAP ? 1 : 0, r->tier, ref->len);
 }
 
 static void get_done(struct store_op *op, enum err err)
@@ -105,6 +104,7 @@ enum err storage_get(struct storage_state *s, const struct msg *msg, struct repl
         r->op.key = key;
         if (m->keep)
             blockstore_keep(s->store, &key);
+        r->tier = storage_tier_of(s, &key);
         blockstore_get(s->store, &r->op);
     }
     return ERR_OK;

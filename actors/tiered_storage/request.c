@@ -3,7 +3,14 @@
 
 #include <stdlib.h>
 
+#include "actors/tree.h"
 #include "schemas/messages.h"
+
+/* Neither what lasts nor what is done in the background. */
+static bool is_waited_for(const struct request *r)
+{
+    return r->kind != MSG_LEASE && r->from != ACTOR_HEAT_TRACKER;
+}
 
 struct request *request_new(struct storage_state *s, const struct msg *msg, struct reply_to to)
 {
@@ -18,11 +25,13 @@ struct request *request_new(struct storage_state *s, const struct msg *msg, stru
     if (r->next != NULL)
         r->next->prev = r;
     s->requests = r;
+    s->asked += is_waited_for(r);
     return r;
 }
 
 void request_free(struct request *r)
 {
+    r->s->asked -= is_waited_for(r);
     if (r->prev != NULL)
         r->prev->next = r->next;
     else

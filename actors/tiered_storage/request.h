@@ -12,6 +12,24 @@
 #include "storage/blockstore.h"
 #include "wire/cid.h"
 
+struct tier_told {
+    uint64_t live_bytes;
+    uint64_t demoted_bytes;
+    uint64_t waiting;
+    bool busy;
+    bool cold_up;
+};
+
+/* What is told of the tiers, where there is a cold one. */
+struct tier_state {
+    bool told;
+    struct tier_told last;
+    uint64_t last_ns;
+    uint64_t timer; /* 0: none is set */
+};
+
+enum { STORAGE_TAG_PRESSURE = 100 }; /* of a timer: moves.c */
+
 enum { STORAGE_PAGE_ROWS = 64, STORAGE_REPLY_BYTES_MAX = 1024 * 1024 };
 
 struct storage_state {
@@ -26,6 +44,8 @@ struct storage_state {
     struct storage_cold *colds; /* operations that cold_store has */
     uint64_t cold_tag;
     char cold_why[STORE_WHY_BYTES]; /* the cold tier's last error; empty when it answers */
+    size_t asked; /* of the requests: those that somebody waits for */
+    struct tier_state tier;
     char path[STORE_WHY_BYTES];  /* for people: may be cut */
     char fatal[STORE_WHY_BYTES]; /* not empty: this life ends after the handler */
 };
@@ -37,6 +57,7 @@ struct request {
     struct reply_to to;
     actor_id from;
     uint16_t kind; /* of the message */
+    uint8_t tier;  /* of a block that is read: as in the message access */
     bool cancelled;
     bool force;
     union {
@@ -46,6 +67,7 @@ struct request {
         struct store_backup_op backup;
         struct store_piece_op piece;
         struct store_collect_op collect;
+        struct store_candidates_op candidates;
         uint64_t lease;
     };
     uint8_t cid[CID_BYTES_MAX];
@@ -76,7 +98,7 @@ enum err request_parse_after(struct span bytes, struct block_key *ret_key) MUST_
  */
 size_t request_cid_of_key(const struct block_key *key, uint32_t codec, uint8_t to[CID_BYTES_MAX]);
 
-/* ---- the handlers: backup.c, blocks.c, pins.c, quarantine.c, repository.c. ERR_OK: a reply was or will be sent ---- */
+/* ---- the handlers: backup.c, blocks.c, moves.c, pins.c, quarantine.c, repository.c. ERR_OK: a reply was or will be sent ---- */
 enum err storage_put(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_get(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_has(struct storage_state *s, const struct msg *msg, struct reply_to to);
@@ -107,5 +129,18 @@ enum err storage_lease(struct storage_state *s, const struct msg *msg, struct re
 void storage_lease_cancel(struct storage_state *s, struct reply_to call);
 void storage_leases_of(struct storage_state *s, actor_id from);
 enum err storage_probe(struct storage_state *s, struct reply_to to);
+enum err storage_candidates(struct storage_state *s, const struct msg *msg, struct reply_to to);
+enum err storage_demote(struct storage_state *s, const struct msg *msg, struct reply_to to);
+enum err storage_promote(struct storage_state *s, const struct msg *msg, struct reply_to to);
+
+void storage_spill(struct storage_state *s, const struct msg *msg);
+
+/* Tells heat_tracker that a block was used (kind, tier: of the message access), or stored. */
+void storage_tell_access(struct storage_state *s, struct span cid, uint64_t kind, uint64_t tier, uint64_t bytes);
+void storage_tell_stored(struct storage_state *s, struct span cid);
+/* Where a block lies that is about to be read. */
+uint8_t storage_tier_of(struct storage_state *s, const struct block_key *key);
+/* After each handler: tells heat_tracker how full the disk is, when that changed. */
+void storage_tell_pressure(struct storage_state *s);
 
 #endif

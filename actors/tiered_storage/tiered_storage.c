@@ -66,6 +66,8 @@ static void arm(struct storage_state *s)
 static void pump(struct storage_state *s)
 {
     struct store_job *job;
+    if (s->cold)
+        storage_cold_start(s); /* makes jobs, too */
     while ((job = blockstore_next_job(s->store)) != NULL) {
         const char *lane = store_job_lane(job) == STORE_LANE_DISK ? "disk" : "catalogue";
         if (ctx_job(s->ctx, lane, run_job, job, free_job, TAG_JOB) != ERR_OK) {
@@ -76,6 +78,7 @@ static void pump(struct storage_state *s)
     if (s->cold)
         storage_cold_start(s);
     tell_bitswap(s);
+    storage_tell_pressure(s);
     arm(s);
     if (s->fatal[0] != '\0')
         ctx_exit(s->ctx, EXIT_FAILED, "%s", s->fatal);
@@ -84,8 +87,7 @@ static void pump(struct storage_state *s)
 static void on_stored(void *arg, struct span cid)
 {
     struct storage_state *s = arg;
-    struct msg_access fields = {.cid = cid, .kind = 2};
-    (void)ctx_cast(s->ctx, ACTOR_HEAT_TRACKER, &(struct msg){.kind = MSG_ACCESS, .fields = &fields});
+    storage_tell_stored(s, cid);
     if (s->stored_count == BATCH_COUNT_MAX)
         tell_bitswap(s);
     if (schema_list_add_bytes(&s->stored, cid) == ERR_OK)
@@ -149,6 +151,12 @@ static enum err route(struct storage_state *s, const struct msg *msg, struct rep
         return storage_metadata_find(s, msg, to);
     case MSG_BLOCK_FACTS:
         return storage_facts(s, msg, to);
+    case MSG_TIER_CANDIDATES:
+        return storage_candidates(s, msg, to);
+    case MSG_TIER_DEMOTE:
+        return storage_demote(s, msg, to);
+    case MSG_TIER_PROMOTE:
+        return storage_promote(s, msg, to);
     case MSG_STORE_PROBE:
         return storage_store_probe(s, msg, to);
     case MSG_PROBE:
@@ -172,6 +180,8 @@ static void storage_handle_cast(struct ctx *ctx, void *state, const struct msg *
     blockstore_tick(s->store, ctx_now(ctx), ctx_real_now(ctx));
     if (msg->kind == MSG_HEALED)
         blockstore_healed(s->store, ((const struct msg_healed *)msg->fields)->id);
+    else if (msg->kind == MSG_TIER_SPILL)
+        storage_spill(s, msg);
     pump(s);
 }
 
@@ -184,7 +194,10 @@ static void storage_handle_info(struct ctx *ctx, void *state, const struct info 
         blockstore_job_done(s->store, info->arg, info->err);
         break;
     case INFO_TIMER:
-        s->timer = 0;
+        if (info->tag == STORAGE_TAG_PRESSURE)
+            s->tier.timer = 0;
+        else
+            s->timer = 0;
         break;
     case INFO_CANCEL:
         storage_lease_cancel(s, info->call);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of heat_tracker share. */
+#ifndef HEARTH_ACTORS_HEAT_TRACKER_TRACKER_H
+#define HEARTH_ACTORS_HEAT_TRACKER_TRACKER_H
+
+#include "mailbox/actor.h"
+#include "schemas/messages.h"
+#include "storage/heat.h"
+#include "storage/tier_mover.h"
+#include "storage/tier_policy.h"
+
+struct config;
+
+/* Moves one way with less than a minute between them, or of one wave: a row of v_moves. */
+struct move_run {
+    uint64_t id; /* 0: none yet */
+    uint64_t since;
+    uint64_t last_ns;
+    uint64_t blocks;
+    uint64_t bytes;
+    const char *reason;
+};
+
+struct promotion {
+    struct block_key key; /* len 0: free */
+    uint32_t size;
+};
+
+/* All NULL and zero where there is no cold tier. */
+struct moves {
+    struct tier_policy *policy; /* of the disk: what should lie there */
+    struct tier_mover *mover;
+    struct promotion promotions[MOVER_PROMOTIONS_MAX];
+    uint64_t demoting_bytes; /* of the step that is under way */
+    uint64_t demoting;
+    bool demoting_spill;
+    struct block_key demoted[MOVER_PAGE_MAX]; /* of it */
+    struct move_run out;
+    struct move_run in;
+    bool demotes;   /* Tiers.DemoteRate is not 0 */
+    bool spill;     /* as tiered_storage was told last: demotion can make room */
+    uint64_t timer; /* 0: none is set */
+    uint64_t timer_at;
+};
+
+struct heat_state {
+    struct ctx *ctx;
+    struct heat_map map;
+    struct moves moves;
+};
+
+/* ---- moves.c: between the policy, the mover and tiered_storage ---- */
+
+/* With a cold tier: makes policy and mover. ERR_NOMEM. */
+enum err moves_init(struct heat_state *s, const struct config *config) MUST_CHECK;
+void moves_release(struct heat_state *s);
+
+/* A block was used or stored. */
+void moves_access(struct heat_state *s, const struct block_key *key, const struct msg_access *access);
+void moves_pressure(struct heat_state *s, const struct msg_tier_pressure *pressure);
+void moves_reply(struct heat_state *s, const struct info *info);
+
+/* Begins what is to be done now; after each handler. */
+void moves_pump(struct heat_state *s);
+
+#endif
