@@ -63,6 +63,8 @@ struct config_list {
       "bytes a second that may leave for the cold tier; 0 means none")                                                 \
     X(SIZE, tiers_promote_rate, "Tiers.PromoteRate", "16MiB", 0, UINT64_C(1) << 40, NULL,                              \
       "bytes a second that may come back from it; 0 means none: blocks are read where they are")                       \
+    X(DURATION, tiers_settle_time, "Tiers.SettleTime", "1m", 0, UINT64_C(86400000000000), NULL,                        \
+      "how long a block stays in the tier that it has just been moved to")                                             \
     X(BOOL, tiers_prefetch, "Tiers.Prefetch", "true", 0, 1, NULL,                                                      \
       "bring blocks back from the cold tier that are likely to be asked for next")                                     \
     X(CHOICE, tiers_cold_kind, "Tiers.Cold.Kind", "", 0, 0, "|directory|s3",                                           \
@@ -71,15 +73,15 @@ struct config_list {
       "directory: absolute path of the folder, which must be there and be this node's alone")                          \
     X(TEXT, tiers_cold_endpoint, "Tiers.Cold.Endpoint", "", 0, 255, NULL,                                              \
       "s3: address of the server, http:// or https://; empty means Amazon's in Region")                                \
-    X(TEXT, tiers_cold_region, "Tiers.Cold.Region", "us-east-1", 1, 64, NULL, "s3: region that requests are signed for")   \
+    X(TEXT, tiers_cold_region, "Tiers.Cold.Region", "us-east-1", 1, 64, NULL,                                          \
+      "s3: region that requests are signed for")                                                                       \
     X(TEXT, tiers_cold_bucket, "Tiers.Cold.Bucket", "", 0, 255, NULL, "s3: the bucket, which must be there")           \
     X(TEXT, tiers_cold_prefix, "Tiers.Cold.Prefix", "hearth/", 0, 128, NULL,                                           \
       "s3: what the names of all objects begin with, this node's alone; ends with a slash, or is empty")               \
     X(TEXT, tiers_cold_access_key, "Tiers.Cold.AccessKey", "", 0, 128, NULL,                                           \
       "s3: access key; empty means as the AWS tools find it: AWS_ACCESS_KEY_ID and its like, else "                    \
       "~/.aws/credentials")                                                                                            \
-    X(SECRET, tiers_cold_secret_key, "Tiers.Cold.SecretKey", "", 0, 128, NULL,                                         \
-      "s3: its secret; never shown")                                                                                   \
+    X(SECRET, tiers_cold_secret_key, "Tiers.Cold.SecretKey", "", 0, 128, NULL, "s3: its secret; never shown")          \
     X(SIZE, tiers_cold_pack_bytes, "Tiers.Cold.PackBytes", "32MiB", 1 << 20, 1 << 30, NULL,                            \
       "bytes of the objects that blocks are put together in")                                                          \
     X(U64, tiers_cold_request_rate, "Tiers.Cold.RequestRate", "50", 1, 100000, NULL,                                   \

@@ -299,7 +299,7 @@ bool store_makes_room(const struct blockstore *s, uint64_t bytes)
         return false;
     if (s->collects != NULL || s->collector.running || collector_due(&s->collector, live, s->now_ns))
         return true;
-    if (s->may_spill && s->cold.up)
+    if (s->may_spill && s->cold.phase != COLD_OFF && s->cold.failures == 0)
         return true;
     return live + bytes <= s->storage_max && compactor_is_at_work(&s->compactor, s->now_ns);
 }

@@ -26,6 +26,7 @@ struct tier_mover {
     uint64_t demote_at;
     uint64_t demote_to;
     uint64_t spill_at;
+    uint64_t settle_ns;
     struct account *account;
     struct byte_budget demote;
     struct byte_budget promote;
@@ -48,6 +49,8 @@ struct tier_mover {
     float rank_max;           /* WAVE_SQUEEZE: what ranks higher stays */
     uint64_t due_ns;          /* of its next step */
     uint64_t rested_ns;       /* since the last wave gave up; 0: it did not */
+    unsigned fruitless;       /* waves in a row that gave up, and nothing had gone */
+    bool fruit;               /* something went in this one */
     uint64_t demoted_at_ns;
     struct item page[MOVER_PAGE_MAX]; /* those of the page that shall go, from page_at on */
     size_t page_count;
@@ -77,6 +80,7 @@ struct tier_mover *mover_new(const struct mover_config *config)
     }
     m->account = config->account;
     m->demote_at = config->storage_max / 100 * config->demote_at;
+    m->settle_ns = config->settle_ns;
     m->demote_to = config->storage_max / 100 * config->demote_to;
     m->spill_at = MAX(m->demote_at, config->storage_max / 100 * MOVER_SPILL_PERCENT);
     byte_budget_init(&m->demote, config->demote_rate);
@@ -130,7 +134,7 @@ static uint64_t gate(const struct tier_mover *m, uint64_t last_ns)
 
 static bool settled(const struct tier_mover *m, const struct block_key *key, uint64_t now_ns)
 {
-    uint64_t since = now_ns < MOVER_SETTLE_NS ? 0 : now_ns - MOVER_SETTLE_NS + 1;
+    uint64_t since = now_ns < m->settle_ns ? 0 : now_ns - m->settle_ns + 1;
     return !move_marks_find(&m->marks, key, since);
 }
 
@@ -259,6 +263,7 @@ static void end_lap(struct tier_mover *m, uint64_t now_ns)
     } else {
         m->wave = WAVE_NONE;
         m->rested_ns = MAX(now_ns, 1);
+        m->fruitless = m->fruit ? 0 : m->fruitless + 1;
     }
 }
 
@@ -360,6 +365,7 @@ static void next_of_wave(struct tier_mover *m, uint64_t now_ns, struct mover_ste
     if (m->wave == WAVE_NONE) {
         m->stats.waves++;
         m->rested_ns = 0;
+        m->fruit = false;
         begin_lap(m, WAVE_SWEEP);
     }
     m->step = STEP_ASKED;
@@ -378,6 +384,8 @@ void mover_demoted(struct tier_mover *m, enum err err, uint64_t now_ns)
         move_marks_set(&m->marks, &item->key, now_ns); /* with an error too: it is not to be tried over and over */
         if (err != ERR_OK)
             continue;
+        m->fruit = true;
+        m->fruitless = 0;
         m->leaving_bytes += item->size;
         m->stats.demoted.blocks++;
         m->stats.demoted.bytes += item->size;
@@ -401,6 +409,6 @@ struct mover_stats mover_stats(const struct tier_mover *m)
     stats.fill_bytes = fill(m);
     stats.wanted = m->wanted_count;
     stats.in_wave = m->wave != WAVE_NONE;
-    stats.exhausted = m->rested_ns != 0 && may_begin(m);
+    stats.exhausted = m->fruitless >= MOVER_FRUITLESS && may_begin(m);
     return stats;
 }

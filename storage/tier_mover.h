@@ -16,7 +16,7 @@
  * The rules, for both directions:
  *   - a budget of bytes a second (storage/byte_budget);
  *   - nothing begins while requests wait, but for one step after MOVER_PATIENCE_NS; nothing at all while the cold tier is away;
- *   - what moved stays for MOVER_SETTLE_NS, whatever the policy thinks (storage/move_marks);
+ *   - what moved stays for settle_ns, whatever the policy thinks (storage/move_marks);
  *   - a promotion never takes the fill over demote_at: if it would, a wave makes room first.
  * At the spill line puts are about to be refused, so demotion waits neither for the budget nor longer than MOVER_SPILL_PATIENCE_NS.
  *
@@ -43,9 +43,10 @@ enum {
     MOVER_WANTED_MAX = 256,
     MOVER_PROMOTIONS_MAX = 4, /* under way */
     MOVER_SPILL_PERCENT = 95,
+    MOVER_FRUITLESS =
+        2, /* waves in a row after which nothing more can go; one may have met blocks that had no rows yet */
 };
 
-#define MOVER_SETTLE_NS         (600 * SECOND_NS)
 #define MOVER_PATIENCE_NS       (10 * SECOND_NS)
 #define MOVER_SPILL_PATIENCE_NS (500 * MS_NS)
 #define MOVER_RETRY_NS          (1 * SECOND_NS)  /* after the store had no room for a demotion */
@@ -58,7 +59,8 @@ struct mover_config {
     unsigned demote_at; /* percent of it, */
     unsigned demote_to; /* not more than demote_at */
     uint64_t demote_rate;
-    uint64_t promote_rate;   /* bytes a second; 0: nothing goes this way */
+    uint64_t promote_rate; /* bytes a second; 0: nothing goes this way */
+    uint64_t settle_ns;
     struct account *account; /* may be NULL; some 320 KiB */
 };
 
@@ -118,7 +120,7 @@ struct mover_stats {
     uint64_t waves;
     size_t wanted;
     bool in_wave;
-    bool exhausted; /* the last wave ended without having freed enough: nothing more can go for now */
+    bool exhausted; /* the last waves ended without anything having gone: nothing more can, for now */
 };
 
 /* NULL without memory. */

@@ -59,6 +59,7 @@ enum err moves_init(struct heat_state *s, const struct config *config)
                                  .demote_to = (unsigned)config->tiers_demote_to,
                                  .demote_rate = config->tiers_demote_rate,
                                  .promote_rate = config->tiers_promote_rate,
+                                 .settle_ns = config->tiers_settle_time,
                                  .account = tables};
     if (config->tiers_cold_kind[0] == '\0')
         return ERR_OK;

@@ -24,16 +24,18 @@ static void send_block(const struct request *r, struct block_ref *ref)
     struct span cid = span_of(r->cid, r->cid_len);
     struct msg_block block = {.cid = cid, .size = ref->len};
     request_reply(r, MSG_BLOCK, &block, ref);
-    storage_tell_access(r->s, cid, r->from == ACTOR_BITSWAP ? 1 : 0, r->tier, ref->len);
+    storage_tell_access(r->s, cid, r->from == ACTOR_BITSWAP ? 1 : 0, MIN(r->tier, STORAGE_TIER_COLD), ref->len);
 }
 
 static void get_done(struct store_op *op, enum err err)
 {
     struct request *r = CONTAINER_OF(op, struct request, op);
-    if (err == ERR_OK)
+    if (err == ERR_OK) {
         send_block(r, op->ref);
-    else
+        storage_prefetch_used(r->s, &op->key, op->codec, block_ref_span(op->ref));
+    } else {
         request_reply_err(r, err == ERR_NOMEM ? ERR_BUSY : err);
+    }
     block_ref_unref(err == ERR_OK ? op->ref : NULL);
     request_free(r);
 }
@@ -78,6 +80,17 @@ enum err storage_put(struct storage_state *s, const struct msg *msg, struct repl
     return ERR_OK;
 }
 
+/* Answers with a block that was read ahead; false: it was not. */
+static bool get_ahead(struct request *r)
+{
+    struct block_ref *ref = r->tier == STORAGE_TIER_NONE ? NULL : storage_prefetch_take(r->s, &r->op.key);
+    if (ref == NULL)
+        return false;
+    r->op.ref = ref;
+    get_done(&r->op, ERR_OK);
+    return true;
+}
+
 static void get_inline(struct request *r, const struct cid *cid)
 {
     struct block_ref *ref = block_ref_copy(span_of(cid->hash.digest, cid->hash.len), NULL);
@@ -104,8 +117,10 @@ enum err storage_get(struct storage_state *s, const struct msg *msg, struct repl
         r->op.key = key;
         if (m->keep)
             blockstore_keep(s->store, &key);
+        r->op.codec = cid.codec;
         r->tier = storage_tier_of(s, &key);
-        blockstore_get(s->store, &r->op);
+        if (!get_ahead(r))
+            blockstore_get(s->store, &r->op);
     }
     return ERR_OK;
 }

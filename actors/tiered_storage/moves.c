@@ -7,12 +7,10 @@
 #include "actors/tree.h"
 #include "schemas/messages.h"
 
-/* More requests than the disk's lane has workers: some of them wait. */
-enum { BUSY_REQUESTS = 3, LIVE_STEPS = 400 };
+/* What it takes to be told anew: a 400th of StorageMax. */
+enum { LIVE_STEPS = 400 };
 
 #define PRESSURE_NS (50 * MS_NS)
-
-enum { TIER_MEMORY, TIER_DISK, TIER_COLD };
 
 /* ---- what is asked ---- */
 
@@ -111,14 +109,18 @@ void storage_tell_access(struct storage_state *s, struct span cid, uint64_t kind
 
 static uint8_t tier_number(const char *name)
 {
-    return strcmp(name, "memory") == 0 ? TIER_MEMORY : strcmp(name, "cold") == 0 ? TIER_COLD : TIER_DISK;
+    return strcmp(name, "memory") == 0 ? STORAGE_TIER_MEMORY
+           : strcmp(name, "cold") == 0 ? STORAGE_TIER_COLD
+                                       : STORAGE_TIER_DISK;
 }
 
 uint8_t storage_tier_of(struct storage_state *s, const struct block_key *key)
 {
     uint64_t size;
     const char *tier = "disk";
-    return s->cold && blockstore_has(s->store, key, &size, &tier) == ERR_OK ? tier_number(tier) : TIER_DISK;
+    if (!s->cold)
+        return STORAGE_TIER_DISK;
+    return blockstore_has(s->store, key, &size, &tier) == ERR_OK ? tier_number(tier) : STORAGE_TIER_NONE;
 }
 
 void storage_tell_stored(struct storage_state *s, struct span cid)
@@ -130,7 +132,7 @@ void storage_tell_stored(struct storage_state *s, struct span cid)
     if (s->cold && request_parse_cid(cid, &parsed, &key, &inlined) == ERR_OK && !inlined &&
         blockstore_has(s->store, &key, &size, NULL) != ERR_OK)
         size = 0;
-    storage_tell_access(s, cid, 2, TIER_DISK, size);
+    storage_tell_access(s, cid, 2, STORAGE_TIER_DISK, size);
 }
 
 static bool differs(const struct tier_told *a, const struct tier_told *b, uint64_t storage_max)
@@ -161,7 +163,7 @@ void storage_tell_pressure(struct storage_state *s)
     struct tier_told now = {.live_bytes = stats.live_bytes,
                             .demoted_bytes = stats.demoted_bytes,
                             .waiting = stats.cold_waiting,
-                            .busy = s->asked >= BUSY_REQUESTS,
+                            .busy = s->asked >= STORAGE_BUSY_REQUESTS,
                             .cold_up = stats.cold_up};
     if (s->tier.told && !differs(&now, &s->tier.last, stats.storage_max))
         return;

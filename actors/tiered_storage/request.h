@@ -10,7 +10,14 @@
 #include "base/buf.h"
 #include "mailbox/actor.h"
 #include "storage/blockstore.h"
+#include "storage/prefetcher.h"
 #include "wire/cid.h"
+
+/* As in the message access. */
+enum { STORAGE_TIER_MEMORY, STORAGE_TIER_DISK, STORAGE_TIER_COLD, STORAGE_TIER_NONE };
+
+/* So many requests at once are more than the lanes have workers: some of them wait. */
+enum { STORAGE_BUSY_REQUESTS = 3 };
 
 struct tier_told {
     uint64_t live_bytes;
@@ -44,8 +51,11 @@ struct storage_state {
     struct storage_cold *colds; /* operations that cold_store has */
     uint64_t cold_tag;
     char cold_why[STORE_WHY_BYTES]; /* the cold tier's last error; empty when it answers */
-    size_t asked; /* of the requests: those that somebody waits for */
+    size_t asked;                   /* of the requests: those that somebody waits for */
     struct tier_state tier;
+    struct prefetcher *prefetcher; /* NULL: nothing is read ahead */
+    struct store_op ahead;         /* what is read */
+    bool reading_ahead;
     char path[STORE_WHY_BYTES];  /* for people: may be cut */
     char fatal[STORE_WHY_BYTES]; /* not empty: this life ends after the handler */
 };
@@ -135,10 +145,19 @@ enum err storage_promote(struct storage_state *s, const struct msg *msg, struct 
 
 void storage_spill(struct storage_state *s, const struct msg *msg);
 
+/* Reading ahead: does nothing where there is no cold tier, or Tiers.Prefetch is off. ERR_NOMEM. */
+enum err storage_prefetch_init(struct storage_state *s, const struct config *config) MUST_CHECK;
+/* A block was served: what may be asked for next is offered. */
+void storage_prefetch_used(struct storage_state *s, const struct block_key *key, uint32_t codec, struct span block);
+/* The bytes of a block that was read ahead, with a reference, or NULL. */
+struct block_ref *storage_prefetch_take(struct storage_state *s, const struct block_key *key);
+/* After each handler: reads the next one if it is time. */
+void storage_prefetch_start(struct storage_state *s);
+
 /* Tells heat_tracker that a block was used (kind, tier: of the message access), or stored. */
 void storage_tell_access(struct storage_state *s, struct span cid, uint64_t kind, uint64_t tier, uint64_t bytes);
 void storage_tell_stored(struct storage_state *s, struct span cid);
-/* Where a block lies that is about to be read. */
+/* Where a block lies that is about to be read; without a cold tier it is not looked up. */
 uint8_t storage_tier_of(struct storage_state *s, const struct block_key *key);
 /* After each handler: tells heat_tracker how full the disk is, when that changed. */
 void storage_tell_pressure(struct storage_state *s);

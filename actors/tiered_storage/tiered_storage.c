@@ -66,6 +66,7 @@ static void arm(struct storage_state *s)
 static void pump(struct storage_state *s)
 {
     struct store_job *job;
+    storage_prefetch_start(s);
     if (s->cold)
         storage_cold_start(s); /* makes jobs, too */
     while ((job = blockstore_next_job(s->store)) != NULL) {
@@ -264,6 +265,9 @@ static enum err storage_init(struct ctx *ctx, void *state, const struct config *
     enum err err = blockstore_open(&options, ctx_now(ctx), ctx_real_now(ctx), &s->store, why);
     if (err != ERR_OK)
         return ctx_fail(ctx, err, "%s", why);
+    err = storage_prefetch_init(s, config);
+    if (err != ERR_OK)
+        return ctx_fail(ctx, err, "no memory for reading ahead: raise Memory.Budget");
     err = share_database(ctx, config);
     if (err == ERR_OK)
         arm(s);
@@ -278,6 +282,7 @@ static void storage_terminate(struct ctx *ctx, void *state, enum exit_reason rea
     blockstore_close(s->store, false);
     storage_cold_free_all(s);
     request_free_all(s);
+    prefetcher_free(s->prefetcher);
     buf_release(&s->stored);
 }
 

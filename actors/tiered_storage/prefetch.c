@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading ahead of the cold tier: which blocks is up to storage/prefetcher; this file tells it what links to what, what is cold, and reads.
+ *
+ *      a block is served --> its links --> prefetcher --> blockstore_get --> kept there --> served to whoever asks next
+ */
+#include "actors/tiered_storage/request.h"
+#include "base/limits.h"
+#include "schemas/config.h"
+#include "schemas/messages.h"
+#include "wire/dag_links.h"
+
+/* What is read ahead and not used yet takes this share of the account that reads are charged to. */
+enum { READS_SHARE = 4 };
+
+enum err storage_prefetch_init(struct storage_state *s, const struct config *config)
+{
+    struct budget *budget = ctx_budget(s->ctx);
+    struct prefetch_config prefetch = {.rate = config->tiers_promote_rate, .outstanding_max = READS_SHARE * MIB};
+    if (!s->cold || !config->tiers_prefetch || prefetch.rate == 0)
+        return ERR_OK;
+    if (budget != NULL) {
+        prefetch.outstanding_max = budget->accounts[ACCOUNT_SEND].limit_bytes / READS_SHARE;
+        prefetch.account = &budget->accounts[ACCOUNT_TABLES];
+    }
+    s->prefetcher = prefetcher_new(&prefetch);
+    return s->prefetcher == NULL ? ERR_NOMEM : ERR_OK;
+}
+
+static void offer(struct storage_state *s, enum prefetch_kind kind, const struct block_key *keys, size_t count)
+{
+    uint64_t size;
+    const char *tier;
+    for (size_t i = 0; i < count; i++) {
+        if (blockstore_has(s->store, &keys[i], &size, &tier) == ERR_OK && strcmp(tier, "cold") == 0)
+            prefetcher_offer(s->prefetcher, kind, &keys[i], (uint32_t)size, ctx_now(s->ctx));
+    }
+}
+
+/* Tells the links of a node, and offers the first that are cold. */
+static void look_below(struct storage_state *s, uint32_t codec, struct span block)
+{
+    struct block_key keys[PREFETCH_LINKS];
+    size_t count = 0;
+    struct dag_links links;
+    struct cid child;
+    struct span name;
+    if (codec == CODEC_RAW || !dag_links_known(codec) || dag_links_open(codec, block, &links) != ERR_OK)
+        return;
+    while (count < PREFETCH_LINKS && dag_links_next(&links, &child, &name))
+        count += block_key_of(&child.hash, &keys[count]) == ERR_OK;
+    if (count == 0)
+        return;
+    prefetcher_node(s->prefetcher, keys, count);
+    if (prefetcher_wants(s->prefetcher, PREFETCH_CHILDREN, ctx_now(s->ctx)))
+        offer(s, PREFETCH_CHILDREN, keys, MIN(count, (size_t)PREFETCH_AHEAD));
+}
+
+void storage_prefetch_used(struct storage_state *s, const struct block_key *key, uint32_t codec, struct span block)
+{
+    struct block_key siblings[PREFETCH_AHEAD];
+    if (s->prefetcher == NULL || blockstore_stats(s->store).cold_blocks == 0)
+        return;
+    look_below(s, codec, block);
+    if (prefetcher_wants(s->prefetcher, PREFETCH_SIBLINGS, ctx_now(s->ctx)))
+        offer(s, PREFETCH_SIBLINGS, siblings, prefetcher_siblings(s->prefetcher, key, siblings));
+}
+
+struct block_ref *storage_prefetch_take(struct storage_state *s, const struct block_key *key)
+{
+    return s->prefetcher == NULL ? NULL : prefetcher_use(s->prefetcher, key, ctx_now(s->ctx));
+}
+
+static void came(struct store_op *op, enum err err)
+{
+    struct storage_state *s = CONTAINER_OF(op, struct storage_state, ahead);
+    struct block_ref *ref = err == ERR_OK ? op->ref : NULL;
+    s->reading_ahead = false;
+    prefetcher_came(s->prefetcher, &op->key, ref, ctx_now(s->ctx));
+    block_ref_unref(ref);
+}
+
+void storage_prefetch_start(struct storage_state *s)
+{
+    uint64_t wake_ns;
+    const struct block_key *next;
+    if (s->prefetcher == NULL)
+        return;
+    while (!s->reading_ahead && (next = prefetcher_next(s->prefetcher, s->asked >= STORAGE_BUSY_REQUESTS,
+                                                        ctx_now(s->ctx), &wake_ns)) != NULL) {
+        s->reading_ahead = true;
+        s->ahead = (struct store_op){.done = came, .key = *next};
+        blockstore_get(s->store, &s->ahead);
+    }
+}
