@@ -320,6 +320,15 @@ enum err blockstore_demote(struct blockstore *store, const struct block_key *key
 /* Whether demotion can make room, as far as its owner knows: then a put over storage_max hears ERR_BUSY, not ERR_NO_SPACE. At first it cannot. */
 void blockstore_may_spill(struct blockstore *store, bool possible);
 
+/*
+ * Whether a block may leave the disk: ERR_OK; ERR_EXISTS: it has a copy in the cold tier already; ERR_BUSY: it is on its way there; ERR_AGAIN:
+ * its row is not committed yet; ERR_DENIED: it is leased, or a recursive pin needs its links; ERR_NOT_FOUND.
+ */
+enum err blockstore_may_leave(struct blockstore *store, const struct block_key *key) MUST_CHECK;
+
+/* The pack that is written next, or is being written, ends as soon as all that waits is in it, however small it is. */
+void blockstore_end_pack(struct blockstore *store);
+
 /* A cold block gets a copy on the disk; done(ERR_OK) once that is durable, at once when it has one. Errors as those of get and put. */
 void blockstore_promote(struct blockstore *store, struct store_op *op);
 

@@ -292,15 +292,18 @@ static uint64_t live_bytes(const struct blockstore *s)
     return s->info.live_bytes + s->durable.bytes + s->queued_bytes;
 }
 
-bool store_makes_room(const struct blockstore *s, uint64_t bytes)
+bool store_makes_room(struct blockstore *s, uint64_t bytes)
 {
     uint64_t live = live_bytes(s);
     if (s->broken || store_log_is_long(s)) /* nothing is compacted then */
         return false;
     if (s->collects != NULL || s->collector.running || collector_due(&s->collector, live, s->now_ns))
         return true;
-    if (s->may_spill && s->cold.phase != COLD_OFF && s->cold.failures == 0)
+    if (s->may_spill && s->cold.phase != COLD_OFF && s->cold.failures == 0) {
+        if (table_len(&s->cold.demoting) > 0)
+            blockstore_end_pack(s); /* what is in it stands in the way until it is whole */
         return true;
+    }
     return live + bytes <= s->storage_max && compactor_is_at_work(&s->compactor, s->now_ns);
 }
 

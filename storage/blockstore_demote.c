@@ -179,6 +179,20 @@ enum err blockstore_demote(struct blockstore *s, const struct block_key *keys, s
     return ERR_OK;
 }
 
+enum err blockstore_may_leave(struct blockstore *s, const struct block_key *key)
+{
+    struct block_place place;
+    struct cold_place cold;
+    if (table_get(&s->cold.demoting, block_key_span(key)) != NULL)
+        return ERR_BUSY;
+    if (store_find_cold(s, key, &cold) == ERR_OK)
+        return ERR_EXISTS;
+    if (table_get(&s->fresh, block_key_span(key)) != NULL)
+        return ERR_AGAIN;
+    enum err err = store_find(s, key, &place);
+    return err == ERR_OK && !may_go(s, &place) ? ERR_DENIED : err;
+}
+
 static void forget(struct blockstore *s, const struct block_key *key)
 {
     (void)table_remove(&s->cold.demoting, block_key_span(key));

@@ -57,6 +57,7 @@ static void end_pack(struct blockstore *s, bool whole)
     store_entries_release(s, &t->pack_cap);
     t->packed = 0;
     t->pack_id = 0;
+    t->pack_hurried = t->pack_hurried && (t->queue != NULL || t->loaded != NULL); /* for those of the next one */
     t->packing = PACKING_NONE;
     t->look = true; /* at the packs before it, or at what it has left */
     store_thin_packed(s, whole);
@@ -111,12 +112,25 @@ static struct store_cold *add(struct blockstore *s)
     return op;
 }
 
+void blockstore_end_pack(struct blockstore *s)
+{
+    s->cold.pack_hurried = true;
+}
+
+/* Its time is over, or nothing more is to go into it. */
+static bool is_due(const struct blockstore *s)
+{
+    const struct store_tier *t = &s->cold;
+    bool waited_for = t->queue != NULL || t->loading || t->loaded != NULL;
+    return t->pack->count > 0 && (s->now_ns >= t->pack_due_ns || (t->pack_hurried && !waited_for));
+}
+
 struct store_cold *store_pack_next(struct blockstore *s)
 {
     struct store_tier *t = &s->cold;
     if (t->packing == PACKING_NONE && t->loaded != NULL)
         begin_pack(s);
-    if (t->packing == PACKING_OPEN && t->pack->count > 0 && s->now_ns >= t->pack_due_ns)
+    if (t->packing == PACKING_OPEN && is_due(s))
         t->packing = PACKING_END;
     switch (t->packing) {
     case PACKING_BEGIN:

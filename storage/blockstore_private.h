@@ -372,7 +372,7 @@ void store_stall(struct blockstore *store, struct store_op *op, struct block_ref
 /* Starts a collection when one is due. */
 void store_collect_tick(struct blockstore *store);
 /* Whether a collection or compaction is making the room that so many bytes lack: the put is worth another try. */
-bool store_makes_room(const struct blockstore *store, uint64_t bytes) MUST_CHECK;
+bool store_makes_room(struct blockstore *store, uint64_t bytes) MUST_CHECK;
 
 /* blockstore_open.c: the catalogue beside the segments. */
 enum err store_open_core(struct blockstore *store, const struct blockstore_options *options,

@@ -56,7 +56,7 @@ static void wait_for(struct fresh *fresh, struct store_op *op)
     *link = op;
 }
 
-static enum err may_write(const struct blockstore *s, const struct store_op *op, const struct block_ref *ref)
+static enum err may_write(struct blockstore *s, const struct store_op *op, const struct block_ref *ref)
 {
     uint64_t bytes = segment_record_bytes(op->key.len, ref->len);
     if (ref->len > BLOCK_BYTES_MAX)

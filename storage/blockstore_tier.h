@@ -142,6 +142,7 @@ struct store_tier {
     size_t pack_cap;
     size_t packed; /* blocks in it that are to leave the disk */
     uint64_t pack_due_ns;
+    bool pack_hurried; /* it ends as soon as nothing waits for it */
 
     struct store_pack *listed; /* a page of the medium's packs */
     size_t listed_count;

@@ -56,6 +56,17 @@ enum err pins_again(struct control *c, struct conversation *v, unsigned sub);
 enum err pins_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 void pins_end(struct control *c, struct conversation *v);
 
+/* tiers.c */
+enum err tier_ls_start(struct control *c, struct conversation *v);
+enum err tier_ls_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+enum err tier_stat_start(struct control *c, struct conversation *v);
+enum err tier_stat_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+void tiers_end(struct control *c, struct conversation *v);
+enum err tier_move_start(struct control *c, struct conversation *v);
+enum err tier_move_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+enum err tier_packs_start(struct control *c, struct conversation *v);
+enum err tier_check_start(struct control *c, struct conversation *v);
+
 /* batches.c */
 enum err batch_start(struct control *c, struct conversation *v);
 enum err batch_again(struct control *c, struct conversation *v, unsigned sub);

@@ -123,8 +123,7 @@ static enum err take(struct store_cold *op, const struct msg *msg)
     const void *fields = msg->fields;
     switch (msg->kind) {
     case MSG_COLD_BLOCK:
-        /* A copy, because the store charges and caches only what nobody else holds, and this turn's message holds its tail. */
-        op->ref = msg->tail != NULL ? block_ref_copy(block_ref_span(msg->tail), NULL) : block_ref_new(0, NULL);
+        op->ref = block_ref_copy(block_ref_span(msg->tail), NULL); /* the store's alone, and charged by it */
         return op->ref == NULL ? ERR_NOMEM : ERR_OK;
     case MSG_COLD_ADDED:
         op->place.pack = op->pack;

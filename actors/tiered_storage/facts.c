@@ -38,6 +38,7 @@ enum err storage_facts(struct storage_state *s, const struct msg *msg, struct re
                                     .tier = span_text(facts.tier == NULL ? "" : facts.tier),
                                     .segment = facts.segment,
                                     .offset = facts.offset,
+                                    .pack = facts.pack,
                                     .held = (uint64_t)MAX(facts.rows.holds, INT64_C(0)),
                                     .counting = facts.counting,
                                     .pins = schema_list_of(&pins, (uint32_t)facts.rows.pin_count)};

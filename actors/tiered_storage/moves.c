@@ -1,174 +1,213 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What heat_tracker asks of the store, so that blocks move between the disk and the cold tier, and what it is told: which blocks are used, and
- * how full the disk is. Pressure is told when it changed, 20 times a second at most.
+ * Moves between disk and cold tier that a person asked for: each block has a result of its own, and the answer comes when the last one is known.
+ *
+ *      to the cold tier   --> demote, again while its row is not committed --> in a whole pack, or it may not leave
+ *      to the disk        --> promote
  */
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "actors/tiered_storage/request.h"
-#include "actors/tree.h"
 #include "schemas/messages.h"
 
-/* What it takes to be told anew: a 400th of StorageMax. */
-enum { LIVE_STEPS = 400 };
+enum { MOVES_MAX = 4, MOVE_BLOCKS_MAX = 256 };
 
-#define PRESSURE_NS (50 * MS_NS)
+struct moving {
+    struct storage_move *move;
+    struct block_key key;
+    struct store_op op; /* of a promotion */
+    enum err err;       /* ERR_AGAIN: not known yet */
+    bool tried;         /* it was handed to the store */
+};
 
-/* ---- what is asked ---- */
+struct storage_move {
+    struct storage_move *next;
+    struct reply_to to;
+    bool cold;
+    bool cancelled;
+    size_t left; /* whose result is not known */
+    size_t count;
+    struct moving blocks[]; /* count of them */
+};
 
-static void candidates_done(struct store_candidates_op *op, enum err err)
+static void settle(struct moving *one, enum err err)
 {
-    struct request *r = CONTAINER_OF(op, struct request, candidates);
-    struct msg_tier_candidate_page page = {.next_segment = op->segment, .next_offset = op->offset};
-    struct buf blocks;
-    buf_init(&blocks, STORAGE_REPLY_BYTES_MAX, NULL);
-    for (size_t i = 0; err == ERR_OK && i < op->count; i++) {
-        const struct store_candidate *found = &op->found[i];
-        struct item_tier_candidate item = {.multihash = block_key_span(&found->key),
-                                           .size = found->size,
-                                           .may_go = found->may_go,
-                                           .cold = found->cold};
-        err = schema_list_add_map(&blocks, &schema_item_tier_candidate, &item);
-    }
-    page.blocks = schema_list_of(&blocks, (uint32_t)op->count);
+    one->err = err;
+    one->move->left--;
+}
+
+/* ---- to the cold tier ---- */
+
+static void demote(struct storage_state *s, struct moving *one)
+{
+    enum err err = blockstore_demote(s->store, &one->key, 1);
+    if (err == ERR_BUSY)
+        return; /* there will be room */
+    one->tried = err == ERR_OK;
     if (err == ERR_OK)
-        request_reply(r, MSG_TIER_CANDIDATE_PAGE, &page, NULL);
+        blockstore_end_pack(s->store);
     else
-        request_reply_err(r, err);
-    buf_release(&blocks);
-    request_free(r);
+        settle(one, err);
 }
 
-enum err storage_candidates(struct storage_state *s, const struct msg *msg, struct reply_to to)
+static void look(struct storage_state *s, struct moving *one)
 {
-    const struct msg_tier_candidates *m = msg->fields;
-    struct request *r = request_new(s, msg, to);
-    if (r == NULL)
-        return ERR_NOMEM;
-    r->candidates = (struct store_candidates_op){.done = candidates_done, .segment = m->segment, .offset = m->offset};
-    blockstore_candidates(s->store, &r->candidates);
-    return ERR_OK;
+    const char *tier = "cold";
+    uint64_t size = 0;
+    enum err err = blockstore_may_leave(s->store, &one->key);
+    bool is_cold = err == ERR_EXISTS;
+    if (is_cold)
+        err = blockstore_has(s->store, &one->key, &size, &tier);
+    if (err == ERR_BUSY || err == ERR_AGAIN)
+        return;
+    if (err == ERR_OK && !one->tried && !(is_cold && strcmp(tier, "cold") == 0))
+        demote(s, one);
+    else if (err == ERR_OK && !is_cold)
+        settle(one, ERR_UNAVAILABLE); /* its pack came to nothing */
+    else
+        settle(one, err);
 }
 
-enum err storage_demote(struct storage_state *s, const struct msg *msg, struct reply_to to)
+/* ---- to the disk ---- */
+
+static void promoted(struct store_op *op, enum err err)
 {
-    const struct msg_tier_demote *m = msg->fields;
-    struct block_key keys[STORE_DEMOTE_MAX];
-    size_t count = 0;
+    struct moving *one = CONTAINER_OF(op, struct moving, op);
+    settle(one, err);
+}
+
+static void promote(struct storage_state *s, struct moving *one)
+{
+    one->tried = true;
+    one->op = (struct store_op){.done = promoted, .key = one->key};
+    blockstore_promote(s->store, &one->op);
+}
+
+/* ---- all of them ---- */
+
+static void answer(struct storage_state *s, const struct storage_move *move)
+{
+    struct buf results;
+    enum err err = ERR_OK;
+    bool away = false;
+    buf_init(&results, MOVE_BLOCKS_MAX * 10, NULL);
+    for (size_t i = 0; i < move->count && err == ERR_OK; i++) {
+        away = away || move->blocks[i].err == ERR_UNAVAILABLE;
+        err = schema_list_add_u64(&results, (uint64_t)move->blocks[i].err);
+    }
+    struct msg_tier_moved moved = {.results = schema_list_of(&results, (uint32_t)move->count),
+                                   .why = span_text(away ? s->cold_why : "")};
+    if (err == ERR_OK)
+        ctx_reply(s->ctx, move->to, &(struct msg){.kind = MSG_TIER_MOVED, .fields = &moved});
+    else
+        ctx_reply_err(s->ctx, move->to, err, "%s", err_text(err));
+    buf_release(&results);
+}
+
+/* One that nobody waits for ends as soon as the store has none of its operations. */
+static bool is_over(const struct storage_move *move)
+{
+    return move->left == 0 || (move->cancelled && move->cold);
+}
+
+void storage_moves_look(struct storage_state *s)
+{
+    for (struct storage_move **at = &s->moves; *at != NULL;) {
+        struct storage_move *move = *at;
+        for (size_t i = 0; move->cold && !move->cancelled && i < move->count; i++) {
+            if (move->blocks[i].err == ERR_AGAIN)
+                look(s, &move->blocks[i]);
+        }
+        if (!is_over(move)) {
+            at = &move->next;
+            continue;
+        }
+        if (!move->cancelled)
+            answer(s, move);
+        *at = move->next;
+        free(move);
+    }
+}
+
+static enum err name_blocks(struct storage_move *move, const struct schema_list *cids)
+{
     size_t position = 0;
-    struct span hash;
-    while (count < STORE_DEMOTE_MAX && schema_list_next_bytes(&m->multihashes, &position, &hash)) {
-        enum err err = block_key_of_span(hash, &keys[count++]);
+    struct span bytes;
+    for (size_t i = 0; schema_list_next_bytes(cids, &position, &bytes); i++) {
+        struct moving *one = &move->blocks[i];
+        struct cid cid;
+        bool inlined = false;
+        enum err err = request_parse_cid(bytes, &cid, &one->key, &inlined);
         if (err != ERR_OK)
             return err;
+        one->move = move;
+        one->err = inlined ? ERR_OK : ERR_AGAIN; /* the CID itself is everywhere */
+        move->left += !inlined;
     }
-    enum err err = blockstore_demote(s->store, keys, count);
-    struct msg_ok ok = {0};
-    if (err == ERR_OK)
-        ctx_reply(s->ctx, to, &(struct msg){.kind = MSG_OK, .fields = &ok});
-    return err;
-}
-
-static void promote_done(struct store_op *op, enum err err)
-{
-    struct request *r = CONTAINER_OF(op, struct request, op);
-    if (err == ERR_OK)
-        request_reply_ok(r);
-    else
-        request_reply_err(r, err);
-    request_free(r);
-}
-
-enum err storage_promote(struct storage_state *s, const struct msg *msg, struct reply_to to)
-{
-    const struct msg_tier_promote *m = msg->fields;
-    struct block_key key;
-    enum err err = block_key_of_span(m->multihash, &key);
-    if (err != ERR_OK)
-        return err;
-    struct request *r = request_new(s, msg, to);
-    if (r == NULL)
-        return ERR_NOMEM;
-    r->op = (struct store_op){.done = promote_done, .key = key};
-    blockstore_promote(s->store, &r->op);
     return ERR_OK;
 }
 
-/* A life of heat_tracker begins with this: it has to be told anew. */
-void storage_spill(struct storage_state *s, const struct msg *msg)
+enum err storage_tier_move(struct storage_state *s, const struct msg *msg, struct reply_to to)
 {
-    blockstore_may_spill(s->store, ((const struct msg_tier_spill *)msg->fields)->possible);
-    s->tier.told = false;
-}
-
-/* ---- what is told ---- */
-
-void storage_tell_access(struct storage_state *s, struct span cid, uint64_t kind, uint64_t tier, uint64_t bytes)
-{
-    struct msg_access access = {.cid = cid, .kind = kind, .bytes = bytes, .tier = tier};
-    (void)ctx_cast(s->ctx, ACTOR_HEAT_TRACKER, &(struct msg){.kind = MSG_ACCESS, .fields = &access});
-}
-
-static uint8_t tier_number(const char *name)
-{
-    return strcmp(name, "memory") == 0 ? STORAGE_TIER_MEMORY
-           : strcmp(name, "cold") == 0 ? STORAGE_TIER_COLD
-                                       : STORAGE_TIER_DISK;
-}
-
-uint8_t storage_tier_of(struct storage_state *s, const struct block_key *key)
-{
-    uint64_t size;
-    const char *tier = "disk";
+    const struct msg_tier_move *m = msg->fields;
+    size_t open = 0;
+    for (const struct storage_move *move = s->moves; move != NULL; move = move->next)
+        open++;
     if (!s->cold)
-        return STORAGE_TIER_DISK;
-    return blockstore_has(s->store, key, &size, &tier) == ERR_OK ? tier_number(tier) : STORAGE_TIER_NONE;
+        return ERR_UNSUPPORTED;
+    if (open == MOVES_MAX)
+        return ERR_BUSY;
+    struct storage_move *move = calloc(1, sizeof(*move) + m->cids.count * sizeof(move->blocks[0]));
+    if (move == NULL)
+        return ERR_NOMEM;
+    move->to = to;
+    move->cold = m->cold;
+    move->count = m->cids.count;
+    enum err err = name_blocks(move, &m->cids);
+    if (err != ERR_OK) {
+        free(move);
+        return err;
+    }
+    move->next = s->moves;
+    s->moves = move;
+    for (size_t i = 0; !move->cold && i < move->count; i++) {
+        if (move->blocks[i].err == ERR_AGAIN)
+            promote(s, &move->blocks[i]);
+    }
+    return ERR_OK; /* what comes of it is looked at behind the handler */
 }
 
-void storage_tell_stored(struct storage_state *s, struct span cid)
+void storage_moves_cancel(struct storage_state *s, struct reply_to call)
 {
-    struct cid parsed;
-    struct block_key key;
-    bool inlined = false;
-    uint64_t size = 0;
-    if (s->cold && request_parse_cid(cid, &parsed, &key, &inlined) == ERR_OK && !inlined &&
-        blockstore_has(s->store, &key, &size, NULL) != ERR_OK)
-        size = 0;
-    storage_tell_access(s, cid, 2, STORAGE_TIER_DISK, size);
+    for (struct storage_move *move = s->moves; move != NULL; move = move->next)
+        move->cancelled = move->cancelled || reply_same(&move->to, &call);
 }
 
-static bool differs(const struct tier_told *a, const struct tier_told *b, uint64_t storage_max)
+void storage_moves_free_all(struct storage_state *s)
 {
-    uint64_t more = MAX(a->live_bytes, b->live_bytes) - MIN(a->live_bytes, b->live_bytes);
-    return a->busy != b->busy || a->cold_up != b->cold_up || a->demoted_bytes != b->demoted_bytes ||
-           (a->waiting == 0) != (b->waiting == 0) || more > storage_max / LIVE_STEPS;
+    while (s->moves != NULL) {
+        struct storage_move *move = s->moves;
+        s->moves = move->next;
+        free(move);
+    }
 }
 
-static void tell(struct storage_state *s, const struct tier_told *now)
-{
-    struct msg_tier_pressure m = {.live_bytes = now->live_bytes,
-                                  .demoted_bytes = now->demoted_bytes,
-                                  .waiting = now->waiting,
-                                  .busy = now->busy,
-                                  .cold_up = now->cold_up};
-    s->tier.told =
-        ctx_cast(s->ctx, ACTOR_HEAT_TRACKER, &(struct msg){.kind = MSG_TIER_PRESSURE, .fields = &m}) == ERR_OK;
-    s->tier.last = *now;
-    s->tier.last_ns = ctx_now(s->ctx);
-}
+/* ---- figures ---- */
 
-void storage_tell_pressure(struct storage_state *s)
+enum err storage_tier_stat(struct storage_state *s, struct reply_to to)
 {
-    if (!s->cold || s->tier.timer != 0)
-        return;
     struct blockstore_stats stats = blockstore_stats(s->store);
-    struct tier_told now = {.live_bytes = stats.live_bytes,
-                            .demoted_bytes = stats.demoted_bytes,
-                            .waiting = stats.cold_waiting,
-                            .busy = s->asked >= STORAGE_BUSY_REQUESTS,
-                            .cold_up = stats.cold_up};
-    if (s->tier.told && !differs(&now, &s->tier.last, stats.storage_max))
-        return;
-    if (s->tier.last_ns == 0 || ctx_now(s->ctx) >= s->tier.last_ns + PRESSURE_NS)
-        tell(s, &now);
-    else
-        s->tier.timer = ctx_timer(s->ctx, s->tier.last_ns + PRESSURE_NS, STORAGE_TAG_PRESSURE);
+    struct msg_tier_stat_ok ok = {.disk_blocks = stats.blocks,
+                                  .disk_bytes = stats.bytes,
+                                  .disk_max = stats.storage_max,
+                                  .cold_blocks = stats.cold_blocks,
+                                  .cold_bytes = stats.cold_bytes,
+                                  .cold_packs = stats.cold_packs,
+                                  .waiting = stats.cold_waiting,
+                                  .demoted_bytes = stats.demoted_bytes,
+                                  .promoted_bytes = stats.promoted_bytes,
+                                  .pressure = stats.pressure};
+    ctx_reply(s->ctx, to, &(struct msg){.kind = MSG_TIER_STAT_OK, .fields = &ok});
+    return ERR_OK;
 }

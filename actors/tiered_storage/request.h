@@ -35,7 +35,7 @@ struct tier_state {
     uint64_t timer; /* 0: none is set */
 };
 
-enum { STORAGE_TAG_PRESSURE = 100 }; /* of a timer: moves.c */
+enum { STORAGE_TAG_PRESSURE = 100 }; /* of a timer: heat.c */
 
 enum { STORAGE_PAGE_ROWS = 64, STORAGE_REPLY_BYTES_MAX = 1024 * 1024 };
 
@@ -48,6 +48,8 @@ struct storage_state {
     struct buf stored; /* CIDs that became durable, to be told to bitswap */
     uint32_t stored_count;
     bool cold;                  /* there is a cold tier */
+    struct storage_move *moves; /* that people asked for */
+    uint64_t moves_timer;       /* 0: none is set */
     struct storage_cold *colds; /* operations that cold_store has */
     uint64_t cold_tag;
     char cold_why[STORE_WHY_BYTES]; /* the cold tier's last error; empty when it answers */
@@ -108,7 +110,7 @@ enum err request_parse_after(struct span bytes, struct block_key *ret_key) MUST_
  */
 size_t request_cid_of_key(const struct block_key *key, uint32_t codec, uint8_t to[CID_BYTES_MAX]);
 
-/* ---- the handlers: backup.c, blocks.c, moves.c, pins.c, quarantine.c, repository.c. ERR_OK: a reply was or will be sent ---- */
+/* ---- the handlers: backup.c, blocks.c, heat.c, moves.c, pins.c, prefetch.c, quarantine.c, repository.c. ERR_OK: a reply was or will be sent ---- */
 enum err storage_put(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_get(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_has(struct storage_state *s, const struct msg *msg, struct reply_to to);
@@ -130,6 +132,12 @@ enum err storage_backup_close(struct storage_state *s, const struct msg *msg, st
 enum err storage_store_probe(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_pin_find(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_gc(struct storage_state *s, const struct msg *msg, struct reply_to to);
+/* moves.c */
+enum err storage_tier_move(struct storage_state *s, const struct msg *msg, struct reply_to to);
+enum err storage_tier_stat(struct storage_state *s, struct reply_to to);
+void storage_moves_look(struct storage_state *s); /* after each change of the store */
+void storage_moves_cancel(struct storage_state *s, struct reply_to call);
+void storage_moves_free_all(struct storage_state *s); /* behind blockstore_close */
 /* Hands what the store asks of its cold tier to cold_store; and its answers back. */
 void storage_cold_start(struct storage_state *s);
 void storage_cold_reply(struct storage_state *s, const struct info *info);

@@ -25,7 +25,9 @@
 enum {
     TAG_TICK = 1,
     TAG_JOB,
+    TAG_MOVES,
     STORED_BYTES_MAX = 128 * 1024,
+    MOVES_LOOK_MS = 200,
 };
 
 /* ---- around the handlers ---- */
@@ -63,10 +65,20 @@ static void arm(struct storage_state *s)
     s->timer = ctx_timer(s->ctx, at, TAG_TICK);
 }
 
+/* What keeps a block from leaving may end without a word. */
+static void look_at_moves(struct storage_state *s)
+{
+    storage_moves_look(s);
+    if (s->moves == NULL || s->moves_timer != 0)
+        return;
+    s->moves_timer = ctx_timer(s->ctx, ctx_now(s->ctx) + MOVES_LOOK_MS * MS_NS, TAG_MOVES);
+}
+
 static void pump(struct storage_state *s)
 {
     struct store_job *job;
     storage_prefetch_start(s);
+    look_at_moves(s);
     if (s->cold)
         storage_cold_start(s); /* makes jobs, too */
     while ((job = blockstore_next_job(s->store)) != NULL) {
@@ -158,6 +170,10 @@ static enum err route(struct storage_state *s, const struct msg *msg, struct rep
         return storage_demote(s, msg, to);
     case MSG_TIER_PROMOTE:
         return storage_promote(s, msg, to);
+    case MSG_TIER_MOVE:
+        return storage_tier_move(s, msg, to);
+    case MSG_TIER_STAT:
+        return storage_tier_stat(s, to);
     case MSG_STORE_PROBE:
         return storage_store_probe(s, msg, to);
     case MSG_PROBE:
@@ -195,13 +211,16 @@ static void storage_handle_info(struct ctx *ctx, void *state, const struct info 
         blockstore_job_done(s->store, info->arg, info->err);
         break;
     case INFO_TIMER:
-        if (info->tag == STORAGE_TAG_PRESSURE)
+        if (info->tag == TAG_TICK)
+            s->timer = 0;
+        else if (info->tag == STORAGE_TAG_PRESSURE)
             s->tier.timer = 0;
         else
-            s->timer = 0;
+            s->moves_timer = 0;
         break;
     case INFO_CANCEL:
         storage_lease_cancel(s, info->call);
+        storage_moves_cancel(s, info->call);
         request_cancel(s, info->call);
         break;
     case INFO_DOWN:
@@ -281,6 +300,7 @@ static void storage_terminate(struct ctx *ctx, void *state, enum exit_reason rea
     (void)reason;
     blockstore_close(s->store, false);
     storage_cold_free_all(s);
+    storage_moves_free_all(s);
     request_free_all(s);
     prefetcher_free(s->prefetcher);
     buf_release(&s->stored);
