@@ -10,6 +10,7 @@
  *      crash_migration   a database of version 1 that becomes one of this version
  *      crash_copy     backups and a restore
  *      crash_cold     packs of a cold tier in a folder
+ *      crash_demote   a store whose blocks go there and come back
  *      crash_replay   all prefixes x all ways; and with one sync call site left out at a time, which must be found
  */
 #ifndef HEARTH_TESTS_CRASH_CRASH_H
@@ -101,5 +102,11 @@ bool crash_copy(uint64_t seed);
  * under the name of a pack is one. And without each of their syncs.
  */
 bool crash_cold(uint64_t seed);
+
+/*
+ * Each prefix (every stride-th) of a store's demotions, promotions and removals, cut in each way: what was acknowledged is found, also when the catalogue is lost
+ * as well; what was removed is not. And without each of the syncs that this rests on.
+ */
+bool crash_demote(uint64_t seed, size_t stride);
 
 #endif

@@ -199,6 +199,7 @@ static bool run_share(uint64_t first, bool smoke, uint64_t process, uint64_t job
     good = (process > 0 || crash_migration(first)) && good;
     good = (process + 1 < jobs || crash_copy(first)) && good;
     good = (process + 1 < jobs || crash_cold(first)) && good;
+    good = (process > 0 || crash_demote(first, smoke ? 25 : 3)) && good;
     for (uint64_t i = process; i < seeds; i += jobs)
         good = one_seed(first + i, smoke ? 5 : 1, smoke ? 4 : 8, i == 0) && good;
     return good;

@@ -120,6 +120,36 @@ static void run_all(const struct migration_options *options, const char *path, c
     assert_int_equal(report.from, report.to);
 }
 
+/* What version 4 added goes again: a database of version 3 is one of version 4 without cold tiers. */
+static void back_to_version_3(const char *path, const char *vfs)
+{
+    sqlite3 *db;
+    struct sql_options sql = {.path = path, .vfs = vfs, .full_sync = true, .cache_kib = 64};
+    assert_int_equal(sql_open(&sql, &db), ERR_OK);
+    assert_int_equal(sql_exec(db, "DROP VIEW v_tiers; DROP VIEW v_packs; DROP VIEW v_usage; DROP VIEW v_blocks;"
+                                  "DROP VIEW v_metadata; DROP TABLE cold_blocks; DROP TABLE packs;"
+                                  "DROP TABLE cold_tiers; DELETE FROM meta WHERE key LIKE 'cold_%';"
+                                  "UPDATE meta SET value = 3 WHERE key = 'schema_version'; PRAGMA user_version = 3"),
+                     ERR_OK);
+    sql_close(db);
+}
+
+static void run_last(const struct migration_options *options, const char *path, const char *backup)
+{
+    struct migration_report report;
+    char why[MIGRATION_WHY_BYTES];
+    back_to_version_3(path, options->vfs);
+    assert_int_equal(migration_run(options, &report, why), ERR_OK);
+    assert_int_equal(report.from, 3);
+    check_version_2(path, options->vfs);
+    assert_int_equal(number(path, options->vfs, "SELECT count(*) FROM cold_blocks"), 0);
+    assert_int_equal(number(path, options->vfs, "SELECT sum(value) FROM meta WHERE key LIKE 'cold_%'"), 0);
+    assert_int_equal(number(path, options->vfs, "SELECT count(*) FROM v_tiers"), 1);
+    assert_int_equal(number(path, options->vfs, "SELECT blocks FROM v_tiers WHERE tier = 'disk'"), BLOCKS);
+    assert_int_equal(number(backup, options->vfs, "PRAGMA user_version"), 3);
+    assert_int_equal(number(backup, options->vfs, "SELECT count(*) FROM blocks"), BLOCKS);
+}
+
 static void it_migrates_on_the_simulated_disk(void **state)
 {
     (void)state;
@@ -130,6 +160,7 @@ static void it_migrates_on_the_simulated_disk(void **state)
     assert_int_equal(sqlite_vfs_new(port, &vfs), ERR_OK);
     struct migration_options o = {.port = port, .folder = "repo", .vfs = sqlite_vfs_name(vfs), .cache_kib = 64};
     run_all(&o, "repo/blocks.db", "repo/blocks.db.v1-backup");
+    run_last(&o, "repo/blocks.db", "repo/blocks.db.v3-backup");
     sqlite_vfs_free(vfs);
     sim_disk_free(disk);
 }
