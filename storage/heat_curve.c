@@ -31,6 +31,7 @@ void heat_curves_pass(struct heat_curves *curves, uint8_t class, uint8_t from, u
 {
     if (from >= to)
         return;
+    curves->counted[class] = true;
     curves->of[class].passed[from] += 1;
     curves->of[class].passed[to] -= 1;
 }
@@ -39,6 +40,7 @@ void heat_curves_return(struct heat_curves *curves, uint8_t class, uint8_t from,
 {
     uint8_t step = heat_curve_step(age);
     heat_curves_pass(curves, class, from, step);
+    curves->counted[class] = true;
     curves->of[class].returned[step] += 1;
     curves->of[class].spent[step] += (float)(age - heat_curve_first_age(step)) + 0.5F;
 }
@@ -105,15 +107,22 @@ void heat_curves_learn(struct heat_curves *curves, float keep)
     struct step all[HEAT_AGES];
     for (unsigned i = 0; i < HEAT_AGES; i++)
         unknown[i] = (struct step){.returns = RETURN_UNKNOWN, .time = heat_curve_width(i)};
-    for (unsigned c = 0; c < HEAT_CLASSES; c++)
-        add_counts(&curves->of[c], counts);
-    mix(counts, unknown, WEIGHT_UNKNOWN, all);
     for (unsigned c = 0; c < HEAT_CLASSES; c++) {
+        if (curves->counted[c])
+            add_counts(&curves->of[c], counts);
+    }
+    mix(counts, unknown, WEIGHT_UNKNOWN, all);
+    work_out_worth(all, curves->worth[0]);
+    for (unsigned c = HEAT_CLASSES; c-- > 0;) {
         struct step steps[HEAT_AGES];
+        if (!curves->counted[c]) {
+            memcpy(curves->worth[c], curves->worth[0], sizeof(curves->worth[0]));
+            continue;
+        }
         memset(counts, 0, sizeof(counts));
         add_counts(&curves->of[c], counts);
         mix(counts, all, WEIGHT_ALL, steps);
-        work_out_worth(steps, curves->of[c].worth);
+        work_out_worth(steps, curves->worth[c]);
         fade(&curves->of[c], keep);
     }
 }
@@ -165,6 +174,7 @@ enum err heat_curves_load(struct heat_curves *curves, struct span saved)
         struct heat_curve *curve = &curves->of[i / (3 * HEAT_AGES)];
         memcpy(&counts_of(curve, (unsigned)(i / HEAT_AGES % 3))[i % HEAT_AGES], &bits, sizeof(bits));
     }
+    memset(curves->counted, true, sizeof(curves->counted));
     heat_curves_learn(curves, 1);
     return ERR_OK;
 }

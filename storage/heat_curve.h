@@ -22,7 +22,9 @@
 #ifndef HEARTH_STORAGE_HEAT_CURVE_H
 #define HEARTH_STORAGE_HEAT_CURVE_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/buf.h"
 
@@ -32,11 +34,14 @@ struct heat_curve {
     float returned[HEAT_AGES]; /* intervals that ended in the step */
     float spent[HEAT_AGES];    /* accesses those spent in it */
     float passed[HEAT_AGES];   /* as differences: the sum up to a step is how many intervals passed it */
-    float worth[HEAT_AGES + 1];
 };
 
 struct heat_curves {
+    float worth[HEAT_CLASSES]
+               [HEAT_AGES +
+                1]; /* at the first age of each step; apart from the counts, to be small enough for near caches */
     struct heat_curve of[HEAT_CLASSES];
+    bool counted[HEAT_CLASSES]; /* something is in the counts */
 };
 
 /* Knows nothing: all classes are worth what LRU would make of them. */
@@ -64,6 +69,15 @@ static inline uint32_t heat_curve_width(unsigned step)
     return step < HEAT_EXACT_AGES ? 1 : UINT32_C(1) << ((step >> 2) - 1U);
 }
 
+/* One over the width, made as the bits of a float: a power of two. */
+static inline float heat_curve_per_age(unsigned step)
+{
+    uint32_t bits = (step < HEAT_EXACT_AGES ? 127U : 128U - (step >> 2)) << 23;
+    float per_age;
+    memcpy(&per_age, &bits, sizeof(per_age));
+    return per_age;
+}
+
 /* An interval of this class, counted up to step `from`, is seen at step `to`, still open. Nothing when it is not later. */
 void heat_curves_pass(struct heat_curves *curves, uint8_t class, uint8_t from, uint8_t to);
 
@@ -77,8 +91,8 @@ void heat_curves_learn(struct heat_curves *curves, float keep);
 static inline float heat_curves_worth(const struct heat_curves *curves, uint8_t class, uint32_t age)
 {
     unsigned step = heat_curve_step(age);
-    const float *worth = &curves->of[class].worth[step];
-    float into = (float)(age - heat_curve_first_age(step)) / (float)heat_curve_width(step);
+    const float *worth = &curves->worth[class][step];
+    float into = (float)(age - heat_curve_first_age(step)) * heat_curve_per_age(step);
     return worth[0] + (worth[1] - worth[0]) * MIN(into, 1.0F);
 }
 

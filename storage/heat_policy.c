@@ -11,7 +11,7 @@
 enum { LEARN_EVERY = 4096, REVIEW_MIN = 512, LONG_LEVELS = 10, SHORT_LEVELS = 5 };
 _Static_assert(LONG_LEVELS *SHORT_LEVELS == HEAT_CLASSES, "a class is a pair of levels");
 
-enum { FIRST_HELD = 64 };
+enum { FIRST_HELD = 64, LOOKS_A_ROW = 16 };
 
 static const double half_life_slots[HEAT_SPANS] = {2, 64};
 #define HITS_HALF_LIFE_SLOTS 8.0
@@ -27,7 +27,8 @@ struct heat_policy {
     uint32_t held_count;
     uint32_t held_cap;
     uint64_t held_bytes;
-    uint32_t walk;
+    struct heat_search search;
+    uint32_t last_used; /* the row that an admission most likely asks about */
     uint64_t accesses;
     uint64_t blocks_seen; /* rows made … */
     uint64_t bytes_seen;  /* … and what their blocks take: their mean size says how many fit in */
@@ -48,7 +49,7 @@ static void scale(struct heat_policy *policy)
     double n = slots(policy);
     heat_trials_scale(&policy->trials, policy->config.capacity_bytes, n);
     for (int span = 0; span < HEAT_SPANS; span++)
-        policy->ranker.half_life[span] = (float)(half_life_slots[span] * n);
+        policy->ranker.cooling[span] = (float)(1 / (half_life_slots[span] * n));
 }
 
 struct heat_policy *heat_policy_new(const struct heat_policy_config *config)
@@ -92,7 +93,7 @@ void heat_policy_on_forgotten(struct heat_policy *policy, heat_forgotten *forgot
 
 static float long_heat(const struct heat_policy *policy, const struct heat_row *row)
 {
-    return heat_cooled(row, HEAT_LONG, policy->ranker.now, policy->ranker.half_life[HEAT_LONG]);
+    return heat_cooled(row, HEAT_LONG, heat_age(row, policy->ranker.now), policy->ranker.cooling[HEAT_LONG]);
 }
 
 static float worth_remembering(void *context, const void *row)
@@ -107,8 +108,9 @@ static bool forget_one(struct heat_policy *policy)
     uint32_t coldest = row_table_least(&policy->history, worth_remembering, policy);
     if (coldest == ROW_NONE)
         return false;
-    if (policy->forgotten != NULL)
-        policy->forgotten(policy->forgotten_context, heat_row_at(&policy->history, coldest));
+    const struct heat_row *row = heat_row_at(&policy->history, coldest);
+    if (policy->forgotten != NULL && row->kept == 0)
+        policy->forgotten(policy->forgotten_context, row);
     row_table_remove(&policy->history, coldest);
     return true;
 }
@@ -156,9 +158,10 @@ static void warm(struct heat_policy *policy, struct heat_row *row)
     uint32_t age = heat_age(row, policy->ranker.now);
     heat_curves_return(&policy->curves, row->class, row->counted, age);
     for (int span = 0; span < HEAT_SPANS; span++)
-        row->heat[span] = heat_warmed(row->heat[span], age, policy->ranker.half_life[span]);
+        row->heat[span] = heat_warmed(heat_cooled(row, (enum heat_span)span, age, policy->ranker.cooling[span]));
     row->class = class_of(row);
     row->counted = 0;
+    row->kept = 0;
     row->used_at = policy->ranker.now;
 }
 
@@ -202,6 +205,7 @@ bool heat_policy_use(struct heat_policy *policy, uint64_t key, uint64_t bytes)
         if (power_of_two(policy->blocks_seen))
             scale(policy);
     }
+    policy->last_used = number;
     count_open_interval(policy);
     learn(policy);
     heat_trials_use(&policy->trials, &policy->ranker,
@@ -239,11 +243,19 @@ static void take_out(struct heat_policy *policy, uint32_t place)
         heat_row_at(&policy->history, policy->held[place].row)->place = place;
 }
 
+static uint32_t find_used(const struct heat_policy *policy, uint64_t key)
+{
+    uint32_t last = policy->last_used;
+    if (last < policy->history.used && heat_row_at(&policy->history, last)->key == key)
+        return last;
+    return row_table_find(&policy->history, key);
+}
+
 bool heat_policy_admit(struct heat_policy *policy, uint64_t key, uint64_t bytes, uint64_t room_bytes, heat_left *left,
                        void *context)
 {
     uint64_t capacity = MIN(policy->config.capacity_bytes, room_bytes);
-    uint32_t number = row_table_find(&policy->history, key);
+    uint32_t number = find_used(policy, key);
     if (number == ROW_NONE || is_held(policy, number) || bytes > MIN(capacity, UINT32_MAX) || !make_place(policy))
         return false;
     struct heat_held entering = {.row = number, .bytes = (uint32_t)bytes};
@@ -251,7 +263,8 @@ bool heat_policy_admit(struct heat_policy *policy, uint64_t key, uint64_t bytes,
     float rank = heat_rank(&policy->ranker, way, entering);
     while (policy->held_bytes > capacity - bytes) {
         float worst_rank;
-        uint32_t worst = heat_worst(&policy->ranker, way, policy->held, policy->held_count, &policy->walk, &worst_rank);
+        uint32_t worst =
+            heat_worst(&policy->ranker, way, policy->held, policy->held_count, &policy->search, &worst_rank);
         if (worst_rank > rank)
             return false;
         uint64_t leaving = heat_row_at(&policy->history, policy->held[worst].row)->key;
@@ -304,14 +317,40 @@ struct heat_policy_stats heat_policy_stats(const struct heat_policy *policy)
 
 /* ---- over a restart ---- */
 
-const struct heat_row *heat_policy_next(const struct heat_policy *policy, uint32_t *position)
+bool heat_policy_knows(const struct heat_policy *policy, uint64_t key)
 {
-    while (*position < policy->history.used) {
-        const struct heat_row *row = heat_row_at(&policy->history, (*position)++);
-        if (row->key != 0)
-            return row;
+    return row_table_find(&policy->history, key) != ROW_NONE;
+}
+
+size_t heat_policy_unkept(struct heat_policy *policy, uint32_t *position, struct heat_row *ret_rows, size_t max)
+{
+    uint32_t end = (uint32_t)MIN((uint64_t)*position + max * LOOKS_A_ROW, policy->history.used);
+    size_t count = 0;
+    while (*position < end && count < max) {
+        struct heat_row *row = heat_row_at(&policy->history, (*position)++);
+        if (row->key == 0 || row->kept != 0)
+            continue;
+        row->kept = 1;
+        ret_rows[count++] = *row;
     }
-    return NULL;
+    if (*position >= policy->history.used)
+        *position = 0;
+    return count;
+}
+
+/* Of a block that was new to us when it was used again: the interval that ended then was an open one, and heat adds up. */
+static void add_past(struct heat_policy *policy, struct heat_row *mine, const struct heat_row *past)
+{
+    uint32_t age = mine->used_at - past->used_at;
+    heat_curves_return(&policy->curves, past->class, past->counted, age);
+    for (int span = 0; span < HEAT_SPANS; span++) {
+        float cooled = heat_cooled(past, (enum heat_span)span, age, policy->ranker.cooling[span]);
+        float now = (float)mine->heat[span] / HEAT_FRACTION;
+        uint32_t sum = mine->heat[span] + (uint32_t)heat_warmed(cooled - now);
+        mine->heat[span] = (uint16_t)MIN(sum, UINT16_MAX);
+    }
+    mine->class = class_of(mine);
+    mine->kept = 0;
 }
 
 enum err heat_policy_remember(struct heat_policy *policy, const struct heat_row *row)
@@ -319,15 +358,22 @@ enum err heat_policy_remember(struct heat_policy *policy, const struct heat_row 
     if (row->key == 0 || row->class >= HEAT_CLASSES || row->counted >= HEAT_AGES ||
         heat_age(row, policy->ranker.now) > HEAT_AGE_MAX)
         return ERR_INVALID;
-    if (row_table_find(&policy->history, row->key) != ROW_NONE)
-        return ERR_EXISTS;
-    uint32_t number = add_row(policy, row->key);
+    uint32_t number = row_table_find(&policy->history, row->key);
+    if (number != ROW_NONE) {
+        struct heat_row *mine = heat_row_at(&policy->history, number);
+        if (heat_age(mine, policy->ranker.now) >= heat_age(row, policy->ranker.now))
+            return ERR_EXISTS;
+        add_past(policy, mine, row);
+        return ERR_OK;
+    }
+    number = add_row(policy, row->key);
     if (number == ROW_NONE)
         return ERR_BUSY;
     struct heat_row *mine = heat_row_at(&policy->history, number);
     *mine = *row;
     mine->place = ROW_NONE;
     mine->trials = 0;
+    mine->kept = 1;
     return ERR_OK;
 }
 

@@ -35,7 +35,7 @@ struct heat_policy_config {
     struct account *account; /* may be NULL */
 };
 
-/* A block's history had to give way to another's; it may be kept elsewhere and given back by heat_policy_remember. */
+/* A block's history had to give way to another's, and is not kept elsewhere as it is. */
 typedef void heat_forgotten(void *context, const struct heat_row *row);
 
 /* A block left the tier to make room. */
@@ -77,18 +77,27 @@ struct heat_policy_stats {
 };
 struct heat_policy_stats heat_policy_stats(const struct heat_policy *policy);
 
-/* ---- over a restart: rows one by one, into a database say, and what was learned as a blob ---- */
+/* ---- over a restart, and beyond the rows that there is room for: rows, into a database say, and what was learned as a blob ---- */
 
-/* The next row, or NULL behind the last; *position starts at 0. Valid until the next call that changes something. */
-const struct heat_row *heat_policy_next(const struct heat_policy *policy, uint32_t *position);
+bool heat_policy_knows(const struct heat_policy *policy, uint64_t key);
 
-/* Gives a row back. ERR_EXISTS when there is a newer one; ERR_BUSY when there is no room; ERR_INVALID when it is no row of this policy. */
+/*
+ * Copies rows that are not kept elsewhere as they are, at most max, and takes them for kept from now on. *position starts at 0 and is 0 again
+ * behind the last row. Looks at 16 max rows at most. Returns how many.
+ */
+size_t heat_policy_unkept(struct heat_policy *policy, uint32_t *position, struct heat_row *ret_rows, size_t max);
+
+/*
+ * A row that was kept elsewhere comes back. When the block was used again meanwhile its past is added to what is known, else the row is as it
+ * was. Each row once. ERR_EXISTS when the one that is here is not younger; ERR_BUSY when there is no room; ERR_INVALID when it is no row of
+ * this policy.
+ */
 enum err heat_policy_remember(struct heat_policy *policy, const struct heat_row *row) MUST_CHECK;
 
-/* Appends clock, sizes, curves and hits of the trials. ERR_NOMEM. */
+/* Appends clock, sizes, curves and the way. ERR_NOMEM. */
 enum err heat_policy_save(const struct heat_policy *policy, struct buf *to) MUST_CHECK;
 
-/* Into a new policy, before rows are given back. ERR_CORRUPT: not a state of this version; nothing is changed. */
+/* Into a policy that has not been used yet, before rows are given back. ERR_CORRUPT: not a state of this version; nothing is changed. */
 enum err heat_policy_load(struct heat_policy *policy, struct span state) MUST_CHECK;
 
 #endif

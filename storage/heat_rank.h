@@ -24,7 +24,7 @@ enum heat_goal { HEAT_GOAL_OBJECTS, HEAT_GOAL_BYTES };
 struct heat_ranker {
     struct row_table *history;
     struct heat_curves *curves;
-    float half_life[HEAT_SPANS]; /* in accesses */
+    float cooling[HEAT_SPANS]; /* half-lives an access */
     uint32_t now;
     enum heat_goal goal;
 };
@@ -39,11 +39,19 @@ struct heat_held {
 float heat_rank(const struct heat_ranker *ranker, enum heat_way way, struct heat_held held);
 
 /*
- * Some tiers hold millions, so not all are looked at: of HEAT_SAMPLE the worst is taken. Steps of the golden section through the list
- * spread them evenly, need no randomness and repeat exactly. *walk is the walk's state. count is not 0.
+ * Some tiers hold millions, so not all are looked at: of HEAT_LOOKS the worst is taken. One of them is the second worst of the search before,
+ * which makes up for half as many looks again; steps of the golden section through the list spread the others evenly, need no randomness and
+ * repeat exactly.
  */
-enum { HEAT_SAMPLE = 16 };
+enum { HEAT_LOOKS = 10 };
+
+struct heat_search {
+    uint32_t walk;
+    uint32_t second; /* its place; who has moved there since is as good as any */
+};
+
+/* The place of the one to leave. count is not 0. */
 uint32_t heat_worst(const struct heat_ranker *ranker, enum heat_way way, const struct heat_held *held, uint32_t count,
-                    uint32_t *walk, float *ret_rank);
+                    struct heat_search *search, float *ret_rank);
 
 #endif

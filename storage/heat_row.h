@@ -2,7 +2,7 @@
 /*
  * What is remembered of a block, whether a tier holds it or not: 24 bytes, as a row of a row_table.
  *
- *   row   key 8 | used_at 4 | place 4 | heat 2 x 2 | class 1 | counted 1 | trials 1 | 1 spare
+ *   row   key 8 | used_at 4 | place 4 | heat 2 x 2 | class 1 | counted 1 | trials 1 | kept 1
  *
  * Heat is a decayed count of accesses, once with a short and once with a long half-life. It is stored as its logarithm at the time of the
  * last access, so that it cools by itself:  log2 heat(now) = stored - (now - used_at) / half-life.  Nothing is written until the next
@@ -30,7 +30,7 @@ struct heat_row {
     uint8_t class;             /* for heat_curve.h */
     uint8_t counted;           /* the step of the curve up to which its present interval was counted */
     uint8_t trials;            /* a bit for each trial tier that holds it */
-    uint8_t spare;
+    uint8_t kept;              /* the owner has it elsewhere as it is here */
 };
 _Static_assert(sizeof(struct heat_row) == 24, "the price of a tracked block");
 
@@ -40,14 +40,14 @@ static inline struct heat_row *heat_row_at(const struct row_table *history, uint
     return (struct heat_row *)(void *)history->rows + number;
 }
 
-/* The logarithm of a heat now, over HEAT_FRACTION: how hot the block is. half_life in accesses, not 0. */
-static inline float heat_cooled(const struct heat_row *row, enum heat_span span, uint32_t now, float half_life)
+/* The logarithm of a heat, age accesses after the last one: how hot the block is. cooling: half-lives an access, over 0. */
+static inline float heat_cooled(const struct heat_row *row, enum heat_span span, uint32_t age, float cooling)
 {
-    return (float)row->heat[span] / HEAT_FRACTION - (float)(now - row->used_at) / half_life;
+    return (float)row->heat[span] * (1.0F / HEAT_FRACTION) - (float)age * cooling;
 }
 
-/* The heat after one more access, age accesses after the last. */
-uint16_t heat_warmed(uint16_t heat, uint32_t age, float half_life);
+/* What is stored of a heat of this logarithm after one more access: log2(1 + 2^cooled). */
+uint16_t heat_warmed(float cooled);
 
 /* Accesses since the last one. */
 static inline uint32_t heat_age(const struct heat_row *row, uint32_t now)

@@ -49,7 +49,7 @@ static void enter(struct heat_trial *trial, const struct heat_ranker *ranker, st
     float rank = heat_rank(ranker, trial->way, used);
     while (trial->count > 0 && (trial->bytes + used.bytes > capacity || trial->count == HEAT_TRIAL_HELD_MAX)) {
         float worst_rank;
-        uint32_t worst = heat_worst(ranker, trial->way, trial->held, trial->count, &trial->walk, &worst_rank);
+        uint32_t worst = heat_worst(ranker, trial->way, trial->held, trial->count, &trial->search, &worst_rank);
         if (worst_rank > rank)
             return;
         drop(trial, ranker->history, worst);

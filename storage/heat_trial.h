@@ -20,7 +20,7 @@ enum { HEAT_TRIAL_BLOCKS_MIN = 1024, HEAT_TRIAL_BLOCKS_MAX = 2048, HEAT_TRIAL_SH
 struct heat_trial {
     enum heat_way way;
     uint32_t count;
-    uint32_t walk;
+    struct heat_search search;
     uint64_t bytes;
     double hits;                                /* of a bytes' tier: bytes hit, in blocks of the mean size */
     struct heat_held held[HEAT_TRIAL_HELD_MAX]; /* more than the blocks aimed at: small ones come */

@@ -59,25 +59,46 @@ static uint32_t mask(const struct row_table *table)
     return (uint32_t)((UINT64_C(1) << table->index_bits) - 1);
 }
 
-static uint32_t home(const struct row_table *table, uint64_t key)
+static uint64_t hash_of(uint64_t key)
 {
-    return (uint32_t)((key * multiplier) >> (64 - table->index_bits));
+    return key * multiplier;
+}
+
+static uint32_t home(const struct row_table *table, uint64_t hash)
+{
+    return (uint32_t)(hash >> (64 - table->index_bits));
+}
+
+/* The bits of the hash that a slot has beside a row's number, in their place. */
+static uint32_t tag(const struct row_table *table, uint64_t hash)
+{
+    return (uint32_t)(hash >> (32 - table->index_bits)) & ~mask(table);
+}
+
+static uint32_t number_in(const struct row_table *table, uint32_t slot)
+{
+    return (table->index[slot] & mask(table)) - 1; /* empty: 0 - 1 is none */
 }
 
 /* Where the key is in the index, or the empty slot where it would be. */
 static uint32_t slot_of(const struct row_table *table, uint64_t key)
 {
-    uint32_t slot = home(table, key);
-    while (table->index[slot] != 0 && row_table_key(table, table->index[slot] - 1) != key)
+    uint64_t hash = hash_of(key);
+    uint32_t slot = home(table, hash);
+    while (table->index[slot] != 0 && ((table->index[slot] & ~mask(table)) != tag(table, hash) ||
+                                       row_table_key(table, number_in(table, slot)) != key))
         slot = (slot + 1) & mask(table);
     return slot;
 }
 
+static void point_to(struct row_table *table, uint64_t key, uint32_t number)
+{
+    table->index[slot_of(table, key)] = tag(table, hash_of(key)) | (number + 1);
+}
+
 uint32_t row_table_find(const struct row_table *table, uint64_t key)
 {
-    if (table->cap == 0)
-        return ROW_NONE;
-    return table->index[slot_of(table, key)] - 1; /* empty: 0 - 1 is none */
+    return table->cap == 0 ? ROW_NONE : number_in(table, slot_of(table, key));
 }
 
 /* Only called when all rows are in use, so there are no holes to be kept out of the index. */
@@ -103,7 +124,7 @@ static enum err grow(struct row_table *table)
     table->index_bits = bits_for(cap);
     table->cap = cap;
     for (uint32_t i = 0; i < table->used; i++)
-        index[slot_of(table, row_table_key(table, i))] = i + 1;
+        point_to(table, row_table_key(table, i), i);
     return ERR_OK;
 }
 
@@ -119,7 +140,7 @@ enum err row_table_add(struct row_table *table, uint64_t key, uint32_t *ret_numb
     uint8_t *row = row_table_row(table, number);
     memset(row, 0, table->row_bytes);
     memcpy(row, &key, sizeof(key));
-    table->index[slot_of(table, key)] = number + 1;
+    point_to(table, key, number);
     table->live++;
     *ret_number = number;
     return ERR_OK;
@@ -130,7 +151,7 @@ static void close_gap(struct row_table *table, uint32_t gap)
 {
     uint32_t wrap = mask(table);
     for (uint32_t at = (gap + 1) & wrap; table->index[at] != 0; at = (at + 1) & wrap) {
-        uint32_t from = home(table, row_table_key(table, table->index[at] - 1));
+        uint32_t from = home(table, hash_of(row_table_key(table, number_in(table, at))));
         if (((at - from) & wrap) < ((at - gap) & wrap))
             continue;
         table->index[gap] = table->index[at];

@@ -3,8 +3,9 @@
  * Rows of one size, each beginning with its key, found through an index of 4-byte row numbers that is at most half full: for what is kept
  * of millions of blocks, where a pointer and a copy of the multihash each would cost more than the row.
  *
- *   index   (linear probing; slot = row number + 1, 0 empty)
- *     | top bits of key times an odd number that no peer knows: peers choose many of our keys
+ *   index   (linear probing; slot = low bits: row number + 1, 0 empty; the bits above: as many of the hash, so that other keys' rows, far
+ *     |      away in memory, are not looked at)
+ *     | top bits of the hash: key times an odd number that no peer knows, since peers choose many of our keys
  *     v
  *   rows    key 8 | the owner's                 key 0: a hole; holes are chained by their next four bytes
  *

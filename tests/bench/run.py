@@ -32,8 +32,8 @@ from tools import Tools
 
 SUITES = {"large": suite_transfer.large, "pairs": suite_transfer.pairs, "relay": suite_transfer.relay, "add": suite_store.add,
           "folder": suite_store.folder, "kept": suite_kept.kept, "ready": suite_store.ready, "idle": suite_idle.idle, "handshakes": suite_cpu.handshakes,
-          "mailbox": suite_cpu.mailbox}
-PROGRAMS = ("pipeline", "relay", "handshake", "mailbox", "store", "kept")
+          "mailbox": suite_cpu.mailbox, "heat": suite_cpu.heat}
+PROGRAMS = ("pipeline", "relay", "handshake", "mailbox", "store", "kept", "heat")
 ROUNDS, ROUNDS_QUICK = 7, 1
 
 

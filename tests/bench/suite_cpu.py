@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Handshakes beside their ceiling, and the mailbox beside plain nng, an eventfd and Erlang/OTP."""
+"""Handshakes beside their ceiling, the mailbox beside plain nng, an eventfd and Erlang/OTP, and the heat policy."""
 import os
 import shutil
 import subprocess
@@ -49,3 +49,27 @@ def mailbox(lab, programs, options):
     targets = [Target("call round trip / one-lane PUSH/PULL round trip", lambda: ratio(rows["pushpull"], rows["call"]), 1.2, less=True),
                Target("calls/s with 64 in flight", median("calls64"), 200e3), Target("casts/s", median("casts"), 1e6)]
     return suite_result("The mailbox", list(rows.values()), targets, options.rounds)
+
+
+def heat(_lab, programs, options):
+    """CPU time of an access, the admission after a miss included."""
+    tracked, held = (200_000, 20_000) if options.quick else (10_000_000, 1_000_000)
+    accesses = 200_000 if options.quick else 5_000_000
+
+    def run(blocks, room, kind):
+        def sample():
+            got = program([programs["heat"], str(blocks), str(room), kind, str(accesses)], seconds=900)
+            return {**got, "value": got["ns"]}
+        return sample
+    rows = [Contender(f"{tracked:,} tracked, {held:,} held, skewed", run(tracked, held, "skewed"), unit="ns", less=True),
+            Contender(f"{tracked:,} tracked, {held:,} held, all alike", run(tracked, held, "even"), "no access finds its row in a cache", unit="ns", less=True),
+            Contender("50,000 tracked, 500 held, skewed", run(50_000, 500, "skewed"), "trials see every access", unit="ns", less=True)]
+
+    def share():
+        return rows[0].summary()["median"] * 100_000 / 1e7 if rows[0].samples else None
+
+    def row_bytes():
+        return rows[0].samples[-1]["row_bytes"] if rows[0].samples else None
+    targets = [Target("% of a core at 100,000 accesses/s, skewed", share, 2, less=True),
+               Target("bytes a tracked block beyond the index", row_bytes, 24, less=True)]
+    return suite_result("Heat", rows, targets, options.rounds)

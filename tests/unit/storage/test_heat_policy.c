@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a tier should hold: what is remembered, what is learned, what that does to the tier, and that all of it is bounded. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -43,13 +44,7 @@ static bool visit(struct heat_policy *policy, uint64_t id)
 
 static bool held(const struct heat_policy *policy, uint64_t id)
 {
-    uint32_t position = 0;
-    const struct heat_row *row;
-    while ((row = heat_policy_next(policy, &position)) != NULL) {
-        if (row->key == key_of(id))
-            return row->place != ROW_NONE;
-    }
-    return false;
+    return heat_policy_holds(policy, key_of(id));
 }
 
 /* ---- heat ---- */
@@ -182,6 +177,44 @@ static void recency_is_not_lost(void **state)
     double mine = hits(policy, recent, 0, COUNT);
     if (mine < lru - 0.005)
         fail_msg("%.4f, LRU %.4f", mine, lru);
+    heat_policy_free(policy);
+}
+
+enum { FEW = 8, SMALL_KEYS = 40 };
+
+static float least_rank(const struct heat_policy *policy)
+{
+    float least = INFINITY;
+    for (uint64_t id = 0; id < SMALL_KEYS; id++) {
+        if (heat_policy_holds(policy, key_of(id)))
+            least = MIN(least, heat_policy_rank(policy, key_of(id), 1));
+    }
+    return least;
+}
+
+/* A tier so small that all of it is looked at: who ranks below all that it holds stays out, who does not comes in. */
+static void colder_newcomers_are_refused(void **state)
+{
+    (void)state;
+    struct heat_policy *policy = policy_of(FEW, PLENTY, NULL);
+    struct prng prng;
+    uint32_t refused = 0;
+    uint32_t admitted = 0;
+    prng_init(&prng, 4);
+    for (int i = 0; i < 20000; i++) {
+        uint64_t id = prng_below(&prng, prng_below(&prng, SMALL_KEYS) + 1);
+        if (heat_policy_use(policy, key_of(id), 1))
+            continue;
+        bool full = heat_policy_stats(policy).held == FEW;
+        float rank = heat_policy_rank(policy, key_of(id), 1);
+        float least = least_rank(policy);
+        bool in = heat_policy_admit(policy, key_of(id), 1, UINT64_MAX, count_left, NULL);
+        assert_int_equal(in, !full || rank >= least);
+        refused += full && !in;
+        admitted += full && in;
+    }
+    if (refused < 300 || admitted < 300)
+        fail_msg("%u refused, %u admitted", refused, admitted);
     heat_policy_free(policy);
 }
 
@@ -362,6 +395,23 @@ static void same_calls_same_answers(void **state)
     heat_policy_free(two);
 }
 
+/* Gives one policy's rows to another, a few at a time. */
+static size_t pass_on(struct heat_policy *from, struct heat_policy *to)
+{
+    struct heat_row rows[7];
+    uint32_t position = 0;
+    size_t all = 0;
+    do {
+        size_t count = heat_policy_unkept(from, &position, rows, ARRAY_LEN(rows));
+        for (size_t i = 0; i < count; i++) {
+            assert_ok(heat_policy_remember(to, &rows[i]));
+            assert_int_equal(heat_policy_remember(to, &rows[i]), ERR_EXISTS);
+        }
+        all += count;
+    } while (position != 0);
+    return all;
+}
+
 static void carries_over_a_restart(void **state)
 {
     (void)state;
@@ -372,13 +422,10 @@ static void carries_over_a_restart(void **state)
     struct heat_policy *after = policy_of(100, PLENTY, NULL);
     assert_ok(heat_policy_save(before, &saved));
     assert_ok(heat_policy_load(after, buf_span(&saved)));
-    uint32_t position = 0;
-    const struct heat_row *row;
-    while ((row = heat_policy_next(before, &position)) != NULL) {
-        assert_ok(heat_policy_remember(after, row));
-        assert_int_equal(heat_policy_remember(after, row), ERR_EXISTS);
-        assert_true(heat_policy_heat(after, row->key) == heat_policy_heat(before, row->key));
-    }
+    assert_int_equal(pass_on(before, after), 300);
+    for (uint64_t id = 0; id < 300; id++)
+        assert_true(heat_policy_heat(after, key_of(id)) == heat_policy_heat(before, key_of(id)));
+    assert_int_equal(pass_on(before, after), 0); /* kept already */
     assert_int_equal(heat_policy_stats(after).held, 0);
     assert_int_equal(heat_policy_stats(after).remembered, 300);
     /* A new policy has nothing of the loop in its first rounds; this one knows it. */
@@ -390,6 +437,40 @@ static void carries_over_a_restart(void **state)
     heat_policy_free(before);
     heat_policy_free(after);
     heat_policy_free(fresh);
+    buf_release(&saved);
+}
+
+/* A block of which nothing was known is used; then what is kept of it comes. Heat is as if it had never been away. */
+static void a_past_that_comes_late_is_added(void **state)
+{
+    (void)state;
+    struct buf saved;
+    struct heat_row row;
+    uint32_t position = 0;
+    buf_init(&saved, 1 << 20, NULL);
+    struct heat_policy *before = policy_of(100, PLENTY, NULL);
+    for (int i = 0; i < 20; i++)
+        (void)visit(before, 1);
+    struct heat_policy *after = policy_of(100, PLENTY, NULL);
+    assert_int_equal(heat_policy_unkept(before, &position, &row, 1), 1);
+    assert_ok(heat_policy_save(before, &saved));
+    assert_ok(heat_policy_load(after, buf_span(&saved)));
+    for (uint64_t i = 0; i < 500; i++) {
+        (void)visit(before, i == 100 ? 1 : 1000 + i);
+        (void)visit(after, i == 100 ? 1 : 1000 + i);
+    }
+    assert_true(heat_policy_heat(after, key_of(1)) < 1.1);
+    assert_true(heat_policy_knows(after, key_of(1)));
+    assert_false(heat_policy_knows(after, key_of(2)));
+    assert_ok(heat_policy_remember(after, &row));
+    double heat = heat_policy_heat(before, key_of(1));
+    assert_true(heat > 15 && fabs(heat_policy_heat(after, key_of(1)) - heat) < 0.1);
+    position = 0;
+    struct heat_row again[600];
+    size_t count = heat_policy_unkept(after, &position, again, ARRAY_LEN(again));
+    assert_int_equal(count, 500); /* it has to be kept anew, too */
+    heat_policy_free(before);
+    heat_policy_free(after);
     buf_release(&saved);
 }
 
@@ -424,6 +505,7 @@ int main(void)
         cmocka_unit_test(scan_passes_by),
         cmocka_unit_test(loop_is_held_in_part),
         cmocka_unit_test(recency_is_not_lost),
+        cmocka_unit_test(colder_newcomers_are_refused),
         cmocka_unit_test(objects_goal_prefers_small),
         cmocka_unit_test(memory_is_bounded),
         cmocka_unit_test(does_with_the_memory_it_is_given),
@@ -431,6 +513,7 @@ int main(void)
         cmocka_unit_test(agrees_with_a_model),
         cmocka_unit_test(same_calls_same_answers),
         cmocka_unit_test(carries_over_a_restart),
+        cmocka_unit_test(a_past_that_comes_late_is_added),
         cmocka_unit_test(damaged_state_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

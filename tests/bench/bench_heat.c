@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the heat policy costs:
+ *
+ *      bench_heat TRACKED HELD skewed|even [ACCESSES]
+ *
+ * Each of TRACKED blocks is used once, in a tier that has room for HELD of them; then ACCESSES are measured, each with the admission that
+ * follows a miss, as a tier does. skewed: the logarithm of a block's number is even, so that a few get most; even: all alike, which is what near
+ * caches can do nothing about. Prints one line of JSON: CPU time an access, the share of a core that 100,000 a second take, hits, and the
+ * bytes a tracked block takes in rows and in all.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/limits.h"
+#include "base/random.h"
+#include "storage/tier_policy.h"
+
+enum { ACCESSES = 5000000, ACCESSES_A_SECOND = 100000 };
+
+static void check(bool ok, const char *what)
+{
+    if (ok)
+        return;
+    fprintf(stderr, "bench_heat: %s\n", what);
+    exit(1);
+}
+
+static uint64_t cpu_ns(void)
+{
+    struct timespec now;
+    check(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now) == 0, "no clock");
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t key_of(uint64_t id)
+{
+    return (id + 1) * UINT64_C(0x9E3779B97F4A7C15);
+}
+
+static void ignore(void *context, uint64_t key)
+{
+    (void)context;
+    (void)key;
+}
+
+static bool visit(struct tier_policy *policy, uint64_t key)
+{
+    if (tier_policy_use(policy, key, 1, 0))
+        return true;
+    (void)tier_policy_admit(policy, key, 1, UINT64_MAX, ignore, NULL);
+    return false;
+}
+
+static uint64_t *keys_of(uint64_t accesses, uint64_t tracked, bool skewed)
+{
+    struct prng prng;
+    uint64_t *keys = malloc(accesses * sizeof(*keys));
+    check(keys != NULL, "no memory");
+    prng_init(&prng, 7);
+    for (uint64_t i = 0; i < accesses; i++) {
+        double even = (double)prng_below(&prng, UINT32_MAX) / UINT32_MAX;
+        uint64_t id = skewed ? (uint64_t)exp(even * log((double)tracked)) - 1 : prng_below(&prng, tracked);
+        keys[i] = key_of(MIN(id, tracked - 1));
+    }
+    return keys;
+}
+
+int main(int argc, char **argv)
+{
+    check(argc >= 4, "which TRACKED, HELD, skewed or even?");
+    uint64_t tracked = strtoull(argv[1], NULL, 10);
+    uint64_t held = strtoull(argv[2], NULL, 10);
+    uint64_t accesses = argc > 4 ? strtoull(argv[4], NULL, 10) : ACCESSES;
+    struct account account;
+    account_init(&account, "bench", UINT64_MAX);
+    struct tier_policy *policy = tier_policy_new(&(struct tier_policy_config){.kind = TIER_POLICY_HEARTH,
+                                                                              .goal = HEAT_GOAL_BYTES,
+                                                                              .capacity_bytes = held,
+                                                                              .blocks_max = (uint32_t)tracked,
+                                                                              .account = &account});
+    check(policy != NULL, "no memory");
+    for (uint64_t id = 0; id < tracked; id++)
+        (void)visit(policy, key_of(id));
+    uint64_t *keys = keys_of(accesses, tracked, strcmp(argv[3], "skewed") == 0);
+    uint64_t hits = 0;
+    uint64_t began = cpu_ns();
+    for (uint64_t i = 0; i < accesses; i++)
+        hits += visit(policy, keys[i]) ? 1 : 0;
+    double ns = (double)(cpu_ns() - began) / (double)accesses;
+    check(tier_policy_stats(policy).remembered == tracked, "not all are tracked");
+    printf("{\"ns\": %.1f, \"core_percent\": %.2f, \"hit_percent\": %.1f, \"row_bytes\": %zu, \"all_bytes\": %.1f}\n",
+           ns, ns * ACCESSES_A_SECOND / 1e7, 100.0 * (double)hits / (double)accesses, sizeof(struct heat_row),
+           (double)account_used(&account) / (double)tracked);
+    free(keys);
+    tier_policy_free(policy);
+    return 0;
+}
