@@ -37,6 +37,8 @@ static struct {
     _Atomic unsigned failures;
     _Atomic uint64_t out; /* bytes that state was told of */
     _Atomic uint64_t in;
+    uint64_t run[2]; /* the last one, out and in, and its bytes */
+    uint64_t run_bytes[2];
     unsigned next;
     unsigned round; /* 0: puts */
     unsigned busy;  /* puts that were to be tried again */
@@ -140,12 +142,15 @@ static void state_cast(struct ctx *ctx, void *state, const struct msg *msg)
     if (msg->kind != MSG_STATE_MOVE)
         return;
     const struct msg_state_move *m = msg->fields;
-    if (span_equal_text(m->source, "disk") && span_equal_text(m->target, "cold"))
-        atomic_store(&play.out, m->bytes);
-    else if (span_equal_text(m->source, "cold") && span_equal_text(m->target, "disk"))
-        atomic_store(&play.in, m->bytes);
-    else
+    bool out = span_equal_text(m->source, "disk") && span_equal_text(m->target, "cold");
+    bool in = span_equal_text(m->source, "cold") && span_equal_text(m->target, "disk");
+    if (out == in)
         note_failure("state_move", "from or to nowhere");
+    /* A run of moves is told again as it grows. */
+    uint64_t more = m->bytes - (play.run[in] == m->id ? play.run_bytes[in] : 0);
+    play.run[in] = m->id;
+    play.run_bytes[in] = m->bytes;
+    atomic_fetch_add(in ? &play.in : &play.out, more);
 }
 
 static const struct actor_class driver = {
@@ -238,8 +243,8 @@ static void play_on(struct config *config, const struct disk_port *disk, struct 
     bool done = runtime_await(play.rt, is_done, NULL, 50 * SECOND_NS);
     (void)runtime_stop(&play.rt, 10 * SECOND_NS);
     if (!done)
-        print_message("at block %u of round %u, %u were busy, %llu bytes out, %llu in\n", play.next, play.round, play.busy,
-                      (unsigned long long)atomic_load(&play.out), (unsigned long long)atomic_load(&play.in));
+        print_message("at block %u of round %u, %u were busy, %llu bytes out, %llu in\n", play.next, play.round,
+                      play.busy, (unsigned long long)atomic_load(&play.out), (unsigned long long)atomic_load(&play.in));
     assert_true(done);
     assert_int_equal(atomic_load(&play.failures), 0);
     assert_true(play.busy > 0); /* the disk was full at times, and room was made */
