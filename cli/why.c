@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "cli/run.h"
 #include "schemas/pack.h"
+#include "schemas/walk.h"
 #include "wire/cid.h"
 
 enum { WHY_MS = 30000, ROOTS_MS = 60000, WALK_PAGE = 1024 };
@@ -56,6 +57,14 @@ static void print_kept(const struct invocation *in, struct span result)
         (void)puts("pinned:       not itself");
     printf("held:         %llu times, by recursive pins of it and by links of held blocks%s\n", number(result, "held"),
            value_bool(result, "counting") ? "; that is being counted" : "");
+}
+
+static void print_wish(struct span result)
+{
+    struct span wish;
+    if (walk_find(result, "replication", &wish) == ERR_OK)
+        printf("wished:       in %llu to %llu places, %llu if it must not be lost; nothing acts on that in this version\n",
+               number(wish, "min"), number(wish, "max"), number(wish, "critical"));
 }
 
 static void print_asked(struct span result)
@@ -110,6 +119,7 @@ static void print_why(const struct invocation *in, struct span result)
     (void)putchar('\n');
     print_stored(result);
     print_kept(in, result);
+    print_wish(result);
     print_asked(result);
     print_reach(result);
 }

@@ -117,6 +117,9 @@ enum { BLOCKS_SCHEMA_VERSION = 4 };
     " EXISTS(SELECT 1 FROM blocks WHERE blocks.multihash = " BLOCKS_SQL_HASH_OF("metadata.cid") ")" \
     " OR EXISTS(SELECT 1 FROM cold_blocks WHERE cold_blocks.multihash = " BLOCKS_SQL_HASH_OF("metadata.cid") ")" \
     " AS stored FROM metadata;" \
+    "CREATE VIEW v_replication AS SELECT cid, json_extract(value, '$.min') AS min, json_extract(value, '$.max') AS max," \
+    " json_extract(value, '$.critical') AS critical, updated_at, stored FROM v_metadata" \
+    " WHERE key = 'replication' AND json_valid(value);" \
     "CREATE VIEW v_quarantine AS SELECT " BLOCKS_SQL_BASE32(BLOCKS_SQL_CID_HEX) " AS cid," \
     " lower(hex(multihash)) AS multihash, size, segment, offset, reason," \
     " datetime(found_at / 1000000000, 'unixepoch') AS found_at, attempts," \

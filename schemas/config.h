@@ -54,6 +54,9 @@ struct config_list {
       "when that is tried again if it left more than the watermark")                                                   \
     X(SIZE, datastore_scrub_rate, "Datastore.ScrubRate", "1MB", 0, UINT64_C(1) << 40, NULL,                            \
       "bytes a second that are read and checked in the background, all blocks once a week; 0 means never")             \
+    X(CHOICE, role, "Role", "worker", 0, 0, "master|worker|leecher",                                                   \
+      "how much this node does for others: a leecher tracks no heat, brings no cold blocks back to its disk and "      \
+      "keeps no blocks in memory")                                                                                     \
     X(CHOICE, tiers_policy, "Tiers.Policy", "hearth", 0, 0, "hearth|origin|lru|s3fifo",                                \
       "what decides which blocks stay in memory and on the disk; hearth learns it from what is asked for")             \
     X(U64, tiers_demote_at, "Tiers.DemoteAt", "80", 1, 100, NULL,                                                      \

@@ -123,7 +123,7 @@ enum err blockstore_open(const struct blockstore_options *options, uint64_t now_
     leases_init(&s->leases, options->seed, options->tables);
     collector_init(&s->collector, options->storage_max_bytes, options->gc_watermark, options->gc_period_ns);
     s->core = core_new(options);
-    s->memory = memory_tier_new(options->memory, options->tables, options->policy);
+    s->memory = memory_tier_new(options->no_cache ? NULL : options->memory, options->tables, options->policy);
     enum err err = s->core == NULL || s->memory == NULL ? ERR_NOMEM : store_open_core(s, options, ret_why);
     if (err != ERR_OK) {
         blockstore_close(s, true);

@@ -91,7 +91,8 @@ struct blockstore_options {
     uint64_t
         seed; /* of the filter's hash, a new database's id, a cold tier's mark and its packs' ids; random in production */
     bool cold;                    /* there is a cold tier: the owner carries out what blockstore_next_cold offers */
-    enum tier_policy_kind policy; /* of the memory tier */
+    enum tier_policy_kind policy; /* of the memory tier … */
+    bool no_cache;                /* … of which there is none */
     struct account *memory;       /* memory tier and the disk tier's buffer; NULL = none, not charged */
     struct account *tables;       /* fresh table, filter; NULL = not charged */
     struct account *reads;        /* blocks read from the disk; NULL = not charged */

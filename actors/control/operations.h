@@ -80,6 +80,16 @@ enum err why_start(struct control *c, struct conversation *v);
 enum err why_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 void why_end(struct control *c, struct conversation *v);
 
+/* replicate.c */
+enum err replicate_set_start(struct control *c, struct conversation *v);
+enum err replicate_rm_start(struct control *c, struct conversation *v);
+enum err replicate_get_start(struct control *c, struct conversation *v);
+enum err replicate_ls_start(struct control *c, struct conversation *v);
+enum err replicate_rows_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+/* The wish among what is noted about a CID, as a pair; returns how many pairs: one, or none. */
+struct pack;
+uint32_t replicate_pack(struct pack *p, const struct msg_metadata_rows *m);
+
 /* metadata.c */
 enum err metadata_put_start(struct control *c, struct conversation *v);
 enum err metadata_update_start(struct control *c, struct conversation *v);

@@ -14,11 +14,11 @@ enum { RESULT_BYTES_MAX = 256 * 1024, LARGE_REPLY = 128 * 1024, SPARE_MS = 200 }
 static const char provided[] = "never: no routing system is on, so this node announces nothing; peers that are "
                                "connected to it and ask get the block";
 
-enum part { PART_STORE, PART_HEAT, PART_WANTS, PART_NODE, PART_PEERS, PART_COUNT };
+enum part { PART_STORE, PART_HEAT, PART_WANTS, PART_NODE, PART_PEERS, PART_NOTES, PART_COUNT };
 
 static const char *const part_names[PART_COUNT] = {
     [PART_STORE] = "tiered_storage",    [PART_HEAT] = "heat_tracker",        [PART_WANTS] = "bitswap",
-    [PART_NODE] = "connection_manager", [PART_PEERS] = "connection_manager",
+    [PART_NODE] = "connection_manager", [PART_PEERS] = "connection_manager", [PART_NOTES] = "tiered_storage",
 };
 
 /* The answers, packed as they come: pairs of the result. */
@@ -136,6 +136,8 @@ static uint32_t pack_part(struct pack *p, unsigned part, const void *fields, uin
     case PART_PEERS:
         pack_pair_u64(p, "connections", ((const struct msg_swarm_peers_ok *)fields)->connections.count);
         return 1;
+    case PART_NOTES:
+        return replicate_pack(p, fields);
     case PART_COUNT:
         break;
     }
@@ -199,6 +201,7 @@ enum err why_start(struct control *c, struct conversation *v)
     ask_part(c, v, PART_HEAT, ACTOR_HEAT_TRACKER, MSG_HEAT_FIND, &(struct msg_heat_find){.cid = cid});
     ask_part(c, v, PART_WANTS, ACTOR_BITSWAP, MSG_BITSWAP_WANTED, &(struct msg_bitswap_wanted){.cid = cid});
     ask_part(c, v, PART_NODE, ACTOR_CONNECTION_MANAGER, MSG_NODE_ID, no_fields);
+    ask_part(c, v, PART_NOTES, ACTOR_TIERED_STORAGE, MSG_METADATA_FIND, &(struct msg_metadata_find){.cid = cid});
     ask_part(c, v, PART_PEERS, ACTOR_CONNECTION_MANAGER, MSG_SWARM_PEERS, no_fields);
     return work->left == 0 ? finish(c, v) : ERR_OK;
 }
@@ -214,7 +217,7 @@ enum err why_reply(struct control *c, struct conversation *v, unsigned sub, cons
         if (err != ERR_OK)
             return err;
         work->count += pairs;
-    } else {
+    } else if (sub != PART_NOTES || info->err != ERR_NOT_FOUND) {
         work->silent[sub] = true;
     }
     return work->left == 0 ? finish(c, v) : ERR_OK;

@@ -2,6 +2,8 @@
 /*
  * heat_tracker: which blocks are used and wanted, and which move between the disk and the cold tier.
  *
+ * A leecher (Role) tracks nothing: what it has leaves the disk oldest first, and nothing comes back.
+ *
  * Owns: the table of heat, the disk's policy, the mover. Accepts: casts access, want_seen, tier_pressure; calls heat_top, heat_find, probe.
  * Emits: calls tier_candidates, tier_demote, tier_promote to tiered_storage, casts state_move to state. Restart: permanent; a new life
  * starts cold, and moves at the pace of a new budget.
@@ -11,6 +13,7 @@
 #include "actors/heat_tracker/tracker.h"
 #include "actors/tree.h"
 #include "base/limits.h"
+#include "schemas/config.h"
 #include "wire/cid.h"
 
 enum { TOP_DEFAULT = 20, TOP_BYTES_MAX = 512 * 1024 };
@@ -20,6 +23,7 @@ static enum err heat_init(struct ctx *ctx, void *state, const struct config *con
     struct heat_state *s = state;
     struct budget *budget = ctx_budget(ctx);
     s->ctx = ctx;
+    s->tracks = strcmp(config->role, "leecher") != 0;
     heat_map_init(&s->map, budget == NULL ? NULL : &budget->accounts[ACCOUNT_TABLES]);
     enum err err = moves_init(s, config);
     return err == ERR_OK ? ERR_OK : ctx_fail(ctx, err, "no memory for what moves between tiers: raise Memory.Budget");
@@ -30,7 +34,7 @@ static void note(struct ctx *ctx, struct heat_state *s, struct span bytes, enum 
 {
     struct cid cid;
     struct block_key key;
-    if (cid_parse(bytes, &cid) != ERR_OK || block_key_of(&cid.hash, &key) != ERR_OK)
+    if (!s->tracks || cid_parse(bytes, &cid) != ERR_OK || block_key_of(&cid.hash, &key) != ERR_OK)
         return;
     enum err err = heat_map_note(&s->map, &key, bytes, kind, asker, ctx_now(ctx));
     (void)err; /* what does not fit is not counted */

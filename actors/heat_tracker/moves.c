@@ -58,7 +58,7 @@ enum err moves_init(struct heat_state *s, const struct config *config)
                                  .demote_at = (unsigned)config->tiers_demote_at,
                                  .demote_to = (unsigned)config->tiers_demote_to,
                                  .demote_rate = config->tiers_demote_rate,
-                                 .promote_rate = config->tiers_promote_rate,
+                                 .promote_rate = s->tracks ? config->tiers_promote_rate : 0,
                                  .settle_ns = config->tiers_settle_time,
                                  .account = tables};
     if (config->tiers_cold_kind[0] == '\0')

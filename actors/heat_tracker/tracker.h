@@ -45,6 +45,7 @@ struct moves {
 
 struct heat_state {
     struct ctx *ctx;
+    bool tracks; /* not a leecher */
     struct heat_map map;
     struct moves moves;
 };

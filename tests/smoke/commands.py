@@ -285,6 +285,16 @@ def notes(node, root):
     expect(node, "metadata rm", ["metadata", "rm", root], 0)
     expect(node, "metadata rm of nothing", ["metadata", "rm", root], 4, "", root)
     expect(node, "metadata get of nothing", ["metadata", "get", root], 4, "", root)
+    wish = {"cid": root, "stored": True, "min": 2, "max": 4, "critical": 7}
+    expect(node, "replicate set", ["replicate", "set", v0, "--min", "2", "--critical=7"], 0)
+    check("replicate get", json.loads(said(node, "replicate", "get", root)) == wish)
+    check("replicate ls", json.loads(said(node, "replicate", "ls"))["wishes"] == [wish])
+    check("why tells the wish", "wished:       in 2 to 4 places, 7" in said(node, "why", root))
+    expect(node, "v_replication", ["sql", "select min, max, critical, stored from v_replication"], 0, "2|4|7|1\n")
+    expect(node, "replicate set: min over max", ["replicate", "set", root, "--min", "5"], 1, "", "at least")
+    expect(node, "replicate set: too many", ["replicate", "set", root, "--critical", "65"], 2, "", "1 to 64")
+    expect(node, "replicate rm", ["replicate", "rm", root], 0)
+    expect(node, "replicate get of nothing", ["replicate", "get", root], 4, "", root)
     expect(node, "metadata put: too much", ["metadata", "put", root, *(f"{key}=" + "y" * 4000 for key in "abcde")], 1, "", "16384 bytes")
     expect(node, "metadata put: a key without a value", ["metadata", "put", root, "x"], 2, "", "key=value")
 
