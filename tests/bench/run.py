@@ -26,13 +26,14 @@ import suite_cpu
 import suite_idle
 import suite_kept
 import suite_store
+import suite_tiers
 import suite_transfer
 from ruler import say
 from tools import Tools
 
 SUITES = {"large": suite_transfer.large, "pairs": suite_transfer.pairs, "relay": suite_transfer.relay, "add": suite_store.add,
           "folder": suite_store.folder, "kept": suite_kept.kept, "ready": suite_store.ready, "idle": suite_idle.idle, "handshakes": suite_cpu.handshakes,
-          "mailbox": suite_cpu.mailbox, "heat": suite_cpu.heat}
+          "mailbox": suite_cpu.mailbox, "heat": suite_cpu.heat, "tiers": suite_tiers.tiers}
 PROGRAMS = ("pipeline", "relay", "handshake", "mailbox", "store", "kept", "heat")
 ROUNDS, ROUNDS_QUICK = 7, 1
 
