@@ -54,6 +54,7 @@ asan tsan: deps
 smoke: build
 	@tests/smoke/run.sh
 	@HEARTH_BUILD=$(BUILD) tests/smoke/commands.py
+	@HEARTH_BUILD=$(BUILD) tests/smoke/tiers.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/bad_input.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/outside.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/keep.py

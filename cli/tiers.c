@@ -108,6 +108,8 @@ static void print_where(const struct invocation *in, struct span result)
         printf("  segment %016llx.seg", number(result, "segment"));
     if (number(result, "pack") != 0)
         printf("  pack %016llx", number(result, "pack"));
+    if (value_text(result, "pinned").len > 0)
+        print_text("  pinned to ", value_text(result, "pinned"));
     printf("  used %llu times\n", number(result, "accesses"));
 }
 
@@ -217,8 +219,8 @@ static void gather_below(struct mover *m, struct span root)
         struct span block;
         buf_init(&args, PATH_TEXT_MAX + 256, NULL);
         if (pack_ls(&args, root, after, WALK_PAGE) == ERR_OK)
-            call = ask(m->client, "dag walk", buf_span(&args), client_timeout(m->client, CLIENT_LONG_MS), false,
-                       &outcome);
+            call =
+                ask(m->client, "dag walk", buf_span(&args), client_timeout(m->client, CLIENT_LONG_MS), false, &outcome);
         struct elements blocks = value_elements(outcome.result, "blocks");
         if (outcome.code != CODE_OK)
             m->status = say_outcome_error(&outcome);
@@ -239,7 +241,7 @@ static void print_moved(const struct mover *m)
     }
     printf("%" PRIu64 " blocks are in tier %.*s", m->moved, (int)m->to.len, (const char *)m->to.data);
     if (m->kept > 0)
-        printf("; %" PRIu64 " stay on the disk, since recursive pins need their links", m->kept);
+        printf("; %" PRIu64 " stay where pins need them", m->kept);
     (void)putchar('\n');
 }
 
@@ -277,8 +279,8 @@ static int check_pack(struct client *client, const struct invocation *in, uint64
         call = ask(client, "tier check", buf_span(&args), client_timeout(client, CHECK_MS), false, &outcome);
     int status = EXIT_OK;
     if (outcome.code != CODE_OK)
-        status = say_error("pack %016" PRIx64 ": %.*s", pack, (int)outcome.message.len,
-                           (const char *)outcome.message.data);
+        status =
+            say_error("pack %016" PRIx64 ": %.*s", pack, (int)outcome.message.len, (const char *)outcome.message.data);
     else if (in->globals.json)
         printf("{\"pack\":%" PRIu64 ",\"bytes\":%llu,\"records\":%llu}\n", pack, number(outcome.result, "bytes"),
                number(outcome.result, "records"));
@@ -306,8 +308,7 @@ static int check_all(struct client *client, const struct invocation *in)
         pack_map(&p, 1);
         pack_pair_u64(&p, "after", after);
         if (pack_end(&p) == ERR_OK)
-            call =
-                ask(client, "tier packs", buf_span(&args), client_timeout(client, CLIENT_LONG_MS), false, &outcome);
+            call = ask(client, "tier packs", buf_span(&args), client_timeout(client, CLIENT_LONG_MS), false, &outcome);
         struct elements rows = value_elements(outcome.result, "packs");
         int one = outcome.code == CODE_OK ? EXIT_OK : say_outcome_error(&outcome);
         while (one == EXIT_OK && elements_next(&rows, &row)) {

@@ -52,6 +52,7 @@ enum { BLOCKS_SCHEMA_VERSION = 4 };
 /*
  * Blocks in packs of a cold tier; docs/internals/cold_tier.md. A block may be here and in blocks. packs.state: 0 being written, 1 whole,
  * 2 damaged, 3 being removed. live_bytes: of the records that cold_blocks names. A tier without a kind is noted, and not marked yet.
+ * tier_pins.tier: 'disk' or 'cold', which a block shall not leave, whether it is stored or not.
  */
 #define BLOCKS_COLD_SQL \
     "CREATE TABLE cold_tiers(tier INTEGER PRIMARY KEY, kind TEXT NOT NULL, place TEXT NOT NULL, mark BLOB NOT NULL);" \
@@ -59,7 +60,8 @@ enum { BLOCKS_SCHEMA_VERSION = 4 };
     " records INTEGER NOT NULL, live_bytes INTEGER NOT NULL, written_at INTEGER NOT NULL, checked_at INTEGER NOT NULL);" \
     "CREATE INDEX packs_by_state ON packs(state, tier);" \
     "CREATE TABLE cold_blocks(multihash BLOB PRIMARY KEY, codec INTEGER NOT NULL, size INTEGER NOT NULL," \
-    " pack INTEGER NOT NULL, offset INTEGER NOT NULL, stored INTEGER NOT NULL) WITHOUT ROWID;"
+    " pack INTEGER NOT NULL, offset INTEGER NOT NULL, stored INTEGER NOT NULL) WITHOUT ROWID;" \
+    "CREATE TABLE tier_pins(multihash BLOB PRIMARY KEY, tier TEXT NOT NULL) WITHOUT ROWID;"
 
 #define BLOCKS_TABLES_SQL \
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;" \

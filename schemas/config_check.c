@@ -47,7 +47,8 @@ static enum err check_directory(const struct config *config, char why[CONFIG_WHY
 {
     const char *path = config->tiers_cold_path;
     if (path[0] == '\0')
-        return refuse(why, "Tiers.Cold.Path: the cold tier of Kind directory needs the folder that it keeps its packs in");
+        return refuse(why,
+                      "Tiers.Cold.Path: the cold tier of Kind directory needs the folder that it keeps its packs in");
     if (path[0] != '/' || has_dots(path))
         return refuse(why, "Tiers.Cold.Path: \"%.200s\" is not absolute: write the whole path, without . and ..", path);
     if (is_within(path, config->path))
@@ -63,7 +64,8 @@ static enum err check_s3(const struct config *config, char why[CONFIG_WHY_BYTES]
     if (config->tiers_cold_bucket[0] == '\0' || strchr(config->tiers_cold_bucket, '/') != NULL)
         return refuse(why, "Tiers.Cold.Bucket: the cold tier of Kind s3 needs the name of its bucket");
     if (endpoint[0] != '\0' && (!http || strpbrk(endpoint, " ?#@") != NULL))
-        return refuse(why, "Tiers.Cold.Endpoint: must be http:// or https://, a host and perhaps a port, and nothing else");
+        return refuse(why,
+                      "Tiers.Cold.Endpoint: must be http:// or https://, a host and perhaps a port, and nothing else");
     if (strpbrk(config->tiers_cold_region, ": /") != NULL)
         return refuse(why, "Tiers.Cold.Region: \"%.64s\" is no name of a region such as us-east-1",
                       config->tiers_cold_region);

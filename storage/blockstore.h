@@ -255,8 +255,9 @@ struct block_facts {
     const char *tier;
     uint64_t segment; /* 0: it has no place on the disk, or none yet */
     uint64_t offset;
-    uint64_t pack; /* 0: it has no copy in a cold tier */
-    bool counting; /* rows.holds may change by itself */
+    uint64_t pack;        /* 0: it has no copy in a cold tier */
+    const char *tier_pin; /* the tier that it shall not leave; "": it may */
+    bool counting;        /* rows.holds may change by itself */
     struct catalogue_block_facts rows;
 };
 enum err blockstore_facts(struct blockstore *store, const struct block_key *key,
@@ -323,14 +324,17 @@ void blockstore_may_spill(struct blockstore *store, bool possible);
 
 /*
  * Whether a block may leave the disk: ERR_OK; ERR_EXISTS: it has a copy in the cold tier already; ERR_BUSY: it is on its way there; ERR_AGAIN:
- * its row is not committed yet; ERR_DENIED: it is leased, or a recursive pin needs its links; ERR_NOT_FOUND.
+ * its row is not committed yet; ERR_DENIED: it is leased, it is pinned to the disk, or a recursive pin needs its links; ERR_NOT_FOUND.
  */
 enum err blockstore_may_leave(struct blockstore *store, const struct block_key *key) MUST_CHECK;
 
 /* The pack that is written next, or is being written, ends as soon as all that waits is in it, however small it is. */
 void blockstore_end_pack(struct blockstore *store);
 
-/* A cold block gets a copy on the disk; done(ERR_OK) once that is durable, at once when it has one. Errors as those of get and put. */
+/*
+ * A cold block gets a copy on the disk; done(ERR_OK) once that is durable, at once when it has one. ERR_DENIED also: it is pinned to the cold
+ * tier. Errors as those of get and put.
+ */
 void blockstore_promote(struct blockstore *store, struct store_op *op);
 
 enum store_cold_kind {

@@ -89,6 +89,7 @@ void blockstore_promote(struct blockstore *s, struct store_op *op)
     struct cold_place cold;
     struct block_place hot;
     op->ref = NULL;
+    bool stays = false;
     if (store_is_doomed(s, &op->key)) {
         op->done(op, ERR_BUSY);
         return;
@@ -98,6 +99,10 @@ void blockstore_promote(struct blockstore *s, struct store_op *op)
     enum err err = store_find(s, &op->key, &hot);
     if (err == ERR_NOT_FOUND) {
         err = store_find_cold(s, &op->key, &cold);
+        if (err == ERR_OK)
+            err = catalogue_tier_pinned(s->reader, &op->key, "cold", &stays);
+        if (err == ERR_OK && stays)
+            err = ERR_DENIED;
         if (err == ERR_OK)
             err = store_cold_want(s, &cold, WANT_PROMOTE, op);
         if (err == ERR_OK)

@@ -44,7 +44,14 @@ enum err blockstore_facts(struct blockstore *s, const struct block_key *key, str
     }
     if (facts.stored && store_find_cold(s, key, &cold) == ERR_OK)
         facts.pack = cold.pack;
+    bool on_disk = false;
+    bool in_cold = false;
     if (err == ERR_OK || err == ERR_NOT_FOUND)
+        err = catalogue_tier_pinned(s->reader, key, "disk", &on_disk);
+    if (err == ERR_OK)
+        err = catalogue_tier_pinned(s->reader, key, "cold", &in_cold);
+    facts.tier_pin = on_disk ? "disk" : in_cold ? "cold" : "";
+    if (err == ERR_OK)
         err = catalogue_facts(s->reader, key, &facts.rows);
     if (err == ERR_OK)
         *ret_facts = facts;

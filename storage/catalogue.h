@@ -77,6 +77,7 @@ enum change_of {
     CHANGE_PACK_RM,    /* cold->pack is gone from the medium; as PACK_REMOVING */
     CHANGE_HOT_RM, /* the hot rows of those entries go that have a cold one in a whole pack and are not needed for their links */
     CHANGE_COLD_BAD, /* the cold row at cold->entries[0] goes, and the block into quarantine when it has no hot one */
+    CHANGE_TIER_PIN, /* the block shall not leave the tier that `name` names, "disk" or "cold"; "": it may */
     CHANGE_METADATA, /* what is noted about a CID of version 1; ERR_NOT_FOUND, ERR_TOO_LARGE as metadata_apply */
 };
 
@@ -115,7 +116,7 @@ struct catalogue_change {
         was_pinned; /* CHANGE_PIN_ADD: made also when the root is not stored; it may be in a pack that is not known yet */
     uint64_t at_ns;                     /* pins: when it was made; 0 = the batch's time */
     uint64_t count;                     /* CHANGE_FORGET_ALL */
-    char name[PIN_NAME_MAX + 1];        /* pins */
+    char name[PIN_NAME_MAX + 1];        /* pins; CHANGE_TIER_PIN: the tier */
     char reason[QUARANTINE_REASON_MAX]; /* quarantine */
     struct metadata_change *metadata;   /* CHANGE_METADATA; the change's own */
     struct cold_change *cold;           /* packs; the change's own */

@@ -327,3 +327,12 @@ enum err catalogue_cold_apply(struct catalogue *c, struct catalogue_change *chan
         [CHANGE_HOT_RM] = remove_all_hot, [CHANGE_COLD_BAD] = cold_bad};
     return appliers[change->kind](c, change, now_ns, info);
 }
+
+enum err catalogue_tier_pin_apply(struct catalogue *c, const struct catalogue_change *change)
+{
+    sqlite3_stmt *stmt = c->stmt[change->name[0] == '\0' ? STMT_TIER_UNPIN : STMT_TIER_PIN];
+    sql_bind_blob(stmt, 1, block_key_span(&change->key));
+    if (change->name[0] != '\0')
+        sql_bind_text(stmt, 2, span_text(change->name));
+    return sql_done(stmt);
+}

@@ -407,6 +407,8 @@ static enum err apply_change(struct catalogue *c, struct catalogue_change *chang
     case CHANGE_HOT_RM:
     case CHANGE_COLD_BAD:
         return catalogue_cold_apply(c, change, now_ns, info);
+    case CHANGE_TIER_PIN:
+        return catalogue_tier_pin_apply(c, change);
     case CHANGE_METADATA:
         return metadata_apply(c->db, span_of(change->cid, change->cid_len), change->metadata, now_ns, &change->err);
     }

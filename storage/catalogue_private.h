@@ -52,6 +52,8 @@ enum statement {
     STMT_PACK_LIVE,
     STMT_PACK_DELETE,
     STMT_TIER_SET,
+    STMT_TIER_PIN,
+    STMT_TIER_UNPIN,
     STMT_COUNT
 };
 
@@ -116,5 +118,6 @@ enum err catalogue_forget_stored(struct catalogue *c, const struct block_place *
 /* A change of packs. */
 enum err catalogue_cold_apply(struct catalogue *c, struct catalogue_change *change, uint64_t now_ns,
                               struct catalogue_info *info) MUST_CHECK;
+enum err catalogue_tier_pin_apply(struct catalogue *c, const struct catalogue_change *change) MUST_CHECK;
 
 #endif

@@ -16,6 +16,7 @@ enum reading {
     READ_FIND_COLD,
     READ_PAGE_STORED,
     READ_NODE_HELD,
+    READ_TIER_PINS,
     READ_UNHELD,
     READ_PINS,
     READ_PIN,
@@ -43,7 +44,10 @@ static const char *const texts[READ_COUNT] = {
                    " LIMIT ?2"),
     [READ_FIND_COLD] = "SELECT " COLD_ROWS_COLUMNS " FROM cold_blocks WHERE multihash = ?1",
     [READ_PAGE_STORED] = "SELECT * FROM (" STORED_PAGE ")",
-    [READ_NODE_HELD] = "SELECT count(*) FROM refs WHERE multihash = ?1 AND codec IN (0x70, 0x71, 0x129) AND count > 0",
+    [READ_NODE_HELD] =
+        "SELECT EXISTS(SELECT 1 FROM refs WHERE multihash = ?1 AND codec IN (0x70, 0x71, 0x129) AND count > 0)"
+        " OR EXISTS(SELECT 1 FROM tier_pins WHERE multihash = ?1 AND tier = 'disk')",
+    [READ_TIER_PINS] = "SELECT count(*) FROM tier_pins WHERE multihash = ?1 AND tier = ?2",
     [READ_UNHELD] = ("SELECT p.*, EXISTS(SELECT 1 FROM refs WHERE refs.multihash = p.multihash AND count > 0)"
                      " OR EXISTS(SELECT 1 FROM pins WHERE pins.multihash = p.multihash)"
                      " FROM (" STORED_PAGE ") AS p ORDER BY p.multihash"),
@@ -325,6 +329,17 @@ enum err catalogue_node_held(struct catalogue_reader *r, const struct block_key 
     sql_bind_blob(r->stmt[READ_NODE_HELD], 1, block_key_span(key));
     enum err err = one_count(r->stmt[READ_NODE_HELD], &count);
     *ret_held = count > 0;
+    return err;
+}
+
+enum err catalogue_tier_pinned(struct catalogue_reader *r, const struct block_key *key, const char *tier,
+                               bool *ret_pinned)
+{
+    int64_t count = 0;
+    sql_bind_blob(r->stmt[READ_TIER_PINS], 1, block_key_span(key));
+    sql_bind_text(r->stmt[READ_TIER_PINS], 2, span_text(tier));
+    enum err err = one_count(r->stmt[READ_TIER_PINS], &count);
+    *ret_pinned = count > 0;
     return err;
 }
 

@@ -47,7 +47,11 @@ enum err catalogue_cold_page(struct catalogue_reader *reader, const struct block
 enum err catalogue_uncounted(struct catalogue_reader *reader, struct cold_place *ret_places, size_t max,
                              size_t *ret_count) MUST_CHECK;
 
-/* Whether a recursive pin needs the links of a block. */
+/* Whether a block shall not leave a tier, "disk" or "cold": CHANGE_TIER_PIN. */
+enum err catalogue_tier_pinned(struct catalogue_reader *reader, const struct block_key *key, const char *tier,
+                               bool *ret_pinned) MUST_CHECK;
+
+/* Whether a block is needed on the disk: a recursive pin needs its links, or it is pinned to that tier. */
 enum err catalogue_node_held(struct catalogue_reader *reader, const struct block_key *key, bool *ret_held) MUST_CHECK;
 
 /* Up to max rows with keys after `after` (len 0: from the first), in order of key. *ret_count < max means the end. */

@@ -31,7 +31,7 @@ struct cold_drive {
     struct cold_pack *pack; /* under way; NULL: none is */
     uint64_t pack_id;
 
-    pthread_mutex_t lock; /* of what follows */
+    pthread_mutex_t lock;     /* of what follows */
     struct cold_store *store; /* made with the first operation */
     struct s3_client *client;
     bool claimed;
@@ -138,14 +138,15 @@ static enum err open_s3(struct cold_drive *m, struct cold_call *call)
                             .burst = o->burst,
                             .seed = o->seed,
                             .account = o->packs};
-    enum err err = o->http == NULL ? ERR_UNSUPPORTED
-                                   : s3_credentials_find(o->disk, o->environment, m->access_key, m->secret_key,
-                                                         &s3.credentials);
+    enum err err = o->http == NULL
+                       ? ERR_UNSUPPORTED
+                       : s3_credentials_find(o->disk, o->environment, m->access_key, m->secret_key, &s3.credentials);
     if (err != ERR_OK)
-        return cold_fail(call, ERR_DENIED,
-                         "there are no credentials for %s (%s): give Tiers.Cold.AccessKey and SecretKey, or AWS_ACCESS_KEY_ID "
-                         "and AWS_SECRET_ACCESS_KEY",
-                         m->endpoint, err_text(err));
+        return cold_fail(
+            call, ERR_DENIED,
+            "there are no credentials for %s (%s): give Tiers.Cold.AccessKey and SecretKey, or AWS_ACCESS_KEY_ID "
+            "and AWS_SECRET_ACCESS_KEY",
+            m->endpoint, err_text(err));
     if (m->client == NULL)
         err = s3_client_new(&s3, &m->client, call->why);
     s3_credentials_wipe(&s3.credentials);
@@ -174,8 +175,7 @@ static enum err enter(struct cold_drive *m, struct cold_call *call, bool is_clai
     enum err err = open_store(m, call);
     if (err == ERR_OK && !is_claim && !m->claimed)
         err = cold_fail(call, ERR_UNAVAILABLE, "%s", m->why[0] == '\0' ? "it is not known to be ours" : m->why);
-    *ret_tier = (struct cold_tier){
-        .store = m->store, .pack_bytes = m->options.pack_bytes, .account = m->options.packs};
+    *ret_tier = (struct cold_tier){.store = m->store, .pack_bytes = m->options.pack_bytes, .account = m->options.packs};
     memcpy(ret_tier->mark, m->mark, PACK_MARK_BYTES);
     (void)pthread_mutex_unlock(&m->lock);
     return err;
@@ -213,15 +213,15 @@ static void give_up_pack(struct cold_drive *m, struct cold_call *call)
     m->pack = NULL;
 }
 
-static enum err claim(struct cold_drive *m, const struct cold_tier *tier, struct cold_call *call,
-                      struct store_cold *op)
+static enum err claim(struct cold_drive *m, const struct cold_tier *tier, struct cold_call *call, struct store_cold *op)
 {
     uint8_t found[PACK_MARK_BYTES];
     enum err err;
     if (op->adopt) {
         err = cold_tier_find(tier->store, call, found);
         if (err == ERR_NOT_FOUND)
-            (void)cold_fail(call, err, "%s lacks " COLD_MARK_NAME ", the mark of the cold tier: is it mounted?", m->place);
+            (void)cold_fail(call, err, "%s lacks " COLD_MARK_NAME ", the mark of the cold tier: is it mounted?",
+                            m->place);
         if (err == ERR_OK && memcmp(found, op->mark, PACK_MARK_BYTES) != 0)
             err = cold_fail(call, ERR_DENIED, "%s has the mark of another store", m->place);
     } else {
@@ -370,8 +370,8 @@ enum err cold_drive_run(struct cold_drive *drive, struct store_cold *op, const _
     return err;
 }
 
-enum err cold_drive_check(struct cold_drive *drive, uint64_t pack, uint64_t deadline_ns,
-                           const _Atomic bool *cancelled, struct pack_tail *ret_tail, char why[STORE_WHY_BYTES])
+enum err cold_drive_check(struct cold_drive *drive, uint64_t pack, uint64_t deadline_ns, const _Atomic bool *cancelled,
+                          struct pack_tail *ret_tail, char why[STORE_WHY_BYTES])
 {
     struct cold_call call = {.deadline_ns = deadline_ns, .cancelled = cancelled};
     struct cold_tier tier;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "storage/cold_mark.h"
 #include "storage/durable.h"
 #include "storage/segment.h"
 
@@ -100,13 +101,20 @@ static enum err copy_segments(struct store_restore *r, const struct segment_chec
 /* What the store before it kept beside its catalogue says nothing about this one. */
 static void remove_catalogue(const struct store_restore *r)
 {
-    static const char *const names[] = {"blocks.db",     "filter",        "pins.journal",
+    static const char *const names[] = {"blocks.db",     "filter",        "pins.journal",     COLD_MARK_COPY,
                                         "blocks.db-wal", "blocks.db-shm", "blocks.db.rebuild"};
     char path[STORE_COPY_PATH_MAX];
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if (store_copy_path(path, r->to, names[i], "", ""))
             (void)r->on.port->unlink(r->on.port->self, path);
     }
+}
+
+/* A store may have all its blocks in a cold tier, which only its catalogue knows. */
+static bool has_packs(const struct store_restore *r)
+{
+    struct cold_medium medium;
+    return cold_mark_load(r->on.port, r->to, &medium) == ERR_OK && medium.kind[0] != '\0';
 }
 
 enum err store_restore_begin(struct store_restore *r)
@@ -125,6 +133,11 @@ enum err store_restore_begin(struct store_restore *r)
     if (!r->again && store_copy_has_segments(&r->on, r->to)) {
         (void)snprintf(r->why, sizeof(r->why), "%s has blocks already: restore into a new repository (HEARTH_PATH)",
                        r->to);
+        return ERR_EXISTS;
+    }
+    if (!r->again && has_packs(r)) {
+        (void)snprintf(r->why, sizeof(r->why),
+                       "%s has a cold tier already: restore into a new repository (HEARTH_PATH)", r->to);
         return ERR_EXISTS;
     }
     enum err err = durable_write(port, r->to, STORE_RESTORING, span_text(r->from));

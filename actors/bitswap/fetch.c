@@ -10,7 +10,7 @@
 #include "actors/bitswap/node.h"
 #include "actors/tree.h"
 
-enum { LOCAL_TIMEOUT_S = 30, PUT_TIMEOUT_S = 120 };
+enum { LOCAL_TIMEOUT_S = 40, PUT_TIMEOUT_S = 120 }; /* a read of a cold tier ends before, and says why */
 
 static struct target *target_find(const struct node *n, const struct cid *cid)
 {

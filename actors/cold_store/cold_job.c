@@ -249,4 +249,3 @@ enum err cold_stat_answer(struct ctx *ctx, struct cold_drive *drive, struct repl
     buf_release(&items);
     return err;
 }
-

@@ -18,7 +18,7 @@
 #include "schemas/config.h"
 #include "schemas/messages.h"
 
-enum { WAITING_MAX = 32, ABANDON_S = 10 };
+enum { WAITING_MAX = 32, ABANDON_S = 10, SPARE_MS = 200 };
 
 struct cold_state {
     struct ctx *ctx;
@@ -111,7 +111,9 @@ static void note_writer(struct cold_state *s, const struct cold_job *job)
 
 static enum err carry_out(struct cold_state *s, const struct msg *msg, struct reply_to to)
 {
-    struct cold_job *job = job_new(s, to.deadline_ns);
+    /* It ends a little before the call does, so that the caller hears what the medium said. */
+    uint64_t spare_ns = MIN(ctx_left(s->ctx, to.deadline_ns) / 8, SPARE_MS * MS_NS);
+    struct cold_job *job = job_new(s, to.deadline_ns - spare_ns);
     if (job == NULL)
         return ERR_NOMEM;
     job->to = to;
@@ -226,19 +228,19 @@ static enum err cold_init(struct ctx *ctx, void *state, const struct config *con
     struct cold_state *s = state;
     struct budget *budget = ctx_budget(ctx);
     struct cold_drive_options options = {.kind = config->tiers_cold_kind,
-                                          .disk = ctx_disk(ctx),
-                                          .path = config->tiers_cold_path,
-                                          .http = ctx_http(ctx),
-                                          .environment = environment,
-                                          .endpoint = config->tiers_cold_endpoint,
-                                          .region = config->tiers_cold_region,
-                                          .bucket = config->tiers_cold_bucket,
-                                          .prefix = config->tiers_cold_prefix,
-                                          .access_key = config->tiers_cold_access_key,
-                                          .secret_key = config->tiers_cold_secret_key,
-                                          .requests_per_s = config->tiers_cold_request_rate,
-                                          .burst = config->tiers_cold_request_burst,
-                                          .pack_bytes = config->tiers_cold_pack_bytes};
+                                         .disk = ctx_disk(ctx),
+                                         .path = config->tiers_cold_path,
+                                         .http = ctx_http(ctx),
+                                         .environment = environment,
+                                         .endpoint = config->tiers_cold_endpoint,
+                                         .region = config->tiers_cold_region,
+                                         .bucket = config->tiers_cold_bucket,
+                                         .prefix = config->tiers_cold_prefix,
+                                         .access_key = config->tiers_cold_access_key,
+                                         .secret_key = config->tiers_cold_secret_key,
+                                         .requests_per_s = config->tiers_cold_request_rate,
+                                         .burst = config->tiers_cold_request_burst,
+                                         .pack_bytes = config->tiers_cold_pack_bytes};
     s->ctx = ctx;
     ctx_random(ctx, &options.seed, sizeof(options.seed));
     if (budget != NULL) {

@@ -99,6 +99,7 @@ const struct operation_handler operation_handlers[OP_COUNT] = {
     [OP_TIER_LS] = {.start = tier_ls_start, .reply = tier_ls_reply, .end = tiers_end},
     [OP_TIER_STAT] = {.start = tier_stat_start, .reply = tier_stat_reply, .end = tiers_end},
     [OP_TIER_MOVE] = {.start = tier_move_start, .reply = tier_move_reply},
+    [OP_TIER_PIN] = {.start = tier_pin_start, .reply = relay_reply},
     [OP_TIER_PACKS] = {.start = tier_packs_start, .reply = relay_reply},
     [OP_TIER_CHECK] = {.start = tier_check_start, .reply = relay_reply},
     [OP_WHY] = {.start = why_start, .reply = why_reply, .end = why_end},

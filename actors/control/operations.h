@@ -64,6 +64,7 @@ enum err tier_stat_reply(struct control *c, struct conversation *v, unsigned sub
 void tiers_end(struct control *c, struct conversation *v);
 enum err tier_move_start(struct control *c, struct conversation *v);
 enum err tier_move_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+enum err tier_pin_start(struct control *c, struct conversation *v);
 enum err tier_packs_start(struct control *c, struct conversation *v);
 enum err tier_check_start(struct control *c, struct conversation *v);
 

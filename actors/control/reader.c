@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "actors/control/reader.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "actors/control/entry_ring.h"
@@ -15,6 +16,8 @@
 #include "wire/dag_links.h"
 #include "wire/tree_stream.h"
 
+enum { WHY_SAID_BYTES = 256 };
+
 enum phase {
     PHASE_PATH, /* the resolver works */
     PHASE_ROOT, /* waits for the block that the path names */
@@ -27,6 +30,7 @@ struct reader {
     bool root_asked;
     enum err failure;
     const char *why;
+    char said[WHY_SAID_BYTES]; /* what why points to, when others said it */
     struct resolver *resolver;
     struct reader_source source; /* PHASE_OPEN; none for a resolved path and for a file that is listed */
     bool list_ended;
@@ -293,13 +297,16 @@ static const char *why_no_block(enum err err)
     return err == ERR_UNAVAILABLE ? "the part that fetches blocks is restarting" : "a block could not be had";
 }
 
-void reader_fail_block(struct reader *reader, const struct cid *cid, enum err err)
+void reader_fail_block(struct reader *reader, const struct cid *cid, enum err err, const char *said)
 {
     if (reader->failure != ERR_OK)
         return;
     entry_ring_put(&reader->ahead, cid, NULL);
-    if (waits_for(reader, cid))
-        (void)fail(reader, err, why_no_block(err));
+    if (!waits_for(reader, cid))
+        return;
+    (void)snprintf(reader->said, sizeof(reader->said), "%s", said);
+    bool tells = (err == ERR_UNAVAILABLE || err == ERR_DENIED) && said[0] != '\0'; /* of a tier that is not there */
+    (void)fail(reader, err, tells ? reader->said : why_no_block(err));
 }
 
 void reader_retry_block(struct reader *reader, const struct cid *cid)

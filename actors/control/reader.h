@@ -115,9 +115,9 @@ enum err reader_next_want(struct reader *reader, struct cid *ret_cid) MUST_CHECK
 void reader_put_block(struct reader *reader, const struct cid *cid, struct block_ref *block);
 
 /*
- * The block cannot be had (ERR_NOT_FOUND, ERR_TIMEOUT, ...): the reader fails with that error. Ignored when not wanted.
+ * The block cannot be had (ERR_NOT_FOUND, ERR_TIMEOUT, ...): the reader fails with that error. said: by whoever was asked, or "". Ignored when not wanted.
  */
-void reader_fail_block(struct reader *reader, const struct cid *cid, enum err err);
+void reader_fail_block(struct reader *reader, const struct cid *cid, enum err err, const char *said);
 
 /*
  * The block cannot be had for the moment (ERR_BUSY): it comes out of reader_next_want again. Ignored when not wanted.

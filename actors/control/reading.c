@@ -221,7 +221,7 @@ static void send_wants(struct control *c, struct file_session *s)
             return; /* INFO_ROOM or the next reply comes back here */
         s->held = false;
         if (err != ERR_OK)
-            reader_fail_block(s->reader, &s->held_flight.cid, err);
+            reader_fail_block(s->reader, &s->held_flight.cid, err, "");
     }
 }
 
@@ -234,9 +234,9 @@ void reader_flight_ended(struct control *c, struct file_session *s, const struct
     } else if (info->err == ERR_OK && info->msg->tail != NULL)
         reader_put_block(s->reader, &flight->cid, info->msg->tail);
     else if (info->err == ERR_OK)
-        reader_fail_block(s->reader, &flight->cid, ERR_INTERNAL);
+        reader_fail_block(s->reader, &flight->cid, ERR_INTERNAL, "");
     else
-        reader_fail_block(s->reader, &flight->cid, info->err);
+        reader_fail_block(s->reader, &flight->cid, info->err, info->text);
 }
 
 /* ---- answers ---- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tier ls, tier stat, tier move, tier packs, tier check: where blocks are, and having them elsewhere. */
+/* tier ls, tier stat, tier move, tier pin, tier packs, tier check: where blocks are, and having them elsewhere. */
 #include <stdlib.h>
 
 #include "actors/control/operations.h"
@@ -12,7 +12,8 @@ static enum err need_cold(const struct control *c, struct conversation *v)
 {
     if (c->config->tiers_cold_kind[0] != '\0')
         return ERR_OK;
-    return conversation_error(v, ERR_UNSUPPORTED, "no cold tier is configured: see Tiers.Cold.Kind in `hearth config show`");
+    return conversation_error(v, ERR_UNSUPPORTED,
+                              "no cold tier is configured: see Tiers.Cold.Kind in `hearth config show`");
 }
 
 /* ---- two questions whose answers make one ---- */
@@ -236,7 +237,8 @@ static uint32_t pack_facts(struct pack *p, const struct msg_block_facts_ok *m)
     pack_pair_u64(p, "segment", m->segment);
     pack_pair_u64(p, "offset", m->offset);
     pack_pair_u64(p, "pack", m->pack);
-    return 6;
+    pack_pair_span(p, "pinned", m->tier_pin);
+    return 7;
 }
 
 static uint32_t pack_found(struct pack *p, const struct msg_heat_found *m)
@@ -257,8 +259,7 @@ enum err tier_stat_reply(struct control *c, struct conversation *v, unsigned sub
         return info->err;
     if (info->err == ERR_OK) {
         p = pack_begin(&work->parts[sub]);
-        work->pairs[sub] =
-            sub == PART_STORE ? pack_facts(&p, info->msg->fields) : pack_found(&p, info->msg->fields);
+        work->pairs[sub] = sub == PART_STORE ? pack_facts(&p, info->msg->fields) : pack_found(&p, info->msg->fields);
         enum err err = pack_end(&p);
         if (err != ERR_OK)
             return err;
@@ -315,8 +316,11 @@ static void pack_moved(struct pack *p, struct span cid, enum err err, struct spa
     if (err == ERR_UNAVAILABLE && why.len > 0)
         pack_span(p, why);
     else
-        pack_text(p, err == ERR_DENIED ? "it stays on the disk: a recursive pin needs its links, or a lease keeps it"
-                                       : err_text(err));
+        pack_text(
+            p,
+            err == ERR_DENIED
+                ? "it stays where it is: a recursive pin needs its links, it is pinned to its tier, or a lease keeps it"
+                : err_text(err));
 }
 
 enum err tier_move_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info)
@@ -344,14 +348,31 @@ enum err tier_move_reply(struct control *c, struct conversation *v, unsigned sub
     return conversation_finish_packed(c, v, &result, &p);
 }
 
+/* ---- tier pin ---- */
+
+enum err tier_pin_start(struct control *c, struct conversation *v)
+{
+    const struct op_tier_pin *args = (const void *)v->args;
+    uint8_t bytes[CID_BYTES_MAX];
+    struct cid cid;
+    bool none = span_equal_text(args->tier, "none");
+    if (!none && !span_equal_text(args->tier, "disk") && !span_equal_text(args->tier, "cold"))
+        return conversation_error(v, ERR_INVALID, "tier must be disk, cold or none");
+    enum err err = conversation_cid(v, args->cid, &cid);
+    if (err != ERR_OK)
+        return err;
+    struct msg_tier_pin ask = {.cid = span_of(bytes, cid_encode(&cid, bytes)),
+                               .tier = none ? (struct span){0} : args->tier};
+    return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_TIER_PIN, &ask, NULL, 0, 0);
+}
+
 /* ---- tier packs, tier check ---- */
 
 enum err tier_packs_start(struct control *c, struct conversation *v)
 {
     struct msg_cold_packs ask = {.after = ((const struct op_tier_packs *)(const void *)v->args)->after};
     enum err err = need_cold(c, v);
-    return err != ERR_OK ? err
-                         : conversation_call(c, v, ACTOR_COLD_STORE, MSG_COLD_PACKS, &ask, NULL, 0, COLD_REPLY);
+    return err != ERR_OK ? err : conversation_call(c, v, ACTOR_COLD_STORE, MSG_COLD_PACKS, &ask, NULL, 0, COLD_REPLY);
 }
 
 enum err tier_check_start(struct control *c, struct conversation *v)

@@ -40,11 +40,16 @@ static enum err ask(struct storage_state *s, const struct store_cold *op, uint64
         uint16_t kind;
         const void *fields;
     } messages[] = {
-        [STORE_COLD_READ] = {MSG_COLD_READ, &read},          [STORE_COLD_BEGIN] = {MSG_COLD_BEGIN, &begin},
-        [STORE_COLD_ADD] = {MSG_COLD_ADD, &add},             [STORE_COLD_END] = {MSG_COLD_END, &end},
-        [STORE_COLD_ABANDON] = {MSG_COLD_ABANDON, &abandon}, [STORE_COLD_REMOVE] = {MSG_COLD_REMOVE, &remove},
-        [STORE_COLD_SWEEP] = {MSG_COLD_SWEEP, &sweep},       [STORE_COLD_INDEX] = {MSG_COLD_INDEX, &index},
-        [STORE_COLD_PACKS] = {MSG_COLD_PACKS, &packs},       [STORE_COLD_CLAIM] = {MSG_COLD_CLAIM, &claim},
+        [STORE_COLD_READ] = {MSG_COLD_READ, &read},
+        [STORE_COLD_BEGIN] = {MSG_COLD_BEGIN, &begin},
+        [STORE_COLD_ADD] = {MSG_COLD_ADD, &add},
+        [STORE_COLD_END] = {MSG_COLD_END, &end},
+        [STORE_COLD_ABANDON] = {MSG_COLD_ABANDON, &abandon},
+        [STORE_COLD_REMOVE] = {MSG_COLD_REMOVE, &remove},
+        [STORE_COLD_SWEEP] = {MSG_COLD_SWEEP, &sweep},
+        [STORE_COLD_INDEX] = {MSG_COLD_INDEX, &index},
+        [STORE_COLD_PACKS] = {MSG_COLD_PACKS, &packs},
+        [STORE_COLD_CLAIM] = {MSG_COLD_CLAIM, &claim},
     };
     struct msg msg = {.kind = messages[op->kind].kind,
                       .fields = messages[op->kind].fields,
@@ -154,7 +159,8 @@ static void note_why(struct storage_state *s, const struct store_cold *op, enum 
     if (err == ERR_OK)
         s->cold_why[0] = '\0';
     else if (err == ERR_UNAVAILABLE || err == ERR_DENIED)
-        (void)snprintf(s->cold_why, sizeof(s->cold_why), "%.*s", (int)sizeof(s->cold_why) - 1, op->why);
+        (void)snprintf(s->cold_why, sizeof(s->cold_why), "%s",
+                       op->why[0] == '\0' ? "the cold tier does not answer" : op->why);
 }
 
 void storage_cold_reply(struct storage_state *s, const struct info *info)

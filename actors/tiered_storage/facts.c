@@ -39,6 +39,7 @@ enum err storage_facts(struct storage_state *s, const struct msg *msg, struct re
                                     .segment = facts.segment,
                                     .offset = facts.offset,
                                     .pack = facts.pack,
+                                    .tier_pin = span_text(facts.tier_pin == NULL ? "" : facts.tier_pin),
                                     .held = (uint64_t)MAX(facts.rows.holds, INT64_C(0)),
                                     .counting = facts.counting,
                                     .pins = schema_list_of(&pins, (uint32_t)facts.rows.pin_count)};

@@ -11,7 +11,7 @@
 #include "actors/tiered_storage/request.h"
 #include "schemas/messages.h"
 
-enum { MOVES_MAX = 4, MOVE_BLOCKS_MAX = 256 };
+enum { MOVES_MAX = 4, MOVE_BLOCKS_MAX = 256, PROMOTIONS_MAX = 4 };
 
 struct moving {
     struct storage_move *move;
@@ -26,6 +26,7 @@ struct storage_move {
     struct reply_to to;
     bool cold;
     bool cancelled;
+    size_t promoting;
     size_t left; /* whose result is not known */
     size_t count;
     struct moving blocks[]; /* count of them */
@@ -42,7 +43,8 @@ static void settle(struct moving *one, enum err err)
 static void demote(struct storage_state *s, struct moving *one)
 {
     enum err err = blockstore_demote(s->store, &one->key, 1);
-    if (err == ERR_BUSY)
+    bool starts = err == ERR_UNAVAILABLE && s->cold_why[0] == '\0'; /* the tier answers, and is still being looked at */
+    if (err == ERR_BUSY || starts)
         return; /* there will be room */
     one->tried = err == ERR_OK;
     if (err == ERR_OK)
@@ -74,12 +76,16 @@ static void look(struct storage_state *s, struct moving *one)
 static void promoted(struct store_op *op, enum err err)
 {
     struct moving *one = CONTAINER_OF(op, struct moving, op);
-    settle(one, err);
+    one->move->promoting--;
+    one->tried = err != ERR_BUSY && err != ERR_NOMEM; /* else there will be room */
+    if (one->tried)
+        settle(one, err);
 }
 
 static void promote(struct storage_state *s, struct moving *one)
 {
     one->tried = true;
+    one->move->promoting++;
     one->op = (struct store_op){.done = promoted, .key = one->key};
     blockstore_promote(s->store, &one->op);
 }
@@ -108,17 +114,30 @@ static void answer(struct storage_state *s, const struct storage_move *move)
 /* One that nobody waits for ends as soon as the store has none of its operations. */
 static bool is_over(const struct storage_move *move)
 {
-    return move->left == 0 || (move->cancelled && move->cold);
+    return move->left == 0 || (move->cancelled && move->promoting == 0);
+}
+
+static void go_on(struct storage_state *s, struct storage_move *move)
+{
+    size_t room = move->promoting < PROMOTIONS_MAX ? PROMOTIONS_MAX - move->promoting : 0;
+    for (size_t i = 0; !move->cancelled && i < move->count; i++) {
+        struct moving *one = &move->blocks[i];
+        if (one->err != ERR_AGAIN)
+            continue;
+        if (move->cold) {
+            look(s, one);
+        } else if (!one->tried && room > 0) {
+            promote(s, one);
+            room--;
+        }
+    }
 }
 
 void storage_moves_look(struct storage_state *s)
 {
     for (struct storage_move **at = &s->moves; *at != NULL;) {
         struct storage_move *move = *at;
-        for (size_t i = 0; move->cold && !move->cancelled && i < move->count; i++) {
-            if (move->blocks[i].err == ERR_AGAIN)
-                look(s, &move->blocks[i]);
-        }
+        go_on(s, move);
         if (!is_over(move)) {
             at = &move->next;
             continue;
@@ -171,10 +190,6 @@ enum err storage_tier_move(struct storage_state *s, const struct msg *msg, struc
     }
     move->next = s->moves;
     s->moves = move;
-    for (size_t i = 0; !move->cold && i < move->count; i++) {
-        if (move->blocks[i].err == ERR_AGAIN)
-            promote(s, &move->blocks[i]);
-    }
     return ERR_OK; /* what comes of it is looked at behind the handler */
 }
 

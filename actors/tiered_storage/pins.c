@@ -26,8 +26,8 @@ static enum err start_change(struct storage_state *s, const struct msg *msg, str
     struct block_key key = {0};
     bool inlined = false;
     enum err err = request_parse_cid(bytes, &cid, &key, &inlined);
-    if (err == ERR_OK && inlined && kind == CHANGE_BLOCK_RM)
-        err = ERR_UNSUPPORTED; /* an identity CID is not stored, so there is nothing to remove */
+    if (err == ERR_OK && inlined && (kind == CHANGE_BLOCK_RM || kind == CHANGE_TIER_PIN))
+        err = ERR_UNSUPPORTED; /* an identity CID is not stored, so there is nothing to remove or to move */
     if (err != ERR_OK)
         return err;
     struct request *r = request_new(s, msg, to);
@@ -51,6 +51,10 @@ enum err storage_change(struct storage_state *s, const struct msg *msg, struct r
     if (msg->kind == MSG_BLOCK_RM) {
         const struct msg_block_rm *m = msg->fields;
         return start_change(s, msg, to, CHANGE_BLOCK_RM, m->cid, false, none, m->force);
+    }
+    if (msg->kind == MSG_TIER_PIN) {
+        const struct msg_tier_pin *m = msg->fields;
+        return start_change(s, msg, to, CHANGE_TIER_PIN, m->cid, false, m->tier, false);
     }
     if (msg->kind == MSG_PIN_ADD) {
         const struct msg_pin_add *m = msg->fields;

@@ -77,8 +77,8 @@ void request_reply_err(const struct request *r, enum err err)
     else if (err == ERR_READ_ONLY)
         hint = ": the disk is full; reads go on, writes are tried again each second";
     else if (r->kind == MSG_BLOCK_GET && (err == ERR_UNAVAILABLE || err == ERR_DENIED)) {
-        ctx_reply_err(r->s->ctx, r->to, err, "%s: the block is in the cold tier, which is asked again within a minute%s%s",
-                      err_text(err), r->s->cold_why[0] == '\0' ? "" : ": ", r->s->cold_why);
+        ctx_reply_err(r->s->ctx, r->to, err, "the block is in the cold tier, which is asked again within a minute%s%s",
+                      r->s->cold_why[0] == '\0' ? "" : ": ", r->s->cold_why);
         return;
     } else if (err == ERR_DENIED)
         hint = ": the block is pinned; remove the pin first";

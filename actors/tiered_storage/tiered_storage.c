@@ -135,6 +135,7 @@ static enum err route(struct storage_state *s, const struct msg *msg, struct rep
     case MSG_BLOCK_RM:
     case MSG_PIN_ADD:
     case MSG_PIN_RM:
+    case MSG_TIER_PIN:
         return storage_change(s, msg, to);
     case MSG_LEASE:
         return storage_lease(s, msg, to);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The S3 client against a real server with faults between.
+"""The S3 client, and a node with a cold tier on S3, against a real server with faults between.
 
 The server is moto's, from PyPI, with its checking of signatures switched on; boto3 looks at what is stored. tests/cold/requirements.txt pins them;
 they are installed into .cache/cold-venv once. usage: tests/cold/run.py [PATTERN ...]; HEARTH_BUILD names the build folder. Exits 0 with one line
@@ -64,6 +64,7 @@ from moto.s3.models import s3_backends  # noqa: E402
 from moto.server import ThreadedMotoServer  # noqa: E402
 
 import cases  # noqa: E402
+import daemon_cases  # noqa: E402,F401 (its cases register themselves)
 
 
 class Lab:

@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "base/random.h"
 #include "storage/healer.h"
+#include "tests/support/cold_driver.h"
 #include "tests/support/failing_calls.h"
 #include "tests/support/storage.h"
 #include "tests/support/store_driver.h"
@@ -38,6 +39,7 @@ struct heal_call {
 struct world {
     struct sim_disk *disk;
     struct blockstore *store;
+    struct test_cold *cold; /* NULL: there is no cold tier */
     uint64_t now;
     const struct failure *failure;
     uint64_t skip;
@@ -120,7 +122,7 @@ static inline bool on_heal(void *arg, uint64_t id, const struct block_key *key, 
 static inline bool is_clean(enum err err)
 {
     return err == ERR_NOMEM || err == ERR_IO || err == ERR_NO_SPACE || err == ERR_BUSY || err == ERR_READ_ONLY ||
-           err == ERR_AGAIN;
+           err == ERR_AGAIN || err == ERR_UNAVAILABLE;
 }
 
 static inline void start(struct world *w)
@@ -134,6 +136,7 @@ static inline void start(struct world *w)
                                          .allocate_bytes = 4 * KIB,
                                          .direct_bytes = 16 * KIB, /* the first batch */
                                          .cache_kib = 64,
+                                         .cold = w->cold != NULL,
                                          .events = {.arg = w, .heal = on_heal, .notice = on_notice}};
     enum err err = ERR_BUSY;
     w->wanted_count = 0;
@@ -151,6 +154,8 @@ static inline void start(struct world *w)
 static inline void restart(struct world *w, bool clean, enum sim_disk_cut cut)
 {
     blockstore_close(w->store, !clean);
+    if (w->cold != NULL)
+        test_cold_end_life(w->cold);
     if (!clean) {
         failing_paused = true;
         sim_disk_power_cut(w->disk, cut, w->now);
@@ -164,6 +169,10 @@ static inline void drive(struct world *w)
 {
     struct store_job *job;
     unsigned jobs = 0;
+    if (w->cold != NULL) {
+        assert_true(test_cold_drive(w->store, w->cold, DRIVE_MAX));
+        return;
+    }
     while ((job = blockstore_next_job(w->store)) != NULL) {
         assert_true(++jobs < DRIVE_MAX);
         blockstore_job_done(w->store, job, store_job_run(job));

@@ -79,8 +79,8 @@ static void call(struct ctx *ctx, const struct step *s, const void *fields, stru
 {
     struct call_opts opts = {.timeout_ns = (s->within_s == 0 ? 60 : s->within_s) * SECOND_NS,
                              .reply_bytes_max = 64 * 1024};
-    enum err err = ctx_call(ctx, ACTOR_COLD_STORE, &(struct msg){.kind = s->ask, .fields = fields, .tail = tail}, opts,
-                            play.step);
+    enum err err =
+        ctx_call(ctx, ACTOR_COLD_STORE, &(struct msg){.kind = s->ask, .fields = fields, .tail = tail}, opts, play.step);
     if (err != ERR_OK)
         note_failure(s->what, err_text(err));
 }
@@ -230,8 +230,8 @@ static const struct actor_class driver = {
 
 /* ---- the stage ---- */
 
-static const struct actor_class *classes[ACTOR_COUNT] = {[ACTOR_TIERED_STORAGE] = &driver,
-                                                         [ACTOR_COLD_STORE] = &cold_store_class};
+static const struct actor_class *classes[ACTOR_COUNT] = {
+    [ACTOR_TIERED_STORAGE] = &driver, [ACTOR_COLD_STORE] = &cold_store_class};
 static const struct child_spec children[] = {{.id = "cold_store", .start = ACTOR_COLD_STORE},
                                              {.id = "tiered_storage", .start = ACTOR_TIERED_STORAGE}};
 static const struct supervisor_spec tree = {.name = "root",
@@ -320,11 +320,12 @@ static void play_on(struct config *config, const struct disk_port *disk, const s
         {"index", MSG_COLD_INDEX, 0, ERR_OK, 0, 0}, {"check", MSG_COLD_CHECK, 0, ERR_OK, 0, 0},                        \
         {"a pack that is not there", MSG_COLD_CHECK, 77, ERR_NOT_FOUND, 0, 0},                                         \
         {"begin what is given up", MSG_COLD_BEGIN, 2, ERR_OK, 0, 0}, {"begin", MSG_COLD_BEGIN, 3, ERR_OK, 0, 0},       \
-        WRITE_SIX, {"the writer dies", DIE, 0, ERR_OK, 0, 0}, {"end of the dead's", MSG_COLD_END, 3, ERR_CLOSED, 0, 0}, \
-        {"packs: one", MSG_COLD_PACKS, 1, ERR_OK, 0, 0}, {"begin", MSG_COLD_BEGIN, 4, ERR_OK, 0, 0}, WRITE_SIX,        \
-        {"end", MSG_COLD_END, 0, ERR_OK, 0, 0}, {"packs: two", MSG_COLD_PACKS, 2, ERR_OK, 0, 0},                       \
-        {"remove", MSG_COLD_REMOVE, 1, ERR_OK, 0, 0}, {"remove again", MSG_COLD_REMOVE, 1, ERR_OK, 0, 0},              \
-        {"packs: one", MSG_COLD_PACKS, 1, ERR_OK, 0, 0}, {"another's mark", MSG_COLD_CLAIM, 1, ERR_DENIED, true, 0},   \
+        WRITE_SIX, {"the writer dies", DIE, 0, ERR_OK, 0, 0},                                                          \
+        {"end of the dead's", MSG_COLD_END, 3, ERR_CLOSED, 0, 0}, {"packs: one", MSG_COLD_PACKS, 1, ERR_OK, 0, 0},     \
+        {"begin", MSG_COLD_BEGIN, 4, ERR_OK, 0, 0}, WRITE_SIX, {"end", MSG_COLD_END, 0, ERR_OK, 0, 0},                 \
+        {"packs: two", MSG_COLD_PACKS, 2, ERR_OK, 0, 0}, {"remove", MSG_COLD_REMOVE, 1, ERR_OK, 0, 0},                 \
+        {"remove again", MSG_COLD_REMOVE, 1, ERR_OK, 0, 0}, {"packs: one", MSG_COLD_PACKS, 1, ERR_OK, 0, 0},           \
+        {"another's mark", MSG_COLD_CLAIM, 1, ERR_DENIED, true, 0},                                                    \
         {"another's mark", MSG_COLD_CLAIM, 1, ERR_DENIED, false, 0}, {"ours", MSG_COLD_CLAIM, 0, ERR_OK, true, 0},     \
         {"read", MSG_COLD_READ, 5, ERR_OK, 0, 0}, {"a begun one at the end", MSG_COLD_BEGIN, 5, ERR_OK, 0, 0},         \
     {                                                                                                                  \

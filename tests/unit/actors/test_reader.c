@@ -238,9 +238,9 @@ static void blocks_that_never_come(void **state)
     struct reader *r = open_reader(&w, "/big", READER_FILE);
     struct cid cid;
     assert_ok(reader_next_want(r, &cid));
-    reader_fail_block(r, &w.pending[0], ERR_NOT_FOUND); /* not wanted */
+    reader_fail_block(r, &w.pending[0], ERR_NOT_FOUND, ""); /* not wanted */
     assert_int_equal(reader_state(r), READER_WAITING);
-    reader_fail_block(r, &cid, ERR_TIMEOUT);
+    reader_fail_block(r, &cid, ERR_TIMEOUT, "");
     assert_int_equal(reader_state(r), READER_FAILED);
     assert_int_equal(reader_error(r), ERR_TIMEOUT);
     assert_true(strlen(reader_why(r)) > 0);
@@ -250,7 +250,7 @@ static void blocks_that_never_come(void **state)
     r = open_reader(&w, "", READER_LIST);
     open_it(&w, r);
     while (reader_next_want(r, &cid) == ERR_OK)
-        reader_fail_block(r, &cid, ERR_NOT_FOUND);
+        reader_fail_block(r, &cid, ERR_NOT_FOUND, "");
     unsigned kinds[4] = {0};
     assert_int_equal(list_all(&w, r, kinds), 5);
     assert_int_equal(kinds[READER_KIND_UNKNOWN], 5);

@@ -777,6 +777,59 @@ static void nodes_that_a_pin_needs_stay(void **state)
     assert_true(is_in(w, NODE, "cold"));
 }
 
+static enum err pin_to(struct world *w, size_t i, const char *tier)
+{
+    struct test_change t = test_pin(&w->keys[i], CHANGE_TIER_PIN);
+    (void)snprintf(t.op.change.name, sizeof(t.op.change.name), "%s", tier);
+    blockstore_change(w->store, &t.op);
+    drive(w);
+    assert_true(t.done);
+    return t.err;
+}
+
+static void what_is_pinned_to_a_tier_does_not_leave_it(void **state)
+{
+    struct world *w = *state;
+    struct block_facts facts;
+    put_all(w);
+    assert_int_equal(pin_to(w, 0, "disk"), ERR_OK);
+    assert_int_equal(blockstore_may_leave(w->store, &w->keys[0]), ERR_DENIED);
+    assert_int_equal(blockstore_may_leave(w->store, &w->keys[1]), ERR_OK);
+    settle(w);
+    demote(w, 0, 4);
+    assert_true(is_in(w, 0, "disk"));
+    assert_true(is_in(w, 1, "cold"));
+    assert_int_equal(pin_to(w, 1, "cold"), ERR_OK);
+    assert_int_equal(promote(w, 1), ERR_DENIED);
+    assert_int_equal(get(w, 1), ERR_OK);
+    assert_int_equal(blockstore_facts(w->store, &w->keys[1], &facts), ERR_OK);
+    assert_string_equal(facts.tier_pin, "cold");
+    assert_int_equal(pin_to(w, 1, "disk"), ERR_OK); /* one at a time */
+    assert_int_equal(promote(w, 1), ERR_OK);
+    assert_int_equal(pin_to(w, 0, ""), ERR_OK);
+    demote(w, 0, 1);
+    assert_true(is_in(w, 0, "cold"));
+}
+
+/* Taken for demotion, and pinned before its hot row goes. */
+static void a_pin_to_the_disk_comes_in_time(void **state)
+{
+    struct world *w = *state;
+    put_all(w);
+    assert_int_equal(blockstore_demote(w->store, &w->keys[0], 2), ERR_OK);
+    drive(w);
+    assert_int_equal(blockstore_may_leave(w->store, &w->keys[0]), ERR_BUSY);
+    assert_int_equal(pin_to(w, 0, "disk"), ERR_OK);
+    blockstore_end_pack(w->store);
+    pass(w, SECOND_NS); /* and not a minute */
+    pass(w, SECOND_NS);
+    assert_int_equal(stats(w).cold_blocks, 2);
+    assert_int_equal(blockstore_may_leave(w->store, &w->keys[0]), ERR_EXISTS);
+    settle(w);
+    assert_true(is_in(w, 0, "disk"));
+    assert_true(is_in(w, 1, "cold"));
+}
+
 /* A pin of nodes that are cold: nothing below is collected before they are counted, and then they are on the disk. */
 static void a_pin_of_cold_nodes_holds_what_is_below(void **state)
 {
@@ -838,6 +891,58 @@ static void a_catalogue_made_anew_takes_its_packs_back(void **state)
     assert_int_equal(get(w, 1), ERR_OK);
 }
 
+static struct block_ref *read_file(const struct disk_port *port, const char *path)
+{
+    struct disk_file *file;
+    uint64_t size = 0;
+    size_t got = 0;
+    assert_int_equal(port->open(port->self, path, DISK_READ, &file), ERR_OK);
+    assert_int_equal(port->size(file, &size), ERR_OK);
+    struct block_ref *ref = block_ref_new((size_t)size, NULL);
+    assert_int_equal(port->pread(file, ref->data, ref->len, 0, &got), ERR_OK);
+    assert_int_equal(got, size);
+    port->close(file);
+    return ref;
+}
+
+static void write_file(const struct disk_port *port, const char *path, struct block_ref *ref)
+{
+    struct disk_file *file;
+    struct iovec iov = {.iov_base = ref->data, .iov_len = ref->len};
+    assert_int_equal(port->open(port->self, path, DISK_WRITE | DISK_CREATE, &file), ERR_OK);
+    assert_int_equal(port->pwritev(file, &iov, 1, 0), ERR_OK);
+    port->close(file);
+    block_ref_unref(ref);
+}
+
+/* As from a backup: the pack that it names was rewritten since. */
+static void an_older_catalogue_finds_what_was_rewritten_since(void **state)
+{
+    struct world *w = *state;
+    const struct disk_port *port = sim_disk_port(w->disk);
+    put_all(w);
+    demote(w, 0, 9);
+    blockstore_close(w->store, false);
+    struct block_ref *old = read_file(port, "repo/blocks.db");
+    open_store(w);
+    drive(w);
+    for (size_t i = 0; i < 6; i++)
+        assert_int_equal(change(w, i, CHANGE_BLOCK_RM), ERR_OK);
+    pass(w, STORE_PACK_NS + SECOND_NS);
+    pass(w, STORE_PACK_NS + SECOND_NS);
+    blockstore_close(w->store, false);
+    assert_int_equal(port->unlink(port->self, "repo/blocks.db"), ERR_OK);
+    (void)port->unlink(port->self, "repo/blocks.db-wal");
+    write_file(port, "repo/blocks.db", old);
+    open_store(w);
+    drive(w);
+    for (size_t i = 6; i < 9; i++)
+        assert_int_equal(get(w, i), ERR_OK);
+    assert_int_equal(stats(w).quarantined, 0);
+    assert_int_equal(get(w, 0), ERR_NOT_FOUND); /* it was removed since, with its pack */
+    assert_int_equal(stats(w).quarantined, 1);
+}
+
 static void a_medium_of_another_is_not_used(void **state)
 {
     struct world *w = *state;
@@ -891,9 +996,12 @@ int main(void)
         COLD_TEST(a_thin_pack_is_rewritten),
         COLD_TEST(a_collection_takes_cold_blocks_too),
         COLD_TEST(nodes_that_a_pin_needs_stay),
+        COLD_TEST(what_is_pinned_to_a_tier_does_not_leave_it),
+        COLD_TEST(a_pin_to_the_disk_comes_in_time),
         COLD_TEST(a_pin_of_cold_nodes_holds_what_is_below),
         COLD_TEST(a_put_of_a_cold_node_makes_it_hot),
         COLD_TEST(a_catalogue_made_anew_takes_its_packs_back),
+        COLD_TEST(an_older_catalogue_finds_what_was_rewritten_since),
         COLD_TEST(a_medium_of_another_is_not_used),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -126,10 +126,11 @@ static void back_to_version_3(const char *path, const char *vfs)
     sqlite3 *db;
     struct sql_options sql = {.path = path, .vfs = vfs, .full_sync = true, .cache_kib = 64};
     assert_int_equal(sql_open(&sql, &db), ERR_OK);
-    assert_int_equal(sql_exec(db, "DROP VIEW v_tiers; DROP VIEW v_packs; DROP VIEW v_usage; DROP VIEW v_blocks;"
-                                  "DROP VIEW v_metadata; DROP TABLE cold_blocks; DROP TABLE packs;"
-                                  "DROP TABLE cold_tiers; DELETE FROM meta WHERE key LIKE 'cold_%';"
-                                  "UPDATE meta SET value = 3 WHERE key = 'schema_version'; PRAGMA user_version = 3"),
+    assert_int_equal(sql_exec(db,
+                              "DROP VIEW v_tiers; DROP VIEW v_packs; DROP VIEW v_usage; DROP VIEW v_blocks;"
+                              "DROP VIEW v_metadata; DROP TABLE cold_blocks; DROP TABLE packs;"
+                              "DROP TABLE cold_tiers; DROP TABLE tier_pins; DELETE FROM meta WHERE key LIKE 'cold_%';"
+                              "UPDATE meta SET value = 3 WHERE key = 'schema_version'; PRAGMA user_version = 3"),
                      ERR_OK);
     sql_close(db);
 }

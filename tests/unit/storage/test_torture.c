@@ -14,7 +14,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-enum { PINNED_LEAF = 5, DEAD_FIRST = 6, SEGMENTS_MAX = 40, PIECE = 5000 };
+enum { PINNED_LEAF = 5, DEAD_FIRST = 6, SEGMENTS_MAX = 40, PIECE = 5000, COLD_STRIDES = 2 };
 
 /* ---- collections and verifications, page by page ---- */
 
@@ -270,7 +270,9 @@ static void check_rest(struct world *w)
                          w->items[i].stored ? ERR_OK : ERR_NOT_FOUND);
     }
     look(w);
-    assert_int_equal(blockstore_stats(w->store).blocks, stored);
+    struct blockstore_stats stats = blockstore_stats(w->store);
+    assert_true(stats.blocks <= stored && stats.blocks + stats.cold_blocks >= stored);
+    assert_true(w->cold != NULL || stats.blocks == stored);
     assert_int_equal(blockstore_stats(w->store).quarantined, 0);
     assert_false(w->fatal);
 }
@@ -340,6 +342,88 @@ static void rebuilt_life(struct world *w)
     put(w, 0, 1);
 }
 
+/* ---- a cold tier ---- */
+
+static struct test_cold the_cold;
+
+/* Until it is only there. */
+static void demote(struct world *w, size_t i)
+{
+    for (unsigned turns = 0;; turns++) {
+        const char *tier = "";
+        uint64_t size = 0;
+        enum err err = blockstore_has(w->store, &w->items[i].key, &size, &tier);
+        if (err == ERR_OK && strcmp(tier, "cold") == 0)
+            return;
+        assert_true(turns < TURNS_MAX);
+        assert_true(err == ERR_OK || is_clean(err));
+        err = blockstore_demote(w->store, &w->items[i].key, 1);
+        assert_true(err == ERR_OK || is_clean(err));
+        (void)turn(w);
+    }
+}
+
+static void promote(struct world *w, size_t i)
+{
+    for (unsigned tries = 0;;) {
+        struct test_op t = test_op_for(&w->items[i].key);
+        blockstore_promote(w->store, &t.op);
+        wait_for(w, &t.done);
+        if (!again(w, &tries, t.done, t.err))
+            return;
+    }
+}
+
+static void begin_cold(struct world *w)
+{
+    const struct disk_port *port = sim_disk_port(w->disk);
+    assert_int_equal(port->make_dir(port->self, "/cold"), ERR_OK);
+    assert_int_equal(port->sync_dir(port->self, "/"), ERR_OK);
+    assert_true(test_cold_open(&the_cold, port, "/cold", NULL));
+    the_cold.page = 3;
+    w->cold = &the_cold;
+    start(w);
+    put(w, 0, ITEMS);
+    pin(w, ROOT);
+    restart(w, true, SIM_CUT_KEEP); /* nothing is in memory */
+}
+
+static void cold_life(struct world *w)
+{
+    begin_cold(w);
+    plan(w, true);
+    for (size_t i = 0; i < LEAVES; i++)
+        demote(w, i);
+    demote(w, LONELY);
+    look(w);
+    promote(w, 1);
+    pin(w, LONELY); /* a cold node is counted */
+    for (size_t i = DEAD_FIRST; i < LEAVES; i++)
+        remove_block(w, i);
+    for (int i = 0; i < 70; i++) /* the pack is thin now */
+        (void)turn(w);
+    restart(w, false, SIM_CUT_DROP);
+    look(w);
+}
+
+/* The catalogue is lost, and the packs are found again. */
+static void cold_rebuilt_life(struct world *w)
+{
+    const struct disk_port *port = sim_disk_port(w->disk);
+    begin_cold(w);
+    for (size_t i = 0; i < KEPT; i++)
+        demote(w, i);
+    blockstore_close(w->store, false);
+    test_cold_end_life(w->cold);
+    assert_int_equal(port->unlink(port->self, "repo/blocks.db"), ERR_OK);
+    (void)port->unlink(port->self, "repo/blocks.db-wal");
+    plan(w, true);
+    start(w);
+    for (int i = 0; i < 100; i++)
+        (void)turn(w);
+    look(w);
+}
+
 /* ---- all of them ---- */
 
 enum { RUN_SECONDS_MAX = 120 }; /* a run takes some 20 ms */
@@ -348,7 +432,10 @@ static char where[120]; /* said when a run goes wrong */
 
 static const char *life_name(void (*life)(struct world *))
 {
-    return life == whole_life ? "whole life" : "rebuilt";
+    return life == whole_life     ? "whole life"
+           : life == rebuilt_life ? "rebuilt"
+           : life == cold_life    ? "cold tier"
+                                  : "cold tier, rebuilt";
 }
 
 static void took_too_long(int signal)
@@ -377,6 +464,8 @@ static bool run(void (*life)(struct world *), const struct failure *failure, uin
     restart(w, false, (enum sim_disk_cut)(skip % SIM_CUT_COUNT));
     check_rest(w);
     blockstore_close(w->store, false);
+    if (w->cold != NULL)
+        test_cold_close(w->cold);
     for (size_t i = 0; i < ITEMS; i++)
         block_ref_unref(w->items[i].ref);
     sim_disk_free(w->disk);
@@ -401,8 +490,12 @@ static void fail_each(void (*life)(struct world *), const struct failure *failur
 static void fail_all(const struct failure *failures, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
+        struct failure wide = failures[i];
+        wide.stride *= COLD_STRIDES;
         fail_each(whole_life, &failures[i]);
         fail_each(rebuilt_life, &failures[i]);
+        fail_each(cold_life, &wide);
+        fail_each(cold_rebuilt_life, &wide);
     }
 }
 

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The tier commands against a real daemon with a cold tier in a folder, and against one without.
+
+Usage: tests/smoke/tiers.py; HEARTH_BUILD names another build folder.
+"""
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+
+from bad_input import Node, check, counts
+from commands import ABSENT, expect, said
+
+
+def tier(node, name):
+    return next(row for row in json.loads(said(node, "tier", "ls", "--enc=json"))["tiers"] if row["tier"] == name)
+
+
+def is_up(node, seconds=10):
+    until = time.monotonic() + seconds
+    while not tier(node, "cold")["up"] and time.monotonic() < until:
+        time.sleep(0.05)
+    return tier(node, "cold")["up"]
+
+
+def has_left(node, cid, seconds=15):
+    """The rows of what has left the disk go with the next commit."""
+    until = time.monotonic() + seconds
+    while json.loads(said(node, "tier", "stat", "--enc=json", cid))["segment"] > 0 and time.monotonic() < until:
+        time.sleep(0.1)
+    return json.loads(said(node, "tier", "stat", "--enc=json", cid))["segment"] == 0
+
+
+def moves(node, folder, cold):
+    path = os.path.join(folder, "file")
+    with open(path, "wb") as file:
+        file.write(os.urandom(5 << 20))
+    with open(path.replace("file", "block"), "wb") as file:
+        file.write(os.urandom(1000))
+    root = said(node, "add", "-Q", path).strip()
+    leaf = said(node, "refs", root).split()[0]
+    expect(node, "tier move --to cold -r", ["tier", "move", "-r", "--to=cold", root], 0,
+           "5 blocks are in tier cold; 1 stay where pins need them\n")
+    expect(node, "a pinned node does not leave", ["tier", "move", "--to=cold", root], 1, "", "a recursive pin needs its links")
+    expect(node, "an absent block does not leave", ["tier", "move", "--to=cold", ABSENT], 4, "", ABSENT)
+    check("packs are in the folder", any(name.endswith(".pack") for name in os.listdir(cold)), os.listdir(cold))
+    expect(node, "tier stat of what is not here", ["tier", "stat", ABSENT], 4)
+    check("it ends cleanly", node.stop() == 0)
+    check("it starts again", node.start() and is_up(node), node.said())
+    row = json.loads(said(node, "tier", "stat", "--enc=json", leaf))
+    check("tier stat says cold", row["tier"] == "cold" and row["pack"] > 0 and row["segment"] == 0, row)
+    check("tier ls counts", tier(node, "cold")["blocks"] == 5 and tier(node, "disk")["blocks"] == 1)
+    with open(path, "rb") as file:
+        check("what is cold reads as it was", node.run("cat", root)[1] == file.read())
+    check("tier verify", "is whole: 5 blocks" in said(node, "tier", "verify"))
+    expect(node, "tier move --to disk", ["tier", "move", "--to=disk", leaf], 0, "1 blocks are in tier disk\n")
+    row = json.loads(said(node, "tier", "stat", "--enc=json", leaf))
+    check("a copy is on the disk", row["segment"] > 0 and row["pack"] > 0, row)
+    other = said(node, "refs", root).split()[1]
+    expect(node, "tier pin to the cold tier", ["tier", "pin", other, "cold"], 0)
+    expect(node, "it may still be moved there", ["tier", "move", "--to=cold", other], 0)
+    check("its copy on the disk goes", has_left(node, other))
+    expect(node, "what is pinned there stays", ["tier", "move", "--to=disk", other], 1, "", "pinned to its tier")
+    single = said(node, "block", "put", path.replace("file", "block")).strip()
+    expect(node, "tier pin to the disk", ["tier", "pin", single], 0)
+    check("tier stat says so", "pinned to disk" in said(node, "tier", "stat", single))
+    expect(node, "what is pinned there stays", ["tier", "move", "--to=cold", single], 1, "", "pinned to its tier")
+    expect(node, "tier pin none", ["tier", "pin", single, "none"], 0)
+    expect(node, "and it goes", ["tier", "move", "--to=cold", single], 0)
+    expect(node, "a pin to a tier that is none", ["tier", "pin", single, "tape"], 1, "", "disk, cold or none")
+    os.rename(cold, cold + ".away")
+    expect(node, "a folder that is not mounted", ["tier", "verify"], 1, "", "is its disk mounted?")
+    check("tier ls says so", not tier(node, "cold")["up"] and "mounted" in tier(node, "cold")["why"])
+    os.rename(cold + ".away", cold)
+    expect(node, "a pack that is not there", ["tier", "verify", "--pack=77"], 4, "", "0000000000000077")
+    expect(node, "a pack's name that is none", ["tier", "verify", "--pack=xyz"], 1, "", "--pack")
+    expect(node, "a tier that is none", ["tier", "move", "--to=tape", leaf], 1, "", "disk or cold")
+
+
+def without(node):
+    rows = json.loads(said(node, "tier", "ls", "--enc=json"))["tiers"]
+    check("two tiers without a cold one", [row["tier"] for row in rows] == ["memory", "disk"], rows)
+    check("no actor, no account", "cold" not in said(node, "actors") and "cold" not in said(node, "accounts"))
+    expect(node, "nothing moves", ["tier", "move", "--to=cold", ABSENT], 1, "", "Tiers.Cold.Kind")
+    expect(node, "nothing to verify", ["tier", "verify"], 1, "", "Tiers.Cold.Kind")
+
+
+def main():
+    folder = tempfile.mkdtemp(prefix="hearth-tiers-", dir="/tmp")
+    cold = os.path.join(folder, "cold")
+    os.mkdir(cold)
+    node = Node(folder, "data", TIERS__COLD__KIND="directory", TIERS__COLD__PATH=cold)
+    plain = Node(folder, "plain")
+    inside = Node(folder, "inside", TIERS__COLD__KIND="directory", TIERS__COLD__PATH=os.path.join(folder, "inside", "cold"))
+    try:
+        if check("Daemon is ready", node.start() and is_up(node), node.said()):
+            moves(node, folder, cold)
+            check("it ends cleanly", node.stop() == 0)
+        if check("Daemon is ready without a cold tier", plain.start(), plain.said()):
+            without(plain)
+            check("it ends cleanly", plain.stop() == 0)
+        check("a folder in the repository is refused", not inside.start() and "is in the repository" in inside.said(), inside.said())
+    finally:
+        for one in (node, plain, inside):
+            one.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    print(f"{counts['ok']} passed, {counts['FAIL']} failed")
+    return 1 if counts["FAIL"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
