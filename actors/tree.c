@@ -94,12 +94,16 @@ static const struct edge_spec edges[] = {
     {ACTOR_CONTROL, ACTOR_COLD_STORE}, /* these two: with a cold tier */
     {ACTOR_TIERED_STORAGE, ACTOR_COLD_STORE},
 };
-enum { COLD_EDGES = 2, COLD_LANES = 1 };
+enum { COLD_EDGES = 2, COLD_LANES = 2 };
 
 static const struct lane_spec lanes[] = {
-    {.name = "state", .workers = 1, .queue = 16}, {.name = "catalogue", .workers = 1, .queue = 64},
-    {.name = "disk", .workers = 2, .queue = 256}, {.name = "files", .workers = 2, .queue = 64},
-    {.name = "dns", .workers = 2, .queue = 32},   {.name = "cold", .workers = 2, .queue = 64}, /* with a cold tier */
+    {.name = "state", .workers = 1, .queue = 16},
+    {.name = "catalogue", .workers = 1, .queue = 64},
+    {.name = "disk", .workers = 2, .queue = 256},
+    {.name = "files", .workers = 2, .queue = 64},
+    {.name = "dns", .workers = 2, .queue = 32},
+    {.name = "cold", .workers = 2, .queue = 64}, /* these two: with a cold tier */
+    {.name = "heat", .workers = 1, .queue = 4},
 };
 
 /* Tells the state actor what its table of events is to show. What cannot be told is in the log all the same. */

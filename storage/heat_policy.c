@@ -307,6 +307,41 @@ double heat_policy_heat(const struct heat_policy *policy, uint64_t key)
     return number == ROW_NONE ? 0 : exp2(long_heat(policy, heat_row_at(&policy->history, number)));
 }
 
+/* What an admission of so many bytes would look at first; the search is not moved on. */
+static float limit_for(const struct heat_policy *policy, uint64_t bytes)
+{
+    struct heat_search search = policy->search;
+    float limit = -INFINITY;
+    if (policy->held_count > 0 && policy->held_bytes + bytes > policy->config.capacity_bytes)
+        (void)heat_worst(&policy->ranker, policy->trials.best, policy->held, policy->held_count, &search, &limit);
+    return limit;
+}
+
+bool heat_policy_explain(const struct heat_policy *policy, uint64_t key, uint64_t bytes,
+                         struct heat_explained *ret_explained)
+{
+    uint32_t size = (uint32_t)MIN(bytes, UINT32_MAX);
+    uint32_t number = row_table_find(&policy->history, key);
+    struct heat_explained explained = {.way = policy->trials.best, .limit = limit_for(policy, size)};
+    for (int way = 0; way < HEAT_WAYS; way++) {
+        explained.hits[way] = policy->trials.of[way].hits;
+        explained.rank[way] = number == ROW_NONE ? -INFINITY
+                                                 : heat_rank(&policy->ranker, (enum heat_way)way,
+                                                             (struct heat_held){.row = number, .bytes = size});
+    }
+    if (number != ROW_NONE) {
+        const struct heat_row *row = heat_row_at(&policy->history, number);
+        explained.held = is_held(policy, number);
+        explained.age = heat_age(row, policy->ranker.now);
+        explained.class = row->class;
+        for (int span = 0; span < HEAT_SPANS; span++)
+            explained.heat[span] =
+                exp2((double)heat_cooled(row, (enum heat_span)span, explained.age, policy->ranker.cooling[span]));
+    }
+    *ret_explained = explained;
+    return number != ROW_NONE;
+}
+
 struct heat_policy_stats heat_policy_stats(const struct heat_policy *policy)
 {
     return (struct heat_policy_stats){.held_bytes = policy->held_bytes,

@@ -69,6 +69,22 @@ float heat_policy_rank(const struct heat_policy *policy, uint64_t key, uint64_t 
 /* The heat of a block now, by the long half-life: a decayed count of its accesses; 0 when nothing is known of it. */
 double heat_policy_heat(const struct heat_policy *policy, uint64_t key);
 
+/* All that the policy thinks of a block. */
+struct heat_explained {
+    bool held;
+    uint32_t age;            /* accesses to any block since its last one */
+    double heat[HEAT_SPANS]; /* decayed counts of its accesses, now */
+    uint8_t class;           /* by its heats at its last access (heat_curve.h) */
+    enum heat_way way;       /* that ranks now */
+    float limit;             /* the rank, by that way, of one that would leave now; -INFINITY: nothing has to */
+    float rank[HEAT_WAYS];
+    double hits[HEAT_WAYS]; /* of the trials, of late */
+};
+
+/* bytes: of the block. False when nothing is known of it: then the trials and the way are told all the same. */
+bool heat_policy_explain(const struct heat_policy *policy, uint64_t key, uint64_t bytes,
+                         struct heat_explained *ret_explained);
+
 struct heat_policy_stats {
     uint64_t held_bytes;
     uint32_t held;

@@ -2,6 +2,7 @@
 #include "storage/heat_store.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@ static const char *const texts[STATEMENTS] = {
 };
 
 struct heat_store {
+    _Atomic uint32_t refs; /* release on unref pairs with the acquire that precedes the close */
     const struct disk_port *port;
     struct sqlite_vfs *vfs; /* NULL on the real disk */
     char path[HEAT_STORE_PATH_MAX];
@@ -44,6 +46,7 @@ struct heat_store *heat_store_new(const struct disk_port *port, const char *path
     struct heat_store *store = calloc(1, sizeof(*store));
     if (store == NULL)
         return NULL;
+    atomic_init(&store->refs, 1);
     store->port = port;
     store->rows_max = rows_max;
     int len = snprintf(store->path, sizeof(store->path), "%s", path);
@@ -64,9 +67,15 @@ static void close_database(struct heat_store *store)
     store->db = NULL;
 }
 
-void heat_store_free(struct heat_store *store)
+struct heat_store *heat_store_ref(struct heat_store *store)
 {
-    if (store == NULL)
+    (void)atomic_fetch_add_explicit(&store->refs, 1, memory_order_relaxed);
+    return store;
+}
+
+void heat_store_unref(struct heat_store *store)
+{
+    if (store == NULL || atomic_fetch_sub_explicit(&store->refs, 1, memory_order_acq_rel) != 1)
         return;
     close_database(store);
     sqlite_vfs_free(store->vfs);

@@ -25,8 +25,9 @@ struct heat_store;
 
 /* port is borrowed. rows_max: not 0. NULL without memory, or when the path is too long. */
 struct heat_store *heat_store_new(const struct disk_port *port, const char *path, uint32_t rows_max) MUST_CHECK;
-/* NULL-safe. */
-void heat_store_free(struct heat_store *store);
+/* A job has a reference of its own, since its actor may end first. Any thread; who lets go last closes it. unref is NULL-safe. */
+struct heat_store *heat_store_ref(struct heat_store *store);
+void heat_store_unref(struct heat_store *store);
 
 /* Each may also end with what opening a database can: ERR_NO_SPACE, ERR_DENIED, ERR_BUSY, ERR_IO. ERR_CORRUPT: it was damaged and is gone. */
 

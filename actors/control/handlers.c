@@ -102,6 +102,8 @@ const struct operation_handler operation_handlers[OP_COUNT] = {
     [OP_TIER_PIN] = {.start = tier_pin_start, .reply = relay_reply},
     [OP_TIER_PACKS] = {.start = tier_packs_start, .reply = relay_reply},
     [OP_TIER_CHECK] = {.start = tier_check_start, .reply = relay_reply},
+    [OP_HEAT_TOP] = RELAY,
+    [OP_HEAT_EXPLAIN] = RELAY,
     [OP_WHY] = {.start = why_start, .reply = why_reply, .end = why_end},
     [OP_METADATA_PUT] = {.start = metadata_put_start, .reply = metadata_set_reply},
     [OP_METADATA_UPDATE] = {.start = metadata_update_start, .reply = metadata_set_reply},

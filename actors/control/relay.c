@@ -172,6 +172,24 @@ static enum err ask_pin_find(struct control *c, struct conversation *v)
     return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_PIN_FIND, &ask, NULL, 0, 0);
 }
 
+static enum err ask_heat_top(struct control *c, struct conversation *v)
+{
+    const struct op_heat_top *args = (const void *)v->args;
+    struct msg_heat_top ask = {.limit = args->limit};
+    return conversation_call(c, v, ACTOR_HEAT_TRACKER, MSG_HEAT_TOP, &ask, NULL, 0, LARGE_REPLY);
+}
+
+static enum err ask_heat_explain(struct control *c, struct conversation *v)
+{
+    const struct op_heat_explain *args = (const void *)v->args;
+    struct cid_bytes cid;
+    enum err err = cid_bytes_of(v, args->cid, &cid);
+    if (err != ERR_OK)
+        return err;
+    struct msg_heat_explain ask = {.cid = span_of(cid.bytes, cid.len)};
+    return conversation_call(c, v, ACTOR_HEAT_TRACKER, MSG_HEAT_EXPLAIN, &ask, NULL, 0, 0);
+}
+
 /* Urgent requests are never made jobs, and pass admission: so few of these that others find room. */
 static enum err ask_lease(struct control *c, struct conversation *v)
 {
@@ -324,6 +342,10 @@ enum err relay_start(struct control *c, struct conversation *v)
         return ask_quarantine(c, v);
     case OP_REPO_HEAL:
         return ask_heal(c, v);
+    case OP_HEAT_TOP:
+        return ask_heat_top(c, v);
+    case OP_HEAT_EXPLAIN:
+        return ask_heat_explain(c, v);
     case OP_BACKUP_OPEN:
         return ask_plain(c, v, ACTOR_TIERED_STORAGE, MSG_BACKUP_OPEN);
     case OP_BACKUP_READ:

@@ -4,9 +4,10 @@
  *
  * A leecher (Role) tracks nothing: what it has leaves the disk oldest first, and nothing comes back.
  *
- * Owns: the table of heat, the disk's policy, the mover. Accepts: casts access, want_seen, tier_pressure; calls heat_top, heat_find, probe.
- * Emits: calls tier_candidates, tier_demote, tier_promote to tiered_storage, casts state_move to state. Restart: permanent; a new life
- * starts cold, and moves at the pace of a new budget.
+ * Owns: the table of heat, the disk's policy, heat.db, the mover. Accepts: casts access, want_seen, tier_pressure; calls heat_top, heat_find,
+ * heat_explain, probe.
+ * Emits: calls block_facts, tier_candidates, tier_demote, tier_promote to tiered_storage, casts state_move to state. Restart: permanent; a new life
+ * has a cold table of heat, knows what heat.db kept of the policy, and moves at the pace of a new budget.
  */
 #include <stdlib.h>
 
@@ -26,6 +27,8 @@ static enum err heat_init(struct ctx *ctx, void *state, const struct config *con
     s->tracks = strcmp(config->role, "leecher") != 0;
     heat_map_init(&s->map, budget == NULL ? NULL : &budget->accounts[ACCOUNT_TABLES]);
     enum err err = moves_init(s, config);
+    if (err == ERR_OK)
+        err = past_init(s, config);
     return err == ERR_OK ? ERR_OK : ctx_fail(ctx, err, "no memory for what moves between tiers: raise Memory.Budget");
 }
 
@@ -56,6 +59,7 @@ static void heat_handle_cast(struct ctx *ctx, void *state, const struct msg *msg
         moves_pressure(state, msg->fields);
     }
     moves_pump(state);
+    past_pump(state);
 }
 
 static enum err pack_rows(const struct heat_entry *rows, size_t count, struct buf *items)
@@ -121,6 +125,8 @@ static enum err heat_handle_call(struct ctx *ctx, void *state, const struct msg 
         return handle_top(ctx, state, msg, to);
     if (msg->kind == MSG_HEAT_FIND)
         return handle_find(ctx, state, msg, to);
+    if (msg->kind == MSG_HEAT_EXPLAIN)
+        return explain_start(state, ((const struct msg_heat_explain *)msg->fields)->cid, to);
     if (msg->kind != MSG_PROBE)
         return ERR_UNSUPPORTED;
     struct msg_ok ok = {0};
@@ -132,18 +138,25 @@ static void heat_handle_info(struct ctx *ctx, void *state, const struct info *in
 {
     struct heat_state *s = state;
     (void)ctx;
-    if (info->kind == INFO_REPLY)
+    if (info->kind == INFO_REPLY && info->tag >= TAG_EXPLAIN)
+        explain_reply(s, info);
+    else if (info->kind == INFO_REPLY)
         moves_reply(s, info);
+    else if (info->kind == INFO_JOB)
+        past_job(s, info);
+    else if (info->kind == INFO_TIMER && info->tag == TAG_PAST_TIMER)
+        s->past_timer = 0;
     else if (info->kind == INFO_TIMER)
         s->moves.timer = 0;
     moves_pump(s);
+    past_pump(s);
 }
 
 static void heat_terminate(struct ctx *ctx, void *state, enum exit_reason reason)
 {
     struct heat_state *s = state;
     (void)ctx;
-    (void)reason;
+    past_release(s, reason);
     moves_release(s);
     heat_map_release(&s->map);
 }
@@ -151,6 +164,7 @@ static void heat_terminate(struct ctx *ctx, void *state, enum exit_reason reason
 const struct actor_class heat_tracker_class = {
     .name = "heat_tracker",
     .state_bytes = sizeof(struct heat_state),
+    .ports = PORT_JOBS | PORT_DISK,
     .init = heat_init,
     .handle_call = heat_handle_call,
     .handle_cast = heat_handle_cast,

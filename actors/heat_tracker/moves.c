@@ -31,7 +31,7 @@ enum {
 /* ---- life ---- */
 
 /* The disk should hold what fits up to where demotion ends. */
-static struct tier_policy *new_policy(const struct config *config, struct account *tables)
+static struct tier_policy *new_policy(struct heat_state *s, const struct config *config, struct account *tables)
 {
     struct tier_policy_config policy = {
         .goal = HEAT_GOAL_BYTES,
@@ -40,7 +40,10 @@ static struct tier_policy *new_policy(const struct config *config, struct accoun
                                      : (uint32_t)MIN(tables->limit_bytes / POLICY_TABLES_SHARE / POLICY_BLOCK_BYTES,
                                                      (uint64_t)POLICY_BLOCKS_MAX),
         .account = tables};
-    return tier_policy_parse(config->tiers_policy, &policy.kind) ? tier_policy_new(&policy) : NULL;
+    if (!tier_policy_parse(config->tiers_policy, &policy.kind))
+        return NULL;
+    s->moves.policy_kind = policy.kind;
+    return tier_policy_new(&policy);
 }
 
 static void tell_spill(struct heat_state *s, bool possible)
@@ -64,7 +67,7 @@ enum err moves_init(struct heat_state *s, const struct config *config)
     if (config->tiers_cold_kind[0] == '\0')
         return ERR_OK;
     s->moves.mover = mover_new(&mover);
-    s->moves.policy = new_policy(config, tables);
+    s->moves.policy = new_policy(s, config, tables);
     if (s->moves.mover == NULL || s->moves.policy == NULL)
         return ERR_NOMEM;
     s->moves.demotes = config->tiers_demote_rate > 0;
@@ -105,7 +108,7 @@ static void used_cold(struct heat_state *s, const struct block_key *key, uint32_
 
 void moves_access(struct heat_state *s, const struct block_key *key, const struct msg_access *m)
 {
-    if (s->moves.mover == NULL || m->bytes > BLOCK_BYTES_MAX)
+    if (s->moves.mover == NULL || m->bytes > BLOCK_BYTES_MAX || !past_use(s, key))
         return;
     double now_s = (double)ctx_now(s->ctx) / (double)SECOND_NS;
     bool held = tier_policy_use(s->moves.policy, tier_policy_key(key), m->bytes, now_s);

@@ -6,8 +6,10 @@
 #include "mailbox/actor.h"
 #include "schemas/messages.h"
 #include "storage/heat.h"
+#include "storage/heat_past.h"
 #include "storage/tier_mover.h"
 #include "storage/tier_policy.h"
+#include "wire/cid.h"
 
 struct config;
 
@@ -29,6 +31,7 @@ struct promotion {
 /* All NULL and zero where there is no cold tier. */
 struct moves {
     struct tier_policy *policy; /* of the disk: what should lie there */
+    enum tier_policy_kind policy_kind;
     struct tier_mover *mover;
     struct promotion promotions[MOVER_PROMOTIONS_MAX];
     uint64_t demoting_bytes; /* of the step that is under way */
@@ -43,12 +46,28 @@ struct moves {
     uint64_t timer_at;
 };
 
+enum { EXPLAINS_MAX = 8 };
+
+/* A block that somebody asks about; where it is comes from tiered_storage. */
+struct explain {
+    bool open;
+    struct cid cid;
+    struct reply_to to;
+};
+
 struct heat_state {
     struct ctx *ctx;
     bool tracks; /* not a leecher */
     struct heat_map map;
     struct moves moves;
+    struct heat_past *past; /* NULL: the disk has no policy, or one that learns nothing */
+    uint64_t past_timer;    /* 0: none is set */
+    bool past_fails;
+    struct explain explains[EXPLAINS_MAX];
 };
+
+/* Timers and jobs of these files: tags that moves.c does not have. */
+enum { TAG_PAST_TIMER = 1000, TAG_PAST_JOB, TAG_EXPLAIN /* and one for each that is under way */ };
 
 /* ---- moves.c: between the policy, the mover and tiered_storage ---- */
 
@@ -63,5 +82,25 @@ void moves_reply(struct heat_state *s, const struct info *info);
 
 /* Begins what is to be done now; after each handler. */
 void moves_pump(struct heat_state *s);
+
+/* ---- past.c: what the policy knows, in heat.db ---- */
+
+/* After moves_init. ERR_NOMEM. */
+enum err past_init(struct heat_state *s, const struct config *config) MUST_CHECK;
+/* A clean stop writes what is not kept yet. Before moves_release. */
+void past_release(struct heat_state *s, enum exit_reason reason);
+
+/* Before a block's use is told to the policy. False: the policy must not be told yet. */
+bool past_use(struct heat_state *s, const struct block_key *key) MUST_CHECK;
+void past_job(struct heat_state *s, const struct info *info);
+
+/* Begins what is to be done now; after each handler. */
+void past_pump(struct heat_state *s);
+
+/* ---- explain.c: why a block would stay or leave ---- */
+
+/* ERR_BUSY: too many are asked about. */
+enum err explain_start(struct heat_state *s, struct span cid, struct reply_to to) MUST_CHECK;
+void explain_reply(struct heat_state *s, const struct info *info);
 
 #endif

@@ -281,6 +281,8 @@ static enum err storage_init(struct ctx *ctx, void *state, const struct config *
         options.reads = &budget->accounts[ACCOUNT_SEND];
         options.cache_kib = (uint32_t)(budget->accounts[ACCOUNT_SQLITE].limit_bytes / 4 / 1024);
     }
+    if (!tier_policy_parse(config->tiers_policy, &options.policy))
+        return ctx_fail(ctx, ERR_INVALID, "Tiers.Policy: no policy is named %s", config->tiers_policy);
     ctx_random(ctx, &options.seed, sizeof(options.seed));
     ctx_long(ctx, (uint64_t)STORAGE_START_MS * MS_NS);
     enum err err = blockstore_open(&options, ctx_now(ctx), ctx_real_now(ctx), &s->store, why);

@@ -75,11 +75,11 @@ static void is_there_after_a_close(void **state)
     save(store, "first", 1, 101);
     save(store, "second", 101, 151);
     assert_int_equal(find(store, 1, 201), 150);
-    heat_store_free(store);
+    heat_store_unref(store);
     store = store_on(disk);
     expect_learned(store, "second");
     assert_int_equal(find(store, 1, 201), 150);
-    heat_store_free(store);
+    heat_store_unref(store);
     sim_disk_free(disk);
 }
 
@@ -95,7 +95,7 @@ static void a_slot_has_one_block(void **state)
     assert_int_equal(find(store, SLOTS + 50, SLOTS + 150), 100);
     save(store, "", UINT64_MAX - 1, UINT64_MAX);
     assert_int_equal(find(store, UINT64_MAX - 1, UINT64_MAX), 1);
-    heat_store_free(store);
+    heat_store_unref(store);
     sim_disk_free(disk);
 }
 
@@ -111,7 +111,7 @@ static void a_crash_leaves_one_state_or_none(void **state)
             save(store, "a", 1, 101);
             save(store, "b", 101, 201);
             struct sim_disk *after = sim_disk_clone(disk);
-            heat_store_free(store);
+            heat_store_unref(store);
             sim_disk_power_cut(after, (enum sim_disk_cut)cut, seed);
             store = store_on(after);
             buf_init(&got, STATE_MAX, NULL);
@@ -127,7 +127,7 @@ static void a_crash_leaves_one_state_or_none(void **state)
             save(store, "c", 1, 101);
             expect_learned(store, "c");
             buf_release(&got);
-            heat_store_free(store);
+            heat_store_unref(store);
             sim_disk_free(after);
             sim_disk_free(disk);
         }
@@ -145,7 +145,7 @@ static void damage_costs_heat_and_nothing_else(void **state)
     struct heat_row rows[ROWS];
     uint32_t failed = 0;
     save(store, "learned", 1, 201);
-    heat_store_free(store);
+    heat_store_unref(store);
     for (uint64_t key = 1; key <= ROWS; key++)
         keys[key - 1] = key;
     for (uint64_t offset = 0;; offset += STEP) {
@@ -168,7 +168,7 @@ static void damage_costs_heat_and_nothing_else(void **state)
         save(store, "new", 1, 101);
         expect_learned(store, "new");
         buf_release(&got);
-        heat_store_free(store);
+        heat_store_unref(store);
         sim_disk_free(bad);
     }
     assert_true(failed > 5);
@@ -188,7 +188,7 @@ static void a_full_disk_is_told(void **state)
     sim_disk_fail(disk, SIM_FAULT_WRITE_NO_SPACE, 0, 0);
     expect_learned(store, "before");
     assert_int_equal(find(store, 1, 101), 100);
-    heat_store_free(store);
+    heat_store_unref(store);
     sim_disk_free(disk);
 }
 
