@@ -943,33 +943,53 @@ static void an_older_catalogue_finds_what_was_rewritten_since(void **state)
     assert_int_equal(stats(w).quarantined, 1);
 }
 
+static void an_empty_mount_point_is_not_marked(void **state)
+{
+    struct world *w = *state;
+    const struct disk_port *port = sim_disk_port(w->disk);
+    struct test_cold empty;
+    put_all(w);
+    demote(w, 0, 2);
+    blockstore_close(w->store, false);
+    assert_int_equal(port->make_dir(port->self, "/empty"), ERR_OK);
+    assert_true(test_cold_open(&empty, port, "/empty", NULL));
+    struct test_cold before = w->cold;
+    w->cold = empty;
+    open_store(w);
+    drive(w);
+    assert_int_equal(get(w, 0), ERR_UNAVAILABLE);
+    pass(w, 70 * SECOND_NS);
+    assert_false(stats(w).cold_up);
+    assert_int_equal(port->exists(port->self, "/empty/hearth-tier"), ERR_NOT_FOUND);
+    assert_int_equal(stats(w).quarantined, 0);
+    w->cold = before;
+    test_cold_close(&empty);
+    pass(w, 70 * SECOND_NS);
+    assert_int_equal(get(w, 0), ERR_OK);
+}
+
 static void a_medium_of_another_is_not_used(void **state)
 {
     struct world *w = *state;
     const struct disk_port *port = sim_disk_port(w->disk);
+    static const uint8_t other[PACK_MARK_BYTES] = "of another node";
+    struct cold_call call = {.deadline_ns = UINT64_MAX};
+    struct test_cold theirs;
     put_all(w);
     demote(w, 0, 2);
+    assert_int_equal(port->make_dir(port->self, "/other"), ERR_OK);
+    assert_true(test_cold_open(&theirs, port, "/other", NULL));
+    assert_int_equal(cold_tier_claim(theirs.store, &call, other), ERR_OK);
     blockstore_close(w->store, false);
-    assert_int_equal(port->unlink(port->self, "/cold/hearth-tier"), ERR_OK);
+    struct test_cold before = w->cold;
+    w->cold = theirs;
     open_store(w);
     drive(w);
     pass(w, 70 * SECOND_NS);
     assert_false(stats(w).cold_up);
-    assert_int_equal(port->exists(port->self, "/cold/hearth-tier"),
-                     ERR_NOT_FOUND); /* an empty mount point is not marked */
     assert_int_equal(get(w, 0), ERR_UNAVAILABLE);
-    struct cold_call call = {.deadline_ns = UINT64_MAX};
-    static const uint8_t other[PACK_MARK_BYTES] = "of another node";
-    struct test_cold theirs;
-    assert_int_equal(port->make_dir(port->self, "/other"), ERR_OK);
-    assert_true(test_cold_open(&theirs, port, "/other", NULL));
-    assert_int_equal(cold_tier_claim(theirs.store, &call, other), ERR_OK);
-    struct test_cold mine = w->cold;
-    w->cold = theirs;
-    pass(w, 70 * SECOND_NS);
-    assert_false(stats(w).cold_up);
     assert_int_equal(blockstore_demote(w->store, &w->keys[5], 1), ERR_UNAVAILABLE);
-    w->cold = mine;
+    w->cold = before;
     test_cold_close(&theirs);
 }
 
@@ -1002,6 +1022,7 @@ int main(void)
         COLD_TEST(a_put_of_a_cold_node_makes_it_hot),
         COLD_TEST(a_catalogue_made_anew_takes_its_packs_back),
         COLD_TEST(an_older_catalogue_finds_what_was_rewritten_since),
+        COLD_TEST(an_empty_mount_point_is_not_marked),
         COLD_TEST(a_medium_of_another_is_not_used),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
