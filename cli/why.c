@@ -63,8 +63,9 @@ static void print_wish(struct span result)
 {
     struct span wish;
     if (walk_find(result, "replication", &wish) == ERR_OK)
-        printf("wished:       in %llu to %llu places, %llu if it must not be lost; nothing acts on that in this version\n",
-               number(wish, "min"), number(wish, "max"), number(wish, "critical"));
+        printf(
+            "wished:       in %llu to %llu places, %llu if it must not be lost; nothing acts on that in this version\n",
+            number(wish, "min"), number(wish, "max"), number(wish, "critical"));
 }
 
 static void print_asked(struct span result)
