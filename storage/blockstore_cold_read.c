@@ -84,6 +84,26 @@ void store_cold_get(struct blockstore *s, struct store_op *op)
         op->done(op, err);
 }
 
+static void put_promoted(struct blockstore *s, struct store_op *op, const struct cold_place *place,
+                         struct block_ref *ref)
+{
+    op->codec = place->codec;
+    op->cid_len = 0; /* it is nothing new: nobody is told */
+    s->cold.promoted_bytes += place->size;
+    store_put_hot(s, op, ref);
+}
+
+/* Whoever used it just now may have left it in memory, and a read of the medium is saved. */
+static enum err promote_cold(struct blockstore *s, const struct cold_place *place, struct store_op *op)
+{
+    struct block_ref *ref = memory_tier_peek(s->memory, &place->key);
+    if (ref == NULL)
+        return store_cold_want(s, place, WANT_PROMOTE, op);
+    put_promoted(s, op, place, ref);
+    block_ref_unref(ref);
+    return ERR_OK;
+}
+
 void blockstore_promote(struct blockstore *s, struct store_op *op)
 {
     struct cold_place cold;
@@ -104,7 +124,7 @@ void blockstore_promote(struct blockstore *s, struct store_op *op)
         if (err == ERR_OK && stays)
             err = ERR_DENIED;
         if (err == ERR_OK)
-            err = store_cold_want(s, &cold, WANT_PROMOTE, op);
+            err = promote_cold(s, &cold, op);
         if (err == ERR_OK)
             return;
     }
@@ -189,10 +209,7 @@ static void answer_op(struct blockstore *s, const struct cold_want *want, const 
         return;
     }
     if (err == ERR_OK && !gets) {
-        op->codec = place->codec;
-        op->cid_len = 0; /* it is nothing new: nobody is told */
-        s->cold.promoted_bytes += place->size;
-        store_put_hot(s, op, ref);
+        put_promoted(s, op, place, ref);
         return;
     }
     op->ref = err == ERR_OK ? block_ref_ref(ref) : NULL;

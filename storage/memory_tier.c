@@ -162,6 +162,13 @@ struct block_ref *memory_tier_get(struct memory_tier *tier, const struct block_k
     return block_ref_ref(cached->ref);
 }
 
+struct block_ref *memory_tier_peek(const struct memory_tier *tier, const struct block_key *key)
+{
+    uint32_t number;
+    const struct cached *cached = find(tier, key, &number);
+    return cached == NULL ? NULL : block_ref_ref(cached->ref);
+}
+
 bool memory_tier_has(const struct memory_tier *tier, const struct block_key *key, size_t *ret_bytes)
 {
     uint32_t number;

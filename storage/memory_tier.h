@@ -39,7 +39,8 @@ void memory_tier_put(struct memory_tier *tier, const struct block_key *key, stru
 /* One more reference, or NULL. Counts as a use. */
 struct block_ref *memory_tier_get(struct memory_tier *tier, const struct block_key *key);
 
-/* Whether it is there, without counting as a use. */
+/* The same, and whether it is there, without counting as a use. */
+struct block_ref *memory_tier_peek(const struct memory_tier *tier, const struct block_key *key);
 bool memory_tier_has(const struct memory_tier *tier, const struct block_key *key, size_t *ret_bytes);
 
 void memory_tier_drop(struct memory_tier *tier, const struct block_key *key);

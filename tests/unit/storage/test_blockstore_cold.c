@@ -556,6 +556,21 @@ static void a_promoted_block_is_in_both_and_leaves_without_a_write(void **state)
     assert_int_equal(promote(w, 10), ERR_NOT_FOUND);
 }
 
+static void what_was_just_used_is_promoted_without_another_read(void **state)
+{
+    struct world *w = *state;
+    put_all(w);
+    demote(w, 0, 4);
+    assert_int_equal(get(w, 3), ERR_OK);
+    uint64_t reads = w->cold.ran[STORE_COLD_READ];
+    w->cold.away = true;
+    assert_int_equal(promote(w, 3), ERR_OK);
+    assert_int_equal(w->cold.ran[STORE_COLD_READ], reads);
+    assert_int_equal(stats(w).promoted_bytes, w->sizes[3]);
+    settle(w);
+    assert_true(is_in(w, 3, "disk"));
+}
+
 /* ---- the medium ---- */
 
 static void a_medium_that_is_away_hides_nothing(void **state)
@@ -1006,6 +1021,7 @@ int main(void)
         COLD_TEST(a_pack_that_fails_leaves_its_blocks_where_they_are),
         COLD_TEST(candidates_come_in_the_order_of_the_disk),
         COLD_TEST(a_promoted_block_is_in_both_and_leaves_without_a_write),
+        COLD_TEST(what_was_just_used_is_promoted_without_another_read),
         COLD_TEST(a_medium_that_is_away_hides_nothing),
         COLD_TEST(without_a_cold_tier_what_is_there_is_known_and_not_read),
         COLD_TEST(a_read_that_waits_too_long_is_answered),
