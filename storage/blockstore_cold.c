@@ -171,6 +171,7 @@ void store_cold_changed(struct blockstore *s, struct catalogue_change *change)
         store_left(s, change);
     } else if (kind == CHANGE_COLD_BAD) {
         (void)table_remove(&s->cold.bad, block_key_span(&change->key));
+        memory_tier_drop(s->memory, &change->key); /* it counts as absent now */
         healer_look(&s->healer);
     } else {
         store_packs_changed(s, change);

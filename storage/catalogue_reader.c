@@ -42,11 +42,11 @@ static const char *const texts[READ_COUNT] = {
     [READ_FIND] = "SELECT multihash, codec, size, segment, offset FROM blocks WHERE multihash = ?1",
     [READ_PAGE] = ("SELECT multihash, codec, size, segment, offset FROM blocks WHERE multihash > ?1 ORDER BY multihash"
                    " LIMIT ?2"),
-    [READ_FIND_COLD] = "SELECT " COLD_ROWS_COLUMNS " FROM cold_blocks WHERE multihash = ?1",
-    [READ_PAGE_STORED] = "SELECT * FROM (" STORED_PAGE ")",
+    [READ_FIND_COLD] = ("SELECT " COLD_ROWS_COLUMNS " FROM cold_blocks WHERE multihash = ?1"),
+    [READ_PAGE_STORED] = STORED_PAGE,
     [READ_NODE_HELD] =
-        "SELECT EXISTS(SELECT 1 FROM refs WHERE multihash = ?1 AND codec IN (0x70, 0x71, 0x129) AND count > 0)"
-        " OR EXISTS(SELECT 1 FROM tier_pins WHERE multihash = ?1 AND tier = 'disk')",
+        ("SELECT EXISTS(SELECT 1 FROM refs WHERE multihash = ?1 AND codec IN (0x70, 0x71, 0x129) AND count > 0)"
+         " OR EXISTS(SELECT 1 FROM tier_pins WHERE multihash = ?1 AND tier = 'disk')"),
     [READ_TIER_PINS] = "SELECT count(*) FROM tier_pins WHERE multihash = ?1 AND tier = ?2",
     [READ_UNHELD] = ("SELECT p.*, EXISTS(SELECT 1 FROM refs WHERE refs.multihash = p.multihash AND count > 0)"
                      " OR EXISTS(SELECT 1 FROM pins WHERE pins.multihash = p.multihash)"

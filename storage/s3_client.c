@@ -101,7 +101,7 @@ enum err s3_client_new(const struct s3_options *options, struct s3_client **ret_
     }
     (void)pthread_mutex_init(&c->lock, NULL);
     request_pace_init(&c->pace, options->requests_per_s == 0 ? S3_REQUESTS_PER_S : options->requests_per_s,
-              options->burst == 0 ? S3_BURST : options->burst);
+                      options->burst == 0 ? S3_BURST : options->burst);
     prng_init(&c->prng, options->seed);
     *ret_client = c;
     return ERR_OK;

@@ -693,6 +693,21 @@ static void a_damaged_record_is_quarantined_and_wanted_back(void **state)
     assert_int_equal(stats(w).cold_blocks, 0);
 }
 
+static void what_is_quarantined_is_not_in_memory_either(void **state)
+{
+    struct world *w = *state;
+    char path[64];
+    put_all(w);
+    demote(w, 0, 1);
+    assert_int_equal(get(w, 0), ERR_OK);
+    assert_true(is_in(w, 0, "memory"));
+    pack_path(w, 0, path);
+    assert_int_equal(sim_disk_damage(w->disk, path, 200, 0x40), ERR_OK);
+    assert_int_equal(verify_cold(w).bad, 1);
+    assert_true(is_in(w, 0, "none"));
+    assert_int_equal(stats(w).quarantined, 1);
+}
+
 static void damage_on_the_disk_is_nothing_with_a_cold_copy(void **state)
 {
     struct world *w = *state;
@@ -1027,6 +1042,7 @@ int main(void)
         COLD_TEST(a_read_that_waits_too_long_is_answered),
         COLD_TEST(many_who_want_one_block_cost_one_read),
         COLD_TEST(a_damaged_record_is_quarantined_and_wanted_back),
+        COLD_TEST(what_is_quarantined_is_not_in_memory_either),
         COLD_TEST(damage_on_the_disk_is_nothing_with_a_cold_copy),
         COLD_TEST(an_empty_pack_is_removed),
         COLD_TEST(a_thin_pack_is_rewritten),

@@ -14,7 +14,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-enum { PINNED_LEAF = 5, DEAD_FIRST = 6, SEGMENTS_MAX = 40, PIECE = 5000, COLD_STRIDES = 2 };
+enum { PINNED_LEAF = 5, DEAD_FIRST = 6, SEGMENTS_MAX = 40, PIECE = 5000, COLD_STRIDES = 10 };
 
 /* ---- collections and verifications, page by page ---- */
 
