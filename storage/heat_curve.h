@@ -47,7 +47,7 @@ struct heat_curves {
 /* Knows nothing: all classes are worth what LRU would make of them. */
 void heat_curves_init(struct heat_curves *curves);
 
-/* The step in which an age lies; the last one holds all that is older. Inline, like the worth: rankings ask for them 16 times in a row. */
+/* The step in which an age lies; the last one holds all that is older. Inline, like the worth: rankings ask for them ten times in a row. */
 static inline uint8_t heat_curve_step(uint32_t age)
 {
     if (age < HEAT_EXACT_AGES)

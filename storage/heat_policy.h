@@ -6,7 +6,7 @@
  *   use(key) ──> history (heat_row.h)      its heats with a short and a long half-life; 24 bytes a block
  *          ├───> curves (heat_curve.h)         when blocks as hot as this one came back
  *          └───> trials (heat_trial.h)         which of four ways to rank keeps the most
- *                     └──> the way ──> admit: does it rank above what would have to leave?  leave: the worst of 16 looked at
+ *                     └──> the way ──> admit: does it rank above what would have to leave?  leave: the worst of 10 looked at
  *
  * Parameters and their reasons. n is the number of blocks that fit into the tier.
  *   half-lives 2 n and 64 n accesses   a block at the edge of the tier is used about once in n accesses; the short one sees what
@@ -16,7 +16,7 @@
  * Half-lives in hours were rejected: which is right depends on how busy a node is, and traces hardly tell.
  *
  * Memory: 24 bytes a block remembered and 8 to 16 for its index, 8 a block held; all else is 230 KiB, curves and trials.
- * An access costs two or three lines of memory that are not cached, and an admission those of 16 blocks.
+ * An access costs two or three lines of memory that are not cached, and an admission those of 10 blocks.
  *
  * What is not here: bytes, I/O, clocks. The owner keeps the blocks, asks, and does as told. One thread; same calls, same answers.
  */
