@@ -42,10 +42,15 @@ static enum err find_medium(struct blockstore *s, const struct blockstore_option
         return copied == ERR_NO_SPACE ? ERR_OK : copied; /* the next start tries again */
     }
     t->phase = COLD_NOTE;
-    if (copied == ERR_OK)
+    if (copied == ERR_OK) {
         t->medium = copy;
-    else
+        t->unlisted = copy.kind[0] != '\0';
+        t->phase = t->unlisted
+                       ? COLD_CLAIM
+                       : COLD_NOTE; /* its row comes when the packs are known, so that this outlives a restart */
+    } else {
         prng_fill(&t->random, t->medium.mark, sizeof(t->medium.mark));
+    }
     return copied == ERR_NOT_FOUND || copied == ERR_CORRUPT ? ERR_OK : copied;
 }
 
@@ -139,7 +144,7 @@ void store_entries_release(struct blockstore *s, size_t *cap)
 }
 
 /* Whatever is pushed here is committed soon; what is not, for want of memory, is pushed at the next look. */
-static void note_medium(struct blockstore *s)
+void store_cold_note(struct blockstore *s)
 {
     struct cold_change *cold = calloc(1, sizeof(*cold));
     if (cold != NULL)
@@ -266,7 +271,8 @@ static void claimed(struct blockstore *s, const struct store_cold *op)
         return;
     (void)snprintf(medium->kind, sizeof(medium->kind), "%s", op->kind_name);
     (void)snprintf(medium->place, sizeof(medium->place), "%s", op->place_name);
-    note_medium(s);
+    if (!s->cold.unlisted)
+        store_cold_note(s);
 }
 
 static struct store_cold *next_of_medium(struct blockstore *s)
@@ -274,7 +280,7 @@ static struct store_cold *next_of_medium(struct blockstore *s)
     switch (s->cold.phase) {
     case COLD_NOTE:
         if (!s->cold.changing)
-            note_medium(s);
+            store_cold_note(s);
         return NULL;
     case COLD_CLAIM:
         return claim(s);

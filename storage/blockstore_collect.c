@@ -176,8 +176,8 @@ static struct store_job *page_job(struct blockstore *s, enum job_kind kind)
 struct store_job *store_collect_job(struct blockstore *s)
 {
     struct store_job *job;
-    if (s->collects == NULL || s->collecting || s->flush || s->committing)
-        return NULL;
+    if (s->collects == NULL || s->collecting || s->flush || s->committing || s->cold.unlisted)
+        return NULL; /* a pinned node may be in a pack that is not known yet, and what it links to here */
     if (s->broken) {
         finish_page(s, NULL, 0, ERR_CORRUPT);
         return NULL;

@@ -26,6 +26,9 @@ static void listed_all(struct blockstore *s)
     t->listed = NULL;
     t->phase = COLD_UP;
     t->look = true;
+    if (t->unlisted)
+        store_cold_note(s);
+    t->unlisted = false;
     if (t->adopted > 0)
         store_notice(s, false,
                      "%llu packs were found in the cold tier that blocks.db did not know: their blocks are stored",

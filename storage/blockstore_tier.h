@@ -101,6 +101,7 @@ struct store_tier {
     enum cold_phase phase;
     struct cold_medium medium;
     struct prng random;
+    bool unlisted; /* the catalogue was made anew, and which packs there are is not known yet: nothing is collected */
     bool changing; /* a change of the tier waits for its commit */
     bool busy;     /* an operation that is no read is under way */
     bool up;
@@ -178,6 +179,8 @@ void store_cold_changed(struct blockstore *store, struct catalogue_change *chang
 /* Whether a commit is to be made for what the cold tier waits for; and into it. */
 bool store_cold_wants_commit(const struct blockstore *store);
 void store_cold_take_changes(struct blockstore *store);
+/* The row of the tier is made what is known of it. */
+void store_cold_note(struct blockstore *store);
 /* Makes room for so many entries, charged to `tables`; store_entries_release ends the charge. False without memory. */
 bool store_entries_reserve(struct blockstore *store, struct cold_entry **entries, size_t *cap, size_t count);
 void store_entries_release(struct blockstore *store, size_t *cap);

@@ -921,6 +921,33 @@ static void a_catalogue_made_anew_takes_its_packs_back(void **state)
     assert_int_equal(get(w, 1), ERR_OK);
 }
 
+/* The root of a pin is in a pack that a catalogue made anew does not know as long as the medium is away. */
+static void nothing_is_collected_before_the_packs_are_known(void **state)
+{
+    struct world *w = *state;
+    struct collected c = {.op = {.done = page_collected}};
+    put_all(w);
+    demote(w, NODE, ITEMS);
+    w->cold.away = true;
+    assert_int_equal(change(w, NODE + 1, CHANGE_PIN_ADD), ERR_OK);
+    lose_catalogue(w);
+    restart(w, false);
+    blockstore_collect(w->store, &c.op);
+    drive(w);
+    assert_false(c.done);
+    assert_true(is_in(w, 0, "disk"));
+    w->cold.away = false;
+    for (int i = 0; i < 20 && !c.done; i++)
+        pass(w, 10 * SECOND_NS);
+    assert_true(c.done);
+    (void)collect(w);
+    assert_false(is_in(w, 0, "none"));
+    assert_true(is_in(w, 1, "none"));
+    assert_int_equal(get(w, NODE + 1), ERR_OK);
+    settle(w);
+    assert_true(stats(w).cold_up);
+}
+
 static struct block_ref *read_file(const struct disk_port *port, const char *path)
 {
     struct disk_file *file;
@@ -1053,6 +1080,7 @@ int main(void)
         COLD_TEST(a_pin_of_cold_nodes_holds_what_is_below),
         COLD_TEST(a_put_of_a_cold_node_makes_it_hot),
         COLD_TEST(a_catalogue_made_anew_takes_its_packs_back),
+        COLD_TEST(nothing_is_collected_before_the_packs_are_known),
         COLD_TEST(an_older_catalogue_finds_what_was_rewritten_since),
         COLD_TEST(an_empty_mount_point_is_not_marked),
         COLD_TEST(a_medium_of_another_is_not_used),
