@@ -51,14 +51,17 @@ enum { BLOCKS_SCHEMA_VERSION = 4 };
 
 /*
  * Blocks in packs of a cold tier; docs/internals/cold_tier.md. A block may be here and in blocks. packs.state: 0 being written, 1 whole,
- * 2 damaged, 3 being removed. live_bytes: of the records that cold_blocks names. A tier without a kind is noted, and not marked yet.
- * tier_pins.tier: 'disk' or 'cold', which a block shall not leave, whether it is stored or not.
+ * 2 damaged, 3 being removed. live_bytes: of the records that cold_blocks names; in percent of what records take at least, since a small pack is mostly
+ * head, index and tail: PACK_USE. A tier without a kind is noted, and not marked yet. tier_pins.tier: 'disk' or 'cold', which a block shall not
+ * leave, whether it is stored or not.
  */
+#define BLOCKS_SQL_PACK_USE "(live_bytes * 100 / max(1, bytes - 80 - 91 * records))"
 #define BLOCKS_COLD_SQL \
     "CREATE TABLE cold_tiers(tier INTEGER PRIMARY KEY, kind TEXT NOT NULL, place TEXT NOT NULL, mark BLOB NOT NULL);" \
     "CREATE TABLE packs(id INTEGER PRIMARY KEY, tier INTEGER NOT NULL, state INTEGER NOT NULL, bytes INTEGER NOT NULL," \
     " records INTEGER NOT NULL, live_bytes INTEGER NOT NULL, written_at INTEGER NOT NULL, checked_at INTEGER NOT NULL);" \
     "CREATE INDEX packs_by_state ON packs(state, tier);" \
+    "CREATE INDEX packs_by_use ON packs(" BLOCKS_SQL_PACK_USE ");" \
     "CREATE TABLE cold_blocks(multihash BLOB PRIMARY KEY, codec INTEGER NOT NULL, size INTEGER NOT NULL," \
     " pack INTEGER NOT NULL, offset INTEGER NOT NULL, stored INTEGER NOT NULL) WITHOUT ROWID;" \
     "CREATE TABLE tier_pins(multihash BLOB PRIMARY KEY, tier TEXT NOT NULL) WITHOUT ROWID;"

@@ -198,6 +198,7 @@ void blockstore_close(struct blockstore *s, bool crash)
     for (struct store_verify_op *op = s->settling; op != NULL; op = op->next)
         free(op->bad);
     free_changes(s->removals);
+    free_changes(s->late);
     for (struct store_op *op = s->stalled; op != NULL; op = op->next)
         block_ref_unref(op->ref);
     table_release(&s->bad);

@@ -219,7 +219,7 @@ void blockstore_backup_read(struct blockstore *store, struct store_piece_op *op)
 /*
  * One page of a collection: removes blocks that neither a pin nor a block below a recursive one nor a lease keeps. Whoever wants all of it
  * asks again with `after` as it was left. Space on the disk comes back when segments are compacted. At the beginning it waits until what
- * pins hold is counted; a pin that is committed meanwhile is waited for, too.
+ * pins hold is counted; a pin that is committed meanwhile is waited for, too. ERR_UNAVAILABLE: that needs a cold block, and its medium is not there.
  */
 struct store_collect_op {
     void (*done)(struct store_collect_op *op, enum err err);

@@ -236,7 +236,7 @@ void store_cold_back_off(struct blockstore *s)
     t->retry_at_ns = s->now_ns + seconds * SECOND_NS;
 }
 
-/* A medium that answers is up, whatever it says of an object; told when that changes. */
+/* A medium that answers is up, whatever it says of an object; told when that changes. One that does not is asked for its mark until it does. */
 static void note_answer(struct blockstore *s, const struct store_cold *op, enum err err)
 {
     struct store_tier *t = &s->cold;
@@ -266,7 +266,8 @@ static void claimed(struct blockstore *s, const struct store_cold *op)
 {
     struct cold_medium *medium = &s->cold.medium;
     bool same = strcmp(medium->kind, op->kind_name) == 0 && strcmp(medium->place, op->place_name) == 0;
-    s->cold.phase = COLD_SWEEP;
+    if (s->cold.phase == COLD_CLAIM)
+        s->cold.phase = COLD_SWEEP; /* else it was only asked whether it is there again */
     if (same)
         return;
     (void)snprintf(medium->kind, sizeof(medium->kind), "%s", op->kind_name);
@@ -307,7 +308,7 @@ struct store_cold *blockstore_next_cold(struct blockstore *s)
         return NULL;
     op = t->phase < COLD_UP ? next_of_medium(s) : store_pack_next(s);
     if (op == NULL && t->phase == COLD_UP)
-        op = store_packs_next(s);
+        op = t->up ? store_packs_next(s) : claim(s);
     t->busy = op != NULL;
     return op;
 }
@@ -353,6 +354,8 @@ void blockstore_cold_done(struct blockstore *s, struct store_cold *op, enum err 
         store_cold_read_done(s, op, err);
         if (err != ERR_BUSY)
             note_answer(s, op, err);
+        if (s->cold.phase == COLD_UP && !s->cold.up && s->now_ns >= s->cold.retry_at_ns)
+            store_cold_back_off(s);
     } else {
         work_done(s, op, err);
     }
@@ -367,7 +370,8 @@ uint64_t store_cold_due(const struct blockstore *s)
     uint64_t due = UINT64_MAX;
     if (t->phase == COLD_OFF)
         return due;
-    if (t->phase != COLD_UP || t->packing > PACKING_OPEN || t->loaded != NULL || t->removal == REMOVING_REMOVE)
+    if (t->phase != COLD_UP || !t->up || t->packing > PACKING_OPEN || t->loaded != NULL ||
+        t->removal == REMOVING_REMOVE)
         due = MAX(t->retry_at_ns, s->now_ns + STORE_RETRY_NS);
     if (t->packing == PACKING_OPEN)
         due = MIN(due, t->pack_due_ns);

@@ -90,7 +90,7 @@ static void put_promoted(struct blockstore *s, struct store_op *op, const struct
     op->codec = place->codec;
     op->cid_len = 0; /* it is nothing new: nobody is told */
     s->cold.promoted_bytes += place->size;
-    store_put_hot(s, op, ref);
+    store_put_hot(s, op, ref, true);
 }
 
 /* Whoever used it just now may have left it in memory, and a read of the medium is saved. */
@@ -146,13 +146,16 @@ static void make_hot(struct blockstore *s, const struct cold_place *place, struc
     if (op == NULL)
         return;
     *op = (struct store_op){.done = made_hot, .key = place->key, .codec = place->codec};
-    store_put_hot(s, op, ref);
+    store_put_hot(s, op, ref, true);
 }
 
 static void keep_node(struct blockstore *s, const struct cold_place *place, struct block_ref *ref, enum err err)
 {
     struct store_tier *t = &s->cold;
     t->nodes_wanted -= t->nodes_wanted > 0;
+    t->count_waits = err == ERR_UNAVAILABLE || err == ERR_DENIED;
+    if (t->count_waits)
+        store_refuse_removals(s, ERR_UNAVAILABLE);
     if (err != ERR_OK && !store_is_damage(err)) {
         s->count_retry_at_ns = s->now_ns + 5 * STORE_RETRY_NS;
     } else if (err == ERR_OK && t->node_count < COLD_NODES_MAX) {
@@ -206,6 +209,10 @@ static void answer_op(struct blockstore *s, const struct cold_want *want, const 
             blockstore_get(s, op);
         else
             blockstore_promote(s, op);
+        return;
+    }
+    if (err == ERR_OK && !gets && store_is_doomed(s, &op->key)) {
+        op->done(op, ERR_BUSY);
         return;
     }
     if (err == ERR_OK && !gets) {

@@ -69,6 +69,7 @@ void store_count_done(struct blockstore *s, struct store_job *job, enum err err)
         store_quarantine(s, &job->page[i], ERR_CORRUPT);
     if (err == ERR_OK) {
         s->info = job->info;
+        s->cold.count_waits &= s->info.count_cold;
         store_release_removals(s);
         return;
     }
@@ -173,6 +174,16 @@ static struct store_job *page_job(struct blockstore *s, enum job_kind kind)
     return job;
 }
 
+/* A pin came between: what it holds is counted first, which may need a medium that is away, and the page is looked at again after that. */
+static void spare(struct blockstore *s)
+{
+    if (s->doomed_page == NULL)
+        return;
+    free(s->doomed_page);
+    s->doomed_page = NULL;
+    undoom(s);
+}
+
 struct store_job *store_collect_job(struct blockstore *s)
 {
     struct store_job *job;
@@ -184,8 +195,12 @@ struct store_job *store_collect_job(struct blockstore *s)
     }
     if (!s->collects->begun)
         return page_job(s, JOB_COLLECT_BEGIN);
-    if (s->info.counting)
+    if (s->info.counting) {
+        spare(s);
+        if (s->cold.count_waits) /* nobody knows for how long */
+            finish_page(s, NULL, 0, ERR_UNAVAILABLE);
         return NULL;
+    }
     if (s->doomed_page == NULL) {
         job = page_job(s, JOB_SCAN);
         if (job != NULL)

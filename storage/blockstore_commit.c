@@ -156,17 +156,42 @@ void store_release_removals(struct blockstore *s)
     s->removals = NULL;
 }
 
+void store_release_late(struct blockstore *s)
+{
+    *s->changes_tail = s->late;
+    while (*s->changes_tail != NULL)
+        s->changes_tail = &(*s->changes_tail)->next;
+    s->late = NULL;
+}
+
+/* A block was removed while it is written to the disk, and nobody has put it: it would be there again. It is removed once more before that is said. */
+static bool comes_late(struct blockstore *s, struct catalogue_change *change, enum err err)
+{
+    const struct fresh *fresh = table_get(&s->fresh, block_key_span(&change->key));
+    if (fresh == NULL || !fresh->moves || (err != ERR_OK && err != ERR_NOT_FOUND))
+        return false;
+    change->next = s->late;
+    s->late = change;
+    if (fresh->state >= FRESH_DURABLE)
+        store_release_late(s);
+    return true;
+}
+
 /* What one change did in memory, and its answer; frees it. A removal that came too early waits. */
 static void finish_change(struct blockstore *s, struct catalogue_change *change, enum err err)
 {
     struct store_change_op *op = change->user;
     if (err == ERR_OK)
         err = change->err;
+    if (change->kind == CHANGE_BLOCK_RM && err == ERR_AGAIN && s->cold.count_waits)
+        err = ERR_UNAVAILABLE;
     if (change->kind == CHANGE_BLOCK_RM && err == ERR_AGAIN) {
         change->next = s->removals;
         s->removals = change;
         return;
     }
+    if (change->kind == CHANGE_BLOCK_RM && comes_late(s, change, err))
+        return;
     bool aside = change->kind == CHANGE_QUARANTINE || change->kind == CHANGE_MISSING;
     if (aside)
         (void)table_remove(&s->bad, block_key_span(&change->key));
@@ -185,6 +210,15 @@ static void finish_change(struct blockstore *s, struct catalogue_change *change,
         op->done(op, err);
     }
     catalogue_change_free(change);
+}
+
+void store_refuse_removals(struct blockstore *s, enum err err)
+{
+    while (s->removals != NULL) {
+        struct catalogue_change *change = s->removals;
+        s->removals = change->next;
+        finish_change(s, change, err);
+    }
 }
 
 /* The store's own changes, which nobody else would ask for again, wait for the next commit when this one failed. */

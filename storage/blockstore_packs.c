@@ -30,12 +30,16 @@ static void listed_all(struct blockstore *s)
         store_cold_note(s);
     t->unlisted = false;
     if (t->adopted > 0)
-        store_notice(s, false,
-                     "%llu packs were found in the cold tier that blocks.db did not know: their blocks are stored",
-                     (unsigned long long)t->adopted);
+        store_notice(
+            s, false,
+            "%llu packs were found in the cold tier that blocks.db did not know: their blocks are stored",
+            (unsigned long long)t->adopted);
 }
 
-/* The index of the next pack that is not known, from where it was read to. NULL: the page is over, or a look is not possible now. */
+/*
+ * The index of the next pack that is not known, from where it was read to; one that is known as being written is whole: its commit never came, or this catalogue
+ * is older than it, and then blocks may be nowhere else. NULL: the page is over, or a look is not possible now.
+ */
 static struct store_cold *index_unknown(struct blockstore *s)
 {
     struct store_tier *t = &s->cold;
@@ -45,7 +49,7 @@ static struct store_cold *index_unknown(struct blockstore *s)
         enum err err = catalogue_pack(s->reader, pack->pack, &row);
         if (err != ERR_OK && err != ERR_NOT_FOUND)
             return NULL;
-        if (err == ERR_OK) {
+        if (err == ERR_OK && row.state != PACK_WRITING) {
             t->listed_at++;
             continue;
         }
@@ -98,11 +102,8 @@ static bool take_entries(struct blockstore *s, const struct store_cold *op)
     if (cold->count + count > PACK_RECORDS_MAX ||
         !store_entries_reserve(s, &cold->entries, &t->adopting_cap, cold->count + count))
         return false;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         cold->entries[cold->count++] = (struct cold_entry){.place = op->places[i]};
-        filter_add(s->filter, &op->places[i].key);
-        filter_add(s->filter_next, &op->places[i].key);
-    }
     return true;
 }
 
@@ -143,10 +144,15 @@ static void index_came(struct blockstore *s, const struct store_cold *op, enum e
                  (unsigned long long)op->pack, err_text(err));
 }
 
+/* Only now are its keys in the filters: one that is begun while an index is read would walk past rows that are not there yet. */
 static void adopted(struct blockstore *s, const struct catalogue_change *change)
 {
+    for (size_t i = 0; change->err == ERR_OK && i < change->cold->count; i++) {
+        filter_add(s->filter, &change->cold->entries[i].place.key);
+        filter_add(s->filter_next, &change->cold->entries[i].place.key);
+    }
     s->cold.changing = false;
-    s->cold.adopted += change->err == ERR_OK;
+    s->cold.adopted += change->err == ERR_OK && change->cold->state == PACK_WHOLE;
     store_entries_release(s, &s->cold.adopting_cap);
 }
 

@@ -58,6 +58,7 @@ struct fresh {
     struct block_place place;
     struct block_ref *ref; /* until durable */
     struct store_op *ops;  /* puts that wait for it, the first first */
+    bool moves;            /* nobody puts it: it comes from the cold tier */
     struct fresh *next;    /* in queue or durable list */
     uint64_t durable_at_ns;
 };
@@ -183,7 +184,8 @@ struct blockstore {
     struct catalogue_change *changes;
     struct catalogue_change **changes_tail;
     struct catalogue_change *removals; /* of blocks: wait until it is counted what is held */
-    bool flush;                        /* the next commit does not wait for more; never without a durable block */
+    struct catalogue_change *late; /* the same of a block that is being moved to the disk: once more when it is there */
+    bool flush;                    /* the next commit does not wait for more; never without a durable block */
     bool committing;
     uint64_t commit_retry_at_ns;
     uint64_t log_watched; /* how long it was when that was last thought of */
@@ -262,8 +264,8 @@ enum err store_catalogue_said(struct blockstore *store, enum err err) MUST_CHECK
 /* Whether blocks of the codec link to others. */
 bool store_is_node(uint32_t codec);
 
-/* Puts a block whether or not it is cold; and joins a put of it that is under way. */
-void store_put_hot(struct blockstore *store, struct store_op *op, struct block_ref *ref);
+/* Puts a block whether or not it is cold; and joins a put of it that is under way. One without a CID moves: it is stored already, in the cold tier. */
+void store_put_hot(struct blockstore *store, struct store_op *op, struct block_ref *ref, bool is_cold);
 bool store_put_joins(struct blockstore *store, struct store_op *op);
 
 /* A block became durable: remember it until its row is committed. */
@@ -363,6 +365,10 @@ enum err store_job_collect(struct store_job *job);
 
 /* Removals that waited go into the next commit once it is known what is held. */
 void store_release_removals(struct blockstore *store);
+/* It is not known when it will be: those who wait hear so. */
+void store_refuse_removals(struct blockstore *store, enum err err);
+/* Removals that waited for a block to be on the disk go into the next commit. */
+void store_release_late(struct blockstore *store);
 /* The catalogue could not be changed: says so, and what happens then; a damaged one ends this life. */
 void store_catalogue_failed(struct blockstore *store, enum err err, const char *then);
 

@@ -50,6 +50,7 @@ static uint64_t record_bytes(const struct fresh *fresh)
 static void wait_for(struct fresh *fresh, struct store_op *op)
 {
     struct store_op **link = &fresh->ops;
+    fresh->moves = op->cid_len == 0 && (fresh->ops == NULL || fresh->moves);
     while (*link != NULL)
         link = &(*link)->next;
     op->next = NULL;
@@ -113,7 +114,10 @@ bool store_put_joins(struct blockstore *s, struct store_op *op)
     return true;
 }
 
-/* A leaf that is cold is stored; of a node there is to be a copy that walks find without a medium, now that its bytes are here. */
+/*
+ * A leaf that is cold is stored, while its medium is there: else the copy may be lost, and the bytes are here now. Of a node there is to be a copy that walks find
+ * without a medium.
+ */
 void blockstore_put(struct blockstore *s, struct store_op *op, struct block_ref *ref)
 {
     struct cold_place cold;
@@ -124,23 +128,25 @@ void blockstore_put(struct blockstore *s, struct store_op *op, struct block_ref 
     bool is_cold = s->info.cold_blocks > 0 && store_find_cold(s, &op->key, &cold) == ERR_OK;
     if (is_cold)
         leases_touch(&s->leases, &op->key);
-    if (is_cold && !store_is_node(op->codec)) {
+    if (is_cold && s->cold.up && !store_is_node(op->codec)) {
         op->existed = true;
         op->done(op, ERR_OK);
         return;
     }
-    store_put_hot(s, op, ref);
+    store_put_hot(s, op, ref, is_cold);
 }
 
-void store_put_hot(struct blockstore *s, struct store_op *op, struct block_ref *ref)
+void store_put_hot(struct blockstore *s, struct store_op *op, struct block_ref *ref, bool is_cold)
 {
     struct block_place place;
     if (store_put_joins(s, op))
         return;
-    const struct fresh *fresh = table_get(&s->fresh, block_key_span(&op->key));
+    struct fresh *fresh = table_get(&s->fresh, block_key_span(&op->key));
     enum err err = store_find(s, &op->key, &place);
-    op->existed = err == ERR_OK;
-    if (op->existed)
+    op->existed = err == ERR_OK || is_cold;
+    if (fresh != NULL && op->cid_len > 0)
+        fresh->moves = false;
+    if (err == ERR_OK)
         leases_touch(&s->leases, &op->key);
     if (err == ERR_NOT_FOUND && fresh != NULL) {
         err = ERR_BUSY; /* damaged before its row was made: again once that is settled */
@@ -299,4 +305,5 @@ void store_group_done(struct blockstore *s, struct store_job *job, enum err err)
         group_stored(s, group);
     else
         group_failed(s, group, err);
+    store_release_late(s);
 }

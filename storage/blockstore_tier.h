@@ -120,6 +120,7 @@ struct store_tier {
     struct cold_node nodes[COLD_NODES_MAX];
     size_t node_count;
     size_t nodes_wanted;
+    bool count_waits; /* the last of them could not be had: the medium is not there */
 
     struct store_candidates_op *candidates;
     struct store_candidates_op **candidates_tail;

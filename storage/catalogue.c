@@ -59,7 +59,7 @@ static const char *const texts[STMT_COUNT] = {
                        " WHERE multihash = ?1 AND pack = ?2 AND offset = ?3",
     [STMT_COLD_DELETE] = "DELETE FROM cold_blocks WHERE multihash = ?1",
     [STMT_COLD_IN_WHOLE] = "SELECT 1 FROM cold_blocks JOIN packs ON packs.id = cold_blocks.pack"
-                           " WHERE multihash = ?1 AND state IN (1, 2)",
+                           " WHERE multihash = ?1 AND state = 1",
     [STMT_NODE_HELD] = "SELECT 1 FROM refs WHERE multihash = ?1 AND codec IN (0x70, 0x71, 0x129) AND count > 0"
                        " UNION ALL SELECT 1 FROM tier_pins WHERE multihash = ?1 AND tier = 'disk' LIMIT 1",
     [STMT_TIER_PIN] = "INSERT INTO tier_pins VALUES (?1, ?2) ON CONFLICT(multihash) DO UPDATE SET tier = ?2",

@@ -72,7 +72,8 @@ enum change_of {
     CHANGE_PACK_NEW,   /* cold->pack will be written; ERR_EXISTS: there is one of that id */
     CHANGE_PACK_WHOLE, /* cold->pack is: its entries that still have a hot row, or a cold one in the pack they come from, get their rows.
                           ERR_NOT_FOUND: it was not being written */
-    CHANGE_PACK_ADOPT, /* cold->pack was found on the medium: its entries get rows; ERR_EXISTS: it is known */
+    CHANGE_PACK_ADOPT, /* cold->pack was found on the medium: its entries get rows, of one that was being written those that have a cold one;
+                          ERR_EXISTS: it is known */
     CHANGE_PACK_STATE, /* cold->pack becomes cold->state; PACK_REMOVING: ERR_BUSY while a row of a block names it */
     CHANGE_PACK_RM,    /* cold->pack is gone from the medium; as PACK_REMOVING */
     CHANGE_HOT_RM, /* the hot rows of those entries go that have a cold one in a whole pack and are not needed for their links */

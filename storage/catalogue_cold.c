@@ -151,18 +151,25 @@ static enum err settle_entry(struct catalogue *c, struct cold_entry *entry, stru
     return err == ERR_OK ? insert_cold(c, entry, info) : err;
 }
 
-static enum err pack_whole(struct catalogue *c, struct catalogue_change *change, uint64_t now_ns,
-                           struct catalogue_info *info)
+/* ERR_EXISTS: it was not being written. */
+static enum err set_whole(struct catalogue *c, const struct cold_change *cold, uint64_t now_ns)
 {
-    struct cold_change *cold = change->cold;
     sqlite3_stmt *stmt = c->stmt[STMT_PACK_WHOLE];
-    int64_t live = 0;
     sql_bind_u64(stmt, 1, cold->pack);
     sql_bind_u64(stmt, 2, cold->bytes);
     sql_bind_u64(stmt, 3, cold->records);
     sql_bind_u64(stmt, 4, now_ns);
     enum err err = sql_done(stmt);
-    if (err == ERR_OK && sqlite3_changes(c->db) == 0) {
+    return err == ERR_OK && sqlite3_changes(c->db) == 0 ? ERR_EXISTS : err;
+}
+
+static enum err pack_whole(struct catalogue *c, struct catalogue_change *change, uint64_t now_ns,
+                           struct catalogue_info *info)
+{
+    struct cold_change *cold = change->cold;
+    int64_t live = 0;
+    enum err err = set_whole(c, cold, now_ns);
+    if (err == ERR_EXISTS) {
         change->err = ERR_NOT_FOUND;
         return ERR_OK;
     }
@@ -180,9 +187,9 @@ static enum err pack_whole(struct catalogue *c, struct catalogue_change *change,
 
 /*
  * This pack is there; one that a row of an older catalogue names may be gone: the row is repointed. A block that is found again is stored: it leaves the
- * quarantine, and what it links to can be counted.
+ * quarantine, and what it links to can be counted. Of a pack that was being written, what has no cold row is still hot, or was removed.
  */
-static enum err adopt_entry(struct catalogue *c, struct cold_entry *entry, struct catalogue_info *info)
+static enum err adopt_entry(struct catalogue *c, struct cold_entry *entry, bool written, struct catalogue_info *info)
 {
     uint64_t count = 0;
     struct cold_place old;
@@ -190,6 +197,8 @@ static enum err adopt_entry(struct catalogue *c, struct cold_entry *entry, struc
     enum err err = catalogue_cold_find(c, &entry->place.key, info, &old);
     if (err == ERR_OK && old.pack == entry->place.pack)
         return ERR_OK; /* the pack has it twice */
+    if (err == ERR_NOT_FOUND && written)
+        return ERR_OK;
     if (err == ERR_OK)
         err = catalogue_cold_delete(c, &old, info);
     if (err == ERR_OK || err == ERR_NOT_FOUND)
@@ -205,12 +214,16 @@ static enum err pack_adopt(struct catalogue *c, struct catalogue_change *change,
     struct cold_change *cold = change->cold;
     int64_t live = 0;
     enum err err = insert_pack(c, cold, PACK_WHOLE, now_ns);
+    bool written = err == ERR_EXISTS;
+    cold->state = written ? PACK_WRITING : PACK_WHOLE; /* as it was known, or as it is */
+    if (written)
+        err = set_whole(c, cold, now_ns);
     if (err == ERR_EXISTS) {
         change->err = err;
         return ERR_OK;
     }
     for (size_t i = 0; i < cold->count && err == ERR_OK; i++) {
-        err = adopt_entry(c, &cold->entries[i], info);
+        err = adopt_entry(c, &cold->entries[i], written, info);
         live += cold->entries[i].done ? (int64_t)pack_record_bytes(&cold->entries[i].place) : 0;
     }
     info->cold_packs++;

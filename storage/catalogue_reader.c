@@ -28,12 +28,17 @@ enum reading {
     READ_COUNT
 };
 
-/* A page of all stored blocks, in order of key, by two walks of a page each: what is only cold has no segment. */
+/*
+ * A page of all stored blocks, in order of key, by two walks of a page each: what is only cold has no segment. The second goes no further than the first,
+ * so that it passes no more blocks that are in both than the first has found.
+ */
 #define STORED_PAGE                                                                                                    \
     "SELECT * FROM (SELECT multihash, codec, size, segment, offset FROM blocks WHERE multihash > ?1"                   \
     " ORDER BY multihash LIMIT ?2)"                                                                                    \
     " UNION ALL SELECT * FROM (SELECT multihash, codec, size, 0 AS segment, pack AS offset FROM cold_blocks"           \
-    " WHERE multihash > ?1 AND NOT EXISTS(SELECT 1 FROM blocks WHERE blocks.multihash = cold_blocks.multihash)"        \
+    " WHERE multihash > ?1 AND multihash <= coalesce((SELECT multihash FROM blocks WHERE multihash > ?1"               \
+    " ORDER BY multihash LIMIT 1 OFFSET ?2 - 1), x'ffffffffffffffffffff')"                                             \
+    " AND NOT EXISTS(SELECT 1 FROM blocks WHERE blocks.multihash = cold_blocks.multihash)"                             \
     " ORDER BY multihash LIMIT ?2) ORDER BY multihash LIMIT ?2"
 
 static const char *const texts[READ_COUNT] = {

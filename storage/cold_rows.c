@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "schemas/blocks_sql.h"
+
 enum err cold_rows_read(sqlite3_stmt *stmt, struct cold_place *ret_place)
 {
     struct cold_place place = {.codec = (uint32_t)sql_u64(stmt, 1),
@@ -71,17 +73,21 @@ enum err cold_rows_pack(sqlite3 *db, uint64_t pack, struct pack_row *ret_row)
     return one_pack(db, "SELECT " PACK_COLUMNS " FROM packs WHERE id = ?1", pack, 0, ret_row);
 }
 
+_Static_assert(PACK_HEADER_BYTES + PACK_TAIL_BYTES == 80 && PACK_ENTRY_MAX == 91, "as BLOCKS_SQL_PACK_USE says");
+
 enum err cold_rows_unused(sqlite3 *db, uint64_t but, struct pack_row *ret_row)
 {
-    return one_pack(db, "SELECT " PACK_COLUMNS " FROM packs WHERE live_bytes = 0 AND id <> ?1 LIMIT 1", but, 0,
-                    ret_row);
+    return one_pack(db,
+                    "SELECT " PACK_COLUMNS " FROM packs WHERE " BLOCKS_SQL_PACK_USE " = 0 AND live_bytes = 0"
+                    " AND id <> ?1 LIMIT 1",
+                    but, 0, ret_row);
 }
 
 enum err cold_rows_thinnest(sqlite3 *db, unsigned percent, uint64_t before_ns, struct pack_row *ret_row)
 {
     return one_pack(db,
-                    "SELECT " PACK_COLUMNS " FROM packs WHERE state = 1 AND live_bytes * 100 < bytes * ?1"
-                    " AND written_at <= ?2 ORDER BY live_bytes * 1.0 / bytes, id LIMIT 1",
+                    "SELECT " PACK_COLUMNS " FROM packs WHERE " BLOCKS_SQL_PACK_USE " < ?1 AND +state = 1"
+                    " AND written_at <= ?2 ORDER BY " BLOCKS_SQL_PACK_USE " LIMIT 1",
                     percent, before_ns, ret_row);
 }
 
