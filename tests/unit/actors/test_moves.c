@@ -178,7 +178,7 @@ static const struct supervisor_spec tree = {.name = "root",
 static const struct edge_spec edges[] = {{ACTOR_CONTROL, ACTOR_TIERED_STORAGE},
                                          {ACTOR_HEAT_TRACKER, ACTOR_TIERED_STORAGE},
                                          {ACTOR_TIERED_STORAGE, ACTOR_COLD_STORE}};
-static const struct lane_spec lanes[] = {{"catalogue", 1, 64}, {"disk", 2, 256}, {"cold", 2, 64}};
+static const struct lane_spec lanes[] = {{"catalogue", 1, 64}, {"disk", 2, 256}, {"cold", 2, 64}, {"heat", 1, 4}};
 
 static bool is_done(void *arg)
 {
