@@ -154,9 +154,11 @@ static enum err take(struct store_cold *op, const struct msg *msg)
     return ERR_OK;
 }
 
+/* A pack that begins, grows or is given up asks the medium nothing yet. */
 static void note_why(struct storage_state *s, const struct store_cold *op, enum err err)
 {
-    if (err == ERR_OK)
+    bool asked = op->kind != STORE_COLD_BEGIN && op->kind != STORE_COLD_ADD && op->kind != STORE_COLD_ABANDON;
+    if (err == ERR_OK && asked)
         s->cold_why[0] = '\0';
     else if (err == ERR_UNAVAILABLE || err == ERR_DENIED)
         (void)snprintf(s->cold_why, sizeof(s->cold_why), "%s",

@@ -25,8 +25,10 @@ class Node:
                 "SECRETKEY": self.secret, "PACKBYTES": "8MiB", **env}
         self.env = {**os.environ, "HEARTH_PATH": self.folder, **{"HEARTH_TIERS__COLD__" + name: value for name, value in cold.items()}}
         self.process, self.said = None, []
+        self.output = self.said
         self.run("hearthd", "init", "--profile", "test")
         self.start()
+        scene.probes.append(self)  # which ends it when a case fails
 
     def run(self, program, *words, status=0, seconds=120, data=None):
         """The output of a program; the status it must end with, None: any."""
@@ -57,8 +59,9 @@ class Node:
         assert self.process.wait(30) == 0, self.log()[-2000:]
 
     def kill(self):
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
     def restart(self):
         """Nothing of it is in memory then."""
@@ -112,7 +115,6 @@ def a_daemon_moves_blocks_to_the_bucket_and_reads_them_there(scene):
     node.wait("the claim", lambda: node.tier()["up"])
     before = node.requests("get")
     assert node.hearth("cat", cid) == data and node.requests("get") == before
-    node.end()
 
 
 @case
@@ -136,7 +138,6 @@ def a_daemon_that_is_killed_while_it_writes_packs_loses_nothing(scene):
     assert node.hearth("cat", cid) == data
     node.wait("packs without a row go", lambda: len([n for n in scene.objects() if n.endswith(".pack")]) == node.tier()["packs"])
     node.hearth("tier", "verify")
-    node.end()
 
 
 @case
@@ -161,7 +162,6 @@ def a_daemon_goes_on_while_the_bucket_is_away(scene):
     node.wait("the bucket is back", lambda: node.hearth("cat", "--timeout", "20s", cold, status=None) == "" and node.tier()["up"])
     assert node.hearth("cat", cold) == data
     node.wait("blocks move again", lambda: node.hearth("tier", "move", "-r", "--to", "cold", hot, status=None) == "")
-    node.end()
 
 
 @case
@@ -174,4 +174,3 @@ def a_daemon_with_wrong_credentials_says_so_and_keeps_its_blocks(scene):
     said = node.hearth("tier", "move", "-r", "--to", "cold", cid, status=None)
     assert "SignatureDoesNotMatch" in said or "403" in said, said
     assert node.hearth("cat", cid) == data and not scene.objects()
-    node.end()
