@@ -170,6 +170,10 @@ static void free_fresh(struct blockstore *s)
     size_t position = 0;
     struct fresh *fresh;
     while ((fresh = table_next(&s->fresh, &position, NULL)) != NULL) {
+        for (struct store_op *op = fresh->ops, *next; op != NULL; op = next) {
+            next = op->next;
+            store_cold_free_op(op);
+        }
         block_ref_unref(fresh->ref);
         free(fresh);
     }
@@ -263,8 +267,10 @@ void store_job_free(struct store_job *job)
         block_ref_unref(job->reads[i].ref);
     for (size_t i = 0; i < job->node_count; i++)
         block_ref_unref(job->nodes[i].ref);
+    free(job->nodes);
     free(job->reads);
     free(job->page);
+    free(job->found);
     free(job->batch.places);
     free((void *)(uintptr_t)job->batch.checkpoints);
     free_changes(job->batch.changes);
@@ -286,6 +292,7 @@ enum store_lane store_job_lane(const struct store_job *job)
     case JOB_COLLECT_BEGIN:
     case JOB_SCAN:
     case JOB_COLLECT:
+    case JOB_LOOK_UP:
         return STORE_LANE_CATALOGUE;
     case JOB_GROUP:
     case JOB_READ:
@@ -364,6 +371,8 @@ enum err store_job_run(struct store_job *job)
         return store_job_collect(job);
     case JOB_CANDIDATES:
         return store_job_candidates(job);
+    case JOB_LOOK_UP:
+        return store_job_look_up(job);
     case JOB_DEMOTE:
         return store_job_demote(job);
     }
@@ -438,6 +447,9 @@ void blockstore_job_done(struct blockstore *s, struct store_job *job, enum err e
         break;
     case JOB_CANDIDATES:
         store_candidates_done(s, job, err);
+        break;
+    case JOB_LOOK_UP:
+        store_look_up_done(s, job, err);
         break;
     case JOB_DEMOTE:
         store_demote_done(s, job, err);

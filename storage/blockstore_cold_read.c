@@ -7,12 +7,24 @@
 
 #include "storage/blockstore_private.h"
 
+static bool may_be_cold(const struct blockstore *s, const struct block_key *key)
+{
+    return s->info.cold_blocks > 0 && table_get(&s->cold.bad, block_key_span(key)) == NULL &&
+           !filter_absent(s->filter, key);
+}
+
 enum err store_find_cold(struct blockstore *s, const struct block_key *key, struct cold_place *ret_place)
 {
-    if (s->info.cold_blocks == 0 || table_get(&s->cold.bad, block_key_span(key)) != NULL ||
-        filter_absent(s->filter, key))
+    if (!may_be_cold(s, key))
         return ERR_NOT_FOUND;
     return store_catalogue_said(s, catalogue_find_cold(s->reader, key, ret_place));
+}
+
+bool store_cold_counts(struct blockstore *s, const struct block_key *key)
+{
+    bool counts = false;
+    return may_be_cold(s, key) && store_catalogue_said(s, catalogue_cold_counts(s->reader, key, &counts)) == ERR_OK &&
+           counts;
 }
 
 /* ---- who wants what ---- */
@@ -22,6 +34,18 @@ static void push_waiting(struct store_tier *t, struct cold_read *read)
     read->next = NULL;
     *t->waiting_tail = read;
     t->waiting_tail = &read->next;
+}
+
+/* One that was under way goes before those that came after it, so that the first is the first whose time is over. */
+static void push_again(struct store_tier *t, struct cold_read *read)
+{
+    struct cold_read **link = &t->waiting;
+    while (*link != NULL && (*link)->deadline_ns <= read->deadline_ns)
+        link = &(*link)->next;
+    read->next = *link;
+    *link = read;
+    if (read->next == NULL)
+        t->waiting_tail = &read->next;
 }
 
 static struct cold_read *pop_waiting(struct store_tier *t)
@@ -133,37 +157,6 @@ void blockstore_promote(struct blockstore *s, struct store_op *op)
 
 /* ---- what became of it ---- */
 
-static void made_hot(struct store_op *op, enum err err)
-{
-    (void)err; /* it is where it was; the next who needs it fetches it again */
-    free(op);
-}
-
-/* A block that is held is to lie where walks find it. */
-static void make_hot(struct blockstore *s, const struct cold_place *place, struct block_ref *ref)
-{
-    struct store_op *op = calloc(1, sizeof(*op));
-    if (op == NULL)
-        return;
-    *op = (struct store_op){.done = made_hot, .key = place->key, .codec = place->codec};
-    store_put_hot(s, op, ref, true);
-}
-
-static void keep_node(struct blockstore *s, const struct cold_place *place, struct block_ref *ref, enum err err)
-{
-    struct store_tier *t = &s->cold;
-    t->nodes_wanted -= t->nodes_wanted > 0;
-    t->count_waits = err == ERR_UNAVAILABLE || err == ERR_DENIED;
-    if (t->count_waits)
-        store_refuse_removals(s, ERR_UNAVAILABLE);
-    if (err != ERR_OK && !store_is_damage(err)) {
-        s->count_retry_at_ns = s->now_ns + 5 * STORE_RETRY_NS;
-    } else if (err == ERR_OK && t->node_count < COLD_NODES_MAX) {
-        t->nodes[t->node_count++] = (struct cold_node){.key = place->key, .ref = block_ref_ref(ref)};
-        make_hot(s, place, ref);
-    }
-}
-
 static void end_check(struct blockstore *s)
 {
     struct cold_check *check = &s->cold.check;
@@ -232,7 +225,7 @@ static void answer(struct blockstore *s, const struct cold_want *want, const str
         answer_op(s, want, place, ref, err);
         break;
     case WANT_COUNT:
-        keep_node(s, place, ref, err);
+        store_cold_node_came(s, place, ref, err);
         break;
     case WANT_CHECK:
         note_checked(s, place, err);
@@ -256,8 +249,8 @@ static void finish(struct blockstore *s, struct cold_read *read, struct block_re
     free(read);
 }
 
-/* Until the change is committed it counts as not being there. What finds no memory is found again at the next read. */
-static void put_aside(struct blockstore *s, const struct cold_place *place, enum err err)
+/* Until the change is committed it counts as not being there. False without memory: it is found again at the next read. */
+static bool put_aside(struct blockstore *s, const struct cold_place *place, enum err err)
 {
     struct catalogue_change change = {.kind = CHANGE_COLD_BAD, .key = place->key};
     const char *reason = err == ERR_NOT_FOUND ? "its pack is missing" : "its record in a pack is damaged";
@@ -270,15 +263,16 @@ static void put_aside(struct blockstore *s, const struct cold_place *place, enum
     if (cold == NULL || cold->entries == NULL ||
         table_put(&s->cold.bad, block_key_span(&place->key), s, NULL) != ERR_OK) {
         cold_change_free(cold);
-        return;
+        return false;
     }
     cold->entries[0].place = *place;
     cold->count = 1;
     change.cold = cold;
-    if (store_push_change(s, &change) == NULL) {
-        (void)table_remove(&s->cold.bad, block_key_span(&place->key));
-        cold_change_free(cold);
-    }
+    if (store_push_change(s, &change) != NULL)
+        return true;
+    (void)table_remove(&s->cold.bad, block_key_span(&place->key));
+    cold_change_free(cold);
+    return false;
 }
 
 /* ---- operations ---- */
@@ -331,7 +325,7 @@ static struct store_cold *read_op(struct blockstore *s, struct cold_read *read)
     struct store_tier *t = &s->cold;
     struct store_cold *op = store_cold_new(s, STORE_COLD_READ, read->place.pack);
     if (op == NULL) {
-        push_waiting(t, read);
+        push_again(t, read);
         return NULL;
     }
     op->place = read->place;
@@ -388,18 +382,20 @@ void store_cold_read_done(struct blockstore *s, struct store_cold *op, enum err 
     if (read == NULL)
         return;
     if (err == ERR_BUSY) {
-        push_waiting(t, read);
+        push_again(t, read);
         return;
     }
     if (err == ERR_OK && (op->ref == NULL || op->ref->len != op->place.size))
         err = ERR_CORRUPT;
     bool there = still_there(s, read);
     if (store_is_damage(err) && there && !is_same(&read->place, &op->place)) {
-        push_waiting(t, read);
+        push_again(t, read);
         return;
     }
     if (store_is_damage(err) && there)
-        put_aside(s, &read->place, err);
+        err = put_aside(s, &read->place, err)
+                  ? err
+                  : ERR_NOMEM; /* else whoever asks would read it again at once, without end */
     else if (!there && (err == ERR_OK || store_is_damage(err)))
         err = ERR_AGAIN; /* it was removed meanwhile, and must not come back by this */
     if (err == ERR_OK)
@@ -408,41 +404,25 @@ void store_cold_read_done(struct blockstore *s, struct store_cold *op, enum err 
         finish(s, read, NULL, err);
 }
 
+/* Nothing is read any more: those that have not begun will not. */
+static void refuse_checks(struct blockstore *s)
+{
+    struct cold_check *check = &s->cold.check;
+    while (check->ops != NULL && !check->running) {
+        struct store_verify_op *op = check->ops;
+        check->ops = op->next;
+        op->done(op, ERR_CORRUPT);
+    }
+}
+
 void store_cold_tick(struct blockstore *s)
 {
     struct store_tier *t = &s->cold;
+    if (s->broken)
+        refuse_checks(s);
     while (t->waiting != NULL && t->waiting->deadline_ns <= s->now_ns)
         finish(s, pop_waiting(t), NULL, ERR_UNAVAILABLE);
     bool tells = t->waiting != NULL && t->phase <= COLD_CLAIM && t->failures > 0;
     for (size_t n = tells ? table_len(&t->reads) : 0; n > 0 && t->waiting != NULL; n--)
         finish(s, pop_waiting(t), NULL, ERR_UNAVAILABLE); /* the medium is not there */
-}
-
-/* ---- counting ---- */
-
-bool store_cold_count_ready(struct blockstore *s)
-{
-    struct store_tier *t = &s->cold;
-    struct cold_place places[COLD_NODES_MAX];
-    size_t count = 0;
-    if (!s->info.count_cold || t->node_count > 0)
-        return t->nodes_wanted == 0;
-    if (t->nodes_wanted > 0 || catalogue_uncounted(s->reader, places, ARRAY_LEN(places), &count) != ERR_OK)
-        return false;
-    if (count == 0) /* they have come back to the disk */
-        return true;
-    t->nodes_wanted = count;
-    for (size_t i = 0; i < count; i++) {
-        enum err err = store_cold_want(s, &places[i], WANT_COUNT, NULL);
-        if (err != ERR_OK)
-            keep_node(s, &places[i], NULL, err);
-    }
-    return false;
-}
-
-void store_cold_take_nodes(struct blockstore *s, struct store_job *job)
-{
-    memcpy(job->nodes, s->cold.nodes, s->cold.node_count * sizeof(*job->nodes));
-    job->node_count = s->cold.node_count;
-    s->cold.node_count = 0;
 }

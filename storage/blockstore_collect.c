@@ -53,11 +53,10 @@ struct store_job *store_count_job(struct blockstore *s)
     if (job == NULL)
         return NULL;
     job->page = malloc(COUNT_NODES * sizeof(*job->page));
-    if (job->page == NULL) {
+    if (job->page == NULL || !store_cold_take_nodes(s, job)) {
         store_job_free(job);
         return NULL;
     }
-    store_cold_take_nodes(s, job);
     s->count_running = true;
     return job;
 }

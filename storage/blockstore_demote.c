@@ -3,7 +3,7 @@
  * Demotion at the disk's end: which blocks might go, those that shall are loaded and checked against their hashes, and at last their hot
  * rows go.
  *
- *      candidates --> demote --> queue --> load job --> the pack (blockstore_pack.c) --> rows --> leaving --> hot rows go
+ *      list job --> look-up job --> candidates --> demote --> queue --> load job --> the pack (blockstore_pack.c) --> rows --> leaving --> hot rows go
  *                                     \--> it has a cold row already ------------------------------^
  */
 #include <stdlib.h>
@@ -76,9 +76,31 @@ static void end_pages(struct blockstore *s, enum err err)
     finish_page(s, NULL, 0, err);
 }
 
+static struct store_job *look_up_job(struct blockstore *s)
+{
+    struct store_tier *t = &s->cold;
+    struct store_job *job = store_job_new(s, JOB_LOOK_UP);
+    if (job == NULL)
+        return NULL;
+    job->found = calloc(t->looked_count + 1, sizeof(*job->found));
+    if (job->found == NULL) {
+        store_job_free(job);
+        return NULL;
+    }
+    job->page = t->looked_page;
+    job->page_count = t->looked_count;
+    t->looked_page = NULL;
+    t->listing = true;
+    return job;
+}
+
 struct store_job *store_candidates_job(struct blockstore *s)
 {
-    struct store_job *job = s->cold.candidates == NULL || s->cold.listing ? NULL : store_job_new(s, JOB_CANDIDATES);
+    if (s->cold.candidates == NULL || s->cold.listing)
+        return NULL;
+    if (s->cold.looked_page != NULL)
+        return look_up_job(s);
+    struct store_job *job = store_job_new(s, JOB_CANDIDATES);
     if (job == NULL)
         return NULL;
     enum err err = next_segment(s, s->cold.candidates, job);
@@ -98,44 +120,87 @@ enum err store_job_candidates(struct store_job *job)
                           STORE_CANDIDATES_PAGE, &job->page_count);
 }
 
-/* What lies there may be dead, or damaged: only what its row names is a block. */
-static size_t look_up(struct blockstore *s, const struct store_job *job, struct store_candidate *found)
-{
-    size_t count = 0;
-    catalogue_begin_reading(s->reader);
-    for (size_t i = 0; i < job->page_count; i++) {
-        const struct block_place *place = &job->page[i];
-        struct block_place now;
-        struct cold_place cold;
-        if (table_get(&s->fresh, block_key_span(&place->key)) != NULL || store_find(s, &place->key, &now) != ERR_OK ||
-            now.segment != place->segment || now.offset != place->offset)
-            continue;
-        found[count++] = (struct store_candidate){.key = now.key,
-                                                  .codec = now.codec,
-                                                  .size = now.size,
-                                                  .may_go = may_go(s, &now),
-                                                  .cold = store_find_cold(s, &now.key, &cold) == ERR_OK};
-    }
-    catalogue_end_reading(s->reader);
-    return count;
-}
-
 void store_candidates_done(struct blockstore *s, struct store_job *job, enum err err)
 {
-    struct store_candidates_op *op = s->cold.candidates;
-    s->cold.listing = false;
+    struct store_tier *t = &s->cold;
+    t->listing = false;
     if (err == ERR_BUSY)
         return;
     bool gone = err == ERR_NOT_FOUND; /* compacted meanwhile, or lost: its blocks are quarantined as they are met */
-    struct store_candidate *found = err == ERR_OK ? calloc(job->page_count + 1, sizeof(*found)) : NULL;
-    if (!gone && found == NULL) {
-        finish_page(s, NULL, 0, err == ERR_OK ? ERR_NOMEM : err);
+    if (!gone && err != ERR_OK) {
+        finish_page(s, NULL, 0, err);
         return;
     }
     bool ended = gone || job->offset >= job->use.bytes;
-    op->segment = ended ? job->use.segment + 1 : job->use.segment;
-    op->offset = ended ? 0 : job->offset;
-    finish_page(s, found, gone ? 0 : look_up(s, job, found), ERR_OK);
+    t->candidates->segment = ended ? job->use.segment + 1 : job->use.segment;
+    t->candidates->offset = ended ? 0 : job->offset;
+    if (gone) {
+        finish_page(s, NULL, 0, ERR_OK);
+        return;
+    }
+    t->looked_page = job->page;
+    t->looked_count = job->page_count;
+    job->page = NULL;
+}
+
+/* What lies there may be dead, or damaged: only what its row names is a block. */
+static enum err look_up(struct catalogue_reader *reader, const struct block_place *place,
+                        struct store_candidate *ret_found)
+{
+    struct block_place now;
+    bool held = true;
+    bool cold = false;
+    enum err err = catalogue_find(reader, &place->key, &now);
+    if (err == ERR_OK && (now.segment != place->segment || now.offset != place->offset))
+        err = ERR_NOT_FOUND;
+    if (err == ERR_OK)
+        err = catalogue_node_held(reader, &now.key, &held);
+    if (err == ERR_OK)
+        err = catalogue_cold_counts(reader, &now.key, &cold);
+    if (err == ERR_OK)
+        *ret_found = (struct store_candidate){
+            .key = now.key, .codec = now.codec, .size = now.size, .may_go = !held, .cold = cold};
+    return err;
+}
+
+enum err store_job_look_up(struct store_job *job)
+{
+    struct catalogue_reader *reader = job->core->lane_reader;
+    enum err err = ERR_OK;
+    catalogue_begin_reading(reader);
+    for (size_t i = 0; i < job->page_count && (err == ERR_OK || err == ERR_NOT_FOUND); i++)
+        err = look_up(reader, &job->page[i], &job->found[i]);
+    catalogue_end_reading(reader);
+    return err == ERR_NOT_FOUND ? ERR_OK : err;
+}
+
+/* What memory knows besides. */
+void store_look_up_done(struct blockstore *s, struct store_job *job, enum err err)
+{
+    struct store_tier *t = &s->cold;
+    struct store_candidate *found = job->found;
+    size_t count = 0;
+    t->listing = false;
+    if (err == ERR_BUSY) { /* it never ran */
+        t->looked_page = job->page;
+        job->page = NULL;
+        return;
+    }
+    if (err != ERR_OK) {
+        finish_page(s, NULL, 0, store_catalogue_said(s, err));
+        return;
+    }
+    for (size_t i = 0; i < job->page_count; i++) {
+        struct span key = block_key_span(&found[i].key);
+        if (key.len == 0 || table_get(&s->fresh, key) != NULL || table_get(&s->bad, key) != NULL)
+            continue;
+        found[i].may_go =
+            found[i].may_go && !leases_protect(&s->leases, &job->page[i]) && !store_is_doomed(s, &found[i].key);
+        found[i].cold = found[i].cold && table_get(&t->bad, key) == NULL;
+        found[count++] = found[i];
+    }
+    job->found = NULL;
+    finish_page(s, found, count, ERR_OK);
 }
 
 /* ---- what shall go ---- */
@@ -182,10 +247,9 @@ enum err blockstore_demote(struct blockstore *s, const struct block_key *keys, s
 enum err blockstore_may_leave(struct blockstore *s, const struct block_key *key)
 {
     struct block_place place;
-    struct cold_place cold;
     if (table_get(&s->cold.demoting, block_key_span(key)) != NULL)
         return ERR_BUSY;
-    if (store_find_cold(s, key, &cold) == ERR_OK)
+    if (store_cold_counts(s, key))
         return ERR_EXISTS;
     if (table_get(&s->fresh, block_key_span(key)) != NULL)
         return ERR_AGAIN;
@@ -201,12 +265,14 @@ static void forget(struct blockstore *s, const struct block_key *key)
 /* Whether it is to be loaded; else it is passed over, or goes at once because it is cold already. */
 static bool take(struct blockstore *s, const struct block_key *key, struct block_place *ret_place)
 {
-    struct cold_entry entry = {0};
+    struct cold_entry entry = {.place = {.key = *key}};
     if (table_get(&s->fresh, block_key_span(key)) != NULL || store_find(s, key, ret_place) != ERR_OK ||
         !may_go(s, ret_place))
         return false;
-    if (store_find_cold(s, key, &entry.place) != ERR_OK)
+    if (!store_cold_counts(s, key))
         return true;
+    entry.place.codec = ret_place->codec;
+    entry.place.size = ret_place->size;
     store_leave(s, &entry, 1);
     return false;
 }
@@ -216,13 +282,16 @@ struct store_job *store_demote_job(struct blockstore *s)
 {
     struct store_tier *t = &s->cold;
     uint64_t bytes = 0;
+    if (t->leaving_count >= COLD_LEAVING_ROWS)
+        return NULL; /* commits are slow or fail, and what is cold already would come here again and again */
     if (t->queue == NULL || t->loading || t->loaded_count > 0 || t->packing > PACKING_OPEN)
         return NULL;
     struct store_job *job = store_job_new(s, JOB_DEMOTE);
     if (job == NULL)
         return NULL;
     job->reads = calloc(COLD_LOADED_MAX, sizeof(*job->reads));
-    while (job->reads != NULL && t->queue != NULL && job->read_count < COLD_LOADED_MAX && bytes < COLD_LOADED_BYTES) {
+    while (job->reads != NULL && t->queue != NULL && t->leaving_count < COLD_LEAVING_ROWS &&
+           job->read_count < COLD_LOADED_MAX && bytes < COLD_LOADED_BYTES) {
         struct cold_demotion *one = dequeue(t);
         struct read_one *read = &job->reads[job->read_count];
         if (take(s, &one->key, &read->place)) {
@@ -356,6 +425,7 @@ void store_demote_release(struct blockstore *s)
     struct store_tier *t = &s->cold;
     while (t->queue != NULL)
         free(dequeue(t));
+    free(t->looked_page);
     free(t->leaving);
     store_entries_release(s, &t->leaving_cap);
 }

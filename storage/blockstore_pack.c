@@ -117,11 +117,13 @@ void blockstore_end_pack(struct blockstore *s)
     s->cold.pack_hurried = true;
 }
 
-/* Its time is over, or nothing more is to go into it. */
+/* Its rows are as many as one commit is to have, its time is over, or nothing more is to go into it. */
 static bool is_due(const struct blockstore *s)
 {
     const struct store_tier *t = &s->cold;
     bool waited_for = t->queue != NULL || t->loading || t->loaded != NULL;
+    if (t->pack->count >= STORE_COMMIT_ROWS)
+        return true;
     return t->pack->count > 0 && (s->now_ns >= t->pack_due_ns || (t->pack_hurried && !waited_for));
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The packs that are there. At the start those on the medium are compared with those that are known: one that no row knows (the catalogue was made anew, or
- * comes from a backup) is adopted by its own index. Later the thin ones are rewritten and the empty ones removed:
+ * comes from a backup) is adopted by its own index, and one that is not there counts as damaged. Later the thin ones are rewritten and the empty ones removed:
  *
  *      thin      INDEX --> reads of what rows still name there --> the pack that is written --> its rows: now it is empty
  *      removed   its row says so (commit) --> REMOVE --> the row goes (commit); a crash repeats it
@@ -30,10 +30,37 @@ static void listed_all(struct blockstore *s)
         store_cold_note(s);
     t->unlisted = false;
     if (t->adopted > 0)
+        store_notice(s, false,
+                     "%llu packs were found in the cold tier that blocks.db did not know: their blocks are stored",
+                     (unsigned long long)t->adopted);
+    if (t->lost > 0)
         store_notice(
             s, false,
-            "%llu packs were found in the cold tier that blocks.db did not know: their blocks are stored",
-            (unsigned long long)t->adopted);
+            "%llu packs that blocks.db knows are not in the cold tier: what was only there is wanted from peers "
+            "once somebody asks for it",
+            (unsigned long long)t->lost);
+}
+
+/*
+ * Between two that are listed there is none. Those that this catalogue knows there were removed after the backup that it comes from, or by somebody else: their
+ * copies do not count any more. Whether one was found, or a look is not possible now.
+ */
+static bool lose_packs(struct blockstore *s, uint64_t after, uint64_t before)
+{
+    struct store_tier *t = &s->cold;
+    struct pack_row row;
+    after = MIN(after, (uint64_t)INT64_MAX); /* no name on the medium may make it a number that is less */
+    before = MIN(before, (uint64_t)INT64_MAX);
+    enum err err = catalogue_packs_between(s->reader, after, before, &row);
+    if (err != ERR_OK)
+        return err != ERR_NOT_FOUND;
+    struct cold_change *cold = calloc(1, sizeof(*cold));
+    if (cold != NULL) {
+        cold->pack = after;
+        cold->before = before;
+    }
+    t->changing = store_cold_push(s, CHANGE_PACKS_LOST, cold);
+    return true;
 }
 
 /*
@@ -46,6 +73,9 @@ static struct store_cold *index_unknown(struct blockstore *s)
     struct pack_row row;
     while (t->listed_at < t->listed_count) {
         const struct store_pack *pack = &t->listed[t->listed_at];
+        if (t->listed_last < pack->pack && lose_packs(s, t->listed_last, pack->pack))
+            return NULL;
+        t->listed_last = MAX(t->listed_last, pack->pack);
         enum err err = catalogue_pack(s->reader, pack->pack, &row);
         if (err != ERR_OK && err != ERR_NOT_FOUND)
             return NULL;
@@ -70,12 +100,13 @@ struct store_cold *store_packs_list(struct blockstore *s)
 {
     struct store_tier *t = &s->cold;
     if (t->changing)
-        return NULL; /* one is being adopted */
+        return NULL; /* one is being adopted, or some were lost */
     struct store_cold *op = index_unknown(s);
     if (op != NULL || t->listed_at < t->listed_count)
         return op;
     if (t->listed != NULL && t->list_after == 0) {
-        listed_all(s);
+        if (!lose_packs(s, t->listed_last, INT64_MAX))
+            listed_all(s);
         return NULL;
     }
     return store_cold_new(s, STORE_COLD_PACKS, t->list_after);
@@ -154,6 +185,12 @@ static void adopted(struct blockstore *s, const struct catalogue_change *change)
     s->cold.changing = false;
     s->cold.adopted += change->err == ERR_OK && change->cold->state == PACK_WHOLE;
     store_entries_release(s, &s->cold.adopting_cap);
+}
+
+static void lost(struct blockstore *s, const struct catalogue_change *change)
+{
+    s->cold.changing = false;
+    s->cold.lost += change->err == ERR_OK ? change->cold->records : 0;
 }
 
 /* ---- thin packs ---- */
@@ -339,6 +376,8 @@ void store_packs_changed(struct blockstore *s, struct catalogue_change *change)
     bool ours = change->cold->pack == t->removing;
     if (change->kind == CHANGE_PACK_ADOPT)
         adopted(s, change);
+    else if (change->kind == CHANGE_PACKS_LOST)
+        lost(s, change);
     else if (ours && change->kind == CHANGE_PACK_STATE && change->err == ERR_OK)
         t->removal = REMOVING_REMOVE;
     else if (ours)

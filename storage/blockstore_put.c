@@ -115,7 +115,7 @@ bool store_put_joins(struct blockstore *s, struct store_op *op)
 }
 
 /*
- * A leaf that is cold is stored, while its medium is there: else the copy may be lost, and the bytes are here now. Of a node there is to be a copy that walks find
+ * A leaf that is cold is stored, while its medium is there and its pack whole: else the copy may be lost, and the bytes are here now. Of a node there is to be a copy that walks find
  * without a medium.
  */
 void blockstore_put(struct blockstore *s, struct store_op *op, struct block_ref *ref)
@@ -128,7 +128,7 @@ void blockstore_put(struct blockstore *s, struct store_op *op, struct block_ref 
     bool is_cold = s->info.cold_blocks > 0 && store_find_cold(s, &op->key, &cold) == ERR_OK;
     if (is_cold)
         leases_touch(&s->leases, &op->key);
-    if (is_cold && s->cold.up && !store_is_node(op->codec)) {
+    if (is_cold && s->cold.up && !store_is_node(op->codec) && store_cold_counts(s, &op->key)) {
         op->existed = true;
         op->done(op, ERR_OK);
         return;

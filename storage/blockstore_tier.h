@@ -5,6 +5,7 @@
  *
  *      the medium    blockstore_cold.c        noted, claimed, swept, its packs listed; one operation at a time but reads
  *      reads         blockstore_cold_read.c   one for each block, however many want it
+ *      nodes         blockstore_cold_nodes.c  read because their links are to be counted
  *      demotion      blockstore_demote.c      candidates; blocks that are loaded from the disk; hot rows that go
  *      the pack      blockstore_pack.c        the one that is being written, from its row to those of its blocks
  *      other packs   blockstore_packs.c       found on the medium, thin ones rewritten, empty ones removed
@@ -124,7 +125,9 @@ struct store_tier {
 
     struct store_candidates_op *candidates;
     struct store_candidates_op **candidates_tail;
-    bool listing;
+    bool listing;                    /* a job of the first is under way */
+    struct block_place *looked_page; /* of the first: their rows are to be looked up */
+    size_t looked_count;
 
     struct table demoting; /* keys that are to go, or are in the pack */
     struct cold_demotion *queue;
@@ -150,9 +153,11 @@ struct store_tier {
     size_t listed_count;
     size_t listed_at;
     uint64_t list_after;
+    uint64_t listed_last; /* the pack before the one at listed_at */
     struct cold_change *adopting;
     size_t adopting_cap;
     uint64_t adopted; /* packs, in this life */
+    uint64_t lost;    /* the same of those that are not on the medium */
 
     bool look; /* packs may have become thin or empty */
     uint64_t removing;
@@ -198,6 +203,8 @@ void store_cold_back_off(struct blockstore *store);
 /* Where a block lies in the cold tier. ERR_NOT_FOUND, without a look at the catalogue when nothing is cold. */
 enum err store_find_cold(struct blockstore *store, const struct block_key *key,
                          struct cold_place *ret_place) MUST_CHECK;
+/* Whether it lies there in a pack that is whole: only such a copy stands for one on the disk. */
+bool store_cold_counts(struct blockstore *store, const struct block_key *key);
 /* A get of a block that is not on the disk: it is read from the cold tier, or absent. */
 void store_cold_get(struct blockstore *store, struct store_op *op);
 /* op: WANT_GET, WANT_PROMOTE. ERR_UNAVAILABLE, ERR_BUSY, ERR_NOMEM. */
@@ -206,14 +213,24 @@ enum err store_cold_want(struct blockstore *store, const struct cold_place *plac
 struct store_cold *store_cold_next_read(struct blockstore *store);
 void store_cold_read_done(struct blockstore *store, struct store_cold *op, enum err err);
 void store_cold_verify(struct blockstore *store, struct store_verify_op *op);
-/* False while blocks are being fetched whose links are to be counted. Those that came are the job's. */
+
+/* ---- blockstore_cold_nodes.c ---- */
+
+/* False while blocks are being fetched whose links are to be counted. Those that came are the job's; false without memory. */
 bool store_cold_count_ready(struct blockstore *store);
-void store_cold_take_nodes(struct blockstore *store, struct store_job *job);
+bool store_cold_take_nodes(struct blockstore *store, struct store_job *job) MUST_CHECK;
+/* One of them was read, or not. */
+void store_cold_node_came(struct blockstore *store, const struct cold_place *place, struct block_ref *ref,
+                          enum err err);
+/* The store closes: a put that is its own, of a node that is to be on the disk, is not answered any more. */
+void store_cold_free_op(struct store_op *op);
 
 /* ---- blockstore_demote.c ---- */
 struct store_job *store_candidates_job(struct blockstore *store);
 enum err store_job_candidates(struct store_job *job);
 void store_candidates_done(struct blockstore *store, struct store_job *job, enum err err);
+enum err store_job_look_up(struct store_job *job);
+void store_look_up_done(struct blockstore *store, struct store_job *job, enum err err);
 struct store_job *store_demote_job(struct blockstore *store);
 enum err store_job_demote(struct store_job *job);
 void store_demote_done(struct blockstore *store, struct store_job *job, enum err err);

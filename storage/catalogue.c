@@ -58,8 +58,7 @@ static const char *const texts[STMT_COUNT] = {
     [STMT_COLD_MOVE] = "UPDATE cold_blocks SET pack = ?4, offset = ?5, stored = ?6"
                        " WHERE multihash = ?1 AND pack = ?2 AND offset = ?3",
     [STMT_COLD_DELETE] = "DELETE FROM cold_blocks WHERE multihash = ?1",
-    [STMT_COLD_IN_WHOLE] = "SELECT 1 FROM cold_blocks JOIN packs ON packs.id = cold_blocks.pack"
-                           " WHERE multihash = ?1 AND state = 1",
+    [STMT_COLD_IN_WHOLE] = COLD_ROWS_IN_WHOLE,
     [STMT_NODE_HELD] = "SELECT 1 FROM refs WHERE multihash = ?1 AND codec IN (0x70, 0x71, 0x129) AND count > 0"
                        " UNION ALL SELECT 1 FROM tier_pins WHERE multihash = ?1 AND tier = 'disk' LIMIT 1",
     [STMT_TIER_PIN] = "INSERT INTO tier_pins VALUES (?1, ?2) ON CONFLICT(multihash) DO UPDATE SET tier = ?2",
@@ -69,6 +68,7 @@ static const char *const texts[STMT_COUNT] = {
     [STMT_PACK_WHOLE] = "UPDATE packs SET state = 1, bytes = ?2, records = ?3, written_at = ?4"
                         " WHERE id = ?1 AND state = 0",
     [STMT_PACK_STATE] = "UPDATE packs SET state = ?2 WHERE id = ?1 AND (?2 < 3 OR live_bytes = 0) RETURNING state",
+    [STMT_PACKS_LOST] = "UPDATE packs SET state = 2 WHERE " COLD_ROWS_LOST,
     [STMT_PACK_LIVE] = "UPDATE packs SET live_bytes = live_bytes + ?2 WHERE id = ?1",
     [STMT_PACK_DELETE] = "DELETE FROM packs WHERE id = ?1 AND live_bytes = 0",
     [STMT_TIER_SET] = "INSERT OR REPLACE INTO cold_tiers(tier, kind, place, mark) VALUES (1, ?1, ?2, ?3)",

@@ -74,6 +74,8 @@ enum change_of {
                           ERR_NOT_FOUND: it was not being written */
     CHANGE_PACK_ADOPT, /* cold->pack was found on the medium: its entries get rows, of one that was being written those that have a cold one;
                           ERR_EXISTS: it is known */
+    CHANGE_PACKS_LOST, /* whole packs with live bytes behind cold->pack and before cold->before are not on the medium: they become damaged; records: how
+                          many */
     CHANGE_PACK_STATE, /* cold->pack becomes cold->state; PACK_REMOVING: ERR_BUSY while a row of a block names it */
     CHANGE_PACK_RM,    /* cold->pack is gone from the medium; as PACK_REMOVING */
     CHANGE_HOT_RM, /* the hot rows of those entries go that have a cold one in a whole pack and are not needed for their links */
@@ -96,6 +98,7 @@ struct cold_change {
     enum pack_state state;
     uint64_t bytes; /* of the object */
     uint32_t records;
+    uint64_t before; /* CHANGE_PACKS_LOST */
     struct cold_entry *entries;
     size_t count;
     struct cold_medium medium;

@@ -134,6 +134,23 @@ static enum err move_cold(struct catalogue *c, struct cold_entry *entry)
     return err;
 }
 
+/* A copy in a pack that is not whole does not count: its row is made anew here. */
+static enum err insert_or_replace(struct catalogue *c, struct cold_entry *entry, struct catalogue_info *info)
+{
+    struct cold_place old;
+    enum err err = catalogue_cold_find(c, &entry->place.key, info, &old);
+    if (err == ERR_NOT_FOUND)
+        return insert_cold(c, entry, info);
+    if (err != ERR_OK)
+        return err;
+    sql_bind_blob(c->stmt[STMT_COLD_IN_WHOLE], 1, block_key_span(&entry->place.key));
+    if (catalogue_any(c, STMT_COLD_IN_WHOLE, &err))
+        return ERR_OK;
+    if (err == ERR_OK)
+        err = catalogue_cold_delete(c, &old, info);
+    return err == ERR_OK ? insert_cold(c, entry, info) : err;
+}
+
 /* What was removed since it was copied is dead in the pack; what was moved within the disk, or stored anew, is the same block. */
 static enum err settle_entry(struct catalogue *c, struct cold_entry *entry, struct catalogue_info *info,
                              int64_t *moved_bytes)
@@ -148,7 +165,7 @@ static enum err settle_entry(struct catalogue *c, struct cold_entry *entry, stru
     enum err err = catalogue_row_find(c, &entry->place.key, &hot);
     if (err == ERR_NOT_FOUND)
         return ERR_OK;
-    return err == ERR_OK ? insert_cold(c, entry, info) : err;
+    return err == ERR_OK ? insert_or_replace(c, entry, info) : err;
 }
 
 /* ERR_EXISTS: it was not being written. */
@@ -252,6 +269,18 @@ static enum err pack_state(struct catalogue *c, struct catalogue_change *change,
     return err == ERR_OK ? count_packs(c, info) : err;
 }
 
+static enum err packs_lost(struct catalogue *c, struct catalogue_change *change, uint64_t now_ns,
+                           struct catalogue_info *info)
+{
+    (void)now_ns;
+    (void)info;
+    sql_bind_u64(c->stmt[STMT_PACKS_LOST], 1, change->cold->pack);
+    sql_bind_u64(c->stmt[STMT_PACKS_LOST], 2, change->cold->before);
+    enum err err = sql_done(c->stmt[STMT_PACKS_LOST]);
+    change->cold->records = err == ERR_OK ? (uint32_t)sqlite3_changes(c->db) : 0;
+    return err;
+}
+
 static enum err pack_delete(struct catalogue *c, struct catalogue_change *change, uint64_t now_ns,
                             struct catalogue_info *info)
 {
@@ -336,8 +365,8 @@ enum err catalogue_cold_apply(struct catalogue *c, struct catalogue_change *chan
 {
     static apply *const appliers[] = {
         [CHANGE_TIER] = set_tier,         [CHANGE_PACK_NEW] = pack_new,     [CHANGE_PACK_WHOLE] = pack_whole,
-        [CHANGE_PACK_ADOPT] = pack_adopt, [CHANGE_PACK_STATE] = pack_state, [CHANGE_PACK_RM] = pack_delete,
-        [CHANGE_HOT_RM] = remove_all_hot, [CHANGE_COLD_BAD] = cold_bad};
+        [CHANGE_PACK_ADOPT] = pack_adopt, [CHANGE_PACKS_LOST] = packs_lost, [CHANGE_PACK_STATE] = pack_state,
+        [CHANGE_PACK_RM] = pack_delete,   [CHANGE_HOT_RM] = remove_all_hot, [CHANGE_COLD_BAD] = cold_bad};
     return appliers[change->kind](c, change, now_ns, info);
 }
 

@@ -14,6 +14,7 @@ enum reading {
     READ_FIND,
     READ_PAGE,
     READ_FIND_COLD,
+    READ_COLD_COUNTS,
     READ_PAGE_STORED,
     READ_NODE_HELD,
     READ_TIER_PINS,
@@ -48,6 +49,7 @@ static const char *const texts[READ_COUNT] = {
     [READ_PAGE] = ("SELECT multihash, codec, size, segment, offset FROM blocks WHERE multihash > ?1 ORDER BY multihash"
                    " LIMIT ?2"),
     [READ_FIND_COLD] = ("SELECT " COLD_ROWS_COLUMNS " FROM cold_blocks WHERE multihash = ?1"),
+    [READ_COLD_COUNTS] = "SELECT EXISTS(" COLD_ROWS_IN_WHOLE ")",
     [READ_PAGE_STORED] = STORED_PAGE,
     [READ_NODE_HELD] =
         ("SELECT EXISTS(SELECT 1 FROM refs WHERE multihash = ?1 AND codec IN (0x70, 0x71, 0x129) AND count > 0)"
@@ -216,6 +218,11 @@ enum err catalogue_pack(struct catalogue_reader *r, uint64_t pack, struct pack_r
     return cold_rows_pack(r->db, pack, ret_row);
 }
 
+enum err catalogue_packs_between(struct catalogue_reader *r, uint64_t after, uint64_t before, struct pack_row *ret_row)
+{
+    return cold_rows_between(r->db, after, before, ret_row);
+}
+
 enum err catalogue_unused_pack(struct catalogue_reader *r, uint64_t but, struct pack_row *ret_row)
 {
     return cold_rows_unused(r->db, but, ret_row);
@@ -334,6 +341,15 @@ enum err catalogue_node_held(struct catalogue_reader *r, const struct block_key 
     sql_bind_blob(r->stmt[READ_NODE_HELD], 1, block_key_span(key));
     enum err err = one_count(r->stmt[READ_NODE_HELD], &count);
     *ret_held = count > 0;
+    return err;
+}
+
+enum err catalogue_cold_counts(struct catalogue_reader *r, const struct block_key *key, bool *ret_counts)
+{
+    int64_t count = 0;
+    sql_bind_blob(r->stmt[READ_COLD_COUNTS], 1, block_key_span(key));
+    enum err err = one_count(r->stmt[READ_COLD_COUNTS], &count);
+    *ret_counts = count > 0;
     return err;
 }
 

@@ -36,9 +36,15 @@ enum err catalogue_find(struct catalogue_reader *reader, const struct block_key 
 enum err catalogue_find_cold(struct catalogue_reader *reader, const struct block_key *key,
                              struct cold_place *ret_place) MUST_CHECK;
 
-/* As cold_rows_medium, _pack, _unused, _thinnest, _page and _uncounted. */
+/* Whether it has one in a pack that is whole: COLD_ROWS_IN_WHOLE. */
+enum err catalogue_cold_counts(struct catalogue_reader *reader, const struct block_key *key,
+                               bool *ret_counts) MUST_CHECK;
+
+/* As cold_rows_medium, _pack, _between, _unused, _thinnest, _page and _uncounted. */
 enum err catalogue_medium(struct catalogue_reader *reader, struct cold_medium *ret_medium) MUST_CHECK;
 enum err catalogue_pack(struct catalogue_reader *reader, uint64_t pack, struct pack_row *ret_row) MUST_CHECK;
+enum err catalogue_packs_between(struct catalogue_reader *reader, uint64_t after, uint64_t before,
+                                 struct pack_row *ret_row) MUST_CHECK;
 enum err catalogue_unused_pack(struct catalogue_reader *reader, uint64_t but, struct pack_row *ret_row) MUST_CHECK;
 enum err catalogue_thinnest_pack(struct catalogue_reader *reader, unsigned percent, uint64_t before_ns,
                                  struct pack_row *ret_row) MUST_CHECK;

@@ -73,6 +73,12 @@ enum err cold_rows_pack(sqlite3 *db, uint64_t pack, struct pack_row *ret_row)
     return one_pack(db, "SELECT " PACK_COLUMNS " FROM packs WHERE id = ?1", pack, 0, ret_row);
 }
 
+enum err cold_rows_between(sqlite3 *db, uint64_t after, uint64_t before, struct pack_row *ret_row)
+{
+    return one_pack(db, "SELECT " PACK_COLUMNS " FROM packs WHERE " COLD_ROWS_LOST " ORDER BY id LIMIT 1", after,
+                    before, ret_row);
+}
+
 _Static_assert(PACK_HEADER_BYTES + PACK_TAIL_BYTES == 80 && PACK_ENTRY_MAX == 91, "as BLOCKS_SQL_PACK_USE says");
 
 enum err cold_rows_unused(sqlite3 *db, uint64_t but, struct pack_row *ret_row)

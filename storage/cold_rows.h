@@ -9,7 +9,7 @@
 enum pack_state {
     PACK_WRITING,
     PACK_WHOLE,
-    PACK_DAMAGED, /* its index cannot be read: it is not rewritten, and goes once no row names it */
+    PACK_DAMAGED, /* its index cannot be read, or it is not on the medium: it is not rewritten, its copies do not count, and it goes once no row names it */
     PACK_REMOVING
 };
 
@@ -33,6 +33,10 @@ struct cold_medium {
 enum err cold_rows_read(sqlite3_stmt *stmt, struct cold_place *ret_place) MUST_CHECK;
 #define COLD_ROWS_COLUMNS "multihash, codec, size, pack, offset, stored"
 
+/* Whether the cold copy of a block counts: only one in a whole pack may stand for one on the disk. */
+#define COLD_ROWS_IN_WHOLE                                                                                             \
+    "SELECT 1 FROM cold_blocks JOIN packs ON packs.id = cold_blocks.pack WHERE multihash = ?1 AND state = 1"
+
 /* ERR_NOT_FOUND: no tier was ever used. */
 enum err cold_rows_medium(sqlite3 *db, struct cold_medium *ret_medium) MUST_CHECK;
 
@@ -44,6 +48,10 @@ enum err cold_rows_unused(sqlite3 *db, uint64_t but, struct pack_row *ret_row) M
 
 /* Of the whole ones written before a time the one with the smallest part of live bytes, not over so many percent. ERR_NOT_FOUND. */
 enum err cold_rows_thinnest(sqlite3 *db, unsigned percent, uint64_t before_ns, struct pack_row *ret_row) MUST_CHECK;
+
+/* The first whole pack with live bytes whose id is behind one and before the other. ERR_NOT_FOUND. */
+enum err cold_rows_between(sqlite3 *db, uint64_t after, uint64_t before, struct pack_row *ret_row) MUST_CHECK;
+#define COLD_ROWS_LOST "id > ?1 AND id < ?2 AND state = 1 AND live_bytes > 0"
 
 /* Up to max cold blocks behind `after`, in order of key. *ret_count < max means the end. */
 enum err cold_rows_page(sqlite3 *db, const struct block_key *after, struct cold_place *ret_places, size_t max,

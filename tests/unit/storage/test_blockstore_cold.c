@@ -346,6 +346,42 @@ static void a_pack_ends_when_it_is_full_or_old(void **state)
 }
 
 /* After each step of a demotion the process dies: the block is there, from wherever. */
+enum { SMALL_PAGE = 256 };
+
+/* A page of blocks of some bytes each, stored and on their way to the cold tier. */
+static void demote_small(struct world *w, uint32_t page)
+{
+    struct block_key keys[SMALL_PAGE];
+    struct test_op ops[SMALL_PAGE];
+    for (uint32_t i = 0; i < SMALL_PAGE; i++) {
+        uint8_t bytes[8] = "small";
+        le_put(bytes + 4, page * SMALL_PAGE + i, 4);
+        struct block_ref *ref = block_ref_copy(span_of(bytes, sizeof(bytes)), NULL);
+        test_key(span_of(bytes, sizeof(bytes)), &keys[i]);
+        ops[i] = test_op_for(&keys[i]);
+        blockstore_put(w->store, &ops[i].op, ref);
+        block_ref_unref(ref);
+    }
+    drive(w);
+    for (uint32_t i = 0; i < SMALL_PAGE; i++)
+        assert_int_equal(ops[i].err, ERR_OK);
+    assert_int_equal(change(w, 0, CHANGE_HEAL_ALL), ERR_OK); /* any change brings their rows, without a wait */
+    assert_int_equal(blockstore_demote(w->store, keys, SMALL_PAGE), ERR_OK);
+    drive(w);
+}
+
+/* All its rows are made by one commit, which others wait for. */
+static void a_pack_of_many_small_blocks_ends_early(void **state)
+{
+    struct world *w = *state;
+    uint64_t begins = w->cold.ran[STORE_COLD_BEGIN];
+    w->cold.tier.pack_bytes = 4 * MIB;
+    for (uint32_t page = 0; page <= STORE_COMMIT_ROWS / SMALL_PAGE; page++)
+        demote_small(w, page);
+    assert_int_equal(w->cold.ran[STORE_COLD_BEGIN], begins + 2);
+    assert_int_equal(stats(w).cold_blocks, STORE_COMMIT_ROWS);
+}
+
 static void a_crash_after_any_step_loses_nothing(void **state)
 {
     struct world *w = *state;
@@ -519,6 +555,35 @@ static void candidates_come_in_the_order_of_the_disk(void **state)
     c = candidates(w);
     assert_int_equal(c.count, 18);
     assert_true(block_key_equal(&c.found[0].key, &w->keys[2]));
+}
+
+/* Not on the owner's thread; and what it alone knows is asked when the rows are known. */
+static void candidates_are_looked_up_on_the_lane_of_the_catalogue(void **state)
+{
+    struct world *w = *state;
+    struct candidates c = {.op = {.done = page_of_candidates}};
+    uint64_t lease = 0;
+    put_all(w);
+    blockstore_candidates(w->store, &c.op);
+    struct store_job *job = blockstore_next_job(w->store);
+    assert_int_equal(store_job_lane(job), STORE_LANE_DISK);
+    blockstore_job_done(w->store, job, store_job_run(job));
+    assert_false(c.done);
+    job = blockstore_next_job(w->store);
+    assert_int_equal(store_job_lane(job), STORE_LANE_CATALOGUE);
+    blockstore_job_done(w->store, job, ERR_BUSY); /* it could not be started */
+    assert_false(c.done);
+    job = blockstore_next_job(w->store);
+    assert_int_equal(store_job_lane(job), STORE_LANE_CATALOGUE);
+    enum err err = store_job_run(job);
+    assert_int_equal(blockstore_lease_open(w->store, &lease), ERR_OK);
+    blockstore_keep(w->store, &w->keys[1]);
+    blockstore_job_done(w->store, job, err);
+    assert_true(c.done);
+    assert_true(c.count > 2);
+    for (size_t i = 0; i < c.count; i++)
+        assert_int_equal(c.found[i].may_go, !block_key_equal(&c.found[i].key, &w->keys[1]));
+    blockstore_lease_close(w->store, lease);
 }
 
 /* ---- promotion ---- */
@@ -1001,6 +1066,45 @@ static void an_older_catalogue_finds_what_was_rewritten_since(void **state)
     assert_int_equal(stats(w).quarantined, 1);
 }
 
+/* The packs of a backup went after it: a put must not be answered with what they had. */
+static void what_an_older_catalogue_says_of_packs_that_are_gone_does_not_count(void **state)
+{
+    struct world *w = *state;
+    const struct disk_port *port = sim_disk_port(w->disk);
+    w->cold.page = 2;
+    put_all(w);
+    for (size_t i = 0; i < 5; i++)
+        demote(w, 3 * i, 3 * i + 3);
+    assert_int_equal(stats(w).cold_packs, 5);
+    assert_int_equal(promote(w, 1), ERR_OK);
+    blockstore_close(w->store, false);
+    struct block_ref *old = read_file(port, "repo/blocks.db");
+    open_store(w);
+    drive(w);
+    for (size_t i = 0; i < 15; i++) {
+        if (i < 6 || i >= 12)
+            assert_int_equal(change(w, i, CHANGE_BLOCK_RM), ERR_OK);
+    }
+    assert_int_equal(stats(w).cold_packs, 2);
+    blockstore_close(w->store, false);
+    assert_int_equal(port->unlink(port->self, "repo/blocks.db"), ERR_OK);
+    (void)port->unlink(port->self, "repo/blocks.db-wal");
+    write_file(port, "repo/blocks.db", old);
+    open_store(w);
+    drive(w);
+    for (size_t i = 0; i < 15; i++)
+        put(w, i);
+    settle(w);
+    for (size_t i = 0; i < 15; i++) {
+        assert_true(is_in(w, i, i < 6 || i >= 12 ? "disk" : "cold"));
+        assert_int_equal(get(w, i), ERR_OK);
+    }
+    demote(w, 1, 2); /* with a write, since its copy is gone */
+    settle(w);
+    assert_true(is_in(w, 1, "cold"));
+    assert_int_equal(get(w, 1), ERR_OK);
+}
+
 static void an_empty_mount_point_is_not_marked(void **state)
 {
     struct world *w = *state;
@@ -1198,10 +1302,15 @@ static void a_copy_in_a_damaged_pack_does_not_count(void **state)
     pass(w, STORE_PACK_NS + SECOND_NS);
     for (uint64_t at = 8 * 2900; at < size - 600; at += 100) /* … and the record, which nobody has read */
         assert_int_equal(sim_disk_damage(w->disk, path, at, 1), ERR_OK);
+    put(w, 7);                                                             /* the bytes are here now */
+    assert_int_equal(blockstore_may_leave(w->store, &w->keys[8]), ERR_OK); /* and not without a write */
     demote(w, 8, 9);
     assert_int_equal(get(w, 8), ERR_OK);
     settle(w);
+    assert_true(is_in(w, 8, "cold")); /* in another pack */
     assert_int_equal(get(w, 8), ERR_OK);
+    assert_true(is_in(w, 7, "disk"));
+    assert_int_equal(get(w, 7), ERR_OK);
 }
 
 static void a_put_is_not_answered_with_what_cannot_be_read(void **state)
@@ -1284,18 +1393,226 @@ static void what_is_adopted_while_the_filter_is_made_anew_is_there(void **state)
     }
 }
 
+static void damage_that_cannot_be_noted_is_not_read_without_end(void **state)
+{
+    struct world *w = *state;
+    char path[64];
+    put_all(w);
+    demote(w, 0, 3);
+    settle(w);
+    assert_int_equal(get(w, 1), ERR_OK); /* the table of reads has its memory */
+    pack_path(w, 0, path);
+    assert_int_equal(sim_disk_damage(w->disk, path, 1000, 0x40), ERR_OK);
+    uint64_t rest = 8 * MIB - account_used(&w->tables);
+    assert_true(account_take(&w->tables, rest));
+    assert_int_equal(get(w, 0), ERR_NOMEM);
+    account_give(&w->tables, rest);
+    assert_int_equal(get(w, 0), ERR_NOT_FOUND);
+    assert_int_equal(stats(w).quarantined, 1);
+}
+
+static void a_verification_is_answered_when_the_catalogue_breaks(void **state)
+{
+    struct world *w = *state;
+    uint64_t size = 0;
+    struct verified v = {.op = {.done = page_verified, .cold = true, .limit = 7}};
+    put_all(w);
+    demote(w, 0, 3);
+    settle(w);
+    for (uint64_t at = 4096; at < 40 * 4096; at += 4096) /* the kind of each page */
+        (void)sim_disk_damage(w->disk, "repo/blocks.db", at, 0xff);
+    enum err err = ERR_OK;
+    for (size_t i = 0; i < ITEMS && err != ERR_CORRUPT; i++)
+        err = blockstore_has(w->store, &w->keys[i], &size, NULL);
+    assert_true(w->fatal);
+    blockstore_verify(w->store, &v.op);
+    drive(w);
+    pass(w, SECOND_NS);
+    assert_true(v.done);
+    assert_int_equal(v.err, ERR_CORRUPT);
+    w->fatal = false; /* as it should */
+}
+
+static void what_waits_to_leave_is_bounded_while_nothing_is_committed(void **state)
+{
+    struct world *w = *state;
+    struct test_change t = test_pin(&w->keys[0], CHANGE_HEAL_ALL);
+    put_all(w);
+    demote(w, 0, BLOCKS);
+    for (size_t i = 0; i < BLOCKS; i++)
+        assert_int_equal(promote(w, i), ERR_OK);
+    settle(w);
+    blockstore_change(w->store, &t.op);
+    struct store_job *commit = blockstore_next_job(w->store);
+    assert_non_null(commit);
+    uint64_t before = account_used(&w->tables);
+    for (int i = 0; i < 400; i++) {
+        assert_int_equal(blockstore_demote(w->store, w->keys, BLOCKS), ERR_OK);
+        assert_null(blockstore_next_job(w->store));
+    }
+    assert_true(account_used(&w->tables) - before <= 2048 * sizeof(struct cold_entry) + 64 * KIB);
+    blockstore_job_done(w->store, commit, store_job_run(commit));
+    drive(w);
+    assert_true(t.done);
+    settle(w);
+    for (size_t i = 0; i < BLOCKS; i++)
+        assert_true(is_in(w, i, "cold"));
+}
+
+/* Seen by the sanitizer of leaks. */
+static void a_store_that_closes_frees_the_nodes_on_their_way_to_the_disk(void **state)
+{
+    struct world *w = *state;
+    put_all(w);
+    demote(w, NODE, ITEMS);
+    settle(w);
+    struct test_change pin = test_pin(&w->keys[NODE + 1], CHANGE_PIN_ADD);
+    uint64_t reads = w->cold.ran[STORE_COLD_READ];
+    blockstore_change(w->store, &pin.op);
+    for (size_t n = 0; n < DRIVE && w->cold.ran[STORE_COLD_READ] == reads; n++)
+        (void)test_cold_drive(w->store, &w->cold, 1);
+    assert_int_equal(w->cold.ran[STORE_COLD_READ], reads + 1);
+    blockstore_close(w->store, true); /* nothing of it is written yet */
+    test_cold_end_life(&w->cold);
+    open_store(w);
+    drive(w);
+    assert_int_equal(get(w, NODE + 1), ERR_OK);
+}
+
+static void a_read_that_is_made_again_keeps_its_time(void **state)
+{
+    struct world *w = *state;
+    struct test_op first = test_op_for(&w->keys[0]);
+    struct test_op second = test_op_for(&w->keys[1]);
+    put_all(w);
+    demote(w, 0, 2);
+    blockstore_get(w->store, &first.op);
+    struct store_cold *op = blockstore_next_cold(w->store);
+    assert_non_null(op);
+    w->now += 10 * SECOND_NS;
+    blockstore_tick(w->store, w->now, REAL + w->now);
+    blockstore_get(w->store, &second.op);
+    blockstore_cold_done(w->store, op, ERR_BUSY); /* it could not be started */
+    assert_true(blockstore_wakes_at(w->store) <= w->now + STORE_COLD_READ_NS - 10 * SECOND_NS);
+    w->now += STORE_COLD_READ_NS - 10 * SECOND_NS;
+    blockstore_tick(w->store, w->now, REAL + w->now);
+    assert_true(first.done);
+    assert_int_equal(first.err, ERR_UNAVAILABLE);
+    assert_false(second.done);
+    drive(w);
+    assert_int_equal(second.err, ERR_OK);
+    block_ref_unref(second.op.ref);
+}
+
+static void what_is_removed_while_it_is_read_is_not_served(void **state)
+{
+    struct world *w = *state;
+    struct test_op t = test_op_for(&w->keys[0]);
+    put_all(w);
+    demote(w, 0, 2);
+    settle(w);
+    blockstore_get(w->store, &t.op);
+    struct store_cold *read = blockstore_next_cold(w->store);
+    assert_non_null(read);
+    enum err err = test_cold_run(&w->cold, read);
+    assert_int_equal(err, ERR_OK);
+    assert_int_equal(change(w, 0, CHANGE_BLOCK_RM), ERR_OK);
+    blockstore_cold_done(w->store, read, err);
+    assert_true(t.done);
+    assert_int_equal(t.err, ERR_NOT_FOUND);
+    assert_true(is_in(w, 0, "none")); /* nor is it in memory now */
+}
+
+static void a_pack_with_other_records_than_were_sent_gets_no_rows(void **state)
+{
+    struct world *w = *state;
+    put_all(w);
+    assert_int_equal(blockstore_demote(w->store, w->keys, 3), ERR_OK);
+    drive(w);
+    w->now += STORE_PACK_NS + SECOND_NS;
+    blockstore_tick(w->store, w->now, REAL + w->now);
+    struct store_cold *end = blockstore_next_cold(w->store);
+    assert_non_null(end);
+    assert_int_equal(end->kind, STORE_COLD_END);
+    enum err err = test_cold_run(&w->cold, end);
+    assert_int_equal(err, ERR_OK);
+    assert_int_equal(end->records, 3);
+    end->records--;
+    blockstore_cold_done(w->store, end, err);
+    pass(w, 10 * SECOND_NS);
+    settle(w);
+    assert_int_equal(stats(w).cold_blocks, 0);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(is_in(w, i, "disk"));
+}
+
+/* Its page has the rows of the disk, which would be others when the pack's came between. */
+static void a_collection_takes_what_is_on_its_way_to_a_pack(void **state)
+{
+    struct world *w = *state;
+    uint64_t size = 0;
+    struct collected c = {.op = {.done = page_collected}};
+    put_all(w);
+    assert_int_equal(blockstore_demote(w->store, w->keys, 3), ERR_OK);
+    drive(w);
+    blockstore_collect(w->store, &c.op);
+    for (size_t n = 0; n < DRIVE && blockstore_has(w->store, &w->keys[0], &size, NULL) == ERR_OK; n++)
+        (void)test_cold_drive(w->store, &w->cold, 1);
+    assert_false(c.done); /* its page is in hand */
+    blockstore_end_pack(w->store);
+    struct store_cold *end = blockstore_next_cold(w->store);
+    assert_non_null(end);
+    assert_int_equal(end->kind, STORE_COLD_END);
+    blockstore_cold_done(w->store, end, test_cold_run(&w->cold, end));
+    drive(w);
+    assert_true(c.done);
+    assert_int_equal(c.err, ERR_OK);
+    assert_int_equal(c.gone, ITEMS);
+    settle(w);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(is_in(w, i, "none"));
+}
+
+/* It is in both, and what links to it is being read because of a pin: who counts must find it without the medium. */
+static void a_node_stays_while_it_is_counted_what_is_held(void **state)
+{
+    struct world *w = *state;
+    put_all(w);
+    demote(w, NODE, ITEMS);
+    assert_int_equal(promote(w, NODE), ERR_OK);
+    settle(w);
+    uint64_t reads = w->cold.ran[STORE_COLD_READ];
+    struct test_change pin = test_pin(&w->keys[NODE + 1], CHANGE_PIN_ADD);
+    blockstore_change(w->store, &pin.op);
+    test_drive(w->store, DRIVE);
+    assert_true(pin.done);
+    struct store_cold *read = blockstore_next_cold(w->store);
+    assert_non_null(read);
+    assert_int_equal(read->kind, STORE_COLD_READ);
+    assert_true(stats(w).counting);
+    assert_int_equal(blockstore_demote(w->store, &w->keys[NODE], 1), ERR_OK);
+    test_drive(w->store, DRIVE);
+    assert_true(is_in(w, NODE, "disk"));
+    blockstore_cold_done(w->store, read, test_cold_run(&w->cold, read));
+    drive(w);
+    assert_false(stats(w).counting);
+    assert_int_equal(w->cold.ran[STORE_COLD_READ], reads + 1);
+}
+
 int main(void)
 {
 #define COLD_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         COLD_TEST(what_is_demoted_leaves_the_disk_and_is_read_back),
         COLD_TEST(a_pack_ends_when_it_is_full_or_old),
+        COLD_TEST(a_pack_of_many_small_blocks_ends_early),
         COLD_TEST(a_crash_after_any_step_loses_nothing),
         COLD_TEST(what_is_removed_before_its_rows_is_dead_in_the_pack),
         COLD_TEST(what_is_leased_stays),
         COLD_TEST(demotion_refuses_what_it_cannot_take),
         COLD_TEST(a_pack_that_fails_leaves_its_blocks_where_they_are),
         COLD_TEST(candidates_come_in_the_order_of_the_disk),
+        COLD_TEST(candidates_are_looked_up_on_the_lane_of_the_catalogue),
         COLD_TEST(a_promoted_block_is_in_both_and_leaves_without_a_write),
         COLD_TEST(what_was_just_used_is_promoted_without_another_read),
         COLD_TEST(a_medium_that_is_away_hides_nothing),
@@ -1316,6 +1633,7 @@ int main(void)
         COLD_TEST(a_catalogue_made_anew_takes_its_packs_back),
         COLD_TEST(nothing_is_collected_before_the_packs_are_known),
         COLD_TEST(an_older_catalogue_finds_what_was_rewritten_since),
+        COLD_TEST(what_an_older_catalogue_says_of_packs_that_are_gone_does_not_count),
         COLD_TEST(an_empty_mount_point_is_not_marked),
         COLD_TEST(a_medium_of_another_is_not_used),
         COLD_TEST(a_pack_that_was_finished_after_a_backup_is_kept),
@@ -1326,6 +1644,15 @@ int main(void)
         COLD_TEST(a_copy_in_a_damaged_pack_does_not_count),
         COLD_TEST(a_put_is_not_answered_with_what_cannot_be_read),
         COLD_TEST(what_is_adopted_while_the_filter_is_made_anew_is_there),
+        COLD_TEST(damage_that_cannot_be_noted_is_not_read_without_end),
+        COLD_TEST(a_verification_is_answered_when_the_catalogue_breaks),
+        COLD_TEST(what_waits_to_leave_is_bounded_while_nothing_is_committed),
+        COLD_TEST(a_store_that_closes_frees_the_nodes_on_their_way_to_the_disk),
+        COLD_TEST(a_read_that_is_made_again_keeps_its_time),
+        COLD_TEST(what_is_removed_while_it_is_read_is_not_served),
+        COLD_TEST(a_pack_with_other_records_than_were_sent_gets_no_rows),
+        COLD_TEST(a_collection_takes_what_is_on_its_way_to_a_pack),
+        COLD_TEST(a_node_stays_while_it_is_counted_what_is_held),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
