@@ -49,7 +49,7 @@ static const char *const texts[READ_COUNT] = {
     [READ_PAGE] = ("SELECT multihash, codec, size, segment, offset FROM blocks WHERE multihash > ?1 ORDER BY multihash"
                    " LIMIT ?2"),
     [READ_FIND_COLD] = ("SELECT " COLD_ROWS_COLUMNS " FROM cold_blocks WHERE multihash = ?1"),
-    [READ_COLD_COUNTS] = "SELECT EXISTS(" COLD_ROWS_IN_WHOLE ")",
+    [READ_COLD_COUNTS] = ("SELECT EXISTS(" COLD_ROWS_IN_WHOLE ")"),
     [READ_PAGE_STORED] = STORED_PAGE,
     [READ_NODE_HELD] =
         ("SELECT EXISTS(SELECT 1 FROM refs WHERE multihash = ?1 AND codec IN (0x70, 0x71, 0x129) AND count > 0)"
