@@ -84,7 +84,7 @@ def build():
     code, out, err = call("buildah", "build", "--runtime", "runc", "--network", "host", "--format", "docker", "--pull-never", "--ignorefile",
                           os.path.join(TOP, "deploy/Dockerfile.dockerignore"), "-f", os.path.join(TOP, "deploy/Dockerfile"), "-t", IMAGE,
                           TOP, timeout=BUILD_S)
-    if not check("the image builds", code == 0, (out.decode(errors="replace") + err)[-2000:]):
+    if not check("the image builds", code == 0, (out.decode(errors="replace") + err)[-600:]):
         finish()
     print(f"# built in {time.monotonic() - began:.0f} s")
 
