@@ -254,22 +254,30 @@ static const struct actor_class idle_class = {.name = "idle"};
 
 /* ---- the driver ---- */
 
-static void send_step(struct ctx *ctx, size_t i)
+#define KNOCK_NS (50 * MS_NS)
+
+/* False: control has not come up yet, it is knocked at again. */
+static bool send_step(struct ctx *ctx, size_t i)
 {
     struct block_ref *tail = block_ref_copy(span_text(play.steps[i].request), NULL);
     struct msg_control_request m = {.client = play.steps[i].client == 0 ? 1 : play.steps[i].client};
     enum err err = ctx_call(ctx, ACTOR_CONTROL, &(struct msg){.kind = MSG_CONTROL_REQUEST, .fields = &m, .tail = tail},
                             (struct call_opts){.timeout_ns = 3000 * SECOND_NS, .reply_bytes_max = 4096}, i);
     block_ref_unref(tail);
+    if (err == ERR_UNAVAILABLE && i == 0) {
+        (void)ctx_timer(ctx, ctx_now(ctx) + KNOCK_NS, 1);
+        return false;
+    }
     if (err != ERR_OK)
         (void)snprintf(play.failure, sizeof(play.failure), "step %zu: %s", i, err_name(err));
+    return true;
 }
 
 static enum err driver_init(struct ctx *ctx, void *state, const struct config *config)
 {
     (void)state;
     (void)config;
-    (void)ctx_timer(ctx, ctx_now(ctx) + 50 * MS_NS, 1);
+    (void)ctx_timer(ctx, ctx_now(ctx) + KNOCK_NS, 1);
     return ERR_OK;
 }
 
@@ -294,8 +302,8 @@ static void driver_info(struct ctx *ctx, void *state, const struct info *info)
         return;
     }
     bool first = info->kind == INFO_TIMER;
-    while (play.sent < play.count && (play.together ? first : play.sent == play.answered))
-        send_step(ctx, play.sent++);
+    while (play.sent < play.count && (play.together ? first : play.sent == play.answered) && send_step(ctx, play.sent))
+        play.sent++;
 }
 
 static const struct actor_class driver_class = {.name = "driver", .init = driver_init, .handle_info = driver_info};
