@@ -394,7 +394,12 @@ void cold_drive_facts(struct cold_drive *drive, struct cold_facts *ret_facts)
                                      .is_counted = is_s3(drive),
                                      .requests = {.bytes_in = drive->bytes_in, .bytes_out = drive->bytes_out}};
     memcpy(ret_facts->why, drive->why, sizeof(drive->why));
-    if (drive->client != NULL)
+    if (drive->client != NULL) {
+        char trouble[COLD_WHY_BYTES]; /* of a request that may go on for long */
+        s3_client_trouble(drive->client, trouble);
         ret_facts->requests = s3_client_counters(drive->client);
+        if (!drive->up && trouble[0] != '\0')
+            memcpy(ret_facts->why, trouble, sizeof(trouble));
+    }
     (void)pthread_mutex_unlock(&drive->lock);
 }

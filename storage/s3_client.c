@@ -42,6 +42,7 @@ struct s3_client {
     struct request_pace pace;
     struct prng prng;
     struct s3_counters counters;
+    char trouble[COLD_WHY_BYTES]; /* what the last try heard; "": an answer */
 };
 
 const char *s3_kind_name(enum s3_kind kind)
@@ -137,6 +138,13 @@ struct s3_counters s3_client_counters(struct s3_client *client)
     struct s3_counters counters = client->counters;
     (void)pthread_mutex_unlock(&client->lock);
     return counters;
+}
+
+void s3_client_trouble(struct s3_client *client, char ret_why[COLD_WHY_BYTES])
+{
+    (void)pthread_mutex_lock(&client->lock);
+    memcpy(ret_why, client->trouble, COLD_WHY_BYTES);
+    (void)pthread_mutex_unlock(&client->lock);
 }
 
 struct span s3_header(const struct http_response *response, const char *name)
@@ -338,6 +346,17 @@ static enum err give_up(struct s3_client *c, struct cold_call *call, bool down)
     return ERR_UNAVAILABLE; /* call->why has what was last heard */
 }
 
+static void note_try(struct s3_client *c, const struct cold_call *call, enum err err)
+{
+    if (err == ERR_NOMEM || err == ERR_CANCELLED)
+        return;
+    (void)pthread_mutex_lock(&c->lock);
+    if (err != ERR_AGAIN)
+        request_pace_answered(&c->pace);
+    (void)snprintf(c->trouble, sizeof(c->trouble), "%s", err == ERR_AGAIN ? call->why : "");
+    (void)pthread_mutex_unlock(&c->lock);
+}
+
 static enum err send_prepared(struct s3_client *c, struct cold_call *call, const struct s3_request *request,
                               const struct prepared *p, struct http_response *response)
 {
@@ -347,14 +366,9 @@ static enum err send_prepared(struct s3_client *c, struct cold_call *call, const
         if (err != ERR_OK)
             return err;
         err = try_once(c, call, request, p, response);
-        if (err != ERR_AGAIN) {
-            if (err != ERR_NOMEM && err != ERR_CANCELLED) {
-                (void)pthread_mutex_lock(&c->lock);
-                request_pace_answered(&c->pace);
-                (void)pthread_mutex_unlock(&c->lock);
-            }
+        note_try(c, call, err);
+        if (err != ERR_AGAIN)
             return err;
-        }
         down = down || s3_client_now(c) < call->deadline_ns;
         if (!wait_for(c, call, request_pace_delay(tries, asked_ns(response), random_of(c))))
             return cold_cancelled(call) ? ERR_CANCELLED : give_up(c, call, down);

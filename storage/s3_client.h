@@ -91,5 +91,7 @@ const char *s3_client_prefix(const struct s3_client *client);
 struct account *s3_client_account(const struct s3_client *client);
 uint64_t s3_client_now(const struct s3_client *client);
 struct s3_counters s3_client_counters(struct s3_client *client);
+/* Why the last request is being tried again, or was given up; "" when it was answered. */
+void s3_client_trouble(struct s3_client *client, char ret_why[COLD_WHY_BYTES]);
 
 #endif

@@ -137,6 +137,13 @@ static void a_pack_in_parts_is_proved_by_its_tag(void **state)
     assert_int_equal(cold_tier_check(&w->tier, call_of(w), 1, NULL), ERR_CORRUPT);
 }
 
+static bool is_troubled(const struct world *w)
+{
+    char why[COLD_WHY_BYTES];
+    s3_client_trouble(w->client, why);
+    return why[0] != '\0';
+}
+
 static void an_hour_of_absence_loses_nothing(void **state)
 {
     struct world *w = *state;
@@ -156,6 +163,7 @@ static void an_hour_of_absence_loses_nothing(void **state)
         assert_int_equal(err, ERR_UNAVAILABLE);
         assert_true(sim_bucket_now(w->bucket) - at <= DEADLINE_S * SECOND_NS);
         assert_true(w->call.retry_at_ns > at && w->call.why[0] != '\0');
+        assert_true(is_troubled(w));
         if (reads % 300 == 0)
             assert_int_equal(write_pack(w, 2), ERR_UNAVAILABLE);
         sim_bucket_advance(w->bucket, SECOND_NS);
@@ -168,6 +176,7 @@ static void an_hour_of_absence_loses_nothing(void **state)
         err = read_block(w, 0);
     }
     assert_int_equal(err, ERR_OK);
+    assert_false(is_troubled(w));
     for (size_t i = 0; i < BLOCKS; i++)
         assert_int_equal(read_block(w, i), ERR_OK);
     assert_int_equal(write_pack(w, 2), ERR_OK);
