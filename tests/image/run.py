@@ -20,7 +20,7 @@ HEARTH = os.path.join(TOP, os.environ.get("HEARTH_BUILD", "build"), "hearth")
 BASE, IMAGE = "docker.io/library/debian:bookworm-slim", "localhost/hearth"
 ABOVE_BASE_MAX = 40 << 20
 UID, READER_UID, READER_GID, STRANGER_UID = 1000, 4242, 4243, 5151
-START_S, DRAIN_S, COMMAND_S, BUILD_S = 30, 10, 60, 1800
+START_S, DRAIN_S, COMMAND_S, BUILD_S, BUCKET_S = 30, 10, 60, 1800, 30
 LIMIT_MIB, SMALLER_MIB = 64, 48
 counts = {"ok": 0, "FAIL": 0, "SKIP": 0}
 
@@ -308,6 +308,20 @@ def init_scripts(folder):
     check("container-init.d: a script that fails stops the start", not node.ready() and node.state("ExitCode") == "3", node.said())
 
 
+def bucket(folder):
+    """A cold tier in a bucket, which is not there: the client's library is part of the image, and says so of the network."""
+    node = Container("bucket", folder, TIERS__COLD__KIND="s3", TIERS__COLD__ENDPOINT="http://127.0.0.1:9", TIERS__COLD__BUCKET="blocks",
+                     TIERS__COLD__ACCESSKEY="key", TIERS__COLD__SECRETKEY="hidden-secret")
+    if not check("starts with a cold tier in a bucket", node.ready(), node.err + node.said()):
+        return
+    deadline, said = time.monotonic() + BUCKET_S, ""
+    while "127.0.0.1 port 9" not in said and time.monotonic() < deadline:
+        time.sleep(0.5)
+        said = node.ask("tier", "ls")[1].decode()
+    check("asks the bucket, and says why it is not there", "127.0.0.1 port 9" in said, said)
+    check("the secret key is told nowhere", "hidden-secret" not in said + node.said() + node.ask("query", "config show")[1].decode())
+
+
 def cgroup_file(pid, v1_name, v2_name):
     """The memory controller's file for a process, in either hierarchy."""
     with open(f"/proc/{pid}/cgroup") as file:
@@ -379,7 +393,7 @@ def main():
         skip_all(f"podman cannot run a container here: {err.strip()[-300:]}")
     build()
     size()
-    for part in (usual, shared, any_user, init_scripts, limited):
+    for part in (usual, shared, any_user, init_scripts, bucket, limited):
         folder = tempfile.mkdtemp(prefix="hearth-image-", dir="/tmp")
         os.chmod(folder, 0o711)
         try:
