@@ -84,6 +84,9 @@ struct config_list {
     X(TEXT, tiers_cold_access_key, "Tiers.Cold.AccessKey", "", 0, 128, NULL,                                           \
       "s3: access key; empty means as the AWS tools find it: AWS_ACCESS_KEY_ID and its like, else "                    \
       "~/.aws/credentials")                                                                                            \
+    X(TEXT, tiers_cold_ca_file, "Tiers.Cold.CAFile", "", 0, 255, NULL,                                                 \
+      "s3: absolute path of a file with the certificates (PEM) that vouch for the server; empty means those of the "   \
+      "system")                                                                                                        \
     X(SECRET, tiers_cold_secret_key, "Tiers.Cold.SecretKey", "", 0, 128, NULL, "s3: its secret; never shown")          \
     X(SIZE, tiers_cold_pack_bytes, "Tiers.Cold.PackBytes", "32MiB", 1 << 20, 1 << 30, NULL,                            \
       "bytes of the objects that blocks are put together in")                                                          \

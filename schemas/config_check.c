@@ -71,6 +71,9 @@ static enum err check_s3(const struct config *config, char why[CONFIG_WHY_BYTES]
                       config->tiers_cold_region);
     if (prefix[0] == '/' || (prefix[0] != '\0' && prefix[strlen(prefix) - 1] != '/'))
         return refuse(why, "Tiers.Cold.Prefix: \"%.128s\" must end with a slash and not begin with one", prefix);
+    if (config->tiers_cold_ca_file[0] != '\0' && config->tiers_cold_ca_file[0] != '/')
+        return refuse(why, "Tiers.Cold.CAFile: \"%.200s\" is not absolute: write the whole path",
+                      config->tiers_cold_ca_file);
     if ((config->tiers_cold_access_key[0] == '\0') != (config->tiers_cold_secret_key[0] == '\0') ||
         strchr(config->tiers_cold_access_key, ':') != NULL)
         return refuse(why, "Tiers.Cold.AccessKey and SecretKey: give both, or neither");

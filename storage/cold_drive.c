@@ -23,6 +23,7 @@ struct cold_drive {
     char region[ADDRESS_MAX];
     char bucket[ADDRESS_MAX];
     char prefix[ADDRESS_MAX];
+    char ca_file[S3_TEXT_MAX];
     char access_key[S3_KEY_ID_MAX];
     char secret_key[S3_SECRET_MAX];
 
@@ -68,6 +69,8 @@ static enum err copy_texts(struct cold_drive *m, const struct cold_drive_options
         err = copy(o->bucket, m->bucket, sizeof(m->bucket));
     if (err == ERR_OK)
         err = copy(o->prefix, m->prefix, sizeof(m->prefix));
+    if (err == ERR_OK)
+        err = copy(o->ca_file, m->ca_file, sizeof(m->ca_file));
     if (err == ERR_OK)
         err = copy(o->access_key, m->access_key, sizeof(m->access_key));
     if (err == ERR_OK)
@@ -134,6 +137,7 @@ static enum err open_s3(struct cold_drive *m, struct cold_call *call)
                             .region = m->region,
                             .bucket = m->bucket,
                             .prefix = m->prefix,
+                            .ca_file = m->ca_file,
                             .requests_per_s = o->requests_per_s,
                             .burst = o->burst,
                             .seed = o->seed,

@@ -31,6 +31,7 @@ struct cold_drive_options {
     const char *prefix;
     const char *access_key; /* with secret_key, or both "" */
     const char *secret_key;
+    const char *ca_file;     /* "": what the system trusts */
     uint64_t requests_per_s; /* 0 = S3_REQUESTS_PER_S */
     uint64_t burst;          /* 0 = S3_BURST */
 

@@ -238,6 +238,7 @@ static enum err cold_init(struct ctx *ctx, void *state, const struct config *con
                                          .prefix = config->tiers_cold_prefix,
                                          .access_key = config->tiers_cold_access_key,
                                          .secret_key = config->tiers_cold_secret_key,
+                                         .ca_file = config->tiers_cold_ca_file,
                                          .requests_per_s = config->tiers_cold_request_rate,
                                          .burst = config->tiers_cold_request_burst,
                                          .pack_bytes = config->tiers_cold_pack_bytes};

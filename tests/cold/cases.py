@@ -502,12 +502,17 @@ def memory_is_charged_or_refused(scene):
     probe.good("pack 1 200 1")
 
 
-@case
-def certificates_are_verified(scene):
+def secure_proxy(scene):
+    """A proxy that speaks TLS, and the certificate that nobody but a test trusts."""
     key, certificate = (os.path.join(scene.lab.work, name) for name in ("key.pem", "certificate.pem"))
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
                     "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    secure = scene.make_proxy(certificate=(certificate, key))
+    return scene.make_proxy(certificate=(certificate, key)), certificate
+
+
+@case
+def certificates_are_verified(scene):
+    secure, certificate = secure_proxy(scene)
     scene.probe(url=secure.url()).bad("get x 0 1 1", "denied", "certificate", within=10)
     assert not secure.log
     probe = scene.probe("--ca", certificate, url=secure.url())

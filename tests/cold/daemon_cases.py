@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from cases import MIB, case
+from cases import MIB, case, secure_proxy
 from faulty import Fault
 
 READY_S, AWAY_S = 30, 90
@@ -174,3 +174,19 @@ def a_daemon_with_wrong_credentials_says_so_and_keeps_its_blocks(scene):
     said = node.hearth("tier", "move", "-r", "--to", "cold", cid, status=None)
     assert "SignatureDoesNotMatch" in said or "403" in said, said
     assert node.hearth("cat", cid) == data and not scene.objects()
+
+
+@case
+def a_daemon_trusts_a_server_with_a_certificate_of_its_own_when_it_is_told_to(scene):
+    secure, certificate = secure_proxy(scene)
+    node = Node(scene, ENDPOINT=secure.url())
+    node.wait("the refusal", lambda: "certificate" in node.tier()["why"])
+    assert not node.tier()["up"] and not secure.log
+    node.stop()
+    node.env["HEARTH_TIERS__COLD__CAFILE"] = certificate
+    node.start()
+    cid, data = node.add(7, 3 * MIB)
+    node.wait("the claim", lambda: node.tier()["up"])
+    node.hearth("tier", "move", "-r", "--to", "cold", cid)
+    node.restart()
+    assert node.hearth("cat", cid) == data

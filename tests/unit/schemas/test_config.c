@@ -189,6 +189,9 @@ static void a_cold_tier_on_s3_needs_a_bucket_and_whole_credentials(void **state)
     set(config, "Tiers.Cold.Prefix", "node");
     expect_refused(config, "must end with a slash");
     set(config, "Tiers.Cold.Prefix", "node/");
+    set(config, "Tiers.Cold.CAFile", "ca.pem");
+    expect_refused(config, "Tiers.Cold.CAFile");
+    set(config, "Tiers.Cold.CAFile", "/etc/hearth/ca.pem");
     set(config, "Tiers.Cold.AccessKey", "AKIDEXAMPLE");
     expect_refused(config, "give both, or neither");
     set(config, "Tiers.Cold.SecretKey", "wJalrXUtnFEMI");
