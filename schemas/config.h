@@ -49,7 +49,8 @@ struct config_list {
     X(SIZE, datastore_storage_max, "Datastore.StorageMax", "10GB", 1 << 20, UINT64_C(1) << 60, NULL,                   \
       "bytes the repository may take; adding past it is refused")                                                      \
     X(U64, datastore_gc_watermark, "Datastore.StorageGCWatermark", "90", 0, 100, NULL,                                 \
-      "percent of StorageMax from which on blocks that no pin needs are removed by themselves; 0 means never")         \
+      "percent of StorageMax from which on blocks that no pin needs are removed by themselves, with a cold tier only " \
+      "while demotion cannot make room; 0 means never")                                                                \
     X(DURATION, datastore_gc_period, "Datastore.GCPeriod", "1h", UINT64_C(1000000000), UINT64_C(1) << 60, NULL,        \
       "when that is tried again if it left more than the watermark")                                                   \
     X(SIZE, datastore_scrub_rate, "Datastore.ScrubRate", "1MB", 0, UINT64_C(1) << 40, NULL,                            \

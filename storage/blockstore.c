@@ -121,7 +121,8 @@ enum err blockstore_open(const struct blockstore_options *options, uint64_t now_
     table_init(&s->bad, STORE_BAD_MAX, options->tables);
     table_init(&s->doomed, COLLECT_ROWS, options->tables);
     leases_init(&s->leases, options->seed, options->tables);
-    collector_init(&s->collector, options->storage_max_bytes, options->gc_watermark, options->gc_period_ns);
+    collector_init(&s->collector, options->storage_max_bytes, options->gc_watermark, options->gc_period_ns,
+                   options->cold);
     s->core = core_new(options);
     s->memory = memory_tier_new(options->no_cache ? NULL : options->memory, options->tables, options->policy);
     enum err err = s->core == NULL || s->memory == NULL ? ERR_NOMEM : store_open_core(s, options, ret_why);
@@ -477,7 +478,7 @@ uint64_t blockstore_wakes_at(const struct blockstore *s)
               s->cold.candidates != NULL || store_cold_wants_commit(s);
     uint64_t due = MIN(scrubber_due(&s->scrubber), store_backup_due(s));
     due = MIN(due, MIN(compactor_due(&s->compactor), store_log_due(s)));
-    due = MIN(due, store_cold_due(s));
+    due = MIN(due, MIN(store_cold_due(s), store_collect_due(s)));
     if (s->info.quarantined > 0 && s->events.heal != NULL)
         due = MIN(due, healer_due(&s->healer));
     uint64_t soon = s->now_ns + STORE_RETRY_NS;

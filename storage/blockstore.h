@@ -224,6 +224,7 @@ void blockstore_backup_read(struct blockstore *store, struct store_piece_op *op)
 struct store_collect_op {
     void (*done)(struct store_collect_op *op, enum err err);
     bool dry_run;             /* removes nothing: gone are those that would be */
+    bool only_hot;            /* what is only in the cold tier stays: it takes no room here */
     struct block_key after;   /* len 0: from the beginning; on done where to go on, len 0 at the end */
     struct block_place *gone; /* freed by the store after done() */
     size_t gone_count;
@@ -319,7 +320,10 @@ void blockstore_candidates(struct blockstore *store, struct store_candidates_op 
  */
 enum err blockstore_demote(struct blockstore *store, const struct block_key *keys, size_t count) MUST_CHECK;
 
-/* Whether demotion can make room, as far as its owner knows: then a put over storage_max hears ERR_BUSY, not ERR_NO_SPACE. At first it cannot. */
+/*
+ * Whether demotion can make room, as far as its owner knows: then a put over storage_max hears ERR_BUSY, not ERR_NO_SPACE, and nothing is
+ * collected at gc_watermark. At first it cannot.
+ */
 void blockstore_may_spill(struct blockstore *store, bool possible);
 
 /*

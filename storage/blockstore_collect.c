@@ -225,14 +225,14 @@ enum err store_job_collect(struct store_job *job)
     return catalogue_collect(job->core->catalogue, job->page, job->page_count, &job->gone_count, &job->info);
 }
 
-/* Those that no lease protects become doomed. */
-static enum err doom(struct blockstore *s, struct block_place *page, size_t *count, bool dry_run)
+/* Those that may go become doomed. */
+static enum err doom(struct blockstore *s, struct block_place *page, size_t *count)
 {
     size_t kept = 0;
     for (size_t i = 0; i < *count; i++) {
-        if (leases_protect(&s->leases, &page[i]))
+        if (leases_protect(&s->leases, &page[i]) || (s->collects->only_hot && page[i].segment == 0))
             continue;
-        enum err err = dry_run ? ERR_OK : table_put(&s->doomed, block_key_span(&page[i].key), s, NULL);
+        enum err err = s->collects->dry_run ? ERR_OK : table_put(&s->doomed, block_key_span(&page[i].key), s, NULL);
         if (err != ERR_OK)
             return err;
         page[kept++] = page[i];
@@ -243,16 +243,15 @@ static enum err doom(struct blockstore *s, struct block_place *page, size_t *cou
 
 static void scan_done(struct blockstore *s, struct store_job *job)
 {
-    bool dry_run = s->collects->dry_run;
     size_t count = job->page_count;
-    enum err err = doom(s, job->page, &count, dry_run);
+    enum err err = doom(s, job->page, &count);
     if (err != ERR_OK) {
         undoom(s);
         finish_page(s, NULL, 0, err);
         return;
     }
     s->scanned = job->after;
-    if (dry_run || count == 0) {
+    if (s->collects->dry_run || count == 0) {
         finish_page(s, job->page, count, ERR_OK);
         return;
     }
@@ -306,24 +305,31 @@ static uint64_t live_bytes(const struct blockstore *s)
     return s->info.live_bytes + s->durable.bytes + s->queued_bytes;
 }
 
+/* Whether blocks can leave for the cold tier: the owner has not found that none can, and its medium has not failed. */
+static bool can_spill(const struct blockstore *s)
+{
+    return s->may_spill && s->cold.phase != COLD_OFF && s->cold.failures == 0;
+}
+
 bool store_makes_room(struct blockstore *s, uint64_t bytes)
 {
     uint64_t live = live_bytes(s);
     if (s->broken || store_log_is_long(s)) /* nothing is compacted then */
         return false;
-    if (s->collects != NULL || s->collector.running || collector_due(&s->collector, live, s->now_ns))
-        return true;
-    if (s->may_spill && s->cold.phase != COLD_OFF && s->cold.failures == 0) {
+    if (can_spill(s)) {
         if (table_len(&s->cold.demoting) > 0)
             blockstore_end_pack(s); /* what is in it stands in the way until it is whole */
         return true;
     }
+    if (s->collects != NULL || s->collector.running || collector_wants(&s->collector, live, s->now_ns))
+        return true;
     return live + bytes <= s->storage_max && compactor_is_at_work(&s->compactor, s->now_ns);
 }
 
 void blockstore_may_spill(struct blockstore *s, bool possible)
 {
     s->may_spill = possible;
+    store_collect_tick(s);
 }
 
 static void automatic_page_done(struct store_collect_op *op, enum err err)
@@ -345,11 +351,20 @@ static void automatic_page_done(struct store_collect_op *op, enum err err)
 
 void store_collect_tick(struct blockstore *s)
 {
-    if (s->broken || store_log_is_long(s) || !collector_due(&s->collector, live_bytes(s), s->now_ns))
+    collector_demotes(&s->collector, can_spill(s), s->now_ns);
+    if (s->broken || store_log_is_long(s) || s->now_ns < collector_due(&s->collector, live_bytes(s)))
         return;
     collector_started(&s->collector);
     s->automatic_blocks = 0;
     s->automatic_bytes = 0;
-    s->automatic = (struct store_collect_op){.done = automatic_page_done};
+    s->automatic = (struct store_collect_op){.done = automatic_page_done, .only_hot = true};
     blockstore_collect(s, &s->automatic);
+}
+
+uint64_t store_collect_due(const struct blockstore *s)
+{
+    if (s->broken || store_log_is_long(s))
+        return UINT64_MAX;
+    bool changed = s->collector.demotes != can_spill(s); /* which the next tick tells it */
+    return changed ? s->now_ns : collector_due(&s->collector, live_bytes(s));
 }

@@ -377,9 +377,10 @@ void store_catalogue_failed(struct blockstore *store, enum err err, const char *
 /* While a key is being removed, a put (with its block) and a get of it wait for the outcome. */
 bool store_is_doomed(const struct blockstore *store, const struct block_key *key);
 void store_stall(struct blockstore *store, struct store_op *op, struct block_ref *put);
-/* Starts a collection when one is due. */
+/* Starts a collection when one is due; and when that is, as far as is known. */
 void store_collect_tick(struct blockstore *store);
-/* Whether a collection or compaction is making the room that so many bytes lack: the put is worth another try. */
+uint64_t store_collect_due(const struct blockstore *store);
+/* Whether demotion, a collection or compaction is making the room that so many bytes lack: the put is worth another try. */
 bool store_makes_room(struct blockstore *store, uint64_t bytes) MUST_CHECK;
 
 /* blockstore_open.c: the catalogue beside the segments. */

@@ -30,6 +30,8 @@ struct world {
     struct account tables;
     struct account reads;
     bool without; /* the store is opened without a cold tier */
+    uint64_t storage_max;
+    unsigned watermark; /* of a collection by itself, in percent; 0: never */
     uint64_t now;
     unsigned notices;
     bool fatal;
@@ -64,7 +66,9 @@ static inline void open_store(struct world *w)
     char why[STORE_WHY_BYTES];
     struct blockstore_options options = {.port = sim_disk_port(w->disk),
                                          .path = "repo",
-                                         .storage_max_bytes = 32 * MIB,
+                                         .storage_max_bytes = w->storage_max,
+                                         .gc_watermark = w->watermark,
+                                         .gc_period_ns = 3600 * SECOND_NS,
                                          .segment_bytes = 32 * KIB,
                                          .allocate_bytes = 8 * KIB,
                                          .cache_kib = 256,
@@ -100,7 +104,7 @@ static inline void restart(struct world *w, bool crash)
     drive(w);
 }
 
-static inline void put(struct world *w, size_t i)
+static inline enum err try_put(struct world *w, size_t i)
 {
     struct test_op t = test_op_for(&w->keys[i]);
     struct block_ref *ref = block_ref_copy(span_of(w->bytes[i], w->sizes[i]), NULL);
@@ -109,7 +113,12 @@ static inline void put(struct world *w, size_t i)
     block_ref_unref(ref);
     drive(w);
     assert_true(t.done);
-    assert_int_equal(t.err, ERR_OK);
+    return t.err;
+}
+
+static inline void put(struct world *w, size_t i)
+{
+    assert_int_equal(try_put(w, i), ERR_OK);
 }
 
 /* All have rows, and none is in memory. */
@@ -135,6 +144,7 @@ static inline int set_up(void **state)
     struct prng prng;
     assert_non_null(w);
     w->disk = sim_disk_new(1, 64 * MIB);
+    w->storage_max = 32 * MIB;
     const struct disk_port *port = sim_disk_port(w->disk);
     account_init(&w->memory, "memory", 256 * KIB);
     account_init(&w->tables, "tables", 8 * MIB);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Three tiers in motion: more is stored than the disk takes, so blocks leave for the cold tier, no put is refused, all of them are read again, and
- * some come back. The real tiered_storage, heat_tracker and cold_store; the test sits where control and state sit. On inproc with a folder of
+ * Three tiers in motion: more is stored than the disk takes, so blocks leave for the cold tier, no put is refused, none is collected though
+ * nothing is pinned and the watermark is passed, all of them are read again, and some come back. The real tiered_storage, heat_tracker and cold_store; the test sits where control and state sit. On inproc with a folder of
  * the real disk; in sim with a simulated bucket, twice with one trace.
  */
 #include "tests/support/storage.h"
@@ -206,7 +206,6 @@ static struct config *config_for(const char *path, const char *kind)
     assert_int_equal(config_new(path, &config), ERR_OK);
     (void)snprintf(bytes, sizeof(bytes), "%d", (int)STORAGE_MAX);
     set(config, "Datastore.StorageMax", bytes);
-    set(config, "Datastore.StorageGCWatermark", "0");
     set(config, "Tiers.Cold.Kind", kind);
     set(config, "Tiers.SettleTime", "1s");
     set(config, "Tiers.Cold.PackBytes", "1MiB");
