@@ -12,6 +12,7 @@ that was acknowledged is there, and nothing that was removed:
     imports       graphs that `hearth dag import` pinned are exported again byte for byte
     backups       what there is after a kill of daemon or command is no backup, or the last one that was complete, which is restored and compared
     restores      a repository whose restore was killed takes no daemon, until the restore was run again
+    demotions     … while blocks leave for a cold tier in a folder and come back, and packs are emptied; no removed block is back
     migrations    a catalogue of version 1 is that or a whole one of this version, and the next start ends what was begun
 
 kill -9 keeps the page cache, so this proves the order of writes inside the process and a clean restart; power loss is crash_replay's part. A
@@ -182,6 +183,41 @@ def collections(build, root, rnd, times):
     return f"{len(kept)} pinned files, all there; {collected} blocks collected"
 
 
+def demotions(build, root, rnd, times):
+    """More is stored than the disk takes, so that packs are written, read, rewritten and removed all the time."""
+    cold = root / "cold"
+    cold.mkdir()
+    node, kept, gone = Node(build, root, "node", HEARTH_DATASTORE__STORAGEMAX="24MiB", HEARTH_DATASTORE__STORAGEGCWATERMARK="0",
+                            HEARTH_TIERS__COLD__KIND="directory", HEARTH_TIERS__COLD__PATH=str(cold), HEARTH_TIERS__COLD__PACKBYTES="1MiB",
+                            HEARTH_TIERS__SETTLETIME="0s"), {}, set()
+
+    def work():
+        while True:
+            add(node, rnd, kept, SIZES)
+            cid = add(node, rnd, {}, [3_000_000], "--pin=false")
+            blocks = [cid, *node.do("--offline", "refs", "-r", cid).split()]
+            node.do("tier", "move", "--to=cold", *blocks)
+            for one in some(rnd, kept, 3):
+                node.do("tier", "move", "-r", f"--to={rnd.choice(['cold', 'disk'])}", one)
+            node.do("block", "rm", *blocks)
+            gone.update(blocks)
+    for _ in range(times):
+        node.start()
+        check(node, kept, some(rnd, kept))
+        for block in some(rnd, gone):
+            if node.run("--offline", "block", "stat", block, check=False).returncode == 0:
+                raise RuntimeError(f"{block} was removed, but is back")
+        node.kill_during(work, rnd.uniform(0, 8))
+    node.start()
+    check(node, kept, kept)
+    node.run("pin", "verify")
+    node.run("repo", "verify")
+    node.run("tier", "verify")
+    packs = len(list(cold.glob("*.pack")))
+    node.stop()
+    return f"{len(kept)} acknowledged files, all there; {len(gone)} removed blocks, none back; {packs} packs at the end"
+
+
 def varint(n):
     return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + varint(n >> 7)
 
@@ -338,7 +374,7 @@ def migrations(build, root, rnd, times):
     return f"{middle} of them still had the old catalogue; {rows} rows, all there"
 
 
-JOBS = [backups, migrations, restores, imports, removals, collections, fetches, adds]  # what takes longest first
+JOBS = [demotions, backups, migrations, restores, imports, removals, collections, fetches, adds]  # what takes longest first
 
 
 # ---- all of them ----
