@@ -32,6 +32,7 @@ struct batch_item {
     char *why;    /* the sentence of an error, NULL = the error's own */
     uint64_t size;
     bool existed;
+    bool elsewhere;          /* its size: it is not stored here */
     struct block_ref *block; /* on its way to the store, or as it came */
 };
 
@@ -238,6 +239,8 @@ static enum err send_item(struct control *c, struct conversation *v, const struc
         struct msg_block_rm rm = {.cid = cid, .force = args->force};
         return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_BLOCK_RM, &rm, NULL, sub, 0);
     }
+    if (v->op->id == OP_BLOCK_STAT_MANY && !item->elsewhere)
+        return block_ask_size(c, v, &item->cid, sub);
     return block_fetch(c, v, &item->cid, sub);
 }
 
@@ -330,6 +333,8 @@ static void take_reply(const struct conversation *v, struct batch_work *work, st
     item->err = ERR_OK;
     if (v->op->id == OP_BLOCK_PUT_MANY) {
         item->existed = ((const struct msg_block_put_ok *)info->msg->fields)->existed;
+    } else if (v->op->id == OP_BLOCK_STAT_MANY && !item->elsewhere) {
+        item->size = ((const struct msg_block_stat_ok *)info->msg->fields)->size;
     } else if (v->op->id != OP_BLOCK_RM_MANY) {
         item->size = block_ref_span(info->msg->tail).len;
         if (v->op->id == OP_BLOCK_GET_MANY && info->msg->tail != NULL)
@@ -338,10 +343,22 @@ static void take_reply(const struct conversation *v, struct batch_work *work, st
     }
 }
 
+/* Whose size the store does not know, since it has not the block: the network is asked. */
+static bool ask_elsewhere(struct control *c, struct conversation *v, struct batch_item *item, unsigned sub,
+                          enum err err)
+{
+    if (v->op->id != OP_BLOCK_STAT_MANY || item->elsewhere || err != ERR_NOT_FOUND || conversation_is_offline(v))
+        return false;
+    item->elsewhere = true;
+    return send_item(c, v, item, sub) == ERR_OK;
+}
+
 enum err batch_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info)
 {
     struct batch_work *work = v->work;
     struct batch_item *item = &work->items[work->asked[sub]];
+    if (ask_elsewhere(c, v, item, sub, info->err))
+        return ERR_OK;
     work->busy &= ~(UINT64_C(1) << sub);
     if (v->op->id == OP_BLOCK_PUT_MANY) {
         block_ref_unref(item->block);

@@ -8,7 +8,8 @@
 #include "schemas/pack.h"
 #include "wire/dag_links.h"
 
-enum { BLOCK_RESULT_MAX = 2 * 1024 * 1024 + 4096, REFS_MAX = 65536, SUB_ONLY = 0, SUB_LEASE = 1, SUB_PIN = 2 };
+enum { BLOCK_RESULT_MAX = 2 * 1024 * 1024 + 4096, REFS_MAX = 65536 };
+enum { SUB_ONLY = 0, SUB_LEASE = 1, SUB_PIN = 2, SUB_HERE = 3 };
 enum { REFS_RESULT_MAX = 6 * 1024 * 1024 };
 
 enum err block_fetch(struct control *c, struct conversation *v, const struct cid *cid, unsigned sub)
@@ -29,13 +30,26 @@ static void pack_pair_cid(struct pack *p, const char *key, const struct cid *cid
     pack_pair_text(p, key, text);
 }
 
+enum err block_ask_size(struct control *c, struct conversation *v, const struct cid *cid, unsigned sub)
+{
+    uint8_t bytes[CID_BYTES_MAX];
+    struct msg_block_stat ask = {.cid = span_of(bytes, cid_encode(cid, bytes))};
+    return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_BLOCK_STAT, &ask, NULL, sub, 0);
+}
+
 /* A block whose hash cannot be computed here can never be told from another: refused before anybody is asked. */
-static enum err start_fetch(struct control *c, struct conversation *v, struct span text)
+static enum err name_block(struct conversation *v, struct span text)
 {
     enum err err = conversation_cid(v, text, &v->cid);
     if (err == ERR_OK && multihash_verify(&v->cid.hash, (struct span){0}) == ERR_UNSUPPORTED)
         return conversation_error(v, ERR_UNSUPPORTED, "%.*s: its hash function or the length of its digest is unknown",
                                   (int)MIN(text.len, (size_t)100), (const char *)text.data);
+    return err;
+}
+
+static enum err start_fetch(struct control *c, struct conversation *v, struct span text)
+{
+    enum err err = name_block(v, text);
     return err == ERR_OK ? block_fetch(c, v, &v->cid, SUB_ONLY) : err;
 }
 
@@ -79,7 +93,13 @@ enum err block_get_reply(struct control *c, struct conversation *v, unsigned sub
 
 enum err block_stat_start(struct control *c, struct conversation *v)
 {
-    return start_fetch(c, v, ((const struct op_block_stat *)(const void *)v->args)->cid);
+    enum err err = name_block(v, ((const struct op_block_stat *)(const void *)v->args)->cid);
+    return err == ERR_OK ? block_ask_size(c, v, &v->cid, SUB_HERE) : err;
+}
+
+enum err block_stat_again(struct control *c, struct conversation *v, unsigned sub)
+{
+    return sub == SUB_HERE ? block_ask_size(c, v, &v->cid, sub) : block_fetch(c, v, &v->cid, sub);
 }
 
 static enum err finish_cid_size(struct control *c, struct conversation *v, uint64_t size)
@@ -95,8 +115,11 @@ static enum err finish_cid_size(struct control *c, struct conversation *v, uint6
 
 enum err block_stat_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info)
 {
-    (void)sub;
     struct span bytes = {0};
+    if (sub == SUB_HERE && info->err == ERR_OK)
+        return finish_cid_size(c, v, ((const struct msg_block_stat_ok *)info->msg->fields)->size);
+    if (sub == SUB_HERE && info->err == ERR_NOT_FOUND && !conversation_is_offline(v))
+        return block_fetch(c, v, &v->cid, SUB_ONLY);
     enum err err = fetched(info, &bytes);
     return err == ERR_OK ? finish_cid_size(c, v, bytes.len) : err;
 }

@@ -90,7 +90,7 @@ const struct operation_handler operation_handlers[OP_COUNT] = {
     [OP_BLOCK_GET] = {.start = block_get_start, .reply = block_get_reply, .again = fetch_again},
     [OP_BLOCK_PUT] = {.start = block_put_start, .reply = block_put_reply, .again = block_put_again},
     [OP_BLOCK_RM] = RELAY,
-    [OP_BLOCK_STAT] = {.start = block_stat_start, .reply = block_stat_reply, .again = fetch_again},
+    [OP_BLOCK_STAT] = {.start = block_stat_start, .reply = block_stat_reply, .again = block_stat_again},
     [OP_BLOCK_HAS] = {.start = block_has_start, .reply = block_has_reply, .end = batch_end},
     [OP_BLOCK_GET_MANY] = BATCH,
     [OP_BLOCK_STAT_MANY] = BATCH,

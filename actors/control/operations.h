@@ -34,6 +34,8 @@ enum err ping_reply(struct control *c, struct conversation *v, unsigned sub, con
 /* blocks.c */
 /* Asks bitswap for a block, or the store alone when the request is to be answered offline. */
 enum err block_fetch(struct control *c, struct conversation *v, const struct cid *cid, unsigned sub) MUST_CHECK;
+/* Asks the store how large a block is that is here; no medium is asked: block_stat_ok, or ERR_NOT_FOUND. */
+enum err block_ask_size(struct control *c, struct conversation *v, const struct cid *cid, unsigned sub) MUST_CHECK;
 /* The CID of a block by the names of its codec and hash function; the error has its sentence. */
 enum err block_cid_of(struct conversation *v, struct span codec, struct span mhtype, struct span data,
                       struct cid *ret_cid) MUST_CHECK;
@@ -44,6 +46,7 @@ enum err block_put_start(struct control *c, struct conversation *v);
 enum err block_put_again(struct control *c, struct conversation *v, unsigned sub);
 enum err block_put_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 enum err block_stat_start(struct control *c, struct conversation *v);
+enum err block_stat_again(struct control *c, struct conversation *v, unsigned sub);
 enum err block_stat_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 enum err refs_start(struct control *c, struct conversation *v);
 enum err refs_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);

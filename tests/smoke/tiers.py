@@ -52,6 +52,9 @@ def moves(node, folder, cold):
     check("it starts again", node.start() and is_up(node), node.said())
     row = json.loads(said(node, "tier", "stat", "--enc=json", leaf))
     check("tier stat says cold", row["tier"] == "cold" and row["pack"] > 0 and row["segment"] == 0, row)
+    os.rename(cold, cold + ".away")
+    expect(node, "the size of a cold block asks no medium", ["block", "stat", leaf], 0, f"Key: {leaf}\nSize: 1048576\n")
+    os.rename(cold + ".away", cold)
     check("tier ls counts", tier(node, "cold")["blocks"] == 5 and tier(node, "disk")["blocks"] == 1)
     with open(path, "rb") as file:
         check("what is cold reads as it was", node.run("cat", root)[1] == file.read())

@@ -116,6 +116,18 @@ static enum err store_has(struct ctx *ctx, struct store_state *s, const struct m
     return err;
 }
 
+static enum err store_stat(struct ctx *ctx, struct store_state *s, const struct msg *msg, struct reply_to to)
+{
+    uint8_t key[MULTIHASH_BYTES_MAX];
+    const struct block_ref *block =
+        table_get(&s->blocks, key_of(((const struct msg_block_stat *)msg->fields)->cid, key));
+    if (block == NULL)
+        return ERR_NOT_FOUND;
+    struct msg_block_stat_ok ok = {.size = block->len, .tier = span_text("disk")};
+    ctx_reply(ctx, to, &(struct msg){.kind = MSG_BLOCK_STAT_OK, .fields = &ok});
+    return ERR_OK;
+}
+
 static enum err store_rm(struct ctx *ctx, struct store_state *s, const struct msg *msg, struct reply_to to)
 {
     const struct msg_block_rm *m = msg->fields;
@@ -152,6 +164,8 @@ static enum err store_call(struct ctx *ctx, void *state, const struct msg *msg, 
         ctx_reply(ctx, to, &(struct msg){.kind = MSG_REPO_STAT_OK, .fields = &fields});
         return ERR_OK;
     }
+    if (msg->kind == MSG_BLOCK_STAT)
+        return store_stat(ctx, s, msg, to);
     if (msg->kind == MSG_BLOCK_HAS)
         return store_has(ctx, s, msg, to);
     if (msg->kind == MSG_BLOCK_RM)
