@@ -137,11 +137,6 @@ void serve_fetched(struct node *n, const struct op *op, const struct info *info)
         block = empty = block_ref_new(0, NULL);
     engine_fetched(n->engine, p->engine, &op->cid, block);
     block_ref_unref(empty);
-    if (block == NULL)
-        return;
-    uint8_t key[CID_BYTES_MAX];
-    struct msg_access fields = {.cid = span_of(key, cid_encode(&op->cid, key)), .kind = 1};
-    (void)ctx_cast(n->ctx, ACTOR_HEAT_TRACKER, &(struct msg){.kind = MSG_ACCESS, .fields = &fields});
 }
 
 /* ---- providers ---- */
