@@ -213,10 +213,12 @@ int daemon_run(const struct daemon_options *options, unsigned life_number)
         enum runtime_exit how = wait_for_end(&life, &signals);
         enum runtime_exit stopped = runtime_stop(&life.runtime, STOP_SECONDS * SECOND_NS);
         code = (int)(stopped == RUNTIME_EXIT_OK ? how : stopped);
+        if (how == RUNTIME_EXIT_OK && stopped == RUNTIME_EXIT_STUCK)
+            code = DAEMON_EXIT_HELD;
     } else {
         (void)fprintf(stderr, "Error: %s\n", why[0] == '\0' ? err_text(err) : why);
     }
-    if (code != DAEMON_EXIT_STUCK) /* a thread that is left may still use these */
+    if (code != DAEMON_EXIT_STUCK && code != DAEMON_EXIT_HELD) /* a thread that is left may still use these */
         release(&life);
     return code;
 }

@@ -22,6 +22,8 @@ enum {
     DAEMON_EXIT_STUCK = 71,
     DAEMON_EXIT_AGAIN =
         72, /* a later life could not start, for whatever reason: it is tried again like after a crash */
+    DAEMON_EXIT_HELD =
+        73, /* told to end, it ended, but for threads that wait for a disk that does not answer: no crash */
 };
 
 /* Runs until SIGTERM, SIGINT or `shutdown`. Returns the exit code. Call once per process, before other threads exist. */

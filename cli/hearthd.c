@@ -108,7 +108,7 @@ static void log_nanny(void *arg, const char *text)
 
 static int run_daemon(struct arguments *a)
 {
-    static const int final[] = {DAEMON_EXIT_FAILED};
+    static const int final[] = {DAEMON_EXIT_FAILED, DAEMON_EXIT_HELD};
     if (a->no_nanny)
         return daemon_run(&a->daemon, 0);
     const struct nanny_config config = {

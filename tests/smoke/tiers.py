@@ -83,6 +83,22 @@ def moves(node, folder, cold):
     expect(node, "a tier that is none", ["tier", "move", "--to=tape", leaf], 1, "", "disk or cold")
 
 
+def hangs(node, cold):
+    """A disk that does not answer, such as a share whose server is gone: a pipe that nobody writes to is read as long."""
+    for name in os.listdir(cold):
+        if name.endswith(".pack"):
+            os.remove(os.path.join(cold, name))
+            os.mkfifo(os.path.join(cold, name))
+    if not check("it starts beside a medium that hangs", node.start(), node.said()):
+        return
+    node.run("--timeout", "1s", "tier", "verify")
+    check("it is told to end", node.run("shutdown")[0] == 0)
+    until = time.monotonic() + 20
+    while node.alive() and time.monotonic() < until:
+        time.sleep(0.1)
+    check("it ends, and is not started again", not node.alive() and "after a restart" not in node.said(), node.said())
+
+
 def without(node):
     rows = json.loads(said(node, "tier", "ls", "--enc=json"))["tiers"]
     check("two tiers without a cold one", [row["tier"] for row in rows] == ["memory", "disk"], rows)
@@ -102,6 +118,7 @@ def main():
         if check("Daemon is ready", node.start() and is_up(node), node.said()):
             moves(node, folder, cold)
             check("it ends cleanly", node.stop() == 0)
+            hangs(node, cold)
         if check("Daemon is ready without a cold tier", plain.start(), plain.said()):
             without(plain)
             check("it ends cleanly", plain.stop() == 0)
