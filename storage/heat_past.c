@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum job_kind { JOB_LOAD, JOB_FIND, JOB_SAVE };
+enum job_kind { JOB_LOAD, JOB_HELD, JOB_FIND, JOB_SAVE };
 
 /* Learned state: curves and a few numbers. */
 enum { LEARNED_BYTES_MAX = HEAT_CURVES_BYTES + 4096 };
@@ -15,6 +15,7 @@ struct heat_past_job {
     struct buf learned;
     uint64_t keys[HEAT_PAST_ASK_MAX]; /* JOB_FIND */
     size_t key_count;
+    uint64_t position; /* JOB_HELD */
     struct heat_row *rows;
     size_t row_count;
 };
@@ -23,7 +24,11 @@ struct heat_past {
     struct heat_policy *policy;
     struct heat_store *store;
     struct account *account;
-    bool ready;
+    bool ready;     /* what was learned is there … */
+    bool restored;  /* … and what was held */
+    bool page_next; /* the next page of that, rather than keys to be asked for: in turns */
+    uint64_t page;  /* where it begins */
+    uint64_t wait_until;
     bool busy;   /* a job is under way */
     bool failed; /* the last one did */
     uint64_t write_at;
@@ -56,6 +61,7 @@ struct heat_past *heat_past_new(struct heat_policy *policy, struct heat_store *s
     past->store = heat_store_ref(store);
     past->account = account;
     past->write_at = now_ns + HEAT_PAST_WRITE_NS;
+    past->wait_until = now_ns + HEAT_PAST_WAIT_NS;
     heat_policy_on_forgotten(policy, note_forgotten, past);
     return past;
 }
@@ -76,6 +82,11 @@ bool heat_past_use(struct heat_past *past, uint64_t key)
     if (past->ready && past->key_count < HEAT_PAST_ASK_MAX && !heat_policy_knows(past->policy, key))
         past->keys[past->key_count++] = key;
     return past->ready;
+}
+
+uint64_t heat_past_wait_until(const struct heat_past *past)
+{
+    return past->restored ? 0 : past->wait_until;
 }
 
 /* ---- jobs ---- */
@@ -104,6 +115,15 @@ static struct heat_past_job *new_job(struct heat_past *past, enum job_kind kind,
     return NULL;
 }
 
+static struct heat_past_job *held_job(struct heat_past *past)
+{
+    struct heat_past_job *job = new_job(past, JOB_HELD, HEAT_PAST_PAGE);
+    if (job != NULL)
+        job->position = past->page;
+    past->page_next = false;
+    return job;
+}
+
 static struct heat_past_job *find_job(struct heat_past *past)
 {
     struct heat_past_job *job = new_job(past, JOB_FIND, past->key_count);
@@ -112,6 +132,7 @@ static struct heat_past_job *find_job(struct heat_past *past)
     memcpy(job->keys, past->keys, past->key_count * sizeof(past->keys[0]));
     job->key_count = past->key_count;
     past->key_count = 0;
+    past->page_next = true;
     return job;
 }
 
@@ -142,6 +163,8 @@ struct heat_past_job *heat_past_next(struct heat_past *past, uint64_t now_ns)
     } else if (now_ns >= past->write_at) {
         past->write_at = now_ns + HEAT_PAST_WRITE_NS;
         job = save_job(past);
+    } else if (!past->restored && (past->page_next || past->key_count == 0)) {
+        job = held_job(past);
     } else if (past->key_count > 0) {
         job = find_job(past);
     }
@@ -159,6 +182,8 @@ enum err heat_past_run(struct heat_past_job *job)
     switch (job->kind) {
     case JOB_LOAD:
         return heat_store_load(job->store, &job->learned);
+    case JOB_HELD:
+        return heat_store_held(job->store, &job->position, job->rows, HEAT_PAST_PAGE, &job->row_count);
     case JOB_FIND:
         return heat_store_find(job->store, job->keys, job->key_count, job->rows, &job->row_count);
     case JOB_SAVE:
@@ -177,6 +202,29 @@ static void take_learned(struct heat_past *past, const struct heat_past_job *job
     past->ready = true;
 }
 
+static void left(void *context, uint64_t key)
+{
+    (void)context;
+    (void)key;
+}
+
+/* A row that is known was asked for when its block was used, or is. What there is no room for has to rank above what would leave for it. */
+static void hold_again(struct heat_policy *policy, const struct heat_row *row)
+{
+    if (heat_policy_knows(policy, row->key) || heat_policy_remember(policy, row) == ERR_OK)
+        (void)heat_policy_admit(policy, row->key, row->held_bytes, UINT64_MAX, left, NULL);
+}
+
+static void take_page(struct heat_past *past, const struct heat_past_job *job, enum err err)
+{
+    for (size_t i = 0; err == ERR_OK && i < job->row_count; i++)
+        hold_again(past->policy, &job->rows[i]);
+    if (err != ERR_BUSY) {
+        past->page = job->position;
+        past->restored = err != ERR_OK || job->position == 0;
+    }
+}
+
 bool heat_past_done(struct heat_past *past, struct heat_past_job *job, enum err err, uint64_t now_ns)
 {
     bool failed = err != ERR_OK && err != ERR_BUSY;
@@ -186,8 +234,11 @@ bool heat_past_done(struct heat_past *past, struct heat_past_job *job, enum err 
         past->failed = failed;
     if (job->kind == JOB_LOAD && err != ERR_BUSY) {
         take_learned(past, job);
+        past->restored = err != ERR_OK;
         past->write_at = now_ns + HEAT_PAST_WRITE_NS;
     }
+    if (job->kind == JOB_HELD)
+        take_page(past, job, err);
     for (size_t i = 0; job->kind == JOB_FIND && err == ERR_OK && i < job->row_count; i++) {
         enum err row_err = heat_policy_remember(past->policy, &job->rows[i]);
         (void)row_err; /* what does not fit stays in the database */

@@ -236,7 +236,9 @@ static bool make_place(struct heat_policy *policy)
 
 static void take_out(struct heat_policy *policy, uint32_t place)
 {
-    heat_row_at(&policy->history, policy->held[place].row)->place = ROW_NONE;
+    struct heat_row *row = heat_row_at(&policy->history, policy->held[place].row);
+    row->place = ROW_NONE;
+    row->kept = 0;
     policy->held_bytes -= policy->held[place].bytes;
     policy->held[place] = policy->held[--policy->held_count];
     if (place < policy->held_count)
@@ -366,7 +368,8 @@ size_t heat_policy_unkept(struct heat_policy *policy, uint32_t *position, struct
         if (row->key == 0 || row->kept != 0)
             continue;
         row->kept = 1;
-        ret_rows[count++] = *row;
+        ret_rows[count] = *row;
+        ret_rows[count++].held_bytes = row->place == ROW_NONE ? ROW_NONE : policy->held[row->place].bytes;
     }
     if (*position >= policy->history.used)
         *position = 0;

@@ -98,14 +98,14 @@ struct heat_policy_stats heat_policy_stats(const struct heat_policy *policy);
 bool heat_policy_knows(const struct heat_policy *policy, uint64_t key);
 
 /*
- * Copies rows that are not kept elsewhere as they are, at most max, and takes them for kept from now on. *position starts at 0 and is 0 again
- * behind the last row. Looks at 16 max rows at most. Returns how many.
+ * Copies rows that are not kept elsewhere as they are, at most max, with their held_bytes, and takes them for kept from now on. *position starts
+ * at 0 and is 0 again behind the last row. Looks at 16 max rows at most. Returns how many.
  */
 size_t heat_policy_unkept(struct heat_policy *policy, uint32_t *position, struct heat_row *ret_rows, size_t max);
 
 /*
  * A row that was kept elsewhere comes back. When the block was used again meanwhile its past is added to what is known, else the row is as it
- * was. Each row once. ERR_EXISTS when the one that is here is not younger; ERR_BUSY when there is no room; ERR_INVALID when it is no row of
+ * was, but for held_bytes: heat_policy_admit has the block held again. Each row once. ERR_EXISTS when the one that is here is not younger; ERR_BUSY when there is no room; ERR_INVALID when it is no row of
  * this policy.
  */
 enum err heat_policy_remember(struct heat_policy *policy, const struct heat_row *row) MUST_CHECK;

@@ -24,8 +24,11 @@ enum { HEAT_FRACTION = 256 }; /* steps of a stored logarithm to a doubling */
 
 struct heat_row {
     uint64_t key;
-    uint32_t used_at;          /* the access, by number */
-    uint32_t place;            /* among the held ones, or ROW_NONE */
+    uint32_t used_at; /* the access, by number */
+    union {
+        uint32_t place;      /* among the held ones, or ROW_NONE */
+        uint32_t held_bytes; /* of a row outside the policy: what the tier holds of it, or ROW_NONE */
+    };
     uint16_t heat[HEAT_SPANS]; /* log2 at used_at, in HEAT_FRACTION; an access alone is 0 */
     uint8_t class;             /* for heat_curve.h */
     uint8_t counted;           /* the step of the curve up to which its present interval was counted */

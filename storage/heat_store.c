@@ -17,17 +17,19 @@ enum { CACHE_KIB = 256, SCHEMA_VERSION = 1, ROW_BYTES = 10 };
 static const char schema[] =
     "BEGIN;"
     "CREATE TABLE IF NOT EXISTS learned(id INTEGER PRIMARY KEY CHECK (id = 1), state BLOB NOT NULL);"
-    "CREATE TABLE IF NOT EXISTS blocks(slot INTEGER PRIMARY KEY, key INTEGER NOT NULL, heat BLOB NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS blocks(slot INTEGER PRIMARY KEY, key INTEGER NOT NULL, heat BLOB NOT NULL,"
+    " held INTEGER NOT NULL);"
     "PRAGMA user_version = 1;"
     "COMMIT;";
 
-enum statement { GET_LEARNED, PUT_LEARNED, GET_BLOCK, PUT_BLOCK, STATEMENTS };
+enum statement { GET_LEARNED, PUT_LEARNED, GET_BLOCK, PUT_BLOCK, GET_PAGE, STATEMENTS };
 
 static const char *const texts[STATEMENTS] = {
     [GET_LEARNED] = "SELECT state FROM learned WHERE id = 1",
     [PUT_LEARNED] = "INSERT OR REPLACE INTO learned(id, state) VALUES (1, ?1)",
-    [GET_BLOCK] = "SELECT heat FROM blocks WHERE slot = ?1 AND key = ?2",
-    [PUT_BLOCK] = "INSERT OR REPLACE INTO blocks(slot, key, heat) VALUES (?1, ?2, ?3)",
+    [GET_BLOCK] = "SELECT key, heat, held FROM blocks WHERE slot = ?1 AND key = ?2",
+    [PUT_BLOCK] = "INSERT OR REPLACE INTO blocks(slot, key, heat, held) VALUES (?1, ?2, ?3, ?4)",
+    [GET_PAGE] = "SELECT key, heat, held, slot FROM blocks WHERE slot >= ?1 ORDER BY slot LIMIT ?2",
 };
 
 struct heat_store {
@@ -149,6 +151,23 @@ static void bind_key(const struct heat_store *store, sqlite3_stmt *statement, ui
     (void)sqlite3_bind_int64(statement, 2, (sqlite3_int64)key);
 }
 
+/* Of a statement that stands on a row: key, heat, held. */
+static enum err take_row(sqlite3_stmt *statement, struct heat_row *ret_row)
+{
+    uint64_t key = (uint64_t)sqlite3_column_int64(statement, 0);
+    struct span heat = sql_blob(statement, 1);
+    uint64_t held = sql_u64(statement, 2);
+    if (heat.len != ROW_BYTES || held > ROW_NONE)
+        return ERR_CORRUPT;
+    *ret_row = (struct heat_row){.key = key,
+                                 .held_bytes = (uint32_t)held,
+                                 .used_at = (uint32_t)le_get(heat.data, 4),
+                                 .heat = {(uint16_t)le_get(heat.data + 4, 2), (uint16_t)le_get(heat.data + 6, 2)},
+                                 .class = heat.data[8],
+                                 .counted = heat.data[9]};
+    return ERR_OK;
+}
+
 static enum err find_one(struct heat_store *store, uint64_t key, struct heat_row *ret_row)
 {
     sqlite3_stmt *statement = store->statements[GET_BLOCK];
@@ -156,16 +175,9 @@ static enum err find_one(struct heat_store *store, uint64_t key, struct heat_row
     enum err err = sql_row(statement);
     if (err != ERR_OK)
         return err;
-    struct span heat = sql_blob(statement, 0);
-    if (heat.len == ROW_BYTES)
-        *ret_row = (struct heat_row){.key = key,
-                                     .place = ROW_NONE,
-                                     .used_at = (uint32_t)le_get(heat.data, 4),
-                                     .heat = {(uint16_t)le_get(heat.data + 4, 2), (uint16_t)le_get(heat.data + 6, 2)},
-                                     .class = heat.data[8],
-                                     .counted = heat.data[9]};
+    err = take_row(statement, ret_row);
     (void)sqlite3_reset(statement);
-    return heat.len == ROW_BYTES ? ERR_OK : ERR_CORRUPT;
+    return err;
 }
 
 enum err heat_store_find(struct heat_store *store, const uint64_t *keys, size_t count, struct heat_row *ret_rows,
@@ -184,6 +196,33 @@ enum err heat_store_find(struct heat_store *store, const uint64_t *keys, size_t 
     return ended(store, err);
 }
 
+enum err heat_store_held(struct heat_store *store, uint64_t *position, struct heat_row *ret_rows, size_t max,
+                         size_t *ret_count)
+{
+    enum err err = ensure_open(store);
+    sqlite3_stmt *statement = store->statements[GET_PAGE];
+    uint64_t next = 0;
+    size_t seen = 0;
+    size_t held = 0;
+    if (err == ERR_OK) {
+        sql_bind_u64(statement, 1, *position);
+        sql_bind_u64(statement, 2, max);
+    }
+    while (err == ERR_OK && (err = sql_row(statement)) == ERR_OK) {
+        err = take_row(statement, &ret_rows[held]);
+        held += err == ERR_OK && ret_rows[held].held_bytes != ROW_NONE;
+        next = sql_u64(statement, 3) + 1;
+        seen++;
+    }
+    if (err == ERR_NOT_FOUND)
+        err = ERR_OK;
+    if (err == ERR_OK) {
+        *position = seen < max ? 0 : next;
+        *ret_count = held;
+    }
+    return ended(store, err);
+}
+
 static enum err put_one(struct heat_store *store, const struct heat_row *row)
 {
     uint8_t heat[ROW_BYTES];
@@ -194,6 +233,7 @@ static enum err put_one(struct heat_store *store, const struct heat_row *row)
     heat[9] = row->counted;
     bind_key(store, store->statements[PUT_BLOCK], row->key);
     sql_bind_blob(store->statements[PUT_BLOCK], 3, span_of(heat, sizeof(heat)));
+    sql_bind_u64(store->statements[PUT_BLOCK], 4, row->held_bytes);
     return sql_done(store->statements[PUT_BLOCK]);
 }
 

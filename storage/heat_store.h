@@ -5,7 +5,7 @@
  * heat.db costs heat and nothing else: what is damaged is removed and begun anew.
  *
  *   learned   one row: what heat_policy_save made
- *   blocks    slot (key modulo rows_max) | key | used_at 4, heat 2 x 2, class 1, counted 1
+ *   blocks    slot (key modulo rows_max) | key | used_at 4, heat 2 x 2, class 1, counted 1 | held: bytes, or ROW_NONE
  *
  * A block has one slot, and a later one of the same slot takes it: so the table is bounded without a count, a clock or an index, for the price
  * of some rows lost while it is far from full.
@@ -34,8 +34,15 @@ void heat_store_unref(struct heat_store *store);
 /* Appends what was saved last; nothing when there is none. */
 enum err heat_store_load(struct heat_store *store, struct buf *to) MUST_CHECK;
 
-/* The rows of those keys that are known: at most count, in any order. place and trials are those of a block that nobody holds. */
+/* The rows of those keys that are known: at most count, in any order. */
 enum err heat_store_find(struct heat_store *store, const uint64_t *keys, size_t count, struct heat_row *ret_rows,
+                         size_t *ret_count) MUST_CHECK;
+
+/*
+ * Looks at the next max rows from *position on, in order of slots, and gives those that the tier held. *position starts at 0 and is 0 again
+ * behind the last row. An index of them was rejected: the table is read once a life, in its order, and written each minute at random places.
+ */
+enum err heat_store_held(struct heat_store *store, uint64_t *position, struct heat_row *ret_rows, size_t max,
                          size_t *ret_count) MUST_CHECK;
 
 /* All or nothing, in one transaction, without waiting for the disk. */

@@ -7,7 +7,7 @@
  * Owns: the table of heat, the disk's policy, heat.db, the mover. Accepts: casts access, want_seen, tier_pressure; calls heat_top, heat_find,
  * heat_explain, probe.
  * Emits: calls block_facts, tier_candidates, tier_demote, tier_promote to tiered_storage, casts state_move to state. Restart: permanent; a new life
- * has a cold table of heat, knows what heat.db kept of the policy, and moves at the pace of a new budget.
+ * has a cold table of heat, knows what heat.db kept of the policy before it moves anything, and moves at the pace of a new budget.
  */
 #include <stdlib.h>
 
@@ -29,6 +29,8 @@ static enum err heat_init(struct ctx *ctx, void *state, const struct config *con
     enum err err = moves_init(s, config);
     if (err == ERR_OK)
         err = past_init(s, config);
+    if (err == ERR_OK)
+        past_pump(s);
     return err == ERR_OK ? ERR_OK : ctx_fail(ctx, err, "no memory for what moves between tiers: raise Memory.Budget");
 }
 

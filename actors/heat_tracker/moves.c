@@ -271,8 +271,13 @@ static void arm(struct heat_state *s, uint64_t at)
 void moves_pump(struct heat_state *s)
 {
     struct mover_step step;
+    uint64_t wait_until = past_wait_until(s);
     if (s->moves.mover == NULL)
         return;
+    if (ctx_now(s->ctx) < wait_until) {
+        arm(s, wait_until);
+        return;
+    }
     for (;;) {
         mover_next(s->moves.mover, ctx_now(s->ctx), &step);
         if (step.act == MOVER_WAIT)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Carries out the jobs of heat_past, so that what the disk's policy knows lasts over restarts. A failing heat.db is told once. */
+/* Carries out the jobs of heat_past, so that what the disk's policy knows and holds lasts over restarts. A failing heat.db is told once. */
 #include "actors/heat_tracker/tracker.h"
 
 #include <stdio.h>
@@ -13,7 +13,7 @@ enum err past_init(struct heat_state *s, const struct config *config)
     char path[HEAT_STORE_PATH_MAX];
     struct budget *budget = ctx_budget(s->ctx);
     struct heat_policy *heat = s->moves.policy == NULL ? NULL : tier_policy_heat(s->moves.policy);
-    if (heat == NULL)
+    if (heat == NULL || !s->tracks)
         return ERR_OK;
     int len = snprintf(path, sizeof(path), "%s/heat.db", config->path);
     if (len < 0 || (size_t)len >= sizeof(path))
@@ -40,9 +40,14 @@ bool past_use(struct heat_state *s, const struct block_key *key)
     return s->past == NULL || heat_past_use(s->past, tier_policy_key(key));
 }
 
+uint64_t past_wait_until(const struct heat_state *s)
+{
+    return s->past == NULL ? 0 : heat_past_wait_until(s->past);
+}
+
 static enum err run(void *arg, const _Atomic bool *cancelled)
 {
-    (void)cancelled; /* rows of a minute at most */
+    (void)cancelled; /* a page, or the rows of a minute */
     return heat_past_run(arg);
 }
 

@@ -60,7 +60,7 @@ struct heat_state {
     bool tracks; /* not a leecher */
     struct heat_map map;
     struct moves moves;
-    struct heat_past *past; /* NULL: the disk has no policy, or one that learns nothing */
+    struct heat_past *past; /* NULL: the disk has no policy, or one that learns nothing, or nothing is tracked */
     uint64_t past_timer;    /* 0: none is set */
     bool past_fails;
     struct explain explains[EXPLAINS_MAX];
@@ -80,7 +80,7 @@ void moves_access(struct heat_state *s, const struct block_key *key, const struc
 void moves_pressure(struct heat_state *s, const struct msg_tier_pressure *pressure);
 void moves_reply(struct heat_state *s, const struct info *info);
 
-/* Begins what is to be done now; after each handler. */
+/* Begins what is to be done now; after each handler. Nothing before it is known what the policy held, or past_wait_until has come. */
 void moves_pump(struct heat_state *s);
 
 /* ---- past.c: what the policy knows, in heat.db ---- */
@@ -92,6 +92,8 @@ void past_release(struct heat_state *s, enum exit_reason reason);
 
 /* Before a block's use is told to the policy. False: the policy must not be told yet. */
 bool past_use(struct heat_state *s, const struct block_key *key) MUST_CHECK;
+/* As heat_past_wait_until. */
+uint64_t past_wait_until(const struct heat_state *s);
 void past_job(struct heat_state *s, const struct info *info);
 
 /* Begins what is to be done now; after each handler. */

@@ -18,7 +18,7 @@ static struct heat_row row_of(uint64_t key)
 {
     return (struct heat_row){.key = key,
                              .used_at = (uint32_t)(key * 3),
-                             .place = ROW_NONE,
+                             .held_bytes = key % 3 == 0 ? (uint32_t)(key * 5) : ROW_NONE,
                              .heat = {(uint16_t)key, (uint16_t)(key + 1)},
                              .class = (uint8_t)(key % 50),
                              .counted = (uint8_t)(key % 100)};
@@ -99,6 +99,38 @@ static void a_slot_has_one_block(void **state)
     sim_disk_free(disk);
 }
 
+/* By pages of any size, each of those that were held once and no other. */
+static void pages_have_what_was_held(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_new(1, DISK_BYTES);
+    struct heat_store *store = store_on(disk);
+    struct heat_row rows[ROWS];
+    uint64_t position = 0;
+    size_t count = 1;
+    assert_ok(heat_store_held(store, &position, rows, ROWS, &count));
+    assert_true(position == 0 && count == 0);
+    save(store, "", 1, 150);
+    for (size_t page = 1; page <= ROWS; page = page * 3 + 1) {
+        uint64_t expected = 3;
+        do {
+            assert_ok(heat_store_held(store, &position, rows, page, &count));
+            for (size_t i = 0; i < count; i++, expected += 3) {
+                struct heat_row row = row_of(expected);
+                assert_memory_equal(&rows[i], &row, sizeof(row));
+            }
+        } while (position != 0);
+        assert_int_equal(expected, 150);
+    }
+    struct heat_row left = row_of(60);
+    left.held_bytes = ROW_NONE;
+    assert_ok(heat_store_save(store, span_text(""), &left, 1));
+    assert_ok(heat_store_held(store, &position, rows, ROWS, &count));
+    assert_int_equal(count, 48);
+    heat_store_unref(store);
+    sim_disk_free(disk);
+}
+
 /* What a crash leaves is one of the saved states, whole, or nothing. */
 static void a_crash_leaves_one_state_or_none(void **state)
 {
@@ -151,6 +183,7 @@ static void damage_costs_heat_and_nothing_else(void **state)
     for (uint64_t offset = 0;; offset += STEP) {
         struct buf got;
         size_t count;
+        uint64_t position = 0;
         struct sim_disk *bad = sim_disk_clone(disk);
         if (sim_disk_damage(bad, "/heat.db", offset, 0x55) != ERR_OK) {
             sim_disk_free(bad);
@@ -159,6 +192,8 @@ static void damage_costs_heat_and_nothing_else(void **state)
         buf_init(&got, STATE_MAX, NULL);
         store = store_on(bad);
         enum err err = heat_store_load(store, &got);
+        if (err == ERR_OK)
+            err = heat_store_held(store, &position, rows, ROWS, &count);
         if (err == ERR_OK)
             err = heat_store_find(store, keys, ROWS, rows, &count);
         if (err == ERR_OK)
@@ -197,6 +232,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_there_after_a_close),
         cmocka_unit_test(a_slot_has_one_block),
+        cmocka_unit_test(pages_have_what_was_held),
         cmocka_unit_test(a_crash_leaves_one_state_or_none),
         cmocka_unit_test(damage_costs_heat_and_nothing_else),
         cmocka_unit_test(a_full_disk_is_told),
