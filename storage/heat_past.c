@@ -248,7 +248,7 @@ bool heat_past_done(struct heat_past *past, struct heat_past_job *job, enum err 
 
 enum err heat_past_stop(struct heat_past *past)
 {
-    enum err err = past->ready && !past->busy ? ERR_OK : ERR_BUSY;
+    enum err err = past->ready ? ERR_OK : ERR_BUSY;
     size_t written = 0;
     past->position = 0;
     while (err == ERR_OK && written < HEAT_PAST_STOP_MAX) {

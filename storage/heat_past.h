@@ -49,7 +49,10 @@ enum err heat_past_run(struct heat_past_job *job) MUST_CHECK;
 bool heat_past_done(struct heat_past *past, struct heat_past_job *job, enum err err, uint64_t now_ns);
 void heat_past_job_free(struct heat_past_job *job);
 
-/* A clean stop: writes what is not kept yet, if no job is under way. Blocks for the time of HEAT_PAST_STOP_MAX rows at most. */
+/*
+ * A clean stop: writes what is not kept yet; what a job is about to write may be lost. Blocks for the time of that job and HEAT_PAST_STOP_MAX
+ * rows at most. ERR_BUSY when what was learned before is not there yet: then nothing is new.
+ */
 enum err heat_past_stop(struct heat_past *past) MUST_CHECK;
 
 #endif

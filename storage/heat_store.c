@@ -2,6 +2,7 @@
 #include "storage/heat_store.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +39,8 @@ struct heat_store {
     struct sqlite_vfs *vfs; /* NULL on the real disk */
     char path[HEAT_STORE_PATH_MAX];
     uint32_t rows_max;
-    sqlite3 *db; /* NULL: not open */
+    pthread_mutex_t lock; /* of what follows */
+    sqlite3 *db;          /* NULL: not open */
     sqlite3_stmt *statements[STATEMENTS];
 };
 
@@ -53,8 +55,10 @@ struct heat_store *heat_store_new(const struct disk_port *port, const char *path
     store->rows_max = rows_max;
     int len = snprintf(store->path, sizeof(store->path), "%s", path);
     bool named = len > 0 && (size_t)len < sizeof(store->path);
-    if (named && (port == disk_posix() || sqlite_vfs_new(port, &store->vfs) == ERR_OK))
+    if (named && (port == disk_posix() || sqlite_vfs_new(port, &store->vfs) == ERR_OK)) {
+        (void)pthread_mutex_init(&store->lock, NULL);
         return store;
+    }
     free(store);
     return NULL;
 }
@@ -81,6 +85,7 @@ void heat_store_unref(struct heat_store *store)
         return;
     close_database(store);
     sqlite_vfs_free(store->vfs);
+    (void)pthread_mutex_destroy(&store->lock);
     free(store);
 }
 
@@ -109,8 +114,10 @@ static enum err set_up(struct heat_store *store)
     return err == ERR_INVALID ? ERR_CORRUPT : err; /* tables that are not ours */
 }
 
-static enum err ensure_open(struct heat_store *store)
+/* Each call begins with this, which opens the database if need be, and is over with `ended`. */
+static enum err begin(struct heat_store *store)
 {
+    (void)pthread_mutex_lock(&store->lock);
     if (store->db != NULL)
         return ERR_OK;
     struct sql_options options = {
@@ -122,21 +129,21 @@ static enum err ensure_open(struct heat_store *store)
 /* After an error nothing is kept open; damage is removed. */
 static enum err ended(struct heat_store *store, enum err err)
 {
-    if (err == ERR_OK)
-        return ERR_OK;
-    close_database(store);
+    if (err != ERR_OK)
+        close_database(store);
     if (err == ERR_CORRUPT)
         remove_database(store);
+    (void)pthread_mutex_unlock(&store->lock);
     return err;
 }
 
 enum err heat_store_load(struct heat_store *store, struct buf *to)
 {
-    enum err err = ensure_open(store);
+    enum err err = begin(store);
     if (err == ERR_OK)
         err = sql_row(store->statements[GET_LEARNED]);
     if (err == ERR_NOT_FOUND)
-        return ERR_OK;
+        return ended(store, ERR_OK);
     if (err == ERR_OK) {
         struct span state = sql_blob(store->statements[GET_LEARNED], 0);
         err = buf_append(to, state.data, state.len);
@@ -183,7 +190,7 @@ static enum err find_one(struct heat_store *store, uint64_t key, struct heat_row
 enum err heat_store_find(struct heat_store *store, const uint64_t *keys, size_t count, struct heat_row *ret_rows,
                          size_t *ret_count)
 {
-    enum err err = ensure_open(store);
+    enum err err = begin(store);
     size_t found = 0;
     for (size_t i = 0; i < count && err == ERR_OK; i++) {
         err = find_one(store, keys[i], &ret_rows[found]);
@@ -199,7 +206,7 @@ enum err heat_store_find(struct heat_store *store, const uint64_t *keys, size_t 
 enum err heat_store_held(struct heat_store *store, uint64_t *position, struct heat_row *ret_rows, size_t max,
                          size_t *ret_count)
 {
-    enum err err = ensure_open(store);
+    enum err err = begin(store);
     sqlite3_stmt *statement = store->statements[GET_PAGE];
     uint64_t next = 0;
     size_t seen = 0;
@@ -239,7 +246,7 @@ static enum err put_one(struct heat_store *store, const struct heat_row *row)
 
 enum err heat_store_save(struct heat_store *store, struct span learned, const struct heat_row *rows, size_t count)
 {
-    enum err err = ensure_open(store);
+    enum err err = begin(store);
     if (err == ERR_OK)
         err = sql_exec(store->db, "BEGIN IMMEDIATE");
     if (err == ERR_OK) {

@@ -10,7 +10,7 @@
  * A block has one slot, and a later one of the same slot takes it: so the table is bounded without a count, a clock or an index, for the price
  * of some rows lost while it is far from full.
  *
- * Blocking; for jobs, one at a time. Opened at the first call.
+ * Blocking; for jobs, and for the end of a life that cannot wait for one: calls wait for each other. Opened at the first call.
  */
 #ifndef HEARTH_STORAGE_HEAT_STORE_H
 #define HEARTH_STORAGE_HEAT_STORE_H

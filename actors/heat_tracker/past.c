@@ -30,7 +30,7 @@ void past_release(struct heat_state *s, enum exit_reason reason)
 {
     bool clean = reason == EXIT_SHUTDOWN || reason == EXIT_NORMAL;
     enum err err = s->past == NULL || !clean ? ERR_OK : heat_past_stop(s->past);
-    if (err != ERR_OK)
+    if (err != ERR_OK && err != ERR_BUSY)
         ctx_log(s->ctx, LOG_WARN, "heat.db: the heat of the last minute is lost: %s", err_text(err));
     heat_past_free(s->past);
 }

@@ -1,26 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Three tiers in motion: more is stored than the disk takes, so blocks leave for the cold tier, no put is refused, none is collected though
- * nothing is pinned and the watermark is passed, all of them are read again, and some come back. The real tiered_storage, heat_tracker and cold_store; the test sits where control and state sit. On inproc with a folder of
- * the real disk; in sim with a simulated bucket, twice with one trace.
+ * More is stored than the disk takes, so blocks leave for the cold tier, no put is refused, none is collected though nothing is pinned and the watermark is
+ * passed, all of them are read again, and some come back. On inproc with a folder of the real disk; in sim with a simulated bucket, twice with one trace.
  */
-#include "tests/support/storage.h"
+#include "tests/unit/actors/helper_tiers.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "actors/tree.h"
-#include "base/limits.h"
-#include "base/random.h"
-#include "mailbox/backend.h"
-#include "schemas/config.h"
 #include "schemas/messages.h"
 #include "sim/bucket.h"
 #include "sim/disk.h"
 #include "sim/sim.h"
 #include "storage/disk_posix.h"
-#include "wire/cid.h"
 
 enum {
     BLOCKS = 40,
@@ -32,7 +26,6 @@ enum {
 };
 
 static struct {
-    struct runtime *rt;
     _Atomic bool done;
     _Atomic unsigned failures;
     _Atomic uint64_t out; /* bytes that state was told of */
@@ -51,24 +44,11 @@ static void note_failure(const char *what, const char *why)
     atomic_store(&play.done, true);
 }
 
-static struct block_ref *block_of(unsigned n, struct cid *ret_cid)
-{
-    struct prng prng;
-    struct multihash hash;
-    struct block_ref *ref = block_ref_new(BLOCK_BYTES, NULL);
-    prng_init(&prng, n);
-    prng_fill(&prng, ref->data, ref->len);
-    if (multihash_sum(MULTIHASH_SHA2_256, 0, block_ref_span(ref), &hash) != ERR_OK)
-        abort();
-    *ret_cid = cid_v1(CODEC_RAW, &hash);
-    return ref;
-}
-
 static void ask(struct ctx *ctx)
 {
     uint8_t bytes[CID_BYTES_MAX];
     struct cid cid;
-    struct block_ref *ref = block_of(play.next, &cid);
+    struct block_ref *ref = tiers_block(play.next, BLOCK_BYTES, &cid);
     struct span key = span_of(bytes, cid_encode(&cid, bytes));
     struct msg_block_put put = {.cid = key};
     struct msg_block_get get = {.cid = key};
@@ -104,7 +84,7 @@ static void go_on(struct ctx *ctx)
 static void check_bytes(const struct info *info)
 {
     struct cid cid;
-    struct block_ref *ref = block_of(play.next, &cid);
+    struct block_ref *ref = tiers_block(play.next, BLOCK_BYTES, &cid);
     if (info->msg->tail == NULL || !span_equal(block_ref_span(info->msg->tail), block_ref_span(ref)))
         note_failure("get", "other bytes came back");
     block_ref_unref(ref);
@@ -157,28 +137,7 @@ static const struct actor_class driver = {
     .name = "control", .state_bytes = 8, .init = driver_init, .handle_info = driver_info};
 static const struct actor_class listener = {.name = "state", .state_bytes = 8, .handle_cast = state_cast};
 
-/* ---- the stage ---- */
-
-static const struct actor_class *const classes[ACTOR_COUNT] = {[ACTOR_STATE] = &listener,
-                                                               [ACTOR_COLD_STORE] = &cold_store_class,
-                                                               [ACTOR_TIERED_STORAGE] = &tiered_storage_class,
-                                                               [ACTOR_HEAT_TRACKER] = &heat_tracker_class,
-                                                               [ACTOR_CONTROL] = &driver};
-static const struct child_spec children[] = {{.id = "state", .start = ACTOR_STATE},
-                                             {.id = "cold_store", .start = ACTOR_COLD_STORE},
-                                             {.id = "tiered_storage", .start = ACTOR_TIERED_STORAGE},
-                                             {.id = "heat_tracker", .start = ACTOR_HEAT_TRACKER},
-                                             {.id = "control", .start = ACTOR_CONTROL}};
-static const struct supervisor_spec tree = {.name = "root",
-                                            .strategy = STRATEGY_ONE_FOR_ONE,
-                                            .intensity = 1,
-                                            .period_ms = 10000,
-                                            .children = children,
-                                            .child_count = ARRAY_LEN(children)};
-static const struct edge_spec edges[] = {{ACTOR_CONTROL, ACTOR_TIERED_STORAGE},
-                                         {ACTOR_HEAT_TRACKER, ACTOR_TIERED_STORAGE},
-                                         {ACTOR_TIERED_STORAGE, ACTOR_COLD_STORE}};
-static const struct lane_spec lanes[] = {{"catalogue", 1, 64}, {"disk", 2, 256}, {"cold", 2, 64}, {"heat", 1, 4}};
+/* ---- the plays ---- */
 
 static bool is_done(void *arg)
 {
@@ -186,61 +145,19 @@ static bool is_done(void *arg)
     return atomic_load(&play.done);
 }
 
-static void print_log(void *arg, enum log_level level, const char *actor, const char *text)
-{
-    (void)arg;
-    print_message("%d %s: %s\n", (int)level, actor, text);
-}
-
-static void set(struct config *config, const char *key, const char *value)
-{
-    char why[CONFIG_WHY_BYTES];
-    if (config_set(config, key, span_text(value), why) != ERR_OK)
-        fail_msg("%s", why);
-}
-
-static struct config *config_for(const char *path, const char *kind)
-{
-    struct config *config = NULL;
-    char bytes[16];
-    assert_int_equal(config_new(path, &config), ERR_OK);
-    (void)snprintf(bytes, sizeof(bytes), "%d", (int)STORAGE_MAX);
-    set(config, "Datastore.StorageMax", bytes);
-    set(config, "Tiers.Cold.Kind", kind);
-    set(config, "Tiers.SettleTime", "1s");
-    set(config, "Tiers.Cold.PackBytes", "1MiB");
-    return config;
-}
-
 /* Takes the configuration. */
 static void play_on(struct config *config, const struct disk_port *disk, struct sim *sim, struct sim_bucket *bucket)
 {
-    struct budget budget;
-    char why[512] = "";
-    assert_int_equal(budget_init(&budget, BUDGET_DEFAULT_MIB * MIB), ERR_OK);
-    budget_share_cold(&budget);
-    struct runtime_config rc = {.name = "moves",
-                                .backend = sim != NULL ? &backend_sim : NULL,
-                                .backend_arg = sim,
-                                .classes = classes,
-                                .class_count = ACTOR_COUNT,
-                                .tree = &tree,
-                                .edges = edges,
-                                .edge_count = ARRAY_LEN(edges),
-                                .lanes = lanes,
-                                .lane_count = ARRAY_LEN(lanes),
-                                .schemas = &schema_messages,
-                                .config = config,
-                                .budget = &budget,
-                                .disk = disk,
-                                .http = bucket == NULL ? NULL : sim_bucket_port(bucket),
-                                .log = print_log,
-                                .log_level = LOG_WARN};
+    struct tiers_play on = {.control = &driver,
+                            .state = &listener,
+                            .disk = disk,
+                            .sim = sim,
+                            .bucket = bucket,
+                            .is_done = is_done,
+                            .timeout_ns = 50 * SECOND_NS};
     memset(&play, 0, sizeof(play));
-    if (runtime_start(&rc, &play.rt, why, sizeof(why)) != ERR_OK)
-        fail_msg("start: %s", why);
-    bool done = runtime_await(play.rt, is_done, NULL, 50 * SECOND_NS);
-    (void)runtime_stop(&play.rt, 10 * SECOND_NS);
+    tiers_set(config, "Tiers.SettleTime", "1s");
+    bool done = tiers_play(&on, config);
     if (!done)
         print_message("at block %u of round %u, %u were busy, %llu bytes out, %llu in\n", play.next, play.round,
                       play.busy, (unsigned long long)atomic_load(&play.out), (unsigned long long)atomic_load(&play.in));
@@ -248,9 +165,6 @@ static void play_on(struct config *config, const struct disk_port *disk, struct 
     assert_int_equal(atomic_load(&play.failures), 0);
     assert_true(play.busy > 0); /* the disk was full at times, and room was made */
     assert_true(atomic_load(&play.out) >= (uint64_t)BLOCKS * BLOCK_BYTES - STORAGE_MAX);
-    for (size_t i = 0; i < ACCOUNT_COUNT; i++)
-        assert_int_equal(account_used(&budget.accounts[i]), 0);
-    config_free(config);
 }
 
 static void inproc_into_a_folder(void **state)
@@ -262,9 +176,9 @@ static void inproc_into_a_folder(void **state)
     (void)snprintf(name, sizeof(name), "mkdir %s/repo %s/cold", path, path);
     assert_int_equal(system(name), 0);
     (void)snprintf(name, sizeof(name), "%s/repo", path);
-    struct config *config = config_for(name, "directory");
+    struct config *config = tiers_config(name, "directory", STORAGE_MAX);
     (void)snprintf(name, sizeof(name), "%s/cold", path);
-    set(config, "Tiers.Cold.Path", name);
+    tiers_set(config, "Tiers.Cold.Path", name);
     play_on(config, disk_posix(), NULL, NULL);
     (void)snprintf(name, sizeof(name), "rm -rf -- '%s'", path);
     assert_int_equal(system(name), 0);
@@ -275,13 +189,9 @@ static uint64_t play_sim(uint64_t seed)
     struct sim *sim = sim_new(seed);
     struct sim_bucket *bucket = sim_bucket_new("blocks", 20 * MS_NS);
     struct sim_disk *disk = sim_disk_new(seed, 64 * MIB);
-    struct config *config = config_for("/node", "s3");
+    struct config *config = tiers_bucket_config("/node", "blocks", STORAGE_MAX);
     assert_true(sim != NULL && bucket != NULL && disk != NULL);
     sim_bucket_follow(bucket, sim);
-    set(config, "Tiers.Cold.Endpoint", "http://s3.example.com");
-    set(config, "Tiers.Cold.Bucket", "blocks");
-    set(config, "Tiers.Cold.AccessKey", "AKIDEXAMPLE");
-    set(config, "Tiers.Cold.SecretKey", "a secret");
     play_on(config, sim_disk_port(disk), sim, bucket);
     uint64_t trace = sim_trace(sim);
     sim_bucket_free(bucket);

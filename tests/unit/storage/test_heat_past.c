@@ -381,6 +381,28 @@ static void a_job_outlives_its_owner(void **state)
     sim_disk_free(disk);
 }
 
+/* Blocks are asked for nearly all the time. */
+static void a_stop_writes_while_a_job_is_under_way(void **state)
+{
+    (void)state;
+    struct life life;
+    struct sim_disk *disk = sim_disk_new(1, DISK_BYTES);
+    begin(&life, disk, NULL);
+    (void)run_jobs(&life);
+    use_often(&life, 0, 50);
+    struct heat_past_job *job = heat_past_next(life.past, life.now_ns);
+    assert_non_null(job);
+    assert_ok(heat_past_stop(life.past));
+    end(&life);
+    assert_ok(heat_past_run(job));
+    heat_past_job_free(job);
+    begin(&life, disk, NULL);
+    (void)run_jobs(&life);
+    assert_true(held(&life, 7) && heat(&life, 7) > 15);
+    end(&life);
+    sim_disk_free(disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -394,6 +416,7 @@ int main(void)
         cmocka_unit_test(a_failing_disk_costs_heat),
         cmocka_unit_test(damage_is_begun_anew),
         cmocka_unit_test(a_job_outlives_its_owner),
+        cmocka_unit_test(a_stop_writes_while_a_job_is_under_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

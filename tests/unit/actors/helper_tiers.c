@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/unit/actors/helper_tiers.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "actors/tree.h"
+#include "base/random.h"
+#include "mailbox/backend.h"
+#include "schemas/messages.h"
+#include "sim/bucket.h"
+#include "sim/sim.h"
+
+struct block_ref *tiers_block(unsigned n, size_t bytes, struct cid *ret_cid)
+{
+    struct prng prng;
+    struct multihash hash;
+    struct block_ref *ref = block_ref_new(bytes, NULL);
+    assert_non_null(ref);
+    prng_init(&prng, n);
+    prng_fill(&prng, ref->data, ref->len);
+    assert_int_equal(multihash_sum(MULTIHASH_SHA2_256, 0, block_ref_span(ref), &hash), ERR_OK);
+    *ret_cid = cid_v1(CODEC_RAW, &hash);
+    return ref;
+}
+
+void tiers_set(struct config *config, const char *key, const char *value)
+{
+    char why[CONFIG_WHY_BYTES];
+    if (config_set(config, key, span_text(value), why) != ERR_OK)
+        fail_msg("%s", why);
+}
+
+struct config *tiers_config(const char *path, const char *kind, uint64_t storage_max)
+{
+    struct config *config = NULL;
+    char bytes[24];
+    assert_int_equal(config_new(path, &config), ERR_OK);
+    (void)snprintf(bytes, sizeof(bytes), "%" PRIu64, storage_max);
+    tiers_set(config, "Datastore.StorageMax", bytes);
+    tiers_set(config, "Tiers.Cold.Kind", kind);
+    tiers_set(config, "Tiers.Cold.PackBytes", "1MiB");
+    return config;
+}
+
+struct config *tiers_bucket_config(const char *path, const char *bucket, uint64_t storage_max)
+{
+    struct config *config = tiers_config(path, "s3", storage_max);
+    tiers_set(config, "Tiers.Cold.Endpoint", "http://s3.example.com");
+    tiers_set(config, "Tiers.Cold.Bucket", bucket);
+    tiers_set(config, "Tiers.Cold.AccessKey", "AKIDEXAMPLE");
+    tiers_set(config, "Tiers.Cold.SecretKey", "a secret");
+    return config;
+}
+
+/* ---- the stage ---- */
+
+static const struct child_spec children[] = {{.id = "state", .start = ACTOR_STATE},
+                                             {.id = "cold_store", .start = ACTOR_COLD_STORE},
+                                             {.id = "tiered_storage", .start = ACTOR_TIERED_STORAGE},
+                                             {.id = "heat_tracker", .start = ACTOR_HEAT_TRACKER},
+                                             {.id = "control", .start = ACTOR_CONTROL}};
+static const struct supervisor_spec tree = {.name = "root",
+                                            .strategy = STRATEGY_ONE_FOR_ONE,
+                                            .intensity = 1,
+                                            .period_ms = 10000,
+                                            .children = children,
+                                            .child_count = ARRAY_LEN(children)};
+static const struct edge_spec edges[] = {{ACTOR_CONTROL, ACTOR_TIERED_STORAGE},
+                                         {ACTOR_CONTROL, ACTOR_HEAT_TRACKER},
+                                         {ACTOR_HEAT_TRACKER, ACTOR_TIERED_STORAGE},
+                                         {ACTOR_TIERED_STORAGE, ACTOR_COLD_STORE}};
+static const struct lane_spec lanes[] = {{"catalogue", 1, 64}, {"disk", 2, 256}, {"cold", 2, 64}, {"heat", 1, 4}};
+
+static void print_log(void *arg, enum log_level level, const char *actor, const char *text)
+{
+    (void)arg;
+    print_message("%d %s: %s\n", (int)level, actor, text);
+}
+
+bool tiers_play(const struct tiers_play *play, struct config *config)
+{
+    const struct actor_class *const classes[ACTOR_COUNT] = {
+        [ACTOR_STATE] = play->state,
+        [ACTOR_COLD_STORE] = &cold_store_class,
+        [ACTOR_TIERED_STORAGE] = &tiered_storage_class,
+        [ACTOR_HEAT_TRACKER] = play->heat_tracker == NULL ? &heat_tracker_class : play->heat_tracker,
+        [ACTOR_CONTROL] = play->control};
+    struct budget budget;
+    struct runtime *rt = NULL;
+    char why[512] = "";
+    assert_int_equal(budget_init(&budget, BUDGET_DEFAULT_MIB * MIB), ERR_OK);
+    budget_share_cold(&budget);
+    struct runtime_config rc = {.name = "tiers",
+                                .backend = play->sim != NULL ? &backend_sim : NULL,
+                                .backend_arg = play->sim,
+                                .classes = classes,
+                                .class_count = ACTOR_COUNT,
+                                .tree = &tree,
+                                .edges = edges,
+                                .edge_count = ARRAY_LEN(edges),
+                                .lanes = lanes,
+                                .lane_count = ARRAY_LEN(lanes),
+                                .schemas = &schema_messages,
+                                .config = config,
+                                .budget = &budget,
+                                .disk = play->disk,
+                                .http = play->bucket == NULL ? NULL : sim_bucket_port(play->bucket),
+                                .log = print_log,
+                                .log_level = LOG_WARN};
+    if (runtime_start(&rc, &rt, why, sizeof(why)) != ERR_OK)
+        fail_msg("start: %s", why);
+    bool done = runtime_await(rt, play->is_done, NULL, play->timeout_ns);
+    (void)runtime_stop(&rt, 10 * SECOND_NS);
+    for (size_t i = 0; i < ACCOUNT_COUNT; i++)
+        assert_int_equal(account_used(&budget.accounts[i]), 0);
+    config_free(config);
+    return done;
+}
