@@ -2,13 +2,13 @@
 /*
  * state.db: what the node knows of itself, for people and scripts. The state actor alone writes it; everyone may read it at any
  * time (WAL). Times are nanoseconds since the epoch; the views v_* show them, and sizes, as people read them. Rows of connections,
- * wants, transfers, actors and accounts are of this life; peers, events and moves are kept.
+ * wants, transfers, hot blocks, actors and accounts are of this life; peers, events and moves are kept.
  */
 #ifndef HEARTH_SCHEMAS_STATE_SQL_H
 #define HEARTH_SCHEMAS_STATE_SQL_H
 
 /* Grows with each change of the tables; a file of another version is moved aside and made anew. */
-enum { STATE_SQL_VERSION = 2, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, STATE_MOVES_MAX = 1000 };
+enum { STATE_SQL_VERSION = 3, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, STATE_MOVES_MAX = 1000 };
 
 #define STATE_SQL_PRAGMAS                                                                                              \
     "PRAGMA journal_mode=WAL;"                                                                                         \
@@ -38,6 +38,8 @@ enum { STATE_SQL_VERSION = 2, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
     "CREATE TABLE IF NOT EXISTS moves(id INTEGER PRIMARY KEY, source TEXT, target TEXT, blocks INTEGER, bytes "        \
     "INTEGER,"                                                                                                         \
     " since INTEGER, until INTEGER, reason TEXT);"                                                                     \
+    "CREATE TABLE IF NOT EXISTS hot(multihash BLOB PRIMARY KEY, cid TEXT, heat REAL, short_heat REAL,"                 \
+    " long_heat REAL, held INTEGER, accesses INTEGER, wants INTEGER, used_at INTEGER, at INTEGER) WITHOUT ROWID;"      \
     "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;"                                      \
     "CREATE VIEW IF NOT EXISTS v_connections AS SELECT c.peer, c.addr, c.direction, c.security, c.muxer, c.streams,"   \
     " datetime(c.opened_at/1000000000,'unixepoch') AS opened, round(c.rtt_ns/1e6,1) AS rtt_ms, c.bytes_in,"            \
@@ -50,6 +52,11 @@ enum { STATE_SQL_VERSION = 2, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
     "CREATE VIEW IF NOT EXISTS v_moves AS SELECT source AS \"from\", target AS \"to\", blocks, bytes,"                 \
     " datetime(since/1000000000,'unixepoch') AS since, datetime(until/1000000000,'unixepoch') AS until, reason"        \
     " FROM moves ORDER BY since DESC;"                                                                                 \
+    "CREATE VIEW IF NOT EXISTS v_hot AS SELECT cid, round(heat,3) AS heat, round(short_heat,3) AS short_heat,"         \
+    " round(long_heat,3) AS long_heat, held, accesses, wants,"                                                         \
+    " CASE WHEN used_at>0 THEN datetime(used_at/1000000000,'unixepoch') END AS used,"                                  \
+    " datetime(at/1000000000,'unixepoch') AS at, lower(hex(multihash)) AS multihash FROM hot"                          \
+    " ORDER BY hot.heat DESC, cid;"                                                                                    \
     "CREATE VIEW IF NOT EXISTS v_events AS SELECT datetime(at/1000000000,'unixepoch') AS at, actor, event, reason"     \
     " FROM events ORDER BY id DESC;"                                                                                   \
     "CREATE VIEW IF NOT EXISTS v_actors AS SELECT name, state, epoch, restarts, last_exit_reason, mailbox_records,"    \
@@ -58,7 +65,7 @@ enum { STATE_SQL_VERSION = 2, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
 /* What belongs to an earlier life goes when a life begins. */
 #define STATE_SQL_BEGIN_LIFE                                                                                           \
     "DELETE FROM actors; DELETE FROM accounts; DELETE FROM connections; DELETE FROM wants; DELETE FROM transfers;"     \
-    "UPDATE peers SET connected=0 WHERE connected<>0; DELETE FROM meta WHERE key='stopped_at';"
+    "DELETE FROM hot; UPDATE peers SET connected=0 WHERE connected<>0; DELETE FROM meta WHERE key='stopped_at';"
 
 /* Row-value IS NOT: a row that would not change is not written. */
 #define STATE_SQL_ACTOR                                                                                                \
@@ -97,6 +104,8 @@ enum { STATE_SQL_VERSION = 2, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
     "INSERT INTO moves VALUES(?1,?2,?3,?4,?5,?6,?7,?8) ON CONFLICT(id) DO UPDATE SET blocks=?4, bytes=?5, until=?7"
 #define STATE_SQL_MOVES_TRIM                                                                                           \
     "DELETE FROM moves WHERE id IN (SELECT id FROM moves ORDER BY since DESC LIMIT -1 OFFSET ?1)"
+#define STATE_SQL_HOT         "INSERT OR REPLACE INTO hot VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)"
+#define STATE_SQL_HOT_CLEAR   "DELETE FROM hot"
 #define STATE_SQL_META        "INSERT INTO meta VALUES(?1,?2) ON CONFLICT(key) DO UPDATE SET value=?2 WHERE value IS NOT ?2"
 #define STATE_SQL_EVENTS_LOAD "SELECT at, actor, event, reason FROM events ORDER BY id DESC LIMIT ?1"
 

@@ -6,8 +6,8 @@
  *
  * Owns: the table of heat, the disk's policy, heat.db, the mover. Accepts: casts access, want_seen, tier_pressure; calls heat_top, heat_find,
  * heat_explain, probe.
- * Emits: calls block_facts, tier_candidates, tier_demote, tier_promote to tiered_storage, casts state_move to state. Restart: permanent; a new life
- * has a cold table of heat, knows what heat.db kept of the policy before it moves anything, and moves at the pace of a new budget.
+ * Emits: calls block_facts, tier_candidates, tier_demote, tier_promote to tiered_storage, casts state_move, state_hot to state. Restart: permanent; a
+ * new life has a cold table of heat, knows what heat.db kept of the policy before it moves anything, and moves at the pace of a new budget.
  */
 #include <stdlib.h>
 
@@ -45,6 +45,7 @@ static void note(struct ctx *ctx, struct heat_state *s, struct span bytes, enum 
     (void)err; /* what does not fit is not counted */
     if (access != NULL)
         moves_access(s, &key, access);
+    hot_noted(s);
 }
 
 static void heat_handle_cast(struct ctx *ctx, void *state, const struct msg *msg)
@@ -148,6 +149,8 @@ static void heat_handle_info(struct ctx *ctx, void *state, const struct info *in
         past_job(s, info);
     else if (info->kind == INFO_TIMER && info->tag == TAG_PAST_TIMER)
         s->past_timer = 0;
+    else if (info->kind == INFO_TIMER && info->tag == TAG_HOT_TIMER)
+        hot_due(s);
     else if (info->kind == INFO_TIMER)
         s->moves.timer = 0;
     moves_pump(s);
@@ -158,6 +161,7 @@ static void heat_terminate(struct ctx *ctx, void *state, enum exit_reason reason
 {
     struct heat_state *s = state;
     (void)ctx;
+    hot_release(s);
     past_release(s, reason);
     moves_release(s);
     heat_map_release(&s->map);

@@ -63,11 +63,12 @@ struct heat_state {
     struct heat_past *past; /* NULL: the disk has no policy, or one that learns nothing, or nothing is tracked */
     uint64_t past_timer;    /* 0: none is set */
     bool past_fails;
+    uint64_t hot_timer; /* 0: nothing is new */
     struct explain explains[EXPLAINS_MAX];
 };
 
 /* Timers and jobs of these files: tags that moves.c does not have. */
-enum { TAG_PAST_TIMER = 1000, TAG_PAST_JOB, TAG_EXPLAIN /* and one for each that is under way */ };
+enum { TAG_PAST_TIMER = 1000, TAG_PAST_JOB, TAG_HOT_TIMER, TAG_EXPLAIN /* and one for each that is under way */ };
 
 /* ---- moves.c: between the policy, the mover and tiered_storage ---- */
 
@@ -98,6 +99,15 @@ void past_job(struct heat_state *s, const struct info *info);
 
 /* Begins what is to be done now; after each handler. */
 void past_pump(struct heat_state *s);
+
+/* ---- hot.c: the hottest blocks, for people ---- */
+
+/* Something happened to a block. */
+void hot_noted(struct heat_state *s);
+/* TAG_HOT_TIMER came. */
+void hot_due(struct heat_state *s);
+/* At the end: tells what is new. Before moves_release. */
+void hot_release(struct heat_state *s);
 
 /* ---- explain.c: why a block would stay or leave ---- */
 

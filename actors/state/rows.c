@@ -5,6 +5,7 @@
 #include "schemas/json.h"
 #include "schemas/state_sql.h"
 #include "schemas/walk.h"
+#include "storage/block_key.h"
 #include "wire/cid.h"
 #include "wire/peer_id.h"
 
@@ -54,6 +55,21 @@ static void bind_u64(struct binding *b, uint64_t value)
 static void bind_i64(struct binding *b, int64_t value)
 {
     (void)sqlite3_bind_int64(b->statement, b->next++, value);
+}
+
+static void bind_f64(struct binding *b, double value)
+{
+    (void)sqlite3_bind_double(b->statement, b->next++, value);
+}
+
+static void bind_blob(struct binding *b, struct span bytes)
+{
+    (void)sqlite3_bind_blob(b->statement, b->next++, bytes.data, (int)bytes.len, SQLITE_TRANSIENT);
+}
+
+static void bind_null(struct binding *b)
+{
+    (void)sqlite3_bind_null(b->statement, b->next++);
 }
 
 static void bind_span(struct binding *b, struct span text)
@@ -200,6 +216,42 @@ static int write_move(struct state_rows *rows, uint64_t at, const struct msg_sta
     return run(&b);
 }
 
+static int write_hot_block(struct state_rows *rows, uint64_t at, const struct item_hot_block *m)
+{
+    struct binding b = bind(rows, STATEMENT_HOT);
+    struct cid cid;
+    struct block_key key;
+    if (cid_parse(m->cid, &cid) != ERR_OK || block_key_of(&cid.hash, &key) != ERR_OK)
+        return SQLITE_OK;
+    bind_blob(&b, block_key_span(&key));
+    bind_cid(&b, m->cid);
+    bind_f64(&b, m->heat);
+    if (m->learned) {
+        bind_f64(&b, m->short_heat);
+        bind_f64(&b, m->long_heat);
+    } else {
+        bind_null(&b);
+        bind_null(&b);
+    }
+    bind_u64(&b, m->held);
+    bind_u64(&b, m->accesses);
+    bind_u64(&b, m->wants);
+    bind_u64(&b, m->used_at);
+    bind_u64(&b, at);
+    return run(&b);
+}
+
+static int write_hot(struct state_rows *rows, uint64_t at, const struct msg_state_hot *m)
+{
+    struct binding clear = bind(rows, STATEMENT_HOT_CLEAR);
+    int code = run(&clear);
+    size_t position = 0;
+    struct item_hot_block item;
+    while (code == SQLITE_OK && schema_list_next_map(&m->blocks, &schema_item_hot_block, &position, &item))
+        code = write_hot_block(rows, at, &item);
+    return code;
+}
+
 static int write_record(struct state_rows *rows, const struct state_record *record, struct span packed)
 {
     uint64_t fields[FIELD_WORDS_MAX];
@@ -220,6 +272,8 @@ static int write_record(struct state_rows *rows, const struct state_record *reco
         return write_transfer(rows, (const void *)fields);
     case MSG_STATE_MOVE:
         return write_move(rows, record->at, (const void *)fields);
+    case MSG_STATE_HOT:
+        return write_hot(rows, record->at, (const void *)fields);
     }
     return SQLITE_OK;
 }

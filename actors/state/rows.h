@@ -25,6 +25,8 @@
     X(TRANSFER_GONE) \
     X(MOVE) \
     X(MOVES_TRIM) \
+    X(HOT) \
+    X(HOT_CLEAR) \
     X(META) \
     X(EVENTS_LOAD)
 /* clang-format on */

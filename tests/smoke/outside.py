@@ -91,6 +91,8 @@ def views_tell_the_truth(node, other, cid, size):
         check("v_wants shows what is wanted", database.execute("SELECT cid, wanted_by FROM v_wants").fetchall() == [(BLOCK_OF_NOBODY, "this node")])
         kinds = database.execute("SELECT kind, name, bytes_done FROM v_transfers").fetchall()
         check("v_transfers shows the upload", ("add", "half.bin", 5) in kinds, kinds)
+        hot = {row[0]: row[1:] for row in database.execute("SELECT cid, accesses, held, used FROM v_hot")}
+        check("v_hot shows what was read", hot.get(cid, (0,))[0] > 0 and hot[cid][1] == 0 and hot[cid][2], hot)
         check("v_actors: all run", {row[0] for row in database.execute("SELECT DISTINCT state FROM v_actors")} == {"running"})
     deadline = time.monotonic() + WAIT_S  # rows of blocks follow the blocks
     while True:
@@ -168,6 +170,7 @@ def play(folder):
         upload = opened["result"]["upload"]
         control_call(taker.file("run/control.sock"), json.dumps({"op": "add write", "args": {"upload": upload, "offset": 0, "data": "uAAAAAAA"}}).encode())
         wait_rows(taker, "SELECT 1 FROM wants", "the want is in state.db")
+        wait_rows(taker, "SELECT 1 FROM hot WHERE accesses > 0", "a block that was used is in state.db")
         wait_rows(taker, "SELECT 1 FROM transfers WHERE bytes_done > 0", "the upload is in state.db")
         wait_rows(taker, "SELECT 1 FROM connections c JOIN peers p USING(peer) WHERE bytes_in > 3000000 AND p.protocols LIKE '%bitswap%'", "the connection is in state.db")
         sections, queries = documented()

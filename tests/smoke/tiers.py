@@ -6,6 +6,7 @@ Usage: tests/smoke/tiers.py; HEARTH_BUILD names another build folder.
 """
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -83,6 +84,15 @@ def moves(node, folder, cold):
     expect(node, "a tier that is none", ["tier", "move", "--to=tape", leaf], 1, "", "disk or cold")
 
 
+def is_hot(node):
+    """Hot blocks after a clean stop, joined with the tiers as docs/sqlite.md has it."""
+    with open(os.path.join(os.path.dirname(__file__), "../../docs/sqlite.md")) as file:
+        query = re.search(r"^hearth sql '(.*)'$", file.read(), re.M)[1]
+    rows = [json.loads(line) for line in said(node, "sql", "--enc=json", query).splitlines()]
+    good = len(rows) == 7 and all(row["disk"] or row["cold"] for row in rows) and sum(row["cold"] for row in rows) == 6
+    check("hot blocks and their tiers, after a stop", good and any(row["held"] for row in rows), rows)
+
+
 def hangs(node, cold):
     """A disk that does not answer, such as a share whose server is gone: a pipe that nobody writes to is read as long."""
     for name in os.listdir(cold):
@@ -118,6 +128,7 @@ def main():
         if check("Daemon is ready", node.start() and is_up(node), node.said()):
             moves(node, folder, cold)
             check("it ends cleanly", node.stop() == 0)
+            is_hot(node)
             hangs(node, cold)
         if check("Daemon is ready without a cold tier", plain.start(), plain.said()):
             without(plain)

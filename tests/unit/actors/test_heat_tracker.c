@@ -49,6 +49,9 @@ static struct {
     _Atomic bool die;
     _Atomic bool done;
     _Atomic unsigned failures;
+    _Atomic unsigned told; /* to state: hot blocks */
+    _Atomic unsigned held;
+    _Atomic unsigned hot;
 } play;
 
 static void note_failure(const char *what, const char *why)
@@ -124,7 +127,29 @@ static enum err driver_init(struct ctx *ctx, void *state, const struct config *c
 
 static const struct actor_class driver = {
     .name = "control", .state_bytes = 8, .init = driver_init, .handle_info = driver_info};
-static const struct actor_class nobody = {.name = "state", .state_bytes = 8};
+
+/* What v_hot would have: of the blocks told last, how many the policy holds, and how many have heat. */
+static void state_cast(struct ctx *ctx, void *state, const struct msg *msg)
+{
+    struct item_hot_block item;
+    size_t position = 0;
+    unsigned held = 0;
+    unsigned hot = 0;
+    (void)ctx;
+    (void)state;
+    if (msg->kind != MSG_STATE_HOT)
+        return;
+    const struct msg_state_hot *m = msg->fields;
+    while (schema_list_next_map(&m->blocks, &schema_item_hot_block, &position, &item)) {
+        held += item.held;
+        hot += item.learned && item.accesses >= ROUNDS && item.heat > 3 && item.long_heat > 3 && item.used_at > 0;
+    }
+    atomic_store(&play.told, m->blocks.count);
+    atomic_store(&play.held, held);
+    atomic_store(&play.hot, hot);
+}
+
+static const struct actor_class listener = {.name = "state", .state_bytes = 8, .handle_cast = state_cast};
 
 /* The real one, but that it ends instead of beginning a wave, when the test wants it. */
 static void dying_cast(struct ctx *ctx, void *state, const struct msg *msg)
@@ -169,7 +194,7 @@ static void live(const char *policy, const struct step *steps)
     struct sim *sim = sim_new(7);
     struct config *config = tiers_bucket_config("/node", "blocks", STORAGE_MAX);
     struct tiers_play on = {.control = &driver,
-                            .state = &nobody,
+                            .state = &listener,
                             .heat_tracker = &dying,
                             .disk = sim_disk_port(disk),
                             .sim = sim,
@@ -274,6 +299,9 @@ static void a_wave_after_a_start_spares_what_was_held(void **state)
                                          {0}};
     (void)state;
     live("hearth", first);
+    assert_int_equal(atomic_load(&play.told), FIRST);
+    assert_int_equal(atomic_load(&play.held), ALL / 2);
+    assert_int_equal(atomic_load(&play.hot), HOT);
     on_disk = 0;
     live("hearth", second);
     assert_in_range(on_disk, 1, ALL - HOT - GO);
@@ -328,8 +356,7 @@ static void a_damaged_heat_db_costs_heat_only(void **state)
 static void lru_spares_what_is_used_after_a_start(void **state)
 {
     static const struct step first[] = {STORED_AND_USED, {0}};
-    static const struct step second[] = {
-        {"use", MSG_BLOCK_GET, 0, HOT, NULL}, STORE_MORE, WAVE_SPARES_THE_HOT, {0}};
+    static const struct step second[] = {{"use", MSG_BLOCK_GET, 0, HOT, NULL}, STORE_MORE, WAVE_SPARES_THE_HOT, {0}};
     (void)state;
     live("lru", first);
     live("lru", second);

@@ -211,6 +211,50 @@ static void moves_grow_and_are_bounded(void **state)
     expect_text(f, "SELECT count(*)||' '||min(id) FROM moves", "1000 10");
 }
 
+static void add_hot(struct fixture *f, uint8_t first, uint8_t end, uint64_t at)
+{
+    struct buf blocks;
+    buf_init(&blocks, 4096, NULL);
+    for (uint8_t i = first; i < end; i++) {
+        const uint8_t cid[] = {0x01, 0x55, 0x00, 0x01, i}; /* raw, identity */
+        struct item_hot_block item = {.cid = span_of(cid, sizeof(cid)),
+                                      .heat = i + 0.0625,
+                                      .accesses = 3,
+                                      .wants = 2,
+                                      .used_at = i % 2 == 0 ? 0 : i * SECOND_NS,
+                                      .held = i % 2 == 1,
+                                      .learned = i % 2 == 1,
+                                      .short_heat = 1.5,
+                                      .long_heat = 2.5};
+        assert_ok(schema_list_add_map(&blocks, &schema_item_hot_block, &item));
+    }
+    struct msg_state_hot m = {.blocks = schema_list_of(&blocks, (uint32_t)(end - first))};
+    assert_ok(state_batch_add(f->batch, MSG_STATE_HOT, at * SECOND_NS, &m));
+    buf_release(&blocks);
+}
+
+/* What is told takes the place of what was told before; a life begins without. */
+static void hot_blocks_are_those_told_last(void **state)
+{
+    struct fixture *f = *state;
+    static const char row[] =
+        "SELECT heat||' '||ifnull(short_heat,'-')||' '||ifnull(long_heat,'-')||' '||held||' '||accesses"
+        "||' '||wants||' '||ifnull(used,'-')||' '||at||' '||multihash FROM v_hot LIMIT 1";
+    add_hot(f, 1, 6, 7);
+    write_batch(f);
+    expect_text(f, row, "5.063 1.5 2.5 1 3 2 1970-01-01 00:00:05 1970-01-01 00:00:07 000105");
+    expect_text(f, "SELECT group_concat(heat,' ') FROM v_hot", "5.063 4.063 3.063 2.063 1.063");
+    add_hot(f, 3, 5, 8);
+    write_batch(f);
+    expect_text(f, row, "4.063 - - 0 3 2 - 1970-01-01 00:00:08 000104");
+    expect_text(f, "SELECT group_concat(cid,' ') FROM v_hot", "bafkqaaie bafkqaaid");
+    state_store_free(f->store);
+    f->store = state_store_new(&f->options);
+    add_event(f, "begun");
+    write_batch(f);
+    expect_text(f, "SELECT count(*) FROM v_hot", "0");
+}
+
 static void events_are_bounded(void **state)
 {
     struct fixture *f = *state;
@@ -311,11 +355,17 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(rows_are_written_and_read_by_others), TEST(files_are_private_and_readable_after_a_stop),
-        TEST(peers_are_kept_over_lives),           TEST(gone_rows_go),
-        TEST(moves_grow_and_are_bounded),          TEST(events_are_bounded),
-        TEST(a_damaged_file_is_moved_aside),       TEST(a_page_overwritten_is_noticed),
-        TEST(another_version_is_moved_aside),      TEST(failure_names_the_file_and_keeps_the_batch),
+        TEST(rows_are_written_and_read_by_others),
+        TEST(files_are_private_and_readable_after_a_stop),
+        TEST(peers_are_kept_over_lives),
+        TEST(gone_rows_go),
+        TEST(moves_grow_and_are_bounded),
+        TEST(events_are_bounded),
+        TEST(hot_blocks_are_those_told_last),
+        TEST(a_damaged_file_is_moved_aside),
+        TEST(a_page_overwritten_is_noticed),
+        TEST(another_version_is_moved_aside),
+        TEST(failure_names_the_file_and_keeps_the_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
