@@ -58,6 +58,10 @@ void progress_begin(struct progress *p, const char *name, uint64_t total, bool w
 void progress_add(struct progress *p, uint64_t bytes);
 void progress_end(struct progress *p);
 
+/* Text forms of `heat top` and `heat explain`. */
+void print_hottest(const struct invocation *in, struct span result);
+void print_explained(const struct invocation *in, struct span result);
+
 /* Prints the text form of an operation's result. The exit status. */
 int print_result(const struct invocation *in, struct span result);
 

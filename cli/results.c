@@ -360,19 +360,6 @@ static void print_disconnect(const struct invocation *in, struct span result)
     (void)puts(" success");
 }
 
-static void print_hottest(const struct invocation *in, struct span result)
-{
-    struct elements rows = value_elements(result, "blocks");
-    struct span row;
-    (void)puts("SCORE  USED  ASKED  CID");
-    while (elements_next(&rows, &row)) {
-        printf("%5.1f  %4llu  %5llu  ", value_f64(row, "score"), (unsigned long long)value_u64(row, "accesses"),
-               (unsigned long long)value_u64(row, "wants"));
-        print_cid(stdout, &in->globals, value_text(row, "cid"));
-        (void)putchar('\n');
-    }
-}
-
 static void print_version(const struct invocation *in, struct span result)
 {
     (void)in;
@@ -458,6 +445,7 @@ static printer *const printers[OP_COUNT] = {
     [OP_STATS_BW] = print_bandwidth,
     [OP_ROUTING_FINDPROVS] = print_providers,
     [OP_HEAT_TOP] = print_hottest,
+    [OP_HEAT_EXPLAIN] = print_explained,
     [OP_READ] = print_data,
     [OP_PIN_ADD] = print_pinned,
     [OP_PIN_RM] = print_unpinned,

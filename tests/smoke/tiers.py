@@ -35,6 +35,21 @@ def has_left(node, cid, seconds=15):
     return json.loads(said(node, "tier", "stat", "--enc=json", cid))["segment"] == 0
 
 
+def explained(node, used, pinned):
+    """heat explain as text and as JSON: a block that was used, one that lies in the cold tier, and one that is not here."""
+    text = said(node, "heat", "explain", used)
+    facts = json.loads(said(node, "heat", "explain", "--enc=json", used))
+    for line in (used, "verdict:      " + facts["verdict"], f"stored:       {facts['tier']}, 1048576 bytes", f"used:         {facts['accesses']} times, last ",
+                 "policy:       hearth wants it on the disk", "heat:         ", "leaves now:   none, there is room", "WAY             RANK        HITS",
+                 "* " + facts["way"]):
+        check(f"heat explain says: {line[:30]}", any(one.startswith(line) for one in text.splitlines()), text)
+    check("heat explain has all ways", [row["way"] for row in facts["ways"]] == ["worth", "age", "short", "long"], facts)
+    check("heat explain knows the cold tier", "stored:       cold, 1048576 bytes" in said(node, "heat", "explain", pinned))
+    expect(node, "heat explain of what is not here", ["heat", "explain", ABSENT], 0)
+    check("and it says so", "verdict:      it is not stored here\nstored:       no\nused:         0 times; asked" in said(node, "heat", "explain", ABSENT),
+          said(node, "heat", "explain", ABSENT))
+
+
 def moves(node, folder, cold):
     path = os.path.join(folder, "file")
     with open(path, "wb") as file:
@@ -75,6 +90,7 @@ def moves(node, folder, cold):
     expect(node, "tier pin none", ["tier", "pin", single, "none"], 0)
     expect(node, "and it goes", ["tier", "move", "--to=cold", single], 0)
     expect(node, "a pin to a tier that is none", ["tier", "pin", single, "tape"], 1, "", "disk, cold or none")
+    explained(node, leaf, other)
     os.rename(cold, cold + ".away")
     expect(node, "a folder that is not mounted", ["tier", "verify"], 1, "", "is its disk mounted?")
     check("tier ls says so", not tier(node, "cold")["up"] and "mounted" in tier(node, "cold")["why"])
@@ -112,6 +128,7 @@ def hangs(node, cold):
 def without(node):
     rows = json.loads(said(node, "tier", "ls", "--enc=json"))["tiers"]
     check("two tiers without a cold one", [row["tier"] for row in rows] == ["memory", "disk"], rows)
+    check("heat explain without a cold tier", "there is no cold tier" in said(node, "heat", "explain", said(node, "add", "-Q", __file__).strip()))
     check("no actor, no account", "cold" not in said(node, "actors") and "cold" not in said(node, "accounts"))
     expect(node, "nothing moves", ["tier", "move", "--to=cold", ABSENT], 1, "", "Tiers.Cold.Kind")
     expect(node, "nothing to verify", ["tier", "verify"], 1, "", "Tiers.Cold.Kind")
