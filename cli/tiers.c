@@ -48,6 +48,24 @@ static void print_requests(struct span row)
                number(row, "failed"));
 }
 
+static void print_ahead(struct span row)
+{
+    struct elements kinds = value_elements(row, "read_ahead");
+    struct span one;
+    while (elements_next(&kinds, &one)) {
+        char bytes[16];
+        char used[16];
+        char unused[16];
+        text_size(number(one, "bytes"), bytes);
+        text_size(number(one, "used_bytes"), used);
+        text_size(number(one, "unused_bytes"), unused);
+        printf("        read ahead: %llu ", number(one, "blocks"));
+        print_escaped(stdout, value_text(one, "kind"));
+        printf(", %s; %s were used, %s were not%s\n", bytes, used, unused,
+               value_bool(one, "off") ? "; a few are tried, as it did not pay" : "");
+    }
+}
+
 static void print_tier(struct span row)
 {
     struct span tier = value_text(row, "tier");
@@ -71,6 +89,7 @@ static void print_tier(struct span row)
     if (number(row, "retry_at") != 0)
         print_utc("        asked again: ", value_u64(row, "retry_at"));
     print_requests(row);
+    print_ahead(row);
 }
 
 int run_tier_ls(struct client *client, const struct invocation *in, const struct cmd_tier_ls *args)

@@ -113,6 +113,7 @@ static void settle(struct prefetcher *p, enum prefetch_kind kind, uint64_t bytes
     w->used_bytes += used ? bytes : 0;
     w->settled++;
     p->stats.kinds[kind].used_bytes += used ? bytes : 0;
+    p->stats.kinds[kind].unused_bytes += used ? 0 : bytes;
     if (w->settled < (w->off ? PREFETCH_TRIAL : PREFETCH_WINDOW))
         return;
     bool pays = w->used_bytes >= w->bytes / 100 * PREFETCH_PAYS_PERCENT;

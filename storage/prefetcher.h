@@ -48,13 +48,16 @@ struct prefetch_config {
     struct account *account;  /* may be NULL; some 80 KiB */
 };
 
+struct prefetch_figures {
+    uint64_t blocks; /* that came */
+    uint64_t bytes;
+    uint64_t used_bytes;   /* of these … */
+    uint64_t unused_bytes; /* … in their time; the others are here, or were removed */
+    bool off;
+};
+
 struct prefetch_stats {
-    struct {
-        uint64_t blocks; /* that came */
-        uint64_t bytes;
-        uint64_t used_bytes; /* of these */
-        bool off;
-    } kinds[PREFETCH_KINDS];
+    struct prefetch_figures kinds[PREFETCH_KINDS];
 };
 
 /* NULL without memory. */

@@ -80,13 +80,31 @@ static void pack_disk(struct pack *p, const struct msg_tier_stat_ok *m, const ch
     pack_pair_u64(p, "promoted_bytes", m->promoted_bytes);
 }
 
+static void pack_ahead(struct pack *p, const struct schema_list *kinds)
+{
+    struct item_read_ahead item;
+    size_t position = 0;
+    pack_text(p, "read_ahead");
+    pack_array(p, kinds->count);
+    while (schema_list_next_map(kinds, &schema_item_read_ahead, &position, &item)) {
+        pack_map(p, 6);
+        pack_pair_span(p, "kind", item.kind);
+        pack_pair_u64(p, "blocks", item.blocks);
+        pack_pair_u64(p, "bytes", item.bytes);
+        pack_pair_u64(p, "used_bytes", item.used_bytes);
+        pack_pair_u64(p, "unused_bytes", item.unused_bytes);
+        pack_pair_bool(p, "off", item.off);
+    }
+}
+
 /* What the store knows of the cold tier: pairs of its row. */
 static uint32_t pack_cold_rows(struct pack *p, const struct msg_tier_stat_ok *m)
 {
     pack_pair_u64(p, "blocks", m->cold_blocks);
     pack_pair_u64(p, "bytes", m->cold_bytes);
     pack_pair_u64(p, "packs", m->cold_packs);
-    return 3;
+    pack_ahead(p, &m->ahead);
+    return 4;
 }
 
 static void pack_requests(struct pack *p, const struct schema_list *requests)

@@ -11,7 +11,7 @@
 #include "actors/tiered_storage/request.h"
 #include "schemas/messages.h"
 
-enum { MOVES_MAX = 4, MOVE_BLOCKS_MAX = 256, PROMOTIONS_MAX = 4 };
+enum { MOVES_MAX = 4, MOVE_BLOCKS_MAX = 256, PROMOTIONS_MAX = 4, AHEAD_BYTES_MAX = 1024 };
 
 struct moving {
     struct storage_move *move;
@@ -213,6 +213,10 @@ void storage_moves_free_all(struct storage_state *s)
 enum err storage_tier_stat(struct storage_state *s, struct reply_to to)
 {
     struct blockstore_stats stats = blockstore_stats(s->store);
+    struct buf ahead;
+    uint32_t kinds = 0;
+    buf_init(&ahead, AHEAD_BYTES_MAX, NULL);
+    enum err err = storage_prefetch_pack(s, &ahead, &kinds);
     struct msg_tier_stat_ok ok = {.disk_blocks = stats.blocks,
                                   .disk_bytes = stats.bytes,
                                   .disk_max = stats.storage_max,
@@ -222,7 +226,10 @@ enum err storage_tier_stat(struct storage_state *s, struct reply_to to)
                                   .waiting = stats.cold_waiting,
                                   .demoted_bytes = stats.demoted_bytes,
                                   .promoted_bytes = stats.promoted_bytes,
-                                  .pressure = stats.pressure};
-    ctx_reply(s->ctx, to, &(struct msg){.kind = MSG_TIER_STAT_OK, .fields = &ok});
-    return ERR_OK;
+                                  .pressure = stats.pressure,
+                                  .ahead = schema_list_of(&ahead, kinds)};
+    if (err == ERR_OK)
+        ctx_reply(s->ctx, to, &(struct msg){.kind = MSG_TIER_STAT_OK, .fields = &ok});
+    buf_release(&ahead);
+    return err;
 }

@@ -80,6 +80,27 @@ static void came(struct store_op *op, enum err err)
     block_ref_unref(ref);
 }
 
+enum err storage_prefetch_pack(const struct storage_state *s, struct buf *to, uint32_t *ret_count)
+{
+    static const char *const names[PREFETCH_KINDS] = {
+        [PREFETCH_CHILDREN] = "children", [PREFETCH_SIBLINGS] = "siblings"};
+    uint32_t count = s->prefetcher == NULL ? 0 : PREFETCH_KINDS;
+    for (uint32_t kind = 0; kind < count; kind++) {
+        struct prefetch_figures of = prefetcher_stats(s->prefetcher).kinds[kind];
+        struct item_read_ahead item = {.kind = span_text(names[kind]),
+                                       .blocks = of.blocks,
+                                       .bytes = of.bytes,
+                                       .used_bytes = of.used_bytes,
+                                       .unused_bytes = of.unused_bytes,
+                                       .off = of.off};
+        enum err err = schema_list_add_map(to, &schema_item_read_ahead, &item);
+        if (err != ERR_OK)
+            return err;
+    }
+    *ret_count = count;
+    return ERR_OK;
+}
+
 void storage_prefetch_start(struct storage_state *s)
 {
     uint64_t wake_ns;

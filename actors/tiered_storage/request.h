@@ -161,6 +161,8 @@ void storage_prefetch_used(struct storage_state *s, const struct block_key *key,
 struct block_ref *storage_prefetch_take(struct storage_state *s, const struct block_key *key);
 /* After each handler: reads the next one if it is time. */
 void storage_prefetch_start(struct storage_state *s);
+/* Appends a read_ahead for each kind; none when nothing is read ahead. */
+enum err storage_prefetch_pack(const struct storage_state *s, struct buf *to, uint32_t *ret_count) MUST_CHECK;
 
 /* Tells heat_tracker that a block was used (kind, tier: of the message access), or stored. */
 void storage_tell_access(struct storage_state *s, struct span cid, uint64_t kind, uint64_t tier, uint64_t bytes);

@@ -50,6 +50,19 @@ def explained(node, used, pinned):
           said(node, "heat", "explain", ABSENT))
 
 
+def read_ahead(node, root, leaf):
+    """A node is read, so its children come; then one of them is used."""
+    node.run("block", "get", root)
+    until = time.monotonic() + 10
+    while tier(node, "cold")["read_ahead"][0]["blocks"] == 0 and time.monotonic() < until:
+        time.sleep(0.05)
+    node.run("block", "get", leaf)
+    kinds = tier(node, "cold")["read_ahead"]
+    check("tier ls tells what was read ahead", [row["kind"] for row in kinds] == ["children", "siblings"] and kinds[0]["used_bytes"] >= 1 << 20, kinds)
+    text = said(node, "tier", "ls")
+    check("also as text", re.search(r"^        read ahead: \d+ children, .* were used, .* were not$", text, re.M), text)
+
+
 def moves(node, folder, cold):
     path = os.path.join(folder, "file")
     with open(path, "wb") as file:
@@ -72,6 +85,7 @@ def moves(node, folder, cold):
     expect(node, "the size of a cold block asks no medium", ["block", "stat", leaf], 0, f"Key: {leaf}\nSize: 1048576\n")
     os.rename(cold + ".away", cold)
     check("tier ls counts", tier(node, "cold")["blocks"] == 5 and tier(node, "disk")["blocks"] == 1)
+    read_ahead(node, root, leaf)
     with open(path, "rb") as file:
         check("what is cold reads as it was", node.run("cat", root)[1] == file.read())
     check("tier verify", "is whole: 5 blocks" in said(node, "tier", "verify"))

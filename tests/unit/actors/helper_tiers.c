@@ -2,6 +2,7 @@
 #include "tests/unit/actors/helper_tiers.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -117,4 +118,127 @@ bool tiers_play(const struct tiers_play *play, struct config *config)
         assert_int_equal(account_used(&budget.accounts[i]), 0);
     config_free(config);
     return done;
+}
+
+/* ---- a life by steps ---- */
+
+enum { FOLLOW_S = 900, CALL_S = 60, REPLY_BYTES = 64 * 1024 };
+
+static struct {
+    const struct tiers_step *steps;
+    tiers_block_of *block_of;
+    unsigned step;
+    unsigned block;
+    _Atomic bool done;
+    _Atomic bool failed;
+} follow;
+
+static void note_failure(const char *what, const char *why)
+{
+    print_message("%s, block %u: %s\n", what, follow.block, why);
+    atomic_store(&follow.failed, true);
+    atomic_store(&follow.done, true);
+}
+
+/* Messages that name blocks name one. */
+static void ask(struct ctx *ctx, const struct tiers_step *s)
+{
+    uint8_t bytes[CID_BYTES_MAX];
+    struct cid cid;
+    struct buf cids;
+    struct block_ref *ref = follow.block_of(follow.block, &cid);
+    struct span key = span_of(bytes, cid_encode(&cid, bytes));
+    struct msg_block_put put = {.cid = key};
+    struct msg_block_get get = {.cid = key};
+    struct msg_block_facts facts = {.cid = key};
+    struct msg_heat_explain explain = {.cid = key};
+    struct msg_tier_stat stat = {0};
+    struct msg msg = {.kind = s->ask, .fields = &get};
+    buf_init(&cids, REPLY_BYTES, NULL);
+    assert_int_equal(schema_list_add_bytes(&cids, key), ERR_OK);
+    struct msg_tier_move move = {.cids = schema_list_of(&cids, 1), .cold = true};
+    if (s->ask == MSG_BLOCK_PUT)
+        msg = (struct msg){.kind = s->ask, .fields = &put, .tail = ref};
+    else if (s->ask == MSG_BLOCK_FACTS)
+        msg.fields = &facts;
+    else if (s->ask == MSG_HEAT_EXPLAIN)
+        msg.fields = &explain;
+    else if (s->ask == MSG_TIER_MOVE)
+        msg.fields = &move;
+    else if (s->ask == MSG_TIER_STAT)
+        msg.fields = &stat;
+    actor_id to = s->ask == MSG_HEAT_EXPLAIN ? ACTOR_HEAT_TRACKER : ACTOR_TIERED_STORAGE;
+    struct call_opts opts = {.timeout_ns = CALL_S * SECOND_NS, .reply_bytes_max = REPLY_BYTES};
+    enum err err = ctx_call(ctx, to, &msg, opts, 1);
+    if (err != ERR_OK)
+        note_failure(s->what, err_text(err));
+    buf_release(&cids);
+    block_ref_unref(ref);
+}
+
+static void next_step(void)
+{
+    follow.block = follow.steps[++follow.step].from;
+}
+
+static void take_step(struct ctx *ctx)
+{
+    const struct tiers_step *s = &follow.steps[follow.step];
+    if (s->ask == TIERS_END) {
+        atomic_store(&follow.done, true);
+    } else if (s->ask == TIERS_WAIT || s->ask == TIERS_DO) {
+        if (s->act != NULL)
+            s->act();
+        next_step();
+        (void)ctx_timer(ctx, ctx_now(ctx) + (s->ask == TIERS_WAIT ? s->from * SECOND_NS : 0), 1);
+    } else {
+        ask(ctx, s);
+    }
+}
+
+static void follow_info(struct ctx *ctx, void *state, const struct info *info)
+{
+    const struct tiers_step *s = &follow.steps[follow.step];
+    (void)state;
+    if (info->kind == INFO_REPLY) {
+        if (info->err != ERR_OK)
+            note_failure(s->what, info->text);
+        else if (s->is_right != NULL && !s->is_right(info))
+            note_failure(s->what, "not so");
+        if (++follow.block >= s->to)
+            next_step();
+    }
+    if (!atomic_load(&follow.done))
+        take_step(ctx);
+}
+
+static enum err follow_init(struct ctx *ctx, void *state, const struct config *config)
+{
+    (void)state;
+    (void)config;
+    (void)ctx_timer(ctx, ctx_now(ctx) + MS_NS, 1);
+    return ERR_OK;
+}
+
+static bool has_followed(void *arg)
+{
+    (void)arg;
+    return atomic_load(&follow.done);
+}
+
+void tiers_follow(struct tiers_play *play, struct config *config, const struct tiers_step *steps,
+                  tiers_block_of *block_of)
+{
+    static const struct actor_class driver = {
+        .name = "control", .state_bytes = 8, .init = follow_init, .handle_info = follow_info};
+    memset(&follow, 0, sizeof(follow));
+    follow.steps = steps;
+    follow.block_of = block_of;
+    follow.block = steps[0].from;
+    play->control = &driver;
+    play->is_done = has_followed;
+    play->timeout_ns = FOLLOW_S * SECOND_NS;
+    if (!tiers_play(play, config))
+        fail_msg("%s, block %u: no answer in time", steps[follow.step].what, follow.block);
+    assert_false(atomic_load(&follow.failed));
 }

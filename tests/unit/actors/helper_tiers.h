@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Three tiers in motion: the real tiered_storage, heat_tracker and cold_store; the test sits where control and state sit. On inproc with a folder of
- * the real disk, in sim with a simulated bucket; a disk and a bucket may see several lives of a node.
+ * the real disk, in sim with a simulated bucket; a disk and a bucket may see several lives of a node. A life may follow a list of steps.
  */
 #ifndef HEARTH_TESTS_UNIT_ACTORS_HELPER_TIERS_H
 #define HEARTH_TESTS_UNIT_ACTORS_HELPER_TIERS_H
@@ -41,5 +41,29 @@ struct config *tiers_bucket_config(const char *path, const char *bucket, uint64_
 
 /* One life of the node, until it is done; false: it was not in time. No account has anything left in use. Takes the configuration. */
 bool tiers_play(const struct tiers_play *play, struct config *config) MUST_CHECK;
+
+/* ---- a life by steps ---- */
+
+enum {
+    TIERS_END,
+    TIERS_WAIT,
+    TIERS_DO
+}; /* what a step does beside sending a message; their numbers are no message's */
+
+struct tiers_step {
+    const char *what;
+    uint16_t ask;                                /* a message about each of the blocks; what fails, fails the test */
+    unsigned from;                               /* TIERS_WAIT: seconds */
+    unsigned to;                                 /* behind the last block */
+    bool (*is_right)(const struct info *answer); /* NULL: any answer */
+    void (*act)(void);                           /* TIERS_DO */
+};
+
+/* What a number stands for in the steps. */
+typedef struct block_ref *tiers_block_of(unsigned n, struct cid *ret_cid);
+
+/* tiers_play with control, is_done and the time by the steps; fails with the step that was not as it should be. */
+void tiers_follow(struct tiers_play *play, struct config *config, const struct tiers_step *steps,
+                  tiers_block_of *block_of);
 
 #endif

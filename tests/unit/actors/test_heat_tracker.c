@@ -31,102 +31,22 @@ enum {
     OTHERS = 250000
 };
 
-/* What a step does beside sending a message. */
-enum { END_OF_STEPS, WAIT = 1, DIE = 2 };
-
-struct step {
-    const char *what;
-    uint16_t ask;
-    unsigned from; /* blocks, each in turn; WAIT: seconds */
-    unsigned to;
-    bool (*is_right)(const struct info *info);
-};
-
 static struct {
-    const struct step *steps;
-    unsigned step;
-    unsigned block;
     _Atomic bool die;
-    _Atomic bool done;
-    _Atomic unsigned failures;
     _Atomic unsigned told; /* to state: hot blocks */
     _Atomic unsigned held;
     _Atomic unsigned hot;
 } play;
 
-static void note_failure(const char *what, const char *why)
+static void die(void)
 {
-    print_message("%s, block %u: %s\n", what, play.block, why);
-    atomic_fetch_add(&play.failures, 1);
-    atomic_store(&play.done, true);
+    atomic_store(&play.die, true);
 }
 
-static void ask(struct ctx *ctx, uint16_t kind)
+static struct block_ref *block_of(unsigned n, struct cid *ret_cid)
 {
-    uint8_t bytes[CID_BYTES_MAX];
-    struct cid cid;
-    struct block_ref *ref = tiers_block(play.block, BLOCK_BYTES, &cid);
-    struct span key = span_of(bytes, cid_encode(&cid, bytes));
-    struct msg_block_put put = {.cid = key};
-    struct msg_block_get get = {.cid = key};
-    struct msg_block_facts facts = {.cid = key};
-    struct msg_heat_explain explain = {.cid = key};
-    struct msg msg = {.kind = kind, .fields = &get};
-    if (kind == MSG_BLOCK_PUT)
-        msg = (struct msg){.kind = kind, .fields = &put, .tail = ref};
-    else if (kind == MSG_BLOCK_FACTS)
-        msg.fields = &facts;
-    else if (kind == MSG_HEAT_EXPLAIN)
-        msg.fields = &explain;
-    actor_id to = kind == MSG_HEAT_EXPLAIN ? ACTOR_HEAT_TRACKER : ACTOR_TIERED_STORAGE;
-    struct call_opts opts = {.timeout_ns = 60 * SECOND_NS, .reply_bytes_max = 64 * 1024};
-    enum err err = ctx_call(ctx, to, &msg, opts, 1);
-    if (err != ERR_OK)
-        note_failure("call", err_text(err));
-    block_ref_unref(ref);
+    return tiers_block(n, BLOCK_BYTES, ret_cid);
 }
-
-static void take_step(struct ctx *ctx)
-{
-    const struct step *s = &play.steps[play.step];
-    if (s->ask == END_OF_STEPS) {
-        atomic_store(&play.done, true);
-    } else if (s->ask == WAIT || s->ask == DIE) {
-        if (s->ask == DIE)
-            atomic_store(&play.die, true);
-        play.block = play.steps[++play.step].from;
-        (void)ctx_timer(ctx, ctx_now(ctx) + s->from * SECOND_NS, 1);
-    } else {
-        ask(ctx, s->ask);
-    }
-}
-
-static void driver_info(struct ctx *ctx, void *state, const struct info *info)
-{
-    const struct step *s = &play.steps[play.step];
-    (void)state;
-    if (info->kind == INFO_REPLY) {
-        if (info->err != ERR_OK)
-            note_failure(s->what, info->text);
-        else if (s->is_right != NULL && !s->is_right(info))
-            note_failure(s->what, "not so");
-        if (++play.block >= s->to)
-            play.block = play.steps[++play.step].from;
-    }
-    if (!atomic_load(&play.done))
-        take_step(ctx);
-}
-
-static enum err driver_init(struct ctx *ctx, void *state, const struct config *config)
-{
-    (void)state;
-    (void)config;
-    (void)ctx_timer(ctx, ctx_now(ctx) + MS_NS, 1);
-    return ERR_OK;
-}
-
-static const struct actor_class driver = {
-    .name = "control", .state_bytes = 8, .init = driver_init, .handle_info = driver_info};
 
 /* What v_hot would have: of the blocks told last, how many the policy holds, and how many have heat. */
 static void state_cast(struct ctx *ctx, void *state, const struct msg *msg)
@@ -182,25 +102,13 @@ static int teardown(void **state)
     return 0;
 }
 
-static bool is_done(void *arg)
-{
-    (void)arg;
-    return atomic_load(&play.done);
-}
-
-static void live(const char *policy, const struct step *steps)
+static void live(const char *policy, const struct tiers_step *steps)
 {
     struct actor_class dying = heat_tracker_class;
     struct sim *sim = sim_new(7);
     struct config *config = tiers_bucket_config("/node", "blocks", STORAGE_MAX);
-    struct tiers_play on = {.control = &driver,
-                            .state = &listener,
-                            .heat_tracker = &dying,
-                            .disk = sim_disk_port(disk),
-                            .sim = sim,
-                            .bucket = bucket,
-                            .is_done = is_done,
-                            .timeout_ns = 600 * SECOND_NS};
+    struct tiers_play on = {
+        .state = &listener, .heat_tracker = &dying, .disk = sim_disk_port(disk), .sim = sim, .bucket = bucket};
     assert_non_null(sim);
     dying.handle_cast = dying_cast;
     sim_bucket_follow(bucket, sim);
@@ -208,9 +116,7 @@ static void live(const char *policy, const struct step *steps)
     tiers_set(config, "Tiers.DemoteTo", "50");
     tiers_set(config, "Tiers.Policy", policy);
     memset(&play, 0, sizeof(play));
-    play.steps = steps;
-    assert_true(tiers_play(&on, config));
-    assert_int_equal(atomic_load(&play.failures), 0);
+    tiers_follow(&on, config, steps, block_of);
     sim_free(sim);
 }
 
@@ -267,36 +173,36 @@ static bool is_forgotten(const struct info *info)
 
 /* The hot ones are the oldest on the disk: those that a wave takes first unless the policy holds them. */
 #define STORED_AND_USED                                                                                                \
-    {"store", MSG_BLOCK_PUT, 0, FIRST, NULL}, {"use", MSG_BLOCK_GET, 0, HOT, NULL},                                    \
-        {"use", MSG_BLOCK_GET, 0, HOT, NULL}, {"use", MSG_BLOCK_GET, 0, HOT, NULL},                                    \
-        {"use", MSG_BLOCK_GET, 0, HOT, NULL}, {"use", MSG_BLOCK_GET, 0, HOT, NULL},                                    \
+    {"store", MSG_BLOCK_PUT, 0, FIRST, NULL, NULL}, {"use", MSG_BLOCK_GET, 0, HOT, NULL, NULL},                        \
+        {"use", MSG_BLOCK_GET, 0, HOT, NULL, NULL}, {"use", MSG_BLOCK_GET, 0, HOT, NULL, NULL},                        \
+        {"use", MSG_BLOCK_GET, 0, HOT, NULL, NULL}, {"use", MSG_BLOCK_GET, 0, HOT, NULL, NULL},                        \
     {                                                                                                                  \
-        "use", MSG_BLOCK_GET, 0, HOT, NULL                                                                             \
+        "use", MSG_BLOCK_GET, 0, HOT, NULL, NULL                                                                       \
     }
 
 /* Two more, and the disk is so full that a wave begins. */
 #define STORE_MORE                                                                                                     \
     {                                                                                                                  \
-        "store more", MSG_BLOCK_PUT, FIRST, ALL, NULL                                                                  \
+        "store more", MSG_BLOCK_PUT, FIRST, ALL, NULL, NULL                                                            \
     }
 
 #define WAVE_SPARES_THE_HOT                                                                                            \
-    {"wave", WAIT, 30, 0, NULL}, {"the hot stay", MSG_BLOCK_FACTS, 0, HOT, lies_on_disk},                              \
+    {.what = "wave", .ask = TIERS_WAIT, .from = 30}, {"the hot stay", MSG_BLOCK_FACTS, 0, HOT, lies_on_disk, NULL},    \
     {                                                                                                                  \
-        "others go", MSG_BLOCK_FACTS, HOT, ALL, counts_on_disk                                                         \
+        "others go", MSG_BLOCK_FACTS, HOT, ALL, counts_on_disk, NULL                                                   \
     }
 
 static void a_wave_after_a_start_spares_what_was_held(void **state)
 {
-    static const struct step first[] = {STORED_AND_USED,
-                                        {"hot", MSG_HEAT_EXPLAIN, 0, HOT, is_hot},
-                                        {"unknown", MSG_HEAT_EXPLAIN, UNKNOWN, UNKNOWN + 1, is_unknown},
-                                        {0}};
-    static const struct step second[] = {{"load", WAIT, 1, 0, NULL},
-                                         {"hot before", MSG_HEAT_EXPLAIN, 0, HOT, was_hot},
-                                         STORE_MORE,
-                                         WAVE_SPARES_THE_HOT,
-                                         {0}};
+    static const struct tiers_step first[] = {STORED_AND_USED,
+                                              {"hot", MSG_HEAT_EXPLAIN, 0, HOT, is_hot, NULL},
+                                              {"unknown", MSG_HEAT_EXPLAIN, UNKNOWN, UNKNOWN + 1, is_unknown, NULL},
+                                              {0}};
+    static const struct tiers_step second[] = {{.what = "load", .ask = TIERS_WAIT, .from = 1},
+                                               {"hot before", MSG_HEAT_EXPLAIN, 0, HOT, was_hot, NULL},
+                                               STORE_MORE,
+                                               WAVE_SPARES_THE_HOT,
+                                               {0}};
     (void)state;
     live("hearth", first);
     assert_int_equal(atomic_load(&play.told), FIRST);
@@ -323,13 +229,13 @@ static void fill_heat_db(void)
 /* It crashes when a wave is to begin, and its next life is told of a disk that is too full before it could read what was held. */
 static void a_new_life_of_the_tracker_spares_what_was_held(void **state)
 {
-    static const struct step steps[] = {STORED_AND_USED,
-                                        {"write", WAIT, 70, 0, NULL},
-                                        {"crash", DIE, 0, 0, NULL},
-                                        STORE_MORE,
-                                        WAVE_SPARES_THE_HOT,
-                                        {"hot before", MSG_HEAT_EXPLAIN, 0, HOT, was_hot},
-                                        {0}};
+    static const struct tiers_step steps[] = {STORED_AND_USED,
+                                              {.what = "write", .ask = TIERS_WAIT, .from = 70},
+                                              {.what = "crash", .ask = TIERS_DO, .act = die},
+                                              STORE_MORE,
+                                              WAVE_SPARES_THE_HOT,
+                                              {"hot before", MSG_HEAT_EXPLAIN, 0, HOT, was_hot, NULL},
+                                              {0}};
     (void)state;
     fill_heat_db();
     on_disk = 0;
@@ -340,23 +246,24 @@ static void a_new_life_of_the_tracker_spares_what_was_held(void **state)
 
 static void a_damaged_heat_db_costs_heat_only(void **state)
 {
-    static const struct step first[] = {STORED_AND_USED, {0}};
-    static const struct step second[] = {{"load", WAIT, 1, 0, NULL},
-                                         {"forgotten", MSG_HEAT_EXPLAIN, 0, FIRST, is_forgotten},
-                                         {"still here", MSG_BLOCK_GET, 0, FIRST, NULL},
-                                         {0}};
+    static const struct tiers_step first[] = {STORED_AND_USED, {0}};
+    static const struct tiers_step second[] = {{.what = "load", .ask = TIERS_WAIT, .from = 1},
+                                               {"forgotten", MSG_HEAT_EXPLAIN, 0, FIRST, is_forgotten, NULL},
+                                               {"still here", MSG_BLOCK_GET, 0, FIRST, NULL, NULL},
+                                               {0}};
     (void)state;
     live("hearth", first);
     assert_int_equal(sim_disk_damage(disk, "/node/heat.db", 3, 0xFF), ERR_OK);
     live("hearth", second);
-    live("hearth", (const struct step[]){{"load", WAIT, 1, 0, NULL}, {0}});
+    live("hearth", (const struct tiers_step[]){{.what = "load", .ask = TIERS_WAIT, .from = 1}, {0}});
 }
 
 /* The other policies save nothing; what is used after a start counts. */
 static void lru_spares_what_is_used_after_a_start(void **state)
 {
-    static const struct step first[] = {STORED_AND_USED, {0}};
-    static const struct step second[] = {{"use", MSG_BLOCK_GET, 0, HOT, NULL}, STORE_MORE, WAVE_SPARES_THE_HOT, {0}};
+    static const struct tiers_step first[] = {STORED_AND_USED, {0}};
+    static const struct tiers_step second[] = {
+        {"use", MSG_BLOCK_GET, 0, HOT, NULL, NULL}, STORE_MORE, WAVE_SPARES_THE_HOT, {0}};
     (void)state;
     live("lru", first);
     live("lru", second);

@@ -80,6 +80,7 @@ static void what_is_offered_is_read_in_order_and_served_once(void **state)
     assert_int_equal(stats.kinds[PREFETCH_CHILDREN].blocks, 3);
     assert_int_equal(stats.kinds[PREFETCH_CHILDREN].bytes, 3 * SIZE);
     assert_int_equal(stats.kinds[PREFETCH_CHILDREN].used_bytes, SIZE);
+    assert_int_equal(stats.kinds[PREFETCH_CHILDREN].unused_bytes, 0);
     prefetcher_free(p);
 }
 
@@ -94,6 +95,7 @@ static void what_is_not_used_in_its_time_goes(void **state)
     assert_int_equal(wake, SECOND_NS + PREFETCH_LIFE_NS);
     assert_null(prefetcher_next(p, false, wake, &wake));
     assert_false(use(p, 1, wake));
+    assert_int_equal(prefetcher_stats(p).kinds[PREFETCH_CHILDREN].unused_bytes, SIZE);
     /* Nor is what waited in vain ever read. */
     offer(p, PREFETCH_CHILDREN, 2, 0);
     assert_null(prefetcher_next(p, true, 1, &wake));
