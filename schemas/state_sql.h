@@ -2,7 +2,7 @@
 /*
  * state.db: what the node knows of itself, for people and scripts. The state actor alone writes it; everyone may read it at any
  * time (WAL). Times are nanoseconds since the epoch; the views v_* show them, and sizes, as people read them. Rows of connections,
- * wants, transfers, hot blocks, actors and accounts are of this life; peers, events and moves are kept.
+ * wants, transfers, hot blocks, actors and accounts are of this life; peers, events, moves and costs are kept.
  */
 #ifndef HEARTH_SCHEMAS_STATE_SQL_H
 #define HEARTH_SCHEMAS_STATE_SQL_H
@@ -40,6 +40,8 @@ enum { STATE_SQL_VERSION = 3, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
     " since INTEGER, until INTEGER, reason TEXT);"                                                                     \
     "CREATE TABLE IF NOT EXISTS hot(multihash BLOB PRIMARY KEY, cid TEXT, heat REAL, short_heat REAL,"                 \
     " long_heat REAL, held INTEGER, accesses INTEGER, wants INTEGER, used_at INTEGER, at INTEGER) WITHOUT ROWID;"      \
+    "CREATE TABLE IF NOT EXISTS costs(month TEXT, tier TEXT, writes INTEGER, reads INTEGER, removals INTEGER,"         \
+    " bytes_out INTEGER, bytes_in INTEGER, PRIMARY KEY(month, tier)) WITHOUT ROWID;"                                   \
     "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;"                                      \
     "CREATE VIEW IF NOT EXISTS v_connections AS SELECT c.peer, c.addr, c.direction, c.security, c.muxer, c.streams,"   \
     " datetime(c.opened_at/1000000000,'unixepoch') AS opened, round(c.rtt_ns/1e6,1) AS rtt_ms, c.bytes_in,"            \
@@ -57,6 +59,7 @@ enum { STATE_SQL_VERSION = 3, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
     " CASE WHEN used_at>0 THEN datetime(used_at/1000000000,'unixepoch') END AS used,"                                  \
     " datetime(at/1000000000,'unixepoch') AS at, lower(hex(multihash)) AS multihash FROM hot"                          \
     " ORDER BY hot.heat DESC, cid;"                                                                                    \
+    "CREATE VIEW IF NOT EXISTS v_costs AS SELECT * FROM costs ORDER BY month DESC, tier;"                              \
     "CREATE VIEW IF NOT EXISTS v_events AS SELECT datetime(at/1000000000,'unixepoch') AS at, actor, event, reason"     \
     " FROM events ORDER BY id DESC;"                                                                                   \
     "CREATE VIEW IF NOT EXISTS v_actors AS SELECT name, state, epoch, restarts, last_exit_reason, mailbox_records,"    \
@@ -104,8 +107,12 @@ enum { STATE_SQL_VERSION = 3, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
     "INSERT INTO moves VALUES(?1,?2,?3,?4,?5,?6,?7,?8) ON CONFLICT(id) DO UPDATE SET blocks=?4, bytes=?5, until=?7"
 #define STATE_SQL_MOVES_TRIM                                                                                           \
     "DELETE FROM moves WHERE id IN (SELECT id FROM moves ORDER BY since DESC LIMIT -1 OFFSET ?1)"
-#define STATE_SQL_HOT         "INSERT OR REPLACE INTO hot VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)"
-#define STATE_SQL_HOT_CLEAR   "DELETE FROM hot"
+#define STATE_SQL_HOT       "INSERT OR REPLACE INTO hot VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)"
+#define STATE_SQL_HOT_CLEAR "DELETE FROM hot"
+#define STATE_SQL_COST                                                                                                 \
+    "INSERT INTO costs VALUES(strftime('%Y-%m', ?1/1000000000, 'unixepoch'),?2,?3,?4,?5,?6,?7)"                        \
+    " ON CONFLICT(month, tier) DO UPDATE SET writes=writes+?3, reads=reads+?4, removals=removals+?5,"                  \
+    " bytes_out=bytes_out+?6, bytes_in=bytes_in+?7"
 #define STATE_SQL_META        "INSERT INTO meta VALUES(?1,?2) ON CONFLICT(key) DO UPDATE SET value=?2 WHERE value IS NOT ?2"
 #define STATE_SQL_EVENTS_LOAD "SELECT at, actor, event, reason FROM events ORDER BY id DESC LIMIT ?1"
 

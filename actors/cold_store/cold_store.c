@@ -2,8 +2,8 @@
 /*
  * cold_store: the medium of the cold tier.
  *
- * Owns: the medium that the configuration names, through one storage/cold_drive. Accepts: calls cold_* and probe. Emits nothing. Restart:
- * permanent; who stores blocks restarts with it. It exists only where a cold tier is configured.
+ * Owns: the medium that the configuration names, through one storage/cold_drive. Accepts: calls cold_* and probe. Emits: casts
+ * state_cost to state. Restart: permanent; who stores blocks restarts with it. It exists only where a cold tier is configured.
  *
  *      call --> job --> lane `cold` --> cold_drive_run --> INFO_JOB --> reply
  *
@@ -13,12 +13,14 @@
 #include <stdlib.h>
 
 #include "actors/cold_store/cold_job.h"
+#include "actors/cold_store/costs.h"
 #include "actors/tree.h"
 #include "base/limits.h"
 #include "schemas/config.h"
 #include "schemas/messages.h"
 
 enum { WAITING_MAX = 32, ABANDON_S = 10, SPARE_MS = 200 };
+enum { TAG_COSTS = 1 }; /* of timers */
 
 struct cold_state {
     struct ctx *ctx;
@@ -27,7 +29,8 @@ struct cold_state {
     struct cold_job *waiting; /* the first of them; of what runs one at a time */
     size_t waiting_count;
     struct cold_job *working; /* of these: the one that is started */
-    actor_id writer;          /* who began the last pack; 0: nobody has */
+    struct costs costs;
+    actor_id writer; /* who began the last pack; 0: nobody has */
     uint64_t pack;
     uint64_t next_tag;
 };
@@ -150,6 +153,7 @@ static void job_done(struct cold_state *s, struct cold_job *job, enum err err)
     if (job->wanted)
         cold_job_answer(s->ctx, job, err);
     cold_job_free(job);
+    costs_note(&s->costs, s->ctx, TAG_COSTS);
     go_on(s);
 }
 
@@ -203,9 +207,10 @@ static void writer_is_gone(struct cold_state *s)
 static void cold_handle_info(struct ctx *ctx, void *state, const struct info *info)
 {
     struct cold_state *s = state;
-    (void)ctx;
     if (info->kind == INFO_JOB) {
         job_done(s, info->arg, info->err);
+    } else if (info->kind == INFO_TIMER) {
+        costs_due(&s->costs, ctx, s->drive);
     } else if (info->kind == INFO_CANCEL) {
         drop(s, is_call, &info->call);
     } else if (info->kind == INFO_DOWN) {
@@ -256,8 +261,8 @@ static enum err cold_init(struct ctx *ctx, void *state, const struct config *con
 static void cold_terminate(struct ctx *ctx, void *state, enum exit_reason reason)
 {
     struct cold_state *s = state;
-    (void)ctx;
     (void)reason;
+    costs_release(&s->costs, ctx, s->drive);
     while (s->waiting != NULL) {
         struct cold_job *job = s->waiting;
         s->waiting = job->next;

@@ -252,6 +252,19 @@ static int write_hot(struct state_rows *rows, uint64_t at, const struct msg_stat
     return code;
 }
 
+static int write_cost(struct state_rows *rows, uint64_t at, const struct msg_state_cost *m)
+{
+    struct binding b = bind(rows, STATEMENT_COST);
+    bind_u64(&b, at);
+    bind_span(&b, m->tier);
+    bind_u64(&b, m->writes);
+    bind_u64(&b, m->reads);
+    bind_u64(&b, m->removals);
+    bind_u64(&b, m->bytes_out);
+    bind_u64(&b, m->bytes_in);
+    return run(&b);
+}
+
 static int write_record(struct state_rows *rows, const struct state_record *record, struct span packed)
 {
     uint64_t fields[FIELD_WORDS_MAX];
@@ -274,6 +287,8 @@ static int write_record(struct state_rows *rows, const struct state_record *reco
         return write_move(rows, record->at, (const void *)fields);
     case MSG_STATE_HOT:
         return write_hot(rows, record->at, (const void *)fields);
+    case MSG_STATE_COST:
+        return write_cost(rows, record->at, (const void *)fields);
     }
     return SQLITE_OK;
 }

@@ -27,6 +27,7 @@
     X(MOVES_TRIM) \
     X(HOT) \
     X(HOT_CLEAR) \
+    X(COST) \
     X(META) \
     X(EVENTS_LOAD)
 /* clang-format on */

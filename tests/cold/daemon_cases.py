@@ -115,6 +115,10 @@ def a_daemon_moves_blocks_to_the_bucket_and_reads_them_there(scene):
     node.wait("the claim", lambda: node.tier()["up"])
     before = node.requests("get")
     assert node.hearth("cat", cid) == data and node.requests("get") == before
+    node.stop()
+    month = json.loads(node.hearth("sql", "--enc", "json", "SELECT sum(writes) AS writes, sum(reads) AS reads, sum(bytes_in) AS bytes FROM v_costs"))
+    assert month["writes"] >= 3 * len(packs) and month["reads"] >= 40 and month["bytes"] > 40 * MIB, month
+    node.start()
 
 
 @case

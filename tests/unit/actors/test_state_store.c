@@ -255,6 +255,27 @@ static void hot_blocks_are_those_told_last(void **state)
     expect_text(f, "SELECT count(*) FROM v_hot", "0");
 }
 
+static void add_cost(struct fixture *f, uint64_t at, uint64_t reads)
+{
+    struct msg_state_cost m = {
+        .tier = span_text("cold"), .writes = 2, .reads = reads, .removals = 1, .bytes_out = 30, .bytes_in = 400};
+    assert_ok(state_batch_add(f->batch, MSG_STATE_COST, at * SECOND_NS, &m));
+}
+
+static void costs_add_up_by_month(void **state)
+{
+    struct fixture *f = *state;
+    add_cost(f, 31 * 86400 - 1, 5);
+    write_batch(f);
+    add_cost(f, 31 * 86400 - 1, 6);
+    add_cost(f, 31 * 86400, 7);
+    write_batch(f);
+    expect_text(f,
+                "SELECT group_concat(month||' '||tier||' '||writes||' '||reads||' '||removals||' '||bytes_out||' '||"
+                "bytes_in, ', ') FROM v_costs",
+                "1970-02 cold 2 7 1 30 400, 1970-01 cold 4 11 2 60 800");
+}
+
 static void events_are_bounded(void **state)
 {
     struct fixture *f = *state;
@@ -355,17 +376,12 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(rows_are_written_and_read_by_others),
-        TEST(files_are_private_and_readable_after_a_stop),
-        TEST(peers_are_kept_over_lives),
-        TEST(gone_rows_go),
-        TEST(moves_grow_and_are_bounded),
-        TEST(events_are_bounded),
-        TEST(hot_blocks_are_those_told_last),
-        TEST(a_damaged_file_is_moved_aside),
-        TEST(a_page_overwritten_is_noticed),
-        TEST(another_version_is_moved_aside),
-        TEST(failure_names_the_file_and_keeps_the_batch),
+        TEST(rows_are_written_and_read_by_others), TEST(files_are_private_and_readable_after_a_stop),
+        TEST(peers_are_kept_over_lives),           TEST(gone_rows_go),
+        TEST(moves_grow_and_are_bounded),          TEST(events_are_bounded),
+        TEST(hot_blocks_are_those_told_last),      TEST(costs_add_up_by_month),
+        TEST(a_damaged_file_is_moved_aside),       TEST(a_page_overwritten_is_noticed),
+        TEST(another_version_is_moved_aside),      TEST(failure_names_the_file_and_keeps_the_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
