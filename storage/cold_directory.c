@@ -211,17 +211,22 @@ static enum err directory_size(struct cold_store *store, struct cold_call *call,
 
 /* ---- listing ---- */
 
-static bool is_part(const char *name)
+/* Whether a name is that of a part; whose it is, without the suffix. */
+static bool is_part(const char *name, char ret_whole[COLD_NAME_MAX])
 {
     size_t len = strlen(name);
     size_t suffix = strlen(PART_SUFFIX);
-    return len > suffix && strcmp(name + len - suffix, PART_SUFFIX) == 0;
+    if (len <= suffix || len - suffix >= COLD_NAME_MAX || strcmp(name + len - suffix, PART_SUFFIX) != 0)
+        return false;
+    memcpy(ret_whole, name, len - suffix);
+    ret_whole[len - suffix] = '\0';
+    return true;
 }
 
-/* One page of names, or the parts. */
+/* One page of names, or the parts of ours. */
 struct listing {
     const char *after;
-    bool parts;
+    cold_is_ours *parts; /* those of such objects; NULL: names */
     bool more;
     bool failed;
     struct buf names; /* NUL-terminated, one behind the other */
@@ -231,8 +236,11 @@ struct listing {
 static void note_name(void *arg, const char *name)
 {
     struct listing *l = arg;
-    if (is_part(name) != l->parts || strlen(name) >= COLD_NAME_MAX + sizeof(PART_SUFFIX) ||
-        (!l->parts && (!cold_name_is_good(name) || strcmp(name, l->after) <= 0)))
+    char whole[COLD_NAME_MAX];
+    bool part = is_part(name, whole);
+    bool wanted = l->parts != NULL ? part && cold_name_is_good(whole) && l->parts(whole)
+                                   : !part && cold_name_is_good(name) && strcmp(name, l->after) > 0;
+    if (!wanted)
         return;
     if (l->count == LIST_MAX) {
         l->more = true;
@@ -294,11 +302,12 @@ static enum err directory_remove(struct cold_store *store, struct cold_call *cal
     return told(d, call, err == ERR_NOT_FOUND ? ERR_UNAVAILABLE : err, "removed", name);
 }
 
-static enum err directory_sweep(struct cold_store *store, struct cold_call *call, uint64_t *ret_count)
+static enum err directory_sweep(struct cold_store *store, struct cold_call *call, cold_is_ours *ours,
+                                uint64_t *ret_count)
 {
     struct cold_directory *d = directory_of(store);
     const struct disk_port *port = d->options.port;
-    struct listing l = {.parts = true};
+    struct listing l = {.parts = ours};
     char path[FILE_PATH_MAX];
     enum err err = list_names(d, call, &l);
     const char *name = (const char *)l.names.data;

@@ -5,7 +5,7 @@
  *      create    <name>.part
  *      finish    fdatasync, rename to <name>, sync of the folder
  *      remove    unlink, sync of the folder
- *      sweep     unlink of every *.part
+ *      sweep     unlink of each <name>.part that is ours: people have such files, too
  *
  * The folder must be there: it is never made, because a missing one is a disk that is not mounted. What the disk cannot read twice is
  * ERR_CORRUPT; whether the disk is there at all is for storage/cold_tier to find out, by its mark.

@@ -198,6 +198,7 @@ enum err cold_s3_abort(struct cold_s3 *s, struct cold_call *call, const char *na
 /* The uploads of one page that are ours, copied out: they are aborted when the page is read. */
 struct stale {
     const char *prefix;
+    cold_is_ours *ours;
     struct buf texts; /* name and id of each, NUL-terminated */
     size_t count;
     char last_key[S3_KEY_MAX + 1];
@@ -212,7 +213,7 @@ static enum err on_upload(void *arg, const char *key, const char *id)
         return ERR_PROTOCOL;
     (void)snprintf(stale->last_key, sizeof(stale->last_key), "%s", key);
     (void)snprintf(stale->last_id, sizeof(stale->last_id), "%s", id);
-    if (!cold_name_is_good(key + len))
+    if (!cold_name_is_good(key + len) || !stale->ours(key + len))
         return ERR_OK;
     enum err err = buf_append(&stale->texts, key + len, strlen(key + len) + 1);
     if (err == ERR_OK)
@@ -253,7 +254,8 @@ static enum err abort_stale(struct cold_s3 *s, struct cold_call *call, const str
     return err;
 }
 
-static enum err s3_store_sweep(struct cold_store *store, struct cold_call *call, uint64_t *ret_count)
+static enum err s3_store_sweep(struct cold_store *store, struct cold_call *call, cold_is_ours *ours,
+                               uint64_t *ret_count)
 {
     struct cold_s3 *s = cold_s3_of(store);
     struct stale *stale = calloc(1, sizeof(*stale));
@@ -262,6 +264,7 @@ static enum err s3_store_sweep(struct cold_store *store, struct cold_call *call,
     enum err err = stale == NULL ? ERR_NOMEM : ERR_OK;
     for (int page = 0; err == ERR_OK && more && page < SWEEP_PAGES_MAX; page++) {
         stale->prefix = s3_client_prefix(s->client);
+        stale->ours = ours;
         stale->count = 0;
         buf_init(&stale->texts, COLD_S3_LIST_BYTES, s3_client_account(s->client));
         err = read_stale(s, call, stale, &more);

@@ -6,7 +6,7 @@
  *      append    fills it; a full one goes out as a part of a multipart upload, which the first one begins
  *      finish    what never filled a part is one PUT; else the last part, and the upload is completed; then HEAD: size and tag
  *      abandon   the upload is aborted
- *      sweep     every upload under the prefix is aborted
+ *      sweep     each upload of ours under the prefix is aborted
  *
  * finish proves the object by the server's tag where that is an MD5 as most make it; each body's SHA-256 was signed with it in any case. One
  * request that was answered but not heard is found out: an upload that is gone when it is completed again may be complete.

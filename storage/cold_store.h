@@ -47,6 +47,9 @@ enum cold_proof {
 /* Called for each object, in order of name. An error ends the listing and becomes its result. */
 typedef enum err cold_each(void *arg, const char *name, uint64_t bytes);
 
+/* Whether an object of this name is one that we write. The name is good. */
+typedef bool cold_is_ours(const char *name);
+
 struct cold_store {
     const struct cold_store_class *class;
 };
@@ -70,8 +73,11 @@ struct cold_store_class {
                      bool *ret_more);
     /* One that is not there is no error. On ERR_OK it does not come back. */
     enum err (*remove)(struct cold_store *store, struct cold_call *call, const char *name);
-    /* Removes what unfinished uploads have left, those of other lives above all; none of this store may be under way. */
-    enum err (*sweep)(struct cold_store *store, struct cold_call *call, uint64_t *ret_count);
+    /*
+     * Removes what unfinished uploads of objects that are ours have left, those of other lives above all; none of this store may be under way.
+     * What others write to the same place is left alone.
+     */
+    enum err (*sweep)(struct cold_store *store, struct cold_call *call, cold_is_ours *ours, uint64_t *ret_count);
     /* NULL-safe. No operation is under way, no upload open. */
     void (*free)(struct cold_store *store);
 };

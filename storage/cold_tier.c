@@ -401,7 +401,13 @@ enum err cold_tier_remove(struct cold_tier *tier, struct cold_call *call, uint64
     return tier->store->class->remove(tier->store, call, name);
 }
 
+static bool is_ours(const char *name)
+{
+    uint64_t pack;
+    return pack_parse_name(name, &pack) || strcmp(name, COLD_MARK_NAME) == 0;
+}
+
 enum err cold_tier_sweep(struct cold_tier *tier, struct cold_call *call, uint64_t *ret_count)
 {
-    return tier->store->class->sweep(tier->store, call, ret_count);
+    return tier->store->class->sweep(tier->store, call, is_ours, ret_count);
 }

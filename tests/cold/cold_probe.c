@@ -203,7 +203,7 @@ static bool command_object(struct probe *p, const char *words[WORDS])
     else if (strcmp(words[0], "remove") == 0)
         say(p, store->class->remove(store, &p->call, words[1]), "");
     else if (strcmp(words[0], "sweep") == 0) {
-        enum err err = store->class->sweep(store, &p->call, &value);
+        enum err err = store->class->sweep(store, &p->call, cold_name_is_good, &value);
         (void)snprintf(text, sizeof(text), "%" PRIu64, value);
         say(p, err, text);
     } else

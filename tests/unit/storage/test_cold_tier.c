@@ -324,6 +324,13 @@ static void what_fails_leaves_nothing_behind(void **state)
     assert_int_equal(count, 0);
 }
 
+static void make_file(struct world *w, const char *path)
+{
+    struct disk_file *file;
+    assert_int_equal(w->port->open(w->port->self, path, DISK_WRITE | DISK_CREATE, &file), ERR_OK);
+    w->port->close(file);
+}
+
 static void what_a_crash_left_is_swept(void **state)
 {
     struct world *w = *state;
@@ -332,8 +339,12 @@ static void what_a_crash_left_is_swept(void **state)
     assert_int_equal(write_pack(w, PACK), ERR_OK);
     assert_int_equal(cold_pack_begin(&w->tier, &w->call, PACK + 1, &pack), ERR_OK);
     assert_int_equal(w->port->exists(w->port->self, "/cold/0000000000001235.pack.part"), ERR_OK);
+    make_file(w, "/cold/film.mkv.part");
+    make_file(w, "/cold/film.part");
     assert_int_equal(cold_tier_sweep(&w->tier, &w->call, &count), ERR_OK); /* as the next life would */
     assert_int_equal(count, 1);
+    assert_int_equal(w->port->exists(w->port->self, "/cold/film.mkv.part"), ERR_OK); /* somebody's download */
+    assert_int_equal(w->port->exists(w->port->self, "/cold/film.part"), ERR_OK);
     assert_int_equal(w->port->exists(w->port->self, "/cold/0000000000001235.pack.part"), ERR_NOT_FOUND);
     assert_int_equal(read_block(w, 0), ERR_OK);
     cold_pack_abandon(pack, &w->call);
