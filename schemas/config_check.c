@@ -8,6 +8,8 @@
 #include "base/text.h"
 #include "schemas/config.h"
 
+enum { PREFIX_MAX = 128 };
+
 PRINTF_LIKE(2, 3) static enum err refuse(char why[CONFIG_WHY_BYTES], const char *fmt, ...)
 {
     va_list args;
@@ -60,10 +62,14 @@ static enum err check_s3(const struct config *config, char why[CONFIG_WHY_BYTES]
 {
     const char *endpoint = config->tiers_cold_endpoint;
     const char *prefix = config->tiers_cold_prefix;
-    bool http = strncmp(endpoint, "http://", 7) == 0 || strncmp(endpoint, "https://", 8) == 0;
-    if (config->tiers_cold_bucket[0] == '\0' || strchr(config->tiers_cold_bucket, '/') != NULL)
+    const char *bucket = config->tiers_cold_bucket;
+    char as_path[PREFIX_MAX + 2];
+    const char *host = strncmp(endpoint, "http://", 7) == 0    ? endpoint + 7
+                       : strncmp(endpoint, "https://", 8) == 0 ? endpoint + 8
+                                                               : "";
+    if (bucket[0] == '\0' || bucket[0] == '.' || strchr(bucket, '/') != NULL)
         return refuse(why, "Tiers.Cold.Bucket: the cold tier of Kind s3 needs the name of its bucket");
-    if (endpoint[0] != '\0' && (!http || strpbrk(endpoint, " ?#@") != NULL))
+    if (endpoint[0] != '\0' && (strchr("/:", host[0]) != NULL || has_dots(host) || strpbrk(endpoint, " ?#@") != NULL))
         return refuse(why,
                       "Tiers.Cold.Endpoint: must be http:// or https://, a host and perhaps a port, and nothing else");
     if (strpbrk(config->tiers_cold_region, ": /") != NULL)
@@ -74,6 +80,9 @@ static enum err check_s3(const struct config *config, char why[CONFIG_WHY_BYTES]
     if (config->tiers_cold_ca_file[0] != '\0' && config->tiers_cold_ca_file[0] != '/')
         return refuse(why, "Tiers.Cold.CAFile: \"%.200s\" is not absolute: write the whole path",
                       config->tiers_cold_ca_file);
+    (void)snprintf(as_path, sizeof(as_path), "/%.128s", prefix);
+    if (has_dots(as_path)) /* an address with them means another place than a listing does */
+        return refuse(why, "Tiers.Cold.Prefix: \"%.128s\" has a part that is . or ..: leave it out", prefix);
     if ((config->tiers_cold_access_key[0] == '\0') != (config->tiers_cold_secret_key[0] == '\0') ||
         strchr(config->tiers_cold_access_key, ':') != NULL)
         return refuse(why, "Tiers.Cold.AccessKey and SecretKey: give both, or neither");
