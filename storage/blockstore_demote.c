@@ -10,10 +10,16 @@
 
 #include "storage/blockstore_private.h"
 
+/* Nodes that are leased stay, since whoever pins them will ask for their links; the leaves of what is being added must go when it does not fit. */
+static bool lease_keeps(const struct blockstore *s, const struct block_place *place, uint32_t codec)
+{
+    return store_is_node(codec) && leases_protect(&s->leases, place);
+}
+
 static bool may_go(struct blockstore *s, const struct block_place *place)
 {
     bool held = true;
-    if (leases_protect(&s->leases, place) || store_is_doomed(s, &place->key))
+    if (lease_keeps(s, place, place->codec) || store_is_doomed(s, &place->key))
         return false;
     return catalogue_node_held(s->reader, &place->key, &held) == ERR_OK && !held;
 }
@@ -195,7 +201,7 @@ void store_look_up_done(struct blockstore *s, struct store_job *job, enum err er
         if (key.len == 0 || table_get(&s->fresh, key) != NULL || table_get(&s->bad, key) != NULL)
             continue;
         found[i].may_go =
-            found[i].may_go && !leases_protect(&s->leases, &job->page[i]) && !store_is_doomed(s, &found[i].key);
+            found[i].may_go && !lease_keeps(s, &job->page[i], found[i].codec) && !store_is_doomed(s, &found[i].key);
         found[i].cold = found[i].cold && table_get(&t->bad, key) == NULL;
         found[count++] = found[i];
     }
@@ -380,7 +386,7 @@ bool store_leave_wanted(const struct blockstore *s)
     return s->cold.leaving_count > 0;
 }
 
-/* What is leased is protected by its place on the disk; and before it is counted what is held, nodes stay. */
+/* Before it is counted what is held, nodes stay. What is leased was protected by its place on the disk, and is by its name from now on. */
 static bool may_leave(struct blockstore *s, const struct cold_entry *entry)
 {
     struct block_place place;
@@ -388,7 +394,11 @@ static bool may_leave(struct blockstore *s, const struct cold_entry *entry)
         return false;
     if (s->leases.count == 0)
         return true;
-    return store_find(s, &entry->place.key, &place) == ERR_OK && !leases_protect(&s->leases, &place);
+    if (store_find(s, &entry->place.key, &place) != ERR_OK || lease_keeps(s, &place, entry->place.codec))
+        return false;
+    if (leases_protect(&s->leases, &place))
+        leases_touch(&s->leases, &entry->place.key);
+    return true;
 }
 
 void store_leave_take(struct blockstore *s)

@@ -124,29 +124,50 @@ static void what_is_removed_before_its_rows_is_dead_in_the_pack(void **state)
     assert_int_equal(stats(w).cold_blocks, 3);
 }
 
-static void what_is_leased_stays(void **state)
+static void nodes_that_are_leased_stay(void **state)
 {
     struct world *w = *state;
     uint64_t lease = 0;
-    struct block_key keys[2];
+    struct block_key keys[2] = {w->keys[NODE], w->keys[NODE + 1]};
     put_all(w);
     assert_int_equal(blockstore_lease_open(w->store, &lease), ERR_OK);
-    blockstore_keep(w->store, &w->keys[0]);
-    keys[0] = w->keys[0];
-    keys[1] = w->keys[1];
+    blockstore_keep(w->store, &keys[0]);
     assert_int_equal(blockstore_demote(w->store, keys, 2), ERR_OK);
     drive(w);
-    blockstore_keep(w->store, &w->keys[1]); /* it is in the pack by now */
+    blockstore_keep(w->store, &keys[1]); /* it is in the pack by now */
     pass(w, STORE_PACK_NS + SECOND_NS);
-    assert_true(is_in(w, 0, "disk"));
-    assert_true(is_in(w, 1, "disk"));
+    assert_true(is_in(w, NODE, "disk"));
+    assert_true(is_in(w, NODE + 1, "disk"));
     assert_int_equal(stats(w).cold_blocks, 1);
     blockstore_lease_close(w->store, lease);
     uint64_t packs = w->cold.ran[STORE_COLD_BEGIN];
-    assert_int_equal(blockstore_demote(w->store, &w->keys[1], 1), ERR_OK);
+    assert_int_equal(blockstore_demote(w->store, &keys[1], 1), ERR_OK);
     drive(w);
-    assert_true(is_in(w, 1, "cold")); /* it was there already: nothing is written */
+    assert_true(is_in(w, NODE + 1, "cold")); /* it was there already: nothing is written */
     assert_int_equal(w->cold.ran[STORE_COLD_BEGIN], packs);
+}
+
+/* Else nothing could be added that is larger than the disk. */
+static void leaves_that_are_leased_go_and_are_kept_where_they_are(void **state)
+{
+    struct world *w = *state;
+    uint64_t lease = 0;
+    put(w, 0);
+    settle(w);
+    assert_int_equal(blockstore_lease_open(w->store, &lease), ERR_OK);
+    for (size_t i = 1; i < 4; i++)
+        put(w, i);                                           /* protected by their place */
+    assert_int_equal(change(w, 0, CHANGE_HEAL_ALL), ERR_OK); /* any change brings their rows */
+    blockstore_keep(w->store, &w->keys[0]);                  /* and this one by its name */
+    demote(w, 0, 4);
+    assert_int_equal(stats(w).blocks, 0);
+    assert_int_equal(stats(w).cold_blocks, 4);
+    assert_int_equal(collect(w), 0);
+    assert_int_equal(get(w, 0), ERR_OK);
+    assert_int_equal(get(w, 3), ERR_OK);
+    blockstore_lease_close(w->store, lease);
+    assert_int_equal(collect(w), 4);
+    assert_true(is_in(w, 3, "none"));
 }
 
 static void demotion_refuses_what_it_cannot_take(void **state)
@@ -288,22 +309,26 @@ static void candidates_come_in_the_order_of_the_disk(void **state)
     put(w, NODE);
     assert_int_equal(change(w, NODE, CHANGE_PIN_ADD), ERR_OK);
     settle(w);
+    put(w, NODE + 1);
+    settle(w);
     assert_int_equal(blockstore_lease_open(w->store, &lease), ERR_OK);
     blockstore_keep(w->store, &w->keys[2]);
+    blockstore_keep(w->store, &w->keys[NODE + 1]);
     struct candidates c = candidates(w);
-    assert_int_equal(c.count, 21);
+    assert_int_equal(c.count, 22);
     for (size_t i = 0; i < 20; i++) {
         assert_true(block_key_equal(&c.found[i].key, &w->keys[i]));
         assert_int_equal(c.found[i].size, w->sizes[i]);
-        assert_int_equal(c.found[i].may_go, i != 2);
+        assert_true(c.found[i].may_go);
         assert_false(c.found[i].cold);
     }
     assert_false(c.found[20].may_go); /* its links are needed */
+    assert_false(c.found[21].may_go); /* and these soon, perhaps */
     blockstore_lease_close(w->store, lease);
     assert_int_equal(change(w, 4, CHANGE_BLOCK_RM), ERR_OK);
     demote(w, 0, 2);
     c = candidates(w);
-    assert_int_equal(c.count, 18);
+    assert_int_equal(c.count, 19);
     assert_true(block_key_equal(&c.found[0].key, &w->keys[2]));
 }
 
@@ -327,12 +352,12 @@ static void candidates_are_looked_up_on_the_lane_of_the_catalogue(void **state)
     assert_int_equal(store_job_lane(job), STORE_LANE_CATALOGUE);
     enum err err = store_job_run(job);
     assert_int_equal(blockstore_lease_open(w->store, &lease), ERR_OK);
-    blockstore_keep(w->store, &w->keys[1]);
+    blockstore_keep(w->store, &w->keys[NODE]);
     blockstore_job_done(w->store, job, err);
     assert_true(c.done);
     assert_true(c.count > 2);
     for (size_t i = 0; i < c.count; i++)
-        assert_int_equal(c.found[i].may_go, !block_key_equal(&c.found[i].key, &w->keys[1]));
+        assert_int_equal(c.found[i].may_go, !block_key_equal(&c.found[i].key, &w->keys[NODE]));
     blockstore_lease_close(w->store, lease);
 }
 
@@ -420,7 +445,8 @@ int main(void)
         COLD_TEST(a_pack_of_many_small_blocks_ends_early),
         COLD_TEST(a_crash_after_any_step_loses_nothing),
         COLD_TEST(what_is_removed_before_its_rows_is_dead_in_the_pack),
-        COLD_TEST(what_is_leased_stays),
+        COLD_TEST(nodes_that_are_leased_stay),
+        COLD_TEST(leaves_that_are_leased_go_and_are_kept_where_they_are),
         COLD_TEST(demotion_refuses_what_it_cannot_take),
         COLD_TEST(a_pack_that_fails_leaves_its_blocks_where_they_are),
         COLD_TEST(what_waits_to_leave_is_bounded_while_nothing_is_committed),
