@@ -285,6 +285,23 @@ int run_tier_move(struct client *client, const struct invocation *in, const stru
 
 /* ---- tier verify ---- */
 
+static int say_checked(const struct invocation *in, uint64_t pack, struct span result)
+{
+    struct span damage = value_text(result, "damage");
+    if (in->globals.json)
+        printf("{\"pack\":%" PRIu64 ",\"whole\":%s,\"bytes\":%llu,\"records\":%llu,\"moved\":%llu,\"bad\":%llu}\n",
+               pack, damage.len == 0 ? "true" : "false", number(result, "bytes"), number(result, "records"),
+               number(result, "moved"), number(result, "bad"));
+    else if (damage.len == 0)
+        printf("pack %016" PRIx64 " is whole: %llu blocks, %llu bytes\n", pack, number(result, "records"),
+               number(result, "bytes"));
+    if (damage.len == 0)
+        return EXIT_OK;
+    return say_error("pack %016" PRIx64
+                     " is damaged: %.*s: %llu blocks are in another pack now, %llu could not be read",
+                     pack, (int)damage.len, (const char *)damage.data, number(result, "moved"), number(result, "bad"));
+}
+
 static int check_pack(struct client *client, const struct invocation *in, uint64_t pack)
 {
     struct buf args;
@@ -296,18 +313,10 @@ static int check_pack(struct client *client, const struct invocation *in, uint64
     pack_pair_u64(&p, "pack", pack);
     if (pack_end(&p) == ERR_OK)
         call = ask(client, "tier check", buf_span(&args), client_timeout(client, CHECK_MS), false, &outcome);
-    int status = EXIT_OK;
+    int status = outcome.code == CODE_OK ? say_checked(in, pack, outcome.result) : control_code_exit(outcome.code);
     if (outcome.code != CODE_OK)
-        status =
-            say_error("pack %016" PRIx64 ": %.*s", pack, (int)outcome.message.len, (const char *)outcome.message.data);
-    else if (in->globals.json)
-        printf("{\"pack\":%" PRIu64 ",\"bytes\":%llu,\"records\":%llu}\n", pack, number(outcome.result, "bytes"),
-               number(outcome.result, "records"));
-    else
-        printf("pack %016" PRIx64 " is whole: %llu blocks, %llu bytes\n", pack, number(outcome.result, "records"),
-               number(outcome.result, "bytes"));
-    if (outcome.code != CODE_OK)
-        status = control_code_exit(outcome.code);
+        (void)say_error("pack %016" PRIx64 ": %.*s", pack, (int)outcome.message.len,
+                        (const char *)outcome.message.data);
     call_free(call);
     buf_release(&args);
     return status;

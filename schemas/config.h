@@ -54,7 +54,9 @@ struct config_list {
     X(DURATION, datastore_gc_period, "Datastore.GCPeriod", "1h", UINT64_C(1000000000), UINT64_C(1) << 60, NULL,        \
       "when that is tried again if it left more than the watermark")                                                   \
     X(SIZE, datastore_scrub_rate, "Datastore.ScrubRate", "1MB", 0, UINT64_C(1) << 40, NULL,                            \
-      "bytes a second that are read and checked in the background, all blocks once a week; 0 means never")             \
+      "bytes a second that are read and checked in the background, all blocks on the disk once a week, and as many "   \
+      "of a "                                                                                                          \
+      "cold tier in a folder; 0 means never")                                                                          \
     X(CHOICE, role, "Role", "worker", 0, 0, "master|worker|leecher",                                                   \
       "how much this node does for others: a leecher tracks no heat, brings no cold blocks back to its disk and "      \
       "keeps no blocks in memory")                                                                                     \

@@ -271,6 +271,7 @@ void store_job_free(struct store_job *job)
     free(job->nodes);
     free(job->reads);
     free(job->page);
+    free(job->places);
     free(job->found);
     free(job->batch.places);
     free((void *)(uintptr_t)job->batch.checkpoints);
@@ -294,6 +295,7 @@ enum store_lane store_job_lane(const struct store_job *job)
     case JOB_SCAN:
     case JOB_COLLECT:
     case JOB_LOOK_UP:
+    case JOB_PACK_ROWS:
         return STORE_LANE_CATALOGUE;
     case JOB_GROUP:
     case JOB_READ:
@@ -374,6 +376,8 @@ enum err store_job_run(struct store_job *job)
         return store_job_candidates(job);
     case JOB_LOOK_UP:
         return store_job_look_up(job);
+    case JOB_PACK_ROWS:
+        return store_job_pack_rows(job);
     case JOB_DEMOTE:
         return store_job_demote(job);
     }
@@ -382,9 +386,9 @@ enum err store_job_run(struct store_job *job)
 
 /* In this order; the background comes last. */
 static struct store_job *(*const makers[])(struct blockstore *) = {
-    store_compact_write_job, store_group_job,    store_read_job,   store_verify_job,  store_probe_job,
-    store_piece_job,         store_snapshot_job, store_count_job,  store_collect_job, store_candidates_job,
-    store_demote_job,        store_compact_job,  store_filter_job, store_log_job,
+    store_compact_write_job, store_group_job,    store_read_job,    store_verify_job,  store_probe_job,
+    store_piece_job,         store_snapshot_job, store_count_job,   store_collect_job, store_candidates_job,
+    store_demote_job,        store_rewrite_job,  store_compact_job, store_filter_job,  store_log_job,
 };
 
 struct store_job *blockstore_next_job(struct blockstore *s)
@@ -451,6 +455,9 @@ void blockstore_job_done(struct blockstore *s, struct store_job *job, enum err e
         break;
     case JOB_LOOK_UP:
         store_look_up_done(s, job, err);
+        break;
+    case JOB_PACK_ROWS:
+        store_rewrite_rows(s, job, err);
         break;
     case JOB_DEMOTE:
         store_demote_done(s, job, err);

@@ -341,6 +341,24 @@ void blockstore_end_pack(struct blockstore *store);
  */
 void blockstore_promote(struct blockstore *store, struct store_op *op);
 
+/*
+ * Reads all of a pack and compares it with its checksums; on S3 that costs its transfer. Blocks of one that is damaged are moved to another pack, or
+ * quarantined when they cannot be read, before done(). ERR_NOT_FOUND, ERR_CORRUPT: it is damaged, and no row knows it; ERR_UNAVAILABLE: the medium is not
+ * there; with damage set not all of its blocks were moved: to be checked again.
+ */
+struct store_pack_check_op {
+    void (*done)(struct store_pack_check_op *op, enum err err);
+    uint64_t pack;
+    uint64_t bytes; /* of its object, and … */
+    uint32_t records;
+    enum err damage;           /* ERR_OK: it is whole */
+    uint64_t moved;            /* of its blocks; also of one that is whole, and was taken for damaged before */
+    uint64_t bad;              /* that could not be read */
+    char why[STORE_WHY_BYTES]; /* what the medium says, or empty */
+    struct store_pack_check_op *next;
+};
+void blockstore_check_pack(struct blockstore *store, struct store_pack_check_op *op);
+
 enum store_cold_kind {
     STORE_COLD_READ,    /* place --> ref: as cold_tier_read */
     STORE_COLD_BEGIN,   /* pack: as cold_pack_begin; none is under way */
@@ -351,6 +369,7 @@ enum store_cold_kind {
     STORE_COLD_SWEEP,   /* as cold_tier_sweep */
     STORE_COLD_INDEX,   /* pack, from --> places, count, next: as cold_tier_index, a page from record `from` on */
     STORE_COLD_PACKS,   /* pack (those behind it) --> packs, count, next: as cold_tier_packs */
+    STORE_COLD_CHECK,   /* pack --> bytes, records: as cold_tier_check */
     STORE_COLD_CLAIM /* mark, adopt --> kind_name, place_name. adopt: a medium without this mark is ERR_NOT_FOUND (none) or ERR_DENIED
                            (another), and nothing is written; else as cold_tier_claim */
 };
@@ -371,7 +390,7 @@ struct store_cold {
     bool adopt;
     uint32_t from; /* INDEX: the number of a record */
 
-    uint64_t bytes;                        /* END: of the pack's object, … */
+    uint64_t bytes;                        /* END, CHECK: of the pack's object, … */
     uint32_t records;                      /* … and in it */
     char kind_name[STORE_COLD_KIND_MAX];   /* CLAIM: "directory", "s3" */
     char place_name[STORE_COLD_PLACE_MAX]; /* CLAIM: where it is, for people */

@@ -57,6 +57,7 @@ static enum err find_medium(struct blockstore *s, const struct blockstore_option
 enum err store_cold_init(struct blockstore *s, const struct blockstore_options *o)
 {
     init_lists(s, o);
+    s->cold.check_due_ns = s->now_ns + SCRUB_START_NS;
     enum err err = o->cold ? find_medium(s, o) : ERR_OK;
     if (err == ERR_OK && !o->cold && s->info.cold_blocks > 0)
         store_notice(s, false,
@@ -92,6 +93,7 @@ void store_cold_release(struct blockstore *s)
     store_demote_release(s);
     store_pack_release(s);
     store_packs_release(s);
+    store_rewrite_release(s);
     table_release(&t->bad);
     table_release(&t->demoting);
 }
@@ -178,6 +180,9 @@ void store_cold_changed(struct blockstore *s, struct catalogue_change *change)
         (void)table_remove(&s->cold.bad, block_key_span(&change->key));
         memory_tier_drop(s->memory, &change->key); /* it counts as absent now */
         healer_look(&s->healer);
+        store_check_settle(s);
+    } else if (kind == CHANGE_PACK_CHECKED) {
+        store_check_changed(s, change);
     } else {
         store_packs_changed(s, change);
     }
@@ -321,7 +326,7 @@ static void work_done(struct blockstore *s, struct store_cold *op, enum err err)
     t->busy = false;
     if (err == ERR_BUSY && !full)
         return;
-    if (err != ERR_OK && !full)
+    if (err != ERR_OK && !full && !(op->kind == STORE_COLD_CHECK && store_is_damage(err)))
         store_cold_back_off(s);
     switch (op->kind) {
     case STORE_COLD_CLAIM:
@@ -341,6 +346,9 @@ static void work_done(struct blockstore *s, struct store_cold *op, enum err err)
     case STORE_COLD_INDEX:
     case STORE_COLD_PACKS:
         store_packs_done(s, op, err);
+        break;
+    case STORE_COLD_CHECK:
+        store_check_done(s, op, err);
         break;
     case STORE_COLD_READ:
         break;
@@ -373,6 +381,7 @@ uint64_t store_cold_due(const struct blockstore *s)
     if (t->phase != COLD_UP || !t->up || t->packing > PACKING_OPEN || t->loaded != NULL ||
         t->removal == REMOVING_REMOVE)
         due = MAX(t->retry_at_ns, s->now_ns + STORE_RETRY_NS);
+    due = MIN(due, store_check_due(s));
     if (t->packing == PACKING_OPEN)
         due = MIN(due, t->pack_due_ns);
     if (t->waiting != NULL)

@@ -231,7 +231,7 @@ static void answer(struct blockstore *s, const struct cold_want *want, const str
         note_checked(s, place, err);
         break;
     case WANT_REWRITE:
-        store_thin_read(s, place, ref, err);
+        store_rewrite_read(s, place, ref, err);
         break;
     }
 }
@@ -420,6 +420,7 @@ void store_cold_tick(struct blockstore *s)
     struct store_tier *t = &s->cold;
     if (s->broken)
         refuse_checks(s);
+    store_check_tick(s);
     while (t->waiting != NULL && t->waiting->deadline_ns <= s->now_ns)
         finish(s, pop_waiting(t), NULL, ERR_UNAVAILABLE);
     bool tells = t->waiting != NULL && t->phase <= COLD_CLAIM && t->failures > 0;

@@ -49,7 +49,8 @@ static void forget(struct blockstore *s, const struct cold_entry *entry)
 
 /* ---- the pack ---- */
 
-static void end_pack(struct blockstore *s, bool whole)
+/* written: what became of its blocks. */
+static void end_pack(struct blockstore *s, const struct cold_change *written)
 {
     struct store_tier *t = &s->cold;
     cold_change_free(t->pack);
@@ -60,7 +61,7 @@ static void end_pack(struct blockstore *s, bool whole)
     t->pack_hurried = t->pack_hurried && (t->queue != NULL || t->loaded != NULL); /* for those of the next one */
     t->packing = PACKING_NONE;
     t->look = true; /* at the packs before it, or at what it has left */
-    store_thin_packed(s, whole);
+    store_rewrite_packed(s, written);
 }
 
 static void forget_all(struct blockstore *s, const struct cold_change *pack)
@@ -77,7 +78,7 @@ static void give_up(struct blockstore *s)
         forget(s, &s->cold.loaded->entry);
         unload(s);
     }
-    end_pack(s, false);
+    end_pack(s, NULL);
 }
 
 /* Without memory it is tried again at the next look. */
@@ -94,7 +95,7 @@ static void begin_pack(struct blockstore *s)
     if (store_cold_push_pack(s, CHANGE_PACK_NEW, t->pack_id, PACK_WRITING))
         t->packing = PACKING_NOTED;
     else
-        end_pack(s, false);
+        end_pack(s, NULL);
 }
 
 static struct store_cold *add(struct blockstore *s)
@@ -227,7 +228,7 @@ static void has_rows(struct blockstore *s, const struct catalogue_change *change
     forget_all(s, change->cold);
     if (change->err == ERR_OK)
         store_leave(s, change->cold->entries, change->cold->count);
-    end_pack(s, change->err == ERR_OK);
+    end_pack(s, change->err == ERR_OK ? change->cold : NULL);
 }
 
 void store_pack_changed(struct blockstore *s, struct catalogue_change *change)
@@ -238,7 +239,7 @@ void store_pack_changed(struct blockstore *s, struct catalogue_change *change)
     else if (change->err == ERR_OK)
         t->packing = PACKING_BEGIN;
     else
-        end_pack(s, false); /* the id was taken: another */
+        end_pack(s, NULL); /* the id was taken: another */
 }
 
 void store_pack_release(struct blockstore *s)

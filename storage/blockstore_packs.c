@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The packs that are there. At the start those on the medium are compared with those that are known: one that no row knows (the catalogue was made anew, or
- * comes from a backup) is adopted by its own index, and one that is not there counts as damaged. Later the thin ones are rewritten and the empty ones removed:
+ * comes from a backup) is adopted by its own index, and one that is not there counts as damaged. Later thin ones are chosen to be rewritten, and empty ones are
+ * removed:
  *
- *      thin      INDEX --> reads of what rows still name there --> the pack that is written --> its rows: now it is empty
- *      removed   its row says so (commit) --> REMOVE --> the row goes (commit); a crash repeats it
+ *      its row says so (commit) --> REMOVE --> the row goes (commit); a crash repeats it
  */
 #include <stdlib.h>
 
@@ -193,115 +193,6 @@ static void lost(struct blockstore *s, const struct catalogue_change *change)
     s->cold.lost += change->err == ERR_OK ? change->cold->records : 0;
 }
 
-/* ---- thin packs ---- */
-
-static void forget_thin(struct blockstore *s)
-{
-    struct store_tier *t = &s->cold;
-    free(t->thin_page);
-    t->thin_page = NULL;
-    t->thin = 0;
-    t->thin_ended = false;
-    t->thin_count = 0;
-    t->thin_at = 0;
-    t->thin_from = 0;
-}
-
-/* All of it was read, and what could be moved is in packs that are whole. A pack that rows still name then would be read again and again. */
-static void end_thin(struct blockstore *s)
-{
-    struct store_tier *t = &s->cold;
-    struct pack_row row;
-    bool stays = catalogue_pack(s->reader, t->thin, &row) == ERR_OK && row.state == PACK_WHOLE && row.live > 0;
-    if (stays)
-        (void)store_cold_push_pack(s, CHANGE_PACK_STATE, t->thin, PACK_DAMAGED);
-    forget_thin(s);
-    t->look = true;
-}
-
-static bool thin_is_read(const struct store_tier *t)
-{
-    return t->thin != 0 && t->thin_ended && t->thin_reading == 0 && t->thin_loaded == 0;
-}
-
-void store_thin_packed(struct blockstore *s, bool whole)
-{
-    if (!whole && s->cold.thin != 0)
-        forget_thin(s); /* it is still thin: once more, later */
-    else if (thin_is_read(&s->cold))
-        end_thin(s);
-}
-
-void store_thin_read(struct blockstore *s, const struct cold_place *place, struct block_ref *ref, enum err err)
-{
-    struct store_tier *t = &s->cold;
-    struct cold_entry entry = {.place = {.key = place->key, .codec = place->codec, .size = place->size},
-                               .old_pack = place->pack,
-                               .old_offset = place->offset};
-    t->thin_reading -= t->thin_reading > 0;
-    if (t->thin == 0)
-        return;
-    if (err == ERR_OK) {
-        err = store_pack_load(s, &entry, ref) ? ERR_OK : ERR_NOMEM;
-        if (err == ERR_OK)
-            (void)block_ref_ref(ref);
-    }
-    if (err != ERR_OK && err != ERR_AGAIN && !store_is_damage(err))
-        forget_thin(s);
-}
-
-/* Reads what rows still name there, as far as there is room for it on the way. */
-static void feed_thin(struct blockstore *s)
-{
-    struct store_tier *t = &s->cold;
-    while (t->thin_at < t->thin_count && t->thin_reading + t->loaded_count < COLD_LOADED_MAX &&
-           t->loaded_bytes < COLD_LOADED_BYTES && t->packing <= PACKING_OPEN) {
-        struct cold_place now;
-        const struct cold_place *place = &t->thin_page[t->thin_at];
-        if (store_find_cold(s, &place->key, &now) == ERR_OK && now.pack == t->thin && now.offset == place->offset) {
-            if (store_cold_want(s, &now, WANT_REWRITE, NULL) != ERR_OK)
-                return;
-            t->thin_reading++;
-        }
-        t->thin_at++;
-    }
-}
-
-static struct store_cold *next_thin(struct blockstore *s)
-{
-    struct store_tier *t = &s->cold;
-    feed_thin(s);
-    if (t->thin_at < t->thin_count)
-        return NULL;
-    if (!t->thin_ended) {
-        struct store_cold *op = store_cold_new(s, STORE_COLD_INDEX, t->thin);
-        if (op != NULL)
-            op->from = (uint32_t)t->thin_from;
-        return op;
-    }
-    if (thin_is_read(t) && t->packing == PACKING_NONE)
-        end_thin(s); /* nothing of it was left */
-    return NULL;
-}
-
-static void thin_index_came(struct blockstore *s, struct store_cold *op, enum err err)
-{
-    struct store_tier *t = &s->cold;
-    if (err != ERR_OK) {
-        if (store_is_damage(err))
-            (void)store_cold_push_pack(s, CHANGE_PACK_STATE, t->thin, PACK_DAMAGED);
-        forget_thin(s);
-        return;
-    }
-    free(t->thin_page);
-    t->thin_page = op->places;
-    t->thin_count = MIN(op->count, (size_t)STORE_COLD_PAGE);
-    t->thin_at = 0;
-    t->thin_from = op->next;
-    t->thin_ended = op->next == 0;
-    op->places = NULL;
-}
-
 /* ---- packs that go ---- */
 
 static void remove_pack(struct blockstore *s, const struct pack_row *row)
@@ -325,10 +216,10 @@ static void look(struct blockstore *s)
         remove_pack(s, &row);
         return;
     }
-    if (err == ERR_NOT_FOUND && t->thin == 0) {
+    if (err == ERR_NOT_FOUND && t->thin == 0 && t->checking != CHECKING_DAMAGED) {
         err = catalogue_thinnest_pack(s->reader, COLD_THIN_PERCENT, s->real_now_ns - MIN(age, s->real_now_ns), &row);
         if (err == ERR_OK)
-            t->thin = row.pack;
+            store_rewrite_begin(s, row.pack, false);
     }
     t->look = err != ERR_NOT_FOUND && t->thin == 0;
 }
@@ -343,7 +234,8 @@ struct store_cold *store_packs_next(struct blockstore *s)
         look(s);
     if (t->removal == REMOVING_REMOVE)
         return store_cold_new(s, STORE_COLD_REMOVE, t->removing);
-    return t->thin != 0 ? next_thin(s) : NULL;
+    struct store_cold *op = t->thin != 0 ? store_rewrite_next(s) : NULL;
+    return op != NULL ? op : store_check_next(s);
 }
 
 static void removal_ended(struct blockstore *s)
@@ -363,8 +255,7 @@ void store_packs_done(struct blockstore *s, struct store_cold *op, enum err err)
     } else if (op->kind == STORE_COLD_INDEX && t->phase == COLD_LIST) {
         index_came(s, op, err);
     } else if (op->kind == STORE_COLD_INDEX) {
-        if (t->thin == op->pack)
-            thin_index_came(s, op, err);
+        store_rewrite_index(s, op, err);
     } else if (err == ERR_OK && store_cold_push_pack(s, CHANGE_PACK_RM, op->pack, PACK_REMOVING)) {
         t->removal = REMOVING_FORGET;
     }
@@ -388,5 +279,4 @@ void store_packs_release(struct blockstore *s)
 {
     free_adopting(s);
     free(s->cold.listed);
-    free(s->cold.thin_page);
 }

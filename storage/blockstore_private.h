@@ -96,6 +96,7 @@ enum job_kind {
     JOB_COLLECT,
     JOB_CANDIDATES,
     JOB_LOOK_UP,
+    JOB_PACK_ROWS,
     JOB_DEMOTE
 };
 
@@ -125,12 +126,14 @@ struct store_job {
     struct catalogue_batch batch; /* its places, checkpoints and changes are the job's */
     struct scrub_progress scrub;  /* batch.scrub */
     struct catalogue_info info;
-    struct block_key after;   /* JOB_FILTER, JOB_SCAN: then where to go on */
+    struct block_key after;   /* JOB_FILTER, JOB_SCAN, JOB_PACK_ROWS: then where to go on */
     struct block_place *page; /* JOB_COUNT: those that cannot be read */
     struct cold_node *nodes;  /* JOB_COUNT: cold blocks that were fetched */
     size_t node_count;
     bool cold; /* JOB_FILTER: there are cold blocks, too */
     size_t page_count;
+    uint64_t pack;                  /* JOB_PACK_ROWS */
+    struct cold_place *places;      /* JOB_PACK_ROWS: page_count of them */
     struct store_candidate *found;  /* JOB_LOOK_UP: of each place in the page; without a key: its row is not there */
     pid_t reader;                   /* JOB_COMMIT: another process that has a long log open; 0: none is known */
     size_t gone_count;              /* JOB_COLLECT: the first of the page */

@@ -8,7 +8,9 @@
  *      nodes         blockstore_cold_nodes.c  read because their links are to be counted
  *      demotion      blockstore_demote.c      candidates; blocks that are loaded from the disk; hot rows that go
  *      the pack      blockstore_pack.c        the one that is being written, from its row to those of its blocks
- *      other packs   blockstore_packs.c       found on the medium, thin ones rewritten, empty ones removed
+ *      other packs   blockstore_packs.c       found on the medium, thin ones chosen, empty ones removed
+ *      rewriting     blockstore_rewrite.c     of a thin or a damaged pack
+ *      checks        blockstore_pack_check.c  of whole packs
  */
 #ifndef HEARTH_STORAGE_BLOCKSTORE_TIER_H
 #define HEARTH_STORAGE_BLOCKSTORE_TIER_H
@@ -96,6 +98,15 @@ enum packing {
     PACKING_ABANDON /* it came to nothing */
 };
 
+/* The check under way, the first of those that wait. */
+enum checking {
+    CHECKING_NONE,      /* it is read, or about to be */
+    CHECKING_NOTED,     /* its row waits for a commit */
+    CHECKING_DAMAGED,   /* it is to be rewritten … */
+    CHECKING_REWRITTEN, /* … and is */
+    CHECKING_SETTLED    /* what could not be read is on its way to the quarantine */
+};
+
 enum removing { REMOVING_NONE, REMOVING_MARKED, REMOVING_REMOVE, REMOVING_FORGET };
 
 struct store_tier {
@@ -162,14 +173,26 @@ struct store_tier {
     bool look; /* packs may have become thin or empty */
     uint64_t removing;
     enum removing removal;
-    uint64_t thin; /* the pack that is being rewritten */
+    uint64_t thin;               /* the pack that is being rewritten */
+    bool thin_damaged;           /* its blocks are found by their rows, … */
+    bool thin_scanning;          /* … which a job looks for … */
+    struct block_key thin_after; /* … from here on */
     struct cold_place *thin_page;
     size_t thin_count;
     size_t thin_at;
     uint64_t thin_from;
-    bool thin_ended;     /* its index was gone through */
-    size_t thin_reading; /* its blocks that are being read … */
-    size_t thin_loaded;  /* … and that wait for the pack */
+    bool thin_ended;             /* its index, or the rows, were gone through */
+    uint64_t thin_retry_ns;      /* nothing of it is read before: there was no memory */
+    size_t thin_reading;         /* its blocks that are being read … */
+    uint64_t thin_reading_bytes; /* … these have so many … */
+    size_t thin_loaded;          /* … and that wait for the pack */
+    uint64_t thin_moved;         /* that are in another pack … */
+    uint64_t thin_bad;           /* … and that could not be read */
+
+    struct store_pack_check_op *checks;
+    enum checking checking;
+    struct store_pack_check_op own_check; /* in the background */
+    uint64_t check_due_ns;                /* of the next of these */
 
     uint64_t demoted_bytes;
     uint64_t promoted_bytes;
@@ -256,10 +279,33 @@ struct store_cold *store_packs_list(struct blockstore *store);
 struct store_cold *store_packs_next(struct blockstore *store);
 void store_packs_done(struct blockstore *store, struct store_cold *op, enum err err);
 void store_packs_changed(struct blockstore *store, struct catalogue_change *change);
-/* A block of the pack that is rewritten was read, or not. */
-void store_thin_read(struct blockstore *store, const struct cold_place *place, struct block_ref *ref, enum err err);
-/* The pack with its blocks is whole (true), or came to nothing. */
-void store_thin_packed(struct blockstore *store, bool whole);
 void store_packs_release(struct blockstore *store);
+
+/* ---- blockstore_rewrite.c ---- */
+
+/* None is being rewritten. damaged: a check waits for it, and is told. */
+void store_rewrite_begin(struct blockstore *store, uint64_t pack, bool damaged);
+struct store_cold *store_rewrite_next(struct blockstore *store);
+void store_rewrite_index(struct blockstore *store, struct store_cold *op, enum err err);
+struct store_job *store_rewrite_job(struct blockstore *store);
+enum err store_job_pack_rows(struct store_job *job);
+void store_rewrite_rows(struct blockstore *store, struct store_job *job, enum err err);
+/* A block of it was read, or not. */
+void store_rewrite_read(struct blockstore *store, const struct cold_place *place, struct block_ref *ref, enum err err);
+/* The pack that was written, with its blocks or others, has its rows; NULL: it came to nothing. */
+void store_rewrite_packed(struct blockstore *store, const struct cold_change *pack);
+void store_rewrite_release(struct blockstore *store);
+
+/* ---- blockstore_pack_check.c ---- */
+struct store_cold *store_check_next(struct blockstore *store);
+void store_check_done(struct blockstore *store, const struct store_cold *op, enum err err);
+void store_check_changed(struct blockstore *store, const struct catalogue_change *change);
+/* The damaged pack was rewritten, as far as that was possible. */
+void store_check_rewritten(struct blockstore *store, enum err err);
+/* Something bad is in quarantine now. */
+void store_check_settle(struct blockstore *store);
+void store_check_tick(struct blockstore *store);
+/* When the next pack is checked without anybody having asked. */
+uint64_t store_check_due(const struct blockstore *store);
 
 #endif

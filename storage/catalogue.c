@@ -68,6 +68,7 @@ static const char *const texts[STMT_COUNT] = {
     [STMT_PACK_WHOLE] = "UPDATE packs SET state = 1, bytes = ?2, records = ?3, written_at = ?4"
                         " WHERE id = ?1 AND state = 0",
     [STMT_PACK_STATE] = "UPDATE packs SET state = ?2 WHERE id = ?1 AND (?2 < 3 OR live_bytes = 0) RETURNING state",
+    [STMT_PACK_CHECKED] = "UPDATE packs SET state = max(state, ?2), checked_at = ?3 WHERE id = ?1 AND state IN (1, 2)",
     [STMT_PACKS_LOST] = "UPDATE packs SET state = 2 WHERE " COLD_ROWS_LOST,
     [STMT_PACK_LIVE] = "UPDATE packs SET live_bytes = live_bytes + ?2 WHERE id = ?1",
     [STMT_PACK_DELETE] = "DELETE FROM packs WHERE id = ?1 AND live_bytes = 0",

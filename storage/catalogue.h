@@ -77,7 +77,8 @@ enum change_of {
     CHANGE_PACKS_LOST, /* whole packs with live bytes behind cold->pack and before cold->before are not on the medium: they become damaged; records: how
                           many */
     CHANGE_PACK_STATE, /* cold->pack becomes cold->state; PACK_REMOVING: ERR_BUSY while a row of a block names it */
-    CHANGE_PACK_RM,    /* cold->pack is gone from the medium; as PACK_REMOVING */
+    CHANGE_PACK_CHECKED, /* cold->pack was read as a whole, and cold->state is how it was found: it stays damaged if it was. ERR_NOT_FOUND */
+    CHANGE_PACK_RM, /* cold->pack is gone from the medium; as PACK_REMOVING */
     CHANGE_HOT_RM, /* the hot rows of those entries go that have a cold one in a whole pack and are not needed for their links */
     CHANGE_COLD_BAD, /* the cold row at cold->entries[0] goes, and the block into quarantine when it has no hot one */
     CHANGE_TIER_PIN, /* the block shall not leave the tier that `name` names, "disk" or "cold"; "": it may */

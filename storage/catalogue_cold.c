@@ -269,6 +269,20 @@ static enum err pack_state(struct catalogue *c, struct catalogue_change *change,
     return err == ERR_OK ? count_packs(c, info) : err;
 }
 
+static enum err pack_checked(struct catalogue *c, struct catalogue_change *change, uint64_t now_ns,
+                             struct catalogue_info *info)
+{
+    sqlite3_stmt *stmt = c->stmt[STMT_PACK_CHECKED];
+    (void)info;
+    sql_bind_u64(stmt, 1, change->cold->pack);
+    sql_bind_u64(stmt, 2, (uint64_t)change->cold->state);
+    sql_bind_u64(stmt, 3, now_ns);
+    enum err err = sql_done(stmt);
+    if (err == ERR_OK && sqlite3_changes(c->db) == 0)
+        change->err = ERR_NOT_FOUND;
+    return err;
+}
+
 static enum err packs_lost(struct catalogue *c, struct catalogue_change *change, uint64_t now_ns,
                            struct catalogue_info *info)
 {
@@ -363,10 +377,11 @@ typedef enum err apply(struct catalogue *c, struct catalogue_change *change, uin
 enum err catalogue_cold_apply(struct catalogue *c, struct catalogue_change *change, uint64_t now_ns,
                               struct catalogue_info *info)
 {
-    static apply *const appliers[] = {
-        [CHANGE_TIER] = set_tier,         [CHANGE_PACK_NEW] = pack_new,     [CHANGE_PACK_WHOLE] = pack_whole,
-        [CHANGE_PACK_ADOPT] = pack_adopt, [CHANGE_PACKS_LOST] = packs_lost, [CHANGE_PACK_STATE] = pack_state,
-        [CHANGE_PACK_RM] = pack_delete,   [CHANGE_HOT_RM] = remove_all_hot, [CHANGE_COLD_BAD] = cold_bad};
+    static apply *const appliers[] = {[CHANGE_TIER] = set_tier,         [CHANGE_PACK_NEW] = pack_new,
+                                      [CHANGE_PACK_WHOLE] = pack_whole, [CHANGE_PACK_ADOPT] = pack_adopt,
+                                      [CHANGE_PACKS_LOST] = packs_lost, [CHANGE_PACK_STATE] = pack_state,
+                                      [CHANGE_PACK_RM] = pack_delete,   [CHANGE_HOT_RM] = remove_all_hot,
+                                      [CHANGE_COLD_BAD] = cold_bad,     [CHANGE_PACK_CHECKED] = pack_checked};
     return appliers[change->kind](c, change, now_ns, info);
 }
 

@@ -404,6 +404,7 @@ static enum err apply_change(struct catalogue *c, struct catalogue_change *chang
     case CHANGE_PACK_ADOPT:
     case CHANGE_PACKS_LOST:
     case CHANGE_PACK_STATE:
+    case CHANGE_PACK_CHECKED:
     case CHANGE_PACK_RM:
     case CHANGE_HOT_RM:
     case CHANGE_COLD_BAD:

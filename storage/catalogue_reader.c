@@ -234,6 +234,17 @@ enum err catalogue_thinnest_pack(struct catalogue_reader *r, unsigned percent, u
     return cold_rows_thinnest(r->db, percent, before_ns, ret_row);
 }
 
+enum err catalogue_unchecked_pack(struct catalogue_reader *r, uint64_t before_ns, struct pack_row *ret_row)
+{
+    return cold_rows_unchecked(r->db, before_ns, ret_row);
+}
+
+enum err catalogue_pack_rows(struct catalogue_reader *r, uint64_t pack, struct block_key *after,
+                             struct cold_place *ret_places, size_t max, size_t *ret_count)
+{
+    return cold_rows_of_pack(r->db, pack, after, ret_places, max, ret_count);
+}
+
 enum err catalogue_cold_page(struct catalogue_reader *r, const struct block_key *after, struct cold_place *ret_places,
                              size_t max, size_t *ret_count)
 {

@@ -48,6 +48,10 @@ enum err catalogue_packs_between(struct catalogue_reader *reader, uint64_t after
 enum err catalogue_unused_pack(struct catalogue_reader *reader, uint64_t but, struct pack_row *ret_row) MUST_CHECK;
 enum err catalogue_thinnest_pack(struct catalogue_reader *reader, unsigned percent, uint64_t before_ns,
                                  struct pack_row *ret_row) MUST_CHECK;
+enum err catalogue_unchecked_pack(struct catalogue_reader *reader, uint64_t before_ns,
+                                  struct pack_row *ret_row) MUST_CHECK;
+enum err catalogue_pack_rows(struct catalogue_reader *reader, uint64_t pack, struct block_key *after,
+                             struct cold_place *ret_places, size_t max, size_t *ret_count) MUST_CHECK;
 enum err catalogue_cold_page(struct catalogue_reader *reader, const struct block_key *after,
                              struct cold_place *ret_places, size_t max, size_t *ret_count) MUST_CHECK;
 enum err catalogue_uncounted(struct catalogue_reader *reader, struct cold_place *ret_places, size_t max,

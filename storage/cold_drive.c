@@ -321,6 +321,18 @@ static enum err read_block(struct cold_drive *m, struct cold_tier *tier, struct 
     return err;
 }
 
+static enum err check(struct cold_drive *m, struct cold_tier *tier, struct cold_call *call, struct store_cold *op)
+{
+    struct pack_tail tail;
+    enum err err = cold_tier_check(tier, call, op->pack, &tail);
+    if (err != ERR_OK)
+        return err;
+    op->bytes = tail.bytes;
+    op->records = tail.records;
+    count(m, tail.bytes, 0);
+    return ERR_OK;
+}
+
 static enum err carry_out(struct cold_drive *m, struct cold_tier *tier, struct cold_call *call, struct store_cold *op)
 {
     struct index_page page = {.op = op};
@@ -347,6 +359,8 @@ static enum err carry_out(struct cold_drive *m, struct cold_tier *tier, struct c
         return cold_tier_index(tier, call, op->pack, one_of_index, &page);
     case STORE_COLD_PACKS:
         return cold_tier_packs(tier, call, op->pack, one_of_packs, op, &op->next);
+    case STORE_COLD_CHECK:
+        return check(m, tier, call, op);
     case STORE_COLD_CLAIM:
         return claim(m, tier, call, op);
     }
@@ -371,20 +385,6 @@ enum err cold_drive_run(struct cold_drive *drive, struct store_cold *op, const _
     bool asked = entered && op->kind != STORE_COLD_BEGIN && op->kind != STORE_COLD_ADD;
     leave(drive, &call, err, is_claim, asked);
     (void)snprintf(op->why, sizeof(op->why), "%s", call.why);
-    return err;
-}
-
-enum err cold_drive_check(struct cold_drive *drive, uint64_t pack, uint64_t deadline_ns, const _Atomic bool *cancelled,
-                          struct pack_tail *ret_tail, char why[STORE_WHY_BYTES])
-{
-    struct cold_call call = {.deadline_ns = deadline_ns, .cancelled = cancelled};
-    struct cold_tier tier;
-    enum err err = enter(drive, &call, false, &tier);
-    if (err == ERR_OK)
-        err = cold_tier_check(&tier, &call, pack, ret_tail);
-    count(drive, err == ERR_OK ? ret_tail->bytes : 0, 0);
-    leave(drive, &call, err, false, true);
-    (void)snprintf(why, STORE_WHY_BYTES, "%s", call.why);
     return err;
 }
 

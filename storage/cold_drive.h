@@ -56,10 +56,6 @@ void cold_drive_unref(struct cold_drive *drive); /* NULL-safe */
  */
 enum err cold_drive_run(struct cold_drive *drive, struct store_cold *op, const _Atomic bool *cancelled) MUST_CHECK;
 
-/* As cold_tier_check; why as above. */
-enum err cold_drive_check(struct cold_drive *drive, uint64_t pack, uint64_t deadline_ns, const _Atomic bool *cancelled,
-                          struct pack_tail *ret_tail, char why[STORE_WHY_BYTES]) MUST_CHECK;
-
 struct cold_facts {
     const char *kind;
     const char *place; /* for people */

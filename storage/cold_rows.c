@@ -97,6 +97,14 @@ enum err cold_rows_thinnest(sqlite3 *db, unsigned percent, uint64_t before_ns, s
                     percent, before_ns, ret_row);
 }
 
+enum err cold_rows_unchecked(sqlite3 *db, uint64_t before_ns, struct pack_row *ret_row)
+{
+    return one_pack(db,
+                    "SELECT " PACK_COLUMNS " FROM packs WHERE state = 1 AND max(written_at, checked_at) < ?1"
+                    " ORDER BY max(written_at, checked_at) LIMIT 1",
+                    before_ns, 0, ret_row);
+}
+
 /* ---- blocks ---- */
 
 static enum err read_list(sqlite3_stmt *stmt, enum err err, struct cold_place *ret_places, size_t max,
@@ -123,6 +131,33 @@ enum err cold_rows_page(sqlite3 *db, const struct block_key *after, struct cold_
         sql_bind_u64(stmt, 2, max);
     }
     return read_list(stmt, err, ret_places, max, ret_count);
+}
+
+enum err cold_rows_of_pack(sqlite3 *db, uint64_t pack, struct block_key *after, struct cold_place *ret_places,
+                           size_t max, size_t *ret_count)
+{
+    sqlite3_stmt *stmt = NULL;
+    struct cold_place place = {0};
+    size_t looked = 0;
+    size_t count = 0;
+    enum err err = sql_prepare(
+        db, "SELECT " COLD_ROWS_COLUMNS " FROM cold_blocks WHERE multihash > ?1 ORDER BY multihash LIMIT ?2", &stmt);
+    if (err == ERR_OK) {
+        sql_bind_blob(stmt, 1, block_key_span(after));
+        sql_bind_u64(stmt, 2, COLD_ROWS_LOOK);
+    }
+    while (err == ERR_OK && count < max && (err = sql_row(stmt)) == ERR_OK) {
+        err = cold_rows_read(stmt, &place);
+        looked++;
+        if (err == ERR_OK && place.pack == pack)
+            ret_places[count++] = place;
+    }
+    (void)sqlite3_finalize(stmt);
+    if (err != ERR_OK && err != ERR_NOT_FOUND)
+        return err;
+    *ret_count = count;
+    *after = looked == COLD_ROWS_LOOK || count == max ? place.key : (struct block_key){0};
+    return ERR_OK;
 }
 
 enum err cold_rows_uncounted(sqlite3 *db, struct cold_place *ret_places, size_t max, size_t *ret_count)

@@ -9,7 +9,7 @@
 enum pack_state {
     PACK_WRITING,
     PACK_WHOLE,
-    PACK_DAMAGED, /* its index cannot be read, or it is not on the medium: it is not rewritten, its copies do not count, and it goes once no row names it */
+    PACK_DAMAGED, /* it is not on the medium, or not as it was written: its copies do not count, and it goes once no row names it */
     PACK_REMOVING
 };
 
@@ -52,6 +52,17 @@ enum err cold_rows_thinnest(sqlite3 *db, unsigned percent, uint64_t before_ns, s
 /* The first whole pack with live bytes whose id is behind one and before the other. ERR_NOT_FOUND. */
 enum err cold_rows_between(sqlite3 *db, uint64_t after, uint64_t before, struct pack_row *ret_row) MUST_CHECK;
 #define COLD_ROWS_LOST "id > ?1 AND id < ?2 AND state = 1 AND live_bytes > 0"
+
+/* The whole one that was neither written nor checked since a time, and for longest. ERR_NOT_FOUND. */
+enum err cold_rows_unchecked(sqlite3 *db, uint64_t before_ns, struct pack_row *ret_row) MUST_CHECK;
+
+/*
+ * A page of the blocks that a pack holds, behind *after in order of key: looks at COLD_ROWS_LOOK rows at most, since there is no index of them. *after: the last
+ * that was looked at, len 0 at the end.
+ */
+enum { COLD_ROWS_LOOK = 8192 };
+enum err cold_rows_of_pack(sqlite3 *db, uint64_t pack, struct block_key *after, struct cold_place *ret_places,
+                           size_t max, size_t *ret_count) MUST_CHECK;
 
 /* Up to max cold blocks behind `after`, in order of key. *ret_count < max means the end. */
 enum err cold_rows_page(sqlite3 *db, const struct block_key *after, struct cold_place *ret_places, size_t max,

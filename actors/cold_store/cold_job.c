@@ -57,7 +57,7 @@ enum err cold_job_take(struct cold_job *job, const struct msg *msg)
     case MSG_COLD_READ:
         return read_of(job, fields);
     case MSG_COLD_CHECK:
-        pack_of(job, STORE_COLD_READ, ((const struct msg_cold_check *)fields)->pack);
+        pack_of(job, STORE_COLD_CHECK, ((const struct msg_cold_check *)fields)->pack);
         return ERR_OK;
     case MSG_COLD_BEGIN:
         pack_of(job, STORE_COLD_BEGIN, ((const struct msg_cold_begin *)fields)->pack);
@@ -101,8 +101,6 @@ void cold_job_free(void *arg)
 enum err cold_job_run(void *arg, const _Atomic bool *cancelled)
 {
     struct cold_job *job = arg;
-    if (job->kind == MSG_COLD_CHECK)
-        return cold_drive_check(job->drive, job->op.pack, job->op.deadline_ns, cancelled, &job->tail, job->op.why);
     return cold_drive_run(job->drive, &job->op, cancelled);
 }
 
@@ -166,17 +164,12 @@ static void answer_packs(struct ctx *ctx, const struct cold_job *job)
     buf_release(&items);
 }
 
-static void answer_ended(struct ctx *ctx, const struct cold_job *job, uint64_t bytes, uint32_t records)
-{
-    struct msg_cold_ended ended = {.bytes = bytes, .records = records};
-    reply(ctx, job, MSG_COLD_ENDED, &ended, NULL);
-}
-
 static void answer_ok(struct ctx *ctx, const struct cold_job *job)
 {
     struct msg_ok ok = {0};
     struct msg_cold_block block = {0};
     struct msg_cold_added added = {.offset = job->op.place.offset, .stored = job->op.place.stored};
+    struct msg_cold_ended ended = {.bytes = job->op.bytes, .records = job->op.records};
     struct msg_cold_claimed claimed = {.kind = span_text(job->op.kind_name), .place = span_text(job->op.place_name)};
     switch (job->kind) {
     case MSG_COLD_CLAIM:
@@ -189,10 +182,8 @@ static void answer_ok(struct ctx *ctx, const struct cold_job *job)
         reply(ctx, job, MSG_COLD_ADDED, &added, NULL);
         break;
     case MSG_COLD_END:
-        answer_ended(ctx, job, job->op.bytes, job->op.records);
-        break;
     case MSG_COLD_CHECK:
-        answer_ended(ctx, job, job->tail.bytes, job->tail.records);
+        reply(ctx, job, MSG_COLD_ENDED, &ended, NULL);
         break;
     case MSG_COLD_INDEX:
         answer_index(ctx, job);

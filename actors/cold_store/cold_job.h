@@ -14,7 +14,6 @@ struct cold_job {
     struct cold_job *next;
     struct cold_drive *drive; /* a reference: the job may outlive the life */
     struct store_cold op;
-    struct pack_tail tail; /* of a check */
     struct reply_to to;
     actor_id from;
     uint16_t kind; /* of the call; 0: nobody asked */

@@ -395,7 +395,7 @@ enum err tier_packs_start(struct control *c, struct conversation *v)
 
 enum err tier_check_start(struct control *c, struct conversation *v)
 {
-    struct msg_cold_check ask = {.pack = ((const struct op_tier_check *)(const void *)v->args)->pack};
+    struct msg_tier_check ask = {.pack = ((const struct op_tier_check *)(const void *)v->args)->pack};
     enum err err = need_cold(c, v);
-    return err != ERR_OK ? err : conversation_call(c, v, ACTOR_COLD_STORE, MSG_COLD_CHECK, &ask, NULL, 0, 0);
+    return err != ERR_OK ? err : conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_TIER_CHECK, &ask, NULL, 0, 0);
 }

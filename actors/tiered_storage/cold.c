@@ -34,6 +34,7 @@ static enum err ask(struct storage_state *s, const struct store_cold *op, uint64
     struct msg_cold_remove remove = {.pack = op->pack};
     struct msg_cold_sweep sweep = {0};
     struct msg_cold_index index = {.pack = op->pack, .from = op->from};
+    struct msg_cold_check check = {.pack = op->pack};
     struct msg_cold_packs packs = {.after = op->pack};
     struct msg_cold_claim claim = {.mark = span_of(op->mark, sizeof(op->mark)), .adopt = op->adopt};
     const struct {
@@ -49,6 +50,7 @@ static enum err ask(struct storage_state *s, const struct store_cold *op, uint64
         [STORE_COLD_SWEEP] = {MSG_COLD_SWEEP, &sweep},
         [STORE_COLD_INDEX] = {MSG_COLD_INDEX, &index},
         [STORE_COLD_PACKS] = {MSG_COLD_PACKS, &packs},
+        [STORE_COLD_CHECK] = {MSG_COLD_CHECK, &check},
         [STORE_COLD_CLAIM] = {MSG_COLD_CLAIM, &claim},
     };
     struct msg msg = {.kind = messages[op->kind].kind,

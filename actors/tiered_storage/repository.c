@@ -80,6 +80,43 @@ enum err storage_verify(struct storage_state *s, const struct msg *msg, struct r
     return ERR_OK;
 }
 
+/* What the medium says of it, or said last. */
+static struct span check_text(const struct request *r, enum err err)
+{
+    const struct store_pack_check_op *op = &r->pack_check;
+    if (op->why[0] != '\0')
+        return span_first(span_text(op->why), REASON_TEXT_MAX);
+    bool away = err == ERR_UNAVAILABLE && r->s->cold_why[0] != '\0';
+    return span_first(span_text(away ? r->s->cold_why : err_text(err != ERR_OK ? err : op->damage)), REASON_TEXT_MAX);
+}
+
+static void pack_checked(struct store_pack_check_op *op, enum err err)
+{
+    struct request *r = CONTAINER_OF(op, struct request, pack_check);
+    struct span why = check_text(r, err);
+    struct msg_tier_checked m = {.bytes = op->bytes, .records = op->records, .moved = op->moved, .bad = op->bad};
+    if (op->damage != ERR_OK)
+        m.damage = why;
+    if (err == ERR_OK)
+        request_reply(r, MSG_TIER_CHECKED, &m, NULL);
+    else if (!r->cancelled)
+        ctx_reply_err(r->s->ctx, r->to, err, "%s%.*s",
+                      op->damage == ERR_OK ? "" : "it is damaged, and not all of it was moved: ", (int)why.len,
+                      (const char *)why.data);
+    request_free(r);
+}
+
+enum err storage_tier_check(struct storage_state *s, const struct msg *msg, struct reply_to to)
+{
+    struct request *r = request_new(s, msg, to);
+    if (r == NULL)
+        return ERR_NOMEM;
+    r->pack_check =
+        (struct store_pack_check_op){.done = pack_checked, .pack = ((const struct msg_tier_check *)msg->fields)->pack};
+    blockstore_check_pack(s->store, &r->pack_check);
+    return ERR_OK;
+}
+
 enum err storage_store_probe(struct storage_state *s, const struct msg *msg, struct reply_to to)
 {
     struct request *r = request_new(s, msg, to);

@@ -80,6 +80,7 @@ struct request {
         struct store_piece_op piece;
         struct store_collect_op collect;
         struct store_candidates_op candidates;
+        struct store_pack_check_op pack_check;
         uint64_t lease;
     };
     uint8_t cid[CID_BYTES_MAX];
@@ -152,6 +153,7 @@ enum err storage_demote(struct storage_state *s, const struct msg *msg, struct r
 enum err storage_promote(struct storage_state *s, const struct msg *msg, struct reply_to to);
 
 void storage_spill(struct storage_state *s, const struct msg *msg);
+enum err storage_tier_check(struct storage_state *s, const struct msg *msg, struct reply_to to);
 
 /* Reading ahead: does nothing where there is no cold tier, or Tiers.Prefetch is off. ERR_NOMEM. */
 enum err storage_prefetch_init(struct storage_state *s, const struct config *config) MUST_CHECK;

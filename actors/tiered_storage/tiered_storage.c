@@ -175,6 +175,8 @@ static enum err route(struct storage_state *s, const struct msg *msg, struct rep
         return storage_tier_move(s, msg, to);
     case MSG_TIER_STAT:
         return storage_tier_stat(s, to);
+    case MSG_TIER_CHECK:
+        return storage_tier_check(s, msg, to);
     case MSG_STORE_PROBE:
         return storage_store_probe(s, msg, to);
     case MSG_PROBE:

@@ -105,6 +105,7 @@ def moves(node, folder, cold):
     expect(node, "and it goes", ["tier", "move", "--to=cold", single], 0)
     expect(node, "a pin to a tier that is none", ["tier", "pin", single, "tape"], 1, "", "disk, cold or none")
     explained(node, leaf, other)
+    damaged(node, cold)
     os.rename(cold, cold + ".away")
     expect(node, "a folder that is not mounted", ["tier", "verify"], 1, "", "is its disk mounted?")
     check("tier ls says so", not tier(node, "cold")["up"] and "mounted" in tier(node, "cold")["why"])
@@ -137,6 +138,24 @@ def hangs(node, cold):
     while node.alive() and time.monotonic() < until:
         time.sleep(0.1)
     check("it ends, and is not started again", not node.alive() and "after a restart" not in node.said(), node.said())
+
+
+def packs(node):
+    return [json.loads(line) for line in said(node, "sql", "--enc=json", "SELECT file, state, checked_at FROM v_packs").splitlines()]
+
+
+def damaged(node, cold):
+    check("it is noted when packs were checked", any(row["checked_at"] for row in packs(node)), packs(node))
+    name = max((name for name in os.listdir(cold) if name.endswith(".pack")), key=lambda name: os.path.getsize(os.path.join(cold, name)))
+    with open(os.path.join(cold, name), "r+b") as file:
+        file.seek(-60, os.SEEK_END)
+        byte = file.read(1)
+        file.seek(-60, os.SEEK_END)
+        file.write(bytes([byte[0] ^ 1]))
+    expect(node, "a damaged pack is told of, and its blocks are moved", ["tier", "verify", "--pack=" + name.split(".")[0]], 1, "",
+           "blocks are in another pack now, 0 could not be read")
+    expect(node, "then the packs are whole", ["tier", "verify"], 0)
+    check("and so say the rows", not any(row["state"] == "damaged" for row in packs(node)), packs(node))
 
 
 def without(node):

@@ -14,6 +14,7 @@ struct test_cold {
     struct cold_tier tier;
     struct cold_pack *pack; /* the one under way */
     struct account *reads;
+    const char *kind;                   /* as which it presents itself */
     bool away;                          /* the medium does not answer */
     uint64_t ran[STORE_COLD_CLAIM + 1]; /* operations by kind, that were carried out or failed */
     enum store_cold_kind fails;         /* the operations of this kind fail … */
@@ -25,7 +26,7 @@ static inline bool test_cold_open(struct test_cold *c, const struct disk_port *p
                                   struct account *reads)
 {
     struct cold_directory_options options = {.port = port, .folder = folder};
-    *c = (struct test_cold){.reads = reads};
+    *c = (struct test_cold){.reads = reads, .kind = "directory"};
     if (cold_directory_new(&options, &c->store) != ERR_OK)
         return false;
     c->tier.store = c->store;
@@ -57,7 +58,7 @@ static inline enum err test_cold_claim(struct test_cold *c, struct cold_call *ca
         err = ERR_DENIED;
     if (err == ERR_OK) {
         memcpy(c->tier.mark, op->mark, sizeof(op->mark));
-        (void)snprintf(op->kind_name, sizeof(op->kind_name), "directory");
+        (void)snprintf(op->kind_name, sizeof(op->kind_name), "%s", c->kind);
         (void)snprintf(op->place_name, sizeof(op->place_name), "/cold");
     }
     return err;
@@ -111,6 +112,17 @@ static inline enum err test_cold_end(struct test_cold *c, struct cold_call *call
     return ERR_OK;
 }
 
+static inline enum err test_cold_check(struct test_cold *c, struct cold_call *call, struct store_cold *op)
+{
+    struct pack_tail tail;
+    enum err err = cold_tier_check(&c->tier, call, op->pack, &tail);
+    if (err != ERR_OK)
+        return err;
+    op->bytes = tail.bytes;
+    op->records = tail.records;
+    return ERR_OK;
+}
+
 static inline enum err test_cold_carry_out(struct test_cold *c, struct cold_call *call, struct store_cold *op)
 {
     struct test_page page = {.cold = c, .op = op};
@@ -138,6 +150,8 @@ static inline enum err test_cold_carry_out(struct test_cold *c, struct cold_call
     case STORE_COLD_PACKS:
         err = cold_tier_packs(&c->tier, call, op->pack, test_cold_pack, &page, &op->next);
         break;
+    case STORE_COLD_CHECK:
+        return test_cold_check(c, call, op);
     case STORE_COLD_CLAIM:
         return test_cold_claim(c, call, op);
     }

@@ -31,6 +31,7 @@ struct world {
     struct account reads;
     bool without; /* the store is opened without a cold tier */
     uint64_t storage_max;
+    uint64_t scrub_rate;
     unsigned watermark; /* of a collection by itself, in percent; 0: never */
     uint64_t now;
     unsigned notices;
@@ -67,6 +68,7 @@ static inline void open_store(struct world *w)
     struct blockstore_options options = {.port = sim_disk_port(w->disk),
                                          .path = "repo",
                                          .storage_max_bytes = w->storage_max,
+                                         .scrub_rate = w->scrub_rate,
                                          .gc_watermark = w->watermark,
                                          .gc_period_ns = 3600 * SECOND_NS,
                                          .segment_bytes = 32 * KIB,

@@ -49,6 +49,56 @@ static void a_thin_pack_is_rewritten(void **state)
     assert_int_equal(verify_cold(w).bad, 0);
 }
 
+/* What was read already is not read again, nor is it twice in the new pack. */
+static void a_pack_is_rewritten_with_little_memory(void **state)
+{
+    struct world *w = *state;
+    char path[64];
+    const struct disk_port *port = sim_disk_port(w->disk);
+    put_all(w);
+    demote(w, 0, 20);
+    settle(w);
+    pack_path(w, 0, path);
+    uint64_t rest = w->reads.limit_bytes - 4 * BLOCK_BYTES; /* a read needs two */
+    assert_true(account_take(&w->reads, rest));
+    uint64_t reads = w->cold.ran[STORE_COLD_READ];
+    struct store_cold *op;
+    for (size_t i = 0; i < 12; i++)
+        assert_int_equal(change(w, i, CHANGE_BLOCK_RM), ERR_OK);
+    /* Reads are handed back only when all have begun, as on the lane of a medium. */
+    for (int round = 0; round < 40 && port->exists(port->self, path) == ERR_OK; round++) {
+        struct store_cold *under_way[STORE_COLD_READS_MAX];
+        size_t count = 0;
+        w->now += 2 * SECOND_NS;
+        blockstore_tick(w->store, w->now, REAL + w->now);
+        while ((op = blockstore_next_cold(w->store)) != NULL) {
+            if (op->kind == STORE_COLD_READ)
+                under_way[count++] = op;
+            else
+                blockstore_cold_done(w->store, op, test_cold_run(&w->cold, op));
+        }
+        enum err errs[STORE_COLD_READS_MAX];
+        for (size_t i = 0; i < count; i++)
+            errs[i] = test_cold_run(&w->cold, under_way[i]);
+        for (size_t i = 0; i < count; i++)
+            blockstore_cold_done(w->store, under_way[i], errs[i]);
+        test_drive(w->store, DRIVE);
+    }
+    pass(w, STORE_PACK_NS + SECOND_NS);
+    assert_int_equal(port->exists(port->self, path), ERR_NOT_FOUND);
+    account_give(&w->reads, rest);
+    assert_true(w->cold.ran[STORE_COLD_READ] - reads > 8); /* some failed */
+    settle(w);
+    assert_int_equal(verify_cold(w).checked, 8);
+    pack_path(w, 12, path);
+    struct disk_file *file;
+    uint64_t size = 0;
+    assert_int_equal(port->open(port->self, path, DISK_READ, &file), ERR_OK);
+    assert_int_equal(port->size(file, &size), ERR_OK);
+    port->close(file);
+    assert_true(size < 9 * (BLOCK_BYTES + 200)); /* it began when nine were left */
+}
+
 static void a_small_pack_is_not_rewritten_for_ever(void **state)
 {
     struct world *w = *state;
@@ -189,6 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         COLD_TEST(an_empty_pack_is_removed),
         COLD_TEST(a_thin_pack_is_rewritten),
+        COLD_TEST(a_pack_is_rewritten_with_little_memory),
         COLD_TEST(a_small_pack_is_not_rewritten_for_ever),
         COLD_TEST(a_copy_in_a_damaged_pack_does_not_count),
         COLD_TEST(a_pack_that_was_finished_after_a_backup_is_kept),

@@ -18,6 +18,7 @@ struct world {
     struct catalogue *c;
     struct catalogue_reader *r;
     struct block_place places[BLOCKS];
+    uint64_t now;
 };
 
 static int set_up(void **state)
@@ -25,6 +26,7 @@ static int set_up(void **state)
     struct world *w = calloc(1, sizeof(*w));
     assert_non_null(w);
     w->disk = sim_disk_new(1, 16 * MIB);
+    w->now = SECOND_NS;
     assert_int_equal(sqlite_vfs_new(sim_disk_port(w->disk), &w->vfs), ERR_OK);
     struct catalogue_options options = {.path = "c.db", .vfs = sqlite_vfs_name(w->vfs), .cache_kib = 256, .seed = 1};
     assert_int_equal(catalogue_open(&options, &w->c, NULL), ERR_OK);
@@ -58,7 +60,7 @@ static int tear_down(void **state)
 static enum err commit(struct world *w, enum change_of kind, struct cold_change *cold)
 {
     struct catalogue_change change = {.kind = kind, .cold = cold};
-    struct catalogue_batch batch = {.changes = &change, .real_now_ns = SECOND_NS};
+    struct catalogue_batch batch = {.changes = &change, .real_now_ns = w->now};
     assert_int_equal(catalogue_commit(w->c, &batch, NULL), ERR_OK);
     return change.err;
 }
@@ -180,6 +182,30 @@ static void a_copy_counts_only_while_its_pack_is_whole(void **state)
 
 /* ---- what is repointed ---- */
 
+static void a_check_notes_when_and_that_a_pack_is_damaged(void **state)
+{
+    struct world *w = *state;
+    struct cold_entry entry = entry_of(w, 0, 7, 32);
+    struct cold_change cold = {.pack = 7, .state = PACK_WHOLE};
+    struct pack_row row;
+    assert_true(pack_one(w, 7, &entry)); /* all at second 1 */
+    assert_int_equal(catalogue_unchecked_pack(w->r, SECOND_NS, &row), ERR_NOT_FOUND);
+    assert_int_equal(catalogue_unchecked_pack(w->r, 2 * SECOND_NS, &row), ERR_OK);
+    assert_int_equal(row.pack, 7);
+    w->now = 5 * SECOND_NS;
+    assert_int_equal(commit(w, CHANGE_PACK_CHECKED, &cold), ERR_OK);
+    assert_int_equal(catalogue_unchecked_pack(w->r, 5 * SECOND_NS, &row), ERR_NOT_FOUND);
+    assert_int_equal(catalogue_unchecked_pack(w->r, 6 * SECOND_NS, &row), ERR_OK);
+    cold.state = PACK_DAMAGED;
+    assert_int_equal(commit(w, CHANGE_PACK_CHECKED, &cold), ERR_OK);
+    cold.state = PACK_WHOLE; /* it is not believed any more */
+    assert_int_equal(commit(w, CHANGE_PACK_CHECKED, &cold), ERR_OK);
+    assert_int_equal(catalogue_pack(w->r, 7, &row), ERR_OK);
+    assert_int_equal(row.state, PACK_DAMAGED);
+    cold.pack = 77;
+    assert_int_equal(commit(w, CHANGE_PACK_CHECKED, &cold), ERR_NOT_FOUND);
+}
+
 static void only_what_is_at_its_old_place_is_moved(void **state)
 {
     struct world *w = *state;
@@ -231,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_node_that_is_held_does_not_leave, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_copy_counts_only_while_its_pack_is_whole, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_check_notes_when_and_that_a_pack_is_damaged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_what_is_at_its_old_place_is_moved, set_up, tear_down),
         cmocka_unit_test_setup_teardown(packs_between_two_that_are_listed_are_lost, set_up, tear_down),
     };
