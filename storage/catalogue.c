@@ -260,12 +260,11 @@ enum err catalogue_snapshot(struct catalogue *c, const char *path, const char *v
 /* ---- salvage ---- */
 
 /* What the damaged one says is taken as far as it can be read: a row that is none ends nothing. */
-static enum err copy_pins(struct catalogue *c, sqlite3_stmt *from, uint64_t *ret_count)
+static enum err copy_rows(sqlite3_stmt *from, sqlite3_stmt *to, uint64_t *ret_count)
 {
-    sqlite3_stmt *to = c->stmt[STMT_PIN_INSERT];
     enum err err;
     while ((err = sql_row(from)) == ERR_OK) {
-        for (int i = 0; i < 5 && err == ERR_OK; i++)
+        for (int i = 0; i < sqlite3_column_count(from) && err == ERR_OK; i++)
             err = sql_err(sqlite3_bind_value(to, i + 1, sqlite3_column_value(from, i)));
         if (err == ERR_OK)
             err = sql_done(to);
@@ -276,14 +275,27 @@ static enum err copy_pins(struct catalogue *c, sqlite3_stmt *from, uint64_t *ret
     return err == ERR_NOMEM ? err : ERR_OK;
 }
 
-static enum err salvage(struct catalogue *c, sqlite3 *old, sqlite3_stmt *stmt, uint64_t *ret_count)
+static enum err copy_table(sqlite3 *old, const char *select, sqlite3_stmt *to, uint64_t *ret_count)
+{
+    sqlite3_stmt *from = NULL;
+    enum err err = sql_prepare(old, select, &from);
+    if (err != ERR_NOMEM)
+        err = from == NULL ? ERR_OK : copy_rows(from, to, ret_count);
+    (void)sqlite3_finalize(from);
+    return err;
+}
+
+static enum err salvage(struct catalogue *c, sqlite3 *old, uint64_t *ret_count)
 {
     struct catalogue_info info;
+    uint64_t tier_pins = 0;
     enum err err = catalogue_begin(c, &info);
     if (err != ERR_OK)
         return err;
-    if (stmt != NULL)
-        err = copy_pins(c, stmt, ret_count);
+    err = copy_table(old, "SELECT cid, recursive, multihash, name, created_at FROM pins", c->stmt[STMT_PIN_INSERT],
+                     ret_count);
+    if (err == ERR_OK)
+        err = copy_table(old, "SELECT multihash, tier FROM tier_pins", c->stmt[STMT_TIER_PIN], &tier_pins);
     if (err == ERR_OK)
         err = metadata_salvage(c->db, old);
     if (err == ERR_OK)
@@ -297,14 +309,10 @@ enum err catalogue_salvage_pins(struct catalogue *c, const char *path, const cha
 {
     struct sql_options options = {.path = path, .vfs = vfs, .read_only = true, .cache_kib = 64};
     sqlite3 *old = NULL;
-    sqlite3_stmt *stmt = NULL;
     *ret_count = 0;
     enum err err = sql_open(&options, &old);
-    if (err == ERR_OK)
-        err = sql_prepare(old, "SELECT cid, recursive, multihash, name, created_at FROM pins", &stmt);
     if (err != ERR_NOMEM)
-        err = old == NULL ? ERR_OK : salvage(c, old, stmt, ret_count);
-    (void)sqlite3_finalize(stmt);
+        err = old == NULL ? ERR_OK : salvage(c, old, ret_count);
     sql_close(old);
     return err;
 }

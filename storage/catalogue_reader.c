@@ -251,6 +251,12 @@ enum err catalogue_cold_page(struct catalogue_reader *r, const struct block_key 
     return cold_rows_page(r->db, after, ret_places, max, ret_count);
 }
 
+enum err catalogue_tier_pins(struct catalogue_reader *r, const struct block_key *after, struct tier_pin_row *ret_rows,
+                             size_t max, size_t *ret_count)
+{
+    return cold_rows_tier_pins(r->db, after, ret_rows, max, ret_count);
+}
+
 enum err catalogue_uncounted(struct catalogue_reader *r, struct cold_place *ret_places, size_t max, size_t *ret_count)
 {
     return cold_rows_uncounted(r->db, ret_places, max, ret_count);

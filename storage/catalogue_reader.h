@@ -57,6 +57,8 @@ enum err catalogue_cold_page(struct catalogue_reader *reader, const struct block
 enum err catalogue_uncounted(struct catalogue_reader *reader, struct cold_place *ret_places, size_t max,
                              size_t *ret_count) MUST_CHECK;
 
+enum err catalogue_tier_pins(struct catalogue_reader *reader, const struct block_key *after,
+                             struct tier_pin_row *ret_rows, size_t max, size_t *ret_count) MUST_CHECK;
 /* Whether a block shall not leave a tier, "disk" or "cold": CHANGE_TIER_PIN. */
 enum err catalogue_tier_pinned(struct catalogue_reader *reader, const struct block_key *key, const char *tier,
                                bool *ret_pinned) MUST_CHECK;

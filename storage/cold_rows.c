@@ -160,6 +160,29 @@ enum err cold_rows_of_pack(sqlite3 *db, uint64_t pack, struct block_key *after, 
     return ERR_OK;
 }
 
+enum err cold_rows_tier_pins(sqlite3 *db, const struct block_key *after, struct tier_pin_row *ret_rows, size_t max,
+                             size_t *ret_count)
+{
+    sqlite3_stmt *stmt = NULL;
+    size_t count = 0;
+    enum err err = sql_prepare(
+        db, "SELECT multihash, tier FROM tier_pins WHERE multihash > ?1 ORDER BY multihash LIMIT ?2", &stmt);
+    if (err == ERR_OK) {
+        sql_bind_blob(stmt, 1, block_key_span(after));
+        sql_bind_u64(stmt, 2, max);
+    }
+    while (err == ERR_OK && count < max && (err = sql_row(stmt)) == ERR_OK) {
+        err = block_key_of_span(sql_blob(stmt, 0), &ret_rows[count].key);
+        copy_text(stmt, 1, ret_rows[count].tier, sizeof(ret_rows[count].tier));
+        count++;
+    }
+    (void)sqlite3_finalize(stmt);
+    if (err != ERR_OK && err != ERR_NOT_FOUND)
+        return err;
+    *ret_count = count;
+    return ERR_OK;
+}
+
 enum err cold_rows_uncounted(sqlite3 *db, struct cold_place *ret_places, size_t max, size_t *ret_count)
 {
     sqlite3_stmt *stmt = NULL;

@@ -68,6 +68,15 @@ enum err cold_rows_of_pack(sqlite3 *db, uint64_t pack, struct block_key *after, 
 enum err cold_rows_page(sqlite3 *db, const struct block_key *after, struct cold_place *ret_places, size_t max,
                         size_t *ret_count) MUST_CHECK;
 
+/* What shall not leave a tier. */
+struct tier_pin_row {
+    struct block_key key;
+    char tier[COLD_KIND_MAX]; /* "disk" or "cold" */
+};
+/* Up to max of them behind `after`, in order of key. *ret_count < max means the end. */
+enum err cold_rows_tier_pins(sqlite3 *db, const struct block_key *after, struct tier_pin_row *ret_rows, size_t max,
+                             size_t *ret_count) MUST_CHECK;
+
 /* Up to max blocks whose links are to be counted next, and which are nowhere but in a cold tier. */
 enum err cold_rows_uncounted(sqlite3 *db, struct cold_place *ret_places, size_t max, size_t *ret_count) MUST_CHECK;
 

@@ -10,6 +10,7 @@
 #include "wire/cid.h"
 
 static const uint8_t magic[4] = {'H', 'R', 'P', '1'};
+static const uint8_t tier_magic[4] = {'H', 'R', 'T', '1'};
 
 enum { ALIGN = 8, BATCH = 128, READ_BYTES = 64 * 1024, PAGE = 128, PATH_BYTES = 4096, BYTES_PER_PIN = 4 * 128 };
 
@@ -17,9 +18,10 @@ static size_t encode(const struct catalogue_change *c, uint64_t at_ns, uint8_t t
 {
     size_t name_len = strlen(c->name);
     size_t len = PIN_RECORD_FIXED + (size_t)c->cid_len + name_len;
+    bool tier = c->kind == CHANGE_TIER_PIN;
     memset(to, 0, PIN_RECORD_MAX);
-    memcpy(to, magic, sizeof(magic));
-    to[8] = c->kind == CHANGE_PIN_ADD;
+    memcpy(to, tier ? tier_magic : magic, sizeof(magic));
+    to[8] = tier ? name_len > 0 : c->kind == CHANGE_PIN_ADD;
     to[9] = c->recursive;
     to[10] = c->cid_len;
     to[11] = (uint8_t)name_len;
@@ -35,18 +37,26 @@ static enum err decode(struct span bytes, struct catalogue_change *ret_change, s
 {
     const uint8_t *p = bytes.data;
     struct cid cid;
-    if (bytes.len < PIN_RECORD_FIXED || memcmp(p, magic, sizeof(magic)) != 0)
+    if (bytes.len < PIN_RECORD_FIXED)
+        return ERR_CORRUPT;
+    bool tier = memcmp(p, tier_magic, sizeof(tier_magic)) == 0;
+    if (!tier && memcmp(p, magic, sizeof(magic)) != 0)
         return ERR_CORRUPT;
     size_t len = PIN_RECORD_FIXED + (size_t)p[10] + p[11];
     if (bytes.len < len || p[10] > PIN_CID_MAX || crc32c(0, p + 8, len - 8) != le_get(p + 4, 4))
         return ERR_CORRUPT;
-    struct catalogue_change c = {
-        .kind = p[8] != 0 ? CHANGE_PIN_ADD : CHANGE_PIN_RM, .recursive = p[9] != 0, .was_pinned = true};
+    struct catalogue_change c = {.kind = tier        ? CHANGE_TIER_PIN
+                                         : p[8] != 0 ? CHANGE_PIN_ADD
+                                                     : CHANGE_PIN_RM,
+                                 .recursive = p[9] != 0,
+                                 .was_pinned = true};
     c.at_ns = le_get(p + 16, 8);
     c.cid_len = p[10];
     memcpy(c.cid, p + PIN_RECORD_FIXED, c.cid_len);
     memcpy(c.name, p + PIN_RECORD_FIXED + c.cid_len, p[11]);
     enum err err = cid_parse(span_of(c.cid, c.cid_len), &cid);
+    if (err == ERR_OK && tier)
+        err = block_key_of(&cid.hash, &c.key);
     if (err != ERR_OK)
         return err;
     *ret_change = c;
@@ -67,7 +77,7 @@ static enum err append_one(const struct disk_port *port, struct disk_file *file,
 
 static bool is_pin(const struct catalogue_change *c)
 {
-    return c->err == ERR_OK && (c->kind == CHANGE_PIN_ADD || c->kind == CHANGE_PIN_RM);
+    return c->err == ERR_OK && (c->kind == CHANGE_PIN_ADD || c->kind == CHANGE_PIN_RM || c->kind == CHANGE_TIER_PIN);
 }
 
 enum err pin_journal_append(const struct disk_port *port, const char *path, const struct catalogue_change *changes,
@@ -167,13 +177,12 @@ enum err pin_journal_restore(const struct disk_port *port, const char *path, str
 
 /* ---- compaction ---- */
 
-static enum err write_all(const struct disk_port *port, struct disk_file *file, struct catalogue_reader *reader,
-                          struct pin_row *rows)
+static enum err write_pins(const struct disk_port *port, struct disk_file *file, struct catalogue_reader *reader,
+                           struct pin_row *rows, uint64_t *offset)
 {
     struct catalogue_change c = {.kind = CHANGE_PIN_ADD};
-    uint64_t offset = 0;
     size_t count = PAGE;
-    enum err err = port->truncate(file, 0);
+    enum err err = ERR_OK;
     while (err == ERR_OK && count >= PAGE) {
         err = catalogue_pins(reader, span_of(c.cid, c.cid_len), rows, PAGE, &count);
         for (size_t i = 0; i < count && err == ERR_OK; i++) {
@@ -181,9 +190,49 @@ static enum err write_all(const struct disk_port *port, struct disk_file *file, 
             c.cid_len = rows[i].cid_len;
             c.recursive = rows[i].recursive;
             memcpy(c.name, rows[i].name, sizeof(c.name));
-            err = append_one(port, file, &c, rows[i].created_at_ns, &offset);
+            err = append_one(port, file, &c, rows[i].created_at_ns, offset);
         }
     }
+    return err;
+}
+
+/* They are kept by multihash: the codec says nothing. */
+static enum err write_tier_pins(const struct disk_port *port, struct disk_file *file, struct catalogue_reader *reader,
+                                struct tier_pin_row *rows, uint64_t *offset)
+{
+    struct catalogue_change c = {.kind = CHANGE_TIER_PIN};
+    struct block_key after = {0};
+    size_t count = PAGE;
+    enum err err = ERR_OK;
+    while (err == ERR_OK && count == PAGE) {
+        err = catalogue_tier_pins(reader, &after, rows, PAGE, &count);
+        for (size_t i = 0; i < count && err == ERR_OK; i++) {
+            struct multihash hash;
+            after = rows[i].key;
+            err = multihash_parse(block_key_span(&rows[i].key), &hash);
+            struct cid cid = cid_v1(CODEC_RAW, &hash);
+            memcpy(c.name, rows[i].tier, sizeof(rows[i].tier));
+            if (err == ERR_OK) {
+                c.cid_len = (uint8_t)cid_encode(&cid, c.cid);
+                err = append_one(port, file, &c, 0, offset);
+            }
+        }
+    }
+    return err;
+}
+
+static enum err write_all(const struct disk_port *port, struct disk_file *file, struct catalogue_reader *reader)
+{
+    uint64_t offset = 0;
+    struct pin_row *pins = calloc(PAGE + 2, sizeof(*pins));
+    struct tier_pin_row *tier_pins = calloc(PAGE, sizeof(*tier_pins));
+    enum err err = pins == NULL || tier_pins == NULL ? ERR_NOMEM : port->truncate(file, 0);
+    if (err == ERR_OK)
+        err = write_pins(port, file, reader, pins, &offset);
+    if (err == ERR_OK)
+        err = write_tier_pins(port, file, reader, tier_pins, &offset);
+    free(pins);
+    free(tier_pins);
     return err;
 }
 
@@ -206,9 +255,7 @@ enum err pin_journal_compact(const struct disk_port *port, const char *path, str
     err = port->open(port->self, beside, DISK_WRITE | DISK_CREATE, &file);
     if (err != ERR_OK)
         return err;
-    struct pin_row *rows = calloc(PAGE + 2, sizeof(*rows));
-    err = rows == NULL ? ERR_NOMEM : write_all(port, file, reader, rows);
-    free(rows);
+    err = write_all(port, file, reader);
     port->close(file);
     return err == ERR_OK ? port->rename(port->self, beside, path) : err;
 }

@@ -83,6 +83,19 @@ static void a_put_of_a_cold_node_makes_it_hot(void **state)
 
 /* ---- counting ---- */
 
+static void a_pin_to_a_tier_outlives_the_catalogue(void **state)
+{
+    struct world *w = *state;
+    put_all(w);
+    assert_int_equal(pin_to(w, 0, "disk"), ERR_OK);
+    assert_int_equal(pin_to(w, 1, "disk"), ERR_OK);
+    assert_int_equal(pin_to(w, 1, ""), ERR_OK);
+    lose_catalogue(w);
+    demote(w, 0, 2);
+    assert_true(is_in(w, 0, "disk"));
+    assert_true(is_in(w, 1, "cold"));
+}
+
 /* A pin of nodes that are cold: nothing below is collected before they are counted, and then they are on the disk. */
 static void a_pin_of_cold_nodes_holds_what_is_below(void **state)
 {
@@ -269,6 +282,7 @@ int main(void)
         COLD_TEST(what_is_pinned_to_a_tier_does_not_leave_it),
         COLD_TEST(a_pin_to_the_disk_comes_in_time),
         COLD_TEST(a_put_of_a_cold_node_makes_it_hot),
+        COLD_TEST(a_pin_to_a_tier_outlives_the_catalogue),
         COLD_TEST(a_pin_of_cold_nodes_holds_what_is_below),
         COLD_TEST(nothing_is_collected_before_the_packs_are_known),
         COLD_TEST(a_count_that_waits_for_the_medium_dooms_nothing),
