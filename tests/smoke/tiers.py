@@ -35,6 +35,16 @@ def has_left(node, cid, seconds=15):
     return json.loads(said(node, "tier", "stat", "--enc=json", cid))["segment"] == 0
 
 
+def is_wanted(node, cid, seconds=10):
+    """By what heat.db says of the life before: nothing was used in this one."""
+    until = time.monotonic() + seconds
+    while True:
+        facts = json.loads(said(node, "heat", "explain", "--enc=json", cid))
+        if facts["wanted_on_disk"] or time.monotonic() > until:
+            return facts["wanted_on_disk"] and facts["accesses"] == 0 and facts["long_heat"] > 0.5
+        time.sleep(0.1)
+
+
 def explained(node, used, pinned):
     """heat explain as text and as JSON: a block that was used, one that lies in the cold tier, and one that is not here."""
     text = said(node, "heat", "explain", used)
@@ -79,6 +89,7 @@ def moves(node, folder, cold):
     expect(node, "tier stat of what is not here", ["tier", "stat", ABSENT], 4)
     check("it ends cleanly", node.stop() == 0)
     check("it starts again", node.start() and is_up(node), node.said())
+    check("what was wanted on the disk is wanted there again", is_wanted(node, leaf), said(node, "heat", "explain", leaf))
     row = json.loads(said(node, "tier", "stat", "--enc=json", leaf))
     check("tier stat says cold", row["tier"] == "cold" and row["pack"] > 0 and row["segment"] == 0, row)
     os.rename(cold, cold + ".away")
