@@ -178,10 +178,10 @@ static enum err error_of(const struct exchange *x, CURLcode code)
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
     case CURLE_GOT_NOTHING:
+    case CURLE_SSL_CONNECT_ERROR: /* a handshake that was cut; what is wrong with a certificate has codes of its own */
         return ERR_RESET;
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_CONNECT_ERROR:
         return ERR_AUTH;
     case CURLE_ABORTED_BY_CALLBACK:
         return x->stalled ? ERR_TIMEOUT : ERR_CANCELLED;

@@ -502,11 +502,16 @@ def memory_is_charged_or_refused(scene):
     probe.good("pack 1 200 1")
 
 
-def secure_proxy(scene):
-    """A proxy that speaks TLS, and the certificate that nobody but a test trusts."""
+def make_certificate(scene):
     key, certificate = (os.path.join(scene.lab.work, name) for name in ("key.pem", "certificate.pem"))
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
                     "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    return certificate, key
+
+
+def secure_proxy(scene):
+    """A proxy that speaks TLS, and the certificate that nobody but a test trusts."""
+    certificate, key = make_certificate(scene)
     return scene.make_proxy(certificate=(certificate, key)), certificate
 
 
@@ -518,3 +523,13 @@ def certificates_are_verified(scene):
     probe = scene.probe("--ca", certificate, url=secure.url())
     probe.good("put x 1000 1", "proved")
     probe.good("get x 0 1000 1", "same")
+
+
+@case
+def a_handshake_that_is_cut_is_tried_again(scene):
+    certificate, key = make_certificate(scene)
+    secure = scene.make_proxy(certificate=(certificate, key))
+    secure.cuts = 2
+    probe = scene.probe("--ca", certificate, url=secure.url())
+    probe.good("put x 1000 1", "proved")
+    assert secure.cuts == 0 and probe.counters()["again"] == 2

@@ -126,11 +126,19 @@ class Server(http.server.ThreadingHTTPServer):
     def handle_error(self, request, client_address):
         pass
 
+    def verify_request(self, request, client_address):
+        """Whether a connection is let in; else it is reset, before a handshake."""
+        cut = self.proxy.cuts > 0
+        self.proxy.cuts -= cut
+        if cut:
+            request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return not cut
+
 
 class Proxy:
     def __init__(self, target, certificate=None):
         self.target, self.certificate = target, certificate
-        self.port, self.server = 0, None
+        self.port, self.server, self.cuts = 0, None, 0
         self.faults, self.log, self.lock = [], [], threading.Lock()
         self.over = threading.Event()
         self.start()
