@@ -305,10 +305,12 @@ static uint64_t live_bytes(const struct blockstore *s)
     return s->info.live_bytes + s->durable.bytes + s->queued_bytes;
 }
 
-/* Whether blocks can leave for the cold tier: the owner has not found that none can, and its medium has not failed. */
+/* Whether blocks can leave for the cold tier: the owner has not found that none can, and its medium answers and takes packs. */
 static bool can_spill(const struct blockstore *s)
 {
-    return s->may_spill && s->cold.phase != COLD_OFF && s->cold.failures == 0;
+    const struct store_tier *t = &s->cold;
+    bool takes = t->pack_failed_ns == 0 || s->now_ns >= t->pack_failed_ns + COLD_FAILED_NS;
+    return s->may_spill && t->phase != COLD_OFF && t->failures == 0 && takes;
 }
 
 bool store_makes_room(struct blockstore *s, uint64_t bytes)

@@ -73,6 +73,7 @@ static void forget_all(struct blockstore *s, const struct cold_change *pack)
 /* All that was to go into it stays where it is. */
 static void give_up(struct blockstore *s)
 {
+    s->cold.pack_failed_ns = MAX(s->now_ns, 1);
     forget_all(s, s->cold.pack);
     while (s->cold.loaded != NULL) {
         forget(s, &s->cold.loaded->entry);
@@ -123,9 +124,10 @@ static bool is_due(const struct blockstore *s)
 {
     const struct store_tier *t = &s->cold;
     bool waited_for = t->queue != NULL || t->loading || t->loaded != NULL;
+    bool hurried = t->pack_hurried || t->pack_failed_ns != 0; /* whether it goes again is to be known soon */
     if (t->pack->count >= STORE_COMMIT_ROWS)
         return true;
-    return t->pack->count > 0 && (s->now_ns >= t->pack_due_ns || (t->pack_hurried && !waited_for));
+    return t->pack->count > 0 && (s->now_ns >= t->pack_due_ns || (hurried && !waited_for));
 }
 
 struct store_cold *store_pack_next(struct blockstore *s)
@@ -226,8 +228,10 @@ void store_pack_take(struct blockstore *s)
 static void has_rows(struct blockstore *s, const struct catalogue_change *change)
 {
     forget_all(s, change->cold);
-    if (change->err == ERR_OK)
+    if (change->err == ERR_OK) {
+        s->cold.pack_failed_ns = 0;
         store_leave(s, change->cold->entries, change->cold->count);
+    }
     end_pack(s, change->err == ERR_OK ? change->cold : NULL);
 }
 

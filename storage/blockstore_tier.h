@@ -30,6 +30,9 @@ enum {
     COLD_RETRY_MAX_S = 60
 };
 
+/* A medium that takes no packs may still answer, as a full disk does: one that came to nothing counts for so long, unless another became whole. */
+#define COLD_FAILED_NS (600 * SECOND_NS)
+
 /* What leaves early is paid for all the same in cheap classes of storage. */
 #define COLD_S3_AGE_NS (UINT64_C(30) * 24 * 3600 * 1000000000)
 
@@ -158,7 +161,8 @@ struct store_tier {
     size_t pack_cap;
     size_t packed; /* blocks in it that are to leave the disk */
     uint64_t pack_due_ns;
-    bool pack_hurried; /* it ends as soon as nothing waits for it */
+    uint64_t pack_failed_ns; /* the last one came to nothing then; 0: it became whole */
+    bool pack_hurried;       /* it ends as soon as nothing waits for it */
 
     struct store_pack *listed; /* a page of the medium's packs */
     size_t listed_count;

@@ -113,6 +113,31 @@ static void where_demotion_cannot_help_a_collection_begins_by_itself(void **stat
     assert_int_equal(count_in(w, "none"), ITEMS);
 }
 
+/* It answers, as a full disk does: each operation but the last of a pack is well. */
+static void a_medium_that_takes_no_packs_is_no_help(void **state)
+{
+    struct world *w = *state;
+    put_all(w);
+    reopen(w, ROOM_BYTES);
+    blockstore_may_spill(w->store, true);
+    pass_alone(w, 3600 * SECOND_NS);
+    w->cold.fails = STORE_COLD_END;
+    w->cold.fails_with = ERR_NO_SPACE;
+    demote(w, 0, 1);
+    w->cold.fails_with = ERR_OK; /* for once */
+    pass_alone(w, COLLECTOR_PATIENCE_NS / 2);
+    assert_int_equal(blockstore_demote(w->store, &w->keys[1], 1), ERR_OK);
+    pass_alone(w, SECOND_NS); /* which is seen at once */
+    assert_true(is_in(w, 1, "cold"));
+    pass_alone(w, 3600 * SECOND_NS);
+    assert_int_equal(count_in(w, "disk"), ITEMS - 1);
+    w->cold.fails_with = ERR_NO_SPACE;
+    for (size_t i = 2; i < 5; i++)
+        demote(w, i, i + 1);
+    assert_int_equal(count_in(w, "none"), ITEMS - 1);
+    assert_true(is_in(w, 1, "cold"));
+}
+
 static void a_put_is_refused_when_neither_can_make_room(void **state)
 {
     struct world *w = *state;
@@ -143,6 +168,7 @@ int main(void)
         COLD_TEST(a_medium_that_is_away_for_a_moment_costs_nothing),
         COLD_TEST(nothing_is_collected_before_the_cold_tier_was_looked_for),
         COLD_TEST(where_demotion_cannot_help_a_collection_begins_by_itself),
+        COLD_TEST(a_medium_that_takes_no_packs_is_no_help),
         COLD_TEST(a_put_is_refused_when_neither_can_make_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
