@@ -122,7 +122,7 @@ struct store_op {
     uint8_t cid[PIN_CID_MAX]; /* told to events.stored */
     uint8_t cid_len;
     uint32_t codec;
-    bool existed;
+    bool existed; /* also of a promotion: it had a copy on the disk */
     /* get: one reference for the callee of done(); put: the store's own */
     struct block_ref *ref;
 };
@@ -336,8 +336,8 @@ enum err blockstore_may_leave(struct blockstore *store, const struct block_key *
 void blockstore_end_pack(struct blockstore *store);
 
 /*
- * A cold block gets a copy on the disk; done(ERR_OK) once that is durable, at once when it has one. ERR_DENIED also: it is pinned to the cold
- * tier. Errors as those of get and put.
+ * A cold block gets a copy on the disk; done(ERR_OK) once that is durable, at once when it has one: then it existed. ERR_DENIED also: it is
+ * pinned to the cold tier. Errors as those of get and put.
  */
 void blockstore_promote(struct blockstore *store, struct store_op *op);
 

@@ -114,7 +114,7 @@ static void put_promoted(struct blockstore *s, struct store_op *op, const struct
     op->codec = place->codec;
     op->cid_len = 0; /* it is nothing new: nobody is told */
     s->cold.promoted_bytes += place->size;
-    store_put_hot(s, op, ref, true);
+    store_put_hot(s, op, ref, false);
 }
 
 /* Whoever used it just now may have left it in memory, and a read of the medium is saved. */
@@ -141,6 +141,7 @@ void blockstore_promote(struct blockstore *s, struct store_op *op)
     if (store_put_joins(s, op))
         return;
     enum err err = store_find(s, &op->key, &hot);
+    op->existed = err == ERR_OK;
     if (err == ERR_NOT_FOUND) {
         err = store_find_cold(s, &op->key, &cold);
         if (err == ERR_OK)

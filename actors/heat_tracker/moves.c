@@ -24,9 +24,11 @@ enum {
     POLICY_BLOCK_BYTES = 48, /* roughly, of any policy */
 };
 
-#define RUN_NS         (60 * SECOND_NS)
-#define CALL_NS        (60 * SECOND_NS)
-#define ACCESS_IN_COLD 2
+#define RUN_NS  (60 * SECOND_NS)
+#define CALL_NS (60 * SECOND_NS)
+
+/* Tiers in `access`. */
+enum { ACCESS_IN_MEMORY, ACCESS_IN_COLD = 2 };
 
 /* ---- life ---- */
 
@@ -71,6 +73,7 @@ enum err moves_init(struct heat_state *s, const struct config *config)
     if (s->moves.mover == NULL || s->moves.policy == NULL)
         return ERR_NOMEM;
     s->moves.demotes = config->tiers_demote_rate > 0;
+    s->moves.promotes = mover.promote_rate > 0;
     tell_spill(s, s->moves.demotes);
     return ERR_OK;
 }
@@ -95,8 +98,11 @@ static bool admitted(struct heat_state *s, const struct block_key *key, uint64_t
     return tier_policy_admit(s->moves.policy, tier_policy_key(key), bytes, UINT64_MAX, left, NULL);
 }
 
-/* A cold block: what the policy wants on the disk, and does not lie there, is to come. */
-static void used_cold(struct heat_state *s, const struct block_key *key, uint32_t bytes, bool held)
+/*
+ * A cold block, or one in memory, below which it may be cold: what the policy wants on the disk, and does not lie there, is to come. If it did
+ * lie there, the store says so.
+ */
+static void used_not_on_disk(struct heat_state *s, const struct block_key *key, uint32_t bytes, bool held)
 {
     struct block_key out;
     if (!mover_considers(s->moves.mover, key, bytes, ctx_now(s->ctx)) || (!held && !admitted(s, key, bytes)))
@@ -112,8 +118,8 @@ void moves_access(struct heat_state *s, const struct block_key *key, const struc
         return;
     double now_s = (double)ctx_now(s->ctx) / (double)SECOND_NS;
     bool held = tier_policy_use(s->moves.policy, tier_policy_key(key), m->bytes, now_s);
-    if (m->tier == ACCESS_IN_COLD)
-        used_cold(s, key, (uint32_t)m->bytes, held);
+    if (m->tier == ACCESS_IN_COLD || (m->tier == ACCESS_IN_MEMORY && s->moves.promotes && !held))
+        used_not_on_disk(s, key, (uint32_t)m->bytes, held);
     else if (!held)
         (void)admitted(s, key, m->bytes); /* it is there, and may stay if it is worth it */
 }
@@ -225,7 +231,7 @@ static void promoted(struct heat_state *s, struct promotion *p, enum err err)
     mover_promoted(s->moves.mover, &p->key, p->size, err);
     if (err == ERR_OK)
         note_run(s, &s->moves.in, false, 1, p->size, "used");
-    else
+    else if (err != ERR_EXISTS)
         tier_policy_leave(s->moves.policy, tier_policy_key(&p->key));
     *p = (struct promotion){0};
 }

@@ -41,6 +41,7 @@ struct moves {
     struct move_run out;
     struct move_run in;
     bool demotes;   /* Tiers.DemoteRate is not 0 */
+    bool promotes;  /* Tiers.PromoteRate is not 0, and uses are tracked */
     bool spill;     /* as tiered_storage was told last: demotion can make room */
     uint64_t timer; /* 0: none is set */
     uint64_t timer_at;

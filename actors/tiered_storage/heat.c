@@ -67,10 +67,13 @@ enum err storage_demote(struct storage_state *s, const struct msg *msg, struct r
     return err;
 }
 
+/* ERR_EXISTS: it was on the disk, so nothing moved. */
 static void promote_done(struct store_op *op, enum err err)
 {
     struct request *r = CONTAINER_OF(op, struct request, op);
-    if (err == ERR_OK)
+    if (err == ERR_OK && op->existed)
+        request_reply_err(r, ERR_EXISTS);
+    else if (err == ERR_OK)
         request_reply_ok(r);
     else
         request_reply_err(r, err);

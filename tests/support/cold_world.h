@@ -327,7 +327,7 @@ static inline enum err promote(struct world *w, size_t i)
     drive(w);
     assert_true(t.done);
     assert_null(t.op.ref);
-    return t.err;
+    return t.err != ERR_OK || !t.op.existed ? t.err : ERR_EXISTS;
 }
 
 #endif

@@ -369,7 +369,7 @@ static void a_promoted_block_is_in_both_and_leaves_without_a_write(void **state)
     put_all(w);
     demote(w, 0, 4);
     assert_int_equal(promote(w, 1), ERR_OK);
-    assert_int_equal(promote(w, 1), ERR_OK);
+    assert_int_equal(promote(w, 1), ERR_EXISTS);
     assert_int_equal(stats(w).promoted_bytes, w->sizes[1]);
     settle(w);
     assert_true(is_in(w, 1, "disk"));
@@ -382,7 +382,7 @@ static void a_promoted_block_is_in_both_and_leaves_without_a_write(void **state)
     assert_int_equal(w->cold.ran[STORE_COLD_BEGIN], packs);
     w->cold.away = true;
     assert_int_equal(promote(w, 2), ERR_UNAVAILABLE);
-    assert_int_equal(promote(w, 10), ERR_OK); /* it is on the disk */
+    assert_int_equal(promote(w, 10), ERR_EXISTS);
     assert_int_equal(change(w, 10, CHANGE_BLOCK_RM), ERR_OK);
     assert_int_equal(promote(w, 10), ERR_NOT_FOUND);
 }
