@@ -60,6 +60,8 @@ def suite_text(suite, plot=None):
         text += [table(["target", "measured", "asked for", ""],
                        [[t["text"], number(t["value"]), f"{'at most' if t['less'] else 'at least'} {number(t['bound'])}",
                          "met" if t["met"] else "**missed**"] for t in suite["targets"]]), ""]
+    if "table" in suite:
+        text += [table(suite["table"]["head"], suite["table"]["lines"]), ""]
     text += [f"Failed: {name}: {why}\n" for name, why in suite["failed"].items()]
     text += [note + "\n" for note in suite["notes"]]
     told = sorted({(row["name"].split(", ")[0].split(" to ")[-1], row["configuration"], row["durability"]) for row in rows if row["configuration"]})

@@ -50,9 +50,9 @@ def build(folder):
     """A release build of its own, with the benchmarks; returns the paths of the programs."""
     quiet = {"check": True, "stdout": subprocess.DEVNULL}
     subprocess.run(["cmake", "-G", "Ninja", "-S", ROOT, "-B", folder, "-DCMAKE_BUILD_TYPE=Release", "-DHEARTH_BENCH=ON"], **quiet)
-    subprocess.run(["ninja", "-C", folder, "benchmarks", "hearth", "hearthd"], **quiet)
+    subprocess.run(["ninja", "-C", folder, "benchmarks", "hearth", "hearthd", "tier-sim"], **quiet)
     os.environ["HEARTH_BUILD"] = folder
-    return {name: os.path.join(folder, "tests", f"bench_{name}") for name in PROGRAMS}
+    return {**{name: os.path.join(folder, "tests", f"bench_{name}") for name in PROGRAMS}, "tier-sim": os.path.join(folder, "tier-sim")}
 
 
 def machine():

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: MIT
 """A bucket on loopback that answers after a stated time, and counts: what of S3 hearth's cold tier uses, in memory, without checking signatures.
 
-tests/cold has a real server, with faults between; here only time and the number of requests matter.
+It runs in a process of its own, so that it takes no turn from whoever measures: `slow_bucket.py SECONDS` prints its port, then answers a line for
+each command on standard input, and ends with that. tests/cold has a real server, with faults between; here only time and the number of requests
+matter.
 """
 import collections
 import hashlib
 import http.server
 import re
+import subprocess
+import sys
 import threading
 import time
 import urllib.parse
@@ -14,46 +18,72 @@ from xml.sax.saxutils import escape
 
 
 class Bucket:
-    """Starts at once; `counts` has requests by kind since the last forget()."""
+    """The process, from the outside."""
 
     def __init__(self, latency_s):
-        self.latency_s, self.objects, self.uploads = latency_s, {}, {}
-        self.lock, self.counts = threading.Lock(), collections.Counter()
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.server.bucket = self
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        # pylint: disable=consider-using-with  # until close
+        self.process = subprocess.Popen([sys.executable, __file__, str(latency_s)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.endpoint = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
 
-    @property
-    def endpoint(self):
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
+    def ask(self, command):
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
 
-    def forget(self):
-        with self.lock:
-            self.counts.clear()
+    def keep(self):
+        """Remembers what is stored now, for back()."""
+        self.ask("keep")
+
+    def back(self):
+        """What was kept is stored again, and nothing else; requests are counted from here."""
+        self.ask("back")
 
     def requests(self):
-        with self.lock:
-            return sum(self.counts.values())
+        return self.ask("count")
 
     def close(self):
-        self.server.shutdown()
-        self.server.server_close()
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, latency_s):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.latency_s, self.objects, self.uploads, self.kept = latency_s, {}, {}, {}
+        self.lock, self.counts = threading.Lock(), collections.Counter()
+
+    def run(self, command):
+        with self.lock:
+            if command == "keep":
+                self.kept = dict(self.objects)
+            elif command == "back":
+                self.objects, self.uploads = dict(self.kept), {}
+                self.counts.clear()
+            return sum(self.counts.values())
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or a body would wait for the other side's delayed acknowledgement of its headers
+    wbufsize = -1
 
     def log_message(self, *_):
         pass
 
+    def handle_expect_100(self):
+        told = super().handle_expect_100()
+        self.wfile.flush()  # the other side waits for it
+        return told
+
     def begin(self, kind):
         """(key, query, body), after the stated time."""
-        bucket = self.server.bucket
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        with bucket.lock:
-            bucket.counts[kind] += 1
-        time.sleep(bucket.latency_s)
+        with self.server.lock:
+            self.server.counts[kind] += 1
+        time.sleep(self.server.latency_s)
         path, _, query = self.path.partition("?")
         key = urllib.parse.unquote(path).lstrip("/").partition("/")[2]
         return key, dict(urllib.parse.parse_qsl(query, keep_blank_values=True)), body
@@ -75,14 +105,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         key, query, body = self.begin("put")
         tag = f'"{hashlib.md5(body).hexdigest()}"'
         if "uploadId" in query:
-            self.server.bucket.uploads[query["uploadId"]][int(query["partNumber"])] = body
+            self.server.uploads[query["uploadId"]][int(query["partNumber"])] = body
         else:
-            self.server.bucket.objects[key] = (body, tag)
+            self.server.objects[key] = (body, tag)
         self.answer(200, ETag=tag)
 
     def do_POST(self):
         key, query, _ = self.begin("post")
-        uploads = self.server.bucket.uploads
+        uploads = self.server.uploads
         if "uploads" in query:
             name = hashlib.md5(f"{key}{time.monotonic()}".encode()).hexdigest()
             uploads[name] = {}
@@ -91,23 +121,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         parts = [uploads[query["uploadId"]][number] for number in sorted(uploads[query["uploadId"]])]
         del uploads[query["uploadId"]]
         tag = f'"{hashlib.md5(b"".join(hashlib.md5(part).digest() for part in parts)).hexdigest()}-{len(parts)}"'
-        self.server.bucket.objects[key] = (b"".join(parts), tag)
+        self.server.objects[key] = (b"".join(parts), tag)
         self.answer(200, f"<CompleteMultipartUploadResult><ETag>{escape(tag)}</ETag></CompleteMultipartUploadResult>".encode())
 
     def do_HEAD(self):
         key, _, _ = self.begin("head")
-        if key not in self.server.bucket.objects:
+        if key not in self.server.objects:
             self.missing()
             return
-        body, tag = self.server.bucket.objects[key]
+        body, tag = self.server.objects[key]
         self.answer(200, Content_Length=str(len(body)), ETag=tag)
 
     def do_DELETE(self):
         key, query, _ = self.begin("delete")
         if "uploadId" in query:
-            self.server.bucket.uploads.pop(query["uploadId"], None)
+            self.server.uploads.pop(query["uploadId"], None)
         else:
-            self.server.bucket.objects.pop(key, None)
+            self.server.objects.pop(key, None)
         self.answer(204)
 
     def do_GET(self):
@@ -116,10 +146,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(200, b"<ListMultipartUploadsResult><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>")
         elif "list-type" in query:
             self.list(query)
-        elif key not in self.server.bucket.objects:
+        elif key not in self.server.objects:
             self.missing()
         else:
-            self.give(*self.server.bucket.objects[key])
+            self.give(*self.server.objects[key])
 
     def give(self, body, tag):
         found = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
@@ -132,9 +162,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def list(self, query):
         after = query.get("continuation-token") or query.get("start-after", "")
-        keys = sorted(key for key in self.server.bucket.objects if key.startswith(query.get("prefix", "")) and key > after)
+        keys = sorted(key for key in self.server.objects if key.startswith(query.get("prefix", "")) and key > after)
         page = keys[:int(query.get("max-keys", 1000))]
         more = len(keys) > len(page)
-        rows = "".join(f"<Contents><Key>{escape(key)}</Key><Size>{len(self.server.bucket.objects[key][0])}</Size></Contents>" for key in page)
+        rows = "".join(f"<Contents><Key>{escape(key)}</Key><Size>{len(self.server.objects[key][0])}</Size></Contents>" for key in page)
         token = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>" if more else ""
         self.answer(200, f"<ListBucketResult><IsTruncated>{str(more).lower()}</IsTruncated>{token}{rows}</ListBucketResult>".encode())
+
+
+def main():
+    server = Server(float(sys.argv[1]))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(server.server_address[1], flush=True)
+    for line in sys.stdin:
+        print(server.run(line.strip()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
