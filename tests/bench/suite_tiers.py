@@ -70,8 +70,9 @@ class Replay:
         if self.node is None:
             order = list(range(self.sample.objects))
             random.Random(self.name).shuffle(order)
-            self.node = TieredNode(self.lab, self.name.replace(", ", "-"), self.latency_s, self.storage_max)
-            self.node.fill(self.block(number) for number in order)
+            node = TieredNode(self.lab, self.name.replace(", ", "-"), self.latency_s, self.storage_max)
+            node.fill(self.block(number) for number in order)
+            self.node = node
         self.node.back()
 
     def run(self, policy):

@@ -39,15 +39,15 @@ class Client:
         return self.timed(op, **args)[0]
 
     def put(self, data):
-        """Tried again while room is made."""
+        """Tried again while room is made; with the disk slow and full of blocks that are not committed yet, the daemon may say that there is none to make."""
         for _ in range(1200):
             answer = self.ask("block put", data="u" + base64.urlsafe_b64encode(data).decode().rstrip("="))
             if answer["ok"]:
                 return answer["result"]["cid"]
-            if answer["error"]["code"] != "busy":
+            if answer["error"]["code"] not in ("busy", "no_space"):
                 raise RuntimeError(f"block put: {answer['error']}")
             time.sleep(0.1)
-        raise RuntimeError("block put: busy for two minutes")
+        raise RuntimeError("block put: no room for two minutes")
 
     def tiers(self):
         return {row["tier"]: row for row in self.ask("tier ls")["result"]["tiers"]}
