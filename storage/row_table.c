@@ -8,7 +8,7 @@
 
 #include "base/random.h"
 
-enum { FIRST_BITS = 7, ROW_BYTES_MIN = 16, LOOKS_MAX = 64, LOOKS_ENOUGH = 8 };
+enum { FIRST_BITS = 7, ROW_BYTES_MIN = 16, LOOKS_MAX = 64, LOOKS_ENOUGH = 8, MOVES_AN_ADD = 8 };
 
 struct hole {
     uint64_t key; /* 0 */
@@ -38,25 +38,42 @@ static uint32_t bits_for(uint32_t rows)
     return bits;
 }
 
-static uint64_t bytes_for(const struct row_table *table, uint32_t rows)
+static uint64_t index_bytes(const struct row_index *index)
 {
-    return rows == 0 ? 0 : (uint64_t)rows * table->row_bytes + (sizeof(uint32_t) << bits_for(rows));
+    return index->slots == NULL ? 0 : sizeof(uint32_t) << index->bits;
+}
+
+static bool take(const struct row_table *table, uint64_t bytes)
+{
+    return table->account == NULL || account_take(table->account, bytes);
+}
+
+static void give(const struct row_table *table, uint64_t bytes)
+{
+    if (table->account != NULL)
+        account_give(table->account, bytes);
+}
+
+static void release_index(const struct row_table *table, struct row_index *index)
+{
+    give(table, index_bytes(index));
+    free(index->slots);
+    index->slots = NULL;
 }
 
 void row_table_release(struct row_table *table)
 {
+    release_index(table, &table->index);
+    release_index(table, &table->old);
     free(table->rows);
-    free(table->index);
-    if (table->account != NULL)
-        account_give(table->account, bytes_for(table, table->cap));
+    give(table, (uint64_t)table->cap * table->row_bytes);
     table->rows = NULL;
-    table->index = NULL;
     table->cap = 0;
 }
 
-static uint32_t mask(const struct row_table *table)
+static uint32_t mask(const struct row_index *index)
 {
-    return (uint32_t)((UINT64_C(1) << table->index_bits) - 1);
+    return (uint32_t)((UINT64_C(1) << index->bits) - 1);
 }
 
 static uint64_t hash_of(uint64_t key)
@@ -64,67 +81,86 @@ static uint64_t hash_of(uint64_t key)
     return key * multiplier;
 }
 
-static uint32_t home(const struct row_table *table, uint64_t hash)
+static uint32_t home(const struct row_index *index, uint64_t hash)
 {
-    return (uint32_t)(hash >> (64 - table->index_bits));
+    return (uint32_t)(hash >> (64 - index->bits));
 }
 
 /* The bits of the hash that a slot has beside a row's number, in their place. */
-static uint32_t tag(const struct row_table *table, uint64_t hash)
+static uint32_t tag(const struct row_index *index, uint64_t hash)
 {
-    return (uint32_t)(hash >> (32 - table->index_bits)) & ~mask(table);
+    return (uint32_t)(hash >> (32 - index->bits)) & ~mask(index);
 }
 
-static uint32_t number_in(const struct row_table *table, uint32_t slot)
+static uint32_t number_in(const struct row_index *index, uint32_t slot)
 {
-    return (table->index[slot] & mask(table)) - 1; /* empty: 0 - 1 is none */
+    return (index->slots[slot] & mask(index)) - 1; /* empty: 0 - 1 is none */
 }
 
-/* Where the key is in the index, or the empty slot where it would be. */
-static uint32_t slot_of(const struct row_table *table, uint64_t key)
+/* Where the key is in an index, or the empty slot where it would be. */
+static uint32_t slot_of(const struct row_table *table, const struct row_index *index, uint64_t key)
 {
     uint64_t hash = hash_of(key);
-    uint32_t slot = home(table, hash);
-    while (table->index[slot] != 0 && ((table->index[slot] & ~mask(table)) != tag(table, hash) ||
-                                       row_table_key(table, number_in(table, slot)) != key))
-        slot = (slot + 1) & mask(table);
+    uint32_t slot = home(index, hash);
+    while (index->slots[slot] != 0 && ((index->slots[slot] & ~mask(index)) != tag(index, hash) ||
+                                       row_table_key(table, number_in(index, slot)) != key))
+        slot = (slot + 1) & mask(index);
     return slot;
 }
 
 static void point_to(struct row_table *table, uint64_t key, uint32_t number)
 {
-    table->index[slot_of(table, key)] = tag(table, hash_of(key)) | (number + 1);
+    table->index.slots[slot_of(table, &table->index, key)] = tag(&table->index, hash_of(key)) | (number + 1);
+}
+
+static uint32_t find_in(const struct row_table *table, const struct row_index *index, uint64_t key)
+{
+    return index->slots == NULL ? ROW_NONE : number_in(index, slot_of(table, index, key));
 }
 
 uint32_t row_table_find(const struct row_table *table, uint64_t key)
 {
-    return table->cap == 0 ? ROW_NONE : number_in(table, slot_of(table, key));
+    uint32_t number = find_in(table, &table->index, key);
+    return number != ROW_NONE ? number : find_in(table, &table->old, key);
 }
 
-/* Only called when all rows are in use, so there are no holes to be kept out of the index. */
+/* A few more rows into the index that is to have them all. A row that is there already, since its number was given anew, stays. */
+static void move_some(struct row_table *table, uint32_t rows)
+{
+    uint32_t end = table->moved + MIN(rows, table->to_move - table->moved);
+    for (; table->moved < end; table->moved++) {
+        uint64_t key = row_table_key(table, table->moved);
+        if (key != 0)
+            point_to(table, key, table->moved);
+    }
+    if (table->moved == table->to_move)
+        release_index(table, &table->old);
+}
+
+/* Only called when all rows are in use. */
 static enum err grow(struct row_table *table)
 {
     uint32_t cap = table->cap >= table->rows_max / 2 ? table->rows_max : table->cap * 2;
     if (table->cap == 0)
         cap = MIN(table->rows_max, UINT32_C(1) << (FIRST_BITS - 1));
-    uint64_t more = bytes_for(table, cap) - bytes_for(table, table->cap);
-    if (cap == table->cap || (table->account != NULL && !account_take(table->account, more)))
+    uint64_t more = (uint64_t)(cap - table->cap) * table->row_bytes + (sizeof(*table->index.slots) << bits_for(cap));
+    if (cap == table->cap || !take(table, more))
         return ERR_BUSY;
-    uint32_t *index = calloc(UINT64_C(1) << bits_for(cap), sizeof(*index));
-    uint8_t *rows = index == NULL ? NULL : realloc(table->rows, (size_t)cap * table->row_bytes);
+    struct row_index index = {.bits = bits_for(cap)};
+    index.slots = calloc(UINT64_C(1) << index.bits, sizeof(*index.slots));
+    uint8_t *rows = index.slots == NULL ? NULL : realloc(table->rows, (size_t)cap * table->row_bytes);
     if (rows == NULL) {
-        free(index);
-        if (table->account != NULL)
-            account_give(table->account, more);
+        free(index.slots);
+        give(table, more);
         return ERR_BUSY;
     }
-    free(table->index);
-    table->rows = rows;
+    assert(table->old.slots == NULL); /* as many rows were added since as made the table grow, and each moved several */
+    table->old = table->index;
     table->index = index;
-    table->index_bits = bits_for(cap);
+    table->rows = rows;
     table->cap = cap;
-    for (uint32_t i = 0; i < table->used; i++)
-        point_to(table, row_table_key(table, i), i);
+    table->moved = 0;
+    table->to_move = table->used;
     return ERR_OK;
 }
 
@@ -132,6 +168,8 @@ enum err row_table_add(struct row_table *table, uint64_t key, uint32_t *ret_numb
 {
     if (table->live == table->cap && grow(table) != ERR_OK)
         return ERR_BUSY;
+    if (table->old.slots != NULL)
+        move_some(table, MOVES_AN_ADD);
     uint32_t number = table->holes;
     if (number != ROW_NONE)
         table->holes = ((struct hole *)row_table_row(table, number))->next;
@@ -147,23 +185,33 @@ enum err row_table_add(struct row_table *table, uint64_t key, uint32_t *ret_numb
 }
 
 /* Those behind the gap move up, unless they would then be before their home. */
-static void close_gap(struct row_table *table, uint32_t gap)
+static void close_gap(const struct row_table *table, struct row_index *index, uint32_t gap)
 {
-    uint32_t wrap = mask(table);
-    for (uint32_t at = (gap + 1) & wrap; table->index[at] != 0; at = (at + 1) & wrap) {
-        uint32_t from = home(table, hash_of(row_table_key(table, number_in(table, at))));
+    uint32_t wrap = mask(index);
+    for (uint32_t at = (gap + 1) & wrap; index->slots[at] != 0; at = (at + 1) & wrap) {
+        uint32_t from = home(index, hash_of(row_table_key(table, number_in(index, at))));
         if (((at - from) & wrap) < ((at - gap) & wrap))
             continue;
-        table->index[gap] = table->index[at];
+        index->slots[gap] = index->slots[at];
         gap = at;
     }
-    table->index[gap] = 0;
+    index->slots[gap] = 0;
+}
+
+static void remove_from(const struct row_table *table, struct row_index *index, uint64_t key)
+{
+    if (index->slots == NULL)
+        return;
+    uint32_t slot = slot_of(table, index, key);
+    if (index->slots[slot] != 0)
+        close_gap(table, index, slot);
 }
 
 void row_table_remove(struct row_table *table, uint32_t number)
 {
     struct hole *row = row_table_row(table, number);
-    close_gap(table, slot_of(table, row->key));
+    remove_from(table, &table->index, row->key);
+    remove_from(table, &table->old, row->key);
     memset(row, 0, table->row_bytes);
     row->next = table->holes;
     table->holes = number;

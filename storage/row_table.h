@@ -9,29 +9,40 @@
  *     v
  *   rows    key 8 | the owner's                 key 0: a hole; holes are chained by their next four bytes
  *
+ * A table that grows gets an index twice as large, into which each row that is added moves a few of the others, so that no call takes long; until
+ * all are there the old one is asked, too.
+ *
  * Rows keep their numbers while they live; memory moves when the table grows, so pointers last until the next row is added. The order of
  * rows does not hang on the index, so a seeded run repeats exactly. One thread.
  */
 #ifndef HEARTH_STORAGE_ROW_TABLE_H
 #define HEARTH_STORAGE_ROW_TABLE_H
 
+#include "base/attr.h"
 #include "base/err.h"
 #include "base/limits.h"
 
 #define ROW_NONE UINT32_MAX
 
+struct row_index {
+    uint32_t *slots; /* NULL: there is none */
+    uint32_t bits;
+};
+
 struct row_table {
     struct account *account; /* may be NULL */
     uint8_t *rows;
-    uint32_t *index;
+    struct row_index index; /* of all rows … */
+    struct row_index old; /* … but those that are not moved yet: of the smaller table that this one has grown from */
+    uint32_t moved;       /* rows below are in `index`, and so are those from to_move on */
+    uint32_t to_move;
     uint32_t row_bytes;
     uint32_t rows_max;
     uint32_t cap;   /* rows there is memory for; a power of two or rows_max */
     uint32_t used;  /* rows ever taken, holes included */
     uint32_t live;  /* rows in use */
     uint32_t holes; /* the first hole, or ROW_NONE */
-    uint32_t index_bits;
-    uint32_t hand; /* the row to be looked at next */
+    uint32_t hand;  /* the row to be looked at next */
 };
 
 /* Allocates nothing yet. Memory is charged to account (may be NULL). row_bytes: a multiple of 8, 16 at least; rows_max is not 0. */
@@ -64,6 +75,14 @@ static inline void *row_table_row(const struct row_table *table, uint32_t number
 static inline uint64_t row_table_key(const struct row_table *table, uint32_t number)
 {
     return *(const uint64_t *)row_table_row(table, number);
+}
+
+/* Fetches a row from far memory, for somebody who will look at it soon. It may lie in two lines. */
+INLINE_ALWAYS void row_table_fetch(const struct row_table *table, uint32_t number)
+{
+    const uint8_t *row = row_table_row(table, number);
+    __builtin_prefetch(row);
+    __builtin_prefetch(row + table->row_bytes - 1);
 }
 
 #endif
