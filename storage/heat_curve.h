@@ -69,15 +69,6 @@ static inline uint32_t heat_curve_width(unsigned step)
     return step < HEAT_EXACT_AGES ? 1 : UINT32_C(1) << ((step >> 2) - 1U);
 }
 
-/* One over the width, made as the bits of a float: a power of two. */
-static inline float heat_curve_per_age(unsigned step)
-{
-    uint32_t bits = (step < HEAT_EXACT_AGES ? 127U : 128U - (step >> 2)) << 23;
-    float per_age;
-    memcpy(&per_age, &bits, sizeof(per_age));
-    return per_age;
-}
-
 /* An interval of this class, counted up to step `from`, is seen at step `to`, still open. Nothing when it is not later. */
 void heat_curves_pass(struct heat_curves *curves, uint8_t class, uint8_t from, uint8_t to);
 
@@ -87,13 +78,22 @@ void heat_curves_return(struct heat_curves *curves, uint8_t class, uint8_t from,
 /* Works out the worths anew, then fades the counts: keep is the share that stays, in (0, 1]. */
 void heat_curves_learn(struct heat_curves *curves, float keep);
 
-/* Returns per access to expect from holding a block of this class, last used age accesses ago; over 0. */
+/*
+ * Returns per access to expect from holding a block of this class, last used age accesses ago; over 0. The line between the step's worth and the
+ * next one's. A float has the step of an age as its exponent and the first two digits behind the point, and how far into it as the others.
+ */
 static inline float heat_curves_worth(const struct heat_curves *curves, uint8_t class, uint32_t age)
 {
-    unsigned step = heat_curve_step(age);
+    enum { DIGITS = 23 - 2, STEP_OF_1 = 127 << 2, STEPS_BEFORE = 4 };
+    float as_float = (float)age;
+    uint32_t bits;
+    memcpy(&bits, &as_float, sizeof(bits));
+    uint32_t step = (bits >> DIGITS) - STEP_OF_1 - STEPS_BEFORE;
+    float into = (float)(int32_t)(bits & ((UINT32_C(1) << DIGITS) - 1)) * (1.0F / (UINT32_C(1) << DIGITS));
+    step = age < HEAT_EXACT_AGES ? age : MIN(step, HEAT_AGES - 1U);
+    into = age < HEAT_EXACT_AGES ? 0 : into;
     const float *worth = &curves->worth[class][step];
-    float into = (float)(age - heat_curve_first_age(step)) * heat_curve_per_age(step);
-    return worth[0] + (worth[1] - worth[0]) * MIN(into, 1.0F);
+    return worth[0] + (worth[1] - worth[0]) * into;
 }
 
 /* What was counted, for a later life: HEAT_CURVES_BYTES appended. ERR_NOMEM. */
