@@ -6,8 +6,9 @@
  *
  * Each of TRACKED blocks is used once, in a tier that has room for HELD of them; then ACCESSES are measured, each with the admission that
  * follows a miss, as a tier does. skewed: the logarithm of a block's number is even, so that a few get most; even: all alike, which is what near
- * caches can do nothing about. Prints one line of JSON: CPU time an access, the share of a core that 100,000 a second take, hits, and the
- * bytes a tracked block takes in rows and in all.
+ * caches can do nothing about. Prints one line of JSON: CPU time an access, what a read of a random line takes that has to wait for the one before it, of as much memory
+ * as rows and index take, the longest of the first uses, in which tables grow, the share of a core that 100,000 a second take, hits, and the bytes
+ * a tracked block takes in rows and in all.
  */
 #include <math.h>
 #include <stdio.h>
@@ -55,6 +56,50 @@ static bool visit(struct tier_policy *policy, uint64_t key)
     return false;
 }
 
+/* Each block is used once. Returns what the longest of these uses took: those in which tables grow. */
+static uint64_t fill(struct tier_policy *policy, uint64_t tracked)
+{
+    uint64_t longest = 0;
+    uint64_t now = cpu_ns();
+    for (uint64_t id = 0; id < tracked; id++) {
+        uint64_t began = now;
+        (void)visit(policy, key_of(id));
+        now = cpu_ns();
+        longest = MAX(longest, now - began);
+    }
+    return longest;
+}
+
+/* Each line names the next one, so that none can be fetched before the one before it is there. */
+static double wait_ns(uint64_t bytes)
+{
+    enum { LINE = 64, READS = 1000000 };
+    uint64_t lines = bytes / LINE;
+    uint8_t *memory = malloc(lines * LINE);
+    struct prng prng;
+    uint32_t at = 0;
+    check(memory != NULL && lines > 1, "no memory");
+    prng_init(&prng, 9);
+    for (uint32_t i = 0; i < lines; i++)
+        memcpy(memory + (size_t)i * LINE, &i, sizeof(i));
+    for (uint32_t i = (uint32_t)lines - 1; i > 0; i--) { /* one ring of all: Sattolo's shuffle */
+        uint32_t mine;
+        uint32_t theirs;
+        uint8_t *other = memory + (size_t)prng_below(&prng, i) * LINE;
+        memcpy(&mine, memory + (size_t)i * LINE, sizeof(mine));
+        memcpy(&theirs, other, sizeof(theirs));
+        memcpy(memory + (size_t)i * LINE, &theirs, sizeof(theirs));
+        memcpy(other, &mine, sizeof(mine));
+    }
+    uint64_t began = cpu_ns();
+    for (int i = 0; i < READS; i++)
+        memcpy(&at, memory + (size_t)at * LINE, sizeof(at));
+    double ns = (double)(cpu_ns() - began) / READS;
+    check(at < lines, "the ring is broken"); /* also keeps the reads */
+    free(memory);
+    return ns;
+}
+
 static uint64_t *keys_of(uint64_t accesses, uint64_t tracked, bool skewed)
 {
     struct prng prng;
@@ -83,8 +128,7 @@ int main(int argc, char **argv)
                                                                               .blocks_max = (uint32_t)tracked,
                                                                               .account = &account});
     check(policy != NULL, "no memory");
-    for (uint64_t id = 0; id < tracked; id++)
-        (void)visit(policy, key_of(id));
+    uint64_t longest = fill(policy, tracked);
     uint64_t *keys = keys_of(accesses, tracked, strcmp(argv[3], "skewed") == 0);
     uint64_t hits = 0;
     uint64_t began = cpu_ns();
@@ -92,8 +136,11 @@ int main(int argc, char **argv)
         hits += visit(policy, keys[i]) ? 1 : 0;
     double ns = (double)(cpu_ns() - began) / (double)accesses;
     check(tier_policy_stats(policy).remembered == tracked, "not all are tracked");
-    printf("{\"ns\": %.1f, \"core_percent\": %.2f, \"hit_percent\": %.1f, \"row_bytes\": %zu, \"all_bytes\": %.1f}\n",
-           ns, ns * ACCESSES_A_SECOND / 1e7, 100.0 * (double)hits / (double)accesses, sizeof(struct heat_row),
+    printf("{\"ns\": %.1f, \"wait_ns\": %.1f, \"longest_ms\": %.1f, \"core_percent\": %.2f, \"hit_percent\": %.1f, "
+           "\"row_bytes\": %zu, "
+           "\"all_bytes\": %.1f}\n",
+           ns, wait_ns(account_used(&account)), (double)longest / 1e6, ns * ACCESSES_A_SECOND / 1e7,
+           100.0 * (double)hits / (double)accesses, sizeof(struct heat_row),
            (double)account_used(&account) / (double)tracked);
     free(keys);
     tier_policy_free(policy);
