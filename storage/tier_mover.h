@@ -44,7 +44,7 @@ enum {
     MOVER_PROMOTIONS_MAX = 4, /* under way */
     MOVER_SPILL_PERCENT = 95,
     MOVER_FRUITLESS =
-        2, /* waves in a row after which nothing more can go; one may have met blocks that had no rows yet */
+        3, /* waves in a row after which nothing more can go; on a busy disk two may meet blocks that have no rows yet */
 };
 
 #define MOVER_PATIENCE_NS       (10 * SECOND_NS)

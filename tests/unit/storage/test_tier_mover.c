@@ -412,11 +412,13 @@ static void a_wave_that_frees_too_little_rests(void **state)
     w.blocks[201].may_go = true;
     run_until(&w, w.now + MOVER_SPILL_REST_NS + SECOND_NS);
     assert_int_equal(w.demoted, 5);
-    /* Two waves in vain, and nothing more can be hoped for, until something goes again. */
+    /* Three waves in vain, and nothing more can be hoped for, until something goes again. */
     uint64_t waves = mover_stats(w.mover).waves;
     assert_false(mover_stats(w.mover).exhausted); /* one */
     run_until(&w, w.now + MOVER_SPILL_REST_NS);
     assert_int_equal(mover_stats(w.mover).waves, waves + 1);
+    assert_false(mover_stats(w.mover).exhausted); /* two */
+    run_until(&w, w.now + MOVER_SPILL_REST_NS);
     assert_true(mover_stats(w.mover).exhausted);
     w.blocks[202].may_go = true;
     run_until(&w, w.now + MOVER_SPILL_REST_NS + SECOND_NS);
