@@ -287,6 +287,7 @@ struct blockstore_stats {
     uint64_t demoted_bytes;  /* of payload that has left the disk in this life … */
     uint64_t promoted_bytes; /* … and that has come back */
     unsigned pressure;       /* percent of storage_max that live blocks on the disk take; more than 100 is possible */
+    bool full;               /* the last put found no room on the disk */
     bool cold_up;            /* the cold tier is there and ours */
 };
 struct blockstore_stats blockstore_stats(const struct blockstore *store);

@@ -85,5 +85,6 @@ struct blockstore_stats blockstore_stats(const struct blockstore *s)
                                      .demoted_bytes = cold->demoted_bytes,
                                      .promoted_bytes = cold->promoted_bytes,
                                      .pressure = (unsigned)(live * 100 / MAX(s->storage_max, UINT64_C(1))),
+                                     .full = s->full,
                                      .cold_up = cold->up};
 }

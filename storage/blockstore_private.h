@@ -251,6 +251,7 @@ struct blockstore {
     uint64_t automatic_bytes;
 
     struct store_tier cold;
+    bool full;      /* the last put found no room */
     bool may_spill; /* blocks can leave for the cold tier to make room */
 
     struct catalogue_info info;

@@ -64,7 +64,8 @@ static enum err may_write(struct blockstore *s, const struct store_op *op, const
         return ERR_TOO_LARGE;
     if (s->read_only && s->now_ns < s->retry_at_ns)
         return ERR_READ_ONLY;
-    if (disk_tier_used(s->core->tier) + s->queued_bytes + bytes <= s->storage_max)
+    s->full = disk_tier_used(s->core->tier) + s->queued_bytes + bytes > s->storage_max;
+    if (!s->full)
         return ERR_OK;
     return store_makes_room(s, bytes) ? ERR_BUSY : ERR_NO_SPACE;
 }

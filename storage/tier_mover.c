@@ -37,6 +37,7 @@ struct tier_mover {
     uint64_t coming_bytes;  /* promotions under way */
     uint64_t demoted_bytes; /* as the store counts them */
     bool cold_up;
+    bool full;
     bool busy;
     uint64_t busy_since_ns;
 
@@ -107,7 +108,7 @@ static uint64_t fill(const struct tier_mover *m)
 
 static bool spilling(const struct tier_mover *m)
 {
-    return fill(m) >= m->spill_at;
+    return fill(m) >= m->spill_at || (m->full && fill(m) >= m->demote_at);
 }
 
 void mover_pressed(struct tier_mover *m, const struct mover_pressure *p, uint64_t now_ns)
@@ -115,6 +116,7 @@ void mover_pressed(struct tier_mover *m, const struct mover_pressure *p, uint64_
     if (p->busy && !m->busy)
         m->busy_since_ns = now_ns;
     m->busy = p->busy;
+    m->full = p->full;
     m->cold_up = p->cold_up;
     m->live_bytes = p->live_bytes;
     uint64_t gone = p->demoted_bytes > m->demoted_bytes ? p->demoted_bytes - m->demoted_bytes : 0;

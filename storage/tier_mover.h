@@ -18,7 +18,8 @@
  *   - nothing begins while requests wait, but for one step after MOVER_PATIENCE_NS; nothing at all while the cold tier is away;
  *   - what moved stays for settle_ns, whatever the policy thinks (storage/move_marks);
  *   - a promotion never takes the fill over demote_at: if it would, a wave makes room first.
- * At the spill line puts are about to be refused, so demotion waits neither for the budget nor longer than MOVER_SPILL_PATIENCE_NS.
+ * At the spill line, and before it when a put has found no room, as on a disk of few blocks, demotion waits neither for the budget nor longer
+ * than MOVER_SPILL_PATIENCE_NS.
  *
  * The rank that limits a SQUEEZE comes from a sample that the lap took (storage/rank_sample): a sorted list of the coldest was rejected, as it
  * needs memory for as many keys as have to go.
@@ -70,6 +71,7 @@ struct mover_pressure {
     uint64_t demoted_bytes; /* counted since the store was opened: gone from the disk */
     uint64_t waiting;       /* blocks that were taken and are not gone yet */
     bool busy;              /* requests wait */
+    bool full;              /* the last put found no room */
     bool cold_up;
 };
 

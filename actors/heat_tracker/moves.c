@@ -130,6 +130,7 @@ void moves_pressure(struct heat_state *s, const struct msg_tier_pressure *m)
                                       .demoted_bytes = m->demoted_bytes,
                                       .waiting = m->waiting,
                                       .busy = m->busy,
+                                      .full = m->full,
                                       .cold_up = m->cold_up};
     if (s->moves.mover != NULL)
         mover_pressed(s->moves.mover, &pressure, ctx_now(s->ctx));

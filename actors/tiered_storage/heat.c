@@ -141,8 +141,9 @@ void storage_tell_stored(struct storage_state *s, struct span cid)
 static bool differs(const struct tier_told *a, const struct tier_told *b, uint64_t storage_max)
 {
     uint64_t more = MAX(a->live_bytes, b->live_bytes) - MIN(a->live_bytes, b->live_bytes);
-    return a->busy != b->busy || a->cold_up != b->cold_up || a->demoted_bytes != b->demoted_bytes ||
-           (a->waiting == 0) != (b->waiting == 0) || more > storage_max / LIVE_STEPS;
+    return a->busy != b->busy || a->full != b->full || a->cold_up != b->cold_up ||
+           a->demoted_bytes != b->demoted_bytes || (a->waiting == 0) != (b->waiting == 0) ||
+           more > storage_max / LIVE_STEPS;
 }
 
 static void tell(struct storage_state *s, const struct tier_told *now)
@@ -151,6 +152,7 @@ static void tell(struct storage_state *s, const struct tier_told *now)
                                   .demoted_bytes = now->demoted_bytes,
                                   .waiting = now->waiting,
                                   .busy = now->busy,
+                                  .full = now->full,
                                   .cold_up = now->cold_up};
     s->tier.told =
         ctx_cast(s->ctx, ACTOR_HEAT_TRACKER, &(struct msg){.kind = MSG_TIER_PRESSURE, .fields = &m}) == ERR_OK;
@@ -167,6 +169,7 @@ void storage_tell_pressure(struct storage_state *s)
                             .demoted_bytes = stats.demoted_bytes,
                             .waiting = stats.cold_waiting,
                             .busy = s->asked >= STORAGE_BUSY_REQUESTS,
+                            .full = stats.full,
                             .cold_up = stats.cold_up};
     if (s->tier.told && !differs(&now, &s->tier.last, stats.storage_max))
         return;

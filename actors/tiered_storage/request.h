@@ -24,6 +24,7 @@ struct tier_told {
     uint64_t demoted_bytes;
     uint64_t waiting;
     bool busy;
+    bool full;
     bool cold_up;
 };
 

@@ -169,6 +169,18 @@ def damaged(node, cold):
     check("and so say the rows", not any(row["state"] == "damaged" for row in packs(node)), packs(node))
 
 
+def spills(node):
+    """More than the disk takes, in one file, and read back."""
+    data = os.urandom(48 << 20)
+    code, out, err = node.run("add", "-Q", data=data)
+    cid = out.decode().strip()
+    check("an add three times as large as the disk", code == 0, err)
+    check("most of it is cold", tier(node, "cold")["bytes"] > 30 << 20 and tier(node, "disk")["bytes"] < 16 << 20, tier(node, "cold"))
+    check("and is read back", node.run("cat", cid)[1] == data)
+    time.sleep(1.2)
+    check("v_moves says so", "disk" in said(node, "sql", "SELECT \"from\" FROM v_moves"), said(node, "sql", "SELECT * FROM v_moves"))
+
+
 def without(node):
     rows = json.loads(said(node, "tier", "ls", "--enc=json"))["tiers"]
     check("two tiers without a cold one", [row["tier"] for row in rows] == ["memory", "disk"], rows)
@@ -183,6 +195,8 @@ def main():
     cold = os.path.join(folder, "cold")
     os.mkdir(cold)
     node = Node(folder, "data", TIERS__COLD__KIND="directory", TIERS__COLD__PATH=cold)
+    small = Node(folder, "small", TIERS__COLD__KIND="directory", TIERS__COLD__PATH=cold + ".small", DATASTORE__STORAGEMAX="16MiB")
+    os.mkdir(cold + ".small")
     plain = Node(folder, "plain")
     inside = Node(folder, "inside", TIERS__COLD__KIND="directory", TIERS__COLD__PATH=os.path.join(folder, "inside", "cold"))
     try:
@@ -191,12 +205,15 @@ def main():
             check("it ends cleanly", node.stop() == 0)
             is_hot(node)
             hangs(node, cold)
+        if check("Daemon is ready with a small disk", small.start() and is_up(small), small.said()):
+            spills(small)
+            check("it ends cleanly", small.stop() == 0)
         if check("Daemon is ready without a cold tier", plain.start(), plain.said()):
             without(plain)
             check("it ends cleanly", plain.stop() == 0)
         check("a folder in the repository is refused", not inside.start() and "is in the repository" in inside.said(), inside.said())
     finally:
-        for one in (node, plain, inside):
+        for one in (node, small, plain, inside):
             one.stop()
         shutil.rmtree(folder, ignore_errors=True)
     print(f"{counts['ok']} passed, {counts['FAIL']} failed")

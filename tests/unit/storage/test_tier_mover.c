@@ -35,6 +35,7 @@ struct world {
     struct block blocks[BLOCKS];
     uint64_t now;
     uint64_t gone_bytes;
+    bool full;
     bool busy;
     bool cold_up;
     uint64_t busy_since;
@@ -96,6 +97,7 @@ static void press(struct world *w)
                                .demoted_bytes = w->gone_bytes,
                                .waiting = waiting(w),
                                .busy = w->busy,
+                               .full = w->full,
                                .cold_up = w->cold_up};
     mover_pressed(w->mover, &p, w->now);
 }
@@ -545,6 +547,31 @@ static void room_for_puts_comes_before_the_pace(void **state)
     mover_free(w.mover);
 }
 
+/* A disk of few blocks has no room for one more long before the line. */
+static void a_put_that_found_no_room_counts_as_the_spill_line(void **state)
+{
+    (void)state;
+    struct world w;
+    struct mover_config config = usual();
+    world_init(&w, &config);
+    fill_with(&w, 0, 370, false);
+    w.full = true;
+    set_busy(&w, true);
+    uint64_t began = w.now;
+    assert_int_equal(run_now(&w), began + MOVER_SPILL_PATIENCE_NS);
+    run_until(&w, began + 3 * SECOND_NS);
+    assert_true(w.demoted > 0);
+    mover_free(w.mover);
+    /* Where nothing has to go it is what is dead that takes the room. */
+    world_init(&w, &config);
+    fill_with(&w, 0, 300, false);
+    w.full = true;
+    press(&w);
+    run_until(&w, w.now + 60 * SECOND_NS);
+    assert_int_equal(w.demoted, 0);
+    mover_free(w.mover);
+}
+
 static void requests_go_first_but_not_for_ever(void **state)
 {
     (void)state;
@@ -924,6 +951,7 @@ int main(void)
         cmocka_unit_test(a_block_with_a_cold_copy_goes_for_nothing),
         cmocka_unit_test(nothing_goes_without_a_rate),
         cmocka_unit_test(room_for_puts_comes_before_the_pace),
+        cmocka_unit_test(a_put_that_found_no_room_counts_as_the_spill_line),
         cmocka_unit_test(requests_go_first_but_not_for_ever),
         cmocka_unit_test(the_hottest_comes_first_and_the_coldest_falls_out),
         cmocka_unit_test(what_moved_stays_for_a_while),
