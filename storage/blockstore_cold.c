@@ -247,8 +247,8 @@ static void note_answer(struct blockstore *s, const struct store_cold *op, enum 
     struct store_tier *t = &s->cold;
     bool away = err == ERR_UNAVAILABLE || err == ERR_DENIED || (op->kind == STORE_COLD_CLAIM && err != ERR_OK);
     if (away && !t->told)
-        store_notice(s, false, "the cold tier: %s: what is only there cannot be read, and nothing goes there",
-                     op->why[0] != '\0' ? op->why : err_text(err));
+        store_notice(s, false, "%s: what is only in the cold tier cannot be read, and nothing goes there",
+                     op->why[0] != '\0' ? op->why : "the cold tier does not answer");
     if (!away && t->told && t->phase > COLD_CLAIM)
         store_notice(s, false, "the cold tier is there again");
     t->told = away || (t->told && t->phase <= COLD_CLAIM);

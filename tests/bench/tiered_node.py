@@ -92,7 +92,9 @@ class TieredNode:
                         HEARTH_TIERS__COLD__PREFIX=f"{name}/", HEARTH_TIERS__COLD__ACCESSKEY="key", HEARTH_TIERS__COLD__SECRETKEY="secret")
         self.peer = Hearth(lab, name=name, listen=(), **more)
         if self.bucket is None:
-            self.peer.env.update(HEARTH_TIERS__COLD__KIND="directory", HEARTH_TIERS__COLD__PATH=os.path.join(self.peer.home, "cold"))
+            folder = os.path.join(self.peer.home, "cold")
+            os.makedirs(folder)
+            self.peer.env.update(HEARTH_TIERS__COLD__KIND="directory", HEARTH_TIERS__COLD__PATH=folder)
         self.kept = f"{self.peer.home}-kept"
 
     def start(self, count, **settings):
