@@ -97,8 +97,8 @@ INLINE_ALWAYS void fetch_ahead(const struct heat_ranker *ranker, const struct he
 INLINE_ALWAYS uint32_t worst_by(const struct heat_ranker *ranker, enum heat_way way, const struct heat_held *held,
                                 uint32_t count, struct heat_search *search, float *ret_rank)
 {
-    uint32_t places[HEAT_LOOKS];
-    float ranks[HEAT_LOOKS];
+    uint32_t places[HEAT_LOOKS] = {0};
+    float ranks[HEAT_LOOKS] = {0};
     uint64_t worst = UINT64_MAX;
     uint64_t second = UINT64_MAX;
     uint32_t looks = MIN(count, HEAT_LOOKS);
