@@ -59,7 +59,8 @@ enum {
 #define STORE_RETRY_NS        (UINT64_C(1) * 1000000000)   /* how often a full disk, or a full lane, is tried again */
 #define STORE_PACK_NS                                                                                                  \
     (UINT64_C(60) * 1000000000) /* a pack is ended so long after its first block, however small it is */
-#define STORE_COLD_READ_NS (UINT64_C(30) * 1000000000)  /* what a read of a cold tier may take, waiting included … */
+#define STORE_COLD_READ_NS                                                                                             \
+    (UINT64_C(30) * 1000000000) /* what a read of a cold tier may take, waiting included, and a claim … */
 #define STORE_COLD_WORK_NS (UINT64_C(600) * 1000000000) /* … and any other operation on it */
 
 /* What the owner is told besides done(). Any may be NULL. */

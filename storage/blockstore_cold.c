@@ -262,6 +262,7 @@ static struct store_cold *claim(struct blockstore *s)
     struct store_cold *op = store_cold_new(s, STORE_COLD_CLAIM, 0);
     if (op == NULL)
         return NULL;
+    op->deadline_ns = s->now_ns + STORE_COLD_READ_NS; /* people wait for it, and it is a small read */
     memcpy(op->mark, s->cold.medium.mark, sizeof(op->mark));
     op->adopt = s->cold.medium.kind[0] != '\0';
     return op;

@@ -209,12 +209,12 @@ static uint64_t random_of(struct s3_client *c)
     return random;
 }
 
-/* Waits; false: the deadline comes first, or it is cancelled. */
-static bool wait_for(struct s3_client *c, const struct cold_call *call, uint64_t ns)
+/* Waits; false: `until_ns` comes first, or it is cancelled. */
+static bool wait_for(struct s3_client *c, const struct cold_call *call, uint64_t ns, uint64_t until_ns)
 {
     const struct http_port *http = c->options.http;
     while (ns > 0 && !cold_cancelled(call)) {
-        if (s3_client_now(c) + ns >= call->deadline_ns)
+        if (s3_client_now(c) + ns >= until_ns)
             return false;
         uint64_t step = MIN(ns, 100 * MS_NS); /* so long a cancel waits */
         http->pause(http->self, step);
@@ -239,7 +239,7 @@ static enum err enter(struct s3_client *c, struct cold_call *call, enum s3_kind 
         (void)pthread_mutex_unlock(&c->lock);
         if (wait == 0)
             return ERR_OK;
-        if (!wait_for(c, call, wait)) {
+        if (!wait_for(c, call, wait, call->deadline_ns)) {
             if (cold_cancelled(call))
                 return ERR_CANCELLED;
             call->retry_at_ns = now + wait;
@@ -333,7 +333,7 @@ static enum err try_once(struct s3_client *c, struct cold_call *call, const stru
                      request->name == NULL ? "" : request->name);
 }
 
-/* The server has not answered by the deadline. When that was not for want of time, nobody asks for a while. */
+/* The server has not answered in time. When that was not for want of time, nobody asks for a while. */
 static enum err give_up(struct s3_client *c, struct cold_call *call, bool down)
 {
     uint64_t now = s3_client_now(c);
@@ -361,6 +361,7 @@ static enum err send_prepared(struct s3_client *c, struct cold_call *call, const
                               const struct prepared *p, struct http_response *response)
 {
     bool down = false;
+    uint64_t until_ns = call->deadline_ns;
     for (unsigned tries = 0;; tries++) {
         enum err err = enter(c, call, request->kind, request->body.len, tries > 0);
         if (err != ERR_OK)
@@ -370,7 +371,9 @@ static enum err send_prepared(struct s3_client *c, struct cold_call *call, const
         if (err != ERR_AGAIN)
             return err;
         down = down || s3_client_now(c) < call->deadline_ns;
-        if (!wait_for(c, call, request_pace_delay(tries, asked_ns(response), random_of(c))))
+        if (tries == 0)
+            until_ns = MIN(until_ns, s3_client_now(c) + S3_PATIENCE_NS);
+        if (!wait_for(c, call, request_pace_delay(tries, asked_ns(response), random_of(c)), until_ns))
             return cold_cancelled(call) ? ERR_CANCELLED : give_up(c, call, down);
     }
 }

@@ -5,8 +5,9 @@
  *      s3_send --> outage? budget? --> http_port --> judge --+--> answer
  *                        ^------------- pause <-- again -----+
  *
- * What is tried again within the call's deadline: no connection, a cut or stalled one, 408, 429, 5xx. Everything else is an answer:
- * 2xx is ERR_OK, a key that is not there ERR_NOT_FOUND, refused ERR_DENIED with the server's code in call->why.
+ * What is tried again: no connection, a cut or stalled one, 408, 429, 5xx; for S3_PATIENCE_NS after the first of them, within the call's
+ * deadline, so that an outage is told in a time that people wait for while an upload may take its own. Everything else is an answer: 2xx is ERR_OK, a key
+ * that is not there ERR_NOT_FOUND, refused ERR_DENIED with the server's code in call->why.
  *
  * Threads: any number at once. Blocks; from jobs only.
  */
@@ -19,6 +20,8 @@
 #include "storage/s3_credentials.h"
 
 enum { S3_TEXT_MAX = 256, S3_REQUESTS_PER_S = 50, S3_BURST = 100 };
+
+#define S3_PATIENCE_NS (UINT64_C(30) * 1000000000)
 
 /* Kinds of requests, as they are paid for. */
 enum s3_kind {

@@ -169,6 +169,22 @@ def a_daemon_goes_on_while_the_bucket_is_away(scene):
 
 
 @case
+def a_daemon_that_starts_while_the_bucket_is_away_says_so(scene):
+    node = Node(scene)
+    hot, data = node.add(8, 3 * MIB)
+    node.wait("the claim", lambda: node.tier()["up"])
+    node.stop()
+    scene.proxy.stop()
+    node.start()
+    began = time.monotonic()
+    said = node.hearth("tier", "move", "-r", "--to", "cold", hot, status=None)
+    assert "connect" in said, said
+    assert time.monotonic() - began < 60 and node.hearth("cat", hot) == data, "the first claim went on trying"
+    scene.proxy.start()
+    node.wait("blocks move again", lambda: node.hearth("tier", "move", "-r", "--to", "cold", hot, status=None) == "")
+
+
+@case
 def a_daemon_with_wrong_credentials_says_so_and_keeps_its_blocks(scene):
     node = Node(scene, SECRETKEY="a/secret+that/is+wrong000000000000000000")
     cid, data = node.add(6, 3 * MIB)

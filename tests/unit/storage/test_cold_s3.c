@@ -184,6 +184,20 @@ static void an_hour_of_absence_loses_nothing(void **state)
     assert_int_equal(sim_bucket_uploads(w->bucket), 0);
 }
 
+/* However long its call may take, a request that nobody answers is given up in a time that people wait for. */
+static void an_outage_is_told_before_a_long_deadline(void **state)
+{
+    struct world *w = *state;
+    struct block_ref *ref;
+    assert_int_equal(write_pack(w, 1), ERR_OK);
+    uint64_t at = sim_bucket_now(w->bucket);
+    struct cold_call patient = {.deadline_ns = at + 600 * SECOND_NS};
+    sim_bucket_absent_until(w->bucket, at + 3600 * SECOND_NS);
+    assert_int_equal(cold_tier_read(&w->tier, &patient, &w->places[0], NULL, &ref), ERR_UNAVAILABLE);
+    assert_in_range(sim_bucket_now(w->bucket) - at, S3_PATIENCE_NS / 2, S3_PATIENCE_NS + 10 * SECOND_NS);
+    assert_true(patient.retry_at_ns > at && patient.why[0] != '\0');
+}
+
 static void a_short_deadline_is_no_outage(void **state)
 {
     struct world *w = *state;
@@ -396,6 +410,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_pack_in_parts_is_proved_by_its_tag, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_hour_of_absence_loses_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_outage_is_told_before_a_long_deadline, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_short_deadline_is_no_outage, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_the_server_asks_for_is_waited, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_cancelled_call_ends, set_up, tear_down),
