@@ -19,6 +19,7 @@ static void init_lists(struct blockstore *s, const struct blockstore_options *o)
     t->candidates_tail = &t->candidates;
     t->queue_tail = &t->queue;
     t->loaded_tail = &t->loaded;
+    cold_shelf_init(&t->shelf, o->reads == NULL ? COLD_RUNNING_BYTES : o->reads->limit_bytes / COLD_SHELF_PART);
     table_init(&t->reads, STORE_COLD_WAITING_MAX, o->tables);
     table_init(&t->bad, STORE_BAD_MAX, o->tables);
     table_init(&t->demoting, STORE_DEMOTE_WAITING_MAX + PACK_RECORDS_MAX, o->tables);
@@ -86,6 +87,7 @@ void store_cold_release(struct blockstore *s)
 {
     struct store_tier *t = &s->cold;
     free_reads(t);
+    cold_shelf_release(&t->shelf);
     for (size_t i = 0; i < t->node_count; i++)
         block_ref_unref(t->nodes[i].ref);
     for (struct store_verify_op *op = t->check.ops; op != NULL; op = op->next)
@@ -382,7 +384,7 @@ uint64_t store_cold_due(const struct blockstore *s)
     if (t->phase != COLD_UP || !t->up || t->packing > PACKING_OPEN || t->loaded != NULL ||
         t->removal == REMOVING_REMOVE)
         due = MAX(t->retry_at_ns, s->now_ns + STORE_RETRY_NS);
-    due = MIN(due, store_check_due(s));
+    due = MIN(due, MIN(store_check_due(s), cold_shelf_due(&t->shelf)));
     if (t->packing == PACKING_OPEN)
         due = MIN(due, t->pack_due_ns);
     if (t->waiting != NULL)

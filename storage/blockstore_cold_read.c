@@ -102,9 +102,10 @@ void store_cold_get(struct blockstore *s, struct store_op *op)
 {
     struct cold_place place;
     enum err err = store_find_cold(s, &op->key, &place);
-    if (err == ERR_OK)
+    op->ref = err == ERR_OK ? cold_shelf_find(&s->cold.shelf, &op->key) : NULL;
+    if (err == ERR_OK && op->ref == NULL)
         err = store_cold_want(s, &place, WANT_GET, op);
-    if (err != ERR_OK)
+    if (err != ERR_OK || op->ref != NULL)
         op->done(op, err);
 }
 
@@ -117,10 +118,12 @@ static void put_promoted(struct blockstore *s, struct store_op *op, const struct
     store_put_hot(s, op, ref, false);
 }
 
-/* Whoever used it just now may have left it in memory, and a read of the medium is saved. */
+/* Whoever used it just now has left it in memory or on the shelf, and a read of the medium is saved. */
 static enum err promote_cold(struct blockstore *s, const struct cold_place *place, struct store_op *op)
 {
     struct block_ref *ref = memory_tier_peek(s->memory, &place->key);
+    if (ref == NULL)
+        ref = cold_shelf_find(&s->cold.shelf, &place->key);
     if (ref == NULL)
         return store_cold_want(s, place, WANT_PROMOTE, op);
     put_promoted(s, op, place, ref);
@@ -367,10 +370,14 @@ static bool is_asked_for(const struct cold_read *read)
 
 static void came(struct blockstore *s, struct cold_read *read, struct block_ref *ref)
 {
+    size_t bytes;
     bool charged = block_ref_recharge(ref, s->reads_account);
     (void)charged; /* else it stays charged to whoever read it */
-    if (is_asked_for(read))
+    if (is_asked_for(read)) {
         memory_tier_put(s->memory, &read->place.key, ref);
+        if (!memory_tier_has(s->memory, &read->place.key, &bytes))
+            cold_shelf_put(&s->cold.shelf, &read->place.key, ref, s->now_ns);
+    }
     finish(s, read, ref, ERR_OK);
 }
 
@@ -419,6 +426,7 @@ static void refuse_checks(struct blockstore *s)
 void store_cold_tick(struct blockstore *s)
 {
     struct store_tier *t = &s->cold;
+    cold_shelf_age(&t->shelf, s->now_ns);
     if (s->broken)
         refuse_checks(s);
     store_check_tick(s);

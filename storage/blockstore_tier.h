@@ -18,12 +18,14 @@
 #include "base/random.h"
 #include "base/table.h"
 #include "storage/blockstore.h"
+#include "storage/cold_shelf.h"
 
 enum {
     COLD_RUNNING_BYTES = 8 * 1024 * 1024, /* of blocks that are being read, if it is more than one */
     COLD_LOADED_MAX = 16,                 /* blocks in memory that wait for their turn in the pack … */
     COLD_LOADED_BYTES = 4 * 1024 * 1024,
     COLD_LEAVING_ROWS = 1024, /* hot rows that go with one commit */
+    COLD_SHELF_PART = 4,      /* of the account of reads: blocks that were read last */
     COLD_NODES_MAX = 16,      /* blocks fetched at once because their links are to be counted */
     COLD_CHECK_PAGE = 64,
     COLD_THIN_PERCENT = 50, /* of a pack that are live: under it, it is rewritten */
@@ -130,6 +132,7 @@ struct store_tier {
     struct cold_read **waiting_tail;
     unsigned running;
     uint64_t running_bytes;
+    struct cold_shelf shelf;
     struct table bad; /* keys whose cold row is going because its bytes are wrong */
     struct cold_check check;
     struct cold_node nodes[COLD_NODES_MAX];

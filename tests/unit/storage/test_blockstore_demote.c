@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What leaves the disk for the cold tier, and when; which blocks may; what comes back. */
+#include "storage/cold_shelf.h"
 #include "tests/support/cold_world.h"
 
 #include "base/le.h"
@@ -402,6 +403,28 @@ static void what_was_just_used_is_promoted_without_another_read(void **state)
     assert_true(is_in(w, 3, "disk"));
 }
 
+/* Memory has no room for it. */
+static void what_was_just_read_is_promoted_without_another_read(void **state)
+{
+    struct world *w = *state;
+    put_all(w);
+    demote(w, 0, 4);
+    uint64_t room = account_free(&w->memory);
+    assert_true(account_take(&w->memory, room));
+    assert_int_equal(get(w, 3), ERR_OK);
+    assert_int_equal(get(w, 2), ERR_OK);
+    assert_true(is_in(w, 3, "cold"));
+    w->cold.away = true;
+    assert_int_equal(get(w, 3), ERR_OK);
+    assert_int_equal(promote(w, 3), ERR_OK);
+    settle(w);
+    assert_true(is_in(w, 3, "disk"));
+    w->now += COLD_SHELF_NS; /* and forgotten after a while */
+    blockstore_tick(w->store, w->now, REAL + w->now);
+    assert_int_equal(promote(w, 2), ERR_UNAVAILABLE);
+    account_give(&w->memory, room);
+}
+
 static void what_is_removed_while_it_is_promoted_stays_away(void **state)
 {
     struct world *w = *state;
@@ -455,6 +478,7 @@ int main(void)
         COLD_TEST(candidates_are_looked_up_on_the_lane_of_the_catalogue),
         COLD_TEST(a_promoted_block_is_in_both_and_leaves_without_a_write),
         COLD_TEST(what_was_just_used_is_promoted_without_another_read),
+        COLD_TEST(what_was_just_read_is_promoted_without_another_read),
         COLD_TEST(what_is_removed_while_it_is_promoted_stays_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
