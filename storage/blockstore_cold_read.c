@@ -368,6 +368,13 @@ static bool is_asked_for(const struct cold_read *read)
     return want != NULL;
 }
 
+/* At least this part of it is free. */
+static bool reads_have_room(const struct blockstore *s, unsigned part)
+{
+    const struct account *reads = s->reads_account;
+    return reads == NULL || account_free(reads) >= reads->limit_bytes / part;
+}
+
 static void came(struct blockstore *s, struct cold_read *read, struct block_ref *ref)
 {
     size_t bytes;
@@ -375,7 +382,7 @@ static void came(struct blockstore *s, struct cold_read *read, struct block_ref 
     (void)charged; /* else it stays charged to whoever read it */
     if (is_asked_for(read)) {
         memory_tier_put(s->memory, &read->place.key, ref);
-        if (!memory_tier_has(s->memory, &read->place.key, &bytes))
+        if (!memory_tier_has(s->memory, &read->place.key, &bytes) && reads_have_room(s, COLD_SHELF_ROOM))
             cold_shelf_put(&s->cold.shelf, &read->place.key, ref, s->now_ns);
     }
     finish(s, read, ref, ERR_OK);
@@ -427,6 +434,8 @@ void store_cold_tick(struct blockstore *s)
 {
     struct store_tier *t = &s->cold;
     cold_shelf_age(&t->shelf, s->now_ns);
+    if (!reads_have_room(s, COLD_SHELF_PART))
+        cold_shelf_release(&t->shelf); /* those who ask now go first */
     if (s->broken)
         refuse_checks(s);
     store_check_tick(s);

@@ -290,7 +290,8 @@ struct store_job *store_demote_job(struct blockstore *s)
     uint64_t bytes = 0;
     if (t->leaving_count >= COLD_LEAVING_ROWS)
         return NULL; /* commits are slow or fail, and what is cold already would come here again and again */
-    if (t->queue == NULL || t->loading || t->loaded_count > 0 || t->packing > PACKING_OPEN)
+    if (t->queue == NULL || t->loading || t->loaded_count > 0 || t->packing > PACKING_OPEN ||
+        s->now_ns < t->load_retry_ns)
         return NULL;
     struct store_job *job = store_job_new(s, JOB_DEMOTE);
     if (job == NULL)
@@ -346,6 +347,7 @@ static void take_again(struct blockstore *s, const struct block_key *key)
 
 void store_demote_done(struct blockstore *s, struct store_job *job, enum err err)
 {
+    bool full = false; /* the account of reads */
     s->cold.loading = false;
     for (size_t i = 0; i < job->read_count; i++) {
         struct read_one *one = &job->reads[i];
@@ -353,7 +355,8 @@ void store_demote_done(struct blockstore *s, struct store_job *job, enum err err
             .place = {.key = one->place.key, .codec = one->place.codec, .size = one->place.size}};
         struct block_place now;
         bool there = store_find(s, &one->place.key, &now) == ERR_OK;
-        if (err == ERR_BUSY) {
+        if (err == ERR_BUSY || one->err == ERR_NOMEM) {
+            full = full || err != ERR_BUSY;
             take_again(s, &one->place.key);
             continue;
         }
@@ -365,6 +368,8 @@ void store_demote_done(struct blockstore *s, struct store_job *job, enum err err
             store_quarantine(s, &one->place, one->err);
         forget(s, &one->place.key);
     }
+    if (full && s->cold.loaded_count == 0)
+        s->cold.load_retry_ns = s->now_ns + STORE_RETRY_NS;
 }
 
 /* ---- what goes ---- */

@@ -25,7 +25,8 @@ enum {
     COLD_LOADED_MAX = 16,                 /* blocks in memory that wait for their turn in the pack … */
     COLD_LOADED_BYTES = 4 * 1024 * 1024,
     COLD_LEAVING_ROWS = 1024, /* hot rows that go with one commit */
-    COLD_SHELF_PART = 4,      /* of the account of reads: blocks that were read last */
+    COLD_SHELF_PART = 4,      /* of the account of reads: blocks that were read last, while so much … */
+    COLD_SHELF_ROOM = 2,      /* … is free, and put there while this is */
     COLD_NODES_MAX = 16,      /* blocks fetched at once because their links are to be counted */
     COLD_CHECK_PAGE = 64,
     COLD_THIN_PERCENT = 50, /* of a pack that are live: under it, it is rewritten */
@@ -150,6 +151,7 @@ struct store_tier {
     struct cold_demotion *queue;
     struct cold_demotion **queue_tail;
     bool loading;
+    uint64_t load_retry_ns; /* nothing is loaded before: there was no memory */
     struct cold_loaded *loaded;
     struct cold_loaded **loaded_tail;
     size_t loaded_count;

@@ -44,7 +44,7 @@ static void demote(struct storage_state *s, struct moving *one)
 {
     enum err err = blockstore_demote(s->store, &one->key, 1);
     bool starts = err == ERR_UNAVAILABLE && s->cold_why[0] == '\0'; /* the tier answers, and is still being looked at */
-    if (err == ERR_BUSY || starts)
+    if (err == ERR_BUSY || err == ERR_NOMEM || starts)
         return; /* there will be room */
     one->tried = err == ERR_OK;
     if (err == ERR_OK)

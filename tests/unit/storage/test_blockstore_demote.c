@@ -29,6 +29,24 @@ static void what_is_demoted_leaves_the_disk_and_is_read_back(void **state)
     assert_int_equal(stats(w).blocks, ITEMS - BLOCKS);
 }
 
+static void what_finds_no_memory_leaves_later(void **state)
+{
+    struct world *w = *state;
+    put_all(w);
+    settle(w);
+    uint64_t room = account_free(&w->reads);
+    assert_true(account_take(&w->reads, room));
+    assert_int_equal(blockstore_demote(w->store, w->keys, 3), ERR_OK);
+    blockstore_end_pack(w->store);
+    drive(w);
+    assert_int_equal(blockstore_may_leave(w->store, &w->keys[0]), ERR_BUSY); /* it is still to go */
+    assert_true(blockstore_wakes_at(w->store) <= w->now + STORE_RETRY_NS);
+    account_give(&w->reads, room);
+    pass(w, STORE_RETRY_NS);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(blockstore_may_leave(w->store, &w->keys[i]), ERR_EXISTS);
+}
+
 static void a_pack_ends_when_it_is_full_or_old(void **state)
 {
     struct world *w = *state;
@@ -464,6 +482,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         COLD_TEST(what_is_demoted_leaves_the_disk_and_is_read_back),
+        COLD_TEST(what_finds_no_memory_leaves_later),
         COLD_TEST(a_pack_ends_when_it_is_full_or_old),
         COLD_TEST(a_pack_of_many_small_blocks_ends_early),
         COLD_TEST(a_crash_after_any_step_loses_nothing),
