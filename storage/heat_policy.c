@@ -190,6 +190,11 @@ static bool is_held(const struct heat_policy *policy, uint32_t number)
     return heat_row_at(&policy->history, number)->place != ROW_NONE;
 }
 
+void heat_policy_announce(const struct heat_policy *policy, const uint64_t *keys, size_t count)
+{
+    row_table_announce(&policy->history, keys, count);
+}
+
 bool heat_policy_use(struct heat_policy *policy, uint64_t key, uint64_t bytes)
 {
     policy->ranker.now = (uint32_t)++policy->accesses;

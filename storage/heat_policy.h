@@ -16,7 +16,8 @@
  * Half-lives in hours were rejected: which is right depends on how busy a node is, and traces hardly tell.
  *
  * Memory: 24 bytes a block remembered and 8 to 16 for its index, 8 a block held; all else is 230 KiB, curves and trials.
- * An access costs two or three lines of memory that are not cached, and an admission those of 10 blocks.
+ * An access costs two or three lines of memory that are not cached, and an admission those of 10 blocks; uses that were announced wait for theirs
+ * together.
  *
  * What is not here: bytes, I/O, clocks. The owner keeps the blocks, asks, and does as told. One thread; same calls, same answers.
  */
@@ -47,6 +48,9 @@ void heat_policy_free(struct heat_policy *policy);
 
 /* Who is told of forgotten rows; NULL for nobody. */
 void heat_policy_on_forgotten(struct heat_policy *policy, heat_forgotten *forgotten, void *context);
+
+/* As tier_policy_announce. */
+void heat_policy_announce(const struct heat_policy *policy, const uint64_t *keys, size_t count);
 
 /*
  * A block was used, whoever had it; true: the tier holds it. key: of the block, not 0, well mixed, such as the end of its digest.

@@ -15,6 +15,11 @@ static void hearth_destroy(void *self)
     heat_policy_free(self);
 }
 
+static void hearth_announce(const void *self, const uint64_t *keys, size_t count)
+{
+    heat_policy_announce(self, keys, count);
+}
+
 static bool hearth_use(void *self, uint64_t key, uint64_t bytes, double now_s)
 {
     (void)now_s;
@@ -52,6 +57,7 @@ static struct tier_policy_stats hearth_stats(const void *self)
 const struct tier_policy_ops tier_policy_hearth = {.name = "hearth",
                                                    .create = hearth_create,
                                                    .destroy = hearth_destroy,
+                                                   .announce = hearth_announce,
                                                    .use = hearth_use,
                                                    .admit = hearth_admit,
                                                    .leave = hearth_leave,

@@ -97,14 +97,21 @@ static uint32_t number_in(const struct row_index *index, uint32_t slot)
     return (index->slots[slot] & mask(index)) - 1; /* empty: 0 - 1 is none */
 }
 
+/* The first slot from this one on of a row whose hash is alike, or the empty one that ends the search. */
+static uint32_t alike_from(const struct row_index *index, uint32_t slot, uint64_t hash)
+{
+    while (index->slots[slot] != 0 && (index->slots[slot] & ~mask(index)) != tag(index, hash))
+        slot = (slot + 1) & mask(index);
+    return slot;
+}
+
 /* Where the key is in an index, or the empty slot where it would be. */
 static uint32_t slot_of(const struct row_table *table, const struct row_index *index, uint64_t key)
 {
     uint64_t hash = hash_of(key);
-    uint32_t slot = home(index, hash);
-    while (index->slots[slot] != 0 && ((index->slots[slot] & ~mask(index)) != tag(index, hash) ||
-                                       row_table_key(table, number_in(index, slot)) != key))
-        slot = (slot + 1) & mask(index);
+    uint32_t slot = alike_from(index, home(index, hash), hash);
+    while (index->slots[slot] != 0 && row_table_key(table, number_in(index, slot)) != key)
+        slot = alike_from(index, (slot + 1) & mask(index), hash);
     return slot;
 }
 
@@ -122,6 +129,25 @@ uint32_t row_table_find(const struct row_table *table, uint64_t key)
 {
     uint32_t number = find_in(table, &table->index, key);
     return number != ROW_NONE ? number : find_in(table, &table->old, key);
+}
+
+INLINE_ALWAYS void announce_in(const struct row_table *table, const struct row_index *index, const uint64_t *keys,
+                               size_t count)
+{
+    for (size_t i = 0; index->slots != NULL && i < count; i++)
+        __builtin_prefetch(&index->slots[home(index, hash_of(keys[i]))]);
+    for (size_t i = 0; index->slots != NULL && i < count; i++) {
+        uint64_t hash = hash_of(keys[i]);
+        uint32_t slot = alike_from(index, home(index, hash), hash);
+        if (index->slots[slot] != 0)
+            row_table_fetch(table, number_in(index, slot));
+    }
+}
+
+void row_table_announce(const struct row_table *table, const uint64_t *keys, size_t count)
+{
+    announce_in(table, &table->index, keys, count);
+    announce_in(table, &table->old, keys, count);
 }
 
 /* A few more rows into the index that is to have them all. A row that is there already, since its number was given anew, stays. */

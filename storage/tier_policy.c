@@ -73,6 +73,13 @@ void tier_policy_free(struct tier_policy *policy)
     free(policy);
 }
 
+void tier_policy_announce(const struct tier_policy *policy, const uint64_t *keys, size_t count)
+{
+    assert(count <= TIER_POLICY_ANNOUNCED_MAX);
+    if (policy->ops->announce != NULL)
+        policy->ops->announce(policy->self, keys, count);
+}
+
 bool tier_policy_use(struct tier_policy *policy, uint64_t key, uint64_t bytes, double now_s)
 {
     return policy->ops->use(policy->self, key, bytes, now_s);

@@ -36,6 +36,8 @@ enum tier_policy_kind {
     TIER_POLICY_KINDS
 };
 
+enum { TIER_POLICY_ANNOUNCED_MAX = 32 }; /* at a time: what is fetched for them has room in the nearest cache */
+
 struct tier_policy_config {
     enum tier_policy_kind kind;
     enum heat_goal goal; /* of hearth */
@@ -63,6 +65,12 @@ static inline uint64_t tier_policy_key(const struct block_key *key)
 struct tier_policy *tier_policy_new(const struct tier_policy_config *config) MUST_CHECK;
 /* NULL-safe. */
 void tier_policy_free(struct tier_policy *policy);
+
+/*
+ * These blocks will be used next. Who knows of several uses says so before the first one: where millions of blocks are remembered a use is mostly
+ * waiting for memory, and these waits become one. Changes nothing, and nothing has to be announced.
+ */
+void tier_policy_announce(const struct tier_policy *policy, const uint64_t *keys, size_t count);
 
 /* A block was used, whoever had it. bytes: what it would take; now_s: seconds of any one clock, which only origin asks for. True: it is held. */
 bool tier_policy_use(struct tier_policy *policy, uint64_t key, uint64_t bytes, double now_s);

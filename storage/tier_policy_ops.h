@@ -16,8 +16,9 @@ struct tier_newcomer {
 
 struct tier_policy_ops {
     const char *name;
-    void *(*create)(const struct tier_policy_config *config); /* NULL without memory */
-    void (*destroy)(void *self);                              /* NULL-safe */
+    void *(*create)(const struct tier_policy_config *config);               /* NULL without memory */
+    void (*destroy)(void *self);                                            /* NULL-safe */
+    void (*announce)(const void *self, const uint64_t *keys, size_t count); /* NULL: nothing to be done */
     bool (*use)(void *self, uint64_t key, uint64_t bytes, double now_s);
     bool (*admit)(void *self, const struct tier_newcomer *newcomer);
     void (*leave)(void *self, uint64_t key);

@@ -39,6 +39,8 @@ static void agrees_with_a_model(void **state)
     for (unsigned step = 0; step < STEPS; step++) {
         uint64_t id = prng_below(&prng, MIN(KEYS, step / 4 + 1));
         uint64_t key = key_of(id);
+        uint64_t together[] = {key, key_of(id / 2), key_of(KEYS + id)};
+        row_table_announce(&table, together, ARRAY_LEN(together));
         expect_row(&table, id, numbers[id]);
         if (numbers[id] == ROW_NONE) {
             assert_ok(row_table_add(&table, key, &numbers[id]));

@@ -153,6 +153,75 @@ static void each_does_with_the_memory_it_is_given(void **state)
     }
 }
 
+/* ---- announced uses ---- */
+
+enum { TRACE = 40000, TRACE_KEYS = 6000, LEFT_MAX = 64 };
+
+/* All that a policy says to one access. */
+struct said {
+    bool hit;
+    bool admitted;
+    size_t left_count;
+    uint64_t left[LEFT_MAX];
+    float rank;
+};
+
+static void note_left(void *context, uint64_t key)
+{
+    struct said *said = context;
+    assert_true(said->left_count < LEFT_MAX);
+    said->left[said->left_count++] = key;
+}
+
+static struct said visit(struct tier_policy *policy, uint64_t key, uint32_t now)
+{
+    struct said said = {0};
+    uint64_t bytes = 1 + key % 20;
+    said.hit = tier_policy_use(policy, key, bytes, now);
+    if (!said.hit)
+        said.admitted = tier_policy_admit(policy, key, bytes, UINT64_MAX, note_left, &said);
+    if (key % 50 == 0)
+        tier_policy_leave(policy, key);
+    said.rank = tier_policy_rank(policy, key, bytes);
+    return said;
+}
+
+static void expect_same(const struct said *a, const struct said *b)
+{
+    assert_int_equal(a->hit, b->hit);
+    assert_int_equal(a->admitted, b->admitted);
+    assert_int_equal(a->left_count, b->left_count);
+    assert_memory_equal(a->left, b->left, sizeof(a->left));
+    assert_memory_equal(&a->rank, &b->rank, sizeof(a->rank));
+}
+
+/* Some that are announced are known, some new, some give way meanwhile; tables grow in the midst of them. */
+static void to_announce_uses_changes_nothing(void **state)
+{
+    (void)state;
+    static const uint32_t blocks_max[] = {900, TRACE_KEYS};
+    static uint64_t keys[TRACE];
+    struct prng prng;
+    prng_init(&prng, 13);
+    for (uint32_t i = 0; i < TRACE; i++)
+        keys[i] = key_of(prng_below(&prng, prng_below(&prng, TRACE_KEYS) + 1));
+    for (int kind = 0; kind < TIER_POLICY_KINDS; kind++) {
+        for (size_t size = 0; size < ARRAY_LEN(blocks_max); size++) {
+            struct tier_policy *plain = policy_of((enum tier_policy_kind)kind, 5000, blocks_max[size], NULL);
+            struct tier_policy *told = policy_of((enum tier_policy_kind)kind, 5000, blocks_max[size], NULL);
+            for (uint32_t i = 0; i < TRACE; i++) {
+                if (i % TIER_POLICY_ANNOUNCED_MAX == 0)
+                    tier_policy_announce(told, &keys[i], MIN(TIER_POLICY_ANNOUNCED_MAX, TRACE - i));
+                struct said a = visit(plain, keys[i], i);
+                struct said b = visit(told, keys[i], i);
+                expect_same(&a, &b);
+            }
+            tier_policy_free(plain);
+            tier_policy_free(told);
+        }
+    }
+}
+
 /* ---- ranks ---- */
 
 static void use(struct tier_policy *policy, uint64_t id, uint32_t times)
@@ -238,6 +307,7 @@ int main(void)
         cmocka_unit_test(names_are_those_of_the_configuration),
         cmocka_unit_test(each_agrees_with_a_model),
         cmocka_unit_test(each_does_with_the_memory_it_is_given),
+        cmocka_unit_test(to_announce_uses_changes_nothing),
         cmocka_unit_test(what_is_used_more_often_and_later_ranks_above),
         cmocka_unit_test(a_scan_does_not_wash_out_what_is_used),
         cmocka_unit_test(ghosts_are_remembered_as_long_as_the_main_queue_is),
