@@ -50,19 +50,23 @@ static void note(struct ctx *ctx, struct heat_state *s, struct span bytes, enum 
 
 static void heat_handle_cast(struct ctx *ctx, void *state, const struct msg *msg)
 {
+    struct heat_state *s = state;
     if (msg->kind == MSG_ACCESS) {
         const struct msg_access *m = msg->fields;
-        note(ctx, state, m->cid, m->kind == 0 ? HEAT_READ : m->kind == 1 ? HEAT_SERVED : HEAT_STORED, NULL, m);
+        note(ctx, s, m->cid, m->kind == 0 ? HEAT_READ : m->kind == 1 ? HEAT_SERVED : HEAT_STORED, NULL, m);
     } else if (msg->kind == MSG_WANT_SEEN) {
         const struct msg_want_seen *m = msg->fields;
         struct peer_id asker = {0};
         enum err err = peer_id_parse(m->peer, &asker);
-        note(ctx, state, m->cid, HEAT_WANTED, err == ERR_OK ? &asker : NULL, NULL);
+        note(ctx, s, m->cid, HEAT_WANTED, err == ERR_OK ? &asker : NULL, NULL);
     } else if (msg->kind == MSG_TIER_PRESSURE) {
-        moves_pressure(state, msg->fields);
+        moves_catch_up(s);
+        moves_pressure(s, msg->fields);
     }
-    moves_pump(state);
-    past_pump(state);
+    if (s->moves.use_count > 0) /* what they lead to begins when the policy was told of them */
+        return;
+    moves_pump(s);
+    past_pump(s);
 }
 
 static enum err pack_rows(const struct heat_entry *rows, size_t count, struct buf *items)
@@ -141,6 +145,7 @@ static void heat_handle_info(struct ctx *ctx, void *state, const struct info *in
 {
     struct heat_state *s = state;
     (void)ctx;
+    moves_catch_up(s);
     if (info->kind == INFO_REPLY && info->tag >= TAG_EXPLAIN)
         explain_reply(s, info);
     else if (info->kind == INFO_REPLY)
@@ -151,6 +156,8 @@ static void heat_handle_info(struct ctx *ctx, void *state, const struct info *in
         s->past_timer = 0;
     else if (info->kind == INFO_TIMER && info->tag == TAG_HOT_TIMER)
         hot_due(s);
+    else if (info->kind == INFO_TIMER && info->tag == TAG_USES_TIMER)
+        s->moves.uses_timer = 0;
     else if (info->kind == INFO_TIMER)
         s->moves.timer = 0;
     moves_pump(s);
@@ -161,6 +168,7 @@ static void heat_terminate(struct ctx *ctx, void *state, enum exit_reason reason
 {
     struct heat_state *s = state;
     (void)ctx;
+    moves_catch_up(s);
     hot_release(s);
     past_release(s, reason);
     moves_release(s);

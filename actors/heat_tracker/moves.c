@@ -2,9 +2,9 @@
 /*
  * Moves between the disk and the cold tier: the policy says what should lie on the disk, the mover when what goes, tiered_storage does it.
  *
- *      access   --> policy: use, admit --> mover: want --+
- *      pressure --> mover                                +--> mover_next --> tier_candidates | tier_demote | tier_promote --> tiered_storage
- *      replies  --> policy: leave, mover ----------------+--> state_move --> state
+ *      access   --> a few together --> policy: use, admit --> mover: want --+
+ *      pressure --> mover                                                   +--> mover_next --> tier_candidates | tier_demote | tier_promote --> tiered_storage
+ *      replies  --> policy: leave, mover -----------------------------------+--> state_move --> state
  */
 #include "actors/heat_tracker/tracker.h"
 
@@ -102,26 +102,53 @@ static bool admitted(struct heat_state *s, const struct block_key *key, uint64_t
  * A cold block, or one in memory, below which it may be cold: what the policy wants on the disk, and does not lie there, is to come. If it did
  * lie there, the store says so.
  */
-static void used_not_on_disk(struct heat_state *s, const struct block_key *key, uint32_t bytes, bool held)
+static void used_not_on_disk(struct heat_state *s, const struct use *use, bool held)
 {
     struct block_key out;
-    if (!mover_considers(s->moves.mover, key, bytes, ctx_now(s->ctx)) || (!held && !admitted(s, key, bytes)))
+    uint32_t bytes = (uint32_t)use->bytes;
+    if (!mover_considers(s->moves.mover, &use->key, bytes, use->at_ns) || (!held && !admitted(s, &use->key, bytes)))
         return;
-    float rank = tier_policy_rank(s->moves.policy, tier_policy_key(key), bytes);
-    if (mover_want(s->moves.mover, key, bytes, rank, &out))
+    float rank = tier_policy_rank(s->moves.policy, tier_policy_key(&use->key), bytes);
+    if (mover_want(s->moves.mover, &use->key, bytes, rank, &out))
         tier_policy_leave(s->moves.policy, tier_policy_key(&out));
+}
+
+static void tell_use(struct heat_state *s, const struct use *use)
+{
+    if (!past_use(s, &use->key))
+        return;
+    bool held = tier_policy_use(s->moves.policy, tier_policy_key(&use->key), use->bytes,
+                                (double)use->at_ns / (double)SECOND_NS);
+    if (use->tier == ACCESS_IN_COLD || (use->tier == ACCESS_IN_MEMORY && s->moves.promotes && !held))
+        used_not_on_disk(s, use, held);
+    else if (!held)
+        (void)admitted(s, &use->key, use->bytes); /* it is there, and may stay if it is worth it */
+}
+
+void moves_catch_up(struct heat_state *s)
+{
+    uint64_t keys[ARRAY_LEN(s->moves.uses)];
+    size_t count = s->moves.use_count;
+    if (count == 0)
+        return;
+    for (size_t i = 0; i < count; i++)
+        keys[i] = tier_policy_key(&s->moves.uses[i].key);
+    tier_policy_announce(s->moves.policy, keys, count);
+    for (size_t i = 0; i < count; i++)
+        tell_use(s, &s->moves.uses[i]);
+    s->moves.use_count = 0;
 }
 
 void moves_access(struct heat_state *s, const struct block_key *key, const struct msg_access *m)
 {
-    if (s->moves.mover == NULL || m->bytes > BLOCK_BYTES_MAX || !past_use(s, key))
+    uint64_t now = ctx_now(s->ctx);
+    if (s->moves.mover == NULL || m->bytes > BLOCK_BYTES_MAX)
         return;
-    double now_s = (double)ctx_now(s->ctx) / (double)SECOND_NS;
-    bool held = tier_policy_use(s->moves.policy, tier_policy_key(key), m->bytes, now_s);
-    if (m->tier == ACCESS_IN_COLD || (m->tier == ACCESS_IN_MEMORY && s->moves.promotes && !held))
-        used_not_on_disk(s, key, (uint32_t)m->bytes, held);
-    else if (!held)
-        (void)admitted(s, key, m->bytes); /* it is there, and may stay if it is worth it */
+    s->moves.uses[s->moves.use_count++] = (struct use){.key = *key, .bytes = m->bytes, .tier = m->tier, .at_ns = now};
+    if (s->moves.uses_timer == 0)
+        s->moves.uses_timer = ctx_timer(s->ctx, now, TAG_USES_TIMER);
+    if (s->moves.use_count == ARRAY_LEN(s->moves.uses))
+        moves_catch_up(s);
 }
 
 void moves_pressure(struct heat_state *s, const struct msg_tier_pressure *m)

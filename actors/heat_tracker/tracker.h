@@ -28,10 +28,21 @@ struct promotion {
     uint32_t size;
 };
 
+/* Of a block, told of by tiered_storage. */
+struct use {
+    struct block_key key;
+    uint64_t bytes;
+    uint64_t tier; /* as in `access` */
+    uint64_t at_ns;
+};
+
 /* All NULL and zero where there is no cold tier. */
 struct moves {
     struct tier_policy *policy; /* of the disk: what should lie there */
     enum tier_policy_kind policy_kind;
+    struct use uses[TIER_POLICY_ANNOUNCED_MAX]; /* that the policy is not told of yet, in their order */
+    size_t use_count;
+    uint64_t uses_timer; /* 0: none is set */
     struct tier_mover *mover;
     struct promotion promotions[MOVER_PROMOTIONS_MAX];
     uint64_t demoting_bytes; /* of the step that is under way */
@@ -69,7 +80,13 @@ struct heat_state {
 };
 
 /* Timers and jobs of these files: tags that moves.c does not have. */
-enum { TAG_PAST_TIMER = 1000, TAG_PAST_JOB, TAG_HOT_TIMER, TAG_EXPLAIN /* and one for each that is under way */ };
+enum {
+    TAG_PAST_TIMER = 1000,
+    TAG_PAST_JOB,
+    TAG_HOT_TIMER,
+    TAG_USES_TIMER,
+    TAG_EXPLAIN /* and one for each that is under way */
+};
 
 /* ---- moves.c: between the policy, the mover and tiered_storage ---- */
 
@@ -77,8 +94,13 @@ enum { TAG_PAST_TIMER = 1000, TAG_PAST_JOB, TAG_HOT_TIMER, TAG_EXPLAIN /* and on
 enum err moves_init(struct heat_state *s, const struct config *config) MUST_CHECK;
 void moves_release(struct heat_state *s);
 
-/* A block was used or stored. */
+/*
+ * A block was used or stored. The policy is told of several at once, which costs less: when there are as many as it takes, before anything else that
+ * concerns it, and at the end of the turn at the latest, by TAG_USES_TIMER.
+ */
 void moves_access(struct heat_state *s, const struct block_key *key, const struct msg_access *access);
+/* Tells it now; first in each handler that asks the policy or the mover something, or tells them something else. */
+void moves_catch_up(struct heat_state *s);
 void moves_pressure(struct heat_state *s, const struct msg_tier_pressure *pressure);
 void moves_reply(struct heat_state *s, const struct info *info);
 

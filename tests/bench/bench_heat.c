@@ -4,11 +4,12 @@
  *
  *      bench_heat TRACKED HELD skewed|even [ACCESSES]
  *
- * Each of TRACKED blocks is used once, in a tier that has room for HELD of them; then ACCESSES are measured, each with the admission that
- * follows a miss, as a tier does. skewed: the logarithm of a block's number is even, so that a few get most; even: all alike, which is what near
- * caches can do nothing about. Prints one line of JSON: CPU time an access, what a read of a random line takes that has to wait for the one before it, of as much memory
- * as rows and index take, the longest of the first uses, in which tables grow, the share of a core that 100,000 a second take, hits, and the bytes
- * a tracked block takes in rows and in all.
+ * Each of TRACKED blocks is used once, in a tier that has room for HELD of them; then ACCESSES are measured as a busy heat_tracker tells the
+ * disk's policy of them: as many announced as it gathers, then each asked whether it is known (heat.db would be asked otherwise), used, and after a miss
+ * admitted or not. Its mailbox and its table of scores are not in it. skewed: the logarithm of a block's number is even, so that a few get most; even:
+ * all alike, which is what near caches can do nothing about. Prints one line of JSON: CPU time an access, what a read of a random line takes that has
+ * to wait for the one before it, of as much memory as rows and index take, the longest of the first uses, in which tables grow, the share of a core
+ * that 100,000 a second take, hits, and the bytes a tracked block takes in rows and in all.
  */
 #include <math.h>
 #include <stdio.h>
@@ -50,7 +51,10 @@ static void ignore(void *context, uint64_t key)
 
 static bool visit(struct tier_policy *policy, uint64_t key)
 {
-    if (tier_policy_use(policy, key, 1, 0))
+    bool known = heat_policy_knows(tier_policy_heat(policy), key);
+    bool held = tier_policy_use(policy, key, 1, 0);
+    check(known || !held, "an unknown block is held");
+    if (held)
         return true;
     (void)tier_policy_admit(policy, key, 1, UINT64_MAX, ignore, NULL);
     return false;
@@ -132,8 +136,11 @@ int main(int argc, char **argv)
     uint64_t *keys = keys_of(accesses, tracked, strcmp(argv[3], "skewed") == 0);
     uint64_t hits = 0;
     uint64_t began = cpu_ns();
-    for (uint64_t i = 0; i < accesses; i++)
+    for (uint64_t i = 0; i < accesses; i++) {
+        if (i % TIER_POLICY_ANNOUNCED_MAX == 0)
+            tier_policy_announce(policy, keys + i, MIN(TIER_POLICY_ANNOUNCED_MAX, accesses - i));
         hits += visit(policy, keys[i]) ? 1 : 0;
+    }
     double ns = (double)(cpu_ns() - began) / (double)accesses;
     check(tier_policy_stats(policy).remembered == tracked, "not all are tracked");
     printf("{\"ns\": %.1f, \"wait_ns\": %.1f, \"longest_ms\": %.1f, \"core_percent\": %.2f, \"hit_percent\": %.1f, "

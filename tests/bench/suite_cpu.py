@@ -52,7 +52,7 @@ def mailbox(lab, programs, options):
 
 
 def heat(_lab, programs, options):
-    """CPU time of an access, the admission after a miss included."""
+    """CPU time of an access, 32 announced together, the admission after a miss included."""
     tracked, held = (200_000, 20_000) if options.quick else (10_000_000, 1_000_000)
     accesses = 200_000 if options.quick else 5_000_000
 

@@ -176,6 +176,21 @@ static void ask(struct ctx *ctx, const struct tiers_step *s)
     block_ref_unref(ref);
 }
 
+/* Of all blocks of the step, in one turn. */
+static void tell_accesses(struct ctx *ctx, const struct tiers_step *s)
+{
+    for (; follow.block < s->to; follow.block++) {
+        uint8_t bytes[CID_BYTES_MAX];
+        struct cid cid;
+        struct block_ref *ref = follow.block_of(follow.block, &cid);
+        struct msg_access access = {.cid = span_of(bytes, cid_encode(&cid, bytes)), .bytes = ref->len, .tier = 1};
+        enum err err = ctx_cast(ctx, ACTOR_HEAT_TRACKER, &(struct msg){.kind = MSG_ACCESS, .fields = &access});
+        if (err != ERR_OK)
+            note_failure(s->what, err_text(err));
+        block_ref_unref(ref);
+    }
+}
+
 static void next_step(void)
 {
     follow.block = follow.steps[++follow.step].from;
@@ -186,9 +201,11 @@ static void take_step(struct ctx *ctx)
     const struct tiers_step *s = &follow.steps[follow.step];
     if (s->ask == TIERS_END) {
         atomic_store(&follow.done, true);
-    } else if (s->ask == TIERS_WAIT || s->ask == TIERS_DO) {
+    } else if (s->ask == TIERS_WAIT || s->ask == TIERS_DO || s->ask == MSG_ACCESS) {
         if (s->act != NULL)
             s->act();
+        if (s->ask == MSG_ACCESS)
+            tell_accesses(ctx, s);
         next_step();
         (void)ctx_timer(ctx, ctx_now(ctx) + (s->ask == TIERS_WAIT ? s->from * SECOND_NS : 0), 1);
     } else {

@@ -52,7 +52,7 @@ enum {
 
 struct tiers_step {
     const char *what;
-    uint16_t ask;                                /* a message about each of the blocks; what fails, fails the test */
+    uint16_t ask; /* a message about each of the blocks; what fails, fails the test. `access` is cast, of all at once */
     unsigned from;                               /* TIERS_WAIT: seconds */
     unsigned to;                                 /* behind the last block */
     bool (*is_right)(const struct info *answer); /* NULL: any answer */

@@ -14,6 +14,7 @@
 #include "sim/disk.h"
 #include "sim/sim.h"
 #include "storage/heat_store.h"
+#include "storage/tier_policy.h"
 
 /*
  * 20 blocks fit below Tiers.DemoteAt (90 %), and 22 do not; the policy holds 11 (50 %). A wave takes as many, of which those of two packs have gone when it
@@ -28,7 +29,8 @@ enum {
     GO = 8,
     ROUNDS = 5,
     UNKNOWN = 99,
-    OTHERS = 250000
+    OTHERS = 250000,
+    TOGETHER = 2 * TIER_POLICY_ANNOUNCED_MAX + 5
 };
 
 static struct {
@@ -169,6 +171,21 @@ static bool is_forgotten(const struct info *info)
     return !m->wanted_on_disk && m->long_heat < 0.5 && m->tier.len > 0 && begins(m->verdict, "it leaves first");
 }
 
+/* The blocks that were told of together, from the first on: each one's last use was one use further back than the next one's. */
+static unsigned explained;
+
+static bool is_in_order(const struct info *info)
+{
+    const struct msg_heat_explained *m = info->msg->fields;
+    return m->accesses == 1 && m->long_heat > 0.5 && m->age == TOGETHER - 1 - explained++;
+}
+
+static bool is_cold(const struct info *info)
+{
+    const struct msg_block_facts_ok *m = info->msg->fields;
+    return m->segment == 0 && m->pack != 0;
+}
+
 /* ---- what happens ---- */
 
 /* The hot ones are the oldest on the disk: those that a wave takes first unless the policy holds them. */
@@ -269,6 +286,37 @@ static void lru_spares_what_is_used_after_a_start(void **state)
     live("lru", second);
 }
 
+/* More in one turn than the policy is told of at a time. */
+static void uses_that_come_together_are_all_counted_in_their_order(void **state)
+{
+    static const struct tiers_step steps[] = {{.what = "load", .ask = TIERS_WAIT, .from = 1},
+                                              {"together", MSG_ACCESS, 0, TOGETHER, NULL, NULL},
+                                              {"in order", MSG_HEAT_EXPLAIN, 0, TOGETHER, is_in_order, NULL},
+                                              {0}};
+    (void)state;
+    explained = 0;
+    live("hearth", steps);
+    assert_int_equal(explained, TOGETHER);
+}
+
+/* A use that nothing follows is not kept waiting for others: a cold block is back before anything else happens to the tracker. */
+static void a_single_use_is_acted_on_at_once(void **state)
+{
+    static const struct tiers_step first[] = {{"store", MSG_BLOCK_PUT, 0, FIRST, NULL, NULL},
+                                              {"leave", MSG_TIER_MOVE, 0, 1, NULL, NULL},
+                                              {.what = "leave", .ask = TIERS_WAIT, .from = 1},
+                                              {0}};
+    static const struct tiers_step second[] = {{.what = "load", .ask = TIERS_WAIT, .from = 1},
+                                               {"away", MSG_BLOCK_FACTS, 0, 1, is_cold, NULL},
+                                               {"use", MSG_BLOCK_GET, 0, 1, NULL, NULL},
+                                               {.what = "return", .ask = TIERS_WAIT, .from = 2},
+                                               {"back", MSG_BLOCK_FACTS, 0, 1, lies_on_disk, NULL},
+                                               {0}};
+    (void)state;
+    live("hearth", first);
+    live("hearth", second);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +324,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_new_life_of_the_tracker_spares_what_was_held, setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_heat_db_costs_heat_only, setup, teardown),
         cmocka_unit_test_setup_teardown(lru_spares_what_is_used_after_a_start, setup, teardown),
+        cmocka_unit_test_setup_teardown(uses_that_come_together_are_all_counted_in_their_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_single_use_is_acted_on_at_once, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
