@@ -144,8 +144,12 @@ void blockstore_get(struct blockstore *store, struct store_op *op);
 enum err blockstore_has(struct blockstore *store, const struct block_key *key, uint64_t *ret_size,
                         const char **ret_tier) MUST_CHECK;
 
-/* The same for many: ret_sizes[i] is 0 when keys[i] is absent (or cannot be looked up), else its size + 1. */
-void blockstore_has_many(struct blockstore *store, const struct block_key *keys, size_t count, uint64_t *ret_sizes);
+/*
+ * The same for many: ret_sizes[i] is 0 when keys[i] is absent (or cannot be looked up), else its size + 1. readable: what is only cold is absent
+ * while its medium does not answer.
+ */
+void blockstore_has_many(struct blockstore *store, const struct block_key *keys, size_t count, bool readable,
+                         uint64_t *ret_sizes);
 
 /* A pin, an unpin, a removal, or what is to become of the quarantine; change->err is its result, and done() gets it (or the commit's error). */
 struct store_change_op {

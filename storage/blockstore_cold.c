@@ -259,6 +259,12 @@ static void note_answer(struct blockstore *s, const struct store_cold *op, enum 
         t->failures = 0;
 }
 
+bool store_cold_is_away(const struct blockstore *s)
+{
+    const struct store_tier *t = &s->cold;
+    return t->phase == COLD_OFF || (t->phase <= COLD_CLAIM ? t->failures > 0 : !t->up);
+}
+
 static struct store_cold *claim(struct blockstore *s)
 {
     struct store_cold *op = store_cold_new(s, STORE_COLD_CLAIM, 0);

@@ -38,18 +38,25 @@ enum err blockstore_has(struct blockstore *s, const struct block_key *key, uint6
     return ERR_OK;
 }
 
+static bool is_here(struct blockstore *s, const struct block_key *key, bool cold_counts, uint64_t *ret_size)
+{
+    const char *tier;
+    return blockstore_has(s, key, ret_size, &tier) == ERR_OK && (cold_counts || strcmp(tier, "cold") != 0);
+}
+
 /* Those that the filter does not settle are looked up in one state of the database. */
-void blockstore_has_many(struct blockstore *s, const struct block_key *keys, size_t count, uint64_t *ret_sizes)
+void blockstore_has_many(struct blockstore *s, const struct block_key *keys, size_t count, bool readable,
+                         uint64_t *ret_sizes)
 {
     bool absent[HAS_AHEAD];
+    bool cold_counts = !readable || !store_cold_is_away(s);
     catalogue_begin_reading(s->reader);
     for (size_t at = 0; at < count; at += HAS_AHEAD) {
         size_t n = MIN(count - at, (size_t)HAS_AHEAD);
         filter_absent_many(s->filter, keys + at, n, absent);
         for (size_t i = 0; i < n; i++) {
             uint64_t size = 0;
-            bool here =
-                !(absent[i] && table_len(&s->fresh) == 0) && blockstore_has(s, &keys[at + i], &size, NULL) == ERR_OK;
+            bool here = !(absent[i] && table_len(&s->fresh) == 0) && is_here(s, &keys[at + i], cold_counts, &size);
             ret_sizes[at + i] = here ? size + 1 : 0;
         }
     }

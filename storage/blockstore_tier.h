@@ -212,6 +212,8 @@ enum err store_cold_init(struct blockstore *store, const struct blockstore_optio
 void store_cold_release(struct blockstore *store);
 void store_cold_tick(struct blockstore *store);
 uint64_t store_cold_due(const struct blockstore *store);
+/* No cold block can be read: the medium did not answer last, or is not configured. False while it is looked for after a start. */
+bool store_cold_is_away(const struct blockstore *store);
 /* A change of packs has been committed, or answered with an error of its own. */
 void store_cold_changed(struct blockstore *store, struct catalogue_change *change);
 /* Whether a commit is to be made for what the cold tier waits for; and into it. */

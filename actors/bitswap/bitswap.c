@@ -4,7 +4,7 @@
  *
  * Owns: the session engine (what we want), the serving engine with its ledgers (what others want), the streams of the protocol.
  * Accepts: calls fetch, bitswap_stat, bitswap_wantlist, probe; casts peer_up, peer_down, stream_opened, stream_data, stream_written,
- * stream_closed, block_stored, heal. Emits: stream_* to connection_manager, block_* and healed to tiered_storage, find_providers to discovery, want_seen to
+ * stream_closed, block_stored, cold_up, heal. Emits: stream_* to connection_manager, block_* and healed to tiered_storage, find_providers to discovery, want_seen to
  * heat_tracker, state_want to state. Restart: permanent; a new life knows nothing and hears of all peers again.
  *
  * This file only routes; node.h says where the rest is.
@@ -319,6 +319,9 @@ static void route_cast(struct node *n, const struct msg *msg)
         break;
     case MSG_BLOCK_STORED:
         on_stored(n, msg->fields);
+        break;
+    case MSG_COLD_UP:
+        engine_look_at_all(n->engine);
         break;
     case MSG_HEAL:
         fetch_heal(n, msg->fields);

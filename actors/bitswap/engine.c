@@ -24,6 +24,14 @@ static void lookup_push(struct engine *e, struct engine_subject *s)
     e->lookups_last = s;
 }
 
+static void subject_look(struct engine *e, struct engine_subject *s)
+{
+    if (s->asked)
+        s->again = true;
+    else
+        lookup_push(e, s);
+}
+
 static void lookup_remove(struct engine *e, struct engine_subject *s)
 {
     if (!s->due)
@@ -165,13 +173,10 @@ void engine_peer_down(struct engine *e, struct engine_peer *peer)
     engine_give(e, peer, sizeof(*peer));
 }
 
-static void want_look(struct engine *e, struct ledger_want *want)
+void engine_want_look(struct engine *e, struct ledger_want *want)
 {
     ledger_move(&want->peer->ledger, want, LEDGER_NEW);
-    if (want->subject->asked)
-        want->subject->again = true;
-    else
-        lookup_push(e, want->subject);
+    subject_look(e, want->subject);
 }
 
 static void refuse(struct engine *e, struct engine_peer *peer, const struct bitswap_want *want)
@@ -221,7 +226,7 @@ static void want_add(struct engine *e, struct engine_peer *peer, const struct bi
         refuse(e, peer, want);
         return;
     }
-    want_look(e, w);
+    engine_want_look(e, w);
 }
 
 uint64_t engine_message_begin(struct engine_peer *peer)
@@ -247,7 +252,7 @@ void engine_want(struct engine *e, struct engine_peer *peer, const struct bitswa
     if (want->type == BITSWAP_WANT_BLOCK)
         known->type = BITSWAP_WANT_BLOCK;
     if (known->state == LEDGER_ABSENT)
-        want_look(e, known); /* asked again, answered again */
+        engine_want_look(e, known); /* asked again, answered again */
 }
 
 void engine_message_end(struct engine *e, struct engine_peer *peer, uint64_t message, bool full)
@@ -336,12 +341,16 @@ void engine_looked_up(struct engine *e, const struct cid *cid, uint64_t size_plu
 void engine_stored(struct engine *e, const struct cid *cid)
 {
     struct engine_subject *s = subject_find(e, cid);
-    if (s == NULL)
-        return;
-    if (s->asked)
-        s->again = true;
-    else
-        lookup_push(e, s);
+    if (s != NULL)
+        subject_look(e, s);
+}
+
+void engine_look_at_all(struct engine *e)
+{
+    size_t position = 0;
+    struct engine_subject *s;
+    while ((s = table_next(&e->subjects, &position, NULL)) != NULL)
+        subject_look(e, s);
 }
 
 void engine_peer_set_owner(struct engine_peer *peer, void *owner)

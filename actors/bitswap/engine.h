@@ -72,6 +72,9 @@ void engine_looked_up(struct engine *e, const struct cid *cid, uint64_t size_plu
 /* A block is stored now: whoever wants it will be looked at again. */
 void engine_stored(struct engine *e, const struct cid *cid);
 
+/* The same of any block: what was absent may be here, and what is absent still is not told again. */
+void engine_look_at_all(struct engine *e);
+
 /* The next block to be fetched for a peer; false when there is none or no room. */
 struct engine_fetch {
     struct engine_peer *peer;
@@ -88,6 +91,9 @@ void engine_fetched(struct engine *e, struct engine_peer *peer, const struct cid
 
 /* The fetch could not be made just now: it is due again. */
 void engine_fetch_again(struct engine *e, struct engine_peer *peer, const struct cid *cid);
+
+/* It could not be read: storage is asked anew whether the block is here. */
+void engine_fetch_in_doubt(struct engine *e, struct engine_peer *peer, const struct cid *cid);
 
 /* The next peer with a message to be sent, taken off the list; NULL when there is none. */
 struct engine_peer *engine_next_dirty(struct engine *e);

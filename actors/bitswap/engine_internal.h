@@ -89,6 +89,9 @@ void engine_charge_back(struct engine *e, struct engine_peer *peer, size_t bytes
 /* Ends a want; its subject goes with the last one. */
 void engine_want_remove(struct engine *e, struct ledger_want *want);
 
+/* Looks up whether its block is stored. */
+void engine_want_look(struct engine *e, struct ledger_want *want);
+
 /* Keeps the want until the block comes; tells the peer if it asked to be told. */
 void engine_answer_absent(struct engine *e, struct ledger_want *w);
 

@@ -215,16 +215,35 @@ void engine_fetched(struct engine *e, struct engine_peer *peer, const struct cid
     engine_dirty_push(e, peer);
 }
 
-void engine_fetch_again(struct engine *e, struct engine_peer *peer, const struct cid *cid)
+/* A fetch that gave nothing; NULL: nobody waits for it any more. */
+static struct ledger_want *fetch_failed(struct engine *e, struct engine_peer *peer, const struct cid *cid)
 {
     struct ledger_want *w = ledger_find(&peer->ledger, cid);
     if (w == NULL || w->state != LEDGER_FETCHING)
-        return;
+        return NULL;
     e->reading -= w->size;
     peer->fetching--;
     engine_charge_back(e, peer, w->size);
+    return w;
+}
+
+void engine_fetch_again(struct engine *e, struct engine_peer *peer, const struct cid *cid)
+{
+    struct ledger_want *w = fetch_failed(e, peer, cid);
+    if (w == NULL)
+        return;
     ledger_move(&peer->ledger, w, LEDGER_QUEUED);
     engine_turn_push(e, peer);
+}
+
+void engine_fetch_in_doubt(struct engine *e, struct engine_peer *peer, const struct cid *cid)
+{
+    struct ledger_want *w = fetch_failed(e, peer, cid);
+    if (w == NULL)
+        return;
+    engine_want_look(e, w);
+    engine_turn_push(e, peer);
+    engine_dirty_push(e, peer);
 }
 
 /* What the peer takes in a second. */

@@ -26,7 +26,7 @@ static enum err ask(struct node *n, struct op *op)
         err = schema_list_add_bytes(&items, span_of(key, cid_encode(&op->cids[i], key)));
     }
     if (err == ERR_OK) {
-        struct msg_block_has fields = {.cids = schema_list_of(&items, (uint32_t)op->count)};
+        struct msg_block_has fields = {.cids = schema_list_of(&items, (uint32_t)op->count), .readable = true};
         struct msg msg = {.kind = MSG_BLOCK_HAS, .fields = &fields};
         err = node_call(n, op, ACTOR_TIERED_STORAGE, &msg, STORAGE_TIMEOUT_S * SECOND_NS);
     } else {
@@ -129,6 +129,11 @@ void serve_fetched(struct node *n, const struct op *op, const struct info *info)
     struct block_ref *block = info->err == ERR_OK ? info->msg->tail : NULL;
     if (p == NULL)
         return;
+    if (info->err ==
+        ERR_UNAVAILABLE) { /* the medium of a cold block is away; or storage itself, which the next question tells */
+        engine_fetch_in_doubt(n->engine, p->engine, &op->cid);
+        return;
+    }
     if (must_ask_again(n, info->err)) {
         engine_fetch_again(n->engine, p->engine, &op->cid);
         return;

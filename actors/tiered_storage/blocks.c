@@ -160,7 +160,7 @@ static enum err add_sizes(struct storage_state *s, const struct msg_block_has *m
             blockstore_keep(s->store, &keys[asked]);
         asked += looked_up;
     }
-    blockstore_has_many(s->store, keys, asked, found);
+    blockstore_has_many(s->store, keys, asked, m->readable, found);
     enum err err = ERR_OK;
     for (size_t i = 0, at = 0; i < n && err == ERR_OK; i++)
         err = schema_list_add_u64(sizes, known[i] == UINT64_MAX ? found[at++] : known[i]);

@@ -49,6 +49,7 @@ struct storage_state {
     struct buf stored; /* CIDs that became durable, to be told to bitswap */
     uint32_t stored_count;
     bool cold;                  /* there is a cold tier */
+    bool told_cold_up;          /* to bitswap, since it was away */
     struct storage_move *moves; /* that people asked for */
     uint64_t moves_timer;       /* 0: none is set */
     struct storage_cold *colds; /* operations that cold_store has */

@@ -4,7 +4,7 @@
  *
  * Owns: the repository (its lock, segments, blocks.db) through one blockstore. Accepts: calls block_put, block_get, block_has, block_rm,
  * block_stat, pin_add, pin_rm, pin_ls, repo_stat, repo_verify, quarantine_ls, quarantine_change, backup_*, store_probe, probe; the cast healed. Emits:
- * casts block_stored and heal to bitswap, access to heat_tracker, event to state; calls cold_* of cold_store. Restart: permanent; a new life reads the disk only.
+ * casts block_stored, cold_up and heal to bitswap, access to heat_tracker, event to state; calls cold_* of cold_store. Restart: permanent; a new life reads the disk only.
  *
  *      call --> request --> blockstore --> next_job --> lane `disk` or `catalogue` --> job_done --> done() --> reply
  *                                     \--> next_cold --> call to cold_store --> cold_done --^
@@ -54,6 +54,16 @@ static void tell_bitswap(struct storage_state *s)
     s->stored_count = 0;
 }
 
+/* A cast that finds no room is made again after the next handler. */
+static void tell_cold_up(struct storage_state *s)
+{
+    bool up = blockstore_stats(s->store).cold_up;
+    struct msg_cold_up fields = {0};
+    if (up && !s->told_cold_up)
+        up = ctx_cast(s->ctx, ACTOR_BITSWAP, &(struct msg){.kind = MSG_COLD_UP, .fields = &fields}) != ERR_BUSY;
+    s->told_cold_up = up;
+}
+
 static void arm(struct storage_state *s)
 {
     uint64_t at = blockstore_wakes_at(s->store);
@@ -88,8 +98,10 @@ static void pump(struct storage_state *s)
             break;
         }
     }
-    if (s->cold)
+    if (s->cold) {
         storage_cold_start(s);
+        tell_cold_up(s);
+    }
     tell_bitswap(s);
     storage_tell_pressure(s);
     arm(s);

@@ -50,7 +50,7 @@ static void do_has(const char *dir, uint64_t count, uint64_t batch)
         for (uint64_t i = 0; i < batch; i++)
             absent_key(&prng, &keys[i]);
         began = clock_mono_ns();
-        blockstore_has_many(store, keys, (size_t)batch, sizes);
+        blockstore_has_many(store, keys, (size_t)batch, false, sizes);
         spent += clock_mono_ns() - began;
         for (uint64_t i = 0; i < batch; i++)
             found += sizes[i] != 0;

@@ -61,6 +61,7 @@ static const struct child_spec children[] = {{.id = "state", .start = ACTOR_STAT
                                              {.id = "cold_store", .start = ACTOR_COLD_STORE},
                                              {.id = "tiered_storage", .start = ACTOR_TIERED_STORAGE},
                                              {.id = "heat_tracker", .start = ACTOR_HEAT_TRACKER},
+                                             {.id = "bitswap", .start = ACTOR_BITSWAP},
                                              {.id = "control", .start = ACTOR_CONTROL}};
 static const struct supervisor_spec tree = {.name = "root",
                                             .strategy = STRATEGY_ONE_FOR_ONE,
@@ -87,6 +88,7 @@ bool tiers_play(const struct tiers_play *play, struct config *config)
         [ACTOR_COLD_STORE] = &cold_store_class,
         [ACTOR_TIERED_STORAGE] = &tiered_storage_class,
         [ACTOR_HEAT_TRACKER] = play->heat_tracker == NULL ? &heat_tracker_class : play->heat_tracker,
+        [ACTOR_BITSWAP] = play->state,
         [ACTOR_CONTROL] = play->control};
     struct budget budget;
     struct runtime *rt = NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Three tiers in motion: the real tiered_storage, heat_tracker and cold_store; the test sits where control and state sit. On inproc with a folder of
+ * Three tiers in motion: the real tiered_storage, heat_tracker and cold_store; the test sits where control, state and bitswap sit. On inproc with a folder of
  * the real disk, in sim with a simulated bucket; a disk and a bucket may see several lives of a node. A life may follow a list of steps.
  */
 #ifndef HEARTH_TESTS_UNIT_ACTORS_HELPER_TIERS_H
@@ -20,7 +20,7 @@ struct sim_bucket;
 
 struct tiers_play {
     const struct actor_class *control;
-    const struct actor_class *state;
+    const struct actor_class *state;        /* hears what is told to bitswap, too */
     const struct actor_class *heat_tracker; /* NULL: the real one */
     const struct disk_port *disk;
     struct sim *sim; /* NULL: inproc … */

@@ -30,7 +30,7 @@
 #include "wire/varint.h"
 
 enum {
-    BLOCKS = 21,
+    BLOCKS = 22,
     PIECE = 1000,
     LARGE_PIECE = 128 * 1024,
     POLL_MS = 5,
@@ -53,7 +53,8 @@ enum {
     EMPTY = 7,
     MANY = 8,
     EARLY = 9,
-    HELD = 10 /* and all that follow: more than the memory for blocks holds at a time */
+    COLD = 10,
+    HELD = 11 /* and all that follow: more than the memory for blocks holds at a time */
 };
 
 /* Written by the peer's and the driver's threads; the test thread looks when all is over. */
@@ -66,6 +67,8 @@ static struct {
     _Atomic int fetch_err[BLOCKS];
     _Atomic bool stored[BLOCKS];
     _Atomic int puts[BLOCKS];
+    _Atomic bool goes; /* a read of COLD finds that its medium has gone away */
+    _Atomic bool away;
     struct block_ref *held[BLOCKS]; /* the driver's */
     _Atomic int seen_blocks[BLOCKS];
     _Atomic int seen_wants[BLOCKS];
@@ -137,7 +140,8 @@ static enum err reply_have(struct ctx *ctx, const struct msg_block_has *asked, s
     buf_init(&sizes, 64 * KIB, NULL);
     for (; schema_list_next_bytes(&asked->cids, &position, &name); count++) {
         size_t i = block_named(name);
-        bool here = i < BLOCKS && atomic_load(&play.stored[i]);
+        bool here =
+            i < BLOCKS && atomic_load(&play.stored[i]) && !(i == COLD && asked->readable && atomic_load(&play.away));
         if (schema_list_add_u64(&sizes, here ? play.blocks[i]->len + 1 : 0) != ERR_OK)
             abort();
     }
@@ -158,6 +162,10 @@ static enum err storage_call(struct ctx *ctx, void *state, const struct msg *msg
     if (msg->kind == MSG_BLOCK_GET) {
         if (i == BLOCKS || !atomic_load(&play.stored[i]))
             return ERR_NOT_FOUND;
+        if (i == COLD && atomic_load(&play.goes)) {
+            atomic_store(&play.away, true);
+            return ERR_UNAVAILABLE;
+        }
         reply_block(ctx, to, i, name);
         return ERR_OK;
     }
@@ -465,6 +473,40 @@ static bool end_arrival(void)
     return atomic_load(&play.seen_blocks[LATER]) == 1;
 }
 
+static void begin_away(struct ctx *ctx)
+{
+    atomic_store(&play.stored[COLD], true);
+    atomic_store(&play.goes, true);
+    send_want(ctx, IN, COLD, BITSWAP_WANT_BLOCK);
+}
+
+static bool end_away(void)
+{
+    return atomic_load(&play.seen_dont[COLD]) == 1 && atomic_load(&play.seen_blocks[COLD]) == 0;
+}
+
+static void begin_claim(struct ctx *ctx)
+{
+    send_want(ctx, IN, COLD, BITSWAP_WANT_HAVE);
+}
+
+static bool end_claim(void)
+{
+    return atomic_load(&play.seen_dont[COLD]) == 2 && atomic_load(&play.seen_have[COLD]) == 0;
+}
+
+static void begin_back(struct ctx *ctx)
+{
+    atomic_store(&play.goes, false);
+    atomic_store(&play.away, false);
+    cast(ctx, MSG_COLD_UP, &(struct msg_cold_up){0}, NULL);
+}
+
+static bool end_back(void)
+{
+    return atomic_load(&play.seen_blocks[COLD]) == 1;
+}
+
 static void begin_fetch(struct ctx *ctx)
 {
     (void)ctx;
@@ -625,6 +667,9 @@ static const struct scene scenes[] = {
     {"a want outlives its stream", begin_early, end_early},
     {"wants are served", begin_serving, end_serving},
     {"an absent block arrives", begin_arrival, end_arrival},
+    {"a cold block cannot be read", begin_away, end_away},
+    {"nor is it claimed", begin_claim, end_claim},
+    {"its medium is back", begin_back, end_back},
     {"a fetch asks the peer", begin_fetch, end_fetch},
     {"the block comes after rubbish", begin_delivery, end_delivery},
     {"a fetch runs out of time", begin_cancel, end_cancel},

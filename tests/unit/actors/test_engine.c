@@ -270,6 +270,35 @@ static void absent_blocks_are_sent_when_they_arrive(void **state)
     world_free(&w);
 }
 
+/* A cold block whose medium goes away between the look and the read, and comes back; nobody is told the same twice. */
+static void a_block_that_cannot_be_read_is_looked_at_again(void **state)
+{
+    (void)state;
+    struct world w;
+    struct cid cid;
+    struct engine_fetch fetch;
+    world_init(&w);
+    peer_up(&w, 0);
+    struct bitswap_want cold = want_of(&w.cids[5], BITSWAP_WANT_BLOCK);
+    struct bitswap_want absent = want_of(&w.cids[6], BITSWAP_WANT_BLOCK);
+    say(&w, 0, &cold);
+    say(&w, 0, &absent);
+    assert_true(engine_next_lookup(w.e, &cid));
+    engine_looked_up(w.e, &cid, block_size(5) + 1);
+    assert_true(engine_next_fetch(w.e, &fetch));
+    engine_fetch_in_doubt(w.e, fetch.peer, &fetch.cid);
+    assert_int_equal(account_used(&w.send), 0);
+    settle(&w);
+    assert_int_equal(w.got[0].dont_haves[5], 1);
+    assert_false(engine_has_work(w.e));
+    w.stored[5] = true;
+    engine_look_at_all(w.e);
+    settle(&w);
+    assert_int_equal(w.got[0].blocks[5], 1);
+    assert_int_equal(w.got[0].dont_haves[6], 1);
+    world_free(&w);
+}
+
 /* The block is stored between storage's look and its answer. */
 static void a_block_that_arrives_during_the_lookup_is_not_missed(void **state)
 {
@@ -691,6 +720,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_and_presences_are_answered),
         cmocka_unit_test(absent_blocks_are_sent_when_they_arrive),
+        cmocka_unit_test(a_block_that_cannot_be_read_is_looked_at_again),
         cmocka_unit_test(a_block_that_arrives_during_the_lookup_is_not_missed),
         cmocka_unit_test(both_versions_are_answered_as_asked),
         cmocka_unit_test(who_wants_a_block_is_told),

@@ -31,7 +31,8 @@ static struct {
     _Atomic unsigned failures;
     _Atomic uint64_t out; /* bytes that state was told of */
     _Atomic uint64_t in;
-    uint64_t run[2]; /* the last one, out and in, and its bytes */
+    _Atomic unsigned ups; /* that bitswap was told of: the medium is found once, and stays */
+    uint64_t run[2];      /* the last one, out and in, and its bytes */
     uint64_t run_bytes[2];
     unsigned next;
     unsigned round; /* 0: puts */
@@ -137,6 +138,8 @@ static void state_cast(struct ctx *ctx, void *state, const struct msg *msg)
 {
     (void)ctx;
     (void)state;
+    if (msg->kind == MSG_COLD_UP)
+        atomic_fetch_add(&play.ups, 1);
     if (msg->kind != MSG_STATE_MOVE)
         return;
     const struct msg_state_move *m = msg->fields;
@@ -183,6 +186,7 @@ static void play_on(struct config *config, const struct disk_port *disk, struct 
                       play.busy, (unsigned long long)atomic_load(&play.out), (unsigned long long)atomic_load(&play.in));
     assert_true(done);
     assert_int_equal(atomic_load(&play.failures), 0);
+    assert_int_equal(atomic_load(&play.ups), 1);
     assert_true(play.busy > 0); /* the disk was full at times, and room was made */
     assert_true(atomic_load(&play.out) >= (uint64_t)BLOCKS * BLOCK_BYTES - STORAGE_MAX);
 }

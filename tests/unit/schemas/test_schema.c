@@ -90,22 +90,22 @@ static void claims_are_not_believed(void **state)
 {
     (void)state;
     const struct schema *has = schema_find(&schema_messages, MSG_BLOCK_HAS);
-    expect_refusal(has, SCHEMA_ARRAY, "\x92\xdd\xff\xff\xff\xff", 6, ERR_TRUNCATED, "cids");
+    expect_refusal(has, SCHEMA_ARRAY, "\x93\xdd\xff\xff\xff\xff", 6, ERR_TRUNCATED, "cids");
     expect_refusal(has, SCHEMA_ARRAY, "\xdd\xff\xff\xff\xff", 5, ERR_TRUNCATED, "block_has");
     expect_refusal(has, SCHEMA_MAP, "\xdf\xff\xff\xff\xff", 5, ERR_TRUNCATED, "block_has");
-    expect_refusal(has, SCHEMA_ARRAY, "\x92\x91\x01\xc0", 4, ERR_INVALID, "cids: an item is not bytes");
+    expect_refusal(has, SCHEMA_ARRAY, "\x93\x91\x01\xc0\xc0", 5, ERR_INVALID, "cids: an item is not bytes");
     struct buf b;
     buf_init(&b, 1 << 20, NULL);
-    assert_ok(buf_append(&b, "\x92\xdc\x04\x01", 4)); /* 1,025 items */
+    assert_ok(buf_append(&b, "\x93\xdc\x04\x01", 4)); /* 1,025 items */
     for (int i = 0; i < 1025; i++)
         assert_ok(schema_list_add_bytes(&b, span_text("c")));
-    assert_ok(buf_append(&b, "\xc0", 1));
+    assert_ok(buf_append(&b, "\xc0\xc0", 2));
     expect_refusal(has, SCHEMA_ARRAY, (const char *)b.data, b.len, ERR_TOO_LARGE, "cids: has 1025 items");
     buf_clear(&b);
     static const char large[MSG_CID_MAX + 1];
-    assert_ok(buf_append(&b, "\x92\x91", 2));
+    assert_ok(buf_append(&b, "\x93\x91", 2));
     assert_ok(schema_list_add_bytes(&b, span_of(large, sizeof(large))));
-    assert_ok(buf_append(&b, "\xc0", 1));
+    assert_ok(buf_append(&b, "\xc0\xc0", 2));
     expect_refusal(has, SCHEMA_ARRAY, (const char *)b.data, b.len, ERR_TOO_LARGE, "cids: an item is over");
     buf_release(&b);
 }

@@ -27,6 +27,34 @@ static void a_medium_that_is_away_hides_nothing(void **state)
     assert_int_equal(stats(w).quarantined, 0);
 }
 
+static uint64_t size_if(struct world *w, size_t i, bool readable)
+{
+    uint64_t size_plus_1 = 0;
+    blockstore_has_many(w->store, &w->keys[i], 1, readable, &size_plus_1);
+    return size_plus_1;
+}
+
+static void what_cannot_be_read_is_not_promised(void **state)
+{
+    struct world *w = *state;
+    put_all(w);
+    demote(w, 0, 2);
+    assert_int_equal(size_if(w, 0, true), w->sizes[0] + 1);
+    w->cold.away = true;
+    assert_int_equal(get(w, 1), ERR_UNAVAILABLE);
+    assert_int_equal(size_if(w, 0, true), 0);
+    assert_int_equal(size_if(w, 0, false), w->sizes[0] + 1);
+    assert_int_equal(size_if(w, 5, true), w->sizes[5] + 1); /* on the disk */
+    restart(w, false);
+    assert_int_equal(size_if(w, 0, true), 0);
+    w->cold.away = false;
+    pass(w, 70 * SECOND_NS);
+    assert_int_equal(size_if(w, 0, true), w->sizes[0] + 1);
+    w->without = true;
+    restart(w, false);
+    assert_int_equal(size_if(w, 0, true), 0);
+}
+
 static void a_medium_that_failed_one_read_is_asked_again(void **state)
 {
     struct world *w = *state;
@@ -209,6 +237,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         COLD_TEST(a_medium_that_is_away_hides_nothing),
+        COLD_TEST(what_cannot_be_read_is_not_promised),
         COLD_TEST(a_medium_that_failed_one_read_is_asked_again),
         COLD_TEST(an_empty_mount_point_is_not_marked),
         COLD_TEST(a_medium_of_another_is_not_used),
