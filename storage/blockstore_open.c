@@ -209,7 +209,7 @@ void store_copy_mark(struct store_core *core, const struct catalogue_batch *batc
     }
 }
 
-/* Into a catalogue made anew the pins come back from the journal, and with that it is whole; else the journal is kept short. */
+/* Into a catalogue made anew the pins come back from the journal, and with that it is whole; else there is a journal, and a short one. */
 static enum err open_journal(struct blockstore *store, bool made)
 {
     char path[STORE_PATH_MAX];
@@ -224,7 +224,7 @@ static enum err open_journal(struct blockstore *store, bool made)
             store_notice(store, false, "%llu pins and unpins were read from %s", (unsigned long long)count, path);
         return err == ERR_OK || err == ERR_NOT_FOUND ? catalogue_restored(core->catalogue) : err;
     }
-    err = pin_journal_compact(core->port, path, store->reader, catalogue_info(core->catalogue).pins);
+    err = pin_journal_renew(core->port, path, store->reader, catalogue_info(core->catalogue).pins);
     return err == ERR_NO_SPACE ? ERR_OK : err;
 }
 

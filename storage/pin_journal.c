@@ -175,7 +175,7 @@ enum err pin_journal_restore(const struct disk_port *port, const char *path, str
     return err;
 }
 
-/* ---- compaction ---- */
+/* ---- anew ---- */
 
 static enum err write_pins(const struct disk_port *port, struct disk_file *file, struct catalogue_reader *reader,
                            struct pin_row *rows, uint64_t *offset)
@@ -236,8 +236,8 @@ static enum err write_all(const struct disk_port *port, struct disk_file *file, 
     return err;
 }
 
-enum err pin_journal_compact(const struct disk_port *port, const char *path, struct catalogue_reader *reader,
-                             uint64_t pins)
+enum err pin_journal_renew(const struct disk_port *port, const char *path, struct catalogue_reader *reader,
+                           uint64_t pins)
 {
     struct disk_file *file;
     char beside[PATH_BYTES];
@@ -246,11 +246,12 @@ enum err pin_journal_compact(const struct disk_port *port, const char *path, str
     if (len < 0 || (size_t)len >= sizeof(beside))
         return ERR_TOO_LARGE;
     enum err err = port->open(port->self, path, DISK_READ, &file);
-    if (err != ERR_OK)
-        return err == ERR_NOT_FOUND ? ERR_OK : err;
-    err = port->size(file, &size);
-    port->close(file);
-    if (err != ERR_OK || size <= PIN_JOURNAL_SMALL_BYTES || size <= pins * BYTES_PER_PIN)
+    bool missing = err == ERR_NOT_FOUND;
+    if (err == ERR_OK) {
+        err = port->size(file, &size);
+        port->close(file);
+    }
+    if (!missing && (err != ERR_OK || size <= PIN_JOURNAL_SMALL_BYTES || size <= pins * BYTES_PER_PIN))
         return err;
     err = port->open(port->self, beside, DISK_WRITE | DISK_CREATE, &file);
     if (err != ERR_OK)

@@ -34,8 +34,8 @@ enum err pin_journal_append(const struct disk_port *port, const char *path, cons
 enum err pin_journal_restore(const struct disk_port *port, const char *path, struct catalogue *catalogue,
                              uint64_t *ret_count) MUST_CHECK;
 
-/* Writes it anew from the catalogue when it has grown far beyond the pins there are. */
-enum err pin_journal_compact(const struct disk_port *port, const char *path, struct catalogue_reader *reader,
-                             uint64_t pins) MUST_CHECK;
+/* Writes it anew from the catalogue when there is none, as in a repository that was restored, or it has grown far beyond the pins there are. */
+enum err pin_journal_renew(const struct disk_port *port, const char *path, struct catalogue_reader *reader,
+                           uint64_t pins) MUST_CHECK;
 
 #endif

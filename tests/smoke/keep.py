@@ -205,6 +205,10 @@ def backup(folder):
     check("restore: all pins too", set(sorted(new.run("pin", "ls")[1].splitlines())) >= set(pins))
     check("restore: verifies", new.run("repo", "verify")[0] == 0)
     check("restore: takes more", new.add(b"more") is not None)
+    new.stop()
+    os.unlink(new.file("blocks.db"))
+    if check("restore: starts when its catalogue is lost", new.start(), new.said()):
+        check("restore: the pins outlive the catalogue", set(new.run("pin", "ls")[1].splitlines()) >= set(pins))
 
 
 def backup_again(folder):

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The second copy of the pins, of both kinds: read back, torn, made short. */
+/* The second copy of the pins, of both kinds: read back, torn, missing, made short. */
 #include "tests/support/storage.h"
 
 #include <stdio.h>
@@ -154,7 +154,7 @@ static void one_that_has_grown_is_written_anew(void **state)
         run[i] = change_of_block(1000 + i, CHANGE_TIER_PIN, "disk");
     append(w, run, RUN);
     struct opened o = restore(w, "c.db");
-    assert_int_equal(pin_journal_compact(port, "pins.journal", o.r, 1), ERR_OK);
+    assert_int_equal(pin_journal_renew(port, "pins.journal", o.r, 1), ERR_OK);
     close_both(&o);
     assert_int_equal(port->open(port->self, "pins.journal", DISK_READ, &file), ERR_OK);
     assert_int_equal(port->size(file, &size), ERR_OK);
@@ -169,11 +169,27 @@ static void one_that_has_grown_is_written_anew(void **state)
     free(run);
 }
 
+/* As after repo restore, which copies the catalogue. */
+static void one_that_is_missing_is_written_from_the_catalogue(void **state)
+{
+    struct world *w = *state;
+    const struct disk_port *port = sim_disk_port(w->disk);
+    append_all(w);
+    struct opened o = restore(w, "c.db");
+    assert_int_equal(port->unlink(port->self, "pins.journal"), ERR_OK);
+    assert_int_equal(pin_journal_renew(port, "pins.journal", o.r, 1), ERR_OK);
+    close_both(&o);
+    o = restore(w, "d.db");
+    check_all(&o);
+    close_both(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_appended_is_read_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_torn_record_costs_itself_only, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_that_is_missing_is_written_from_the_catalogue, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_that_has_grown_is_written_anew, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
