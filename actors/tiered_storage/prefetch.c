@@ -101,16 +101,17 @@ enum err storage_prefetch_pack(const struct storage_state *s, struct buf *to, ui
     return ERR_OK;
 }
 
-void storage_prefetch_start(struct storage_state *s)
+uint64_t storage_prefetch_start(struct storage_state *s)
 {
-    uint64_t wake_ns;
+    uint64_t wake_ns = UINT64_MAX;
     const struct block_key *next;
     if (s->prefetcher == NULL)
-        return;
+        return UINT64_MAX;
     while (!s->reading_ahead && (next = prefetcher_next(s->prefetcher, s->asked >= STORAGE_BUSY_REQUESTS,
                                                         ctx_now(s->ctx), &wake_ns)) != NULL) {
         s->reading_ahead = true;
         s->ahead = (struct store_op){.done = came, .key = *next};
         blockstore_get(s->store, &s->ahead);
     }
+    return s->reading_ahead ? UINT64_MAX : wake_ns;
 }

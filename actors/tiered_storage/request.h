@@ -163,8 +163,8 @@ enum err storage_prefetch_init(struct storage_state *s, const struct config *con
 void storage_prefetch_used(struct storage_state *s, const struct block_key *key, uint32_t codec, struct span block);
 /* The bytes of a block that was read ahead, with a reference, or NULL. */
 struct block_ref *storage_prefetch_take(struct storage_state *s, const struct block_key *key);
-/* After each handler: reads the next one if it is time. */
-void storage_prefetch_start(struct storage_state *s);
+/* After each handler: reads the next one if it is time. When it wants to be called again, UINT64_MAX: after another handler only. */
+uint64_t storage_prefetch_start(struct storage_state *s);
 /* Appends a read_ahead for each kind; none when nothing is read ahead. */
 enum err storage_prefetch_pack(const struct storage_state *s, struct buf *to, uint32_t *ret_count) MUST_CHECK;
 

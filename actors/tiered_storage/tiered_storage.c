@@ -64,9 +64,9 @@ static void tell_cold_up(struct storage_state *s)
     s->told_cold_up = up;
 }
 
-static void arm(struct storage_state *s)
+static void arm(struct storage_state *s, uint64_t ahead_at)
 {
-    uint64_t at = blockstore_wakes_at(s->store);
+    uint64_t at = MIN(blockstore_wakes_at(s->store), ahead_at);
     if (at == UINT64_MAX || (s->timer != 0 && s->timer_at <= at))
         return;
     if (s->timer != 0)
@@ -87,7 +87,7 @@ static void look_at_moves(struct storage_state *s)
 static void pump(struct storage_state *s)
 {
     struct store_job *job;
-    storage_prefetch_start(s);
+    uint64_t ahead_at = storage_prefetch_start(s);
     look_at_moves(s);
     if (s->cold)
         storage_cold_start(s); /* makes jobs, too */
@@ -104,7 +104,7 @@ static void pump(struct storage_state *s)
     }
     tell_bitswap(s);
     storage_tell_pressure(s);
-    arm(s);
+    arm(s, ahead_at);
     if (s->fatal[0] != '\0')
         ctx_exit(s->ctx, EXIT_FAILED, "%s", s->fatal);
 }
@@ -307,7 +307,7 @@ static enum err storage_init(struct ctx *ctx, void *state, const struct config *
         return ctx_fail(ctx, err, "no memory for reading ahead: raise Memory.Budget");
     err = share_database(ctx, config);
     if (err == ERR_OK)
-        arm(s);
+        arm(s, UINT64_MAX);
     return err;
 }
 

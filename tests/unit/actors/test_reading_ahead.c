@@ -112,7 +112,6 @@ static void children_and_siblings_of_what_is_used(void **state)
                                            {.what = "a while", .ask = TIERS_WAIT, .from = 5},
                                            {"used", MSG_TIER_STAT, 0, 1, children_were_used, NULL},
                                            {.what = "their time", .ask = TIERS_WAIT, .from = 40},
-                                           {"any request", MSG_TIER_STAT, 0, 1, NULL, NULL},
                                            {"unused", MSG_TIER_STAT, 0, 1, siblings_were_not, NULL},
                                            {0}};
     struct sim_disk *disk = sim_disk_new(1, 256 * MIB);
