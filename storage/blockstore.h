@@ -180,7 +180,6 @@ enum err blockstore_indirect_pins(struct blockstore *store, const struct cid *af
 struct store_verify_op {
     void (*done)(struct store_verify_op *op, enum err err);
     struct block_key after; /* len 0: from the beginning; on done where to go on, len 0 at the end */
-    bool cold;              /* the cold blocks instead, each read from its medium, which may cost money */
     size_t limit;           /* at most STORE_VERIFY_PAGE */
     size_t checked;
     uint64_t bytes;              /* of these */

@@ -90,8 +90,6 @@ void store_cold_release(struct blockstore *s)
     cold_shelf_release(&t->shelf);
     for (size_t i = 0; i < t->node_count; i++)
         block_ref_unref(t->nodes[i].ref);
-    for (struct store_verify_op *op = t->check.ops; op != NULL; op = op->next)
-        free(op->bad);
     store_demote_release(s);
     store_pack_release(s);
     store_packs_release(s);

@@ -161,40 +161,6 @@ void blockstore_promote(struct blockstore *s, struct store_op *op)
 
 /* ---- what became of it ---- */
 
-static void end_check(struct blockstore *s)
-{
-    struct cold_check *check = &s->cold.check;
-    struct store_verify_op *op = check->ops;
-    check->ops = op->next;
-    check->running = false;
-    op->after = check->more ? check->last : (struct block_key){0};
-    if (check->err != ERR_OK) {
-        struct store_bad_block *bad = op->bad;
-        op->done(op, check->err);
-        free(bad);
-        return;
-    }
-    op->next = s->settling;
-    s->settling = op;
-    store_verify_settle(s);
-}
-
-static void note_checked(struct blockstore *s, const struct cold_place *place, enum err err)
-{
-    struct cold_check *check = &s->cold.check;
-    struct store_verify_op *op = check->ops;
-    op->checked++;
-    op->bytes += place->size;
-    if (store_is_damage(err))
-        op->bad[op->bad_count++] = (struct store_bad_block){
-            .place = {.key = place->key, .codec = place->codec, .size = place->size, .offset = place->offset},
-            .err = err};
-    else if (err != ERR_OK && err != ERR_AGAIN)
-        check->err = err;
-    if (--check->pending == 0)
-        end_check(s);
-}
-
 /* Rows may have changed while it was read: a get or a promotion of a block that is damaged here, or has gone from here, looks again. */
 static void answer_op(struct blockstore *s, const struct cold_want *want, const struct cold_place *place,
                       struct block_ref *ref, enum err err)
@@ -230,9 +196,6 @@ static void answer(struct blockstore *s, const struct cold_want *want, const str
         break;
     case WANT_COUNT:
         store_cold_node_came(s, place, ref, err);
-        break;
-    case WANT_CHECK:
-        note_checked(s, place, err);
         break;
     case WANT_REWRITE:
         store_rewrite_read(s, place, ref, err);
@@ -291,39 +254,6 @@ static bool still_there(struct blockstore *s, struct cold_read *read)
     return err == ERR_OK;
 }
 
-static void next_check(struct blockstore *s)
-{
-    struct cold_check *check = &s->cold.check;
-    struct cold_place page[COLD_CHECK_PAGE];
-    struct store_verify_op *op = check->ops;
-    size_t max = MIN(op->limit, (size_t)COLD_CHECK_PAGE);
-    size_t count = 0;
-    *check = (struct cold_check){.ops = op, .running = true, .pending = 1};
-    op->bad = calloc(COLD_CHECK_PAGE, sizeof(*op->bad));
-    check->err = op->bad == NULL ? ERR_BUSY : catalogue_cold_page(s->reader, &op->after, page, max, &count);
-    check->more = count == max;
-    for (size_t i = 0; i < count && check->err == ERR_OK; i++) {
-        check->last = page[i].key;
-        check->err = store_cold_want(s, &page[i], WANT_CHECK, NULL);
-        check->pending += check->err == ERR_OK;
-    }
-    if (--check->pending == 0)
-        end_check(s);
-}
-
-void store_cold_verify(struct blockstore *s, struct store_verify_op *op)
-{
-    struct store_verify_op **link = &s->cold.check.ops;
-    if (s->cold.phase == COLD_OFF) {
-        op->after = (struct block_key){0};
-        op->done(op, s->info.cold_blocks == 0 ? ERR_OK : ERR_UNAVAILABLE);
-        return;
-    }
-    while (*link != NULL)
-        link = &(*link)->next;
-    *link = op;
-}
-
 static struct store_cold *read_op(struct blockstore *s, struct cold_read *read)
 {
     struct store_tier *t = &s->cold;
@@ -342,8 +272,6 @@ static struct store_cold *read_op(struct blockstore *s, struct cold_read *read)
 struct store_cold *store_cold_next_read(struct blockstore *s)
 {
     struct store_tier *t = &s->cold;
-    if ((t->phase > COLD_CLAIM || t->failures > 0) && t->check.ops != NULL && !t->check.running)
-        next_check(s);
     while (t->waiting != NULL && t->phase > COLD_CLAIM && t->running < STORE_COLD_READS_MAX &&
            (t->running == 0 || t->running_bytes + t->waiting->place.size <= COLD_RUNNING_BYTES)) {
         struct cold_read *read = pop_waiting(t);
@@ -359,7 +287,7 @@ static bool is_same(const struct cold_place *a, const struct cold_place *b)
     return a->pack == b->pack && a->offset == b->offset;
 }
 
-/* What is only checked, or moved to another pack, is not what people ask for. */
+/* What is moved to the disk or to another pack, or counted, is not what people ask for. */
 static bool is_asked_for(const struct cold_read *read)
 {
     const struct cold_want *want = read->wants;
@@ -419,25 +347,12 @@ void store_cold_read_done(struct blockstore *s, struct store_cold *op, enum err 
         finish(s, read, NULL, err);
 }
 
-/* Nothing is read any more: those that have not begun will not. */
-static void refuse_checks(struct blockstore *s)
-{
-    struct cold_check *check = &s->cold.check;
-    while (check->ops != NULL && !check->running) {
-        struct store_verify_op *op = check->ops;
-        check->ops = op->next;
-        op->done(op, ERR_CORRUPT);
-    }
-}
-
 void store_cold_tick(struct blockstore *s)
 {
     struct store_tier *t = &s->cold;
     cold_shelf_age(&t->shelf, s->now_ns);
     if (!reads_have_room(s, COLD_SHELF_PART))
         cold_shelf_release(&t->shelf); /* those who ask now go first */
-    if (s->broken)
-        refuse_checks(s);
     store_check_tick(s);
     while (t->waiting != NULL && t->waiting->deadline_ns <= s->now_ns)
         finish(s, pop_waiting(t), NULL, ERR_UNAVAILABLE);

@@ -28,8 +28,7 @@ enum {
     COLD_SHELF_PART = 4,      /* of the account of reads: blocks that were read last, while so much … */
     COLD_SHELF_ROOM = 2,      /* … is free, and put there while this is */
     COLD_NODES_MAX = 16,      /* blocks fetched at once because their links are to be counted */
-    COLD_CHECK_PAGE = 64,
-    COLD_THIN_PERCENT = 50, /* of a pack that are live: under it, it is rewritten */
+    COLD_THIN_PERCENT = 50,   /* of a pack that are live: under it, it is rewritten */
     COLD_RETRY_MAX_S = 60
 };
 
@@ -49,7 +48,7 @@ enum cold_phase {
 };
 
 /* Who wants a block of the cold tier. */
-enum want_kind { WANT_GET, WANT_PROMOTE, WANT_COUNT, WANT_CHECK, WANT_REWRITE };
+enum want_kind { WANT_GET, WANT_PROMOTE, WANT_COUNT, WANT_REWRITE };
 
 struct cold_want {
     enum want_kind kind;
@@ -62,16 +61,6 @@ struct cold_read {
     uint64_t deadline_ns;
     struct cold_want *wants; /* the first first */
     struct cold_read *next;  /* that waits */
-};
-
-/* A verification of cold blocks: a page of it. */
-struct cold_check {
-    struct store_verify_op *ops; /* the first is under way while pending or ended is set */
-    size_t pending;
-    bool running;
-    enum err err;
-    struct block_key last;
-    bool more;
 };
 
 /* A block whose links are to be counted. */
@@ -135,7 +124,6 @@ struct store_tier {
     uint64_t running_bytes;
     struct cold_shelf shelf;
     struct table bad; /* keys whose cold row is going because its bytes are wrong */
-    struct cold_check check;
     struct cold_node nodes[COLD_NODES_MAX];
     size_t node_count;
     size_t nodes_wanted;
@@ -246,7 +234,6 @@ enum err store_cold_want(struct blockstore *store, const struct cold_place *plac
                          struct store_op *op) MUST_CHECK;
 struct store_cold *store_cold_next_read(struct blockstore *store);
 void store_cold_read_done(struct blockstore *store, struct store_cold *op, enum err err);
-void store_cold_verify(struct blockstore *store, struct store_verify_op *op);
 
 /* ---- blockstore_cold_nodes.c ---- */
 

@@ -17,10 +17,6 @@ void blockstore_verify(struct blockstore *s, struct store_verify_op *op)
     op->bad_count = 0;
     op->checked = 0;
     op->bytes = 0;
-    if (op->cold) {
-        store_cold_verify(s, op);
-        return;
-    }
     *s->verifies_tail = op;
     s->verifies_tail = &op->next;
 }
@@ -163,7 +159,7 @@ void store_verify_done(struct blockstore *s, struct store_job *job, enum err err
 
 void store_verify_settle(struct blockstore *s)
 {
-    while (s->settling != NULL && ((table_len(&s->bad) == 0 && table_len(&s->cold.bad) == 0) || s->broken)) {
+    while (s->settling != NULL && (table_len(&s->bad) == 0 || s->broken)) {
         struct store_verify_op *op = s->settling;
         s->settling = op->next;
         finish(op, ERR_OK);

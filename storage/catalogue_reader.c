@@ -245,12 +245,6 @@ enum err catalogue_pack_rows(struct catalogue_reader *r, uint64_t pack, struct b
     return cold_rows_of_pack(r->db, pack, after, ret_places, max, ret_count);
 }
 
-enum err catalogue_cold_page(struct catalogue_reader *r, const struct block_key *after, struct cold_place *ret_places,
-                             size_t max, size_t *ret_count)
-{
-    return cold_rows_page(r->db, after, ret_places, max, ret_count);
-}
-
 enum err catalogue_tier_pins(struct catalogue_reader *r, const struct block_key *after, struct tier_pin_row *ret_rows,
                              size_t max, size_t *ret_count)
 {

@@ -52,8 +52,6 @@ enum err catalogue_unchecked_pack(struct catalogue_reader *reader, uint64_t befo
                                   struct pack_row *ret_row) MUST_CHECK;
 enum err catalogue_pack_rows(struct catalogue_reader *reader, uint64_t pack, struct block_key *after,
                              struct cold_place *ret_places, size_t max, size_t *ret_count) MUST_CHECK;
-enum err catalogue_cold_page(struct catalogue_reader *reader, const struct block_key *after,
-                             struct cold_place *ret_places, size_t max, size_t *ret_count) MUST_CHECK;
 enum err catalogue_uncounted(struct catalogue_reader *reader, struct cold_place *ret_places, size_t max,
                              size_t *ret_count) MUST_CHECK;
 

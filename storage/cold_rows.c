@@ -120,19 +120,6 @@ static enum err read_list(sqlite3_stmt *stmt, enum err err, struct cold_place *r
     return ERR_OK;
 }
 
-enum err cold_rows_page(sqlite3 *db, const struct block_key *after, struct cold_place *ret_places, size_t max,
-                        size_t *ret_count)
-{
-    sqlite3_stmt *stmt = NULL;
-    enum err err = sql_prepare(
-        db, "SELECT " COLD_ROWS_COLUMNS " FROM cold_blocks WHERE multihash > ?1 ORDER BY multihash LIMIT ?2", &stmt);
-    if (err == ERR_OK) {
-        sql_bind_blob(stmt, 1, block_key_span(after));
-        sql_bind_u64(stmt, 2, max);
-    }
-    return read_list(stmt, err, ret_places, max, ret_count);
-}
-
 enum err cold_rows_of_pack(sqlite3 *db, uint64_t pack, struct block_key *after, struct cold_place *ret_places,
                            size_t max, size_t *ret_count)
 {

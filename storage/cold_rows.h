@@ -64,10 +64,6 @@ enum { COLD_ROWS_LOOK = 8192 };
 enum err cold_rows_of_pack(sqlite3 *db, uint64_t pack, struct block_key *after, struct cold_place *ret_places,
                            size_t max, size_t *ret_count) MUST_CHECK;
 
-/* Up to max cold blocks behind `after`, in order of key. *ret_count < max means the end. */
-enum err cold_rows_page(sqlite3 *db, const struct block_key *after, struct cold_place *ret_places, size_t max,
-                        size_t *ret_count) MUST_CHECK;
-
 /* What shall not leave a tier. */
 struct tier_pin_row {
     struct block_key key;

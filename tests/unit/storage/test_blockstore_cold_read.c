@@ -158,29 +158,10 @@ static void a_damaged_record_is_quarantined_and_wanted_back(void **state)
     settle(w);
     assert_true(is_in(w, 0, "disk"));
     assert_int_equal(stats(w).quarantined, 0);
-    struct verified v = verify_cold(w); /* block 1 has nothing else, block 2 a copy on the disk */
-    assert_int_equal(v.err, ERR_OK);
-    assert_int_equal(v.checked, 2);
-    assert_int_equal(v.bad, 2);
+    assert_int_equal(get(w, 1), ERR_NOT_FOUND); /* it has nothing else; block 2 has a copy on the disk */
+    assert_int_equal(get(w, 2), ERR_OK);
     assert_int_equal(stats(w).quarantined, 1);
     assert_true(is_in(w, 1, "none"));
-    assert_true(is_in(w, 2, "disk"));
-    assert_int_equal(stats(w).cold_blocks, 0);
-}
-
-static void what_is_quarantined_is_not_in_memory_either(void **state)
-{
-    struct world *w = *state;
-    char path[64];
-    put_all(w);
-    demote(w, 0, 1);
-    assert_int_equal(get(w, 0), ERR_OK);
-    assert_true(is_in(w, 0, "memory"));
-    pack_path(w, 0, path);
-    assert_int_equal(sim_disk_damage(w->disk, path, 200, 0x40), ERR_OK);
-    assert_int_equal(verify_cold(w).bad, 1);
-    assert_true(is_in(w, 0, "none"));
-    assert_int_equal(stats(w).quarantined, 1);
 }
 
 static void damage_on_the_disk_is_nothing_with_a_cold_copy(void **state)
@@ -221,28 +202,6 @@ static void damage_that_cannot_be_noted_is_not_read_without_end(void **state)
     assert_int_equal(stats(w).quarantined, 1);
 }
 
-static void a_verification_is_answered_when_the_catalogue_breaks(void **state)
-{
-    struct world *w = *state;
-    uint64_t size = 0;
-    struct verified v = {.op = {.done = page_verified, .cold = true, .limit = 7}};
-    put_all(w);
-    demote(w, 0, 3);
-    settle(w);
-    for (uint64_t at = 4096; at < 40 * 4096; at += 4096) /* the kind of each page */
-        (void)sim_disk_damage(w->disk, "repo/blocks.db", at, 0xff);
-    enum err err = ERR_OK;
-    for (size_t i = 0; i < ITEMS && err != ERR_CORRUPT; i++)
-        err = blockstore_has(w->store, &w->keys[i], &size, NULL);
-    assert_true(w->fatal);
-    blockstore_verify(w->store, &v.op);
-    drive(w);
-    pass(w, SECOND_NS);
-    assert_true(v.done);
-    assert_int_equal(v.err, ERR_CORRUPT);
-    w->fatal = false; /* as it should */
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,10 +212,8 @@ int main(void)
         COLD_TEST(what_is_removed_while_it_is_read_is_not_served),
         COLD_TEST(a_put_is_not_answered_with_what_cannot_be_read),
         COLD_TEST(a_damaged_record_is_quarantined_and_wanted_back),
-        COLD_TEST(what_is_quarantined_is_not_in_memory_either),
         COLD_TEST(damage_on_the_disk_is_nothing_with_a_cold_copy),
         COLD_TEST(damage_that_cannot_be_noted_is_not_read_without_end),
-        COLD_TEST(a_verification_is_answered_when_the_catalogue_breaks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

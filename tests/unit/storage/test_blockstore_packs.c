@@ -42,11 +42,7 @@ static void a_thin_pack_is_rewritten(void **state)
     assert_int_equal(stats(w).cold_packs, 1);
     assert_int_equal(stats(w).cold_blocks, 3);
     assert_true(is_in(w, 8, "disk"));
-    settle(w);
-    assert_int_equal(get(w, 6), ERR_OK);
-    assert_int_equal(get(w, 7), ERR_OK);
-    assert_int_equal(verify_cold(w).checked, 3);
-    assert_int_equal(verify_cold(w).bad, 0);
+    assert_int_equal(read_cold(w).whole, 2); /* 8 is on the disk as well */
 }
 
 /* What was read already is not read again, nor is it twice in the new pack. */
@@ -88,8 +84,7 @@ static void a_pack_is_rewritten_with_little_memory(void **state)
     assert_int_equal(port->exists(port->self, path), ERR_NOT_FOUND);
     account_give(&w->reads, rest);
     assert_true(w->cold.ran[STORE_COLD_READ] - reads > 8); /* some failed */
-    settle(w);
-    assert_int_equal(verify_cold(w).checked, 8);
+    assert_int_equal(read_cold(w).whole, 8);
     pack_path(w, 12, path);
     struct disk_file *file;
     uint64_t size = 0;
@@ -174,7 +169,7 @@ static void a_pack_that_was_finished_after_a_backup_is_kept(void **state)
         assert_int_equal(get(w, i), ERR_OK);
     for (size_t i = 0; i < 6; i++)
         assert_true(is_in(w, i, "none"));
-    assert_int_equal(verify_cold(w).bad, 0);
+    assert_int_equal(read_cold(w).bad, 0);
 }
 
 enum { MADE_UP_PACKS = 5, MADE_UP_RECORDS = 16 * STORE_COLD_PAGE };
