@@ -4,7 +4,7 @@
  *
  * A leecher (Role) tracks nothing: what it has leaves the disk oldest first, and nothing comes back.
  *
- * Owns: the table of heat, the disk's policy, heat.db, the mover. Accepts: casts access, want_seen, tier_pressure; calls heat_top, heat_find,
+ * Owns: the table of heat, the disk's policy, heat.db, the mover. Accepts: casts access, want_seen, tier_pressure, tier_left; calls heat_top, heat_find,
  * heat_explain, probe.
  * Emits: calls block_facts, tier_candidates, tier_demote, tier_promote to tiered_storage, casts state_move, state_hot to state. Restart: permanent; a
  * new life has a cold table of heat, knows what heat.db kept of the policy before it moves anything, and moves at the pace of a new budget.
@@ -62,6 +62,9 @@ static void heat_handle_cast(struct ctx *ctx, void *state, const struct msg *msg
     } else if (msg->kind == MSG_TIER_PRESSURE) {
         moves_catch_up(s);
         moves_pressure(s, msg->fields);
+    } else if (msg->kind == MSG_TIER_LEFT) {
+        moves_catch_up(s);
+        moves_left(s, msg->fields);
     }
     if (s->moves.use_count > 0) /* what they lead to begins when the policy was told of them */
         return;

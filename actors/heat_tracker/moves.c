@@ -151,6 +151,19 @@ void moves_access(struct heat_state *s, const struct block_key *key, const struc
         moves_catch_up(s);
 }
 
+void moves_left(struct heat_state *s, const struct msg_tier_left *m)
+{
+    struct block_key key;
+    struct span hash;
+    size_t position = 0;
+    while (s->moves.mover != NULL && schema_list_next_bytes(&m->multihashes, &position, &hash)) {
+        if (block_key_of_span(hash, &key) != ERR_OK)
+            continue;
+        tier_policy_leave(s->moves.policy, tier_policy_key(&key));
+        mover_moved(s->moves.mover, &key, ctx_now(s->ctx));
+    }
+}
+
 void moves_pressure(struct heat_state *s, const struct msg_tier_pressure *m)
 {
     struct mover_pressure pressure = {.live_bytes = m->live_bytes,

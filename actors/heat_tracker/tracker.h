@@ -101,6 +101,7 @@ void moves_release(struct heat_state *s);
 void moves_access(struct heat_state *s, const struct block_key *key, const struct msg_access *access);
 /* Tells it now; first in each handler that asks the policy or the mover something, or tells them something else. */
 void moves_catch_up(struct heat_state *s);
+void moves_left(struct heat_state *s, const struct msg_tier_left *left);
 void moves_pressure(struct heat_state *s, const struct msg_tier_pressure *pressure);
 void moves_reply(struct heat_state *s, const struct info *info);
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "actors/tiered_storage/request.h"
+#include "actors/tree.h"
 #include "schemas/messages.h"
 
 enum { MOVES_MAX = 4, MOVE_BLOCKS_MAX = 256, PROMOTIONS_MAX = 4, AHEAD_BYTES_MAX = 1024 };
@@ -111,6 +112,27 @@ static void answer(struct storage_state *s, const struct storage_move *move)
     buf_release(&results);
 }
 
+/* What a person has sent away is not to come back with its next use. */
+static void tell_tracker(struct storage_state *s, const struct storage_move *move)
+{
+    struct buf keys;
+    struct msg_tier_left left;
+    uint32_t count = 0;
+    enum err err = ERR_OK;
+    buf_init(&keys, MOVE_BLOCKS_MAX * sizeof(struct block_key), NULL);
+    for (size_t i = 0; i < move->count && err == ERR_OK; i++) {
+        const struct moving *one = &move->blocks[i];
+        if (!one->tried || one->err != ERR_OK)
+            continue;
+        err = schema_list_add_bytes(&keys, block_key_span(&one->key));
+        count++;
+    }
+    left.multihashes = schema_list_of(&keys, count);
+    if (err == ERR_OK && count > 0) /* one that is lost costs a move back */
+        (void)ctx_cast(s->ctx, ACTOR_HEAT_TRACKER, &(struct msg){.kind = MSG_TIER_LEFT, .fields = &left});
+    buf_release(&keys);
+}
+
 /* One that nobody waits for ends as soon as the store has none of its operations. */
 static bool is_over(const struct storage_move *move)
 {
@@ -142,6 +164,8 @@ void storage_moves_look(struct storage_state *s)
             at = &move->next;
             continue;
         }
+        if (move->cold)
+            tell_tracker(s, move);
         if (!move->cancelled)
             answer(s, move);
         *at = move->next;

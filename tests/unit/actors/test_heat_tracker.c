@@ -317,6 +317,20 @@ static void a_single_use_is_acted_on_at_once(void **state)
     live("hearth", second);
 }
 
+/* For as long as moves settle, however much it is used. Memory has some of the blocks. */
+static void what_a_person_has_sent_away_does_not_come_back_at_once(void **state)
+{
+    static const struct tiers_step steps[] = {{"store", MSG_BLOCK_PUT, 0, FIRST, NULL, NULL},
+                                              {"leave", MSG_TIER_MOVE, 0, FIRST, NULL, NULL},
+                                              {.what = "leave", .ask = TIERS_WAIT, .from = 1},
+                                              {"use", MSG_BLOCK_GET, 0, FIRST, NULL, NULL},
+                                              {.what = "stay", .ask = TIERS_WAIT, .from = 5},
+                                              {"away", MSG_BLOCK_FACTS, 0, FIRST, is_cold, NULL},
+                                              {0}};
+    (void)state;
+    live("hearth", steps);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +340,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(lru_spares_what_is_used_after_a_start, setup, teardown),
         cmocka_unit_test_setup_teardown(uses_that_come_together_are_all_counted_in_their_order, setup, teardown),
         cmocka_unit_test_setup_teardown(a_single_use_is_acted_on_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_person_has_sent_away_does_not_come_back_at_once, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
