@@ -96,10 +96,11 @@ class TieredNode:
             os.makedirs(folder)
             self.peer.env.update(HEARTH_TIERS__COLD__KIND="directory", HEARTH_TIERS__COLD__PATH=folder)
         self.kept = f"{self.peer.home}-kept"
+        self.env = dict(self.peer.env)
 
     def start(self, count, **settings):
-        """Its clients."""
-        self.peer.env.update(settings)
+        """Its clients. The settings are of this start alone."""
+        self.peer.env = {**self.env, **settings}
         self.peer.start()
         return [Client(self) for _ in range(count)]
 
