@@ -80,7 +80,10 @@ class Replay:
         clients = []
         try:
             clients = self.node.start(CLIENTS, **POLICIES[policy])
-            return self.measure(clients)
+            result = self.measure(clients)
+            if (result["promoted_per_hit_byte"] > 0) != (policy != "no tiering"):
+                raise RuntimeError(f"{policy}: {result['promoted_per_hit_byte']} bytes promoted for each byte hit")
+            return result
         finally:
             self.node.stop(clients)
 
