@@ -255,10 +255,10 @@ enum err blockstore_may_leave(struct blockstore *s, const struct block_key *key)
     struct block_place place;
     if (table_get(&s->cold.demoting, block_key_span(key)) != NULL)
         return ERR_BUSY;
+    if (table_get(&s->fresh, block_key_span(key)) != NULL)
+        return ERR_AGAIN; /* also what comes back just now */
     if (store_cold_counts(s, key))
         return ERR_EXISTS;
-    if (table_get(&s->fresh, block_key_span(key)) != NULL)
-        return ERR_AGAIN;
     enum err err = store_find(s, key, &place);
     return err == ERR_OK && !may_go(s, &place) ? ERR_DENIED : err;
 }
