@@ -208,7 +208,11 @@ def backup(folder):
     new.stop()
     os.unlink(new.file("blocks.db"))
     if check("restore: starts when its catalogue is lost", new.start(), new.said()):
-        check("restore: the pins outlive the catalogue", set(new.run("pin", "ls")[1].splitlines()) >= set(pins))
+        until = time.monotonic() + 30  # the catalogue is being made anew
+        while not set(new.run("pin", "ls")[1].splitlines()) >= set(pins) and time.monotonic() < until:
+            time.sleep(0.2)
+        said = new.run("pin", "ls")
+        check("restore: the pins outlive the catalogue", set(said[1].splitlines()) >= set(pins), f"{said}, wanted {pins}")
 
 
 def backup_again(folder):
