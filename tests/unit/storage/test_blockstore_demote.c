@@ -417,8 +417,11 @@ static void what_was_just_used_is_promoted_without_another_read(void **state)
     assert_int_equal(promote(w, 3), ERR_OK);
     assert_int_equal(w->cold.ran[STORE_COLD_READ], reads);
     assert_int_equal(stats(w).promoted_bytes, w->sizes[3]);
+    assert_int_equal(blockstore_may_leave(w->store, &w->keys[3]),
+                     ERR_AGAIN); /* fresh: it is not back yet, though it counts as cold */
     settle(w);
     assert_true(is_in(w, 3, "disk"));
+    assert_int_equal(blockstore_may_leave(w->store, &w->keys[3]), ERR_EXISTS);
 }
 
 /* Memory has no room for it. */
