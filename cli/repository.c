@@ -14,6 +14,7 @@
 #include "storage/durable.h"
 #include "wire/keys.h"
 #include "wire/multiaddr.h"
+#include "wire/peer_rule.h"
 
 extern char **environ;
 
@@ -189,6 +190,38 @@ static enum err check_addresses(const struct config_list *list, const char *key,
     return ERR_OK;
 }
 
+static enum err check_networks(const struct config_list *list, const char *key, char why[CONFIG_WHY_BYTES])
+{
+    for (size_t i = 0; i < list->count; i++) {
+        struct ip_network network;
+        if (ip_network_parse(span_text(list->items[i]), &network) == ERR_OK)
+            continue;
+        (void)snprintf(why, CONFIG_WHY_BYTES,
+                       "%s: \"%.200s\" is no network such as /ip4/10.0.0.0/ipcidr/8 or 10.0.0.0/8", key,
+                       list->items[i]);
+        return ERR_INVALID;
+    }
+    return ERR_OK;
+}
+
+static enum err check_rules(const struct config *config, char why[CONFIG_WHY_BYTES])
+{
+    enum err err = check_networks(&config->swarm_per_ip_exempt, "Swarm.PerIPExempt", why);
+    if (err == ERR_OK)
+        err = check_networks(&config->swarm_addr_filters, "Swarm.AddrFilters", why);
+    for (size_t i = 0; err == ERR_OK && i < config->swarm_peer_rules.count; i++) {
+        struct peer_rule rule;
+        err = peer_rule_parse(span_text(config->swarm_peer_rules.items[i]), &rule);
+        if (err != ERR_OK)
+            (void)snprintf(
+                why, CONFIG_WHY_BYTES,
+                "Swarm.PeerRules: \"%.200s\" is no rule such as \"deny 203.0.113.0/24\", \"allow <peer id>\" or "
+                "\"deny all\"",
+                config->swarm_peer_rules.items[i]);
+    }
+    return err;
+}
+
 static enum err check_all_addresses(const struct config *config, char why[CONFIG_WHY_BYTES])
 {
     enum err err = check_addresses(&config->addresses_swarm, "Addresses.Swarm", false, why);
@@ -222,6 +255,8 @@ enum err repository_config(const char *path, const char *config_file, struct con
         err = config_check(config, why);
     if (err == ERR_OK)
         err = check_all_addresses(config, why);
+    if (err == ERR_OK)
+        err = check_rules(config, why);
     if (err == ERR_OK)
         err = check_socket_path(path, why);
     if (err != ERR_OK) {

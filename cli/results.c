@@ -406,6 +406,12 @@ static void print_wantlist(const struct invocation *in, struct span result)
     print_list(result, "cids");
 }
 
+static void print_filters(const struct invocation *in, struct span result)
+{
+    (void)in;
+    print_list(result, "filters");
+}
+
 static void print_path(const struct invocation *in, struct span result)
 {
     (void)in;
@@ -441,6 +447,9 @@ static printer *const printers[OP_COUNT] = {
     [OP_SWARM_DISCONNECT] = print_disconnect,
     [OP_SWARM_ADDRS] = print_addrs,
     [OP_SWARM_ADDRS_LOCAL] = print_addrs,
+    [OP_SWARM_FILTERS] = print_filters,
+    [OP_SWARM_FILTERS_ADD] = print_filters,
+    [OP_SWARM_FILTERS_RM] = print_filters,
     [OP_PING] = print_pong,
     [OP_STATS_BW] = print_bandwidth,
     [OP_ROUTING_FINDPROVS] = print_providers,

@@ -48,6 +48,11 @@ enum err addr_from_sockaddr(const struct sockaddr *sa, struct net_addr *ret_addr
     return ERR_OK;
 }
 
+void addr_map(const struct net_addr *addr, uint8_t ret_ip[IP_BYTES])
+{
+    ip_map(addr->ip, addr->family == NET_IP4, ret_ip);
+}
+
 bool addr_equal(const struct net_addr *a, const struct net_addr *b)
 {
     return a->family == b->family && a->port == b->port && a->scope_id == b->scope_id &&

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "base/attr.h"
+#include "base/ip_network.h"
 #include "mailbox/ports.h"
 #include "wire/multiaddr.h"
 
@@ -24,6 +25,9 @@ enum err addr_of_target(const struct multiaddr_target *target, struct net_addr *
 
 /* /ip4/.../tcp/... or /ip6/.../tcp/... */
 struct multiaddr addr_to_multiaddr(const struct net_addr *addr);
+
+/* The mapped form of base/ip_network.h. */
+void addr_map(const struct net_addr *addr, uint8_t ret_ip[IP_BYTES]);
 
 /* Family, port, zone and address bytes. */
 bool addr_equal(const struct net_addr *a, const struct net_addr *b);

@@ -107,6 +107,12 @@ struct config_list {
     X(U64, swarm_per_ip_max, "Swarm.PerIPMax", "8", 1, 10000, NULL, "connections from one IPv4 address or IPv6 /56")   \
     X(LIST, swarm_per_ip_exempt, "Swarm.PerIPExempt", "127.0.0.0/8,::1/128", 0, 64, NULL,                              \
       "networks to which the limits per address do not apply")                                                         \
+    X(LIST, swarm_addr_filters, "Swarm.AddrFilters", "", 0, 256, NULL,                                                 \
+      "networks with which there are no connections, as /ip4/10.0.0.0/ipcidr/8; `swarm filters` shows and changes "    \
+      "them while the daemon runs")                                                                                    \
+    X(LIST, swarm_peer_rules, "Swarm.PeerRules", "", 0, 256, NULL,                                                     \
+      "with whom to speak, before AddrFilters: allow or deny, then a peer id, a network or all; the first that "       \
+      "matches decides")                                                                                               \
     X(LIST, swarm_security, "Swarm.Transports.Security", "noise,tls", 1, 2, NULL,                                      \
       "secure channels offered and accepted, in order of preference: noise, tls")                                      \
     X(BOOL, swarm_early_muxer, "Swarm.Transports.EarlyMuxer", "true", 0, 1, NULL,                                      \

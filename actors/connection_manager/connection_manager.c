@@ -3,7 +3,8 @@
  * connection_manager: the swarm.
  *
  * Owns: sockets, secure channels, muxers, identify, ping, dials, the limits on connections, and what is known of peers.
- * Accepts: peer_connect, peer_disconnect, swarm_peers, swarm_addrs, node_id, ping, stats_bw, probe; stream_open, stream_write,
+ * Accepts: peer_connect, peer_disconnect, swarm_peers, swarm_addrs, swarm_filters,
+ * swarm_filters_change, node_id, ping, stats_bw, probe; stream_open, stream_write,
  * stream_reset, stream_credit of protocol actors; state_peers_ok. Emits: peer_up, peer_down, stream_* to the owners of protocols
  * (actors/tree.h), rows to state. Restart: permanent; a new life has no connections, the ports stay, peers are loaded from state.
  */
@@ -26,7 +27,7 @@ static enum err read_limits(struct ctx *ctx, const struct config *config, struct
                                    .per_ip_max = (uint32_t)config->swarm_per_ip_max};
     const struct config_list *exempt = &config->swarm_per_ip_exempt;
     for (size_t i = 0; i < exempt->count && i < GATE_EXEMPT_MAX; i++) {
-        if (gate_network_parse(exempt->items[i], &limits->exempt[limits->exempt_count++]) != ERR_OK)
+        if (ip_network_parse(span_text(exempt->items[i]), &limits->exempt[limits->exempt_count++]) != ERR_OK)
             return ctx_fail(ctx, ERR_INVALID, "Swarm.PerIPExempt: %s is no network such as 10.0.0.0/8",
                             exempt->items[i]);
     }
@@ -102,6 +103,8 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     enum err err = read_limits(ctx, config, &limits);
     if (err == ERR_OK)
         gate_init(&s->gate, &limits, s->tables);
+    if (err == ERR_OK)
+        err = swarm_rules_init(s);
     if (err == ERR_OK)
         err = read_security(ctx, s);
     if (err == ERR_OK)
@@ -207,6 +210,10 @@ static enum err handle_call(struct ctx *ctx, void *state, const struct msg *msg,
         err = ping_call(s, msg, call);
     else if (msg->kind == MSG_STATS_BW)
         err = swarm_reply_bandwidth(s, call);
+    else if (msg->kind == MSG_SWARM_FILTERS)
+        err = swarm_reply_filters(s, call);
+    else if (msg->kind == MSG_SWARM_FILTERS_CHANGE)
+        err = swarm_filters_change(s, msg->fields, call);
     else if (msg->kind == MSG_PROBE)
         err = answer_probe(s, call);
     swarm_settle_soon(s);
@@ -289,6 +296,7 @@ static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
     backlog_release(&s->backlog);
     dialer_free(s->dialer);
     gate_release(&s->gate);
+    peer_rules_release(&s->rules);
     peerstore_release(&s->store);
     connection_identity_free(s->identity);
     free(s->scratch);

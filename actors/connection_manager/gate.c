@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "actors/connection_manager/gate.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
+#include "net/addr.h"
 
 /* What is known of one address or one prefix. tokens are in units of GATE_RATE_PERIOD_MS nanoseconds, so no fractions are lost. */
 struct gate_source {
@@ -26,14 +26,6 @@ enum {
 
 static const uint64_t period_ns = GATE_RATE_PERIOD_MS * MS_NS;
 
-static void mask_bits(uint8_t ip[16], unsigned bits)
-{
-    for (unsigned i = 0; i < 16; i++) {
-        unsigned keep = bits > i * 8 ? MIN(bits - i * 8, 8u) : 0;
-        ip[i] &= (uint8_t)(0xff00u >> keep);
-    }
-}
-
 static struct source_key key_of(const struct net_addr *addr, bool prefix)
 {
     struct source_key key = {{0}};
@@ -42,7 +34,7 @@ static struct source_key key_of(const struct net_addr *addr, bool prefix)
     key.bytes[0] = (uint8_t)addr->family;
     key.bytes[1] = bits;
     memcpy(key.bytes + 2, addr->ip, ip4 ? 4 : 16);
-    mask_bits(key.bytes + 2, bits);
+    ip_mask(key.bytes + 2, bits);
     return key;
 }
 
@@ -52,53 +44,12 @@ static struct gate_source *find(const struct gate *gate, const struct net_addr *
     return table_get(&gate->sources, span_of(key.bytes, sizeof(key.bytes)));
 }
 
-enum err gate_network_parse(const char *text, struct gate_network *ret_network)
-{
-    char ip[64];
-    const char *slash = strchr(text, '/');
-    size_t len = slash == NULL ? strlen(text) : (size_t)(slash - text);
-    if (len >= sizeof(ip))
-        return ERR_INVALID;
-    memcpy(ip, text, len);
-    ip[len] = '\0';
-    struct gate_network n = {0};
-    unsigned max;
-    if (inet_pton(AF_INET, ip, n.base.ip) == 1) {
-        n.base.family = NET_IP4;
-        max = 32;
-    } else if (inet_pton(AF_INET6, ip, n.base.ip) == 1) {
-        n.base.family = NET_IP6;
-        max = 128;
-    } else {
-        return ERR_INVALID;
-    }
-    n.bits = (uint8_t)max;
-    if (slash != NULL) {
-        char *end;
-        unsigned long bits = strtoul(slash + 1, &end, 10);
-        if (slash[1] < '0' || slash[1] > '9' || *end != '\0' || bits > max)
-            return ERR_INVALID;
-        n.bits = (uint8_t)bits;
-    }
-    mask_bits(n.base.ip, n.bits);
-    *ret_network = n;
-    return ERR_OK;
-}
-
-bool gate_network_contains(const struct gate_network *network, const struct net_addr *addr)
-{
-    if (network->base.family != addr->family)
-        return false;
-    uint8_t ip[16] = {0};
-    memcpy(ip, addr->ip, addr->family == NET_IP4 ? 4 : 16);
-    mask_bits(ip, network->bits);
-    return memcmp(ip, network->base.ip, sizeof(ip)) == 0;
-}
-
 static bool is_exempt(const struct gate *gate, const struct net_addr *addr)
 {
+    uint8_t ip[IP_BYTES];
+    addr_map(addr, ip);
     for (size_t i = 0; i < gate->config.exempt_count; i++)
-        if (gate_network_contains(&gate->config.exempt[i], addr))
+        if (ip_network_contains(&gate->config.exempt[i], ip))
             return true;
     return false;
 }

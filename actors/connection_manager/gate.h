@@ -23,6 +23,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "base/ip_network.h"
 #include "base/table.h"
 #include "mailbox/ports.h"
 
@@ -37,17 +38,12 @@ enum {
     GATE_EXEMPT_MAX = 64
 };
 
-struct gate_network {
-    struct net_addr base; /* port unused */
-    uint8_t bits;
-};
-
 struct gate_config {
     uint32_t low;
     uint32_t high;
     uint64_t grace_ns;
     uint32_t per_ip_max;
-    struct gate_network exempt[GATE_EXEMPT_MAX];
+    struct ip_network exempt[GATE_EXEMPT_MAX];
     size_t exempt_count;
 };
 
@@ -59,10 +55,6 @@ struct gate {
     uint32_t total;
     uint64_t refused; /* since the start */
 };
-
-/* Reads "127.0.0.0/8", "::1/128" or a bare address. ERR_INVALID. */
-enum err gate_network_parse(const char *text, struct gate_network *ret_network) MUST_CHECK;
-bool gate_network_contains(const struct gate_network *network, const struct net_addr *addr);
 
 /* account (may be NULL) pays for the table of sources. config is copied. */
 void gate_init(struct gate *gate, const struct gate_config *config, struct account *account);

@@ -283,10 +283,10 @@ void identify_fin(struct swarm_stream *st)
         finished(c, good ? IDENTIFY_DONE : IDENTIFY_FAILED);
 }
 
+/* ERR_CLOSED: with its connection, and then nobody is told that the peer is there. */
 void identify_ended(struct swarm_stream *st, enum err err)
 {
-    (void)err;
-    if (st->kind == STREAM_IDENTIFY_OUT && st->conn->identify == IDENTIFY_RUNS && !st->conn->over)
+    if (st->kind == STREAM_IDENTIFY_OUT && st->conn->identify == IDENTIFY_RUNS && !st->conn->over && err != ERR_CLOSED)
         finished(st->conn, IDENTIFY_FAILED);
 }
 

@@ -274,6 +274,10 @@ static void on_upgraded(void *user, struct connection *engine, const struct conn
     (void)engine;
     struct swarm_conn *c = user;
     struct swarm *s = c->swarm;
+    if (!swarm_may_speak(s, info->peer, &c->remote.addr)) {
+        swarm_close(c, ERR_DENIED);
+        return;
+    }
     struct swarm_peer *peer = peer_id_equal(info->peer, &s->self) ? NULL : peer_of(s, info->peer);
     if (peer == NULL) {
         swarm_close(c, peer_id_equal(info->peer, &s->self) ? ERR_MISMATCH : ERR_NOMEM);
@@ -360,6 +364,10 @@ static enum err start_engine(struct swarm_conn *c, const struct dialer_order *or
 
 void swarm_connect(struct swarm *s, const struct dialer_order *order)
 {
+    if (!swarm_may_speak(s, &order->peer, &order->to.addr)) {
+        dialer_attempt_failed(s->dialer, order->attempt, ERR_DENIED);
+        return;
+    }
     struct swarm_conn *c = conn_new(s, &order->to);
     if (c == NULL) {
         dialer_attempt_failed(s->dialer, order->attempt, ERR_NOMEM);
@@ -411,6 +419,10 @@ static bool listens_for_websocket(const struct swarm *s, uint64_t tag)
 static void accepted(struct swarm *s, const struct net_event *event)
 {
     struct endpoint remote = {.addr = event->remote, .websocket = listens_for_websocket(s, event->tag)};
+    if (!swarm_may_speak(s, NULL, &event->remote)) {
+        s->net->close(event->sock, true);
+        return;
+    }
     if (gate_is_crowded(&s->gate))
         evict_half_open(s);
     if (gate_enter(&s->gate, &event->remote, ctx_now(s->ctx)) != ERR_OK) {

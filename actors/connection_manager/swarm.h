@@ -8,6 +8,7 @@
  *      swarm_dial.c           dials: addresses, names, the dialer's orders, who waits for them
  *      swarm_stream.c         streams of the protocol actors
  *      identify_service.c     /ipfs/id and /ipfs/id/push          ping_service.c   /ipfs/ping
+ *      swarm_rules.c          with whom to speak
  *      swarm_report.c         what control and state are told
  *
  * A socket is read only while the receive account has room for what it may bring, nothing waits in the backlog and the engine wants
@@ -22,6 +23,7 @@
 #include "actors/connection_manager/dialer.h"
 #include "actors/connection_manager/endpoint.h"
 #include "actors/connection_manager/gate.h"
+#include "actors/connection_manager/peer_rules.h"
 #include "actors/connection_manager/peerstore.h"
 #include "actors/connection_manager/reach.h"
 #include "base/limits.h"
@@ -207,6 +209,8 @@ struct swarm {
     size_t security_count;
 
     struct gate gate;
+    struct peer_rules rules;
+    uint64_t denied; /* connections that rules prevented or closed */
     struct dialer *dialer;
     struct peerstore store;
     struct backlog backlog;
@@ -335,6 +339,15 @@ void ping_tick(struct swarm_stream *st, uint64_t now_ns);
 enum err ping_call(struct swarm *s, const struct msg *msg, struct reply_to call);
 void ping_cancel(struct swarm *s, const struct reply_to *call);
 void ping_free(struct swarm_ping *ping);
+
+/* ---- swarm_rules.c ---- */
+/* Of the configuration. The error has its sentence. */
+enum err swarm_rules_init(struct swarm *s) MUST_CHECK;
+/* May there be a connection? peer NULL or empty: not known yet. A no is counted. */
+bool swarm_may_speak(struct swarm *s, const struct peer_id *peer, const struct net_addr *addr);
+struct msg_swarm_filters_change;
+enum err swarm_filters_change(struct swarm *s, const struct msg_swarm_filters_change *fields, struct reply_to call);
+enum err swarm_reply_filters(struct swarm *s, struct reply_to call);
 
 /* ---- swarm_report.c ---- */
 void swarm_tell_up(struct swarm *s, struct swarm_peer *peer);

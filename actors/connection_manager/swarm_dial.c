@@ -182,6 +182,8 @@ static const char *dial_advice(enum err err)
         return "nobody listens there, or the peer takes none of our secure channels";
     if (err == ERR_TIMEOUT)
         return "no answer in time: check address and firewall";
+    if (err == ERR_DENIED)
+        return "Swarm.AddrFilters or Swarm.PeerRules do not allow it";
     if (err == ERR_UNSUPPORTED)
         return "who answers there speaks no WebSocket, or not /yamux/1.0.0: check /ws in the address";
     if (err == ERR_NOT_FOUND)

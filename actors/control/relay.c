@@ -65,6 +65,13 @@ static enum err ask_disconnect(struct control *c, struct conversation *v)
     return conversation_call(c, v, ACTOR_CONNECTION_MANAGER, MSG_PEER_DISCONNECT, &ask, NULL, 0, 0);
 }
 
+static enum err change_filters(struct control *c, struct conversation *v, const struct schema_list *filters,
+                               bool remove)
+{
+    struct msg_swarm_filters_change ask = {.remove = remove, .filters = *filters};
+    return conversation_call(c, v, ACTOR_CONNECTION_MANAGER, MSG_SWARM_FILTERS_CHANGE, &ask, NULL, 0, LARGE_REPLY);
+}
+
 /* ---- ping: connects first, where there is no connection ---- */
 
 enum err ping_start(struct control *c, struct conversation *v)
@@ -310,6 +317,12 @@ enum err relay_start(struct control *c, struct conversation *v)
         return ask_plain(c, v, ACTOR_BITSWAP, MSG_BITSWAP_STAT);
     case OP_REPO_STAT:
         return ask_plain(c, v, ACTOR_TIERED_STORAGE, MSG_REPO_STAT);
+    case OP_SWARM_FILTERS:
+        return ask_plain(c, v, ACTOR_CONNECTION_MANAGER, MSG_SWARM_FILTERS);
+    case OP_SWARM_FILTERS_ADD:
+        return change_filters(c, v, &((const struct op_swarm_filters_add *)(const void *)v->args)->address, false);
+    case OP_SWARM_FILTERS_RM:
+        return change_filters(c, v, &((const struct op_swarm_filters_rm *)(const void *)v->args)->address, true);
     case OP_SWARM_ADDRS:
         return ask_addrs(c, v, false);
     case OP_SWARM_ADDRS_LOCAL:

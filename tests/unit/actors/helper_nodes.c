@@ -290,9 +290,22 @@ static enum err carry_out_block(struct ctx *ctx, const struct command *c)
     return err;
 }
 
+static enum err carry_out_raw(struct ctx *ctx, struct node *n)
+{
+    struct call_opts opts = {.timeout_ns = 40 * SECOND_NS, .reply_bytes_max = 65536};
+    if (n->command.kind == CMD_ASK)
+        return ctx_call(ctx, ACTOR_CONNECTION_MANAGER, n->command.msg, opts, CALL);
+    enum err err = ctx_cast(ctx, ACTOR_CONNECTION_MANAGER, n->command.msg);
+    if (err == ERR_OK)
+        command_done(n, ERR_OK);
+    return err;
+}
+
 static enum err carry_out(struct ctx *ctx, struct node *n)
 {
     const struct command *c = &n->command;
+    if (c->kind == CMD_ASK || c->kind == CMD_TELL)
+        return carry_out_raw(ctx, n);
     if (c->kind >= CMD_PUT)
         return carry_out_block(ctx, c);
     const struct node *target = &nodes[c->target];
@@ -338,7 +351,9 @@ static void join_addrs(struct node *n, const struct item_peer_addrs *row)
 
 static void take_reply(struct node *n, const struct msg *msg)
 {
-    if (msg->kind == MSG_SWARM_PEERS_OK) {
+    if (n->command.take != NULL) {
+        n->command.take(n, msg);
+    } else if (msg->kind == MSG_SWARM_PEERS_OK) {
         atomic_store(&n->rows, ((const struct msg_swarm_peers_ok *)msg->fields)->connections.count);
     } else if (msg->kind == MSG_MDNS_STAT_OK) {
         atomic_store(&n->rows, ((const struct msg_mdns_stat_ok *)msg->fields)->neighbours.count);

@@ -49,10 +49,14 @@ enum command_kind {
     CMD_ADDRS,
     CMD_KNOWN,
     CMD_MDNS,
+    CMD_ASK,   /* msg to connection_manager; the answer goes to take */
+    CMD_TELL,  /* the same without an answer */
     CMD_PUT,   /* whole nodes: stores payload as a raw block */
     CMD_FETCH, /* whole nodes: asks bitswap for it and compares */
     CMD_HAS    /* whole nodes: ERR_NOT_FOUND unless it is stored here */
 };
+
+struct node;
 
 struct command {
     enum command_kind kind;
@@ -61,6 +65,8 @@ struct command {
     uint64_t bytes;           /* CMD_SEND */
     uint64_t count;           /* CMD_PING; CMD_SEND: as many streams, with payloads only */
     const char *protocol;     /* CMD_SEND: NULL = Bitswap's */
+    const struct msg *msg;    /* CMD_ASK, CMD_TELL */
+    void (*take)(struct node *node, const struct msg *answer); /* CMD_ASK: may be NULL; on the driver's thread */
     struct span payload; /* CMD_SEND: these bytes in place of the pattern; CMD_PUT, CMD_FETCH, CMD_HAS: the block */
 };
 
