@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "schemas/config.h"
+#include "wire/swarm_key.h"
 
 enum { ANSWER_MS = 5000, URL_BYTES = 160 };
 
@@ -47,10 +48,22 @@ static bool print_identity(const struct config *config, nng_socket socket)
     return known;
 }
 
+static void print_private(const uint8_t *swarm_key)
+{
+    uint8_t fingerprint[SWARM_KEY_FINGERPRINT_BYTES];
+    if (swarm_key == NULL || swarm_key_fingerprint(swarm_key, fingerprint) != ERR_OK)
+        return;
+    printf("Swarm is limited to private network of peers with the swarm key\nSwarm key fingerprint: ");
+    for (size_t i = 0; i < sizeof(fingerprint); i++)
+        printf("%02x", fingerprint[i]);
+    (void)putchar('\n');
+}
+
 void announce(const struct config *config, unsigned life)
 {
     char url[URL_BYTES];
     (void)snprintf(url, sizeof(url), "ipc://%s/run/control.sock", config->path);
+    print_private(config->swarm_key);
     nng_socket socket;
     bool answered = false;
     if (nng_req0_open(&socket) == 0) {

@@ -25,6 +25,7 @@
 #include "storage/disk_posix.h"
 #include "storage/store_restore.h"
 #include "wire/keys.h"
+#include "wire/pnet.h"
 
 enum { STOP_SECONDS = 10, POLL_MS = 100, COLD_S3_MIB = 8, COLD_S3_BUDGET_MIB = 56 };
 
@@ -55,6 +56,7 @@ struct life {
     char path[REPOSITORY_PATH_MAX];
     struct config *config;
     struct key_pair *identity;
+    uint8_t swarm_key[PNET_KEY_BYTES];
     int lock_fd;
     struct budget budget;
     struct reactor *reactor;
@@ -67,6 +69,7 @@ static void release(struct life *life)
     reactor_free(life->reactor);
     http_client_free(life->http);
     key_pair_free(life->identity);
+    sodium_memzero(life->swarm_key, sizeof(life->swarm_key));
     config_free(life->config);
     if (life->lock_fd >= 0)
         (void)close(life->lock_fd);
@@ -136,11 +139,15 @@ static enum err open_repository(struct life *life, const struct daemon_options *
         err = check_restored(life->path, why);
     if (err == ERR_OK)
         err = repository_identity(life->path, &life->identity, why);
+    bool private = false;
+    if (err == ERR_OK)
+        err = repository_swarm_key(life->config, life->swarm_key, &private, why);
     if (err != ERR_OK)
         return err;
     tell_of_lost_state(life->path);
     life->config->offline = options->offline;
     life->config->identity = life->identity;
+    life->config->swarm_key = private ? life->swarm_key : NULL;
     uint64_t total = life->config->memory_budget;
     err = budget_init(&life->budget, total == 0 ? budget_detect("") : total);
     if (err != ERR_OK)

@@ -15,6 +15,7 @@
 #include "wire/keys.h"
 #include "wire/multiaddr.h"
 #include "wire/peer_rule.h"
+#include "wire/swarm_key.h"
 
 extern char **environ;
 
@@ -169,6 +170,67 @@ enum err repository_identity(const char *path, struct key_pair **ret_pair, char 
             why, CONFIG_WHY_BYTES,
             "%.300s is damaged: restore it from a backup, or delete it and run `hearth init` for a new identity", name);
     return err;
+}
+
+static enum err read_swarm_key(const char *path, char *text, size_t *ret_len, char why[CONFIG_WHY_BYTES])
+{
+    char name[REPOSITORY_PATH_MAX];
+    if (!join(name, path, "swarm.key"))
+        return ERR_TOO_LARGE;
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return ERR_OK;
+    enum err err = fd < 0 ? err_from_errno(errno) : ERR_OK;
+    ssize_t len = fd < 0 ? -1 : read(fd, text, SWARM_KEY_TEXT_MAX + 1);
+    if (fd >= 0)
+        (void)close(fd);
+    if (len < 0 && err == ERR_OK)
+        err = ERR_IO;
+    if (err != ERR_OK)
+        (void)snprintf(why, CONFIG_WHY_BYTES, "cannot read %.300s: %s", name, err_text(err));
+    else
+        *ret_len = (size_t)len;
+    return err;
+}
+
+static bool is_forced(const struct config *config)
+{
+    const char *variable = getenv("LIBP2P_FORCE_PNET");
+    return config->swarm_force_private || (variable != NULL && strcmp(variable, "1") == 0);
+}
+
+enum err repository_swarm_key(const struct config *config, uint8_t *ret_key, bool *ret_private,
+                              char why[CONFIG_WHY_BYTES])
+{
+    char text[SWARM_KEY_TEXT_MAX + 1];
+    size_t len = strlen(config->swarm_key_text);
+    bool file = len == 0;
+    enum err err = ERR_OK;
+    *ret_private = false;
+    if (file)
+        err = read_swarm_key(config->path, text, &len, why);
+    else
+        memcpy(text, config->swarm_key_text, MIN(len, sizeof(text)));
+    if (err != ERR_OK || (file && len == 0 && !is_forced(config)))
+        return err;
+    if (len == 0) {
+        (void)snprintf(
+            why, CONFIG_WHY_BYTES,
+            "a private network is asked for (Swarm.ForcePrivate, LIBP2P_FORCE_PNET) and there is no key: put "
+            "swarm.key into %.200s",
+            config->path);
+        return ERR_DENIED;
+    }
+    err = swarm_key_parse(span_of(text, MIN(len, sizeof(text))), ret_key);
+    sodium_memzero(text, sizeof(text));
+    if (err != ERR_OK) {
+        (void)snprintf(why, CONFIG_WHY_BYTES,
+                       "%s%.200s: no swarm key: three lines, /key/swarm/psk/1.0.0/ and /base16/ and 64 hex digits",
+                       file ? config->path : "Swarm.Key", file ? "/swarm.key" : "");
+        return ERR_CORRUPT;
+    }
+    *ret_private = true;
+    return ERR_OK;
 }
 
 /* Each item must be a multiaddr, where with_peer one that ends in /p2p/<peer id>. */

@@ -5,6 +5,7 @@
  *      $HEARTH_PATH/            0700 (0710 with Control.Group, 0711 with Control.AllowedUIDs)
  *          config.yaml          what differs from the defaults
  *          identity.key         0600, the libp2p PrivateKey protobuf; its absence or damage is an error, never a new identity
+ *          swarm.key            of a private network, in Kubo's form; not there: the public one
  *          daemon.lock          flock: one daemon
  *          run/control.sock     the control socket
  *          run/files.sock       where open files are handed to the daemon
@@ -42,6 +43,13 @@ struct key_pair;
 
 /* Reads identity.key. ERR_NOT_FOUND, ERR_CORRUPT, ERR_DENIED, each with the file's name and what to do in why. */
 enum err repository_identity(const char *path, struct key_pair **ret_pair, char why[CONFIG_WHY_BYTES]) MUST_CHECK;
+
+/*
+ * The key of the private network that the configuration or the repository's swarm.key names, for ret_key's 32 bytes (secret); *ret_private
+ * is false when there is none. ERR_DENIED: there is none and there has to be (Swarm.ForcePrivate, LIBP2P_FORCE_PNET); ERR_CORRUPT.
+ */
+enum err repository_swarm_key(const struct config *config, uint8_t *ret_key, bool *ret_private,
+                              char why[CONFIG_WHY_BYTES]) MUST_CHECK;
 
 /*
  * The configuration in force: defaults, then config_file (NULL = config.yaml of the repository, which may be missing), then the

@@ -113,6 +113,11 @@ struct config_list {
     X(LIST, swarm_peer_rules, "Swarm.PeerRules", "", 0, 256, NULL,                                                     \
       "with whom to speak, before AddrFilters: allow or deny, then a peer id, a network or all; the first that "       \
       "matches decides")                                                                                               \
+    X(SECRET, swarm_key_text, "Swarm.Key", "", 0, 256, NULL,                                                           \
+      "key of a private network: 64 hex digits, or the text of Kubo's swarm.key; empty means the repository's "        \
+      "swarm.key if there is one; never shown")                                                                        \
+    X(BOOL, swarm_force_private, "Swarm.ForcePrivate", "false", 0, 1, NULL,                                            \
+      "do not start without the key of a private network; so does LIBP2P_FORCE_PNET=1")                                \
     X(LIST, swarm_security, "Swarm.Transports.Security", "noise,tls", 1, 2, NULL,                                      \
       "secure channels offered and accepted, in order of preference: noise, tls")                                      \
     X(BOOL, swarm_early_muxer, "Swarm.Transports.EarlyMuxer", "true", 0, 1, NULL,                                      \
@@ -138,6 +143,7 @@ struct config {
 #define CONFIG_FIELD(type, field, key, fallback, min, max, choices, doc) CONFIG_C_##type field;
     CONFIG_KEYS(CONFIG_FIELD)
 #undef CONFIG_FIELD
+    const uint8_t *swarm_key;  /* borrowed: 32 secret bytes of the private network; NULL: the public one */
     bool offline;              /* --offline: no listening, no dialling */
     struct key_pair *identity; /* borrowed: the daemon's key of wire/keys.h; NULL in commands that need none */
 };

@@ -108,6 +108,35 @@ static enum err on_bytes(void *arg, uint8_t *data, size_t len)
     return err == ERR_OK ? framed : err;
 }
 
+/* ---- pnet: below all else. What lies in out is masked just before it is shown, so that whoever appends need not know ---- */
+
+static enum err open_pnet(struct connection *c, const struct connection_config *config)
+{
+    uint8_t nonce[PNET_NONCE_BYTES];
+    c->pnet = malloc(sizeof(*c->pnet));
+    if (c->pnet == NULL)
+        return ERR_NOMEM;
+    config->random(config->random_arg, nonce, sizeof(nonce));
+    pnet_init(c->pnet, config->swarm_key, nonce);
+    c->out_masked = sizeof(nonce);
+    return buf_append(&c->out, nonce, sizeof(nonce));
+}
+
+static void close_pnet(struct connection *c)
+{
+    if (c->pnet != NULL)
+        pnet_release(c->pnet);
+    free(c->pnet);
+}
+
+static void mask(struct connection *c)
+{
+    if (c->pnet == NULL)
+        return;
+    pnet_seal(c->pnet, c->out.data + c->out_masked, c->out.len - c->out_masked);
+    c->out_masked = c->out.len;
+}
+
 static enum err open_websocket(struct connection *c, const struct connection_config *config)
 {
     struct websocket_config websocket = {.client = config->role == CONNECTION_DIALER,
@@ -142,6 +171,8 @@ static enum err init(struct connection *c, const struct connection_config *confi
         .arg = c,
     };
     enum err err = upgrade_init(&c->upgrade, &upgrade);
+    if (err == ERR_OK && config->swarm_key != NULL)
+        err = open_pnet(c, config);
     if (err == ERR_OK)
         err = config->websocket ? open_websocket(c, config) : on_open(c);
     return err;
@@ -202,6 +233,7 @@ void connection_free(struct connection *c)
     yamux_free(c->yamux);
     upgrade_release(&c->upgrade);
     websocket_free(c->websocket);
+    close_pnet(c);
     uncharge_out(c);
     buf_release(&c->out);
     free(c);
@@ -237,6 +269,11 @@ void connection_feed(struct connection *c, uint8_t *data, size_t len, uint64_t n
         return;
     }
     c->in_bytes += len;
+    size_t nonce = c->pnet == NULL ? 0 : pnet_open(c->pnet, data, len);
+    data += nonce;
+    len -= nonce;
+    if (len == 0)
+        return;
     enum err err = c->websocket == NULL ? on_bytes(c, data, len) : websocket_feed(c->websocket, data, len, &c->out);
     if (err == ERR_OK && c->upgrade.stage == UPGRADE_DONE && c->yamux == NULL)
         err = ERR_NOMEM;
@@ -343,6 +380,7 @@ static void fill(struct connection *c)
     if (c->out.len - c->out_head >= OUT_LOW)
         return;
     buf_drop(&c->out, c->out_head);
+    c->out_masked -= MIN(c->out_masked, c->out_head);
     c->out_head = 0;
     if (upgrade_is_secure(&c->upgrade))
         seal(c);
@@ -357,6 +395,7 @@ int connection_output(struct connection *c, struct iovec *iov, int max)
     size_t len = c->out.len - c->out_head;
     if (len == 0 || max < 1)
         return 0;
+    mask(c);
     iov[0] = (struct iovec){.iov_base = c->out.data + c->out_head, .iov_len = len};
     return 1;
 }
@@ -369,6 +408,7 @@ void connection_output_done(struct connection *c, size_t n, uint64_t now_ns)
     c->out_head += n;
     if (c->out_head == c->out.len) {
         c->out_head = 0;
+        c->out_masked = 0;
         buf_clear(&c->out);
         uncharge_out(c);
         if (c->out.cap > OUT_KEPT)

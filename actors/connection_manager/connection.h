@@ -2,7 +2,7 @@
 /*
  * One libp2p connection as an engine: bytes in, bytes out, events. No socket, no clock, no context.
  *
- *      socket bytes -> [websocket] -> [multistream] -> noise | tls -> [multistream] -> yamux -> per stream: [multistream] -> events
+ *      socket bytes -> [pnet] -> [websocket] -> [multistream] -> noise | tls -> [multistream] -> yamux -> per stream: [multistream] -> events
  *
  * The owner reads a socket into any scratch buffer and calls connection_feed; after every call into the engine it writes what
  * connection_output shows. Time comes in as an argument (nanoseconds, any monotonic origin); connection_deadline says when the
@@ -98,7 +98,8 @@ struct connection_config {
     const struct peer_id *expected;             /* copied; NULL: whoever answers */
     enum connection_security security[2];       /* in order of preference; a listener accepts any of them */
     size_t security_count;
-    bool websocket; /* speak WebSocket below all else: one round trip more, before anything of the upgrade */
+    const uint8_t *swarm_key; /* of a private network, PNET_KEY_BYTES; copied; NULL: none */
+    bool websocket;           /* speak WebSocket below all else: one round trip more, before anything of the upgrade */
     const char *websocket_host; /* dialer: "address:port" for the HTTP request; borrowed for connection_new */
     /*
      * Dialer: send the first flight of security[0] behind its proposal, and the muxer's behind its own, without waiting. Saves one

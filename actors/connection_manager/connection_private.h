@@ -10,6 +10,7 @@
 #include "actors/connection_manager/connection.h"
 #include "actors/connection_manager/upgrade.h"
 #include "wire/multistream.h"
+#include "wire/pnet.h"
 #include "wire/websocket.h"
 #include "wire/yamux.h"
 
@@ -36,6 +37,7 @@ TAILQ_HEAD(connection_stream_list, connection_stream);
 struct connection {
     struct connection_events events;
     void *user;
+    struct pnet *pnet;           /* NULL outside of private networks */
     struct websocket *websocket; /* NULL on TCP */
     struct upgrade upgrade;
     struct peer_id expected;
@@ -47,6 +49,7 @@ struct connection {
     struct account *tables;
     struct buf out; /* bytes for the socket; those before out_head are written */
     size_t out_head;
+    size_t out_masked; /* with pnet: the bytes before are encrypted for the network */
     size_t out_charged;
     bool closed;
     enum err broken; /* sealing failed: the next tick, due at once, ends the connection */

@@ -343,6 +343,7 @@ static enum err start_engine(struct swarm_conn *c, const struct dialer_order *or
                                        .identity = s->identity,
                                        .security = {s->security[0], s->security[1]},
                                        .security_count = s->security_count,
+                                       .swarm_key = s->config->swarm_key,
                                        .websocket = c->remote.websocket,
                                        .websocket_host = host,
                                        .receive = &s->windows,

@@ -196,7 +196,8 @@ static void reply_unreached(struct swarm *s, struct reply_to call, const struct 
     char peer[PEER_ID_TEXT_MAX] = "";
     enum err err = order->err == ERR_OK ? ERR_CLOSED : order->err;
     peer_id_text(&order->peer, peer);
-    ctx_reply_err(s->ctx, call, err, "cannot connect to %s: %s", peer, dial_advice(err));
+    ctx_reply_err(s->ctx, call, err, "cannot connect to %s: %s%s", peer, dial_advice(err),
+                  s->config->swarm_key == NULL ? "" : " (only who has this node's swarm key understands it)");
 }
 
 /* Whether all who wait for a dial do so by chance. A dial of nobody's is one for a peer that was wanted before. */

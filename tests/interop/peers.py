@@ -173,7 +173,8 @@ class Kubo(Peer):
     """Kubo's daemon, driven by its HTTP RPC."""
 
     def __init__(self, lab, profile=PROFILES[0], security=("noise", "tls"), key="ed25519", name="kubo",
-                 listen=(LOOPBACK,), prefix=(), host=None):
+                 listen=(LOOPBACK,), prefix=(), host=None, swarm_key=None):
+        self.swarm_key = swarm_key  # the text of a private network's key file
         self.lab, self.profile, self.security, self.key = lab, profile, security, key
         self.listen, self.prefix, self.host = listen, prefix, host
         self.label = name
@@ -209,6 +210,10 @@ class Kubo(Peer):
                        "Routing": {"Type": "none"}, "DNS": {"Resolvers": {}}, "Version": {"SwarmCheckEnabled": False},
                        "Ipns": {**config.get("Ipns", {}), "DelegatedPublishers": []},
                        "Discovery": {"MDNS": {"Enabled": self.host is not None}}})
+        if self.swarm_key is not None:
+            swarm["Transports"]["Network"]["Websocket"] = False  # it shares the TCP port, which pnet does not allow
+            with open(os.path.join(self.repo, "swarm.key"), "w", encoding="ascii") as kept:
+                kept.write(self.swarm_key)
         with open(path, "w", encoding="utf-8") as kept:
             json.dump(config, kept, indent=1)
 

@@ -13,6 +13,7 @@ import harness
 import cases_strangers  # noqa: F401  (importing a module registers its cases)
 import cases_blocks  # noqa: F401
 import cases_files  # noqa: F401
+import cases_private  # noqa: F401
 import cases_providers  # noqa: F401
 import cases_mdns  # noqa: F401
 import cases_transports  # noqa: F401
