@@ -55,6 +55,7 @@ smoke: build
 	@tests/smoke/run.sh
 	@HEARTH_BUILD=$(BUILD) tests/smoke/commands.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/tiers.py
+	@HEARTH_BUILD=$(BUILD) tests/smoke/denylists.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/bad_input.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/outside.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/keep.py

@@ -18,6 +18,9 @@ static const struct actor_class *const classes[ACTOR_COUNT] = {
 /* Ten failures a minute are an illness that a restart does not cure. */
 enum { INTENSITY = 10, PERIOD_MS = 60000 };
 
+/* Millions of rules are read before anything is served. */
+enum { DENYLISTS_START_MS = 120 * 1000 };
+
 #define WORKER(name, actor)                                                                                            \
     {                                                                                                                  \
         .id = (name), .type = CHILD_WORKER, .start = (actor), .restart = RESTART_PERMANENT                             \
@@ -52,7 +55,11 @@ static const struct supervisor_spec keep = {.name = "keep",
 
 static const struct child_spec protocols_children[] = {
     WORKER("discovery", ACTOR_DISCOVERY),
-    WORKER("bitswap", ACTOR_BITSWAP),
+    {.id = "bitswap",
+     .type = CHILD_WORKER,
+     .start = ACTOR_BITSWAP,
+     .restart = RESTART_PERMANENT,
+     .start_ms = DENYLISTS_START_MS},
 };
 static const struct supervisor_spec protocols = SUPERVISOR("protocols", STRATEGY_ONE_FOR_ONE, protocols_children);
 

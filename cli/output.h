@@ -61,6 +61,8 @@ void progress_end(struct progress *p);
 /* Text forms of `heat top` and `heat explain`. */
 void print_hottest(const struct invocation *in, struct span result);
 void print_explained(const struct invocation *in, struct span result);
+void print_denylists(const struct invocation *in, struct span result);
+void print_verdict(const struct invocation *in, struct span result);
 
 /* Prints the text form of an operation's result. The exit status. */
 int print_result(const struct invocation *in, struct span result);

@@ -31,7 +31,7 @@ LIBRARIES = {
     r"sqlite3\.h": ["storage/", "actors/state/", "cli/", "sim/"],
     r"msgpack.*": ["schemas/", "actors/control/", "cli/"],
     r"jansson\.h": ["schemas/", "actors/control/", "cli/"],
-    r"yaml\.h": ["cli/"],
+    r"yaml\.h": ["cli/", "wire/denylist_header"],
     r"zlib\.h": ["cli/", "tiersim/"],
     r"lzma\.h": ["tiersim/"],
     r"zstd.*\.h": ["storage/", "tiersim/"],

@@ -3,9 +3,9 @@
  * bitswap: trades blocks with peers.
  *
  * Owns: the session engine (what we want), the serving engine with its ledgers (what others want), the streams of the protocol.
- * Accepts: calls fetch, bitswap_stat, bitswap_wantlist, probe; casts peer_up, peer_down, stream_opened, stream_data, stream_written,
+ * Accepts: calls fetch, bitswap_stat, bitswap_wantlist, denylist_list, denylist_check, probe; casts peer_up, peer_down, stream_opened, stream_data, stream_written,
  * stream_closed, block_stored, cold_up, heal. Emits: stream_* to connection_manager, block_* and healed to tiered_storage, find_providers to discovery, want_seen to
- * heat_tracker, state_want to state. Restart: permanent; a new life knows nothing and hears of all peers again.
+ * heat_tracker, state_want to state, denylist to control. Restart: permanent; a new life knows nothing and hears of all peers again.
  *
  * This file only routes; node.h says where the rest is.
  */
@@ -14,7 +14,7 @@
 #include "actors/bitswap/node.h"
 #include "actors/tree.h"
 
-enum { TAG_TICK = 1, TAG_MEMORY, FIRST_TAG = 16, PROTOCOL_BYTES = 512, LIST_BYTES = 200 * 1024 };
+enum { PROTOCOL_BYTES = 512 };
 
 /* ---- what the other files send through ---- */
 
@@ -131,10 +131,10 @@ void node_pump(struct node *n)
     while ((due = engine_next_dirty(n->engine)) != NULL)
         partner_send(engine_peer_owner(due));
     if (n->timer == 0 && has_work(n))
-        n->timer = ctx_timer(n->ctx, ctx_now(n->ctx) + SESSION_TICK_MS * MS_NS, TAG_TICK);
+        n->timer = ctx_timer(n->ctx, ctx_now(n->ctx) + SESSION_TICK_MS * MS_NS, NODE_TAG_TICK);
     bool starves = n->storage_pause || engine_waits_for_memory(n->engine);
     if (n->memory_timer == 0 && starves)
-        n->memory_timer = ctx_timer(n->ctx, ctx_now(n->ctx) + NODE_MEMORY_MS * MS_NS, TAG_MEMORY);
+        n->memory_timer = ctx_timer(n->ctx, ctx_now(n->ctx) + NODE_MEMORY_MS * MS_NS, NODE_TAG_MEMORY);
 }
 
 /* Memory is given back on other threads, unheard: whoever serves looks again. */
@@ -162,88 +162,21 @@ static void tick(struct node *n)
 
 /* ---- messages ---- */
 
-static enum err reply_stat(struct node *n, struct reply_to call)
-{
-    struct msg_bitswap_stat_ok fields = n->stats;
-    struct buf wants;
-    struct buf peers;
-    size_t position = 0;
-    struct cid cid;
-    buf_init(&wants, LIST_BYTES, NULL);
-    buf_init(&peers, LIST_BYTES, NULL);
-    fields.blocks_sent = engine_stats(n->engine)->blocks_sent;
-    fields.bytes_sent = engine_stats(n->engine)->bytes_sent;
-    uint32_t count = 0;
-    while (count < BATCH_COUNT_MAX && bitswap_session_next_want(n->session, &position, &cid)) {
-        uint8_t key[CID_BYTES_MAX];
-        count += schema_list_add_bytes(&wants, span_of(key, cid_encode(&cid, key))) == ERR_OK;
-    }
-    fields.wantlist = schema_list_of(&wants, count);
-    position = 0;
-    count = 0;
-    for (const struct partner *p = table_next(&n->partners, &position, NULL); p != NULL && count < BATCH_COUNT_MAX;
-         p = table_next(&n->partners, &position, NULL))
-        count += schema_list_add_bytes(&peers, peer_id_span(&p->id)) == ERR_OK;
-    fields.peers = schema_list_of(&peers, count);
-    ctx_reply(n->ctx, call, &(struct msg){.kind = MSG_BITSWAP_STAT_OK, .fields = &fields});
-    buf_release(&wants);
-    buf_release(&peers);
-    return ERR_OK;
-}
-
-/* Ours, or what a peer told us that it wants. */
-static enum err reply_wantlist(struct node *n, const struct msg_bitswap_wantlist *asked, struct reply_to call)
-{
-    const struct partner *p = asked->peer.len == 0 ? NULL : partner_find(n, asked->peer);
-    struct buf items;
-    size_t position = 0;
-    uint32_t count = 0;
-    struct cid cid;
-    if (asked->peer.len > 0 && p == NULL)
-        return ERR_NOT_FOUND;
-    buf_init(&items, LIST_BYTES, NULL);
-    while (count < BATCH_COUNT_MAX && (p != NULL ? engine_next_want(p->engine, &position, &cid)
-                                                 : bitswap_session_next_want(n->session, &position, &cid))) {
-        uint8_t key[CID_BYTES_MAX];
-        count += schema_list_add_bytes(&items, span_of(key, cid_encode(&cid, key))) == ERR_OK;
-    }
-    struct msg_bitswap_wantlist_ok fields = {.cids = schema_list_of(&items, count)};
-    ctx_reply(n->ctx, call, &(struct msg){.kind = MSG_BITSWAP_WANTLIST_OK, .fields = &fields});
-    buf_release(&items);
-    return ERR_OK;
-}
-
-static enum err reply_wanted(struct node *n, const struct msg_bitswap_wanted *asked, struct reply_to call)
-{
-    struct peer_id ids[WANTED_BY_MAX];
-    struct buf items;
-    struct cid cid;
-    enum err err = cid_parse(asked->cid, &cid);
-    if (err != ERR_OK)
-        return err;
-    struct msg_bitswap_wanted_ok fields = {.ours = bitswap_session_wants(n->session, &cid)};
-    uint32_t told = (uint32_t)engine_wanted_by(n->engine, &cid, ids, WANTED_BY_MAX, &fields.more);
-    buf_init(&items, WANTED_BY_MAX * (PEER_ID_BYTES_MAX + 8), NULL);
-    for (uint32_t i = 0; i < told && err == ERR_OK; i++)
-        err = schema_list_add_bytes(&items, peer_id_span(&ids[i]));
-    fields.peers = schema_list_of(&items, told);
-    if (err == ERR_OK)
-        ctx_reply(n->ctx, call, &(struct msg){.kind = MSG_BITSWAP_WANTED_OK, .fields = &fields});
-    buf_release(&items);
-    return err;
-}
-
 static enum err route_call(struct node *n, const struct msg *msg, struct reply_to call)
 {
     switch (msg->kind) {
     case MSG_FETCH:
         return fetch_call(n, msg->fields, call);
     case MSG_BITSWAP_STAT:
-        return reply_stat(n, call);
+        return report_stat(n, call);
     case MSG_BITSWAP_WANTLIST:
-        return reply_wantlist(n, msg->fields, call);
+        return report_wantlist(n, msg->fields, call);
     case MSG_BITSWAP_WANTED:
-        return reply_wanted(n, msg->fields, call);
+        return report_wanted(n, msg->fields, call);
+    case MSG_DENYLIST_LIST:
+        return denied_list(n, call);
+    case MSG_DENYLIST_CHECK:
+        return denied_check(n, msg->fields, call);
     case MSG_PROBE:
         ctx_reply(n->ctx, call, &(struct msg){.kind = MSG_OK, .fields = &(struct msg_ok){0}});
         return ERR_OK;
@@ -374,19 +307,27 @@ static void handle_info(struct ctx *ctx, void *state, const struct info *info)
         fetch_cancel(n, &info->call);
         break;
     case INFO_TIMER:
-        if (info->tag == TAG_MEMORY)
+        if (info->tag == NODE_TAG_MEMORY)
             memory_tick(n);
+        else if (info->tag == NODE_TAG_DENIED)
+            denied_timer(n);
         else
             tick(n);
         break;
     case INFO_ROOM:
         on_room(n, info->actor);
         break;
-    case INFO_DOWN:
-    case INFO_UP:
     case INFO_JOB:
-    case INFO_NET:
+        denied_job(n, info);
+        break;
     case INFO_WATCH:
+        denied_watch(n);
+        break;
+    case INFO_UP:
+        denied_control_up(n);
+        break;
+    case INFO_DOWN:
+    case INFO_NET:
     case INFO_MULTICAST:
         break;
     }
@@ -410,11 +351,10 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
 {
     struct node *n = state;
     struct budget *budget = ctx_budget(ctx);
-    (void)config;
     n->ctx = ctx;
     n->receive = &budget->accounts[ACCOUNT_RECEIVE];
     n->tables = &budget->accounts[ACCOUNT_TABLES];
-    n->last_tag = FIRST_TAG;
+    n->last_tag = NODE_TAG_CALLS;
     uint64_t blocks = n->receive->limit_bytes / 16 * NODE_BLOCKS_SHARE;
     if (!account_take(n->receive, blocks))
         return ctx_fail(ctx, ERR_NOMEM, "the receive account is in use already");
@@ -430,7 +370,7 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     TAILQ_INIT(&n->stalled);
     if (n->session == NULL || n->engine == NULL || list_protocols(n) != ERR_OK)
         return ctx_fail(ctx, ERR_NOMEM, "no memory for the tables of bitswap");
-    return ERR_OK;
+    return denied_init(n, config);
 }
 
 static void release_tables(struct node *n)
@@ -457,6 +397,7 @@ static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
         fetch_free_all(n);
         release_tables(n);
     }
+    denied_release(n);
     bitswap_session_free(n->session);
     engine_free(n->engine);
     table_release(&n->partners);
@@ -472,6 +413,7 @@ static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
 const struct actor_class bitswap_class = {
     .name = "bitswap",
     .state_bytes = sizeof(struct node),
+    .ports = PORT_JOBS | PORT_DISK | PORT_WATCH,
     .mailbox_bytes = 2 * 1024 * 1024,
     .init = init,
     .handle_call = handle_call,

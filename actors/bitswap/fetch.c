@@ -133,10 +133,15 @@ static enum err target_new(struct node *n, const struct cid *cid, struct target 
     return ERR_OK;
 }
 
+static bool is_denied(const struct node *n, const struct cid *cid)
+{
+    return denylist_ask_cid(n->denylist, cid) == DENYLIST_DENIED;
+}
+
 /* Adds a copy of who to those who wait for the block. */
 static enum err wait_for(struct node *n, const struct cid *cid, const struct waiter *who)
 {
-    enum err err = multihash_allowed(&cid->hash);
+    enum err err = is_denied(n, cid) ? ERR_DENIED : multihash_allowed(&cid->hash);
     if (err != ERR_OK)
         return err;
     struct waiter *w = malloc(sizeof(*w));
@@ -160,6 +165,12 @@ enum err fetch_call(struct node *n, const struct msg_fetch *fields, struct reply
     struct cid cid;
     if (cid_parse(fields->cid, &cid) != ERR_OK)
         return ERR_INVALID;
+    if (is_denied(n, &cid)) {
+        char text[CID_TEXT_MAX];
+        cid_text(&cid, text);
+        ctx_reply_err(n->ctx, call, ERR_DENIED, "/ipfs/%s is blocked and cannot be provided", text);
+        return ERR_OK;
+    }
     if (cid.hash.code == MULTIHASH_IDENTITY)
         return answer_identity(n, &cid, call);
     return wait_for(n, &cid, &(struct waiter){.call = call});
@@ -294,6 +305,15 @@ void fetch_local_done(struct node *n, const struct op *op, const struct info *in
         want_it(n, t);
     else
         answer_err(n, t, info->err, info->text);
+}
+
+void fetch_drop_denied(struct node *n)
+{
+    size_t position = 0;
+    for (struct target *t = table_next(&n->targets, &position, NULL); t != NULL;
+         t = table_next(&n->targets, &position, NULL))
+        if (is_denied(n, &t->cid))
+            answer_err(n, t, ERR_DENIED, "the block is denied now");
 }
 
 void fetch_retry_puts(struct node *n)

@@ -7,6 +7,8 @@
  *      inbound.c   the streams that peers write to us
  *      fetch.c     calls for blocks: from storage, else from the network, then stored, then answered
  *      serve.c     questions to storage and discovery
+ *      denied.c    the denylists
+ *      report.c    answers about what we do
  *
  * Every stream is written by one side only. To a peer we keep one stream for all messages, open it when there is something to say
  * and end it after a short silence: to Kubo a stream that lives long, to Helia one that never waits 10 s for a message.
@@ -24,6 +26,7 @@
 #include "base/table.h"
 #include "mailbox/actor.h"
 #include "schemas/messages.h"
+#include "storage/denylist.h"
 #include "wire/bitswap.h"
 
 enum {
@@ -50,6 +53,10 @@ enum {
     NODE_HEAL_S = 60 /* for a block that storage wants back */
 };
 
+/* Of timers, jobs and watched descriptors; calls have tags from NODE_TAG_CALLS on. */
+enum { NODE_TAG_TICK = 1, NODE_TAG_MEMORY, NODE_TAG_DENIED, NODE_TAG_CHECK, NODE_TAG_CALLS = 16 };
+
+struct denied;
 struct node;
 struct partner;
 struct target;
@@ -159,8 +166,10 @@ struct node {
     struct inbound_list stalled; /* streams whose block found no memory, who waits longest first */
     bool retry_open;             /* somebody waits to open a stream */
     bool storage_pause; /* storage had no room for us: it is asked again when something was sent, or a little later */
-    struct backlog backlog; /* to connection_manager */
-    struct buf protocols;   /* the list that stream_open takes */
+    struct denied *denied;
+    const struct denylist *denylist; /* what is in force; NULL: nothing is denied */
+    struct backlog backlog;          /* to connection_manager */
+    struct buf protocols;            /* the list that stream_open takes */
     uint32_t protocol_count;
     struct msg_bitswap_stat_ok stats;
 };
@@ -226,6 +235,8 @@ bool fetch_block(struct node *n, struct partner *p, const struct cid *cid, struc
 /* The block is stored by somebody else. */
 void fetch_stored(struct node *n, const struct cid *cid);
 void fetch_retry_puts(struct node *n);
+/* Gives up what is denied now. */
+void fetch_drop_denied(struct node *n);
 void fetch_free_all(struct node *n);
 
 /* ---- serve.c ---- */
@@ -236,5 +247,21 @@ void serve_search(struct node *n);
 void serve_looked_up(struct node *n, const struct op *op, const struct info *info);
 void serve_fetched(struct node *n, const struct op *op, const struct info *info);
 void serve_providers(struct node *n, const struct op *op, const struct info *info);
+
+/* ---- denied.c ---- */
+/* Reads the lists, blocking. */
+enum err denied_init(struct node *n, const struct config *config) MUST_CHECK;
+void denied_release(struct node *n);
+void denied_watch(struct node *n);
+void denied_timer(struct node *n);
+void denied_job(struct node *n, const struct info *info);
+void denied_control_up(struct node *n);
+enum err denied_list(struct node *n, struct reply_to call);
+enum err denied_check(struct node *n, const struct msg_denylist_check *asked, struct reply_to call);
+
+/* ---- report.c ---- */
+enum err report_stat(struct node *n, struct reply_to call);
+enum err report_wantlist(struct node *n, const struct msg_bitswap_wantlist *asked, struct reply_to call);
+enum err report_wanted(struct node *n, const struct msg_bitswap_wanted *asked, struct reply_to call);
 
 #endif

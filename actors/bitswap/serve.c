@@ -61,8 +61,12 @@ static bool lookup_batch(struct node *n)
 {
     struct cid batch[NODE_LOOKUP_BATCH];
     size_t count = 0;
-    while (count < NODE_LOOKUP_BATCH && engine_next_lookup(n->engine, &batch[count]))
-        count++;
+    while (count < NODE_LOOKUP_BATCH && engine_next_lookup(n->engine, &batch[count])) {
+        if (denylist_ask_cid(n->denylist, &batch[count]) == DENYLIST_DENIED)
+            engine_looked_up(n->engine, &batch[count], 0); /* peers hear that it is not here */
+        else
+            count++;
+    }
     if (count == 0)
         return false;
     struct op *op = node_op_new(n, OP_LOOKUP);
@@ -105,6 +109,10 @@ static bool fetch_one(struct node *n)
     uint8_t key[CID_BYTES_MAX];
     if (!engine_next_fetch(n->engine, &fetch))
         return false;
+    if (denylist_ask_cid(n->denylist, &fetch.cid) == DENYLIST_DENIED) {
+        engine_fetched(n->engine, fetch.peer, &fetch.cid, NULL); /* denied since, or under this CID only */
+        return true;
+    }
     struct partner *p = engine_peer_owner(fetch.peer);
     struct op *op = node_op_new(n, OP_SERVE);
     enum err err = ERR_BUSY;

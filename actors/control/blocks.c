@@ -18,6 +18,8 @@ enum err block_fetch(struct control *c, struct conversation *v, const struct cid
     struct span key = span_of(bytes, cid_encode(cid, bytes));
     struct msg_fetch ask = {.cid = key, .session = v->number};
     struct msg_block_get look = {.cid = key};
+    if (control_denies(c, cid))
+        return ERR_DENIED;
     if (conversation_is_offline(v))
         return conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_BLOCK_GET, &look, NULL, sub, 0);
     return conversation_call(c, v, ACTOR_BITSWAP, MSG_FETCH, &ask, NULL, sub, 0);

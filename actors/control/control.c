@@ -156,8 +156,8 @@ static enum err control_handle_call(struct ctx *ctx, void *state, const struct m
 static void control_handle_cast(struct ctx *ctx, void *state, const struct msg *msg)
 {
     (void)ctx;
-    (void)state;
-    (void)msg; /* none is for control */
+    if (msg->kind == MSG_DENYLIST)
+        control_take_denylist(&((struct control_state *)state)->c, msg->tail);
 }
 
 static void handle_listener(struct control *c)
@@ -239,6 +239,7 @@ static void control_terminate(struct ctx *ctx, void *state, enum exit_reason rea
         router_close(c);
         sessions_close(c);
     }
+    control_take_denylist(c, NULL);
     if (c->files != NULL)
         ctx_unwatch(ctx, file_door_fd(c->files));
     file_door_close(c->files);

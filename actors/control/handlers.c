@@ -74,6 +74,8 @@ const struct operation_handler operation_handlers[OP_COUNT] = {
     [OP_ROUTING_FINDPROVS] = RELAY,
     [OP_BITSWAP_STAT] = RELAY,
     [OP_BITSWAP_WANTLIST] = RELAY,
+    [OP_DENYLIST_LS] = {.start = denylist_ls_start, .reply = relay_reply},
+    [OP_DENYLIST_CHECK] = {.start = denylist_check_start, .reply = relay_reply},
     [OP_REPO_STAT] = RELAY,
     [OP_REPO_VERIFY] = RELAY,
     [OP_REPO_QUARANTINE] = RELAY,

@@ -51,6 +51,10 @@ enum err block_stat_reply(struct control *c, struct conversation *v, unsigned su
 enum err refs_start(struct control *c, struct conversation *v);
 enum err refs_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 
+/* denylists.c */
+enum err denylist_ls_start(struct control *c, struct conversation *v);
+enum err denylist_check_start(struct control *c, struct conversation *v);
+
 /* pins.c: pin add, pin update, pin verify */
 enum err pin_add_start(struct control *c, struct conversation *v);
 enum err pin_update_start(struct control *c, struct conversation *v);

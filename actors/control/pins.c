@@ -100,6 +100,11 @@ static enum err ask_slot(struct control *c, struct conversation *v, unsigned slo
     uint8_t bytes[CID_BYTES_MAX];
     enum pin_ask ask = pin_walk_question(work->walk, slot, &cid);
     struct span key = span_of(bytes, cid_encode(&cid, bytes));
+    if (control_denies(c, &cid)) {
+        char text[CID_TEXT_MAX];
+        cid_text(&cid, text);
+        return conversation_error(v, ERR_DENIED, "/ipfs/%s is blocked and cannot be provided", text);
+    }
     struct msg_block_get get = {.cid = key, .keep = true};
     struct msg_fetch fetch = {.cid = key, .session = v->number};
     switch (ask) {

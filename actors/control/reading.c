@@ -203,6 +203,8 @@ static enum err fetch(struct control *c, struct file_session *s, const struct ci
     struct msg_block_get look = {.cid = ask.cid};
     struct flight flight = {.cid = *cid};
     uint64_t left = FETCH_TIMEOUT_S * SECOND_NS;
+    if (s->offline && control_denies(c, cid))
+        return ERR_DENIED;
     if (s->queued > 0)
         left = MAX(ctx_left(c->ctx, s->queue[0]->deadline_ns), (uint64_t)1);
     if (s->offline)

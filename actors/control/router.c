@@ -299,7 +299,9 @@ static void begin(struct control *c, struct conversation *v, const struct reques
     v->open = true;
     if (before)
         return;
-    enum err err = operation_handlers[v->op->id].start(c, v);
+    enum err err = conversation_denied(c, v);
+    if (err == ERR_OK)
+        err = operation_handlers[v->op->id].start(c, v);
     if (v->generation != generation)
         return;
     if (err != ERR_OK)

@@ -127,6 +127,7 @@ struct control {
     unsigned flights;        /* of all sessions */
     uint64_t next_upload;
     enum log_level log_level;
+    struct block_ref *denylist; /* what is denied (storage/denylist.h); NULL: nothing */
 };
 
 /* Tags of calls and timers: kind, generation, index, sub. */
@@ -192,6 +193,12 @@ bool conversation_is_offline(const struct conversation *v);
 
 /* Reads a CID, or the CID of a path without further components; the error has its sentence. */
 enum err conversation_cid(struct conversation *v, struct span text, struct cid *ret_cid) MUST_CHECK;
+
+/* denylists.c */
+void control_take_denylist(struct control *c, struct block_ref *image);
+bool control_denies(const struct control *c, const struct cid *cid);
+/* ERR_DENIED with its sentence when the path that is asked for is denied. */
+enum err conversation_denied(struct control *c, struct conversation *v) MUST_CHECK;
 
 /* answers.c */
 bool router_is_json(struct span bytes);

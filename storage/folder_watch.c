@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#include "storage/folder_watch.h"
+
+#include <sys/inotify.h>
+#include <unistd.h>
+
+int folder_watch_open(const char *path)
+{
+    int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    const uint32_t events =
+        IN_MODIFY | IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR;
+    if (inotify_add_watch(fd, path, events) >= 0)
+        return fd;
+    (void)close(fd);
+    return -1;
+}
+
+void folder_watch_drain(int fd)
+{
+    char events[4096];
+    while (read(fd, events, sizeof(events)) > 0)
+        continue;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tells that something in a folder has changed, by a descriptor that becomes readable: inotify. What it was is not told, since whoever
+ * watches looks at the folder itself, and events may be lost.
+ */
+#ifndef HEARTH_STORAGE_FOLDER_WATCH_H
+#define HEARTH_STORAGE_FOLDER_WATCH_H
+
+/* The descriptor, to be closed by its owner; -1: the folder cannot be watched. */
+int folder_watch_open(const char *path);
+
+/* Takes what has come, so that the descriptor is not readable any more. */
+void folder_watch_drain(int fd);
+
+#endif
