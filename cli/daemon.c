@@ -146,6 +146,8 @@ static enum err open_repository(struct life *life, const struct daemon_options *
         return err;
     tell_of_lost_state(life->path);
     life->config->offline = options->offline;
+    life->config->bitswap_server_enabled = life->config->bitswap_server_enabled && !options->no_serve;
+    life->config->provide_enabled = life->config->provide_enabled && !options->no_provide;
     life->config->identity = life->identity;
     life->config->swarm_key = private ? life->swarm_key : NULL;
     uint64_t total = life->config->memory_budget;

@@ -12,6 +12,8 @@ struct daemon_options {
     const char *config_file; /* --config-file or NULL */
     const char *profiles;    /* for a repository that has to be made first */
     bool offline;
+    bool no_serve;   /* Bitswap.ServerEnabled: false */
+    bool no_provide; /* Provide.Enabled: false */
     bool debug;
 };
 

@@ -16,7 +16,7 @@
 enum { EXIT_USAGE = 2 };
 
 static const char usage[] = "usage: hearthd daemon [--repo-dir DIR] [--config-file FILE] [--init-profile NAMES] "
-                            "[--backend inproc] [--offline] [-D]\n"
+                            "[--backend inproc] [--offline] [--no-serve] [--no-provide] [-D]\n"
                             "       hearthd init [--repo-dir DIR] [--profile NAMES]\n"
                             "       hearthd config show|check|diff [--repo-dir DIR] [--config-file FILE]\n";
 
@@ -42,6 +42,7 @@ static int parse(int argc, char **argv, struct arguments *ret_arguments)
         {"profile", required_argument, NULL, 'p'},  {"init-profile", required_argument, NULL, 'p'},
         {"backend", required_argument, NULL, 'b'},  {"offline", no_argument, NULL, 'o'},
         {"debug", no_argument, NULL, 'D'},          {"no-nanny", no_argument, NULL, 'n'},
+        {"no-serve", no_argument, NULL, 's'},       {"no-provide", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
     };
     struct arguments a = {0};
@@ -63,6 +64,12 @@ static int parse(int argc, char **argv, struct arguments *ret_arguments)
             break;
         case 'o':
             a.daemon.offline = true;
+            break;
+        case 's':
+            a.daemon.no_serve = true;
+            break;
+        case 'v':
+            a.daemon.no_provide = true;
             break;
         case 'D':
             a.daemon.debug = true;

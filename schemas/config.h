@@ -44,6 +44,10 @@ struct config_list {
       "and HEARTH_DISCOVERY__MDNS")                                                                                    \
     X(CHOICE, routing_type, "Routing.Type", "none", 0, 0, "none",                                                      \
       "how peers and providers are found; this version knows connected peers only")                                    \
+    X(BOOL, bitswap_server_enabled, "Bitswap.ServerEnabled", "true", 0, 1, NULL,                                       \
+      "give blocks to peers; off answers each want with DONT_HAVE and goes on fetching; also --no-serve")              \
+    X(BOOL, provide_enabled, "Provide.Enabled", "true", 0, 1, NULL,                                                    \
+      "tell the network what is stored here; also --no-provide")                                                       \
     X(CHOICE, import_profile, "Import.Profile", "unixfs-v1-2025", 0, 0, "unixfs-v1-2025|unixfs-v0-2015",               \
       "chunking, layout and CIDs of what is added")                                                                    \
     X(SIZE, datastore_storage_max, "Datastore.StorageMax", "10GB", 1 << 20, UINT64_C(1) << 60, NULL,                   \

@@ -13,6 +13,7 @@
 
 #include "actors/bitswap/node.h"
 #include "actors/tree.h"
+#include "schemas/config.h"
 
 enum { PROTOCOL_BYTES = 512 };
 
@@ -355,6 +356,7 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     n->receive = &budget->accounts[ACCOUNT_RECEIVE];
     n->tables = &budget->accounts[ACCOUNT_TABLES];
     n->last_tag = NODE_TAG_CALLS;
+    n->serves = config->bitswap_server_enabled;
     uint64_t blocks = n->receive->limit_bytes / 16 * NODE_BLOCKS_SHARE;
     if (!account_take(n->receive, blocks))
         return ctx_fail(ctx, ERR_NOMEM, "the receive account is in use already");

@@ -166,6 +166,7 @@ struct node {
     struct inbound_list stalled; /* streams whose block found no memory, who waits longest first */
     bool retry_open;             /* somebody waits to open a stream */
     bool storage_pause; /* storage had no room for us: it is asked again when something was sent, or a little later */
+    bool serves;        /* Bitswap.ServerEnabled */
     struct denied *denied;
     const struct denylist *denylist; /* what is in force; NULL: nothing is denied */
     struct backlog backlog;          /* to connection_manager */

@@ -57,13 +57,19 @@ static void lookups_failed(struct node *n, const struct cid *cids, size_t count,
     }
 }
 
+/* Peers hear that it is not here: they ask somebody else, and the protocol knows no other way to say no. */
+static bool withholds(const struct node *n, const struct cid *cid)
+{
+    return !n->serves || denylist_ask_cid(n->denylist, cid) == DENYLIST_DENIED;
+}
+
 static bool lookup_batch(struct node *n)
 {
     struct cid batch[NODE_LOOKUP_BATCH];
     size_t count = 0;
     while (count < NODE_LOOKUP_BATCH && engine_next_lookup(n->engine, &batch[count])) {
-        if (denylist_ask_cid(n->denylist, &batch[count]) == DENYLIST_DENIED)
-            engine_looked_up(n->engine, &batch[count], 0); /* peers hear that it is not here */
+        if (withholds(n, &batch[count]))
+            engine_looked_up(n->engine, &batch[count], 0);
         else
             count++;
     }
@@ -109,7 +115,7 @@ static bool fetch_one(struct node *n)
     uint8_t key[CID_BYTES_MAX];
     if (!engine_next_fetch(n->engine, &fetch))
         return false;
-    if (denylist_ask_cid(n->denylist, &fetch.cid) == DENYLIST_DENIED) {
+    if (withholds(n, &fetch.cid)) {
         engine_fetched(n->engine, fetch.peer, &fetch.cid, NULL); /* denied since, or under this CID only */
         return true;
     }

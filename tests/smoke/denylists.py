@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Denylists against two real daemons: what is denied is neither given out, kept, fetched nor served, and a line that is appended counts.
+"""Denylists against two real daemons: what is denied is neither given out, kept, fetched nor served, and a line that is appended counts; and a
+daemon that serves nothing at all.
 
 Usage: tests/smoke/denylists.py; HEARTH_BUILD names another build folder.
 """
@@ -84,10 +85,31 @@ def run(folder):
             node.stop()
 
 
+def silent(folder):
+    """A daemon that gives nothing and still fetches."""
+    a, b = (Node(folder, name, DISCOVERY__MDNS="false", **more) for name, more in (("silent", {"BITSWAP__SERVERENABLED": "false"}), ("other", {})))
+    try:
+        for node in (a, b):
+            check("Daemon is ready", node.start(), node.said())
+        mine, theirs = os.path.join(folder, "mine"), os.path.join(folder, "theirs")
+        for path in (mine, theirs):
+            with open(path, "w") as file:
+                file.write(os.path.basename(path) + "\n")
+        mine, theirs = said(a, "add", "-Q", mine).strip(), said(b, "add", "-Q", theirs).strip()
+        b.run("swarm", "connect", f"/ip4/127.0.0.1/tcp/{a.port()}/p2p/{a.peer()}")
+        check("a node that serves nothing fetches", said(a, "--timeout=20s", "cat", theirs) == "theirs\n")
+        code, _, _ = b.run("--timeout=3s", "cat", mine)
+        check("and gives nothing", code == 124)
+    finally:
+        for node in (a, b):
+            node.stop()
+
+
 def main():
     folder = tempfile.mkdtemp(prefix="hearth-denylists-")
     try:
         run(folder)
+        silent(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(f"{counts['ok']} passed, {counts['FAIL']} failed")
