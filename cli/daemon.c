@@ -15,13 +15,13 @@
 #include "base/limits.h"
 #include "cli/announce.h"
 #include "cli/log.h"
+#include "cli/name_servers.h"
 #include "cli/repository.h"
 #include "mailbox/crash.h"
 #include "mailbox/runtime.h"
 #include "net/http_client.h"
 #include "net/multicast.h"
 #include "net/reactor.h"
-#include "net/resolver.h"
 #include "storage/disk_posix.h"
 #include "storage/store_restore.h"
 #include "wire/keys.h"
@@ -60,6 +60,7 @@ struct life {
     int lock_fd;
     struct budget budget;
     struct reactor *reactor;
+    struct name_resolver *resolver;
     struct http_client *http; /* of a cold tier on S3; else NULL */
     struct runtime *runtime;
 };
@@ -67,6 +68,7 @@ struct life {
 static void release(struct life *life)
 {
     reactor_free(life->reactor);
+    name_resolver_free(life->resolver);
     http_client_free(life->http);
     key_pair_free(life->identity);
     sodium_memzero(life->swarm_key, sizeof(life->swarm_key));
@@ -164,11 +166,14 @@ static enum err start_tree(struct life *life, const struct daemon_options *optio
         (void)snprintf(why, CONFIG_WHY_BYTES, "out of memory");
         return ERR_NOMEM;
     }
+    enum err err = name_servers_open(life->config, &life->resolver, why);
+    if (err != ERR_OK)
+        return err;
     struct runtime_config config = {
         .config = life->config,
         .budget = &life->budget,
         .disk = disk_posix(),
-        .dns = resolver_port(),
+        .dns = name_resolver_port(life->resolver),
         .http = life->http == NULL ? NULL : http_client_port(life->http),
         .loop = reactor_port(life->reactor),
         .multicast = multicast_port(),

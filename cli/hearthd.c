@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/daemon.h"
+#include "cli/name_servers.h"
 #include "cli/repository.h"
 #include "mailbox/nanny.h"
 #include "wire/keys.h"
@@ -169,8 +170,13 @@ static int run_config(const struct arguments *a)
         err = repository_config(path, a->daemon.config_file, &config, why);
     if (err != ERR_OK)
         return fail(why[0] == '\0' ? err_text(err) : why);
+    struct name_resolver *resolver = NULL;
+    err = show || diff ? ERR_OK : name_servers_open(config, &resolver, why);
+    name_resolver_free(resolver);
     int code = EXIT_SUCCESS;
-    if (show || diff)
+    if (err != ERR_OK)
+        code = fail(why);
+    else if (show || diff)
         code = print_config(config, diff);
     else
         printf("the configuration of %s is valid\n", path);

@@ -16,6 +16,7 @@
 #include <sys/uio.h>
 
 #include "base/err.h"
+#include "base/texts.h"
 
 /* ---- network ---- */
 
@@ -126,15 +127,26 @@ struct multicast_port {
 
 /* ---- names ---- */
 
-enum { DNS_RESULTS_MAX = 32 };
+enum { DNS_RESULTS_MAX = 32, DNS_TXT_BYTES_MAX = 4096, DNS_TXTS_BYTES_MAX = 64 * 1024 };
 
+struct dns_question {
+    const char *name;              /* without the root's dot */
+    uint64_t deadline_ns;          /* CLOCK_MONOTONIC */
+    const _Atomic bool *cancelled; /* NULL: it cannot be */
+};
+
+/*
+ * Blocking, from jobs only, any number at once. ERR_NOT_FOUND (no such name or record), ERR_TIMEOUT, ERR_CANCELLED, ERR_UNREACHABLE
+ * (no server is there, or none will answer this), ERR_INVALID (no name, or an answer that is none), ERR_NOMEM.
+ */
 struct dns_port {
     void *self;
-    /* Blocking, from jobs only: A and AAAA records of host, port copied into each. ERR_NOT_FOUND, ERR_TIMEOUT. */
-    enum err (*resolve)(void *self, const char *host, uint16_t port, bool ip4, bool ip6, struct net_addr *ret_addrs,
-                        size_t *ret_count);
-    /* TXT records of name, each as one NUL-terminated string into texts[][256]. */
-    enum err (*txt)(void *self, const char *name, char (*ret_texts)[256], size_t max, size_t *ret_count);
+    /* A and AAAA records, port copied into each. */
+    enum err (*resolve)(void *self, const struct dns_question *question, uint16_t port, bool ip4, bool ip6,
+                        struct net_addr *ret_addrs, size_t *ret_count);
+    /* Adds the TXT records of that very name, the strings of each joined. Those over DNS_TXT_BYTES_MAX and those for which the list
+     * has no room are left out. */
+    enum err (*txt)(void *self, const struct dns_question *question, struct texts *texts);
 };
 
 /* ---- HTTP ---- */

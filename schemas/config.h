@@ -39,6 +39,9 @@ struct config_list {
     X(LIST, bootstrap, "Bootstrap", "", 0, 64, NULL, "multiaddrs with /p2p/ of the peers dialled at start")            \
     X(LIST, peering_peers, "Peering.Peers", "", 0, 64, NULL,                                                           \
       "multiaddrs with /p2p/ of peers to stay connected with; never trimmed")                                          \
+    X(LIST, dns_servers, "DNS.Servers", "", 0, 8, NULL,                                                                \
+      "name servers that names in addresses and DNSLink are asked of, IP or IP:PORT; empty means those of the "        \
+      "machine")                                                                                                       \
     X(BOOL, discovery_mdns, "Discovery.MDNS.Enabled", "true", 0, 1, NULL,                                              \
       "find peers of the local network and be found there, by multicast DNS; also by its short name Discovery.MDNS "   \
       "and HEARTH_DISCOVERY__MDNS")                                                                                    \

@@ -36,6 +36,7 @@ LIBRARIES = {
     r"lzma\.h": ["tiersim/"],
     r"zstd.*\.h": ["storage/", "tiersim/"],
     r"curl/.*": ["net/"],
+    r"ares.*\.h": ["net/"],
     r"openssl/.*": ["wire/", "base/"],
 }
 

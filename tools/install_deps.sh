@@ -7,7 +7,7 @@ packages_for() {
   case "$1" in
     compile) echo "cmake ninja-build gcc libc6-dev pkg-config libnng-dev libsodium-dev libmsgpack-dev libsqlite3-dev libuv1-dev
                    libssl-dev libjansson-dev libyaml-dev zlib1g-dev liblzma-dev libzstd-dev libleveldb-dev
-                   libcurl4-openssl-dev" ;;
+                   libcurl4-openssl-dev libc-ares-dev" ;;
     build) packages_for compile; echo "nng-utils sqlite3 libcmocka-dev python3" ;;
     image) echo "podman buildah runc debootstrap sqlite3 python3" ;;
     lint) echo "clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev git python3" ;;

@@ -9,7 +9,7 @@
  *                                    dnsaddr=/ip4/.../p2p/Y                   another peer: passed over
  *
  * What records say is an outsider's word, so depth, questions and results are all bounded: a tree of records that only point on
- * would else ask a million questions. Blocking, from jobs: it uses nothing but the dns_port. Spec: multiformats/multiaddr DNSADDR.
+ * would else ask a million questions (wire/dnsaddr). Blocking, from jobs: it uses nothing but the dns_port.
  */
 #ifndef HEARTH_ACTORS_CONNECTION_MANAGER_NAMES_H
 #define HEARTH_ACTORS_CONNECTION_MANAGER_NAMES_H
@@ -24,16 +24,16 @@
 #include "wire/multiaddr.h"
 
 enum {
-    NAMES_DEPTH_MAX = 4,      /* of /dnsaddr */
-    NAMES_QUESTIONS_MAX = 32, /* of one name in all */
-    NAMES_RECORDS_MAX = 32,   /* read of one answer */
-    NAMES_FOUND_MAX = 100
+    NAMES_QUESTIONS_MAX = 32, /* of one name in all, A and TXT together */
+    NAMES_FOUND_MAX = 100,
+    NAMES_SECONDS_MAX = 30 /* for all questions of one name */
 };
 
 struct names {
     const struct dns_port *dns;
-    struct peer_id peer; /* whom the dial wants; empty: any */
-    unsigned questions;  /* asked so far */
+    struct peer_id peer;  /* whom the dial wants; empty: any */
+    uint64_t deadline_ns; /* CLOCK_MONOTONIC: no question is waited for beyond */
+    unsigned questions;   /* asked so far */
     struct endpoint found[NAMES_FOUND_MAX];
     size_t count;
 };
@@ -42,7 +42,7 @@ struct names {
 bool names_can_resolve(const struct multiaddr_target *target);
 
 /*
- * Adds the endpoints behind addr to names->found; dns and peer are set by the caller, the rest zero. Looks at *cancelled before
+ * Adds the endpoints behind addr to names->found; dns, peer and deadline_ns are set by the caller, the rest zero. Looks at *cancelled before
  * each question. What cannot be resolved adds nothing.
  */
 void names_resolve(struct names *names, const struct multiaddr *addr, const _Atomic bool *cancelled);

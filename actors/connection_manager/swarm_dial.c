@@ -101,6 +101,7 @@ static void start_names(struct swarm *s, struct places *p, uint64_t dial)
         job->dial = dial;
         job->names.dns = ctx_dns(s->ctx);
         job->names.peer = p->peer;
+        job->names.deadline_ns = ctx_now(s->ctx) + NAMES_SECONDS_MAX * SECOND_NS;
         if (s->names_running < NAMES_RUNNING_MAX && ctx_job(s->ctx, "dns", resolve_job, job, free, dial) == ERR_OK) {
             s->names_running++;
             continue;

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "net/resolver.h"
 
 enum { POLL = 77, CALL = 78, OPEN = 79, PIECE = 64 * 1024, IN_FLIGHT_MAX = 1024 * 1024, POLL_MS = 5 };
 enum { GIVEN_DRIVER = 1, GIVEN_PROBE = 4 };
@@ -15,6 +14,7 @@ struct node nodes[NODES_MAX];
 bool nodes_whole;
 struct sim *nodes_sim;
 struct sim_net *nodes_net;
+struct sim_zone *nodes_zone;
 static unsigned node_count;
 static enum nodes_backend running_on;
 
@@ -499,7 +499,7 @@ static void start(struct node *n)
                                     .schemas = &schema_messages,
                                     .config = n->config,
                                     .budget = &n->budget,
-                                    .dns = resolver_port(),
+                                    .dns = sim_zone_port(nodes_zone),
                                     .loop = loop,
                                     .multicast = multicast,
                                     .log = note,
@@ -526,9 +526,18 @@ static void start(struct node *n)
     (void)snprintf(n->addr, sizeof(n->addr), "%.80s/p2p/%s", n->text, id);
 }
 
+static void add_localhost(void)
+{
+    const struct net_addr addr = {.family = NET_IP4, .ip = {127, 0, 0, 1}};
+    assert_non_null(nodes_zone);
+    assert_int_equal(sim_zone_add_addr(nodes_zone, "localhost", &addr), ERR_OK);
+}
+
 void nodes_begin(unsigned count, enum nodes_backend backend, uint64_t seed, void (*change)(struct node *))
 {
     memset(nodes, 0, sizeof(nodes));
+    nodes_zone = sim_zone_new();
+    add_localhost();
     running_on = backend;
     node_count = count;
     if (backend == SIM) {
@@ -560,6 +569,7 @@ void nodes_end(void)
         sim_net_free(nodes_net);
         sim_free(nodes_sim);
     }
+    sim_zone_free(nodes_zone);
     nodes_whole = false;
 }
 

@@ -32,6 +32,7 @@
 #include "sim/disk.h"
 #include "sim/net.h"
 #include "sim/sim.h"
+#include "sim/zone.h"
 #include "wire/cid.h"
 #include "wire/keys.h"
 
@@ -112,6 +113,7 @@ extern struct node nodes[NODES_MAX];
 extern bool nodes_whole; /* set before nodes_begin (SIM only); nodes_end takes it back */
 extern struct sim *nodes_sim;
 extern struct sim_net *nodes_net;
+extern struct sim_zone *nodes_zone; /* what all nodes hear from DNS; there from nodes_begin on */
 
 /* Starts count nodes. change (may be NULL) may alter each one's configuration first. */
 void nodes_begin(unsigned count, enum nodes_backend backend, uint64_t seed, void (*change)(struct node *));

@@ -11,6 +11,8 @@
 
 #include "actors/connection_manager/names.h"
 
+enum { DEADLINE_NS = 12345 };
+
 #define ONE "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"
 #define TWO "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"
 
@@ -35,15 +37,16 @@ static void note(struct zone *z)
         atomic_store(z->cancel_at_first, true);
 }
 
-static enum err zone_resolve(void *self, const char *host, uint16_t port, bool ip4, bool ip6,
+static enum err zone_resolve(void *self, const struct dns_question *question, uint16_t port, bool ip4, bool ip6,
                              struct net_addr *ret_addrs, size_t *ret_count)
 {
+    assert_int_equal(question->deadline_ns, DEADLINE_NS);
     struct zone *z = self;
     size_t n = 0;
     note(z);
     for (size_t i = 0; i < z->count && n < DNS_RESULTS_MAX; i++) {
         bool six = strchr(z->records[i].text, ':') != NULL;
-        if (strcmp(z->records[i].name, host) != 0 || !(six ? ip6 : ip4))
+        if (strcmp(z->records[i].name, question->name) != 0 || !(six ? ip6 : ip4))
             continue;
         ret_addrs[n] = (struct net_addr){.family = six ? NET_IP6 : NET_IP4, .port = port};
         ret_addrs[n++].ip[15] = (uint8_t)i;
@@ -52,18 +55,20 @@ static enum err zone_resolve(void *self, const char *host, uint16_t port, bool i
     return n == 0 ? ERR_NOT_FOUND : ERR_OK;
 }
 
-static enum err zone_txt(void *self, const char *name, char (*ret_texts)[256], size_t max, size_t *ret_count)
+static enum err zone_txt(void *self, const struct dns_question *question, struct texts *texts)
 {
     struct zone *z = self;
-    size_t n = 0;
+    char text[64];
+    assert_int_equal(question->deadline_ns, DEADLINE_NS);
     note(z);
-    for (; z->flood && n < max; n++)
-        (void)snprintf(ret_texts[n], sizeof(ret_texts[n]), "dnsaddr=/dnsaddr/%u-%zu.org", z->asked, n);
-    for (size_t i = 0; i < z->count && n < max; i++)
-        if (strcmp(z->records[i].name, name) == 0)
-            (void)snprintf(ret_texts[n++], sizeof(ret_texts[0]), "%s", z->records[i].text);
-    *ret_count = n;
-    return n == 0 ? ERR_NOT_FOUND : ERR_OK;
+    for (size_t n = 0; z->flood && n < TEXTS_MAX; n++) {
+        (void)snprintf(text, sizeof(text), "dnsaddr=/dnsaddr/%u-%zu.org", z->asked, n);
+        assert_int_equal(texts_add(texts, span_text(text)), ERR_OK);
+    }
+    for (size_t i = 0; i < z->count && texts->count < TEXTS_MAX; i++)
+        if (strcmp(z->records[i].name, question->name) == 0)
+            assert_int_equal(texts_add(texts, span_text(z->records[i].text)), ERR_OK);
+    return texts->count == 0 ? ERR_NOT_FOUND : ERR_OK;
 }
 
 static struct peer_id peer_of(const char *text)
@@ -81,7 +86,7 @@ static const char *found(struct zone *z, const char *addr, const char *peer)
     struct dns_port dns = {.self = z, .resolve = zone_resolve, .txt = zone_txt};
     _Atomic bool cancelled = false;
     struct multiaddr ma;
-    names = (struct names){.dns = &dns};
+    names = (struct names){.dns = &dns, .deadline_ns = DEADLINE_NS};
     if (z->cancel_at_first != NULL)
         z->cancel_at_first = &cancelled;
     if (peer != NULL)
@@ -115,6 +120,7 @@ static void records_lead_to_addresses_and_names(void **state)
         {"_dnsaddr.a.org", "dnsaddr=/ip4/1.2.3.4/tcp/4001/p2p/" ONE},
         {"_dnsaddr.a.org", "dnsaddr=/ip4/1.2.3.5/tcp/4001/p2p/" TWO},
         {"_dnsaddr.a.org", "dnsaddr=/ip6/::7/tcp/8081/ws"},
+        {"_dnsaddr.a.org", "dnsaddr=/ip6/::8/tcp/8081/ws/p2p/" ONE},
         {"_dnsaddr.a.org", "dnsaddr=/dns6/b.org/tcp/9/p2p/" ONE},
         {"_dnsaddr.a.org", "dnsaddr=/dnsaddr/c.org/p2p/" ONE},
         {"_dnsaddr.a.org", "dnsaddr=/ip4/1.2.3.6/udp/1/quic-v1"},
@@ -122,22 +128,23 @@ static void records_lead_to_addresses_and_names(void **state)
         {"_dnsaddr.a.org", "dnsaddr=nonsense"},
         {"_dnsaddr.a.org", "v=spf1"},
         {"b.org", "2001::1"},
-        {"_dnsaddr.c.org", "dnsaddr=/ip4/9.9.9.9/tcp/1"},
+        {"_dnsaddr.c.org", "dnsaddr=/ip4/9.9.9.9/tcp/1/p2p/" ONE},
     };
     struct zone z = {.records = records, .count = ARRAY_LEN(records)};
     assert_string_equal(found(&z, "/dnsaddr/a.org/p2p/" ONE, ONE),
-                        "/ip4/1.2.3.4/tcp/4001 /ip6/::7/tcp/8081/ws /ip6/::9/tcp/9 /ip4/9.9.9.9/tcp/1");
+                        "/ip4/1.2.3.4/tcp/4001 /ip6/::8/tcp/8081/ws /ip6/::a/tcp/9 /ip4/9.9.9.9/tcp/1");
     assert_string_equal(found(&z, "/dnsaddr/a.org", TWO), "/ip4/1.2.3.5/tcp/4001 /ip6/::7/tcp/8081/ws");
 }
 
-/* A loop, and a chain that is too long: five levels, of which four are followed. */
+/* A loop is walked once; of a chain of five levels four are followed. */
 static void P17_depth_is_bounded(void **state)
 {
     (void)state;
-    static const struct record loop[] = {{"_dnsaddr.a.org", "dnsaddr=/dnsaddr/a.org"}};
-    struct zone z = {.records = loop, .count = 1};
+    static const struct record loop[] = {{"_dnsaddr.a.org", "dnsaddr=/dnsaddr/b.org"},
+                                         {"_dnsaddr.b.org", "dnsaddr=/dnsaddr/A.org"}};
+    struct zone z = {.records = loop, .count = ARRAY_LEN(loop)};
     assert_string_equal(found(&z, "/dnsaddr/a.org", NULL), "");
-    assert_int_equal(z.asked, NAMES_DEPTH_MAX);
+    assert_int_equal(z.asked, 2);
     static const struct record chain[] = {
         {"_dnsaddr.a.org", "dnsaddr=/dnsaddr/b.org"}, {"_dnsaddr.b.org", "dnsaddr=/dnsaddr/c.org"},
         {"_dnsaddr.c.org", "dnsaddr=/dnsaddr/d.org"}, {"_dnsaddr.d.org", "dnsaddr=/ip4/4.4.4.4/tcp/4"},
@@ -147,7 +154,7 @@ static void P17_depth_is_bounded(void **state)
     assert_string_equal(found(&z, "/dnsaddr/a.org", NULL), "/ip4/4.4.4.4/tcp/4");
 }
 
-/* Records that only point on would ask 32 + 32² + 32³ questions. */
+/* Records that only point on would ask 64 + 64² + 64³ questions. */
 static void P17_fan_out_is_bounded(void **state)
 {
     (void)state;
@@ -159,11 +166,12 @@ static void P17_fan_out_is_bounded(void **state)
 static void P17_results_are_bounded(void **state)
 {
     (void)state;
-    struct record records[NAMES_RECORDS_MAX + DNS_RESULTS_MAX];
-    char texts[NAMES_RECORDS_MAX][64];
+    enum { POINTERS = 32 };
+    struct record records[POINTERS + DNS_RESULTS_MAX];
+    char texts[POINTERS][64];
     for (size_t i = 0; i < ARRAY_LEN(records); i++)
         records[i] = (struct record){"b.org", "1.2.3.4"};
-    for (size_t i = 0; i < NAMES_RECORDS_MAX; i++) {
+    for (size_t i = 0; i < POINTERS; i++) {
         (void)snprintf(texts[i], sizeof(texts[i]), "dnsaddr=/dns4/b.org/tcp/%zu", i + 1);
         records[i] = (struct record){"_dnsaddr.a.org", texts[i]};
     }

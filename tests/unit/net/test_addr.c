@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "net/addr.h"
-#include "net/resolver.h"
 
 static void sockaddrs_go_round(void **state)
 {
@@ -66,27 +65,12 @@ static void multiaddrs_go_round(void **state)
     assert_int_equal(addr_of_target(&target, &addr), ERR_UNSUPPORTED);
 }
 
-static void localhost_resolves_to_loopback(void **state)
-{
-    (void)state;
-    struct net_addr addrs[DNS_RESULTS_MAX];
-    size_t n = 0;
-    const struct dns_port *dns = resolver_port();
-    assert_int_equal(dns->resolve(dns->self, "localhost", 77, true, false, addrs, &n), ERR_OK);
-    assert_true(n >= 1);
-    assert_int_equal(addrs[0].family, NET_IP4);
-    assert_int_equal(addrs[0].ip[0], 127);
-    assert_int_equal(addrs[0].port, 77);
-    assert_int_not_equal(dns->resolve(dns->self, "", 77, true, true, addrs, &n), ERR_OK);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sockaddrs_go_round),
         cmocka_unit_test(a_mapped_address_is_the_ipv4_one),
         cmocka_unit_test(multiaddrs_go_round),
-        cmocka_unit_test(localhost_resolves_to_loopback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
