@@ -6,6 +6,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -233,13 +234,15 @@ enum err repository_swarm_key(const struct config *config, uint8_t *ret_key, boo
     return ERR_OK;
 }
 
-/* Each item must be a multiaddr, where with_peer one that ends in /p2p/<peer id>. */
-static enum err check_addresses(const struct config_list *list, const char *key, bool with_peer,
+/* Each item must be a multiaddr, where with_peer one that ends in /p2p/<peer id>, or where with_auto the word for the public ones. */
+static enum err check_addresses(const struct config_list *list, const char *key, bool with_peer, bool with_auto,
                                 char why[CONFIG_WHY_BYTES])
 {
     for (size_t i = 0; i < list->count; i++) {
         struct multiaddr addr;
         struct peer_id peer;
+        if (with_auto && strcmp(list->items[i], CONFIG_BOOTSTRAP_AUTO) == 0)
+            continue;
         enum err err = multiaddr_parse_text(span_text(list->items[i]), &addr);
         if (err == ERR_OK && with_peer)
             err = multiaddr_peer(multiaddr_span(&addr), &peer);
@@ -286,12 +289,12 @@ static enum err check_rules(const struct config *config, char why[CONFIG_WHY_BYT
 
 static enum err check_all_addresses(const struct config *config, char why[CONFIG_WHY_BYTES])
 {
-    enum err err = check_addresses(&config->addresses_swarm, "Addresses.Swarm", false, why);
+    enum err err = check_addresses(&config->addresses_swarm, "Addresses.Swarm", false, false, why);
     if (err == ERR_OK)
-        err = check_addresses(&config->addresses_announce, "Addresses.Announce", false, why);
+        err = check_addresses(&config->addresses_announce, "Addresses.Announce", false, false, why);
     if (err == ERR_OK)
-        err = check_addresses(&config->bootstrap, "Bootstrap", true, why);
-    return err == ERR_OK ? check_addresses(&config->peering_peers, "Peering.Peers", true, why) : err;
+        err = check_addresses(&config->bootstrap, "Bootstrap", true, true, why);
+    return err == ERR_OK ? check_addresses(&config->peering_peers, "Peering.Peers", true, false, why) : err;
 }
 
 enum err repository_config(const char *path, const char *config_file, struct config **ret_config,

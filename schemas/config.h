@@ -21,6 +21,8 @@ struct key_pair;
 
 enum { CONFIG_TEXT_MAX = 1024, CONFIG_WHY_BYTES = 512 };
 
+#define CONFIG_BOOTSTRAP_AUTO "auto"
+
 struct config_list {
     size_t count;
     char **items;
@@ -36,7 +38,10 @@ struct config_list {
       "further control listeners; not in this version: must be empty")                                                 \
     X(LIST, addresses_gateway, "Addresses.Gateway", "", 0, 8, NULL,                                                    \
       "the HTTP gateway; not in this version: must be empty")                                                          \
-    X(LIST, bootstrap, "Bootstrap", "", 0, 64, NULL, "multiaddrs with /p2p/ of the peers dialled at start")            \
+    X(LIST, bootstrap, "Bootstrap", CONFIG_BOOTSTRAP_AUTO, 0, 64, NULL,                                                \
+      "multiaddrs with /p2p/ of peers that are dialled at start, and when few are connected; auto stands for those "   \
+      "of "                                                                                                            \
+      "the public network; an empty list means that nobody is dialled by itself")                                      \
     X(LIST, peering_peers, "Peering.Peers", "", 0, 64, NULL,                                                           \
       "multiaddrs with /p2p/ of peers to stay connected with; never trimmed")                                          \
     X(LIST, dns_servers, "DNS.Servers", "", 0, 8, NULL,                                                                \
@@ -214,6 +219,9 @@ enum err config_print(const struct config *config, bool comments, bool changed_o
 
 /* Appends docs/config.md: each key with its variable, default and meaning. */
 enum err config_document(struct buf *to) MUST_CHECK;
+
+/* The multiaddrs that CONFIG_BOOTSTRAP_AUTO in Bootstrap stands for; static. */
+const char *const *config_bootstrap_auto(size_t *ret_count);
 
 /* The declarations, for documentation and for the command line. */
 const struct config_key *config_keys(size_t *ret_count);

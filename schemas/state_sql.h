@@ -8,7 +8,7 @@
 #define HEARTH_SCHEMAS_STATE_SQL_H
 
 /* Grows with each change of the tables; a file of another version is moved aside and made anew. */
-enum { STATE_SQL_VERSION = 3, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, STATE_MOVES_MAX = 1000 };
+enum { STATE_SQL_VERSION = 4, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, STATE_MOVES_MAX = 1000 };
 
 #define STATE_SQL_PRAGMAS                                                                                              \
     "PRAGMA journal_mode=WAL;"                                                                                         \
@@ -26,7 +26,7 @@ enum { STATE_SQL_VERSION = 3, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
     "CREATE TABLE IF NOT EXISTS accounts(name TEXT PRIMARY KEY, limit_bytes INTEGER, used_bytes INTEGER,"              \
     " peak_bytes INTEGER, refused INTEGER) WITHOUT ROWID;"                                                             \
     "CREATE TABLE IF NOT EXISTS peers(peer TEXT PRIMARY KEY, addrs TEXT, protocols TEXT, agent TEXT,"                  \
-    " first_seen INTEGER, last_seen INTEGER, connected INTEGER) WITHOUT ROWID;"                                        \
+    " first_seen INTEGER, last_seen INTEGER, connected INTEGER, successes INTEGER, failures INTEGER) WITHOUT ROWID;"   \
     "CREATE INDEX IF NOT EXISTS peers_by_last_seen ON peers(last_seen);"                                               \
     "CREATE TABLE IF NOT EXISTS connections(id INTEGER PRIMARY KEY, peer TEXT, addr TEXT, direction TEXT,"             \
     " security TEXT, muxer TEXT, streams INTEGER, opened_at INTEGER, rtt_ns INTEGER, bytes_in INTEGER,"                \
@@ -68,7 +68,8 @@ enum { STATE_SQL_VERSION = 3, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
 /* What belongs to an earlier life goes when a life begins. */
 #define STATE_SQL_BEGIN_LIFE                                                                                           \
     "DELETE FROM actors; DELETE FROM accounts; DELETE FROM connections; DELETE FROM wants; DELETE FROM transfers;"     \
-    "DELETE FROM hot; UPDATE peers SET connected=0 WHERE connected<>0; DELETE FROM meta WHERE key='stopped_at';"
+    "DELETE FROM hot; DELETE FROM peers WHERE last_seen<(SELECT max(last_seen) FROM peers)-2592000000000000;"          \
+    "UPDATE peers SET connected=0 WHERE connected<>0; DELETE FROM meta WHERE key='stopped_at';"
 
 /* Row-value IS NOT: a row that would not change is not written. */
 #define STATE_SQL_ACTOR                                                                                                \
@@ -80,14 +81,20 @@ enum { STATE_SQL_VERSION = 3, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
 #define STATE_SQL_EVENT       "INSERT INTO events(at, actor, event, reason) VALUES(?1,?2,?3,?4)"
 #define STATE_SQL_EVENTS_TRIM "DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?1"
 #define STATE_SQL_PEER                                                                                                 \
-    "INSERT INTO peers VALUES(?1,?2,?3,?4,?5,?5,?6) ON CONFLICT(peer) DO UPDATE SET"                                   \
+    "INSERT INTO peers VALUES(?1,?2,?3,?4,?5,?5,?6,?7,?8) ON CONFLICT(peer) DO UPDATE SET"                             \
     " addrs=CASE ?2 WHEN '[]' THEN addrs ELSE ?2 END, protocols=CASE ?3 WHEN '[]' THEN protocols ELSE ?3 END,"         \
-    " agent=CASE ?4 WHEN '' THEN agent ELSE ?4 END, last_seen=max(last_seen,?5), connected=?6"                         \
-    " WHERE (addrs,protocols,agent,connected) IS NOT (?2,?3,?4,?6) OR last_seen<?5"
+    " agent=CASE ?4 WHEN '' THEN agent ELSE ?4 END, last_seen=max(last_seen,?5), connected=?6, successes=?7,"          \
+    " failures=?8"                                                                                                     \
+    " WHERE (addrs,protocols,agent,connected,successes,failures) IS NOT (?2,?3,?4,?6,?7,?8) OR last_seen<?5"
 #define STATE_SQL_PEER_GONE "DELETE FROM peers WHERE peer=?1"
+/* What peers are worth: the share of dials that succeeded, less with each day out of sight, counted from the peer seen last. */
+#define STATE_SQL_PEERS_BEST                                                                                           \
+    " ORDER BY (successes+1.0)/(successes+failures+2.0)/(1.0+((SELECT max(last_seen) FROM peers)-last_seen)/864e11)"   \
+    " DESC, last_seen DESC, peer"
 #define STATE_SQL_PEERS_TRIM                                                                                           \
-    "DELETE FROM peers WHERE peer IN (SELECT peer FROM peers ORDER BY last_seen DESC LIMIT -1 OFFSET ?1)"
-#define STATE_SQL_PEERS_LOAD "SELECT peer, addrs, last_seen FROM peers ORDER BY last_seen DESC LIMIT ?1"
+    "DELETE FROM peers WHERE peer IN (SELECT peer FROM peers" STATE_SQL_PEERS_BEST " LIMIT -1 OFFSET ?1)"
+#define STATE_SQL_PEERS_LOAD                                                                                           \
+    "SELECT peer, addrs, last_seen, successes, failures FROM peers" STATE_SQL_PEERS_BEST " LIMIT ?1"
 #define STATE_SQL_CONNECTION                                                                                           \
     "INSERT INTO connections VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11) ON CONFLICT(id) DO UPDATE SET"                 \
     " peer=?2, addr=?3, direction=?4, security=?5, muxer=?6, streams=?7, opened_at=?8, rtt_ns=?9, bytes_in=?10,"       \

@@ -213,6 +213,8 @@ static enum err configure(struct node *n)
         err = config_set(n->config, "Addresses.Swarm", span_text(addr), why);
     if (err == ERR_OK)
         err = config_set(n->config, "Discovery.MDNS.Enabled", span_text("false"), why);
+    if (err == ERR_OK) /* there is no public network, and no DNS */
+        err = config_set(n->config, "Bootstrap", span_text(""), why);
     if (err == ERR_OK) /* its own randomness would not repeat */
         err = config_set(n->config, "Swarm.Transports.Security", span_text("noise"), why);
     if (err == ERR_OK)

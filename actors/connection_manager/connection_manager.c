@@ -154,6 +154,8 @@ static void load_peers(struct swarm *s, const struct msg *msg)
         if (entry == NULL)
             continue;
         entry->seen_ns = MAX(entry->seen_ns, row.last_seen);
+        entry->successes += (uint32_t)MIN(row.successes, (uint64_t)PEERSTORE_DIALS_MAX);
+        entry->failures += (uint32_t)MIN(row.failures, (uint64_t)PEERSTORE_DIALS_MAX);
         size_t at = 0;
         struct span text;
         struct multiaddr addr;

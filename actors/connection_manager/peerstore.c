@@ -125,6 +125,16 @@ void peerstore_disconnected(struct peer_entry *entry, uint64_t real_now_ns)
     entry->addr_count = kept;
 }
 
+void peerstore_dialled(struct peer_entry *entry, bool connected)
+{
+    if (entry->successes + entry->failures >= PEERSTORE_DIALS_MAX) {
+        entry->successes /= 2;
+        entry->failures /= 2;
+    }
+    entry->successes += connected;
+    entry->failures += !connected;
+}
+
 enum err peerstore_add_addr(struct peer_entry *entry, struct span addr)
 {
     struct multiaddr checked;

@@ -28,7 +28,8 @@ enum {
     PEERSTORE_ADDR_BYTES = 16 * 1024, /* of one peer */
     PEERSTORE_PROTOCOLS_MAX = 1024,
     PEERSTORE_PROTOCOL_BYTES = 16 * 1024, /* of one peer */
-    PEERSTORE_AGENT_MAX = 128
+    PEERSTORE_AGENT_MAX = 128,
+    PEERSTORE_DIALS_MAX = 32 /* remembered of a peer: past that both counts are halved */
 };
 
 struct peer_entry {
@@ -40,6 +41,8 @@ struct peer_entry {
     char agent[PEERSTORE_AGENT_MAX];
     uint64_t record_seq; /* of the newest signed record; 0: none */
     uint64_t seen_ns;    /* realtime */
+    uint32_t successes;  /* of our dials; both fade, so that what counts is lately */
+    uint32_t failures;
     uint32_t connections;
 };
 
@@ -59,6 +62,9 @@ struct peer_entry *peerstore_add(struct peerstore *store, const struct peer_id *
 /* Counts connections; with the last one gone only the first addresses are kept. */
 void peerstore_connected(struct peer_entry *entry, uint64_t real_now_ns);
 void peerstore_disconnected(struct peer_entry *entry, uint64_t real_now_ns);
+
+/* Notes how a dial of ours ended. */
+void peerstore_dialled(struct peer_entry *entry, bool connected);
 
 /* Adds multiaddr bytes (a /p2p at the end is left out) unless there; over a bound it is passed over. Invalid bytes: ERR_INVALID. */
 enum err peerstore_add_addr(struct peer_entry *entry, struct span addr);

@@ -213,11 +213,22 @@ static bool is_casual(const struct swarm *s, uint64_t dial)
     return waited;
 }
 
+/* What we were cancelled in, or did not try, says nothing of the peer. */
+static void note_result(struct swarm *s, const struct dialer_order *order, bool connected)
+{
+    struct peer_entry *entry = peerstore_find(&s->store, &order->peer);
+    if (entry == NULL || order->err == ERR_CANCELLED || order->err == ERR_NOT_FOUND || order->err == ERR_BUSY)
+        return;
+    peerstore_dialled(entry, connected);
+    swarm_state_peer(s, entry);
+}
+
 /* A dial is over: those who waited for it now wait for identify, or hear why not. */
 static void dial_done(struct swarm *s, const struct dialer_order *order)
 {
     struct swarm_peer *peer = swarm_peer_find(s, &order->peer);
     ctx_job_cancel(s->ctx, order->dial); /* names that are still asked for */
+    note_result(s, order, peer != NULL);
     if (peer != NULL)
         peer->wanted = peer->wanted || !is_casual(s, order->dial);
     else

@@ -125,6 +125,8 @@ void swarm_state_peer(struct swarm *s, const struct peer_entry *entry)
                                     .protocols = schema_list_of(&protocols, count),
                                     .agent = span_text(entry->agent),
                                     .last_seen = entry->seen_ns,
+                                    .successes = entry->successes,
+                                    .failures = entry->failures,
                                     .connected = entry->connections > 0};
     cast_state(s, MSG_STATE_PEER, &fields);
     buf_release(&addrs);

@@ -152,6 +152,8 @@ static int write_peer(struct state_rows *rows, uint64_t at, const struct msg_sta
         bind_span(&b, m->agent);
         bind_u64(&b, m->last_seen == 0 ? at : m->last_seen);
         bind_u64(&b, m->connected);
+        bind_u64(&b, m->successes);
+        bind_u64(&b, m->failures);
     }
     return run(&b);
 }
@@ -403,7 +405,9 @@ int state_rows_load_peers(struct state_rows *rows, uint64_t limit, struct buf *i
             continue;
         struct item_known_peer peer = {.peer = peer_id_span(&id),
                                        .addrs = list_of(column(b.statement, 1), &scratch),
-                                       .last_seen = (uint64_t)MAX(0, sqlite3_column_int64(b.statement, 2))};
+                                       .last_seen = (uint64_t)MAX(0, sqlite3_column_int64(b.statement, 2)),
+                                       .successes = (uint64_t)MAX(0, sqlite3_column_int64(b.statement, 3)),
+                                       .failures = (uint64_t)MAX(0, sqlite3_column_int64(b.statement, 4))};
         if (schema_list_add_map(items, &schema_item_known_peer, &peer) == ERR_OK)
             count++;
     }

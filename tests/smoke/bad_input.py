@@ -58,7 +58,7 @@ class Node:
         self.path = os.path.join(folder, name)
         self.log = os.path.join(folder, os.path.basename(name) + ".log")
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("HEARTH_")}
-        self.env |= {"HEARTH_PATH": self.path, "HEARTH_ADDRESSES__SWARM": "/ip4/127.0.0.1/tcp/0"}
+        self.env |= {"HEARTH_PATH": self.path, "HEARTH_ADDRESSES__SWARM": "/ip4/127.0.0.1/tcp/0", "HEARTH_BOOTSTRAP": ""}
         self.env |= {"HEARTH_" + k: v for k, v in settings.items()}
         self.process = None
         Node.all.append(self)
@@ -182,7 +182,7 @@ def configuration(folder):
         ("larger than the limit", "#" * 3_000_000, r"config\.yaml.*(larger|too large)"),
     ]
     env = dict(node.env)
-    del node.env["HEARTH_ADDRESSES__SWARM"]
+    del node.env["HEARTH_ADDRESSES__SWARM"], node.env["HEARTH_BOOTSTRAP"]
     for name, text, pattern in cases:
         with open(node.file("config.yaml"), "w") as file:
             file.write(text)

@@ -4,7 +4,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 folder=$(mktemp -d /tmp/hearth-smoke-XXXXXX)
-export HEARTH_PATH=$folder/data HEARTH_ADDRESSES__SWARM=/ip4/127.0.0.1/tcp/0 HEARTH_DISCOVERY__MDNS=false
+export HEARTH_PATH=$folder/data HEARTH_ADDRESSES__SWARM=/ip4/127.0.0.1/tcp/0 HEARTH_BOOTSTRAP= HEARTH_DISCOVERY__MDNS=false
 passed=0 failed=0
 check() { # name, then a command; its output is shown when it fails
   local name=$1 out; shift

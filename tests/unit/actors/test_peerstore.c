@@ -56,6 +56,18 @@ static void addresses_are_bounded_500_connected_20_after(void **state)
     assert_int_equal(account_used(&account), 0);
 }
 
+static void old_dials_fade(void **state)
+{
+    (void)state;
+    struct peer_entry entry = {0};
+    for (unsigned i = 0; i < 100; i++)
+        peerstore_dialled(&entry, true);
+    assert_true(entry.successes <= PEERSTORE_DIALS_MAX && entry.failures == 0);
+    for (unsigned i = 0; i < 100; i++)
+        peerstore_dialled(&entry, false);
+    assert_true(entry.successes <= 1 && entry.failures > PEERSTORE_DIALS_MAX / 2);
+}
+
 static void the_preferred_address_comes_first(void **state)
 {
     (void)state;
@@ -158,6 +170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_are_bounded_500_connected_20_after),
+        cmocka_unit_test(old_dials_fade),
         cmocka_unit_test(the_preferred_address_comes_first),
         cmocka_unit_test(P1_records_of_a_million_peers_leave_it_flat),
         cmocka_unit_test(P3_protocols_are_bounded),

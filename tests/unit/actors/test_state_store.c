@@ -171,6 +171,48 @@ static void peers_are_kept_over_lives(void **state)
     buf_release(&addrs);
 }
 
+static void add_peer(struct fixture *f, uint8_t who, uint64_t day, uint64_t successes, uint64_t failures)
+{
+    uint8_t bytes[sizeof(peer_bytes)];
+    memcpy(bytes, peer_bytes, sizeof(bytes));
+    bytes[6] = who;
+    struct msg_state_peer m = {.peer = span_of(bytes, sizeof(bytes)),
+                               .last_seen = (100 + day) * 86400 * SECOND_NS,
+                               .successes = successes,
+                               .failures = failures};
+    assert_ok(state_batch_add(f->batch, MSG_STATE_PEER, 1, &m));
+}
+
+/* Who answers and was here lately comes first; who was not here for a month is forgotten in the next life. */
+static void the_best_peers_come_first(void **state)
+{
+    struct fixture *f = *state;
+    add_peer(f, 1, 40, 0, 9);  /* here today, never answers */
+    add_peer(f, 2, 39, 9, 1);  /* good */
+    add_peer(f, 3, 20, 30, 0); /* better once, three weeks ago */
+    add_peer(f, 4, 40, 9, 1);  /* the best */
+    add_peer(f, 5, 1, 30, 0);  /* long gone */
+    write_batch(f);
+    state_store_free(f->store);
+    f->store = state_store_new(&f->options);
+    struct buf items;
+    buf_init(&items, 65536, NULL);
+    uint32_t count = 0;
+    assert_ok(state_store_peers(f->store, 3, &items, &count, f->why));
+    assert_int_equal(count, 3);
+    struct schema_list list = schema_list_of(&items, count);
+    struct item_known_peer peer;
+    size_t position = 0;
+    static const uint8_t order[] = {4, 2, 1};
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(schema_list_next_map(&list, &schema_item_known_peer, &position, &peer));
+        assert_int_equal(peer.peer.data[6], order[i]);
+    }
+    assert_int_equal(peer.failures, 9);
+    expect_text(f, "SELECT count(*) FROM peers", "4");
+    buf_release(&items);
+}
+
 static void gone_rows_go(void **state)
 {
     struct fixture *f = *state;
@@ -376,12 +418,19 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(rows_are_written_and_read_by_others), TEST(files_are_private_and_readable_after_a_stop),
-        TEST(peers_are_kept_over_lives),           TEST(gone_rows_go),
-        TEST(moves_grow_and_are_bounded),          TEST(events_are_bounded),
-        TEST(hot_blocks_are_those_told_last),      TEST(costs_add_up_by_month),
-        TEST(a_damaged_file_is_moved_aside),       TEST(a_page_overwritten_is_noticed),
-        TEST(another_version_is_moved_aside),      TEST(failure_names_the_file_and_keeps_the_batch),
+        TEST(rows_are_written_and_read_by_others),
+        TEST(files_are_private_and_readable_after_a_stop),
+        TEST(peers_are_kept_over_lives),
+        TEST(the_best_peers_come_first),
+        TEST(gone_rows_go),
+        TEST(moves_grow_and_are_bounded),
+        TEST(events_are_bounded),
+        TEST(hot_blocks_are_those_told_last),
+        TEST(costs_add_up_by_month),
+        TEST(a_damaged_file_is_moved_aside),
+        TEST(a_page_overwritten_is_noticed),
+        TEST(another_version_is_moved_aside),
+        TEST(failure_names_the_file_and_keeps_the_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,6 +25,8 @@ static void defaults_are_the_documented_ones(void **state)
     assert_int_equal(config->swarm_connmgr_high_water, 96);
     assert_int_equal(config->datastore_storage_max, UINT64_C(10000000000));
     assert_string_equal(config->import_profile, "unixfs-v1-2025");
+    assert_int_equal(config->bootstrap.count, 1);
+    assert_string_equal(config->bootstrap.items[0], CONFIG_BOOTSTRAP_AUTO);
     config_free(config);
 }
 
@@ -66,6 +68,7 @@ static void environment_variables_override(void **state)
     assert_int_equal(config->swarm_connmgr_grace_period, 5 * SECOND_NS);
     assert_int_equal(config->addresses_swarm.count, 2);
     assert_string_equal(config->addresses_swarm.items[1], "/ip4/127.0.0.1/tcp/2");
+    assert_int_equal(config->bootstrap.count, 0);
     char f[] = "HEARTH_SWARM__CONMGR__GRACEPERIOD=5s";
     char *bad[] = {f, NULL};
     assert_int_equal(config_set_environment(config, bad, why), ERR_NOT_FOUND);
@@ -252,6 +255,7 @@ static void printing_nests_the_sections(void **state)
     assert_int_equal(config_print(config, false, true, &out), ERR_OK);
     assert_true(span_equal_text(buf_span(&out), "Addresses:\n"
                                                 "  Swarm: [\"/ip4/127.0.0.1/tcp/0\"]\n"
+                                                "Bootstrap: []\n"
                                                 "Discovery:\n"
                                                 "  MDNS:\n"
                                                 "    Enabled: false\n"

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* Nodes that know of each other by a name alone: bootstrap by /dnsaddr, again when it fails, peering in both directions, over restarts. */
+#include <stdio.h>
+#include <string.h>
+
+#include "actors/discovery/keeper.h"
+#include "helper_nodes.h"
+
+static const char *key_to_set;
+static char value_to_set[256];
+static unsigned who;
+static enum err names_fail;
+
+static void id_text(unsigned n, char text[PEER_ID_TEXT_MAX])
+{
+    uint8_t seed[ED25519_SEED_BYTES] = {0x42, (uint8_t)n};
+    struct key_pair *key;
+    assert_int_equal(key_pair_of_seed(seed, &key), ERR_OK);
+    struct peer_id id = key_pair_peer_id(key);
+    peer_id_text(&id, text);
+    key_pair_free(key);
+}
+
+/* A record of a name for a node: where it listens. */
+static void add_record(const char *name, unsigned n)
+{
+    char id[PEER_ID_TEXT_MAX];
+    char text[256];
+    struct net_addr ip = sim_net_ip(n + 1);
+    id_text(n, id);
+    (void)snprintf(text, sizeof(text), "dnsaddr=/ip4/%u.%u.%u.%u/tcp/4001/p2p/%s", ip.ip[0], ip.ip[1], ip.ip[2],
+                   ip.ip[3], id);
+    assert_int_equal(sim_zone_add_txt(nodes_zone, name, text), ERR_OK);
+}
+
+static void configure(struct node *n)
+{
+    char why[CONFIG_WHY_BYTES];
+    n->discovers = true;
+    assert_int_equal(config_set(n->config, "Discovery.MDNS.Enabled", span_text("false"), why), ERR_OK);
+    if (n->index == who)
+        assert_int_equal(config_set(n->config, key_to_set, span_text(value_to_set), why), ERR_OK);
+    if (n->index == 0) {
+        sim_zone_fail(nodes_zone, names_fail);
+        add_record("_dnsaddr.boot.test", 1);
+        add_record("_dnsaddr.boot.test", 2);
+    }
+}
+
+static void set_dnsaddr(unsigned n, const char *key, unsigned target)
+{
+    char id[PEER_ID_TEXT_MAX];
+    id_text(target, id);
+    who = n;
+    key_to_set = key;
+    (void)snprintf(value_to_set, sizeof(value_to_set), "/dnsaddr/boot.test/p2p/%s", id);
+}
+
+static bool first_two_met(void)
+{
+    return nodes[0].ups >= 1 && nodes[1].ups >= 1;
+}
+
+static void a_name_is_enough_to_bootstrap(void **state)
+{
+    (void)state;
+    set_dnsaddr(0, "Bootstrap", 1);
+    nodes_begin(3, SIM, 31, configure);
+    nodes_await(first_two_met);
+    nodes_pass_ms(60000);
+    assert_int_equal(nodes[2].ups, 0); /* the record of another peer */
+    assert_true(sim_zone_asked(nodes_zone) <= 2); /* the first dial found nobody there yet */
+    nodes_end();
+}
+
+static void names_that_fail_are_asked_for_again_with_pauses(void **state)
+{
+    (void)state;
+    set_dnsaddr(0, "Bootstrap", 1);
+    names_fail = ERR_TIMEOUT;
+    nodes_begin(2, SIM, 32, configure);
+    names_fail = ERR_OK;
+    nodes_pass_ms(120000);
+    assert_int_equal(nodes[0].ups, 0);
+    uint64_t asked = sim_zone_asked(nodes_zone);
+    assert_true(asked >= 3 && asked <= 8); /* 5, 10, 20, 40 s, half to all of each */
+    sim_zone_fail(nodes_zone, ERR_OK);
+    nodes_await(first_two_met);
+    nodes_end();
+}
+
+static bool met_again(void)
+{
+    return nodes[0].ups >= 2;
+}
+
+static void a_lost_bootstrap_peer_comes_back(void **state)
+{
+    (void)state;
+    set_dnsaddr(0, "Bootstrap", 1);
+    nodes_begin(2, SIM, 33, configure);
+    nodes_await(first_two_met);
+    sim_net_reset(nodes_net, nodes[0].host, nodes[1].host);
+    nodes_await(met_again);
+    nodes_end();
+}
+
+/* The name has an answer no more: the node remembers who was there. Whole nodes, since state is asked. */
+static void peers_of_an_earlier_life_are_found_without_names(void **state)
+{
+    (void)state;
+    nodes_whole = true;
+    set_dnsaddr(0, "Bootstrap", 1);
+    nodes_begin(2, SIM, 34, configure);
+    nodes_pass_ms(30000);
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_PEERS}), ERR_OK);
+    assert_int_equal(nodes[0].rows, 1);
+    sim_zone_fail(nodes_zone, ERR_UNREACHABLE);
+    node_restart(0);
+    nodes_pass_ms(60000);
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_PEERS}), ERR_OK);
+    assert_int_equal(nodes[0].rows, 1);
+    nodes_end();
+}
+
+static void an_empty_list_dials_nobody(void **state)
+{
+    (void)state;
+    who = 0;
+    key_to_set = "Bootstrap";
+    value_to_set[0] = '\0';
+    nodes_begin(2, SIM, 35, configure);
+    nodes_pass_ms(120000);
+    assert_int_equal(nodes[0].ups + nodes[1].ups, 0);
+    assert_int_equal(sim_zone_asked(nodes_zone), 0);
+    nodes_end();
+}
+
+static void a_peering_is_kept(void **state)
+{
+    (void)state;
+    set_dnsaddr(0, "Peering.Peers", 1);
+    nodes_begin(2, SIM, 36, configure);
+    nodes_await(first_two_met);
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t before = nodes[0].ups;
+        sim_net_reset(nodes_net, nodes[0].host, nodes[1].host);
+        nodes_pass_ms(30000);
+        assert_true(nodes[0].ups > before);
+    }
+    nodes_end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_name_is_enough_to_bootstrap),
+        cmocka_unit_test(names_that_fail_are_asked_for_again_with_pauses),
+        cmocka_unit_test(a_lost_bootstrap_peer_comes_back),
+        cmocka_unit_test(peers_of_an_earlier_life_are_found_without_names),
+        cmocka_unit_test(an_empty_list_dials_nobody),
+        cmocka_unit_test(a_peering_is_kept),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
