@@ -185,15 +185,21 @@ static enum err read_all(const char *path, struct buf *to)
     return err;
 }
 
+enum err config_file_read(const char *path, struct buf *to, char why[CONFIG_WHY_BYTES])
+{
+    enum err err = read_all(path, to);
+    if (err != ERR_OK)
+        (void)snprintf(why, CONFIG_WHY_BYTES, "cannot read %.300s: %s", path, err_text(err));
+    return err;
+}
+
 enum err config_file_load(struct config *config, const char *path, char why[CONFIG_WHY_BYTES])
 {
     struct buf text;
     buf_init(&text, CONFIG_FILE_BYTES_MAX + 1, NULL);
-    enum err err = read_all(path, &text);
+    enum err err = config_file_read(path, &text, why);
     if (err == ERR_OK)
         err = config_file_parse(config, path, buf_span(&text), why);
-    else
-        (void)snprintf(why, CONFIG_WHY_BYTES, "cannot read %.300s: %s", path, err_text(err));
     buf_release(&text);
     return err;
 }

@@ -14,6 +14,9 @@ enum { CONFIG_FILE_BYTES_MAX = 256 * 1024 };
 enum err config_file_parse(struct config *config, const char *name, struct span yaml,
                            char why[CONFIG_WHY_BYTES]) MUST_CHECK;
 
+/* Appends the file's text; to: of at least CONFIG_FILE_BYTES_MAX + 1. ERR_NOT_FOUND, ERR_TOO_LARGE, and what the disk says. Blocks. */
+enum err config_file_read(const char *path, struct buf *to, char why[CONFIG_WHY_BYTES]) MUST_CHECK;
+
 /* Reads and parses a file. ERR_NOT_FOUND also when there is no such file. Blocks on the disk. */
 enum err config_file_load(struct config *config, const char *path, char why[CONFIG_WHY_BYTES]) MUST_CHECK;
 

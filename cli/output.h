@@ -64,6 +64,11 @@ void print_explained(const struct invocation *in, struct span result);
 void print_denylists(const struct invocation *in, struct span result);
 void print_verdict(const struct invocation *in, struct span result);
 
+/* Text forms of `swarm peering`. */
+void print_peering_added(const struct invocation *in, struct span result);
+void print_peering_removed(const struct invocation *in, struct span result);
+void print_peerings(const struct invocation *in, struct span result);
+
 /* Prints the text form of an operation's result. The exit status. */
 int print_result(const struct invocation *in, struct span result);
 

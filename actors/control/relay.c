@@ -72,6 +72,26 @@ static enum err change_filters(struct control *c, struct conversation *v, const 
     return conversation_call(c, v, ACTOR_CONNECTION_MANAGER, MSG_SWARM_FILTERS_CHANGE, &ask, NULL, 0, LARGE_REPLY);
 }
 
+static enum err ask_peering_add(struct control *c, struct conversation *v)
+{
+    const struct op_swarm_peering_add *args = (const void *)v->args;
+    struct msg_peering_add ask = {.addr = args->address};
+    if (args->address.len > MSG_ADDR_MAX)
+        return conversation_error(v, ERR_TOO_LARGE, "the address is longer than %d bytes", MSG_ADDR_MAX);
+    return conversation_call(c, v, ACTOR_DISCOVERY, MSG_PEERING_ADD, &ask, NULL, 0, 0);
+}
+
+static enum err ask_peering_rm(struct control *c, struct conversation *v)
+{
+    const struct op_swarm_peering_rm *args = (const void *)v->args;
+    struct peer_id peer;
+    enum err err = peer_of(v, args->peer, &peer);
+    if (err != ERR_OK)
+        return err;
+    struct msg_peering_rm ask = {.peer = peer_id_span(&peer)};
+    return conversation_call(c, v, ACTOR_DISCOVERY, MSG_PEERING_RM, &ask, NULL, 0, 0);
+}
+
 /* ---- ping: connects first, where there is no connection ---- */
 
 enum err ping_start(struct control *c, struct conversation *v)
@@ -313,6 +333,12 @@ enum err relay_start(struct control *c, struct conversation *v)
         return ask_plain(c, v, ACTOR_CONNECTION_MANAGER, MSG_STATS_BW);
     case OP_SWARM_MDNS:
         return ask_plain(c, v, ACTOR_DISCOVERY, MSG_MDNS_STAT);
+    case OP_SWARM_PEERING_ADD:
+        return ask_peering_add(c, v);
+    case OP_SWARM_PEERING_RM:
+        return ask_peering_rm(c, v);
+    case OP_SWARM_PEERING_LS:
+        return ask_plain(c, v, ACTOR_DISCOVERY, MSG_PEERING_LS);
     case OP_BITSWAP_STAT:
         return ask_plain(c, v, ACTOR_BITSWAP, MSG_BITSWAP_STAT);
     case OP_REPO_STAT:
