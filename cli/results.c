@@ -453,6 +453,7 @@ static printer *const printers[OP_COUNT] = {
     [OP_SWARM_PEERING_ADD] = print_peering_added,
     [OP_SWARM_PEERING_RM] = print_peering_removed,
     [OP_SWARM_PEERING_LS] = print_peerings,
+    [OP_DNS] = print_path,
     [OP_PING] = print_pong,
     [OP_STATS_BW] = print_bandwidth,
     [OP_ROUTING_FINDPROVS] = print_providers,

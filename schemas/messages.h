@@ -30,6 +30,7 @@ enum {
     PROTOCOL_TEXT_MAX = 255,
     REASON_TEXT_MAX = 1024,
     NAME_TEXT_MAX = 255,
+    LINK_PATH_MAX = 4096, /* of a path that DNSLink leads from or to */
     BATCH_COUNT_MAX = 1024,
     WANTED_BY_MAX = 32,
 };

@@ -73,6 +73,7 @@ const struct operation_handler operation_handlers[OP_COUNT] = {
     [OP_SWARM_PEERING_ADD] = RELAY,
     [OP_SWARM_PEERING_RM] = RELAY,
     [OP_SWARM_PEERING_LS] = RELAY,
+    [OP_DNS] = RELAY,
     [OP_PING] = {.start = ping_start, .reply = ping_reply},
     [OP_ROUTING_FINDPROVS] = RELAY,
     [OP_BITSWAP_STAT] = RELAY,

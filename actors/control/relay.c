@@ -92,6 +92,13 @@ static enum err ask_peering_rm(struct control *c, struct conversation *v)
     return conversation_call(c, v, ACTOR_DISCOVERY, MSG_PEERING_RM, &ask, NULL, 0, 0);
 }
 
+static enum err ask_dns(struct control *c, struct conversation *v)
+{
+    const struct op_dns *args = (const void *)v->args;
+    struct msg_dns_link ask = {.path = args->domain, .once = !args->recursive};
+    return conversation_call(c, v, ACTOR_DISCOVERY, MSG_DNS_LINK, &ask, NULL, 0, PATH_TEXT_MAX + 1024);
+}
+
 /* ---- ping: connects first, where there is no connection ---- */
 
 enum err ping_start(struct control *c, struct conversation *v)
@@ -333,6 +340,8 @@ enum err relay_start(struct control *c, struct conversation *v)
         return ask_plain(c, v, ACTOR_CONNECTION_MANAGER, MSG_STATS_BW);
     case OP_SWARM_MDNS:
         return ask_plain(c, v, ACTOR_DISCOVERY, MSG_MDNS_STAT);
+    case OP_DNS:
+        return ask_dns(c, v);
     case OP_SWARM_PEERING_ADD:
         return ask_peering_add(c, v);
     case OP_SWARM_PEERING_RM:

@@ -3,7 +3,7 @@
  * discovery: who to be connected with, and who may have a block.
  *
  * Owns: the peers that are dialled without being asked for (contacts: Bootstrap, Peering.Peers, those of earlier lives); multicast
- * DNS and the peers it found; which connected peers speak Bitswap. Accepts: find_providers, mdns_stat, peering_*, probe; peer_up,
+ * DNS and the peers it found; which connected peers speak Bitswap. Accepts: find_providers, mdns_stat, peering_*, dns_link, probe; peer_up,
  * peer_down; datagrams; state_peers_ok. Emits: peer_connect and swarm_addrs to connection_manager, state_peers and events to state.
  * Without a routing system it knows no providers, so find_providers names connected peers that speak Bitswap: those who can be
  * asked. Restart: permanent; a new life hears of all connected peers again.
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "actors/discovery/contacts.h"
+#include "actors/discovery/dns_links.h"
 #include "actors/discovery/lan.h"
 #include "actors/tree.h"
 #include "base/limits.h"
@@ -25,6 +26,7 @@ static const char bitswap_prefix[] = "/ipfs/bitswap";
 struct discovery {
     struct contacts contacts;
     struct table peers; /* id -> whether it speaks Bitswap (a pointer to one of the two below) */
+    struct dns_links dns_links;
     struct lan lan;
 };
 
@@ -97,6 +99,8 @@ static enum err handle_call(struct ctx *ctx, void *state, const struct msg *msg,
 {
     if (msg->kind == MSG_FIND_PROVIDERS)
         return find_providers(ctx, state, msg->fields, call);
+    if (msg->kind == MSG_DNS_LINK)
+        return dns_links_call(&((struct discovery *)state)->dns_links, ctx, msg->fields, call);
     if (msg->kind == MSG_MDNS_STAT) {
         const struct discovery *d = state;
         lan_reply(&d->lan, ctx, &d->peers, call);
@@ -129,6 +133,7 @@ static void handle_info(struct ctx *ctx, void *state, const struct info *info)
     struct discovery *d = state;
     lan_info(&d->lan, ctx, info);
     contacts_info(&d->contacts, ctx, info);
+    dns_links_info(&d->dns_links, ctx, info);
     settle(ctx, d);
 }
 
@@ -145,7 +150,7 @@ static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
 const struct actor_class discovery_class = {
     .name = "discovery",
     .state_bytes = sizeof(struct discovery),
-    .ports = PORT_MULTICAST,
+    .ports = PORT_MULTICAST | PORT_JOBS | PORT_DNS,
     .init = init,
     .handle_call = handle_call,
     .handle_cast = handle_cast,

@@ -141,7 +141,42 @@ def peering(folder):
     target.stop()
 
 
-GROUPS = {"lists": lists, "bootstrap": bootstrap, "peering": peering}
+CID = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
+
+
+def links(folder):
+    """DNSLink: where domains lead, and those that lead nowhere."""
+    server = NameServer({
+        "_dnslink.a.test": ["v=spf1 -all", f"dnslink=/ipfs/{CID}/site"],
+        "_dnslink.b.test": ["dnslink=/ipns/a.test/en"],
+        "c.test": [f"dnslink=/ipfs/{CID}"],
+        "_dnslink.many.test": [*(f"dnslink=/ipns/x{n}.test" for n in range(99)), *(["x" * 600] * 10)],
+        "_dnslink.long.test": ["dnslink=/ipfs/" + CID + "/" + "y" * 4000],
+        "_dnslink.circle.test": ["dnslink=/ipns/circle.test"],
+        "_dnslink.broken.test": failure,
+        "_dnslink.silent.test": silent,
+    })
+    node = Node(folder, "links", DNS__SERVERS=server.address)
+    check("the node starts", node.start(), node.said())
+    expect(node, "dns", ["dns", "a.test"], 0, f"/ipfs/{CID}/site\n")
+    expect(node, "dns of a path", ["dns", "/ipns/a.test/x/y"], 0, f"/ipfs/{CID}/site/x/y\n")
+    expect(node, "dns through a domain", ["dns", "b.test"], 0, f"/ipfs/{CID}/site/en\n")
+    expect(node, "dns --recursive=false", ["dns", "--recursive=false", "b.test"], 0, "/ipns/a.test/en\n")
+    expect(node, "dns of a record at the domain itself", ["dns", "c.test"], 0, f"/ipfs/{CID}\n")
+    expect(node, "dns of a long record, by TCP", ["dns", "long.test"], 0, f"/ipfs/{CID}/{'y' * 4000}\n")
+    expect(node, "dns of a circle", ["dns", "circle.test"], 1, "", "too many domains")
+    check("which was asked for 32 times", server.asked["_dnslink.circle.test"] == 32, server.asked)
+    expect(node, "dns of a name without records", ["dns", "absent.test"], 4, "", "no DNSLink record")
+    expect(node, "dns of too many records leads on", ["dns", "--recursive=false", "many.test"], 0, "/ipns/x0.test\n")
+    expect(node, "dns of a broken server", ["dns", "broken.test"], 1, "", "no name server answers")
+    expect(node, "dns of a silent server, in time", ["--timeout=2s", "dns", "silent.test"], 124, "")
+    expect(node, "dns of no domain", ["dns", CID], 1, "", "no domain")
+    check("the daemon goes on", node.run("diag", "healthy")[0] == 0)
+    check("it ends in good order", node.stop() == 0)
+    server.close()
+
+
+GROUPS = {"lists": lists, "bootstrap": bootstrap, "peering": peering, "links": links}
 
 
 def main():
