@@ -83,11 +83,12 @@ static void turn(ares_channel channel, int wait_ms)
 {
     ares_socket_t socks[ARES_GETSOCK_MAXNUM];
     struct pollfd fds[ARES_GETSOCK_MAXNUM];
-    int wanted = ares_getsock(channel, socks, ARES_GETSOCK_MAXNUM);
+    unsigned wanted = (unsigned)ares_getsock(channel, socks, ARES_GETSOCK_MAXNUM);
     nfds_t n = 0;
     for (int i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
-        short events =
-            (short)((ARES_GETSOCK_READABLE(wanted, i) ? POLLIN : 0) | (ARES_GETSOCK_WRITABLE(wanted, i) ? POLLOUT : 0));
+        bool reads = (wanted >> i & 1u) != 0; /* the library's own macros shift into the sign */
+        bool writes = (wanted >> (i + ARES_GETSOCK_MAXNUM) & 1u) != 0;
+        short events = (short)((reads ? POLLIN : 0) | (writes ? POLLOUT : 0));
         if (events != 0)
             fds[n++] = (struct pollfd){.fd = socks[i], .events = events};
     }

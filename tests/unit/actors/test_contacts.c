@@ -68,7 +68,7 @@ static void a_name_is_enough_to_bootstrap(void **state)
     nodes_begin(3, SIM, 31, configure);
     nodes_await(first_two_met);
     nodes_pass_ms(60000);
-    assert_int_equal(nodes[2].ups, 0); /* the record of another peer */
+    assert_int_equal(nodes[2].ups, 0);            /* the record of another peer */
     assert_true(sim_zone_asked(nodes_zone) <= 2); /* the first dial found nobody there yet */
     nodes_end();
 }
