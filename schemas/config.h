@@ -125,6 +125,16 @@ struct config_list {
     X(LIST, swarm_peer_rules, "Swarm.PeerRules", "", 0, 256, NULL,                                                     \
       "with whom to speak, before AddrFilters: allow or deny, then a peer id, a network or all; the first that "       \
       "matches decides")                                                                                               \
+    X(SIZE, swarm_bandwidth_in, "Swarm.Bandwidth.In", "0", 0, UINT64_C(1) << 40, NULL,                                 \
+      "bytes a second from all peers together, at least 16kB; 0 means no limit")                                       \
+    X(SIZE, swarm_bandwidth_out, "Swarm.Bandwidth.Out", "0", 0, UINT64_C(1) << 40, NULL,                               \
+      "bytes a second to all peers together, at least 16kB; 0 means no limit")                                         \
+    X(LIST, swarm_bandwidth_per_peer, "Swarm.Bandwidth.PerPeer", "", 0, 64, NULL,                                      \
+      "a peer id, or * for each peer that is not named before, then bytes a second in and out: * 1MB 500kB")           \
+    X(LIST, swarm_bandwidth_per_protocol, "Swarm.Bandwidth.PerProtocol", "", 0, 16, NULL,                              \
+      "a protocol, or how its name begins, then bytes a second in and out: /ipfs/bitswap 2MB 1MB")                     \
+    X(LIST, swarm_bandwidth_schedule, "Swarm.Bandwidth.Schedule", "", 0, 24, NULL,                                     \
+      "hours of the local day, then what holds in them instead of In and Out: 8-18 1MB 250kB")                         \
     X(SECRET, swarm_key_text, "Swarm.Key", "", 0, 256, NULL,                                                           \
       "key of a private network: 64 hex digits, or the text of Kubo's swarm.key; empty means the repository's "        \
       "swarm.key if there is one; never shown")                                                                        \

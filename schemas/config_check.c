@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "base/text.h"
+#include "schemas/bandwidth_rule.h"
 #include "schemas/config.h"
 
 enum { PREFIX_MAX = 128 };
@@ -98,6 +99,36 @@ static enum err check_tiers(const struct config *config, char why[CONFIG_WHY_BYT
     return strcmp(config->tiers_cold_kind, "s3") == 0 ? check_s3(config, why) : ERR_OK;
 }
 
+static enum err check_rates(const struct config *config, char why[CONFIG_WHY_BYTES])
+{
+    const struct {
+        const struct config_list *list;
+        const char *key;
+        const char *example;
+    } lists[] = {{&config->swarm_bandwidth_per_peer, "PerPeer", "\"* 1MB 500kB\""},
+                 {&config->swarm_bandwidth_per_protocol, "PerProtocol", "\"/ipfs/bitswap 2MB 1MB\""},
+                 {&config->swarm_bandwidth_schedule, "Schedule", "\"8-18 1MB 250kB\""}};
+    for (size_t l = 0; l < ARRAY_LEN(lists); l++)
+        for (size_t i = 0; i < lists[l].list->count; i++) {
+            struct bandwidth_rule rule;
+            uint8_t from;
+            uint8_t to;
+            const char *item = lists[l].list->items[i];
+            if (bandwidth_rule_parse(span_text(item), &rule) == ERR_OK &&
+                (lists[l].list != &config->swarm_bandwidth_schedule ||
+                 bandwidth_hours_parse(rule.about, &from, &to) == ERR_OK))
+                continue;
+            return refuse(why, "Swarm.Bandwidth.%s: \"%.200s\" is not of the form %s, with rates of 0 or at least 16kB",
+                          lists[l].key, item, lists[l].example);
+        }
+    const uint64_t rates[] = {config->swarm_bandwidth_in, config->swarm_bandwidth_out};
+    for (size_t i = 0; i < ARRAY_LEN(rates); i++)
+        if (rates[i] != 0 && rates[i] < BANDWIDTH_RATE_MIN)
+            return refuse(why, "Swarm.Bandwidth.%s is under 16kB a second, with which connections do not stay alive",
+                          i == 0 ? "In" : "Out");
+    return ERR_OK;
+}
+
 enum err config_check(const struct config *config, char why[CONFIG_WHY_BYTES])
 {
     if (config->swarm_connmgr_low_water > config->swarm_connmgr_high_water) {
@@ -133,5 +164,6 @@ enum err config_check(const struct config *config, char why[CONFIG_WHY_BYTES])
             return ERR_INVALID;
         }
     }
-    return check_tiers(config, why);
+    enum err err = check_rates(config, why);
+    return err == ERR_OK ? check_tiers(config, why) : err;
 }

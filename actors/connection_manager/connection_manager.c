@@ -106,6 +106,8 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     if (err == ERR_OK)
         err = swarm_rules_init(s);
     if (err == ERR_OK)
+        err = swarm_bandwidth_init(s);
+    if (err == ERR_OK)
         err = read_security(ctx, s);
     if (err == ERR_OK)
         err = dialer_new(s->security, s->security_count, s->tables, &s->dialer);
@@ -211,7 +213,7 @@ static enum err handle_call(struct ctx *ctx, void *state, const struct msg *msg,
     else if (msg->kind == MSG_PING)
         err = ping_call(s, msg, call);
     else if (msg->kind == MSG_STATS_BW)
-        err = swarm_reply_bandwidth(s, call);
+        err = swarm_reply_bandwidth(s, msg->fields, call);
     else if (msg->kind == MSG_SWARM_FILTERS)
         err = swarm_reply_filters(s, call);
     else if (msg->kind == MSG_SWARM_FILTERS_CHANGE)
@@ -239,6 +241,10 @@ static void handle_timer(struct swarm *s, uint64_t tag)
     } else if (tag == TAG_DIALER) {
         s->dialer_timer = 0;
         s->dialer_at_ns = 0;
+    } else if (tag == TAG_BANDWIDTH) {
+        s->bandwidth_timer = 0;
+        s->bandwidth_at_ns = 0;
+        swarm_bandwidth_run(s);
     } else if (tag == TAG_RESUME) {
         s->resume_timer = 0;
         swarm_resume_reading(s);

@@ -133,6 +133,7 @@ static void send_own(struct swarm_stream *st)
     size_t accepted = 0;
     if (err == ERR_OK)
         err = connection_stream_write(st->engine, buf_span(&out), &accepted);
+    swarm_stream_moved(st, BANDWIDTH_OUT, accepted);
     bool sent = err == ERR_OK && accepted == out.len;
     buf_release(&out);
     if (sent)

@@ -45,8 +45,9 @@ static bool write_all(struct swarm_stream *st, const uint8_t bytes[PING_BYTES])
 {
     size_t accepted = 0;
     swarm_touch(st->conn);
-    return connection_stream_write(st->engine, span_of(bytes, PING_BYTES), &accepted) == ERR_OK &&
-           accepted == PING_BYTES;
+    enum err err = connection_stream_write(st->engine, span_of(bytes, PING_BYTES), &accepted);
+    swarm_stream_moved(st, BANDWIDTH_OUT, accepted);
+    return err == ERR_OK && accepted == PING_BYTES;
 }
 
 static void reply(struct swarm_stream *st)

@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { IOVECS = 16 };
-
 void swarm_touch(struct swarm_conn *c)
 {
     if (c->dirty)
@@ -126,13 +124,8 @@ static void finish(struct swarm_conn *c)
         gate_left(&s->gate, &c->remote.addr, c->inbound, c->half_open);
     if (c->up)
         swarm_state_connection(c, true);
-    if (c->engine != NULL) {
-        uint64_t in;
-        uint64_t out;
-        connection_traffic(c->engine, &in, &out);
-        s->bytes_in += in;
-        s->bytes_out += out;
-    }
+    rate_turn_leave(&c->turns[BANDWIDTH_IN]);
+    rate_turn_leave(&c->turns[BANDWIDTH_OUT]);
     if (c->peer != NULL)
         unlink_peer(c);
     if (c->sock != NULL)
@@ -148,7 +141,7 @@ static void finish(struct swarm_conn *c)
 static bool may_read(struct swarm_conn *c)
 {
     struct swarm *s = c->swarm;
-    if (c->eof || c->engine == NULL || !connection_wants_read(c->engine))
+    if (c->eof || c->engine == NULL || !connection_wants_read(c->engine) || !swarm_may_receive(c))
         return false;
     if (backlog_is_congested(&s->backlog) || account_free(s->receive) < SWARM_READ_BYTES) {
         s->reading_paused = true;
@@ -160,12 +153,15 @@ static bool may_read(struct swarm_conn *c)
 /* Writes what the engine has. True when the socket took no more. */
 static bool write_out(struct swarm_conn *c)
 {
-    struct iovec iov[IOVECS];
-    int count;
-    while (c->sock != NULL && (count = connection_output(c->engine, iov, IOVECS)) > 0) {
+    struct iovec iov[1];
+    while (c->sock != NULL && connection_output(c->engine, iov, 1) > 0) {
         size_t n = 0;
         uint64_t now = ctx_now(c->swarm->ctx);
-        enum err err = c->swarm->net->write(c->sock, iov, count, &n);
+        iov[0].iov_len = swarm_may_move(c, BANDWIDTH_OUT, iov[0].iov_len);
+        if (iov[0].iov_len == 0)
+            return false;
+        enum err err = c->swarm->net->write(c->sock, iov, 1, &n);
+        swarm_moved(c, BANDWIDTH_OUT, n);
         if (err == ERR_AGAIN) {
             c->stuck_ns = c->stuck_ns == 0 ? now : c->stuck_ns;
             return true;
@@ -191,9 +187,12 @@ static void read_in(struct swarm_conn *c)
 {
     struct swarm *s = c->swarm;
     for (int i = 0; i < SWARM_READS_PER_EVENT && !c->over && may_read(c); i++) {
-        struct iovec iov = {.iov_base = s->scratch, .iov_len = SWARM_READ_BYTES};
+        struct iovec iov = {.iov_base = s->scratch, .iov_len = swarm_may_move(c, BANDWIDTH_IN, SWARM_READ_BYTES)};
         size_t n = 0;
+        if (iov.iov_len == 0)
+            return;
         enum err err = s->net->read(c->sock, &iov, 1, &n);
+        swarm_moved(c, BANDWIDTH_IN, n);
         if (err == ERR_AGAIN)
             return;
         if (err != ERR_OK) {
@@ -203,7 +202,7 @@ static void read_in(struct swarm_conn *c)
         }
         c->eof = n == 0;
         connection_feed(c->engine, s->scratch, n, ctx_now(s->ctx));
-        if (n < SWARM_READ_BYTES)
+        if (n < iov.iov_len)
             return;
         (void)write_out(c);
     }
@@ -240,6 +239,7 @@ void swarm_settle(struct swarm *s)
     } while (s->dirty != NULL);
     if (s->reading_paused && s->resume_timer == 0 && !backlog_is_congested(&s->backlog))
         s->resume_timer = ctx_timer(s->ctx, ctx_now(s->ctx) + SWARM_RESUME_MS * MS_NS, TAG_RESUME);
+    swarm_bandwidth_arm(s);
     if (s->tick_timer == 0 && (table_len(&s->conns) > 0 || s->push_at_ns != 0 || swarm_return_pending(s)))
         s->tick_timer = ctx_timer(s->ctx, ctx_now(s->ctx) + SWARM_TICK_MS * MS_NS, TAG_TICK);
 }
@@ -265,6 +265,7 @@ static struct swarm_peer *peer_of(struct swarm *s, const struct peer_id *id)
         return NULL;
     }
     peer->id = *id;
+    bandwidth_peer(&s->bandwidth, id, ctx_now(s->ctx), peer->rates);
     peer->entry = peerstore_add(&s->store, id);
     return peer;
 }
@@ -291,6 +292,7 @@ static void on_upgraded(void *user, struct connection *engine, const struct conn
     c->next_of_peer = peer->conns;
     peer->conns = c;
     c->active_ns = ctx_now(s->ctx);
+    swarm_bandwidth_peer(c);
     if (peer->entry != NULL) {
         peerstore_connected(peer->entry, ctx_real_now(s->ctx));
         struct multiaddr addr = endpoint_to_multiaddr(&c->remote);
@@ -324,6 +326,8 @@ static struct swarm_conn *conn_new(struct swarm *s, const struct endpoint *remot
     c->swarm = s;
     c->remote = *remote;
     c->opened_ns = ctx_now(s->ctx);
+    c->turns[BANDWIDTH_IN].owner = c;
+    c->turns[BANDWIDTH_OUT].owner = c;
     c->opened_real_ns = ctx_real_now(s->ctx);
     c->push_credit_ns = SWARM_PUSH_BURST * SWARM_PUSH_PERIOD_MS * MS_NS;
     c->push_updated_ns = c->opened_ns;

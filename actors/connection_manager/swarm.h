@@ -8,6 +8,7 @@
  *      swarm_dial.c           dials: addresses, names, the dialer's orders, who waits for them
  *      swarm_stream.c         streams of the protocol actors
  *      identify_service.c     /ipfs/id and /ipfs/id/push          ping_service.c   /ipfs/ping
+ *      swarm_bandwidth.c      who may move bytes now, and how many were moved
  *      swarm_rules.c          with whom to speak
  *      swarm_report.c         what control and state are told
  *
@@ -19,6 +20,7 @@
 #define HEARTH_ACTORS_CONNECTION_MANAGER_SWARM_H
 
 #include "actors/connection_manager/backlog.h"
+#include "actors/connection_manager/bandwidth.h"
 #include "actors/connection_manager/connection.h"
 #include "actors/connection_manager/dialer.h"
 #include "actors/connection_manager/endpoint.h"
@@ -56,6 +58,7 @@ enum {
     SWARM_RETURN_TRIES = 6,
     SWARM_RETURN_MS = 1000,          /* before the first try; doubles */
     SWARM_RETURN_HEALTHY_MS = 60000, /* a connection that lasted this long starts the count anew */
+    SWARM_PROTOCOLS_MAX = 64,        /* whose bytes are counted apart */
     SWARM_REPORT_MS = 5000,          /* rows of state for what changes all the time */
     SWARM_TAG_CONNECTION = 1000      /* net tags below are listeners */
 };
@@ -67,6 +70,7 @@ enum swarm_tag {
     TAG_DIALER,
     TAG_SETTLE,
     TAG_RESUME,
+    TAG_BANDWIDTH,
     TAG_STATE_PEERS
 };
 
@@ -78,6 +82,13 @@ enum stream_kind {
     STREAM_PUSH_OUT,
     STREAM_PING_IN,
     STREAM_PING_OUT
+};
+
+/* Bytes moved, and the rate over the last report period. */
+struct swarm_traffic {
+    uint64_t bytes[BANDWIDTH_DIRECTIONS];
+    uint64_t last[BANDWIDTH_DIRECTIONS];
+    uint64_t rate[BANDWIDTH_DIRECTIONS];
 };
 
 struct swarm;
@@ -122,6 +133,11 @@ struct swarm_stream {
     bool fin_done;
     bool fin_received;
 
+    struct bandwidth_protocol *limit; /* of the protocol; NULL: none */
+    struct rate_turn turns[BANDWIDTH_DIRECTIONS];
+    uint64_t credit_held; /* of the peer, until the limit allows it */
+    uint64_t prepaid;     /* allowed, not arrived yet */
+
     struct identify_reader reader; /* IDENTIFY_OUT, PUSH_IN */
     uint64_t due_ns;               /* PUSH_IN: when it is given up */
     struct swarm_ping *ping;       /* PING_* */
@@ -161,6 +177,8 @@ struct swarm_conn {
     uint64_t push_updated_ns;
     bool push_due;
     uint64_t reported_bytes;
+    struct rate_turn turns[BANDWIDTH_DIRECTIONS];
+    uint64_t slow_until_ns; /* not read: a limited protocol is overdrawn */
 };
 
 struct swarm_peer {
@@ -168,7 +186,9 @@ struct swarm_peer {
     struct swarm_conn *conns;
     struct peer_entry *entry; /* of the peerstore; pinned while connected. NULL without memory */
     bool told;                /* peer_up was sent */
-    bool wanted;              /* somebody asked for this connection by name: not trimmed */
+    struct rate_bucket rates[BANDWIDTH_DIRECTIONS];
+    struct swarm_traffic traffic;
+    bool wanted; /* somebody asked for this connection by name: not trimmed */
 };
 
 /* A call that waits until a peer is connected and identified. */
@@ -240,14 +260,14 @@ struct swarm {
     uint64_t settle_timer;
     uint64_t resume_timer;
     uint64_t report_at_ns;
-    uint64_t bytes_in; /* of connections that are gone */
-    uint64_t bytes_out;
-    uint64_t rate_in; /* bytes a second, over the last report period */
-    uint64_t rate_out;
-    uint64_t rate_last_in;
-    uint64_t rate_last_out;
-    uint64_t rate_last_ns;
-    uint8_t *scratch; /* SWARM_READ_BYTES */
+    struct swarm_traffic traffic;                        /* of all connections */
+    struct swarm_traffic protocols[SWARM_PROTOCOLS_MAX]; /* by row of the table of protocols */
+    uint64_t rates_at_ns;
+    struct bandwidth bandwidth;
+    uint64_t bandwidth_timer;
+    uint64_t bandwidth_at_ns;
+    uint64_t slow_at_ns; /* the first slow_until_ns of a connection; 0: none */
+    uint8_t *scratch;    /* SWARM_READ_BYTES */
 };
 
 /* ---- swarm.c ---- */
@@ -308,6 +328,8 @@ void swarm_stream_forget(struct swarm_stream *st);
 void swarm_stream_drop(struct swarm_stream *st, uint32_t code);
 /* FIN, reads no more, then frees the record. */
 void swarm_stream_finish(struct swarm_stream *st);
+/* Gives the engine what the owner wrote, as far as it goes. */
+void swarm_stream_flush(struct swarm_stream *st);
 struct msg_stream_open;
 struct msg_stream_write;
 enum err swarm_stream_call_open(struct swarm *s, const struct msg *msg, struct reply_to call);
@@ -340,6 +362,30 @@ enum err ping_call(struct swarm *s, const struct msg *msg, struct reply_to call)
 void ping_cancel(struct swarm *s, const struct reply_to *call);
 void ping_free(struct swarm_ping *ping);
 
+/* ---- swarm_bandwidth.c ---- */
+/* Of the configuration. The error has its sentence. */
+enum err swarm_bandwidth_init(struct swarm *s) MUST_CHECK;
+/* How many of want bytes the socket may move now; 0: it is told when. swarm_moved must follow any other answer. */
+size_t swarm_may_move(struct swarm_conn *c, enum bandwidth_direction d, size_t want);
+void swarm_moved(struct swarm_conn *c, enum bandwidth_direction d, size_t bytes);
+/* May the socket be read, as far as bandwidth goes? */
+bool swarm_may_receive(const struct swarm_conn *c);
+/* The peer of a connection, or the protocol of a stream, is known. */
+void swarm_bandwidth_peer(struct swarm_conn *c);
+void swarm_bandwidth_protocol(struct swarm_stream *st);
+/* Bytes of a stream: arrived, or taken by the engine. */
+void swarm_stream_moved(struct swarm_stream *st, enum bandwidth_direction d, size_t bytes);
+/* The owner has used up bytes: the peer may send as many more, at once or when the limit allows. */
+void swarm_stream_consumed(struct swarm_stream *st, uint64_t bytes);
+/* The hour may have changed. */
+void swarm_bandwidth_tick(struct swarm *s);
+void swarm_bandwidth_run(struct swarm *s);
+void swarm_bandwidth_arm(struct swarm *s);
+/* Sets the rates anew, of the last report period. */
+void swarm_measure(struct swarm *s, uint64_t now_ns);
+struct msg_stats_bw;
+enum err swarm_reply_bandwidth(struct swarm *s, const struct msg_stats_bw *fields, struct reply_to call);
+
 /* ---- swarm_rules.c ---- */
 /* Of the configuration. The error has its sentence. */
 enum err swarm_rules_init(struct swarm *s) MUST_CHECK;
@@ -360,6 +406,5 @@ void swarm_report_tick(struct swarm *s);
 enum err swarm_reply_peers(struct swarm *s, struct reply_to call);
 enum err swarm_reply_addrs(struct swarm *s, bool local, struct reply_to call);
 enum err swarm_reply_id(struct swarm *s, struct reply_to call);
-enum err swarm_reply_bandwidth(struct swarm *s, struct reply_to call);
 
 #endif

@@ -136,6 +136,7 @@ void swarm_tick(struct swarm *s)
         identify_push_all(s);
     dial_lost(s, now);
     trim(s);
+    swarm_bandwidth_tick(s);
     swarm_resume_reading(s);
     swarm_report_tick(s);
 }

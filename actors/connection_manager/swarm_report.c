@@ -133,44 +133,13 @@ void swarm_state_peer(struct swarm *s, const struct peer_entry *entry)
     buf_release(&protocols);
 }
 
-static void sum_traffic(const struct swarm *s, uint64_t *ret_in, uint64_t *ret_out)
-{
-    *ret_in = s->bytes_in;
-    *ret_out = s->bytes_out;
-    size_t position = 0;
-    const struct swarm_conn *c;
-    while ((c = table_next(&s->conns, &position, NULL)) != NULL) {
-        uint64_t in = 0;
-        uint64_t out = 0;
-        if (c->engine != NULL)
-            connection_traffic(c->engine, &in, &out);
-        *ret_in += in;
-        *ret_out += out;
-    }
-}
-
-static void measure_rate(struct swarm *s, uint64_t now)
-{
-    uint64_t in;
-    uint64_t out;
-    sum_traffic(s, &in, &out);
-    uint64_t ms = (now - s->rate_last_ns) / MS_NS;
-    if (ms > 0) {
-        s->rate_in = (in - s->rate_last_in) * 1000 / ms;
-        s->rate_out = (out - s->rate_last_out) * 1000 / ms;
-    }
-    s->rate_last_in = in;
-    s->rate_last_out = out;
-    s->rate_last_ns = now;
-}
-
 void swarm_report_tick(struct swarm *s)
 {
     uint64_t now = ctx_now(s->ctx);
     if (s->report_at_ns > now)
         return;
     s->report_at_ns = now + SWARM_REPORT_MS * MS_NS;
-    measure_rate(s, now);
+    swarm_measure(s, now);
     size_t position = 0;
     struct swarm_conn *c;
     while ((c = table_next(&s->conns, &position, NULL)) != NULL) {
@@ -297,13 +266,5 @@ enum err swarm_reply_id(struct swarm *s, struct reply_to call)
     ctx_reply(s->ctx, call, &(struct msg){.kind = MSG_NODE_ID_OK, .fields = &fields});
     buf_release(&addrs);
     buf_release(&protocols);
-    return ERR_OK;
-}
-
-enum err swarm_reply_bandwidth(struct swarm *s, struct reply_to call)
-{
-    struct msg_stats_bw_ok fields = {.rate_in = (double)s->rate_in, .rate_out = (double)s->rate_out};
-    sum_traffic(s, &fields.total_in, &fields.total_out);
-    ctx_reply(s->ctx, call, &(struct msg){.kind = MSG_STATS_BW_OK, .fields = &fields});
     return ERR_OK;
 }

@@ -49,6 +49,8 @@ static struct swarm_stream *stream_new(struct swarm_conn *c, enum stream_kind ki
     st->conn = c;
     st->engine = engine;
     st->writes_last = &st->writes;
+    st->turns[BANDWIDTH_IN].owner = st;
+    st->turns[BANDWIDTH_OUT].owner = st;
     identify_reader_init(&st->reader, &s->identify);
     if (table_put(&s->streams, table_key_u64(&st->number), st, NULL) != ERR_OK) {
         account_give(s->tables, sizeof(*st));
@@ -85,6 +87,8 @@ void swarm_stream_forget(struct swarm_stream *st)
     else
         c->streams = st->next;
     c->owned_streams -= st->kind == STREAM_OWNED;
+    rate_turn_leave(&st->turns[BANDWIDTH_IN]);
+    rate_turn_leave(&st->turns[BANDWIDTH_OUT]);
     identify_reader_release(&st->reader);
     ping_free(st->ping);
     free(st->proposals);
@@ -176,6 +180,7 @@ static void agree(struct swarm_stream *st, const char *name)
     const struct tree_protocol *table = tree_protocols(&count);
     int row = swarm_match_protocol(NULL, span_text(name));
     st->protocol = row >= 0 ? table[row].name : name;
+    swarm_bandwidth_protocol(st);
 }
 
 /* The engine has no more use for the names. */
@@ -200,6 +205,7 @@ static void inbound_opened(struct swarm_conn *c, struct connection_stream *engin
     connection_stream_set_user(engine, st);
     st->protocol = row->name;
     st->owner = row->actor;
+    swarm_bandwidth_protocol(st);
     if (kind == STREAM_OWNED) {
         tell_opened(st, true);
     } else if (kind == STREAM_IDENTIFY_IN) {
@@ -248,6 +254,7 @@ void swarm_on_data(void *user, struct connection_stream *engine, struct span byt
     struct swarm_stream *st = connection_stream_user(engine);
     if (st == NULL)
         return;
+    swarm_stream_moved(st, BANDWIDTH_IN, bytes.len);
     if (st->kind == STREAM_OWNED) {
         owned_data(st, bytes);
         return;
@@ -276,18 +283,34 @@ void swarm_on_fin(void *user, struct connection_stream *engine)
     }
 }
 
-static void flush(struct swarm_stream *st)
+/* How much of the first write the limit of the protocol lets go now; 0: the stream waits in line. */
+static size_t may_write(struct swarm_stream *st, size_t len)
+{
+    if (st->limit == NULL)
+        return len;
+    return rate_line_ask(&st->limit->line[BANDWIDTH_OUT], &st->turns[BANDWIDTH_OUT], len,
+                         ctx_now(st->conn->swarm->ctx));
+}
+
+void swarm_stream_flush(struct swarm_stream *st)
 {
     while (st->writes != NULL) {
         struct swarm_write *w = st->writes;
         size_t accepted = 0;
-        if (connection_stream_write_ref(st->engine, w->ref, w->offset, w->ref->len - w->offset, &accepted) != ERR_OK)
+        size_t may = may_write(st, w->ref->len - w->offset);
+        if (may == 0)
+            return;
+        enum err err = connection_stream_write_ref(st->engine, w->ref, w->offset, may, &accepted);
+        swarm_stream_moved(st, BANDWIDTH_OUT, accepted);
+        if (err != ERR_OK)
             return;
         w->offset += accepted;
         st->written_bytes += accepted;
         st->queued_bytes -= accepted;
-        if (w->offset < w->ref->len)
+        if (accepted < may)
             return; /* stream_writable follows */
+        if (w->offset < w->ref->len)
+            continue;
         pop_write(st);
     }
     if (!st->fin_wanted || st->fin_done)
@@ -301,7 +324,7 @@ void swarm_on_writable(void *user, struct connection_stream *engine)
     (void)user;
     struct swarm_stream *st = connection_stream_user(engine);
     if (st != NULL && st->kind == STREAM_OWNED)
-        flush(st);
+        swarm_stream_flush(st);
 }
 
 void swarm_on_closed(void *user, struct connection_stream *engine, enum err err, uint32_t code)
@@ -414,13 +437,13 @@ static void owner_writes(struct swarm_stream *st, const struct msg *msg)
     }
     st->fin_wanted = fields->fin;
     st->conn->active_ns = ctx_now(st->conn->swarm->ctx);
-    flush(st);
+    swarm_stream_flush(st);
 }
 
 static void owner_reads(struct swarm_stream *st, const struct msg_stream_credit *fields)
 {
-    connection_stream_consume(st->engine, fields->bytes);
-    if (fields->window > 0)
+    swarm_stream_consumed(st, fields->bytes);
+    if (fields->window > 0 && st->limit == NULL)
         connection_stream_want_window(st->engine, (size_t)MIN(fields->window, (uint64_t)SIZE_MAX));
 }
 

@@ -65,6 +65,19 @@ static enum err ask_disconnect(struct control *c, struct conversation *v)
     return conversation_call(c, v, ACTOR_CONNECTION_MANAGER, MSG_PEER_DISCONNECT, &ask, NULL, 0, 0);
 }
 
+static enum err ask_bandwidth(struct control *c, struct conversation *v)
+{
+    const struct op_stats_bw *args = (const void *)v->args;
+    struct peer_id peer = {0};
+    if (args->peer.len > 0 && args->proto.len > 0)
+        return conversation_error(v, ERR_INVALID, "name a peer or a protocol, not both");
+    enum err err = args->peer.len > 0 ? peer_of(v, args->peer, &peer) : ERR_OK;
+    if (err != ERR_OK)
+        return err;
+    struct msg_stats_bw ask = {.peer = peer_id_span(&peer), .protocol = args->proto};
+    return conversation_call(c, v, ACTOR_CONNECTION_MANAGER, MSG_STATS_BW, &ask, NULL, 0, 0);
+}
+
 static enum err change_filters(struct control *c, struct conversation *v, const struct schema_list *filters,
                                bool remove)
 {
@@ -337,7 +350,7 @@ enum err relay_start(struct control *c, struct conversation *v)
     case OP_SWARM_PEERS:
         return ask_plain(c, v, ACTOR_CONNECTION_MANAGER, MSG_SWARM_PEERS);
     case OP_STATS_BW:
-        return ask_plain(c, v, ACTOR_CONNECTION_MANAGER, MSG_STATS_BW);
+        return ask_bandwidth(c, v);
     case OP_SWARM_MDNS:
         return ask_plain(c, v, ACTOR_DISCOVERY, MSG_MDNS_STAT);
     case OP_DNS:

@@ -59,7 +59,7 @@ def strangers_stay_out(lab):
     for name, settings in (("no-key", {}), ("other-key", {"HEARTH_SWARM__KEY": OTHER})):
         hearth = lab.start(Hearth(lab, name=name, **settings))
         status, _, said = hearth.try_hearth("swarm", "connect", kubo.addr)
-        expect(status == 1, f"{name} connected: {status} {said}")
+        expect(status != 0, f"{name} connected: {said}")
         expect(not kubo.connections(hearth.id), f"kubo lists {name}")
         kubo.ipfs_failure("swarm", "connect", hearth.addr)
         expect(not hearth.connected(kubo.id), f"{name} lists kubo")
