@@ -33,6 +33,10 @@ enum {
     LINK_PATH_MAX = 4096, /* of a path that DNSLink leads from or to */
     BATCH_COUNT_MAX = 1024,
     WANTED_BY_MAX = 32,
+    SERVED_PROTOCOLS_MAX = 16, /* by one actor, by protocol_serve */
+    PEER_UP_ADDRS_MAX = 32,
+    ROUTE_KEY_MAX = 128, /* of a value in the routing system */
+    ROUTE_VALUE_MAX = 10 * 1024,
 };
 
 enum msg_kind {

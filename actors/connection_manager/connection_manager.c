@@ -4,9 +4,9 @@
  *
  * Owns: sockets, secure channels, muxers, identify, ping, dials, the limits on connections, and what is known of peers.
  * Accepts: peer_connect, peer_disconnect, swarm_peers, swarm_addrs, swarm_filters,
- * swarm_filters_change, node_id, ping, stats_bw, probe; stream_open, stream_write,
- * stream_reset, stream_credit of protocol actors; state_peers_ok. Emits: peer_up, peer_down, stream_* to the owners of protocols
- * (actors/tree.h), rows to state. Restart: permanent; a new life has no connections, the ports stay, peers are loaded from state.
+ * swarm_filters_change, node_id, ping, stats_bw, probe; stream_open, stream_write, stream_reset, stream_credit, protocol_serve of
+ * protocol actors; state_peers_ok. Emits: peer_up, peer_down, stream_* to the owners of protocols (protocols.h), rows to state.
+ * Restart: permanent; a new life has no connections, the ports stay, peers are loaded from state.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +100,7 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     table_init(&s->peers, SWARM_CONNECTIONS_MAX, s->tables);
     table_init(&s->streams, SWARM_STREAMS_MAX, s->tables);
     peerstore_init(&s->store, s->tables);
+    protocols_init(&s->protocols);
     enum err err = read_limits(ctx, config, &limits);
     if (err == ERR_OK)
         gate_init(&s->gate, &limits, s->tables);
@@ -129,15 +130,8 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
 static void start(struct ctx *ctx, struct swarm *s)
 {
     (void)s;
-    size_t count;
-    const struct tree_protocol *table = tree_protocols(&count);
-    actor_id last = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (table[i].actor == 0 || table[i].actor == last)
-            continue;
-        last = table[i].actor;
-        (void)ctx_monitor(ctx, last);
-    }
+    (void)ctx_monitor(ctx, ACTOR_BITSWAP);
+    (void)ctx_monitor(ctx, ACTOR_DISCOVERY);
     struct msg_state_peers fields = {.limit = KNOWN_PEERS};
     struct call_opts opts = {.timeout_ns = 10 * SECOND_NS, .reply_bytes_max = 256 * 1024};
     if (ctx_call(ctx, ACTOR_STATE, &(struct msg){.kind = MSG_STATE_PEERS, .fields = &fields}, opts, TAG_STATE_PEERS) !=
@@ -282,6 +276,7 @@ static void handle_info(struct ctx *ctx, void *state, const struct info *info)
         break;
     case INFO_DOWN:
         swarm_streams_orphaned(s, info->actor);
+        swarm_serve(s, info->actor, NULL);
         break;
     case INFO_UP:
         swarm_streams_orphaned(s, info->actor); /* opened while nobody was there */

@@ -10,11 +10,10 @@
 #include <string.h>
 
 #include "actors/connection_manager/swarm.h"
-#include "actors/tree.h"
 #include "net/addr.h"
 #include "wire/peer_record.h"
 
-enum { INTERFACES_MAX = 64, RECORD_BYTES_MAX = 8192, PROTOCOLS_OWN_MAX = 32 };
+enum { INTERFACES_MAX = 64, RECORD_BYTES_MAX = 8192 };
 
 /* ---- what we are ---- */
 
@@ -67,6 +66,11 @@ void identify_refresh_own(struct swarm *s)
     if (s->own_seq != 0 && count == s->own_addr_count && memcmp(before, s->own_addrs, count * sizeof(*before)) == 0)
         return;
     s->own_seq = MAX(ctx_real_now(s->ctx), s->own_seq + 1);
+    identify_push_soon(s);
+}
+
+void identify_push_soon(struct swarm *s)
+{
     s->push_at_ns = ctx_now(s->ctx) + SWARM_PUSH_DEBOUNCE_MS * MS_NS;
 }
 
@@ -93,12 +97,8 @@ static size_t addrs_to_tell(const struct swarm_conn *c, struct multiaddr to[SWAR
 static enum err encode_own(const struct swarm_conn *c, const struct multiaddr *addrs, size_t count, struct buf *out)
 {
     const struct swarm *s = c->swarm;
-    const char *protocols[PROTOCOLS_OWN_MAX];
-    size_t protocol_count;
-    const struct tree_protocol *table = tree_protocols(&protocol_count);
-    protocol_count = MIN(protocol_count, (size_t)PROTOCOLS_OWN_MAX);
-    for (size_t i = 0; i < protocol_count; i++)
-        protocols[i] = table[i].name;
+    const char *protocols[PROTOCOLS_MAX];
+    size_t protocol_count = protocols_list(&s->protocols, protocols);
     struct multiaddr observed = endpoint_to_multiaddr(&c->remote);
     struct buf record;
     buf_init(&record, RECORD_BYTES_MAX, NULL);

@@ -27,6 +27,7 @@
 #include "actors/connection_manager/gate.h"
 #include "actors/connection_manager/peer_rules.h"
 #include "actors/connection_manager/peerstore.h"
+#include "actors/connection_manager/protocols.h"
 #include "actors/connection_manager/reach.h"
 #include "base/limits.h"
 #include "mailbox/actor.h"
@@ -233,6 +234,7 @@ struct swarm {
     uint64_t denied; /* connections that rules prevented or closed */
     struct dialer *dialer;
     struct peerstore store;
+    struct protocols protocols;
     struct backlog backlog;
     struct table conns;   /* id -> struct swarm_conn */
     struct table peers;   /* peer id -> struct swarm_peer, the connected ones */
@@ -314,6 +316,9 @@ void swarm_waiters_release(struct swarm *s);
 
 /* ---- swarm_stream.c ---- */
 int swarm_match_protocol(void *user, struct span name);
+struct msg_protocol_serve;
+/* The protocols of an actor from now on; NULL: none. Streams that are open stay. */
+void swarm_serve(struct swarm *s, actor_id owner, const struct msg_protocol_serve *fields);
 void swarm_on_opened(void *user, struct connection_stream *engine);
 void swarm_on_data(void *user, struct connection_stream *engine, struct span bytes);
 void swarm_on_fin(void *user, struct connection_stream *engine);
@@ -340,6 +345,8 @@ void swarm_streams_orphaned(struct swarm *s, actor_id owner);
 
 /* ---- identify_service.c ---- */
 void identify_refresh_own(struct swarm *s);
+/* What we are has changed: peers are told, a little later, so that many changes are one push. */
+void identify_push_soon(struct swarm *s);
 void identify_start(struct swarm_conn *c);
 void identify_serve(struct swarm_stream *st);
 /* May this push be heard? It takes the place of an earlier one of the connection that has not ended. */

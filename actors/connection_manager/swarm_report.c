@@ -18,10 +18,24 @@ static const char *security_name(const struct swarm_conn *c)
 
 /* ---- protocol actors ---- */
 
+static uint32_t list_addr_bytes(const struct peer_entry *entry, struct buf *items)
+{
+    size_t position = 0;
+    struct span addr;
+    uint32_t count = 0;
+    while (count < PEER_UP_ADDRS_MAX && entry != NULL && peerstore_next(&entry->addrs, &position, &addr))
+        if (schema_list_add_bytes(items, addr) == ERR_OK)
+            count++;
+    return count;
+}
+
 static void cast_up(struct swarm *s, const struct swarm_peer *peer, actor_id to)
 {
     struct buf items;
+    struct buf addrs;
     buf_init(&items, LIST_BYTES_MAX, NULL);
+    buf_init(&addrs, LIST_BYTES_MAX, NULL);
+    uint32_t addr_count = list_addr_bytes(peer->entry, &addrs);
     uint32_t count = 0;
     size_t position = 0;
     struct span protocol;
@@ -30,8 +44,10 @@ static void cast_up(struct swarm *s, const struct swarm_peer *peer, actor_id to)
             count++;
     struct msg_peer_up fields = {.peer = peer_id_span(&peer->id),
                                  .protocols = schema_list_of(&items, count),
-                                 .local = reach_is_near(&peer->conns->remote.addr)};
+                                 .local = reach_is_near(&peer->conns->remote.addr),
+                                 .addrs = schema_list_of(&addrs, addr_count)};
     backlog_cast(&s->backlog, s->ctx, to, &(struct msg){.kind = MSG_PEER_UP, .fields = &fields});
+    buf_release(&addrs);
     buf_release(&items);
 }
 
@@ -252,11 +268,11 @@ enum err swarm_reply_id(struct swarm *s, struct reply_to call)
     buf_init(&addrs, LIST_BYTES_MAX, NULL);
     buf_init(&protocols, LIST_BYTES_MAX, NULL);
     uint32_t addr_count = list_own(s, &addrs);
-    size_t table_count;
-    const struct tree_protocol *table = tree_protocols(&table_count);
+    const char *names[PROTOCOLS_MAX];
+    size_t name_count = protocols_list(&s->protocols, names);
     uint32_t count = 0;
-    for (size_t i = 0; i < table_count; i++)
-        if (schema_list_add_text(&protocols, span_text(table[i].name)) == ERR_OK)
+    for (size_t i = 0; i < name_count; i++)
+        if (schema_list_add_text(&protocols, span_text(names[i])) == ERR_OK)
             count++;
     struct msg_node_id_ok fields = {.peer = peer_id_span(&s->self),
                                     .public_key = key_pair_public(s->key),

@@ -16,13 +16,22 @@
 
 int swarm_match_protocol(void *user, struct span name)
 {
-    (void)user;
-    size_t count;
-    const struct tree_protocol *table = tree_protocols(&count);
-    for (size_t i = 0; i < count; i++)
-        if (span_equal_text(name, table[i].name))
-            return (int)i;
-    return -1;
+    const struct swarm_conn *c = user;
+    return protocols_match(&c->swarm->protocols, name);
+}
+
+void swarm_serve(struct swarm *s, actor_id owner, const struct msg_protocol_serve *fields)
+{
+    size_t position = 0;
+    size_t refused = 0;
+    struct span name;
+    protocols_clear(&s->protocols, owner);
+    while (fields != NULL && schema_list_next_bytes(&fields->protocols, &position, &name))
+        refused += protocols_serve(&s->protocols, owner, name) != ERR_OK;
+    if (refused > 0)
+        ctx_log(s->ctx, LOG_ERROR, "%zu protocols of another actor cannot be served", refused);
+    if (protocols_changed(&s->protocols))
+        identify_push_soon(s);
 }
 
 static enum stream_kind service_of(const char *protocol)
@@ -173,20 +182,18 @@ void swarm_stream_report_written(struct swarm_conn *c)
 
 /* ---- events of the engine ---- */
 
-/* Names that we know are static; a foreign one lives in the proposals, which stay then. */
+/* Names that we know live as long as we; a foreign one lives in the proposals, which stay then. */
 static void agree(struct swarm_stream *st, const char *name)
 {
-    size_t count;
-    const struct tree_protocol *table = tree_protocols(&count);
-    int row = swarm_match_protocol(NULL, span_text(name));
-    st->protocol = row >= 0 ? table[row].name : name;
+    const char *known = protocols_known(&st->conn->swarm->protocols, span_text(name));
+    st->protocol = known != NULL ? known : name;
     swarm_bandwidth_protocol(st);
 }
 
 /* The engine has no more use for the names. */
 static void drop_proposals(struct swarm_stream *st)
 {
-    if (st->proposals == NULL || swarm_match_protocol(NULL, span_text(st->protocol)) < 0)
+    if (st->proposals == NULL || protocols_known(&st->conn->swarm->protocols, span_text(st->protocol)) == NULL)
         return;
     free(st->proposals);
     st->proposals = NULL;
@@ -194,9 +201,8 @@ static void drop_proposals(struct swarm_stream *st)
 
 static void inbound_opened(struct swarm_conn *c, struct connection_stream *engine)
 {
-    size_t count;
-    const struct tree_protocol *row = &tree_protocols(&count)[connection_stream_protocol(engine)];
-    enum stream_kind kind = row->actor != 0 ? STREAM_OWNED : service_of(row->name);
+    const struct protocol *row = protocols_at(&c->swarm->protocols, connection_stream_protocol(engine));
+    enum stream_kind kind = row->owner != 0 ? STREAM_OWNED : service_of(row->name);
     struct swarm_stream *st = stream_new(c, kind, engine);
     if (st == NULL) {
         connection_stream_reset(engine, 0);
@@ -204,7 +210,7 @@ static void inbound_opened(struct swarm_conn *c, struct connection_stream *engin
     }
     connection_stream_set_user(engine, st);
     st->protocol = row->name;
-    st->owner = row->actor;
+    st->owner = row->owner;
     swarm_bandwidth_protocol(st);
     if (kind == STREAM_OWNED) {
         tell_opened(st, true);
@@ -457,14 +463,16 @@ static struct swarm_stream *stream_named(struct swarm *s, uint64_t number, actor
 void swarm_stream_cast(struct swarm *s, const struct msg *msg)
 {
     struct swarm_stream *st = NULL;
-    if (msg->kind == MSG_STREAM_WRITE)
+    if (msg->kind == MSG_PROTOCOL_SERVE)
+        swarm_serve(s, msg->from, msg->fields);
+    else if (msg->kind == MSG_STREAM_WRITE)
         st = stream_named(s, ((const struct msg_stream_write *)msg->fields)->stream, msg->from);
     else if (msg->kind == MSG_STREAM_RESET)
         st = stream_named(s, ((const struct msg_stream_reset *)msg->fields)->stream, msg->from);
     else if (msg->kind == MSG_STREAM_CREDIT)
         st = stream_named(s, ((const struct msg_stream_credit *)msg->fields)->stream, msg->from);
     if (st == NULL)
-        return; /* it ended while the message was on its way */
+        return; /* no stream, or it ended while the message was on its way */
     swarm_touch(st->conn);
     if (msg->kind == MSG_STREAM_WRITE)
         owner_writes(st, msg);

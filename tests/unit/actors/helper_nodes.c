@@ -214,6 +214,20 @@ static void open_and_send(struct ctx *ctx, struct probe *p)
         command_done(n, err);
 }
 
+static void serve(struct ctx *ctx, const struct probe *p)
+{
+    struct buf items;
+    buf_init(&items, 1024, NULL);
+    const char *name = p->node->command.protocol;
+    if (name != NULL && schema_list_add_text(&items, span_text(name)) != ERR_OK)
+        abort();
+    struct msg_protocol_serve fields = {.protocols = schema_list_of(&items, name != NULL)};
+    enum err err =
+        ctx_cast(ctx, ACTOR_CONNECTION_MANAGER, &(struct msg){.kind = MSG_PROTOCOL_SERVE, .fields = &fields});
+    buf_release(&items);
+    command_done(p->node, err);
+}
+
 static void send_payload(struct ctx *ctx, const struct probe *p, uint64_t stream)
 {
     struct block_ref *ref = block_ref_copy(p->node->command.payload, NULL);
@@ -248,8 +262,12 @@ static void probe_info(struct ctx *ctx, void *state, const struct info *info)
     struct node *n = p->node;
     if (info->kind == INFO_TIMER && info->tag == POLL) {
         (void)ctx_timer(ctx, ctx_now(ctx) + POLL_MS * MS_NS, POLL);
-        if (take_command(n, GIVEN_PROBE))
-            open_and_send(ctx, p);
+        if (take_command(n, GIVEN_PROBE)) {
+            if (n->command.kind == CMD_SERVE)
+                serve(ctx, p);
+            else
+                open_and_send(ctx, p);
+        }
         uint64_t held = atomic_load(&n->release_credit) ? atomic_exchange(&n->held, 0) : 0;
         if (held > 0) {
             atomic_store(&n->hold_credit, false);
@@ -621,7 +639,8 @@ uint64_t nodes_trace(void)
 void node_give(unsigned n, struct command command)
 {
     nodes[n].command = command;
-    atomic_store(&nodes[n].command_state, command.kind == CMD_SEND ? GIVEN_PROBE : GIVEN_DRIVER);
+    atomic_store(&nodes[n].command_state,
+                 command.kind == CMD_SEND || command.kind == CMD_SERVE ? GIVEN_PROBE : GIVEN_DRIVER);
 }
 
 static bool is_done(void *arg)

@@ -47,6 +47,7 @@ enum command_kind {
     CMD_PING,
     CMD_PEERS,
     CMD_SEND,
+    CMD_SERVE, /* the probe serves protocol, and no other beside Bitswap's; NULL: none */
     CMD_ADDRS,
     CMD_KNOWN,
     CMD_MDNS,

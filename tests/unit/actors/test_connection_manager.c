@@ -73,6 +73,67 @@ static void bytes_of_a_stream_arrive_whole(void **state)
     nodes_end();
 }
 
+/* ---- protocols served at run time ---- */
+
+static uint64_t protocols_before;
+
+static bool one_more(void)
+{
+    return nodes[0].up_protocols == protocols_before + 1;
+}
+
+static bool as_before(void)
+{
+    return nodes[0].up_protocols == protocols_before;
+}
+
+static bool small_stream_received(void)
+{
+    return nodes[1].received == 1000 && nodes[1].fins == 1;
+}
+
+/* What an actor begins to serve is told by a push, and its streams are its own; what it serves no more is refused. */
+static void protocols_are_served_at_run_time(void **state)
+{
+    (void)state;
+    struct command send = {.kind = CMD_SEND, .target = 1, .bytes = 1000, .protocol = "/test/1.0.0"};
+    nodes_begin(2, backend, 9, NULL);
+    assert_int_equal(node_connect(0, 1), ERR_OK);
+    nodes_await(both_up);
+    protocols_before = nodes[0].up_protocols;
+    assert_int_equal(node_do(0, send), ERR_UNSUPPORTED);
+    assert_int_equal(node_do(1, (struct command){.kind = CMD_SERVE, .protocol = "/test/1.0.0"}), ERR_OK);
+    nodes_await(one_more);
+    assert_int_equal(node_do(0, send), ERR_OK);
+    nodes_await(small_stream_received);
+    assert_int_equal(nodes[1].mismatches, 0);
+    assert_int_equal(node_do(1, (struct command){.kind = CMD_SERVE}), ERR_OK);
+    nodes_await(as_before);
+    assert_int_equal(node_do(0, send), ERR_UNSUPPORTED);
+    nodes_end();
+}
+
+/* Ten changes within a second are one push. */
+static void changes_of_protocols_are_pushed_together(void **state)
+{
+    (void)state;
+    if (backend != SIM)
+        return;
+    nodes_begin(2, backend, 10, NULL);
+    assert_int_equal(node_connect(0, 1), ERR_OK);
+    nodes_await(both_up);
+    protocols_before = nodes[0].up_protocols;
+    nodes_pass_ms(3000);
+    uint64_t ups = nodes[0].ups;
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(node_do(1, (struct command){.kind = CMD_SERVE, .protocol = i % 2 == 0 ? "/a/1" : "/b/1"}),
+                         ERR_OK);
+    nodes_pass_ms(5000);
+    assert_int_equal(nodes[0].ups, ups + 1);
+    assert_int_equal(nodes[0].up_protocols, protocols_before + 1);
+    nodes_end();
+}
+
 static uint64_t seen_before;
 
 static bool stalled(void)
@@ -226,6 +287,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_pair_connects_identifies_and_pings),
     cmocka_unit_test(disconnect_is_heard_on_both_sides),
     cmocka_unit_test(bytes_of_a_stream_arrive_whole),
+    cmocka_unit_test(protocols_are_served_at_run_time),
+    cmocka_unit_test(changes_of_protocols_are_pushed_together),
     cmocka_unit_test(without_credit_the_sender_waits),
     cmocka_unit_test(the_wrong_peer_id_is_refused),
     cmocka_unit_test(addresses_that_cannot_be_dialled_say_why),
