@@ -4,8 +4,8 @@
  *
  * Owns: the session engine (what we want), the serving engine with its ledgers (what others want), the streams of the protocol.
  * Accepts: calls fetch, bitswap_stat, bitswap_wantlist, denylist_list, denylist_check, probe; casts peer_up, peer_down, stream_opened, stream_data, stream_written,
- * stream_closed, block_stored, cold_up, heal. Emits: stream_* to connection_manager, block_* and healed to tiered_storage, find_providers to discovery, want_seen to
- * heat_tracker, state_want to state, denylist to control. Restart: permanent; a new life knows nothing and hears of all peers again.
+ * stream_closed, block_stored, cold_up, heal, provider_found. Emits: stream_* to connection_manager, block_* and healed to tiered_storage, find_providers to discovery,
+ * want_seen to heat_tracker, state_want to state, denylist to control. Restart: permanent; a new life knows nothing and hears of all peers again.
  *
  * This file only routes; node.h says where the rest is.
  */
@@ -18,18 +18,6 @@
 enum { PROTOCOL_BYTES = 512 };
 
 /* ---- what the other files send through ---- */
-
-void node_tell(struct node *n, uint16_t kind, const void *fields, struct block_ref *tail)
-{
-    backlog_cast(&n->backlog, n->ctx, ACTOR_CONNECTION_MANAGER,
-                 &(struct msg){.kind = kind, .fields = fields, .tail = tail});
-}
-
-void node_reset(struct node *n, uint64_t stream)
-{
-    struct msg_stream_reset fields = {.stream = stream};
-    node_tell(n, MSG_STREAM_RESET, &fields, NULL);
-}
 
 struct op *node_op_new(struct node *n, enum op_kind kind)
 {
@@ -90,9 +78,7 @@ static void on_reply(struct node *n, const struct info *info)
     case OP_OPEN:
         partner_opened(n, op, info);
         break;
-    case OP_PROVIDERS:
-        serve_providers(n, op, info);
-        break;
+    case OP_PROVIDERS: /* each was told as it was found */
     case OP_CONNECT:
     case OP_KIND_COUNT:
         break;
@@ -107,7 +93,7 @@ static bool has_work(const struct node *n)
 {
     return bitswap_session_count(n->session) > 0 || engine_has_work(n->engine) || table_len(&n->outs) > 0 ||
            table_len(&n->targets) > 0 || !TAILQ_EMPTY(&n->stalled) || n->retry_open || n->storage_pause ||
-           backlog_is_congested(&n->backlog);
+           stream_orders_are_congested(&n->orders);
 }
 
 /*
@@ -224,8 +210,7 @@ static void on_data(struct node *n, const struct msg *msg)
     if (in != NULL) {
         inbound_data(in, msg);
     } else if (msg->tail != NULL) {
-        struct msg_stream_credit credit = {.stream = fields->stream, .bytes = msg->tail->len};
-        node_tell(n, MSG_STREAM_CREDIT, &credit, NULL);
+        stream_orders_credit(&n->orders, fields->stream, msg->tail->len, 0);
     }
 }
 
@@ -257,6 +242,9 @@ static void route_cast(struct node *n, const struct msg *msg)
     case MSG_COLD_UP:
         engine_look_at_all(n->engine);
         break;
+    case MSG_PROVIDER_FOUND:
+        serve_provider_found(n, msg->fields);
+        break;
     case MSG_HEAL:
         fetch_heal(n, msg->fields);
         break;
@@ -268,7 +256,7 @@ static void route_cast(struct node *n, const struct msg *msg)
 static enum err handle_call(struct ctx *ctx, void *state, const struct msg *msg, struct reply_to call)
 {
     struct node *n = state;
-    n->ctx = ctx;
+    n->ctx = n->orders.ctx = ctx;
     ctx_detach(ctx); /* the node looks, stores and dials for all who want a block */
     enum err err = route_call(n, msg, call);
     node_pump(n);
@@ -278,7 +266,7 @@ static enum err handle_call(struct ctx *ctx, void *state, const struct msg *msg,
 static void handle_cast(struct ctx *ctx, void *state, const struct msg *msg)
 {
     struct node *n = state;
-    n->ctx = ctx;
+    n->ctx = n->orders.ctx = ctx;
     route_cast(n, msg);
     node_pump(n);
 }
@@ -286,7 +274,7 @@ static void handle_cast(struct ctx *ctx, void *state, const struct msg *msg)
 static void on_room(struct node *n, actor_id actor)
 {
     size_t position = 0;
-    backlog_room(&n->backlog, n->ctx, actor);
+    stream_orders_room(&n->orders, actor);
     if (actor == ACTOR_TIERED_STORAGE)
         fetch_retry_puts(n);
     if (actor != ACTOR_CONNECTION_MANAGER)
@@ -299,7 +287,7 @@ static void on_room(struct node *n, actor_id actor)
 static void handle_info(struct ctx *ctx, void *state, const struct info *info)
 {
     struct node *n = state;
-    n->ctx = ctx;
+    n->ctx = n->orders.ctx = ctx;
     switch (info->kind) {
     case INFO_REPLY:
         on_reply(n, info);
@@ -352,7 +340,7 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
 {
     struct node *n = state;
     struct budget *budget = ctx_budget(ctx);
-    n->ctx = ctx;
+    n->ctx = n->orders.ctx = ctx;
     n->receive = &budget->accounts[ACCOUNT_RECEIVE];
     n->tables = &budget->accounts[ACCOUNT_TABLES];
     n->last_tag = NODE_TAG_CALLS;
@@ -368,7 +356,7 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     table_init(&n->outs, ENGINE_PEERS_MAX, n->tables);
     table_init(&n->targets, NODE_TARGETS_MAX, n->tables);
     table_init(&n->ops, NODE_OPS_MAX + 1, n->tables);
-    backlog_init(&n->backlog);
+    stream_orders_init(&n->orders, ctx);
     TAILQ_INIT(&n->stalled);
     if (n->session == NULL || n->engine == NULL || list_protocols(n) != ERR_OK)
         return ctx_fail(ctx, ERR_NOMEM, "no memory for the tables of bitswap");
@@ -394,7 +382,7 @@ static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
 {
     struct node *n = state;
     (void)reason;
-    n->ctx = ctx;
+    n->ctx = n->orders.ctx = ctx;
     if (n->session != NULL && n->engine != NULL) {
         fetch_free_all(n);
         release_tables(n);
@@ -407,7 +395,7 @@ static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
     table_release(&n->outs);
     table_release(&n->targets);
     table_release(&n->ops);
-    backlog_release(&n->backlog);
+    stream_orders_release(&n->orders);
     account_give(n->receive, n->blocks.limit_bytes);
     buf_release(&n->protocols);
 }

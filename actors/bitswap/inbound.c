@@ -10,7 +10,7 @@
 
 static void reset_stream(struct inbound *in)
 {
-    node_reset(in->node, in->number);
+    stream_orders_reset(&in->node->orders, in->number);
     inbound_closed(in);
 }
 
@@ -19,7 +19,7 @@ void inbound_opened(struct node *n, const struct msg_stream_opened *fields)
     struct partner *p = partner_get(n, fields->peer);
     struct inbound *in = p == NULL || !account_take(n->tables, sizeof(*in)) ? NULL : calloc(1, sizeof(*in));
     if (in == NULL) {
-        node_reset(n, fields->stream);
+        stream_orders_reset(&n->orders, fields->stream);
         if (p != NULL)
             partner_drop_if_idle(p);
         return;
@@ -28,7 +28,7 @@ void inbound_opened(struct node *n, const struct msg_stream_opened *fields)
     in->pieces_last = &in->pieces;
     bitswap_reader_init(&in->reader);
     if (table_put(&n->streams, table_key_u64(&in->number), in, NULL) != ERR_OK) {
-        node_reset(n, fields->stream);
+        stream_orders_reset(&n->orders, fields->stream);
         free(in);
         account_give(n->tables, sizeof(*in));
         partner_drop_if_idle(p);
@@ -147,9 +147,7 @@ static void on_end(void *arg, const struct bitswap_end *end)
 
 static void credit(struct inbound *in, size_t bytes)
 {
-    struct msg_stream_credit fields = {
-        .stream = in->number, .bytes = bytes, .window = in->brings ? NODE_BRINGER_BYTES : 0};
-    node_tell(in->node, MSG_STREAM_CREDIT, &fields, NULL);
+    stream_orders_credit(&in->node->orders, in->number, bytes, in->brings ? NODE_BRINGER_BYTES : 0);
 }
 
 /* Feeds what came. False when the stream was reset and is gone. */
@@ -183,8 +181,7 @@ static bool feed(struct inbound *in)
 /* The peer is done: so are we, since nothing was ever to be written. */
 static void finish(struct inbound *in)
 {
-    struct msg_stream_write fields = {.stream = in->number, .fin = true};
-    node_tell(in->node, MSG_STREAM_WRITE, &fields, NULL);
+    stream_orders_write(&in->node->orders, in->number, NULL, true);
     inbound_closed(in);
 }
 

@@ -20,7 +20,7 @@
 
 #include "actors/bitswap/engine.h"
 #include "actors/bitswap/session.h"
-#include "actors/connection_manager/backlog.h"
+#include "actors/stream_orders.h"
 #include "base/block_ref.h"
 #include "base/buf.h"
 #include "base/table.h"
@@ -169,8 +169,8 @@ struct node {
     bool serves;        /* Bitswap.ServerEnabled */
     struct denied *denied;
     const struct denylist *denylist; /* what is in force; NULL: nothing is denied */
-    struct backlog backlog;          /* to connection_manager */
-    struct buf protocols;            /* the list that stream_open takes */
+    struct stream_orders orders;
+    struct buf protocols; /* the list that stream_open takes */
     uint32_t protocol_count;
     struct msg_bitswap_stat_ok stats;
 };
@@ -179,10 +179,6 @@ struct node {
 
 /* Sends, asks and fetches what became due. At the end of each handler. */
 void node_pump(struct node *n);
-
-/* Casts to connection_manager; waits for room if it must. */
-void node_tell(struct node *n, uint16_t kind, const void *fields, struct block_ref *tail);
-void node_reset(struct node *n, uint64_t stream);
 
 /* Registers a call and makes it. The op is taken over, and freed on failure. */
 enum err node_call(struct node *n, struct op *op, actor_id to, const struct msg *msg, uint64_t timeout_ns) MUST_CHECK;
@@ -247,7 +243,7 @@ void serve_pump(struct node *n);
 void serve_search(struct node *n);
 void serve_looked_up(struct node *n, const struct op *op, const struct info *info);
 void serve_fetched(struct node *n, const struct op *op, const struct info *info);
-void serve_providers(struct node *n, const struct op *op, const struct info *info);
+void serve_provider_found(struct node *n, const struct msg_provider_found *fields);
 
 /* ---- denied.c ---- */
 /* Reads the lists, blocking. */

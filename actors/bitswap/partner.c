@@ -170,13 +170,12 @@ void partner_opened(struct node *n, const struct op *op, const struct info *info
         n->retry_open = true;
     }
     if (fields != NULL) /* for a partner that is gone */
-        node_reset(n, fields->stream);
+        stream_orders_reset(&n->orders, fields->stream);
 }
 
 static void write_piece(struct partner *p, struct block_ref *ref)
 {
-    struct msg_stream_write fields = {.stream = p->stream};
-    node_tell(p->node, MSG_STREAM_WRITE, &fields, ref);
+    stream_orders_write(&p->node->orders, p->stream, ref, false);
     p->in_flight += ref->len;
 }
 
@@ -225,7 +224,7 @@ static bool next_message(struct partner *p)
     if (queued)
         return filled;
     engine_lost(n->engine, p->engine, block_bytes);
-    node_reset(n, p->stream);
+    stream_orders_reset(&n->orders, p->stream);
     partner_out_closed(p, ERR_NOMEM);
     return false;
 }
@@ -235,7 +234,7 @@ void partner_send(struct partner *p)
     if (p->out == OUT_CLOSED && has_message(p))
         open_stream(p);
     while (p->out == OUT_OPEN && p->in_flight < NODE_WINDOW_BYTES && p->sent_count < NODE_MESSAGES_MAX &&
-           !backlog_is_congested(&p->node->backlog) && next_message(p))
+           !stream_orders_are_congested(&p->node->orders) && next_message(p))
         p->active_ns = ctx_now(p->node->ctx);
 }
 
@@ -274,14 +273,13 @@ void partner_tick(struct partner *p, uint64_t now_ns)
 {
     bool quiet = p->sent_count == 0 && !has_message(p);
     if (p->out == OUT_OPEN && p->sent_count > 0 && now_ns >= p->taken_ns + NODE_STALL_MS * MS_NS) {
-        node_reset(p->node, p->stream); /* it reads nothing, and memory is kept for it */
+        stream_orders_reset(&p->node->orders, p->stream); /* it reads nothing, and memory is kept for it */
         partner_out_closed(p, ERR_TIMEOUT);
     }
     if (p->out != OUT_OPEN || !quiet || now_ns < p->active_ns + NODE_IDLE_MS * MS_NS) {
         partner_send(p);
         return;
     }
-    struct msg_stream_write fields = {.stream = p->stream, .fin = true};
-    node_tell(p->node, MSG_STREAM_WRITE, &fields, NULL);
+    stream_orders_write(&p->node->orders, p->stream, NULL, true);
     out_reset(p); /* its end is of no interest: the number is forgotten */
 }

@@ -169,7 +169,8 @@ static bool search_one(struct node *n)
     struct op *op = node_op_new(n, OP_PROVIDERS);
     if (op == NULL)
         return false;
-    struct msg_find_providers fields = {.cid = span_of(key, cid_encode(&cid, key)), .count = NODE_PROVIDERS};
+    struct msg_find_providers fields = {
+        .cid = span_of(key, cid_encode(&cid, key)), .count = NODE_PROVIDERS, .stream = op->tag};
     struct msg msg = {.kind = MSG_FIND_PROVIDERS, .fields = &fields};
     return node_call(n, op, ACTOR_DISCOVERY, &msg, SEARCH_TIMEOUT_S * SECOND_NS) == ERR_OK;
 }
@@ -188,12 +189,8 @@ static void connect_to(struct node *n, const struct item_provider *provider)
                      CONNECT_TIMEOUT_S * SECOND_NS); /* peer_up tells of success */
 }
 
-void serve_providers(struct node *n, const struct op *op, const struct info *info)
+void serve_provider_found(struct node *n, const struct msg_provider_found *fields)
 {
-    (void)op;
-    if (info->err != ERR_OK || info->msg->kind != MSG_PROVIDERS)
-        return;
-    const struct msg_providers *fields = info->msg->fields;
     size_t position = 0;
     struct item_provider provider;
     while (schema_list_next_map(&fields->providers, &schema_item_provider, &position, &provider))

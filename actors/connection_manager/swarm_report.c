@@ -42,7 +42,9 @@ static void cast_up(struct swarm *s, const struct swarm_peer *peer, actor_id to)
     while (peer->entry != NULL && peerstore_next(&peer->entry->protocols, &position, &protocol))
         if (schema_list_add_text(&items, protocol) == ERR_OK)
             count++;
+    struct multiaddr seen_at = endpoint_to_multiaddr(&peer->conns->remote);
     struct msg_peer_up fields = {.peer = peer_id_span(&peer->id),
+                                 .seen_at = multiaddr_span(&seen_at),
                                  .protocols = schema_list_of(&items, count),
                                  .local = reach_is_near(&peer->conns->remote.addr),
                                  .addrs = schema_list_of(&addrs, addr_count)};

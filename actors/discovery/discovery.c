@@ -89,7 +89,13 @@ static enum err find_providers(struct ctx *ctx, struct discovery *d, const struc
         if (value == &speaks_bitswap && schema_list_add_map(&rows, &schema_item_provider, &row) == ERR_OK)
             count++;
     }
-    struct msg_providers reply = {.providers = schema_list_of(&rows, count)};
+    struct schema_list list = schema_list_of(&rows, count);
+    struct msg_provider_found found = {.stream = fields->stream, .providers = list};
+    struct msg_providers reply = {.providers = list};
+    if (fields->stream != 0) {
+        reply = (struct msg_providers){.providers.count = 0};
+        (void)ctx_cast(ctx, call.from, &(struct msg){.kind = MSG_PROVIDER_FOUND, .fields = &found});
+    }
     ctx_reply(ctx, call, &(struct msg){.kind = MSG_PROVIDERS, .fields = &reply});
     buf_release(&rows);
     return ERR_OK;
