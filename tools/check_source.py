@@ -15,13 +15,14 @@ LAYERS = {
     "base": [],
     "schemas": ["base"],
     "wire": ["base"],
+    "dht": ["base", "wire"],
     "mailbox": ["base", "schemas"],
     "storage": ["base", "schemas", "wire", "mailbox/ports.h"],
     "net": ["base", "wire", "mailbox/ports.h"],
-    "actors": ["base", "schemas", "wire", "mailbox", "storage", "net"],
-    "sim": ["base", "schemas", "wire", "mailbox", "storage", "net", "actors"],
+    "actors": ["base", "schemas", "wire", "dht", "mailbox", "storage", "net"],
+    "sim": ["base", "schemas", "wire", "dht", "mailbox", "storage", "net", "actors"],
     "tiersim": ["base", "storage"],
-    "cli": ["base", "schemas", "wire", "mailbox", "storage", "net", "actors"],
+    "cli": ["base", "schemas", "wire", "dht", "mailbox", "storage", "net", "actors"],
 }
 
 # Library header -> places that may include it.
@@ -42,7 +43,7 @@ LIBRARIES = {
 
 BANNED = r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi|atol|atof|alloca|rand|srand|tmpnam|mktemp)\s*\("
 # Clocks, randomness, threads and descriptors reach actors and engines only through their ctx and ports.
-ENGINES = ("wire/", "actors/")
+ENGINES = ("wire/", "dht/", "actors/")
 ENGINE_BANNED = (
     r"(?<![>.])\b(pthread_[a-z_]+|clock_gettime|gettimeofday|time|socket|connect|getrandom|randombytes_[a-z]+|"
     r"random_fill|clock_mono_ns|clock_real_ns|usleep|nanosleep|sleep)\s*\("
