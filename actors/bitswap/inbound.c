@@ -25,7 +25,7 @@ void inbound_opened(struct node *n, const struct msg_stream_opened *fields)
         return;
     }
     *in = (struct inbound){.node = n, .number = fields->stream, .partner = p};
-    in->pieces_last = &in->pieces;
+    stream_pieces_init(&in->pieces);
     bitswap_reader_init(&in->reader);
     if (table_put(&n->streams, table_key_u64(&in->number), in, NULL) != ERR_OK) {
         stream_orders_reset(&n->orders, fields->stream);
@@ -39,15 +39,7 @@ void inbound_opened(struct node *n, const struct msg_stream_opened *fields)
 
 static void piece_pop(struct inbound *in)
 {
-    struct piece *piece = in->pieces;
-    in->held -= piece->ref->len;
-    in->node->held -= piece->ref->len;
-    in->pieces = piece->next;
-    if (in->pieces == NULL)
-        in->pieces_last = &in->pieces;
-    block_ref_unref(piece->ref);
-    free(piece);
-    in->offset = 0;
+    in->node->held -= stream_pieces_pop(&in->pieces);
 }
 
 static void stall(struct inbound *in)
@@ -70,7 +62,7 @@ void inbound_closed(struct inbound *in)
     struct node *n = in->node;
     struct partner *p = in->partner;
     unstall(in);
-    while (in->pieces != NULL)
+    while (in->pieces.first != NULL)
         piece_pop(in);
     bitswap_reader_release(&in->reader);
     (void)table_remove(&n->streams, table_key_u64(&in->number));
@@ -154,14 +146,13 @@ static void credit(struct inbound *in, size_t bytes)
 static bool feed(struct inbound *in)
 {
     const struct bitswap_sink sink = {in, on_acquire, on_want, on_presence, on_block, on_rejected, on_end};
-    while (in->pieces != NULL) {
-        struct span all = block_ref_span(in->pieces->ref);
-        struct span rest = span_skip(all, in->offset);
+    while (in->pieces.first != NULL) {
+        struct span rest = stream_pieces_front(&in->pieces);
         size_t before = rest.len;
         enum err err = bitswap_reader_feed(&in->reader, &rest, &sink);
         if (before > rest.len)
             credit(in, before - rest.len);
-        in->offset = all.len - rest.len;
+        stream_pieces_use(&in->pieces, before - rest.len);
         if (err == ERR_AGAIN && !in->hopeless) {
             if (before > rest.len)
                 unstall(in); /* this is another block: it waits from now on */
@@ -187,7 +178,7 @@ static void finish(struct inbound *in)
 
 static void go_on(struct inbound *in)
 {
-    if (feed(in) && in->fin && in->pieces == NULL)
+    if (feed(in) && in->fin && in->pieces.first == NULL)
         finish(in);
 }
 
@@ -202,7 +193,7 @@ static void shed(struct node *n)
         struct inbound *in;
         TAILQ_FOREACH(in, &n->stalled, stalled)
         {
-            if (in->held > largest->held)
+            if (in->pieces.held > largest->pieces.held)
                 largest = in;
         }
         if (largest == NULL)
@@ -218,15 +209,10 @@ void inbound_data(struct inbound *in, const struct msg *msg)
     if (in->partner->session != NULL)
         bitswap_session_peer_progress(in->partner->session, ctx_now(n->ctx));
     if (msg->tail != NULL && msg->tail->len > 0) {
-        struct piece *piece = malloc(sizeof(*piece));
-        if (piece == NULL) {
+        if (stream_pieces_add(&in->pieces, msg->tail) != ERR_OK) {
             reset_stream(in);
             return;
         }
-        *piece = (struct piece){.ref = block_ref_ref(msg->tail)};
-        *in->pieces_last = piece;
-        in->pieces_last = &piece->next;
-        in->held += msg->tail->len;
         n->held += msg->tail->len;
     }
     in->fin = in->fin || fields->fin;

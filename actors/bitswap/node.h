@@ -21,6 +21,7 @@
 #include "actors/bitswap/engine.h"
 #include "actors/bitswap/session.h"
 #include "actors/stream_orders.h"
+#include "actors/stream_pieces.h"
 #include "base/block_ref.h"
 #include "base/buf.h"
 #include "base/table.h"
@@ -61,12 +62,6 @@ struct node;
 struct partner;
 struct target;
 
-/* Received bytes that the reader has no memory for yet. */
-struct piece {
-    struct piece *next;
-    struct block_ref *ref;
-};
-
 struct sent_message {
     size_t left; /* bytes not yet taken by the stream */
     size_t block_bytes;
@@ -100,12 +95,9 @@ struct inbound {
     uint64_t number;
     struct partner *partner;
     struct bitswap_reader reader;
-    uint64_t message;     /* the one being read, as the engine numbers them; 0 before its first want */
-    struct piece *pieces; /* what the reader has not taken yet */
-    struct piece **pieces_last;
-    size_t offset;       /* in the first piece */
-    size_t held;         /* bytes of the pieces */
-    uint64_t stalled_ns; /* since when its block finds no memory; 0: it does not wait */
+    uint64_t message;            /* the one being read, as the engine numbers them; 0 before its first want */
+    struct stream_pieces pieces; /* what the reader has no memory for yet */
+    uint64_t stalled_ns;         /* since when its block finds no memory; 0: it does not wait */
     TAILQ_ENTRY(inbound) stalled;
     uint64_t block_ns; /* when the block being received found its memory */
     bool brings;       /* a block has begun: the peer does not only ask */

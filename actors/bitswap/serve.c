@@ -183,7 +183,7 @@ static void connect_to(struct node *n, const struct item_provider *provider)
     struct op *op = node_op_new(n, OP_CONNECT);
     if (op == NULL)
         return;
-    struct msg_peer_connect fields = {.peer = provider->peer, .addrs = provider->addrs};
+    struct msg_peer_connect fields = {.peer = provider->peer, .addrs = provider->addrs, .casual = true, .needed = true};
     struct msg msg = {.kind = MSG_PEER_CONNECT, .fields = &fields};
     (void)!node_call(n, op, ACTOR_CONNECTION_MANAGER, &msg,
                      CONNECT_TIMEOUT_S * SECOND_NS); /* peer_up tells of success */

@@ -343,7 +343,8 @@ enum err swarm_peer_connect(struct swarm *s, const struct msg_peer_connect *fiel
     struct swarm_peer *peer = err == ERR_OK ? swarm_peer_find(s, &places.peer) : NULL;
     if (peer != NULL)
         err = already_connected(s, peer, fields->casual, call);
-    else if (err == ERR_OK && fields->casual && table_len(&s->peers) >= s->config->swarm_connmgr_high_water)
+    else if (err == ERR_OK && fields->casual && !fields->needed &&
+             table_len(&s->peers) >= s->config->swarm_connmgr_high_water)
         err = ERR_BUSY; /* it would only push out others */
     else if (err == ERR_OK)
         err = start_dial(s, &places, fields->casual, call);
