@@ -32,7 +32,8 @@ enum {
     KAD_ALPHA = 10,               /* queries of a lookup at a time */
     KAD_BETA = 3,                 /* closest peers that must have answered */
     KAD_REQUEST_MAX = 16 * 1024,  /* bytes of a message that asks us, without its length */
-    KAD_ANSWER_MAX = 256 * 1024,  /* of an answer to us: 40 peers of 4 KiB and a record fit, 50,000 peers do not */
+    KAD_ANSWER_MAX = 4 << 20,     /* of an answer to us, as go-libp2p reads */
+    KAD_ANSWER_KEPT = 64 * 1024,  /* of its bytes: 40 peers of 1.3 KiB and a record; the rest is dropped as it comes */
     KAD_SEND_MAX = 16 * 1024 - 1, /* of ours: rust-libp2p takes no more */
     KAD_PEER_MAX = 8 * 1024,      /* bytes of one peer in ours; go-libp2p sends no larger one either */
     KAD_KEY_MAX = 80,             /* of a provider record's key */
@@ -76,8 +77,11 @@ struct kad_message {
     struct span body; /* for the iterator */
 };
 
-/* ERR_INVALID: broken protobuf, at the top or in the record; ERR_UNSUPPORTED: an unknown type. Lists are looked at when walked. */
-enum err kad_parse(struct span body, struct kad_message *ret_message) MUST_CHECK;
+/*
+ * cut: the body is the beginning of a longer one (kad_reader), so its last field may end too early. ERR_INVALID: broken protobuf, at the
+ * top or in the record; ERR_UNSUPPORTED: an unknown type. Peers are looked at when they are walked.
+ */
+enum err kad_parse(struct span body, bool cut, struct kad_message *ret_message) MUST_CHECK;
 
 struct kad_peer {
     struct peer_id id;
@@ -104,21 +108,24 @@ bool kad_peer_next_addr(struct span *rest, struct span *ret_addr);
 enum err kad_peer_addrs(const struct kad_peer *peer, size_t max, struct buf *list) MUST_CHECK;
 
 /*
- * Strips the frames. Room for a message is taken as its bytes come, never by what its length claims, and is given back by
- * kad_reader_next.
+ * Strips the frames. Room for a message is taken as its bytes come, never by what its length claims; kad_reader_next gives it back.
  */
 struct kad_reader {
-    struct buf body;
-    size_t body_len; /* of the message that is coming */
-    size_t body_max;
+    struct buf body;    /* the first bytes of the message that is coming or complete */
+    size_t left;        /* bytes of it still to come */
+    size_t message_max; /* longer ones are refused */
     uint8_t length[4];
     uint8_t length_len;
     bool in_body;
     bool complete;
+    bool cut; /* the complete message was longer than what is kept */
 };
 
-/* message_max: KAD_REQUEST_MAX or KAD_ANSWER_MAX. account may be NULL; at most twice message_max is taken from it. */
-void kad_reader_init(struct kad_reader *reader, size_t message_max, struct account *account);
+/*
+ * For requests KAD_REQUEST_MAX twice, for answers KAD_ANSWER_MAX and KAD_ANSWER_KEPT, which is what account (may be NULL) is asked for at
+ * most.
+ */
+void kad_reader_init(struct kad_reader *reader, size_t message_max, size_t kept_max, struct account *account);
 void kad_reader_release(struct kad_reader *reader);
 
 /*
@@ -128,7 +135,7 @@ void kad_reader_release(struct kad_reader *reader);
  */
 enum err kad_reader_feed(struct kad_reader *reader, struct span *in, struct span *ret_body) MUST_CHECK;
 
-/* Forgets the complete message. */
+/* Forgets the complete message and gives its memory back. */
 void kad_reader_next(struct kad_reader *reader);
 
 /* Whether the stream may end here. */
