@@ -12,14 +12,14 @@
  * KAD_BETA closest have. Every kind ends early when its goal is reached (enough providers; lookup_stop for a value or a peer), when nobody is
  * left to ask, and at its deadline; what was found until then stays readable (partial results).
  *
- * Sybils: with `diverse`, among the candidates nearer to the key at most LOOKUP_GROUP_MAX that did not fail count per IP group of their
- * addresses; the others are kept back ("crowded") and neither asked nor returned unless one before them fails. 40 peers of one /24 beside
- * the key thus cost three queries and hide nobody. Peers of one group bring at most a third of the wanted providers, so bogus ones
- * do not end a search. Nobody is dialled at more than LOOKUP_ADDRS_MAX addresses that an answer claimed.
+ * Sybils: with `diverse`, among the nearest candidates at most LOOKUP_GROUP_MAX count per IP group (dht/candidates.h); the others are kept
+ * back, neither asked nor returned, unless one before them fails. 40 peers of one /24 beside the key thus cost three queries and hide
+ * nobody. Peers of one group bring at most a third of the wanted providers, so bogus ones do not end a search. Nobody is dialled at
+ * more than LOOKUP_ADDRS_MAX addresses that answers claimed.
  *
  * A query in flight longer than stall_ms frees its place among alpha, and still may answer until query_timeout_ms.
  *
- * Memory: one allocation of LOOKUP_CANDIDATES_MAX candidates (18 KiB) plus their addresses, at most LOOKUP_ADDRS_BYTES_MAX each, and the
+ * Memory: one allocation of LOOKUP_CANDIDATES_MAX candidates (30 KiB) plus their addresses, at most LOOKUP_ADDRS_BYTES_MAX each, and the
  * providers; all charged to the account. What finds no room is left out, farthest candidates first, never refused as an error.
  * One thread. Times are milliseconds of any monotonic clock. Spec: libp2p/specs kad-dht, "DHT operations".
  */
@@ -41,7 +41,7 @@
 #include "wire/peer_id.h"
 
 enum {
-    LOOKUP_CANDIDATES_MAX = 128,
+    LOOKUP_CANDIDATES_MAX = 192, /* three peers that invent 40 each leave room for others */
     LOOKUP_ADDRS_MAX = 8,
     LOOKUP_ADDRS_BYTES_MAX = 512,
     LOOKUP_GROUPS_MAX = 4, /* of a candidate's addresses that are looked at */
@@ -73,7 +73,7 @@ struct lookup_params {
 enum lookup_state {
     LOOKUP_RUNNING,
     LOOKUP_DONE,    /* goal reached, or the closest have answered */
-    LOOKUP_STARVED, /* nobody is left to ask and fewer than beta answered: no seeds, or all failed */
+    LOOKUP_STARVED, /* nobody is left to ask and nobody answered: no seeds, or all failed */
     LOOKUP_DEADLINE /* results are partial */
 };
 
@@ -111,6 +111,12 @@ struct lookup_query {
 bool lookup_next(struct lookup *l, uint64_t now_ms, struct lookup_query *ret_query);
 
 /*
+ * The connection that the peer's answer came over reaches this multiaddr: its IP group counts from now on instead of those of the addresses
+ * that others claimed for it. Call it before lookup_answered; without, claims have to do.
+ */
+void lookup_seen_at(struct lookup *l, const struct peer_id *id, struct span remote_addr);
+
+/*
  * The peer answered: takes its closer peers (the first KAD_PEERS_MAX) and, for GET_PROVIDERS, its providers. A value in it is the
  * owner's to judge. Ignored when the peer was not asked, has answered, or the lookup is over. True when the answer brought a new candidate among
  * the closest, a provider or a record: then it was useful to the routing table.
@@ -126,7 +132,7 @@ void lookup_tick(struct lookup *l, uint64_t now_ms);
 /* The next peer whose query ran out of time, each once: the owner resets its stream and tells the routing table. False: none. */
 bool lookup_next_timeout(struct lookup *l, struct peer_id *ret_id);
 
-/* When lookup_tick has something to do at the latest. */
+/* When to call lookup_tick and lookup_next at the latest: a deadline, or a query that stalls and makes way for another one. */
 uint64_t lookup_next_tick(const struct lookup *l);
 
 /* The owner has what it wanted: LOOKUP_DONE. */
