@@ -69,6 +69,12 @@ void print_peering_added(const struct invocation *in, struct span result);
 void print_peering_removed(const struct invocation *in, struct span result);
 void print_peerings(const struct invocation *in, struct span result);
 
+/* Text forms of `routing findprovs`, `routing findpeer`, `routing get` and `stats dht`. */
+void print_providers(const struct invocation *in, struct span result);
+void print_found_peer(const struct invocation *in, struct span result);
+void print_route_value(const struct invocation *in, struct span result);
+void print_dht(const struct invocation *in, struct span result);
+
 /* Prints the text form of an operation's result. The exit status. */
 int print_result(const struct invocation *in, struct span result);
 

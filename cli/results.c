@@ -335,15 +335,6 @@ static void print_pins(const struct invocation *in, struct span result, const ch
     printf("%s\n", after);
 }
 
-static void print_providers(const struct invocation *in, struct span result)
-{
-    (void)in;
-    struct elements rows = value_elements(result, "providers");
-    struct span row;
-    while (elements_next(&rows, &row))
-        print_line(value_text(row, "peer"));
-}
-
 static void print_connect(const struct invocation *in, struct span result)
 {
     (void)in;
@@ -456,9 +447,12 @@ static printer *const printers[OP_COUNT] = {
     [OP_DNS] = print_path,
     [OP_PING] = print_pong,
     [OP_STATS_BW] = print_bandwidth,
+    [OP_STATS_DHT] = print_dht,
     [OP_ROUTING_FINDPROVS] = print_providers,
     [OP_DENYLIST_LS] = print_denylists,
     [OP_DENYLIST_CHECK] = print_verdict,
+    [OP_ROUTING_FINDPEER] = print_found_peer,
+    [OP_ROUTING_GET] = print_route_value,
     [OP_HEAT_TOP] = print_hottest,
     [OP_HEAT_EXPLAIN] = print_explained,
     [OP_READ] = print_data,

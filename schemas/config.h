@@ -50,8 +50,11 @@ struct config_list {
     X(BOOL, discovery_mdns, "Discovery.MDNS.Enabled", "true", 0, 1, NULL,                                              \
       "find peers of the local network and be found there, by multicast DNS; also by its short name Discovery.MDNS "   \
       "and HEARTH_DISCOVERY__MDNS")                                                                                    \
-    X(CHOICE, routing_type, "Routing.Type", "none", 0, 0, "none",                                                      \
-      "how peers and providers are found; this version knows connected peers only")                                    \
+    X(CHOICE, routing_type, "Routing.Type", "auto", 0, 0, "auto|autoclient|dht|dhtclient|dhtserver|none",              \
+      "how peers and providers are found: auto and dht by the DHTs, public and local, as server where this node is "   \
+      "reachable; the client forms never serve, dhtserver always does; none knows connected peers only")               \
+    X(BOOL, routing_loopback_addresses_on_lan_dht, "Routing.LoopbackAddressesOnLanDHT", "false", 0, 1, NULL,           \
+      "tell and believe loopback addresses in the local DHT: for several nodes on one machine")                        \
     X(BOOL, bitswap_server_enabled, "Bitswap.ServerEnabled", "true", 0, 1, NULL,                                       \
       "give blocks to peers; off answers each want with DONT_HAVE and goes on fetching; also --no-serve")              \
     X(BOOL, provide_enabled, "Provide.Enabled", "true", 0, 1, NULL,                                                    \

@@ -42,6 +42,10 @@ enum { STATE_SQL_VERSION = 4, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
     " long_heat REAL, held INTEGER, accesses INTEGER, wants INTEGER, used_at INTEGER, at INTEGER) WITHOUT ROWID;"      \
     "CREATE TABLE IF NOT EXISTS costs(month TEXT, tier TEXT, writes INTEGER, reads INTEGER, removals INTEGER,"         \
     " bytes_out INTEGER, bytes_in INTEGER, PRIMARY KEY(month, tier)) WITHOUT ROWID;"                                   \
+    "CREATE TABLE IF NOT EXISTS dhts(name TEXT PRIMARY KEY, mode TEXT, refreshed_at INTEGER, lookups INTEGER,"         \
+    " requests_out INTEGER, requests_failed INTEGER, requests_in INTEGER, requests_refused INTEGER) WITHOUT ROWID;"    \
+    "CREATE TABLE IF NOT EXISTS routing_peers(dht TEXT, peer TEXT, bucket INTEGER, connected INTEGER,"                 \
+    " useful_at INTEGER, queried_at INTEGER, PRIMARY KEY(dht, peer)) WITHOUT ROWID;"                                   \
     "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;"                                      \
     "CREATE VIEW IF NOT EXISTS v_connections AS SELECT c.peer, c.addr, c.direction, c.security, c.muxer, c.streams,"   \
     " datetime(c.opened_at/1000000000,'unixepoch') AS opened, round(c.rtt_ns/1e6,1) AS rtt_ms, c.bytes_in,"            \
@@ -59,6 +63,15 @@ enum { STATE_SQL_VERSION = 4, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
     " CASE WHEN used_at>0 THEN datetime(used_at/1000000000,'unixepoch') END AS used,"                                  \
     " datetime(at/1000000000,'unixepoch') AS at, lower(hex(multihash)) AS multihash FROM hot"                          \
     " ORDER BY hot.heat DESC, cid;"                                                                                    \
+    "CREATE VIEW IF NOT EXISTS v_dht AS SELECT name, mode, (SELECT count(*) FROM routing_peers WHERE dht=name) AS "    \
+    "peers,"                                                                                                           \
+    " (SELECT sum(connected) FROM routing_peers WHERE dht=name) AS connected,"                                         \
+    " CASE WHEN refreshed_at>0 THEN datetime(refreshed_at/1000000000,'unixepoch') END AS refreshed, lookups,"          \
+    " requests_out, requests_failed, requests_in, requests_refused FROM dhts ORDER BY name DESC;"                      \
+    "CREATE VIEW IF NOT EXISTS v_routing_peers AS SELECT r.dht, r.bucket, r.peer, r.connected,"                        \
+    " CASE WHEN r.useful_at>0 THEN datetime(r.useful_at/1000000000,'unixepoch') END AS useful,"                        \
+    " CASE WHEN r.queried_at>0 THEN datetime(r.queried_at/1000000000,'unixepoch') END AS queried, p.agent"             \
+    " FROM routing_peers r LEFT JOIN peers p ON p.peer=r.peer ORDER BY r.dht DESC, r.bucket, r.peer;"                  \
     "CREATE VIEW IF NOT EXISTS v_costs AS SELECT * FROM costs ORDER BY month DESC, tier;"                              \
     "CREATE VIEW IF NOT EXISTS v_events AS SELECT datetime(at/1000000000,'unixepoch') AS at, actor, event, reason"     \
     " FROM events ORDER BY id DESC;"                                                                                   \
@@ -68,7 +81,8 @@ enum { STATE_SQL_VERSION = 4, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
 /* What belongs to an earlier life goes when a life begins. */
 #define STATE_SQL_BEGIN_LIFE                                                                                           \
     "DELETE FROM actors; DELETE FROM accounts; DELETE FROM connections; DELETE FROM wants; DELETE FROM transfers;"     \
-    "DELETE FROM hot; DELETE FROM peers WHERE last_seen<(SELECT max(last_seen) FROM peers)-2592000000000000;"          \
+    "DELETE FROM dhts; DELETE FROM routing_peers; DELETE FROM hot; "                                                   \
+    "DELETE FROM peers WHERE last_seen<(SELECT max(last_seen) FROM peers)-2592000000000000;"                           \
     "UPDATE peers SET connected=0 WHERE connected<>0; DELETE FROM meta WHERE key='stopped_at';"
 
 /* Row-value IS NOT: a row that would not change is not written. */
@@ -120,7 +134,12 @@ enum { STATE_SQL_VERSION = 4, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
     "INSERT INTO costs VALUES(strftime('%Y-%m', ?1/1000000000, 'unixepoch'),?2,?3,?4,?5,?6,?7)"                        \
     " ON CONFLICT(month, tier) DO UPDATE SET writes=writes+?3, reads=reads+?4, removals=removals+?5,"                  \
     " bytes_out=bytes_out+?6, bytes_in=bytes_in+?7"
-#define STATE_SQL_META        "INSERT INTO meta VALUES(?1,?2) ON CONFLICT(key) DO UPDATE SET value=?2 WHERE value IS NOT ?2"
-#define STATE_SQL_EVENTS_LOAD "SELECT at, actor, event, reason FROM events ORDER BY id DESC LIMIT ?1"
+#define STATE_SQL_DHT                                                                                                  \
+    "INSERT INTO dhts VALUES(?1,?2,?3,?4,?5,?6,?7,?8) ON CONFLICT(name) DO UPDATE SET mode=?2, refreshed_at=?3,"       \
+    " lookups=?4, requests_out=?5, requests_failed=?6, requests_in=?7, requests_refused=?8"
+#define STATE_SQL_ROUTING_PEER       "INSERT OR REPLACE INTO routing_peers VALUES(?1,?2,?3,?4,?5,?6)"
+#define STATE_SQL_ROUTING_PEER_CLEAR "DELETE FROM routing_peers WHERE dht=?1"
+#define STATE_SQL_META               "INSERT INTO meta VALUES(?1,?2) ON CONFLICT(key) DO UPDATE SET value=?2 WHERE value IS NOT ?2"
+#define STATE_SQL_EVENTS_LOAD        "SELECT at, actor, event, reason FROM events ORDER BY id DESC LIMIT ?1"
 
 #endif

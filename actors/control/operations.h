@@ -4,6 +4,7 @@
 #define HEARTH_ACTORS_CONTROL_OPERATIONS_H
 
 #include "actors/control/router.h"
+#include "wire/peer_id.h"
 
 /* node.c: what the node says of itself */
 enum err id_start(struct control *c, struct conversation *v);
@@ -30,6 +31,16 @@ enum err relay_reply(struct control *c, struct conversation *v, unsigned sub, co
 enum err backup_read_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 enum err ping_start(struct control *c, struct conversation *v);
 enum err ping_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+
+/* A peer id, or the /p2p/ component that ends a multiaddr; the error has its sentence. */
+enum err conversation_peer(struct conversation *v, struct span text, struct peer_id *ret_peer) MUST_CHECK;
+
+/* routing.c */
+enum err findpeer_start(struct control *c, struct conversation *v);
+enum err provide_start(struct control *c, struct conversation *v);
+enum err provide_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+enum err route_get_start(struct control *c, struct conversation *v);
+enum err route_put_start(struct control *c, struct conversation *v);
 
 /* blocks.c */
 /* Asks bitswap for a block, or the store alone when the request is to be answered offline. */

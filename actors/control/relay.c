@@ -13,8 +13,7 @@ enum { PIECE_RESULT_MAX = DATA_BYTES_MAX + 4096 };
 
 /* ---- peers ---- */
 
-/* A peer id, or the /p2p/ component that ends a multiaddr. */
-static enum err peer_of(struct conversation *v, struct span text, struct peer_id *ret_peer)
+enum err conversation_peer(struct conversation *v, struct span text, struct peer_id *ret_peer)
 {
     struct span id = text;
     for (size_t i = text.len; i > 0 && text.data[0] == '/'; i--) {
@@ -34,7 +33,7 @@ static enum err connect_to(struct control *c, struct conversation *v, struct spa
 {
     struct peer_id peer;
     struct buf addrs;
-    enum err err = peer_of(v, address, &peer);
+    enum err err = conversation_peer(v, address, &peer);
     if (err != ERR_OK)
         return err;
     buf_init(&addrs, 8192, NULL);
@@ -58,7 +57,7 @@ static enum err ask_disconnect(struct control *c, struct conversation *v)
 {
     const struct op_swarm_disconnect *args = (const void *)v->args;
     struct peer_id peer;
-    enum err err = peer_of(v, args->address, &peer);
+    enum err err = conversation_peer(v, args->address, &peer);
     if (err != ERR_OK)
         return err;
     struct msg_peer_disconnect ask = {.peer = peer_id_span(&peer)};
@@ -126,7 +125,7 @@ enum err ping_reply(struct control *c, struct conversation *v, unsigned sub, con
     struct peer_id peer;
     if (info->err != ERR_OK || sub != SUB_CONNECT)
         return relay_reply(c, v, sub, info);
-    enum err err = peer_of(v, args->peer, &peer);
+    enum err err = conversation_peer(v, args->peer, &peer);
     if (err != ERR_OK)
         return err;
     struct msg_ping ask = {.peer = peer_id_span(&peer), .count = args->count};
@@ -137,7 +136,7 @@ static enum err ask_wantlist(struct control *c, struct conversation *v)
 {
     const struct op_bitswap_wantlist *args = (const void *)v->args;
     struct peer_id peer = {0};
-    enum err err = args->peer.len > 0 ? peer_of(v, args->peer, &peer) : ERR_OK;
+    enum err err = args->peer.len > 0 ? conversation_peer(v, args->peer, &peer) : ERR_OK;
     if (err != ERR_OK)
         return err;
     struct msg_bitswap_wantlist ask = {.peer = peer_id_span(&peer)};
@@ -351,6 +350,8 @@ enum err relay_start(struct control *c, struct conversation *v)
         return ask_plain(c, v, ACTOR_CONNECTION_MANAGER, MSG_SWARM_PEERS);
     case OP_STATS_BW:
         return ask_bandwidth(c, v);
+    case OP_STATS_DHT:
+        return ask_plain(c, v, ACTOR_DISCOVERY, MSG_DHT_STAT);
     case OP_SWARM_MDNS:
         return ask_plain(c, v, ACTOR_DISCOVERY, MSG_MDNS_STAT);
     case OP_DNS:

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "actors/discovery/contacts.h"
+#include "actors/discovery/dht.h"
 #include "actors/discovery/dns_links.h"
 #include "actors/discovery/lan.h"
 #include "actors/tree.h"
@@ -28,6 +29,7 @@ struct discovery {
     struct table peers; /* id -> whether it speaks Bitswap (a pointer to one of the two below) */
     struct dns_links dns_links;
     struct lan lan;
+    struct dht dht;
 };
 
 /* What the table's values point to. */
@@ -40,7 +42,7 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     table_init(&d->peers, PARTNERS_MAX, &ctx_budget(ctx)->accounts[ACCOUNT_TABLES]);
     contacts_init(&d->contacts, ctx, config);
     lan_init(&d->lan, ctx, config);
-    return ERR_OK;
+    return dht_init(&d->dht, ctx, config);
 }
 
 /* What is due, at the end of each handler. */
@@ -48,6 +50,7 @@ static void settle(struct ctx *ctx, struct discovery *d)
 {
     contacts_run(&d->contacts, ctx);
     lan_run(&d->lan, ctx, &d->peers);
+    dht_run(&d->dht, ctx);
 }
 
 /* ---- messages ---- */
@@ -74,8 +77,9 @@ static void peer_down(struct ctx *ctx, struct discovery *d, const struct msg_pee
         contacts_down(&d->contacts, ctx, &id);
 }
 
-static enum err find_providers(struct ctx *ctx, struct discovery *d, const struct msg_find_providers *fields,
-                               struct reply_to call)
+/* Without a routing system: who can be asked. */
+static enum err find_partners(struct ctx *ctx, struct discovery *d, const struct msg_find_providers *fields,
+                              struct reply_to call)
 {
     uint64_t want = fields->count == 0 ? PROVIDERS_DEFAULT : fields->count;
     struct buf rows;
@@ -103,30 +107,33 @@ static enum err find_providers(struct ctx *ctx, struct discovery *d, const struc
 
 static enum err handle_call(struct ctx *ctx, void *state, const struct msg *msg, struct reply_to call)
 {
-    if (msg->kind == MSG_FIND_PROVIDERS)
-        return find_providers(ctx, state, msg->fields, call);
-    if (msg->kind == MSG_DNS_LINK)
-        return dns_links_call(&((struct discovery *)state)->dns_links, ctx, msg->fields, call);
+    struct discovery *d = state;
+    struct msg_ok ok = {0};
+    if (msg->kind == MSG_PROBE) {
+        ctx_reply(ctx, call, &(struct msg){.kind = MSG_OK, .fields = &ok});
+        return ERR_OK;
+    }
     if (msg->kind == MSG_MDNS_STAT) {
-        const struct discovery *d = state;
         lan_reply(&d->lan, ctx, &d->peers, call);
         return ERR_OK;
     }
-    if (msg->kind != MSG_PROBE) {
-        struct discovery *d = state;
-        enum err err = contacts_call(&d->contacts, ctx, msg, call);
+    if (msg->kind == MSG_FIND_PROVIDERS && !d->dht.enabled)
+        return find_partners(ctx, d, msg->fields, call);
+    if (msg->kind == MSG_DNS_LINK)
+        return dns_links_call(&d->dns_links, ctx, msg->fields, call);
+    enum err err = dht_call(&d->dht, ctx, msg, call);
+    if (err == ERR_UNSUPPORTED) {
+        err = contacts_call(&d->contacts, ctx, msg, call);
         ctx_detach(ctx);
-        settle(ctx, d);
-        return err;
     }
-    struct msg_ok ok = {0};
-    ctx_reply(ctx, call, &(struct msg){.kind = MSG_OK, .fields = &ok});
-    return ERR_OK;
+    settle(ctx, d);
+    return err;
 }
 
 static void handle_cast(struct ctx *ctx, void *state, const struct msg *msg)
 {
     struct discovery *d = state;
+    (void)dht_cast(&d->dht, ctx, msg);
     if (msg->kind == MSG_PEER_UP)
         peer_up(d, msg->fields);
     else if (msg->kind == MSG_PEER_DOWN)
@@ -140,6 +147,7 @@ static void handle_info(struct ctx *ctx, void *state, const struct info *info)
     lan_info(&d->lan, ctx, info);
     contacts_info(&d->contacts, ctx, info);
     dns_links_info(&d->dns_links, ctx, info);
+    dht_info(&d->dht, ctx, info);
     settle(ctx, d);
 }
 
@@ -150,6 +158,7 @@ static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
     struct discovery *d = state;
     contacts_release(&d->contacts);
     lan_release(&d->lan);
+    dht_release(&d->dht);
     table_release(&d->peers);
 }
 

@@ -267,6 +267,40 @@ static int write_cost(struct state_rows *rows, uint64_t at, const struct msg_sta
     return run(&b);
 }
 
+static int write_routing_peer(struct state_rows *rows, struct span dht, const struct item_routing_peer *m)
+{
+    struct binding b = bind(rows, STATEMENT_ROUTING_PEER);
+    bind_span(&b, dht);
+    bind_peer(&b, m->peer);
+    bind_u64(&b, m->bucket);
+    bind_u64(&b, m->connected);
+    bind_u64(&b, m->useful_at);
+    bind_u64(&b, m->queried_at);
+    return run(&b);
+}
+
+static int write_dht(struct state_rows *rows, const struct msg_state_dht *m)
+{
+    struct binding b = bind(rows, STATEMENT_DHT);
+    bind_span(&b, m->name);
+    bind_text(&b, m->server ? "server" : "client");
+    bind_u64(&b, m->refreshed_at);
+    bind_u64(&b, m->lookups);
+    bind_u64(&b, m->requests_out);
+    bind_u64(&b, m->requests_failed);
+    bind_u64(&b, m->requests_in);
+    bind_u64(&b, m->requests_refused);
+    int code = run(&b);
+    b = bind(rows, STATEMENT_ROUTING_PEER_CLEAR);
+    bind_span(&b, m->name);
+    code = code == SQLITE_OK ? run(&b) : code;
+    size_t position = 0;
+    struct item_routing_peer item;
+    while (code == SQLITE_OK && schema_list_next_map(&m->peers, &schema_item_routing_peer, &position, &item))
+        code = write_routing_peer(rows, m->name, &item);
+    return code;
+}
+
 static int write_record(struct state_rows *rows, const struct state_record *record, struct span packed)
 {
     uint64_t fields[FIELD_WORDS_MAX];
@@ -291,6 +325,8 @@ static int write_record(struct state_rows *rows, const struct state_record *reco
         return write_hot(rows, record->at, (const void *)fields);
     case MSG_STATE_COST:
         return write_cost(rows, record->at, (const void *)fields);
+    case MSG_STATE_DHT:
+        return write_dht(rows, (const void *)fields);
     }
     return SQLITE_OK;
 }

@@ -28,6 +28,9 @@
     X(HOT) \
     X(HOT_CLEAR) \
     X(COST) \
+    X(DHT) \
+    X(ROUTING_PEER) \
+    X(ROUTING_PEER_CLEAR) \
     X(META) \
     X(EVENTS_LOAD)
 /* clang-format on */

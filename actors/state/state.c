@@ -401,7 +401,7 @@ static enum err state_handle_call(struct ctx *ctx, void *state, const struct msg
 static void state_handle_cast(struct ctx *ctx, void *state, const struct msg *msg)
 {
     struct state_state *s = state;
-    if (msg->kind != MSG_EVENT && (msg->kind < MSG_STATE_PEER || msg->kind > MSG_STATE_COST))
+    if (msg->kind != MSG_EVENT && (msg->kind < MSG_STATE_PEER || msg->kind > MSG_STATE_DHT))
         return;
     if (state_batch_add(s->filling, msg->kind, ctx_real_now(ctx), msg->fields) != ERR_OK)
         s->dropped++;

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+#include "actors/discovery/dht_values.h"
+
+#include "wire/peer_id.h"
+
+/* ---- namespaces ---- */
+
+struct namespace
+{
+    const char *prefix;
+    enum err (*check)(struct span name, struct span value, uint64_t real_now_ns, uint64_t * ret_expires_ns);
+    int (*compare)(struct span a, struct span b);
+};
+
+static enum err check_public_key(struct span name, struct span value, uint64_t real_now_ns, uint64_t *ret_expires_ns)
+{
+    (void)real_now_ns;
+    *ret_expires_ns = UINT64_MAX;
+    struct peer_id id;
+    if (peer_id_parse(name, &id) != ERR_OK || value.len == 0)
+        return ERR_INVALID;
+    struct peer_id of = peer_id_of_key(value);
+    return peer_id_equal(&id, &of) ? ERR_OK : ERR_MISMATCH;
+}
+
+static int all_the_same(struct span a, struct span b)
+{
+    (void)a;
+    (void)b;
+    return 0;
+}
+
+static const struct namespace namespaces[] = {
+    {"/pk/", check_public_key, all_the_same},
+};
+
+static const struct namespace *namespace_of(struct span key, struct span *ret_name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(namespaces); i++) {
+        struct span prefix = span_text(namespaces[i].prefix);
+        if (!span_equal(span_first(key, prefix.len), prefix))
+            continue;
+        *ret_name = span_skip(key, prefix.len);
+        return &namespaces[i];
+    }
+    return NULL;
+}
+
+enum err dht_value_check(struct span key, struct span value, uint64_t real_now_ns, uint64_t *ret_expires_ns)
+{
+    struct span name;
+    const struct namespace *ns = namespace_of(key, &name);
+    return ns == NULL ? ERR_UNSUPPORTED : ns->check(name, value, real_now_ns, ret_expires_ns);
+}
+
+int dht_value_compare(struct span key, struct span a, struct span b)
+{
+    struct span name;
+    const struct namespace *ns = namespace_of(key, &name);
+    return ns == NULL ? 0 : ns->compare(a, b);
+}
+
+/* ---- as a store's rules ---- */
+
+static enum err validate(void *self, struct span key, struct span value, uint64_t now_ns, uint64_t *ret_expires_ns)
+{
+    (void)self;
+    return dht_value_check(key, value, now_ns, ret_expires_ns);
+}
+
+static bool is_better(void *self, struct span key, struct span held, struct span offered)
+{
+    (void)self;
+    return dht_value_compare(key, offered, held) > 0;
+}
+
+struct record_rules dht_value_rules(void)
+{
+    return (struct record_rules){.validate = validate, .is_better = is_better};
+}
