@@ -74,17 +74,16 @@ enum err dht_init(struct dht *d, struct ctx *ctx, const struct config *config)
     if (!d->enabled)
         return ERR_OK;
     d->tables = &budget->accounts[ACCOUNT_TABLES];
-    d->receive = &budget->accounts[ACCOUNT_RECEIVE];
     d->self = key_pair_peer_id(config->identity);
     d->last_tag = TAG_DHT_FIRST;
     stream_orders_init(&d->orders, ctx);
     init_lists(d);
     for (unsigned n = 0; n < DHT_NET_COUNT; n++)
         init_net(d, n, config);
-    uint64_t share = d->receive->limit_bytes / 32 * DHT_RECEIVE_SHARE;
-    if (!account_take(d->receive, share))
-        return ctx_fail(ctx, ERR_NOMEM, "the receive account is in use already");
-    account_init(&d->messages, "receive dht", share);
+    uint64_t share = d->tables->limit_bytes / 16 * DHT_MESSAGES_SHARE;
+    if (!account_take(d->tables, share))
+        return ctx_fail(ctx, ERR_NOMEM, "the account of tables is in use already");
+    account_init(&d->messages, "tables dht", share);
     d->look_at_ns = ctx_now(ctx);
     d->timer = ctx_timer(ctx, ctx_now(ctx), TAG_DHT_TIMER);
     return init_stores(d) == ERR_OK ? ERR_OK : ctx_fail(ctx, ERR_NOMEM, "no memory for the stores of the DHT");
@@ -107,7 +106,7 @@ void dht_release(struct dht *d)
     buf_release(&d->own_addrs);
     buf_release(&d->out);
     stream_orders_release(&d->orders);
-    account_give(d->receive, d->messages.limit_bytes);
+    account_give(d->tables, d->messages.limit_bytes);
 }
 
 /* ---- client or server ---- */

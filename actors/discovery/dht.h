@@ -63,7 +63,7 @@ enum {
     DHT_FEW_REFRESH_MS = 60000,
     DHT_OWN_ADDRS_BYTES = 4096,
     DHT_ROWS_BYTES = 100 * 1024, /* of providers, until they are told */
-    DHT_RECEIVE_SHARE = 1,       /* of 32 of the receive account: messages until they are whole */
+    DHT_MESSAGES_SHARE = 1,      /* of 16 of the tables account: messages until they are whole */
     DHT_MESSAGE_BYTES = KAD_SEND_MAX + 8
 };
 
@@ -219,8 +219,7 @@ struct dht {
     struct peer_id self;
     struct stream_orders orders;
     struct account *tables;
-    struct account *receive;
-    struct account messages; /* our part of receive */
+    struct account messages; /* a part of tables */
     struct dht_net nets[DHT_NET_COUNT];
     struct table peers;    /* id -> struct dht_peer */
     struct table outs;     /* stream -> struct dht_channel */

@@ -485,6 +485,7 @@ static void configure(struct node *n, void (*change)(struct node *))
     const char *listen = running_on == SIM ? "/ip4/0.0.0.0/tcp/4001" : "/ip4/127.0.0.1/tcp/0";
     assert_int_equal(config_set(n->config, "Addresses.Swarm", span_text(listen), why), ERR_OK);
     assert_int_equal(config_set(n->config, "Bootstrap", span_text(""), why), ERR_OK);
+    assert_int_equal(config_set(n->config, "Routing.Type", span_text("none"), why), ERR_OK);
     assert_int_equal(key_pair_of_seed(seed, &n->key), ERR_OK);
     n->config->identity = n->key;
     n->id = key_pair_peer_id(n->key);
