@@ -117,8 +117,7 @@ void print_dht(const struct invocation *in, struct span result)
         if (!asked_for(in, name))
             continue;
         ago(value_u64(table, "refreshed_at"), refreshed);
-        printf("DHT %.*s (%u peers): %s\n", (int)name.len, (const char *)name.data, peers.left,
-               value_bool(table, "server") ? "server" : "client");
+        printf("DHT %.*s (%u peers):\n", (int)name.len, (const char *)name.data, peers.left);
         for (uint64_t bucket = 0; bucket <= 256; bucket++)
             print_bucket(table, bucket, refreshed);
     }

@@ -173,9 +173,10 @@ class Kubo(Peer):
     """Kubo's daemon, driven by its HTTP RPC."""
 
     def __init__(self, lab, profile=PROFILES[0], security=("noise", "tls"), key="ed25519", name="kubo",
-                 listen=(LOOPBACK,), prefix=(), host=None, swarm_key=None):
+                 listen=(LOOPBACK,), prefix=(), host=None, swarm_key=None, routing="none"):
         self.swarm_key = swarm_key  # the text of a private network's key file
         self.lab, self.profile, self.security, self.key = lab, profile, security, key
+        self.routing = routing
         self.listen, self.prefix, self.host = listen, prefix, host
         self.label = name
         self.ipfs = lab.tools.bring("kubo")
@@ -206,8 +207,9 @@ class Kubo(Peer):
         swarm.update({"RelayClient": {"Enabled": False}, "RelayService": {"Enabled": False},
                       "EnableHolePunching": False, "ResourceMgr": {"Enabled": False}, "DisableNatPortMap": True})
         config.update({"AutoConf": {"Enabled": False}, "AutoTLS": {"Enabled": False}, "Bootstrap": [],
-                       "HTTPRetrieval": {"Enabled": False}, "Provide": {"Enabled": False},
-                       "Routing": {"Type": "none"}, "DNS": {"Resolvers": {}}, "Version": {"SwarmCheckEnabled": False},
+                       "HTTPRetrieval": {"Enabled": False}, "Provide": {"Enabled": self.routing != "none"},
+                       "Routing": {"Type": self.routing, "DelegatedRouters": [],
+                                   "LoopbackAddressesOnLanDHT": self.routing != "none"}, "DNS": {"Resolvers": {}}, "Version": {"SwarmCheckEnabled": False},
                        "Ipns": {**config.get("Ipns", {}), "DelegatedPublishers": []},
                        "Discovery": {"MDNS": {"Enabled": self.host is not None}}})
         if self.swarm_key is not None:
@@ -475,6 +477,7 @@ class Hearth(Peer):
         self.repo = os.path.join(self.home, "repo")
         if host is None:  # mDNS is on by itself
             settings = {"HEARTH_DISCOVERY__MDNS": "false", **settings}
+        settings = {"HEARTH_ROUTING__TYPE": "none", **settings}
         self.env = plain_environment(
             self.home, HEARTH_PATH=self.repo, HEARTH_ADDRESSES__SWARM=",".join(listen),
             HEARTH_ADDRESSES__GATEWAY="", HEARTH_BOOTSTRAP="", **settings)

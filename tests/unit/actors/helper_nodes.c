@@ -125,10 +125,28 @@ static void credit(struct ctx *ctx, uint64_t stream, uint64_t bytes)
     (void)ctx_cast(ctx, ACTOR_CONNECTION_MANAGER, &(struct msg){.kind = MSG_STREAM_CREDIT, .fields = &fields});
 }
 
+/* In pieces, as one would read them. */
+static void answer(struct ctx *ctx, const struct node *n, uint64_t stream)
+{
+    for (size_t at = 0; at < n->answer.len; at += PIECE) {
+        struct span piece = span_first(span_skip(n->answer, at), PIECE);
+        struct block_ref *ref = block_ref_copy(piece, NULL);
+        struct msg_stream_write fields = {.stream = stream};
+        (void)ctx_cast(ctx, ACTOR_CONNECTION_MANAGER,
+                       &(struct msg){.kind = MSG_STREAM_WRITE, .fields = &fields, .tail = ref});
+        block_ref_unref(ref);
+    }
+}
+
 static void take_data(struct ctx *ctx, struct probe *p, const struct msg *msg)
 {
     const struct msg_stream_data *fields = msg->fields;
     struct node *n = p->node;
+    if (n->answer.len > 0 && msg->tail != NULL) {
+        credit(ctx, fields->stream, msg->tail->len);
+        answer(ctx, n, fields->stream);
+        return;
+    }
     struct span bytes = block_ref_span(msg->tail);
     uint64_t base = atomic_load(&n->received);
     for (size_t i = 0; i < bytes.len; i++)
@@ -319,6 +337,30 @@ static enum err carry_out_raw(struct ctx *ctx, struct node *n)
     return err;
 }
 
+static enum err carry_out_routing(struct ctx *ctx, const struct command *c)
+{
+    uint8_t bytes[CID_BYTES_MAX];
+    uint8_t key[4 + PEER_ID_BYTES_MAX] = "/pk/";
+    struct cid cid = nodes_cid_of(c->payload);
+    struct span name = span_of(bytes, cid_encode(&cid, bytes));
+    const struct peer_id *target = &nodes[c->target].id;
+    memcpy(key + 4, target->bytes, target->len);
+    struct msg_dht_stat stat = {0};
+    struct msg_provide provide = {.cid = name};
+    struct msg_find_providers providers = {.cid = name, .count = c->count};
+    struct msg_find_peer peer = {.peer = peer_id_span(target)};
+    struct msg_route_put put = {.key = span_of(key, 4 + target->len), .value = c->payload};
+    struct msg_route_get get = {.key = span_of(key, 4 + target->len)};
+    const struct msg asks[] = {{.kind = MSG_DHT_STAT, .fields = &stat},
+                               {.kind = MSG_PROVIDE, .fields = &provide},
+                               {.kind = MSG_FIND_PROVIDERS, .fields = &providers},
+                               {.kind = MSG_FIND_PEER, .fields = &peer},
+                               {.kind = MSG_ROUTE_PUT, .fields = &put},
+                               {.kind = MSG_ROUTE_GET, .fields = &get}};
+    struct call_opts opts = {.timeout_ns = 40 * SECOND_NS, .reply_bytes_max = 250 * 1024};
+    return ctx_call(ctx, ACTOR_DISCOVERY, &asks[c->kind - CMD_DHT], opts, CALL);
+}
+
 static enum err carry_out(struct ctx *ctx, struct node *n)
 {
     const struct command *c = &n->command;
@@ -326,6 +368,8 @@ static enum err carry_out(struct ctx *ctx, struct node *n)
         return carry_out_raw(ctx, n);
     if (c->kind >= CMD_PUT)
         return carry_out_block(ctx, c);
+    if (c->kind >= CMD_DHT)
+        return carry_out_routing(ctx, c);
     const struct node *target = &nodes[c->target];
     struct call_opts opts = {.timeout_ns = 40 * SECOND_NS, .reply_bytes_max = 65536};
     struct buf items;
@@ -367,10 +411,44 @@ static void join_addrs(struct node *n, const struct item_peer_addrs *row)
     }
 }
 
+static void take_dht(struct node *n, const struct msg_dht_stat_ok *fields)
+{
+    struct item_dht_table row;
+    size_t position = 0;
+    uint64_t rows = 0;
+    uint64_t server = 0;
+    while (schema_list_next_map(&fields->tables, &schema_item_dht_table, &position, &row)) {
+        rows += row.peers.count;
+        server |= row.server ? span_equal_text(row.name, "wan") ? 1U : 2U : 0U;
+    }
+    atomic_store(&n->rows, rows);
+    atomic_store(&n->server, server);
+}
+
+static void take_providers(struct node *n, const struct msg_providers *fields)
+{
+    struct item_provider row;
+    size_t position = 0;
+    uint64_t found = 0;
+    while (schema_list_next_map(&fields->providers, &schema_item_provider, &position, &row))
+        for (unsigned i = 0; i < NODES_MAX; i++)
+            found |= span_equal(row.peer, peer_id_span(&nodes[i].id)) ? UINT64_C(1) << i : 0;
+    atomic_store(&n->rows, fields->providers.count);
+    atomic_store(&n->found, found);
+}
+
 static void take_reply(struct node *n, const struct msg *msg)
 {
     if (n->command.take != NULL) {
         n->command.take(n, msg);
+    } else if (msg->kind == MSG_DHT_STAT_OK) {
+        take_dht(n, msg->fields);
+    } else if (msg->kind == MSG_PROVIDERS) {
+        take_providers(n, msg->fields);
+    } else if (msg->kind == MSG_PROVIDE_OK) {
+        atomic_store(&n->rows, ((const struct msg_provide_ok *)msg->fields)->count);
+    } else if (msg->kind == MSG_ROUTE_PUT_OK) {
+        atomic_store(&n->rows, ((const struct msg_route_put_ok *)msg->fields)->count);
     } else if (msg->kind == MSG_SWARM_PEERS_OK) {
         atomic_store(&n->rows, ((const struct msg_swarm_peers_ok *)msg->fields)->connections.count);
     } else if (msg->kind == MSG_MDNS_STAT_OK) {
@@ -410,6 +488,8 @@ static void driver_info(struct ctx *ctx, void *state, const struct info *info)
             take_reply(n, info->msg);
         bool compare = info->err == ERR_OK && (n->command.kind == CMD_FETCH || n->command.kind == CMD_HAS);
         bool differs = compare && !span_equal(block_ref_span(info->msg->tail), n->command.payload);
+        if (info->err == ERR_OK && n->command.kind == CMD_ROUTE_GET)
+            differs = !span_equal(((const struct msg_route_value *)info->msg->fields)->value, n->command.payload);
         command_done(n, differs ? ERR_CORRUPT : info->err);
     }
 }
@@ -500,7 +580,7 @@ static void start(struct node *n)
     const struct loop_port *loop;
     const struct multicast_port *multicast = NULL;
     if (running_on == SIM) {
-        struct net_addr ip = sim_net_ip(n->index + 1);
+        struct net_addr ip = n->ip.port == 0 && n->ip.ip[0] == 0 ? sim_net_ip(n->index + 1) : n->ip;
         n->host = n->host == NULL ? sim_net_add_host(nodes_net, &ip) : n->host;
         loop = sim_host_loop(n->host);
         multicast = n->discovers ? sim_host_multicast(n->host) : NULL;

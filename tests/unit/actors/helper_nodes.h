@@ -51,11 +51,17 @@ enum command_kind {
     CMD_ADDRS,
     CMD_KNOWN,
     CMD_MDNS,
-    CMD_ASK,   /* msg to connection_manager; the answer goes to take */
-    CMD_TELL,  /* the same without an answer */
-    CMD_PUT,   /* whole nodes: stores payload as a raw block */
-    CMD_FETCH, /* whole nodes: asks bitswap for it and compares */
-    CMD_HAS    /* whole nodes: ERR_NOT_FOUND unless it is stored here */
+    CMD_ASK,       /* msg to connection_manager; the answer goes to take */
+    CMD_TELL,      /* the same without an answer */
+    CMD_DHT,       /* rows: peers in the tables of discovery; server: bits of those served, 1 wan, 2 lan */
+    CMD_PROVIDE,   /* the block payload; rows: peers told */
+    CMD_PROVIDERS, /* of the block payload; rows: how many, found: bits of nodes */
+    CMD_FIND_PEER, /* target */
+    CMD_ROUTE_PUT, /* payload under /pk/ and target's id; rows: peers that took it */
+    CMD_ROUTE_GET, /* the same key; ERR_CORRUPT unless payload is what comes */
+    CMD_PUT,       /* whole nodes: stores payload as a raw block */
+    CMD_FETCH,     /* whole nodes: asks bitswap for it and compares */
+    CMD_HAS        /* whole nodes: ERR_NOT_FOUND unless it is stored here */
 };
 
 struct node;
@@ -81,6 +87,8 @@ struct node {
     struct peer_id id;
     struct reactor *reactor;
     struct sim_host *host;
+    struct net_addr ip;    /* set by change: instead of sim_net_ip (SIM) */
+    struct span answer;    /* set by the test: what the probe answers each piece of a stream with, and never closes */
     struct sim_disk *disk; /* of a whole node */
     bool discovers;        /* set by change: the real discovery with multicast instead of a quiet probe (SIM) */
     unsigned segment;      /* set by change: of the simulated network */
@@ -92,6 +100,8 @@ struct node {
     _Atomic int result;        /* enum err */
     _Atomic uint64_t rows;     /* of the last list reply */
     _Atomic uint64_t rtt_ns;
+    _Atomic uint64_t found;
+    _Atomic uint64_t server;
     char text[1024]; /* of an error, or the addresses of a reply (CMD_KNOWN: of the target); read after done */
 
     _Atomic uint64_t ups;

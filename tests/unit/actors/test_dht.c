@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The DHT of whole discovery actors in one simulated network: who enters which table, what is provided is found, values, and peers that
+ * do not keep to the rules (rows P11 to P13 of the attack list).
+ */
+#include "helper_intruder.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "dht/provider_store.h"
+#include "wire/addr_list.h"
+#include "wire/kad.h"
+#include "wire/multiaddr.h"
+#include "wire/protobuf.h"
+
+enum { MIDDLE = 0, SOURCE = 1, LATE = 2, HELD_MAX = 1 << 20 };
+
+static const char content[] = "what is looked for";
+static struct span block;
+
+static void set(struct node *n, const char *key, const char *value)
+{
+    char why[CONFIG_WHY_BYTES];
+    assert_int_equal(config_set(n->config, key, span_text(value), why), ERR_OK);
+}
+
+static void on_lan(struct node *n)
+{
+    n->discovers = true;
+    set(n, "Discovery.MDNS.Enabled", "false");
+    set(n, "Routing.Type", "auto");
+}
+
+/* Addresses of the world, each of another network. */
+static void on_wan(struct node *n)
+{
+    on_lan(n);
+    n->ip = (struct net_addr){.family = NET_IP4, .ip = {(uint8_t)(80 + n->index), 40, 1, 1}};
+}
+
+static void clients_late(struct node *n)
+{
+    on_lan(n);
+    if (n->index == LATE)
+        set(n, "Routing.Type", "dhtclient");
+}
+
+static void all_connect_to_the_middle(unsigned count)
+{
+    block = span_of(content, sizeof(content));
+    for (unsigned i = 1; i < count; i++)
+        assert_int_equal(node_connect(i, MIDDLE), ERR_OK);
+    nodes_pass_ms(5000);
+}
+
+static uint64_t in_tables(unsigned n)
+{
+    assert_int_equal(node_do(n, (struct command){.kind = CMD_DHT}), ERR_OK);
+    return nodes[n].rows;
+}
+
+static uint64_t providers(unsigned n)
+{
+    assert_int_equal(node_do(n, (struct command){.kind = CMD_PROVIDERS, .payload = block, .count = 5}), ERR_OK);
+    return nodes[n].rows;
+}
+
+static void what_is_provided_is_found(void **state)
+{
+    (void)state;
+    nodes_begin(6, SIM, 61, on_lan);
+    all_connect_to_the_middle(6);
+    assert_true(in_tables(MIDDLE) == 5);
+    assert_int_equal(nodes[MIDDLE].server, 2);
+    assert_int_equal(providers(LATE), 0);
+    assert_int_equal(node_do(SOURCE, (struct command){.kind = CMD_PROVIDE, .payload = block}), ERR_OK);
+    assert_true(nodes[SOURCE].rows >= 1);
+    nodes_pass_ms(1000);
+    for (unsigned i = 2; i < 6; i++) {
+        uint64_t began = sim_now(nodes_sim);
+        assert_int_equal(providers(i), 1);
+        assert_int_equal(nodes[i].found, 1U << SOURCE);
+        assert_true(sim_now(nodes_sim) - began < 2 * SECOND_NS);
+    }
+    assert_int_equal(node_do(LATE, (struct command){.kind = CMD_FIND_PEER, .target = SOURCE}), ERR_OK);
+    nodes_end();
+}
+
+static void the_public_dht_takes_public_peers(void **state)
+{
+    (void)state;
+    nodes_begin(4, SIM, 62, on_wan);
+    all_connect_to_the_middle(4);
+    nodes_pass_ms(30000);
+    assert_true(in_tables(MIDDLE) >= 2);
+    assert_int_equal(nodes[MIDDLE].server, 3);
+    assert_int_equal(node_do(SOURCE, (struct command){.kind = CMD_PROVIDE, .payload = block}), ERR_OK);
+    nodes_pass_ms(1000);
+    assert_int_equal(providers(LATE), 1);
+    assert_int_equal(nodes[LATE].found, 1U << SOURCE);
+    nodes_end();
+}
+
+/* A client asks, and is in nobody's table; nobody's stream is answered by it. */
+static void clients_are_in_no_table(void **state)
+{
+    (void)state;
+    nodes_begin(3, SIM, 63, clients_late);
+    all_connect_to_the_middle(3);
+    assert_int_equal(in_tables(MIDDLE), 1);
+    assert_true(in_tables(LATE) >= 1);
+    assert_int_equal(nodes[LATE].server, 0);
+    assert_int_equal(node_do(LATE, (struct command){.kind = CMD_PROVIDE, .payload = block}), ERR_OK);
+    nodes_pass_ms(1000);
+    assert_int_equal(providers(SOURCE), 1);
+    assert_int_equal(nodes[SOURCE].found, 1U << LATE);
+    nodes_end();
+}
+
+static void values_follow_the_rules_of_their_namespace(void **state)
+{
+    (void)state;
+    nodes_begin(3, SIM, 64, on_lan);
+    all_connect_to_the_middle(3);
+    struct command put = {.kind = CMD_ROUTE_PUT, .target = SOURCE, .payload = key_pair_public(nodes[SOURCE].key)};
+    struct command get = put;
+    struct command lie = {.kind = CMD_ROUTE_PUT, .target = SOURCE, .payload = key_pair_public(nodes[MIDDLE].key)};
+    get.kind = CMD_ROUTE_GET;
+    assert_int_equal(node_do(LATE, get), ERR_NOT_FOUND);
+    assert_int_equal(node_do(SOURCE, lie), ERR_INVALID);
+    assert_int_equal(node_do(SOURCE, put), ERR_OK);
+    assert_true(nodes[SOURCE].rows >= 1);
+    assert_int_equal(node_do(LATE, get), ERR_OK);
+    nodes_end();
+}
+
+/* Nobody is known: the calls end at once, with a reason. */
+static void alone_it_fails_at_once(void **state)
+{
+    (void)state;
+    nodes_begin(2, SIM, 65, on_lan);
+    uint64_t began = sim_now(nodes_sim);
+    block = span_of(content, sizeof(content));
+    assert_int_equal(providers(0), 0);
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_FIND_PEER, .target = 1}), ERR_NOT_FOUND);
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_PROVIDE, .payload = block}), ERR_UNREACHABLE);
+    assert_true(sim_now(nodes_sim) - began < SECOND_NS);
+    nodes_end();
+}
+
+/* ---- peers that break the rules ---- */
+
+static struct intruder *intruder;
+static uint64_t tables_at_rest;
+
+static void begin_with_intruder(uint64_t seed)
+{
+    nodes_begin(2, SIM, seed, on_lan);
+    block = span_of(content, sizeof(content));
+    nodes_pass_ms(2000);
+    tables_at_rest = account_used(&nodes[0].budget.accounts[ACCOUNT_TABLES]);
+    intruder = intruder_new(18, 9, 1);
+    assert_true(intruder_dial(intruder));
+    assert_true(intruder_shake_hands(intruder));
+}
+
+static void end_with_intruder(void)
+{
+    uint64_t began = sim_now(nodes_sim);
+    assert_true(account_used(&nodes[0].budget.accounts[ACCOUNT_TABLES]) < tables_at_rest + HELD_MAX);
+    assert_int_equal(node_connect(1, 0), ERR_OK);
+    assert_int_equal(node_do(1, (struct command){.kind = CMD_PING, .target = 0, .count = 1}), ERR_OK);
+    assert_true(sim_now(nodes_sim) - began < 2 * SECOND_NS);
+    intruder_free(intruder);
+    nodes_end();
+}
+
+static void add_provider(struct buf *out, struct span key, const struct peer_id *provider)
+{
+    struct kad_writer w;
+    struct buf addrs;
+    const uint8_t ip[4] = {10, 1, 2, 3};
+    struct multiaddr addr = multiaddr_of_tcp(span_of(ip, 4), 4001);
+    kad_writer_init(&w, NULL);
+    buf_init(&addrs, 256, NULL);
+    assert_int_equal(addr_list_add(&addrs, multiaddr_span(&addr)), ERR_OK);
+    kad_writer_begin(&w, KAD_ADD_PROVIDER, key);
+    assert_true(kad_writer_peer(&w, KAD_PROVIDERS, provider, buf_span(&addrs), KAD_CONNECTED, 0));
+    assert_int_equal(kad_writer_finish(&w, out), ERR_OK);
+    buf_release(&addrs);
+    kad_writer_release(&w);
+}
+
+static struct span key_of_block(uint8_t to[MULTIHASH_BYTES_MAX])
+{
+    struct cid cid = nodes_cid_of(block);
+    return span_of(to, multihash_encode(&cid.hash, to));
+}
+
+static struct peer_id id_of(const struct intruder *i)
+{
+    return key_pair_peer_id(i->key);
+}
+
+static void p11_a_foreign_provider_is_not_believed(void **state)
+{
+    (void)state;
+    uint8_t hash[MULTIHASH_BYTES_MAX];
+    struct buf out;
+    begin_with_intruder(66);
+    buf_init(&out, 64 * 1024, NULL);
+    add_provider(&out, key_of_block(hash), &nodes[1].id);
+    intruder_open(intruder, 1, KAD_LAN_PROTOCOL, buf_span(&out));
+    nodes_pass_ms(500);
+    assert_int_equal(providers(0), 0);
+    struct peer_id own = id_of(intruder);
+    buf_clear(&out);
+    add_provider(&out, key_of_block(hash), &own);
+    intruder_frame(intruder, FRAME_DATA, 0, 1, (uint32_t)out.len, buf_span(&out));
+    nodes_pass_ms(500);
+    assert_int_equal(providers(0), 1);
+    buf_release(&out);
+    end_with_intruder();
+}
+
+/* Its records eat each other, in memory that is there from the start. */
+static void p11_keys_without_end_from_one_peer(void **state)
+{
+    (void)state;
+    enum { KEYS = 20000, BATCH = 200 };
+    struct buf out;
+    begin_with_intruder(67);
+    struct peer_id own = id_of(intruder);
+    buf_init(&out, 1 << 20, NULL);
+    for (uint32_t i = 0; i < KEYS; i++) {
+        uint8_t key[34] = {0x12, 0x20};
+        memcpy(key + 2, &i, sizeof(i));
+        add_provider(&out, span_of(key, sizeof(key)), &own);
+        if (i % BATCH != BATCH - 1)
+            continue;
+        if (i < BATCH)
+            intruder_open(intruder, 1, KAD_LAN_PROTOCOL, buf_span(&out));
+        else
+            intruder_frame(intruder, FRAME_DATA, 0, 1, (uint32_t)out.len, buf_span(&out));
+        buf_clear(&out);
+        nodes_pass_ms(110); /* at the rate that one peer has */
+    }
+    assert_int_equal(intruder_frames(intruder, FRAME_WINDOW, FLAG_RST, 1, NULL), 0);
+    buf_release(&out);
+    end_with_intruder();
+}
+
+/* One that asks faster than its rate waits: nothing is lost, and nobody else waits. */
+static void a_flood_of_requests_waits(void **state)
+{
+    (void)state;
+    enum { REQUESTS = 6000 };
+    struct kad_writer w;
+    struct buf out;
+    begin_with_intruder(68);
+    buf_init(&out, 1 << 20, NULL);
+    kad_writer_init(&w, NULL);
+    for (int i = 0; i < REQUESTS; i++) {
+        kad_writer_begin(&w, KAD_PING, (struct span){0});
+        assert_int_equal(kad_writer_finish(&w, &out), ERR_OK);
+    }
+    intruder_open(intruder, 1, KAD_LAN_PROTOCOL, buf_span(&out));
+    nodes_pass_ms(100);
+    assert_int_equal(node_connect(1, 0), ERR_OK);
+    nodes_pass_ms(5000);
+    assert_int_equal(intruder_frames(intruder, FRAME_WINDOW, FLAG_RST, 1, NULL), 0);
+    kad_writer_release(&w);
+    buf_release(&out);
+    end_with_intruder();
+}
+
+static void what_is_no_request_resets_the_stream(void **state)
+{
+    (void)state;
+    static const uint8_t noise[] = {4, 0x08, 0x7f, 0x52, 0xff};
+    static const uint8_t long_one[] = {0xff, 0xff, 0x7f};
+    begin_with_intruder(69);
+    intruder_open(intruder, 1, KAD_LAN_PROTOCOL, span_of(noise, sizeof(noise)));
+    intruder_open(intruder, 3, KAD_LAN_PROTOCOL, span_of(long_one, sizeof(long_one)));
+    intruder_open(intruder, 5, KAD_LAN_PROTOCOL, (struct span){0});
+    nodes_pass_ms(1000);
+    assert_true(intruder_frames(intruder, FRAME_WINDOW, FLAG_RST, 1, NULL) > 0);
+    assert_true(intruder_frames(intruder, FRAME_WINDOW, FLAG_RST, 3, NULL) > 0);
+    assert_int_equal(intruder_frames(intruder, FRAME_WINDOW, FLAG_RST, 5, NULL), 0);
+    for (int i = 0; i < 13; i++) { /* the quiet one, on a connection that lives */
+        uint32_t value = 0;
+        nodes_pass_ms(5000);
+        if (intruder_frames(intruder, FRAME_PING, FLAG_SYN, 0, &value) > 0)
+            intruder_frame(intruder, FRAME_PING, FLAG_ACK, 0, value, (struct span){0});
+    }
+    assert_true(intruder_frames(intruder, FRAME_WINDOW, FLAG_RST, 5, NULL) > 0);
+    end_with_intruder();
+}
+
+static void streams_of_one_peer_are_bounded(void **state)
+{
+    (void)state;
+    begin_with_intruder(70);
+    for (uint32_t id = 1; id < 100; id += 2)
+        intruder_open(intruder, id, KAD_LAN_PROTOCOL, (struct span){0});
+    nodes_pass_ms(1000);
+    unsigned reset = 0;
+    for (uint32_t id = 1; id < 100; id += 2)
+        reset += intruder_frames(intruder, FRAME_WINDOW, FLAG_RST, id, NULL) > 0;
+    assert_int_equal(reset, 50 - 16);
+    end_with_intruder();
+}
+
+enum { SEEKER = 0, LIAR = 1, HONEST = 2, HOLDER = 3 };
+
+static void one_is_a_probe(struct node *n)
+{
+    on_lan(n);
+    n->discovers = n->index != LIAR;
+}
+
+static void make_long_answer(struct buf *framed)
+{
+    enum { PEERS = 50000 };
+    struct buf body;
+    uint8_t length[10];
+    size_t len = 0;
+    buf_init(&body, 4 << 20, NULL);
+    assert_int_equal(protobuf_put_varint(&body, 1, KAD_GET_PROVIDERS), ERR_OK);
+    for (uint32_t i = 0; i < PEERS; i++) {
+        uint8_t peer[36] = {0x0a, 34, 0x12, 0x20};
+        memcpy(peer + 4, &i, sizeof(i));
+        assert_int_equal(protobuf_put_bytes(&body, KAD_CLOSER, span_of(peer, sizeof(peer))), ERR_OK);
+    }
+    for (size_t left = body.len; left > 0; left >>= 7)
+        length[len++] = (uint8_t)(left & 0x7f) | (left > 0x7f ? 0x80 : 0);
+    assert_int_equal(buf_append(framed, length, len), ERR_OK);
+    assert_int_equal(buf_append_span(framed, buf_span(&body)), ERR_OK);
+    buf_release(&body);
+}
+
+/* 50,000 closer peers in one answer: 40 are looked at, and the search goes on with those who are honest. */
+static void p12_an_answer_of_fifty_thousand_peers(void **state)
+{
+    (void)state;
+    struct buf answer;
+    nodes_begin(4, SIM, 71, one_is_a_probe);
+    block = span_of(content, sizeof(content));
+    buf_init(&answer, (4 << 20) + 8, NULL);
+    make_long_answer(&answer);
+    nodes[LIAR].answer = buf_span(&answer);
+    assert_int_equal(node_do(LIAR, (struct command){.kind = CMD_SERVE, .protocol = KAD_LAN_PROTOCOL}), ERR_OK);
+    assert_int_equal(node_connect(HONEST, HOLDER), ERR_OK);
+    nodes_pass_ms(5000);
+    assert_int_equal(node_do(HONEST, (struct command){.kind = CMD_PROVIDE, .payload = block}), ERR_OK);
+    assert_int_equal(node_connect(SEEKER, HOLDER), ERR_OK);
+    assert_int_equal(node_connect(SEEKER, LIAR), ERR_OK);
+    nodes_pass_ms(300);
+    assert_int_equal(in_tables(SEEKER), 2);
+    uint64_t at_rest = account_used(&nodes[SEEKER].budget.accounts[ACCOUNT_TABLES]);
+    uint64_t began = sim_now(nodes_sim);
+    assert_int_equal(node_do(SEEKER, (struct command){.kind = CMD_PROVIDERS, .payload = block, .count = 1}), ERR_OK);
+    assert_int_equal(nodes[SEEKER].found, 1U << HONEST);
+    assert_true(sim_now(nodes_sim) - began < SECOND_NS);
+    nodes_pass_ms(3000);
+    uint64_t peak = atomic_load(&nodes[SEEKER].budget.accounts[ACCOUNT_TABLES].peak_bytes);
+    assert_true(peak < at_rest + HELD_MAX);
+    assert_true(in_tables(SEEKER) <= 3); /* none of those that were named */
+    nodes[LIAR].answer = (struct span){0};
+    nodes_end();
+    buf_release(&answer);
+}
+
+/* Records older than 48 h are not served. */
+static void p13_expired_records_are_not_served(void **state)
+{
+    (void)state;
+    uint8_t hash[MULTIHASH_BYTES_MAX];
+    struct buf out;
+    begin_with_intruder(72);
+    struct peer_id own = id_of(intruder);
+    buf_init(&out, 4096, NULL);
+    add_provider(&out, key_of_block(hash), &own);
+    intruder_open(intruder, 1, KAD_LAN_PROTOCOL, buf_span(&out));
+    nodes_pass_ms(500);
+    assert_int_equal(providers(0), 1);
+    nodes_pass_ms(UINT64_C(47) * 3600 * 1000);
+    assert_int_equal(providers(0), 1);
+    nodes_pass_ms(UINT64_C(2) * 3600 * 1000);
+    assert_int_equal(providers(0), 0);
+    buf_release(&out);
+    end_with_intruder();
+}
+
+static uint64_t trace_of_run(uint64_t seed)
+{
+    nodes_begin(4, SIM, seed, on_lan);
+    all_connect_to_the_middle(4);
+    assert_int_equal(node_do(SOURCE, (struct command){.kind = CMD_PROVIDE, .payload = block}), ERR_OK);
+    assert_int_equal(providers(LATE), 1);
+    uint64_t trace = nodes_trace();
+    nodes_end();
+    return trace;
+}
+
+static void a_seed_repeats(void **state)
+{
+    (void)state;
+    uint64_t first = trace_of_run(73);
+    assert_int_equal(trace_of_run(73), first);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_provided_is_found),
+        cmocka_unit_test(the_public_dht_takes_public_peers),
+        cmocka_unit_test(clients_are_in_no_table),
+        cmocka_unit_test(values_follow_the_rules_of_their_namespace),
+        cmocka_unit_test(alone_it_fails_at_once),
+        cmocka_unit_test(p11_a_foreign_provider_is_not_believed),
+        cmocka_unit_test(p11_keys_without_end_from_one_peer),
+        cmocka_unit_test(a_flood_of_requests_waits),
+        cmocka_unit_test(what_is_no_request_resets_the_stream),
+        cmocka_unit_test(streams_of_one_peer_are_bounded),
+        cmocka_unit_test(p12_an_answer_of_fifty_thousand_peers),
+        cmocka_unit_test(p13_expired_records_are_not_served),
+        cmocka_unit_test(a_seed_repeats),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
