@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
-static int find(const struct protocols *p, struct span name)
+int protocols_row(const struct protocols *p, struct span name)
 {
     for (size_t i = 0; i < p->count; i++)
         if (span_equal_text(name, p->rows[i].name))
@@ -35,7 +35,7 @@ void protocols_init(struct protocols *p)
 
 enum err protocols_serve(struct protocols *p, actor_id owner, struct span name)
 {
-    int at = find(p, name);
+    int at = protocols_row(p, name);
     struct protocol *row = at < 0 ? NULL : &p->rows[at];
     if (name.len == 0 || name.len >= PROTOCOLS_NAME_BYTES)
         return ERR_TOO_LARGE;
@@ -69,7 +69,7 @@ bool protocols_changed(struct protocols *p)
 
 int protocols_match(const struct protocols *p, struct span name)
 {
-    int row = find(p, name);
+    int row = protocols_row(p, name);
     return row >= 0 && p->rows[row].served ? row : -1;
 }
 
@@ -81,7 +81,7 @@ const struct protocol *protocols_at(const struct protocols *p, int row)
 
 const char *protocols_known(const struct protocols *p, struct span name)
 {
-    int row = find(p, name);
+    int row = protocols_row(p, name);
     return row < 0 ? NULL : p->rows[row].name;
 }
 

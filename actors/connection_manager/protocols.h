@@ -49,6 +49,9 @@ bool protocols_changed(struct protocols *p);
 int protocols_match(const struct protocols *p, struct span name);
 const struct protocol *protocols_at(const struct protocols *p, int row);
 
+/* The number of the row with this name, served or not, or -1. */
+int protocols_row(const struct protocols *p, struct span name);
+
 /* The name as it is kept here, served or not; NULL when no row has it. */
 const char *protocols_known(const struct protocols *p, struct span name);
 

@@ -59,7 +59,6 @@ enum {
     SWARM_RETURN_TRIES = 6,
     SWARM_RETURN_MS = 1000,          /* before the first try; doubles */
     SWARM_RETURN_HEALTHY_MS = 60000, /* a connection that lasted this long starts the count anew */
-    SWARM_PROTOCOLS_MAX = 64,        /* whose bytes are counted apart */
     SWARM_REPORT_MS = 5000,          /* rows of state for what changes all the time */
     SWARM_TAG_CONNECTION = 1000      /* net tags below are listeners */
 };
@@ -262,8 +261,8 @@ struct swarm {
     uint64_t settle_timer;
     uint64_t resume_timer;
     uint64_t report_at_ns;
-    struct swarm_traffic traffic;                        /* of all connections */
-    struct swarm_traffic protocols[SWARM_PROTOCOLS_MAX]; /* by row of the table of protocols */
+    struct swarm_traffic traffic;                          /* of all connections */
+    struct swarm_traffic protocol_traffic[PROTOCOLS_MAX]; /* by row of protocols */
     uint64_t rates_at_ns;
     struct bandwidth bandwidth;
     uint64_t bandwidth_timer;

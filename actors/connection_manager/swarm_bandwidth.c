@@ -97,9 +97,9 @@ void swarm_stream_moved(struct swarm_stream *st, enum bandwidth_direction d, siz
 {
     struct swarm *s = st->conn->swarm;
     const char *name = st->protocol == NULL ? st->service : st->protocol;
-    int row = name == NULL ? -1 : swarm_match_protocol(NULL, span_text(name));
-    if (row >= 0 && row < SWARM_PROTOCOLS_MAX)
-        count(&s->protocols[row], d, bytes);
+    int row = name == NULL ? -1 : protocols_row(&s->protocols, span_text(name));
+    if (row >= 0)
+        count(&s->protocol_traffic[row], d, bytes);
     if (st->limit == NULL || st->kind != STREAM_OWNED)
         return;
     if (d == BANDWIDTH_OUT)
@@ -210,8 +210,8 @@ void swarm_measure(struct swarm *s, uint64_t now_ns)
         return;
     s->rates_at_ns = now_ns;
     measure(&s->traffic, ms);
-    for (size_t i = 0; i < SWARM_PROTOCOLS_MAX; i++)
-        measure(&s->protocols[i], ms);
+    for (size_t i = 0; i < PROTOCOLS_MAX; i++)
+        measure(&s->protocol_traffic[i], ms);
     size_t position = 0;
     struct swarm_peer *peer;
     while ((peer = table_next(&s->peers, &position, NULL)) != NULL)
@@ -229,8 +229,8 @@ enum err swarm_reply_bandwidth(struct swarm *s, const struct msg_stats_bw *field
         const struct swarm_peer *peer = swarm_peer_find(s, &id);
         t = peer == NULL ? &none : &peer->traffic;
     } else if (fields->protocol.len > 0) {
-        int row = swarm_match_protocol(NULL, fields->protocol);
-        t = row < 0 || row >= SWARM_PROTOCOLS_MAX ? &none : &s->protocols[row];
+        int row = protocols_row(&s->protocols, fields->protocol);
+        t = row < 0 ? &none : &s->protocol_traffic[row];
     }
     struct msg_stats_bw_ok reply = {.total_in = t->bytes[BANDWIDTH_IN],
                                     .total_out = t->bytes[BANDWIDTH_OUT],

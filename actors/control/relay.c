@@ -70,7 +70,7 @@ static enum err ask_bandwidth(struct control *c, struct conversation *v)
     struct peer_id peer = {0};
     if (args->peer.len > 0 && args->proto.len > 0)
         return conversation_error(v, ERR_INVALID, "name a peer or a protocol, not both");
-    enum err err = args->peer.len > 0 ? peer_of(v, args->peer, &peer) : ERR_OK;
+    enum err err = args->peer.len > 0 ? conversation_peer(v, args->peer, &peer) : ERR_OK;
     if (err != ERR_OK)
         return err;
     struct msg_stats_bw ask = {.peer = peer_id_span(&peer), .protocol = args->proto};
@@ -97,7 +97,7 @@ static enum err ask_peering_rm(struct control *c, struct conversation *v)
 {
     const struct op_swarm_peering_rm *args = (const void *)v->args;
     struct peer_id peer;
-    enum err err = peer_of(v, args->peer, &peer);
+    enum err err = conversation_peer(v, args->peer, &peer);
     if (err != ERR_OK)
         return err;
     struct msg_peering_rm ask = {.peer = peer_id_span(&peer)};
