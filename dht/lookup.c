@@ -241,24 +241,34 @@ static bool take_closer(struct lookup *l, const struct kad_message *answer, unsi
     return useful;
 }
 
+/* Providers that peers of the same IP group as this one named first, those before it in the list alone or all. */
+static size_t contributed_by_group(const struct lookup *l, const struct candidate *source, bool all)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < l->candidates.count; i++) {
+        const struct candidate *other = l->candidates.sorted[i];
+        if (other == source && !all)
+            break;
+        if (other == source ||
+            (source->group_count > 0 && other->group_count > 0 && other->groups[0] == source->groups[0]))
+            sum += other->contributed;
+    }
+    return sum;
+}
+
 /* Providers that count towards the goal: of one IP group at most a third of it, so that one owner cannot end the search. */
 static size_t counted_providers(const struct lookup *l)
 {
     size_t share = (l->params.providers + KAD_BETA - 1) / KAD_BETA;
     size_t total = 0;
+    if (!l->params.diverse)
+        return l->providers.count;
     for (size_t i = 0; i < l->candidates.count; i++) {
         const struct candidate *source = l->candidates.sorted[i];
-        if (source->contributed == 0)
-            continue;
-        size_t before = 0;
-        for (size_t j = 0; j < i && source->group_count > 0; j++) {
-            const struct candidate *other = l->candidates.sorted[j];
-            if (other->group_count > 0 && other->groups[0] == source->groups[0])
-                before += other->contributed;
-        }
-        total += MIN((size_t)source->contributed, share - MIN(share, before));
+        if (source->contributed > 0)
+            total += MIN((size_t)source->contributed, share - MIN(share, contributed_by_group(l, source, false)));
     }
-    return l->params.diverse ? total : l->providers.count;
+    return total;
 }
 
 static bool take_providers(struct lookup *l, const struct kad_message *answer, struct candidate *source)
@@ -266,7 +276,10 @@ static bool take_providers(struct lookup *l, const struct kad_message *answer, s
     struct kad_iterator it = {0};
     struct kad_peer peer;
     bool any = false;
-    while (kad_next_peer(answer, KAD_PROVIDERS, &it, &peer)) {
+    size_t place = LOOKUP_GROUP_PROVIDERS_MAX;
+    if (l->params.diverse)
+        place -= MIN(place, contributed_by_group(l, source, true));
+    while (place > 0 && kad_next_peer(answer, KAD_PROVIDERS, &it, &peer)) {
         struct span claimed = claimed_addrs(l, &peer);
         buf_clear(&l->addrs);
         if (addr_scope_filter(l->params.scope, claimed, LOOKUP_PROVIDER_ADDRS_MAX, &l->addrs) != ERR_OK)
@@ -274,6 +287,7 @@ static bool take_providers(struct lookup *l, const struct kad_message *answer, s
         if (!provider_set_add(&l->providers, &peer.id, buf_span(&l->addrs)))
             continue;
         any = true;
+        place -= l->params.diverse;
         source->contributed++;
         if (l->stats.hops_goal == 0)
             l->stats.hops_goal = source->depth;

@@ -48,6 +48,7 @@ enum {
     LOOKUP_GROUP_MAX = 3,
     LOOKUP_GROUP_KEPT_MAX = 8, /* crowded ones included: they must not push others out of the candidates */
     LOOKUP_PROVIDERS_MAX = 256,
+    LOOKUP_GROUP_PROVIDERS_MAX = 64, /* that peers of one IP group bring, if diverse: they must not fill the set */
     LOOKUP_PROVIDER_ADDRS_MAX = 16,
     LOOKUP_PROVIDER_ADDRS_BYTES_MAX = 1024,
     LOOKUP_IN_FLIGHT_MAX = 3 * KAD_ALPHA, /* stalled ones included */
