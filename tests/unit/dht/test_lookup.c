@@ -320,15 +320,22 @@ static void providers_stream_and_enough_of_them_end_it(void **state)
     assert_true(answer(l, &ids[2], 1));
     assert_int_equal(lookup_state(l), LOOKUP_RUNNING);
     assert_int_equal(lookup_provider_count(l), 22);
-    begin_answer(KAD_GET_PROVIDERS);
-    for (uint64_t n = 300; n < 302; n++)
-        name(KAD_PROVIDERS, n, addr_of(n));
-    assert_true(answer(l, &ids[3], 1));
-    assert_int_equal(lookup_state(l), LOOKUP_DONE);
+    for (uint64_t i = 3; i < 5; i++) { /* so do those of its neighbour, wherever that is said to be */
+        begin_answer(KAD_GET_PROVIDERS);
+        name(KAD_PROVIDERS, 300 + 2 * i, addr_of(300));
+        name(KAD_PROVIDERS, 301 + 2 * i, addr_of(300));
+        struct span remote = addr_of(i == 3 ? 999 : 998), addr;
+        assert_true(addr_list_next(&remote, &addr));
+        if (i == 3)
+            lookup_seen_at(l, &ids[2], addr);
+        lookup_seen_at(l, &ids[i], addr);
+        assert_true(answer(l, &ids[i], 1));
+        assert_int_equal(lookup_state(l), i == 3 ? LOOKUP_RUNNING : LOOKUP_DONE);
+    }
     size_t left = 0;
     while (lookup_next_provider(l, &got))
         left++;
-    assert_int_equal(left, 22);
+    assert_int_equal(left, 24);
     lookup_free(l);
 }
 
