@@ -28,6 +28,9 @@ enum addr_scope {
 /* May this multiaddr be told or believed there? False for broken bytes. */
 bool addr_scope_admits(enum addr_scope scope, struct span addr);
 
+/* The same for an address that is known to be valid, as those that addr_list_add put into a list: several times as fast. */
+bool addr_scope_admits_listed(enum addr_scope scope, struct span addr);
+
 /* Appends the addresses of an addr_list that are admitted, at most max of them; what does not fit is left out. ERR_NOMEM. */
 enum err addr_scope_filter(enum addr_scope scope, struct span addrs, size_t max, struct buf *out) MUST_CHECK;
 

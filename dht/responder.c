@@ -101,7 +101,7 @@ static bool all_admitted(enum addr_scope scope, struct span addrs)
 {
     struct span addr;
     while (addr_list_next(&addrs, &addr)) {
-        if (!addr_scope_admits(scope, addr))
+        if (!addr_scope_admits_listed(scope, addr))
             return false;
     }
     return true;

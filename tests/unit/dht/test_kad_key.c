@@ -93,7 +93,9 @@ static bool admits(enum addr_scope scope, const char *text)
 {
     struct multiaddr addr;
     assert_ok(multiaddr_parse_text(span_text(text), &addr));
-    return addr_scope_admits(scope, multiaddr_span(&addr));
+    bool yes = addr_scope_admits(scope, multiaddr_span(&addr));
+    assert_int_equal(addr_scope_admits_listed(scope, multiaddr_span(&addr)), yes);
+    return yes;
 }
 
 static void addresses_stay_in_their_dht(void **state)
