@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dht/candidates.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,6 +36,7 @@ void candidates_release(struct candidates *c)
 struct candidate *candidates_find(const struct candidates *c, const struct peer_id *id)
 {
     for (size_t i = 0; i < c->count; i++) {
+        assert(c->sorted[i] != NULL);
         if (peer_id_equal(&c->sorted[i]->id, id))
             return c->sorted[i];
     }

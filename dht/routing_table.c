@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "dht/routing_table.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
