@@ -14,7 +14,7 @@
 #include "tests/support/bytes.h"
 #include "tests/unit/dht/helper_network.h"
 
-enum { NODES = 1000, LOOKUPS = 400 };
+enum { NODES = 1000, LOOKUPS = 200 };
 
 struct totals {
     unsigned lookups, exact, nearest, found;
