@@ -59,6 +59,9 @@ void progress_add(struct progress *p, uint64_t bytes);
 void progress_end(struct progress *p);
 
 /* Text forms of `heat top` and `heat explain`. */
+/* resources.c */
+void print_resources(const struct invocation *in, struct span result);
+
 void print_hottest(const struct invocation *in, struct span result);
 void print_explained(const struct invocation *in, struct span result);
 void print_denylists(const struct invocation *in, struct span result);

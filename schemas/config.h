@@ -138,6 +138,17 @@ struct config_list {
       "a protocol, or how its name begins, then bytes a second in and out: /ipfs/bitswap 2MB 1MB")                     \
     X(LIST, swarm_bandwidth_schedule, "Swarm.Bandwidth.Schedule", "", 0, 24, NULL,                                     \
       "hours of the local day, then what holds in them instead of In and Out: 8-18 1MB 250kB")                         \
+    X(BOOL, swarm_resources_enabled, "Swarm.ResourceMgr.Enabled", "true", 0, 1, NULL,                                  \
+      "limit what each peer, protocol, address and network may have; without, the memory budget and the number of "    \
+      "connections limit still")                                                                                       \
+    X(SIZE, swarm_resources_memory, "Swarm.ResourceMgr.MaxMemory", "0", 0, UINT64_C(1) << 44, NULL,                    \
+      "bytes held for streams of all peers; half of it for one; 0 means what the memory budget has for them")          \
+    X(U64, swarm_resources_peer_conns, "Swarm.ResourceMgr.ConnsPerPeer", "8", 1, 10000, NULL,                          \
+      "connections with one peer, each way")                                                                           \
+    X(U64, swarm_resources_peer_streams, "Swarm.ResourceMgr.StreamsPerPeer", "1024", 1, 65536, NULL,                   \
+      "streams with one peer; four times as many with a network")                                                      \
+    X(U64, swarm_resources_protocol_streams, "Swarm.ResourceMgr.StreamsPerProtocol", "16384", 1, 65536, NULL,          \
+      "streams of one protocol")                                                                                       \
     X(SECRET, swarm_key_text, "Swarm.Key", "", 0, 256, NULL,                                                           \
       "key of a private network: 64 hex digits, or the text of Kubo's swarm.key; empty means the repository's "        \
       "swarm.key if there is one; never shown")                                                                        \

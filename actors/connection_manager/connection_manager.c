@@ -4,9 +4,9 @@
  *
  * Owns: sockets, secure channels, muxers, identify, ping, dials, the limits on connections, and what is known of peers.
  * Accepts: peer_connect, peer_disconnect, swarm_peers, swarm_addrs, swarm_filters,
- * swarm_filters_change, node_id, ping, stats_bw, probe; stream_open, stream_write, stream_reset, stream_credit, protocol_serve of
- * protocol actors; state_peers_ok. Emits: peer_up, peer_down, stream_* to the owners of protocols (protocols.h), rows to state.
- * Restart: permanent; a new life has no connections, the ports stay, peers are loaded from state.
+ * swarm_filters_change, swarm_resources, node_id, ping, stats_bw, probe; stream_open, stream_write, stream_reset, stream_credit,
+ * protocol_serve of protocol actors; state_peers_ok. Emits: peer_up, peer_down, stream_* to the owners of protocols (protocols.h),
+ * rows to state. Restart: permanent; a new life has no connections, the ports stay, peers are loaded from state.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +19,9 @@ enum { KNOWN_PEERS = 256 };
 
 /* ---- init ---- */
 
-static enum err read_limits(struct ctx *ctx, const struct config *config, struct gate_config *limits)
+static enum err read_exempt(struct ctx *ctx, const struct config *config, struct gate_config *limits)
 {
-    *limits = (struct gate_config){.low = (uint32_t)config->swarm_connmgr_low_water,
-                                   .high = (uint32_t)config->swarm_connmgr_high_water,
-                                   .grace_ns = config->swarm_connmgr_grace_period,
-                                   .per_ip_max = (uint32_t)config->swarm_per_ip_max};
+    *limits = (struct gate_config){0};
     const struct config_list *exempt = &config->swarm_per_ip_exempt;
     for (size_t i = 0; i < exempt->count && i < GATE_EXEMPT_MAX; i++) {
         if (ip_network_parse(span_text(exempt->items[i]), &limits->exempt[limits->exempt_count++]) != ERR_OK)
@@ -101,9 +98,11 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     table_init(&s->streams, SWARM_STREAMS_MAX, s->tables);
     peerstore_init(&s->store, s->tables);
     protocols_init(&s->protocols);
-    enum err err = read_limits(ctx, config, &limits);
+    enum err err = read_exempt(ctx, config, &limits);
     if (err == ERR_OK)
         gate_init(&s->gate, &limits, s->tables);
+    if (err == ERR_OK)
+        swarm_resources_init(s);
     if (err == ERR_OK)
         err = swarm_rules_init(s);
     if (err == ERR_OK)
@@ -208,6 +207,8 @@ static enum err handle_call(struct ctx *ctx, void *state, const struct msg *msg,
         err = ping_call(s, msg, call);
     else if (msg->kind == MSG_STATS_BW)
         err = swarm_reply_bandwidth(s, msg->fields, call);
+    else if (msg->kind == MSG_SWARM_RESOURCES)
+        err = swarm_reply_resources(s, call);
     else if (msg->kind == MSG_SWARM_FILTERS)
         err = swarm_reply_filters(s, call);
     else if (msg->kind == MSG_SWARM_FILTERS_CHANGE)
@@ -299,6 +300,7 @@ static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
     backlog_release(&s->backlog);
     dialer_free(s->dialer);
     gate_release(&s->gate);
+    resources_release(&s->resources);
     peer_rules_release(&s->rules);
     peerstore_release(&s->store);
     connection_identity_free(s->identity);

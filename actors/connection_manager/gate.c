@@ -11,8 +11,6 @@
 struct gate_source {
     uint64_t credit_ns; /* burst x period when full; one connection costs one period */
     uint64_t updated_ns;
-    uint32_t open;
-    uint32_t half_open;
 };
 
 struct source_key {
@@ -44,7 +42,7 @@ static struct gate_source *find(const struct gate *gate, const struct net_addr *
     return table_get(&gate->sources, span_of(key.bytes, sizeof(key.bytes)));
 }
 
-static bool is_exempt(const struct gate *gate, const struct net_addr *addr)
+bool gate_is_exempt(const struct gate *gate, const struct net_addr *addr)
 {
     uint8_t ip[IP_BYTES];
     addr_map(addr, ip);
@@ -84,7 +82,7 @@ static void refill(struct gate_source *source, uint64_t burst, uint64_t now_ns)
     source->updated_ns = now_ns;
 }
 
-/* Forgets sources that hold nothing: the rested ones, then the ones seen first until there is room for some newcomers. */
+/* Forgets sources: the rested ones, then the ones seen first until there is room for some newcomers. */
 static void make_room(struct gate *gate, uint64_t now_ns)
 {
     for (int hard = 0; hard < 2; hard++) {
@@ -95,7 +93,7 @@ static void make_room(struct gate *gate, uint64_t now_ns)
             if (hard && table_len(&gate->sources) + SOURCES_ROOM <= GATE_SOURCES_MAX)
                 return;
             bool rested = now_ns - source->updated_ns >= GATE_RATE_BURST * period_ns;
-            if (source->open == 0 && (hard || rested))
+            if (hard || rested)
                 source_free(gate, table_remove(&gate->sources, key));
         }
     }
@@ -121,109 +119,24 @@ static struct gate_source *find_or_add(struct gate *gate, const struct net_addr 
     return NULL;
 }
 
-static bool may_enter(const struct gate_source *source, uint32_t open_max)
-{
-    return source->open < open_max && source->credit_ns >= period_ns;
-}
-
 enum err gate_enter(struct gate *gate, const struct net_addr *from, uint64_t now_ns)
 {
+    if (gate_is_exempt(gate, from))
+        return ERR_OK;
     if (table_len(&gate->sources) + 2 > GATE_SOURCES_MAX)
         make_room(gate, now_ns);
     struct gate_source *ip = find_or_add(gate, from, false, now_ns);
     struct gate_source *prefix = find_or_add(gate, from, true, now_ns);
-    if (ip == NULL || prefix == NULL || gate->half_open >= GATE_HALF_OPEN_MAX ||
-        gate->total >= gate->config.high + GATE_SPARE)
-        goto refuse;
-    if (!is_exempt(gate, from)) {
+    bool may = ip != NULL && prefix != NULL;
+    if (may) {
         refill(ip, GATE_RATE_BURST, now_ns);
         refill(prefix, (uint64_t)GATE_RATE_BURST * GATE_PREFIX_FACTOR, now_ns);
-        if (!may_enter(ip, gate->config.per_ip_max) || !may_enter(prefix, gate->config.per_ip_max * GATE_PREFIX_FACTOR))
-            goto refuse;
-        ip->credit_ns -= period_ns;
-        prefix->credit_ns -= period_ns;
+        may = ip->credit_ns >= period_ns && prefix->credit_ns >= period_ns;
     }
-    ip->open++;
-    ip->half_open++;
-    prefix->open++;
-    prefix->half_open++;
-    gate->half_open++;
-    gate->total++;
+    gate->refused += !may;
+    if (!may)
+        return ERR_BUSY;
+    ip->credit_ns -= period_ns;
+    prefix->credit_ns -= period_ns;
     return ERR_OK;
-refuse:
-    gate->refused++;
-    return ERR_BUSY;
-}
-
-void gate_dialled(struct gate *gate)
-{
-    gate->total++;
-}
-
-static void leave_half_open(struct gate *gate, const struct net_addr *from)
-{
-    gate->half_open--;
-    for (int prefix = 0; prefix < 2; prefix++)
-        find(gate, from, prefix)->half_open--;
-}
-
-void gate_upgraded(struct gate *gate, const struct net_addr *from)
-{
-    leave_half_open(gate, from);
-}
-
-void gate_left(struct gate *gate, const struct net_addr *from, bool inbound, bool half_open)
-{
-    gate->total--;
-    if (!inbound)
-        return;
-    if (half_open)
-        leave_half_open(gate, from);
-    for (int prefix = 0; prefix < 2; prefix++)
-        find(gate, from, prefix)->open--;
-}
-
-bool gate_is_crowded(const struct gate *gate)
-{
-    return gate->half_open >= GATE_HALF_OPEN_MAX;
-}
-
-uint32_t gate_half_open_of(const struct gate *gate, const struct net_addr *from)
-{
-    const struct gate_source *source = find(gate, from, false);
-    return source == NULL ? 0 : source->half_open;
-}
-
-static bool may_go(const struct gate *gate, const struct gate_candidate *c, uint64_t now_ns)
-{
-    return !c->kept && now_ns - c->opened_ns >= gate->config.grace_ns;
-}
-
-static int goes_before(const void *a, const void *b)
-{
-    const struct gate_candidate *x = a;
-    const struct gate_candidate *y = b;
-    if (x->streams != y->streams)
-        return x->streams < y->streams ? -1 : 1;
-    if (x->active_ns != y->active_ns)
-        return x->active_ns < y->active_ns ? -1 : 1;
-    return x->id < y->id ? -1 : x->id > y->id;
-}
-
-void gate_trim(const struct gate *gate, struct gate_candidate *candidates, size_t count, uint64_t now_ns,
-               size_t *ret_count)
-{
-    *ret_count = 0;
-    if (gate->total <= gate->config.high)
-        return;
-    size_t may = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (!may_go(gate, &candidates[i], now_ns))
-            continue;
-        struct gate_candidate swapped = candidates[may];
-        candidates[may++] = candidates[i];
-        candidates[i] = swapped;
-    }
-    qsort(candidates, may, sizeof(*candidates), goes_before);
-    *ret_count = MIN(may, gate->total - gate->config.low);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connections: from accept or dial over the upgrade to the end.
+ * Connections: their bytes, and their end. How they begin is in swarm_begin.c.
  *
  *      net events --read--> scratch --feed--> engine --events--> this folder        engine --output--> net port
  *
@@ -65,7 +65,7 @@ struct swarm_conn *swarm_conn_of_attempt(const struct swarm *s, uint64_t attempt
 
 /* ---- the end ---- */
 
-static void end(struct swarm_conn *c, enum err why)
+void swarm_end(struct swarm_conn *c, enum err why)
 {
     if (!c->over) {
         c->over = true;
@@ -81,13 +81,7 @@ void swarm_close(struct swarm_conn *c, enum err why)
         c->why = why;
     if (c->engine != NULL)
         connection_close(c->engine); /* reports the streams, then calls on_over */
-    end(c, why);
-}
-
-static void on_over(void *user, struct connection *engine, enum err err)
-{
-    (void)engine;
-    end(user, err);
+    swarm_end(c, why);
 }
 
 static void unlink_peer(struct swarm_conn *c)
@@ -120,8 +114,6 @@ static void finish(struct swarm_conn *c)
         swarm_stream_forget(c->streams);
     if (c->attempt != 0 && !c->up)
         dialer_attempt_failed(s->dialer, c->attempt, c->why == ERR_OK ? ERR_CLOSED : c->why);
-    if (c->counted)
-        gate_left(&s->gate, &c->remote.addr, c->inbound, c->half_open);
     if (c->up)
         swarm_state_connection(c, true);
     rate_turn_leave(&c->turns[BANDWIDTH_IN]);
@@ -131,6 +123,8 @@ static void finish(struct swarm_conn *c)
     if (c->sock != NULL)
         s->net->close(c->sock, c->reset_close);
     connection_free(c->engine);
+    swarm_unpause(c);
+    resources_leave(&s->resources, &c->resource);
     (void)table_remove(&s->conns, table_key_u64(&c->id));
     account_give(s->tables, sizeof(*c));
     free(c);
@@ -147,7 +141,10 @@ static bool may_read(struct swarm_conn *c)
         s->reading_paused = true;
         return false;
     }
-    return true;
+    if (resources_have_room(&s->resources, &c->resource, SWARM_READ_BYTES))
+        return true;
+    swarm_pause(c);
+    return false;
 }
 
 /* Writes what the engine has. True when the socket took no more. */
@@ -244,218 +241,10 @@ void swarm_settle(struct swarm *s)
         s->tick_timer = ctx_timer(s->ctx, ctx_now(s->ctx) + SWARM_TICK_MS * MS_NS, TAG_TICK);
 }
 
-/* ---- the beginning ---- */
-
-static void random_bytes(void *arg, void *to, size_t len)
-{
-    ctx_random(((struct swarm *)arg)->ctx, to, len);
-}
-
-static struct swarm_peer *peer_of(struct swarm *s, const struct peer_id *id)
-{
-    struct swarm_peer *peer = swarm_peer_find(s, id);
-    if (peer != NULL)
-        return peer;
-    if (!account_take(s->tables, sizeof(*peer)))
-        return NULL;
-    peer = calloc(1, sizeof(*peer));
-    if (peer == NULL || table_put(&s->peers, peer_id_span(id), peer, NULL) != ERR_OK) {
-        account_give(s->tables, sizeof(*peer));
-        free(peer);
-        return NULL;
-    }
-    peer->id = *id;
-    bandwidth_peer(&s->bandwidth, id, ctx_now(s->ctx), peer->rates);
-    peer->entry = peerstore_add(&s->store, id);
-    return peer;
-}
-
-static void on_upgraded(void *user, struct connection *engine, const struct connection_info *info)
-{
-    (void)engine;
-    struct swarm_conn *c = user;
-    struct swarm *s = c->swarm;
-    if (!swarm_may_speak(s, info->peer, &c->remote.addr)) {
-        swarm_close(c, ERR_DENIED);
-        return;
-    }
-    struct swarm_peer *peer = peer_id_equal(info->peer, &s->self) ? NULL : peer_of(s, info->peer);
-    if (peer == NULL) {
-        swarm_close(c, peer_id_equal(info->peer, &s->self) ? ERR_MISMATCH : ERR_NOMEM);
-        return;
-    }
-    if (c->half_open)
-        gate_upgraded(&s->gate, &c->remote.addr);
-    c->half_open = false;
-    c->up = true;
-    c->peer = peer;
-    c->next_of_peer = peer->conns;
-    peer->conns = c;
-    c->active_ns = ctx_now(s->ctx);
-    swarm_bandwidth_peer(c);
-    if (peer->entry != NULL) {
-        peerstore_connected(peer->entry, ctx_real_now(s->ctx));
-        struct multiaddr addr = endpoint_to_multiaddr(&c->remote);
-        if (!c->inbound && peerstore_add_addr(peer->entry, multiaddr_span(&addr)) == ERR_OK)
-            peerstore_prefer_addr(peer->entry, multiaddr_span(&addr));
-    }
-    if (c->attempt != 0)
-        dialer_attempt_upgraded(s->dialer, c->attempt, info->peer, info->security);
-    swarm_state_connection(c, false);
-    identify_start(c);
-}
-
-static const struct connection_events events = {.upgraded = on_upgraded,
-                                                .stream_opened = swarm_on_opened,
-                                                .stream_data = swarm_on_data,
-                                                .stream_fin = swarm_on_fin,
-                                                .stream_writable = swarm_on_writable,
-                                                .stream_closed = swarm_on_closed,
-                                                .closed = on_over};
-
-static struct swarm_conn *conn_new(struct swarm *s, const struct endpoint *remote)
-{
-    if (!account_take(s->tables, sizeof(struct swarm_conn)))
-        return NULL;
-    struct swarm_conn *c = calloc(1, sizeof(*c));
-    if (c == NULL) {
-        account_give(s->tables, sizeof(*c));
-        return NULL;
-    }
-    c->id = ++s->last_number + SWARM_TAG_CONNECTION;
-    c->swarm = s;
-    c->remote = *remote;
-    c->opened_ns = ctx_now(s->ctx);
-    c->turns[BANDWIDTH_IN].owner = c;
-    c->turns[BANDWIDTH_OUT].owner = c;
-    c->opened_real_ns = ctx_real_now(s->ctx);
-    c->push_credit_ns = SWARM_PUSH_BURST * SWARM_PUSH_PERIOD_MS * MS_NS;
-    c->push_updated_ns = c->opened_ns;
-    if (table_put(&s->conns, table_key_u64(&c->id), c, NULL) == ERR_OK)
-        return c;
-    account_give(s->tables, sizeof(*c));
-    free(c);
-    return NULL;
-}
-
-static enum err start_engine(struct swarm_conn *c, const struct dialer_order *order)
-{
-    struct swarm *s = c->swarm;
-    char host[ENDPOINT_TEXT_MAX];
-    endpoint_host(&c->remote, host);
-    struct connection_config config = {.role = order != NULL ? CONNECTION_DIALER : CONNECTION_LISTENER,
-                                       .identity = s->identity,
-                                       .security = {s->security[0], s->security[1]},
-                                       .security_count = s->security_count,
-                                       .swarm_key = s->config->swarm_key,
-                                       .websocket = c->remote.websocket,
-                                       .websocket_host = host,
-                                       .receive = &s->windows,
-                                       .send = s->send,
-                                       .tables = s->tables,
-                                       .wall_clock_s = ctx_real_now(s->ctx) / SECOND_NS,
-                                       .random = random_bytes,
-                                       .random_arg = s,
-                                       .match_protocol = swarm_match_protocol,
-                                       .events = &events,
-                                       .user = c};
-    if (order != NULL) {
-        config.expected = peer_id_is_empty(&order->peer) ? NULL : &order->peer;
-        memcpy(config.security, order->security, sizeof(config.security));
-        config.optimistic = order->optimistic;
-    }
-    return connection_new(&config, ctx_now(s->ctx), &c->engine);
-}
-
-void swarm_connect(struct swarm *s, const struct dialer_order *order)
-{
-    if (!swarm_may_speak(s, &order->peer, &order->to.addr)) {
-        dialer_attempt_failed(s->dialer, order->attempt, ERR_DENIED);
-        return;
-    }
-    struct swarm_conn *c = conn_new(s, &order->to);
-    if (c == NULL) {
-        dialer_attempt_failed(s->dialer, order->attempt, ERR_NOMEM);
-        return;
-    }
-    c->attempt = order->attempt;
-    gate_dialled(&s->gate);
-    c->counted = true;
-    enum err err = s->net->connect(s->net->self, &order->to.addr, c->id, &c->sock);
-    if (err == ERR_OK)
-        err = start_engine(c, order); /* its first flight leaves when TCP is there */
-    if (err != ERR_OK)
-        end(c, err);
-}
-
-/* One half-open connection too many: the oldest of the address that holds most of them goes. */
-static void evict_half_open(struct swarm *s)
-{
-    size_t position = 0;
-    struct swarm_conn *c;
-    struct swarm_conn *victim = NULL;
-    uint32_t most = 0;
-    while ((c = table_next(&s->conns, &position, NULL)) != NULL) {
-        if (!c->half_open || c->over)
-            continue;
-        uint32_t n = gate_half_open_of(&s->gate, &c->remote.addr);
-        if (victim != NULL && n <= most)
-            continue;
-        victim = c;
-        most = n;
-    }
-    if (victim == NULL)
-        return;
-    gate_left(&s->gate, &victim->remote.addr, true, true);
-    victim->counted = false;
-    victim->half_open = false;
-    victim->reset_close = true;
-    swarm_close(victim, ERR_BUSY);
-}
-
-static bool listens_for_websocket(const struct swarm *s, uint64_t tag)
-{
-    for (size_t i = 0; i < s->listener_count; i++)
-        if (s->listeners[i].tag == tag)
-            return s->listeners[i].bound.websocket;
-    return false;
-}
-
-static void accepted(struct swarm *s, const struct net_event *event)
-{
-    struct endpoint remote = {.addr = event->remote, .websocket = listens_for_websocket(s, event->tag)};
-    if (!swarm_may_speak(s, NULL, &event->remote)) {
-        s->net->close(event->sock, true);
-        return;
-    }
-    if (gate_is_crowded(&s->gate))
-        evict_half_open(s);
-    if (gate_enter(&s->gate, &event->remote, ctx_now(s->ctx)) != ERR_OK) {
-        s->net->close(event->sock, true);
-        return;
-    }
-    struct swarm_conn *c = conn_new(s, &remote);
-    if (c == NULL) {
-        gate_left(&s->gate, &event->remote, true, true);
-        s->net->close(event->sock, true);
-        return;
-    }
-    c->sock = event->sock;
-    c->local = event->local;
-    c->inbound = true;
-    c->counted = true;
-    c->half_open = true;
-    s->net->set_tag(c->sock, c->id);
-    enum err err = start_engine(c, NULL);
-    if (err != ERR_OK)
-        end(c, err);
-    swarm_touch(c);
-}
-
 void swarm_net(struct swarm *s, const struct net_event *event)
 {
     if (event->kind == NET_ACCEPTED) {
-        accepted(s, event);
+        swarm_accepted(s, event);
         return;
     }
     struct swarm_conn *c = table_get(&s->conns, table_key_u64(&event->tag));

@@ -3,7 +3,9 @@
  * The inside of connection_manager: what its files share. Only files of this folder include it.
  *
  *      connection_manager.c   messages in, replies out
- *      swarm.c                connections: accept, upgrade, bytes, close, trimming
+ *      swarm_begin.c          connections: accept, upgrade
+ *      swarm.c                their bytes, their end
+ *      swarm_resources.c      who may have how much
  *      swarm_care.c           listeners, the clock, trimming
  *      swarm_dial.c           dials: addresses, names, the dialer's orders, who waits for them
  *      swarm_stream.c         streams of the protocol actors
@@ -29,6 +31,8 @@
 #include "actors/connection_manager/peerstore.h"
 #include "actors/connection_manager/protocols.h"
 #include "actors/connection_manager/reach.h"
+#include "actors/connection_manager/resources.h"
+#include "actors/connection_manager/trimmer.h"
 #include "base/limits.h"
 #include "mailbox/actor.h"
 #include "schemas/config.h"
@@ -133,6 +137,7 @@ struct swarm_stream {
     bool fin_done;
     bool fin_received;
 
+    struct resource_stream resource;
     struct bandwidth_protocol *limit; /* of the protocol; NULL: none */
     struct rate_turn turns[BANDWIDTH_DIRECTIONS];
     uint64_t credit_held; /* of the peer, until the limit allows it */
@@ -154,7 +159,9 @@ struct swarm_conn {
     struct net_addr local;
     uint64_t attempt; /* of the dialer; 0: inbound */
     bool inbound;
-    bool counted; /* by the gate */
+    struct resource_conn resource;
+    bool paused; /* not read: what it has brought is not used up */
+    TAILQ_ENTRY(swarm_conn) pause;
     bool half_open;
     bool up;   /* upgraded, in its peer's list */
     bool over; /* to be freed by swarm_settle */
@@ -229,6 +236,9 @@ struct swarm {
     size_t security_count;
 
     struct gate gate;
+    struct resources resources;
+    struct trimmer trimmer;
+    TAILQ_HEAD(, swarm_conn) paused; /* for room in the scopes of resources */
     struct peer_rules rules;
     uint64_t denied; /* connections that rules prevented or closed */
     struct dialer *dialer;
@@ -271,6 +281,11 @@ struct swarm {
     uint8_t *scratch;    /* SWARM_READ_BYTES */
 };
 
+/* ---- swarm_begin.c ---- */
+void swarm_accepted(struct swarm *s, const struct net_event *event);
+/* A new outbound socket for an attempt of the dialer. */
+void swarm_connect(struct swarm *s, const struct dialer_order *order);
+
 /* ---- swarm.c ---- */
 enum err swarm_listen(struct swarm *s, const char *text, char *ret_why, size_t why_bytes);
 void swarm_net(struct swarm *s, const struct net_event *event);
@@ -279,9 +294,8 @@ void swarm_tick(struct swarm *s);
 void swarm_settle(struct swarm *s);
 void swarm_settle_soon(struct swarm *s);
 void swarm_touch(struct swarm_conn *c);
-/* A new outbound socket for an attempt of the dialer. */
-void swarm_connect(struct swarm *s, const struct dialer_order *order);
 struct swarm_conn *swarm_conn_of_attempt(const struct swarm *s, uint64_t attempt);
+void swarm_end(struct swarm_conn *c, enum err why);
 /* Ends a connection in good order; ERR_OK: because we want to. */
 void swarm_close(struct swarm_conn *c, enum err why);
 struct swarm_peer *swarm_peer_find(const struct swarm *s, const struct peer_id *id);
@@ -367,6 +381,18 @@ void ping_tick(struct swarm_stream *st, uint64_t now_ns);
 enum err ping_call(struct swarm *s, const struct msg *msg, struct reply_to call);
 void ping_cancel(struct swarm *s, const struct reply_to *call);
 void ping_free(struct swarm_ping *ping);
+
+/* ---- swarm_resources.c ---- */
+/* Of configuration and budget. */
+void swarm_resources_init(struct swarm *s);
+void swarm_pause(struct swarm_conn *c);
+void swarm_unpause(struct swarm_conn *c);
+/* The protocol of a stream is agreed. False: there are too many of it. */
+bool swarm_protocol_agreed(struct swarm_stream *st);
+/* Bytes held for an owned stream, or used up. */
+bool swarm_hold(struct swarm_stream *st, size_t bytes);
+void swarm_give(struct swarm_stream *st, uint64_t bytes);
+enum err swarm_reply_resources(struct swarm *s, struct reply_to call);
 
 /* ---- swarm_bandwidth.c ---- */
 /* Of the configuration. The error has its sentence. */

@@ -13,9 +13,10 @@ static bool is_kept(const struct swarm_conn *c)
 static void trim(struct swarm *s)
 {
     size_t count = table_len(&s->conns);
-    if (s->gate.total <= s->gate.config.high || count == 0)
+    uint64_t total = s->resources.system.used[RESOURCE_CONNS];
+    if (total <= s->trimmer.high || count == 0)
         return;
-    struct gate_candidate *list = calloc(count, sizeof(*list));
+    struct trimmer_candidate *list = calloc(count, sizeof(*list));
     if (list == NULL)
         return;
     size_t position = 0;
@@ -23,13 +24,13 @@ static void trim(struct swarm *s)
     struct swarm_conn *c;
     while ((c = table_next(&s->conns, &position, NULL)) != NULL)
         if (c->up && !c->over)
-            list[n++] = (struct gate_candidate){.id = c->id,
-                                                .opened_ns = c->opened_ns,
-                                                .active_ns = c->active_ns,
-                                                .streams = c->owned_streams,
-                                                .kept = is_kept(c)};
+            list[n++] = (struct trimmer_candidate){.id = c->id,
+                                                   .opened_ns = c->opened_ns,
+                                                   .active_ns = c->active_ns,
+                                                   .streams = c->owned_streams,
+                                                   .kept = is_kept(c)};
     size_t go;
-    gate_trim(&s->gate, list, n, ctx_now(s->ctx), &go);
+    trimmer_choose(&s->trimmer, total, list, n, ctx_now(s->ctx), &go);
     for (size_t i = 0; i < go; i++)
         swarm_close(table_get(&s->conns, table_key_u64(&list[i].id)), ERR_BUSY);
     free(list);

@@ -66,6 +66,12 @@ static struct swarm_stream *stream_new(struct swarm_conn *c, enum stream_kind ki
         free(st);
         return NULL;
     }
+    if (resources_open(&s->resources, &st->resource, &c->resource, engine != NULL) != ERR_OK) {
+        (void)table_remove(&s->streams, table_key_u64(&st->number));
+        account_give(s->tables, sizeof(*st));
+        free(st);
+        return NULL;
+    }
     st->next = c->streams;
     if (st->next != NULL)
         st->next->prev = st;
@@ -100,6 +106,8 @@ void swarm_stream_forget(struct swarm_stream *st)
     rate_turn_leave(&st->turns[BANDWIDTH_OUT]);
     identify_reader_release(&st->reader);
     ping_free(st->ping);
+    swarm_give(st, UINT64_MAX);
+    resources_close(&c->swarm->resources, &st->resource);
     free(st->proposals);
     (void)table_remove(&c->swarm->streams, table_key_u64(&st->number));
     account_give(c->swarm->tables, sizeof(*st));
@@ -188,6 +196,7 @@ static void agree(struct swarm_stream *st, const char *name)
     const char *known = protocols_known(&st->conn->swarm->protocols, span_text(name));
     st->protocol = known != NULL ? known : name;
     swarm_bandwidth_protocol(st);
+    (void)swarm_protocol_agreed(st); /* counted; what we wanted ourselves is not refused */
 }
 
 /* The engine has no more use for the names. */
@@ -212,7 +221,9 @@ static void inbound_opened(struct swarm_conn *c, struct connection_stream *engin
     st->protocol = row->name;
     st->owner = row->owner;
     swarm_bandwidth_protocol(st);
-    if (kind == STREAM_OWNED) {
+    if (!swarm_protocol_agreed(st)) {
+        swarm_stream_drop(st, 0);
+    } else if (kind == STREAM_OWNED) {
         tell_opened(st, true);
     } else if (kind == STREAM_IDENTIFY_IN) {
         identify_serve(st);
@@ -243,7 +254,7 @@ static void owned_data(struct swarm_stream *st, struct span bytes)
 {
     struct swarm *s = st->conn->swarm;
     st->conn->active_ns = ctx_now(s->ctx);
-    struct block_ref *ref = block_ref_copy(bytes, s->receive);
+    struct block_ref *ref = swarm_hold(st, bytes.len) ? block_ref_copy(bytes, s->receive) : NULL;
     if (ref == NULL) { /* the newest to ask for what is not there loses */
         tell_closed(st, ERR_NOMEM);
         swarm_stream_drop(st, 0);
@@ -310,6 +321,7 @@ void swarm_stream_flush(struct swarm_stream *st)
         swarm_stream_moved(st, BANDWIDTH_OUT, accepted);
         if (err != ERR_OK)
             return;
+        swarm_give(st, accepted);
         w->offset += accepted;
         st->written_bytes += accepted;
         st->queued_bytes -= accepted;
@@ -400,7 +412,7 @@ enum err swarm_stream_call_open(struct swarm *s, const struct msg *msg, struct r
         return err;
     struct swarm_stream *st = stream_new(c, STREAM_OWNED, NULL);
     if (st == NULL)
-        return ERR_NOMEM;
+        return ERR_BUSY;
     st->owner = msg->from;
     st->call = call;
     bool certain = false;
@@ -429,7 +441,8 @@ static void owner_writes(struct swarm_stream *st, const struct msg *msg)
     const struct msg_stream_write *fields = msg->fields;
     size_t len = msg->tail == NULL ? 0 : msg->tail->len;
     struct swarm_write *w = len == 0 ? NULL : calloc(1, sizeof(*w));
-    if (st->fin_wanted || (len > 0 && w == NULL) || st->queued_bytes + len > SWARM_WRITE_QUEUE_MAX) {
+    if (st->fin_wanted || (len > 0 && w == NULL) || st->queued_bytes + len > SWARM_WRITE_QUEUE_MAX ||
+        !swarm_hold(st, len)) {
         free(w);
         tell_closed(st, st->fin_wanted ? ERR_CLOSED : ERR_NOMEM);
         swarm_stream_drop(st, 0);
@@ -448,6 +461,7 @@ static void owner_writes(struct swarm_stream *st, const struct msg *msg)
 
 static void owner_reads(struct swarm_stream *st, const struct msg_stream_credit *fields)
 {
+    swarm_give(st, fields->bytes);
     swarm_stream_consumed(st, fields->bytes);
     if (fields->window > 0 && st->limit == NULL)
         connection_stream_want_window(st->engine, (size_t)MIN(fields->window, (uint64_t)SIZE_MAX));

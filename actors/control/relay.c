@@ -366,6 +366,8 @@ enum err relay_start(struct control *c, struct conversation *v)
         return ask_plain(c, v, ACTOR_BITSWAP, MSG_BITSWAP_STAT);
     case OP_REPO_STAT:
         return ask_plain(c, v, ACTOR_TIERED_STORAGE, MSG_REPO_STAT);
+    case OP_SWARM_RESOURCES:
+        return ask_plain(c, v, ACTOR_CONNECTION_MANAGER, MSG_SWARM_RESOURCES);
     case OP_SWARM_FILTERS:
         return ask_plain(c, v, ACTOR_CONNECTION_MANAGER, MSG_SWARM_FILTERS);
     case OP_SWARM_FILTERS_ADD:

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "actors/connection_manager/connection.h"
-#include "actors/connection_manager/gate.h"
+#include "actors/connection_manager/resources.h"
 #include "wire/identify.h"
 #include "wire/multiaddr.h"
 #include "wire/peer_record.h"
@@ -115,7 +115,7 @@ static void T1_ten_thousand_silent_connections(void **state)
         for (unsigned i = 0; i < HOSTS; i++)
             attack(&attackers[i]);
         nodes_pass_ms(50);
-        assert_true(sim_host_sockets(nodes[0].host) <= GATE_HALF_OPEN_MAX + 1);
+        assert_true(sim_host_sockets(nodes[0].host) <= RESOURCES_HALF_OPEN_MAX + 1);
         assert_true(account_used(&nodes[0].budget.accounts[ACCOUNT_TABLES]) < 4 * MIB);
     }
     expect_service();
@@ -198,7 +198,7 @@ static void T18_a_flood_from_one_24(void **state)
         for (unsigned i = 0; i < 100; i++)
             attack(&attackers[i]);
     nodes_pass_ms(100);
-    assert_true(sim_host_sockets(nodes[0].host) <= GATE_PER_IP_MAX * GATE_PREFIX_FACTOR);
+    assert_true(sim_host_sockets(nodes[0].host) <= RESOURCES_PER_IP_MAX * RESOURCES_PREFIX_FACTOR);
     expect_service();
     end();
 }

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* Limits of peers at the level of whole nodes, simulated: a peer whose bytes are not used up waits, others do not. */
+#include "helper_nodes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "actors/connection_manager/resources.h"
+
+enum { BULK = 8 * 1024 * 1024 };
+
+static void small(struct node *n)
+{
+    char why[CONFIG_WHY_BYTES];
+    if (n->index != 0)
+        return;
+    assert_int_equal(config_set(n->config, "Swarm.ResourceMgr.MaxMemory", span_text("1MiB"), why), ERR_OK);
+    assert_int_equal(config_set(n->config, "Swarm.ResourceMgr.StreamsPerPeer", span_text("20"), why), ERR_OK);
+    assert_int_equal(config_set(n->config, "Swarm.ResourceMgr.ConnsPerPeer", span_text("1"), why), ERR_OK);
+}
+
+static bool received(void)
+{
+    return nodes[0].received == BULK && nodes[0].fins == 1;
+}
+
+static uint64_t used_by_peer;
+static uint64_t limit_of_peer;
+static char shown[256];
+
+static void take(struct node *n, const struct msg *answer)
+{
+    const struct msg_swarm_resources_ok *fields = answer->fields;
+    struct item_resource row;
+    size_t position = 0;
+    char id[PEER_ID_TEXT_MAX];
+    (void)n;
+    peer_id_text(&nodes[1].id, id);
+    used_by_peer = 0;
+    while (schema_list_next_map(&fields->resources, &schema_item_resource, &position, &row)) {
+        (void)snprintf(shown, sizeof(shown), "peer:%s", id);
+        if (!span_equal_text(row.scope, shown) || !span_equal_text(row.name, "Memory"))
+            continue;
+        used_by_peer = row.used;
+        limit_of_peer = row.limit;
+    }
+}
+
+static void ask(void)
+{
+    struct msg_swarm_resources fields = {0};
+    struct msg msg = {.kind = MSG_SWARM_RESOURCES, .fields = &fields};
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_ASK, .msg = &msg, .take = take}), ERR_OK);
+}
+
+/* More than it may have here stays in its socket and its windows; what is used up lets it go on, and nothing is lost. */
+static void a_peer_may_have_half_of_the_bytes(void **state)
+{
+    (void)state;
+    nodes_begin(3, SIM, 1, small);
+    nodes[0].hold_credit = true;
+    assert_int_equal(node_connect(1, 0), ERR_OK);
+    assert_int_equal(node_connect(2, 0), ERR_OK);
+    assert_int_equal(node_do(1, (struct command){.kind = CMD_SEND, .target = 0, .bytes = BULK}), ERR_OK);
+    nodes_pass_ms(5000);
+    ask();
+    assert_int_equal(limit_of_peer, 512 * 1024);
+    assert_int_equal(used_by_peer, nodes[0].received);
+    assert_true(nodes[0].received > 0 && nodes[0].received <= 512 * 1024);
+    assert_int_equal(node_do(2, (struct command){.kind = CMD_PING, .target = 0}), ERR_OK);
+    assert_int_equal(nodes[0].downs, 0);
+    nodes[0].release_credit = true;
+    nodes_await(received);
+    assert_int_equal(nodes[0].mismatches, 0);
+    ask();
+    assert_int_equal(used_by_peer, 0);
+    nodes_end();
+}
+
+static void T1_streams_of_a_peer_are_capped_as_configured(void **state)
+{
+    (void)state;
+    nodes_begin(3, SIM, 2, small);
+    nodes[0].hold_credit = true;
+    assert_int_equal(node_connect(1, 0), ERR_OK);
+    struct command c = {.kind = CMD_SEND, .target = 0, .payload = span_text("x"), .count = 100};
+    enum err err = node_do(1, c);
+    assert_true(err == ERR_OK || err == ERR_BUSY);
+    nodes_pass_ms(1000);
+    assert_true(nodes[0].opened_in >= 10 && nodes[0].opened_in <= 20);
+    assert_int_equal(nodes[0].downs, 0);
+    assert_int_equal(node_connect(2, 0), ERR_OK);
+    assert_int_equal(node_do(2, (struct command){.kind = CMD_PING, .target = 0}), ERR_OK);
+    nodes_end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_peer_may_have_half_of_the_bytes),
+        cmocka_unit_test(T1_streams_of_a_peer_are_capped_as_configured),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
