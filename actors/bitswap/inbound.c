@@ -112,8 +112,10 @@ static void on_block(void *arg, const struct cid *cid, struct block_ref *block)
 {
     struct inbound *in = arg;
     struct node *n = in->node;
-    if (fetch_block(n, in->partner, cid, block))
+    if (fetch_block(n, in->partner, cid, block)) {
+        partner_praise(in->partner);
         return;
+    }
     n->stats.dropped++;
     n->stats.dup_blocks_received++;
     n->stats.dup_bytes_received += block->len;

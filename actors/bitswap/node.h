@@ -83,7 +83,8 @@ struct partner {
     enum bitswap_version version;
     uint64_t reopen_ns;
     uint64_t active_ns;
-    uint64_t taken_ns; /* when it last took bytes */
+    uint64_t taken_ns;   /* when it last took bytes */
+    uint64_t praised_ns; /* when connection_manager was last told that it gives blocks */
     size_t in_flight;
     struct sent_message sent[NODE_MESSAGES_MAX]; /* a ring */
     size_t sent_first;
@@ -194,6 +195,8 @@ void partner_send(struct partner *p);
 void partner_opened(struct node *n, const struct op *op, const struct info *info);
 void partner_written(struct partner *p, uint64_t bytes);
 void partner_out_closed(struct partner *p, enum err err);
+/* It gave a block that was wanted: its connection is worth keeping. */
+void partner_praise(struct partner *p);
 void partner_tick(struct partner *p, uint64_t now_ns);
 
 /* ---- inbound.c ---- */

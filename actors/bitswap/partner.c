@@ -269,6 +269,21 @@ void partner_out_closed(struct partner *p, enum err err)
         bitswap_session_peer_resend(p->node->session, p->session);
 }
 
+enum { PRAISE_VALUE = 100, PRAISE_SECONDS = 10, PRAISE_HALF_LIFE_SECONDS = 300 };
+
+void partner_praise(struct partner *p)
+{
+    uint64_t now = ctx_now(p->node->ctx);
+    if (p->praised_ns != 0 && now - p->praised_ns < PRAISE_SECONDS * SECOND_NS)
+        return;
+    p->praised_ns = now;
+    struct msg_peer_tag fields = {.peer = peer_id_span(&p->id),
+                                  .name = span_text("bitswap"),
+                                  .value = PRAISE_VALUE,
+                                  .half_life_ns = PRAISE_HALF_LIFE_SECONDS * SECOND_NS};
+    node_tell(p->node, MSG_PEER_TAG, &fields, NULL);
+}
+
 void partner_tick(struct partner *p, uint64_t now_ns)
 {
     bool quiet = p->sent_count == 0 && !has_message(p);

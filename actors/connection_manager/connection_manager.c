@@ -3,10 +3,10 @@
  * connection_manager: the swarm.
  *
  * Owns: sockets, secure channels, muxers, identify, ping, dials, the limits on connections, and what is known of peers.
- * Accepts: peer_connect, peer_disconnect, swarm_peers, swarm_addrs, swarm_filters,
- * swarm_filters_change, swarm_resources, node_id, ping, stats_bw, probe; stream_open, stream_write, stream_reset, stream_credit,
- * protocol_serve of protocol actors; state_peers_ok. Emits: peer_up, peer_down, stream_* to the owners of protocols (protocols.h),
- * rows to state. Restart: permanent; a new life has no connections, the ports stay, peers are loaded from state.
+ * Accepts: peer_connect, peer_disconnect, swarm_peers, swarm_addrs, swarm_filters, swarm_filters_change, swarm_resources, node_id,
+ * ping, stats_bw, probe; stream_open, stream_write, stream_reset, stream_credit, protocol_serve of protocol actors; peer_tag,
+ * peer_protect of any actor; state_peers_ok. Emits: peer_up, peer_down, stream_* to the owners of protocols (protocols.h), rows to
+ * state. Restart: permanent; a new life has no connections, the ports stay, peers are loaded from state.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +98,7 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     table_init(&s->streams, SWARM_STREAMS_MAX, s->tables);
     peerstore_init(&s->store, s->tables);
     protocols_init(&s->protocols);
+    peer_tags_init(&s->tags, s->tables);
     enum err err = read_exempt(ctx, config, &limits);
     if (err == ERR_OK)
         gate_init(&s->gate, &limits, s->tables);
@@ -223,7 +224,10 @@ static void handle_cast(struct ctx *ctx, void *state, const struct msg *msg)
 {
     struct swarm *s = state;
     s->ctx = ctx;
-    swarm_stream_cast(s, msg);
+    if (msg->kind == MSG_PEER_TAG || msg->kind == MSG_PEER_PROTECT)
+        swarm_mark(s, msg);
+    else
+        swarm_stream_cast(s, msg);
     swarm_settle_soon(s); /* at the end of the turn: many writes, one sendmsg */
 }
 
@@ -278,6 +282,7 @@ static void handle_info(struct ctx *ctx, void *state, const struct info *info)
     case INFO_DOWN:
         swarm_streams_orphaned(s, info->actor);
         swarm_serve(s, info->actor, NULL);
+        swarm_forget_marks(s, info->actor);
         break;
     case INFO_UP:
         swarm_streams_orphaned(s, info->actor); /* opened while nobody was there */
@@ -301,6 +306,7 @@ static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
     dialer_free(s->dialer);
     gate_release(&s->gate);
     resources_release(&s->resources);
+    peer_tags_release(&s->tags);
     peer_rules_release(&s->rules);
     peerstore_release(&s->store);
     connection_identity_free(s->identity);

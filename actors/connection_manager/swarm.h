@@ -28,6 +28,7 @@
 #include "actors/connection_manager/endpoint.h"
 #include "actors/connection_manager/gate.h"
 #include "actors/connection_manager/peer_rules.h"
+#include "actors/connection_manager/peer_tags.h"
 #include "actors/connection_manager/peerstore.h"
 #include "actors/connection_manager/protocols.h"
 #include "actors/connection_manager/reach.h"
@@ -238,6 +239,7 @@ struct swarm {
     struct gate gate;
     struct resources resources;
     struct trimmer trimmer;
+    struct peer_tags tags;
     TAILQ_HEAD(, swarm_conn) paused; /* for room in the scopes of resources */
     struct peer_rules rules;
     uint64_t denied; /* connections that rules prevented or closed */
@@ -381,6 +383,12 @@ void ping_tick(struct swarm_stream *st, uint64_t now_ns);
 enum err ping_call(struct swarm *s, const struct msg *msg, struct reply_to call);
 void ping_cancel(struct swarm *s, const struct reply_to *call);
 void ping_free(struct swarm_ping *ping);
+
+/* ---- swarm_care.c ---- */
+/* peer_tag, peer_protect. */
+void swarm_mark(struct swarm *s, const struct msg *msg);
+/* The actor's life ended: what it said of peers is void. */
+void swarm_forget_marks(struct swarm *s, actor_id from);
 
 /* ---- swarm_resources.c ---- */
 /* Of configuration and budget. */

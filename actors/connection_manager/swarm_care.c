@@ -4,10 +4,49 @@
 #include <stdlib.h>
 
 #include "actors/connection_manager/swarm.h"
+#include "schemas/messages.h"
 
 static bool is_kept(const struct swarm_conn *c)
 {
-    return c->peer != NULL && c->peer->wanted;
+    return c->peer->wanted || peer_tags_are_protecting(&c->swarm->tags, &c->peer->id);
+}
+
+/* ---- what other actors say of peers. Names are the sender's own, so its number goes before them ---- */
+
+enum { MARK_BYTES_MAX = PEER_TAG_NAME_MAX };
+
+static struct span mark_name(actor_id from, struct span name, char to[MARK_BYTES_MAX])
+{
+    int len = snprintf(to, MARK_BYTES_MAX, "%u:%.*s", (unsigned)from, (int)name.len, (const char *)name.data);
+    return span_of(to, MIN((size_t)len, (size_t)MARK_BYTES_MAX - 1));
+}
+
+void swarm_mark(struct swarm *s, const struct msg *msg)
+{
+    char text[MARK_BYTES_MAX];
+    struct peer_id id;
+    enum err err;
+    if (msg->kind == MSG_PEER_TAG) {
+        const struct msg_peer_tag *fields = msg->fields;
+        err = peer_id_parse(fields->peer, &id);
+        if (err == ERR_OK)
+            err = peer_tags_set(&s->tags, &id, mark_name(msg->from, fields->name, text), fields->value,
+                                fields->half_life_ns, ctx_now(s->ctx));
+    } else {
+        const struct msg_peer_protect *fields = msg->fields;
+        err = peer_id_parse(fields->peer, &id);
+        if (err == ERR_OK)
+            err = peer_tags_protect(&s->tags, &id, mark_name(msg->from, fields->name, text), fields->protect,
+                                    ctx_now(s->ctx));
+    }
+    if (err != ERR_OK)
+        ctx_log(s->ctx, LOG_DEBUG, "a mark of a peer was not taken: %s", err_text(err));
+}
+
+void swarm_forget_marks(struct swarm *s, actor_id from)
+{
+    char text[MARK_BYTES_MAX];
+    peer_tags_forget(&s->tags, mark_name(from, span_text(""), text));
 }
 
 static void trim(struct swarm *s)
@@ -19,6 +58,7 @@ static void trim(struct swarm *s)
     struct trimmer_candidate *list = calloc(count, sizeof(*list));
     if (list == NULL)
         return;
+    uint64_t now = ctx_now(s->ctx);
     size_t position = 0;
     size_t n = 0;
     struct swarm_conn *c;
@@ -27,10 +67,11 @@ static void trim(struct swarm *s)
             list[n++] = (struct trimmer_candidate){.id = c->id,
                                                    .opened_ns = c->opened_ns,
                                                    .active_ns = c->active_ns,
+                                                   .value = peer_tags_value(&s->tags, &c->peer->id, now),
                                                    .streams = c->owned_streams,
                                                    .kept = is_kept(c)};
     size_t go;
-    trimmer_choose(&s->trimmer, total, list, n, ctx_now(s->ctx), &go);
+    trimmer_choose(&s->trimmer, total, list, n, now, &go);
     for (size_t i = 0; i < go; i++)
         swarm_close(table_get(&s->conns, table_key_u64(&list[i].id)), ERR_BUSY);
     free(list);

@@ -94,10 +94,45 @@ static void T1_streams_of_a_peer_are_capped_as_configured(void **state)
     nodes_end();
 }
 
+/* ---- trimming ---- */
+
+static void few(struct node *n)
+{
+    char why[CONFIG_WHY_BYTES];
+    if (n->index != 0)
+        return;
+    assert_int_equal(config_set(n->config, "Swarm.ConnMgr.LowWater", span_text("2"), why), ERR_OK);
+    assert_int_equal(config_set(n->config, "Swarm.ConnMgr.HighWater", span_text("3"), why), ERR_OK);
+    assert_int_equal(config_set(n->config, "Swarm.ConnMgr.GracePeriod", span_text("0"), why), ERR_OK);
+}
+
+static void tell(uint16_t kind, const void *fields)
+{
+    struct msg msg = {.kind = kind, .fields = fields};
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_TELL, .msg = &msg}), ERR_OK);
+}
+
+static void who_is_worth_most_or_protected_stays(void **state)
+{
+    (void)state;
+    nodes_begin(5, SIM, 3, few);
+    struct msg_peer_tag tag = {.peer = peer_id_span(&nodes[2].id), .name = span_text("test"), .value = 5};
+    struct msg_peer_protect protect = {.peer = peer_id_span(&nodes[3].id), .name = span_text("test"), .protect = true};
+    tell(MSG_PEER_TAG, &tag);
+    tell(MSG_PEER_PROTECT, &protect);
+    for (unsigned i = 1; i < 5; i++)
+        assert_int_equal(node_connect(i, 0), ERR_OK);
+    nodes_pass_ms(10000); /* those who go come again, and go again */
+    assert_int_equal(nodes[2].downs + nodes[3].downs, 0);
+    assert_true(nodes[1].downs > 0 && nodes[4].downs > 0);
+    nodes_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_peer_may_have_half_of_the_bytes),
+        cmocka_unit_test(who_is_worth_most_or_protected_stays),
         cmocka_unit_test(T1_streams_of_a_peer_are_capped_as_configured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
