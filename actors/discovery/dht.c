@@ -303,7 +303,10 @@ void dht_run(struct dht *d, struct ctx *ctx)
     for (unsigned n = 0; n < DHT_NET_COUNT; n++)
         if (routing_table_len(&d->nets[n].table) > 0)
             due = MIN(due, d->nets[n].look_at_ns);
+    if (d->timer != 0 && d->timer_at_ns <= due)
+        return; /* it looks again then: most events move nothing nearer */
     if (d->timer != 0)
         ctx_timer_cancel(ctx, d->timer);
-    d->timer = ctx_timer(ctx, MAX(due, now + MS_NS), TAG_DHT_TIMER);
+    d->timer_at_ns = MAX(due, now + MS_NS);
+    d->timer = ctx_timer(ctx, d->timer_at_ns, TAG_DHT_TIMER);
 }

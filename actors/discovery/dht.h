@@ -237,6 +237,7 @@ struct dht {
     uint64_t last_tag;
     uint64_t last_search;
     uint64_t timer;
+    uint64_t timer_at_ns;
     uint64_t look_at_ns;
     uint64_t searches_due_ns;
     bool dirty;           /* searches have heard something */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * discovery: who to be connected with, and who may have a block.
+ * discovery: who to be connected with, and who may have a block. This file only routes; dht.h says where the DHT is.
  *
  * Owns: the peers that are dialled without being asked for (contacts: Bootstrap, Peering.Peers, those of earlier lives); multicast
- * DNS and the peers it found; which connected peers speak Bitswap. Accepts: find_providers, mdns_stat, peering_*, dns_link, probe; peer_up,
- * peer_down; datagrams; state_peers_ok. Emits: peer_connect and swarm_addrs to connection_manager, state_peers and events to state.
- * Without a routing system it knows no providers, so find_providers names connected peers that speak Bitswap: those who can be
- * asked. Restart: permanent; a new life hears of all connected peers again.
+ * DNS and the peers it found; which connected peers speak Bitswap; the DHTs with their tables, stores, streams and searches. Accepts:
+ * find_providers, find_peer, provide, route_get, route_put, dht_stat, mdns_stat, peering_*, dns_link, probe; peer_up, peer_down, stream_*
+ * of the DHT's protocols; datagrams; state_peers_ok. Emits: peer_connect, swarm_addrs, stream_* and protocol_serve to
+ * connection_manager, provider_found to who asked, state_peers, state_dht and events to state. With Routing.Type = none it knows no
+ * providers, so find_providers names connected peers that speak Bitswap: those who can be asked. Restart: permanent; a new life hears of
+ * all connected peers again.
  */
 #include <string.h>
 
@@ -133,7 +135,10 @@ static enum err handle_call(struct ctx *ctx, void *state, const struct msg *msg,
 static void handle_cast(struct ctx *ctx, void *state, const struct msg *msg)
 {
     struct discovery *d = state;
-    (void)dht_cast(&d->dht, ctx, msg);
+    if (dht_cast(&d->dht, ctx, msg) && msg->kind != MSG_PEER_UP && msg->kind != MSG_PEER_DOWN) {
+        dht_run(&d->dht, ctx); /* bytes of streams are nobody else's */
+        return;
+    }
     if (msg->kind == MSG_PEER_UP)
         peer_up(d, msg->fields);
     else if (msg->kind == MSG_PEER_DOWN)
@@ -148,7 +153,10 @@ static void handle_info(struct ctx *ctx, void *state, const struct info *info)
     contacts_info(&d->contacts, ctx, info);
     dns_links_info(&d->dns_links, ctx, info);
     dht_info(&d->dht, ctx, info);
-    settle(ctx, d);
+    if (info->kind == INFO_TIMER && info->tag == TAG_DHT_TIMER)
+        dht_run(&d->dht, ctx);
+    else
+        settle(ctx, d);
 }
 
 static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
