@@ -139,6 +139,9 @@ static void take_answer(struct dht_search *s, struct dht_net *net, const struct 
 {
     struct lookup *l = s->lookups[net->number];
     struct lookup_peer found;
+    const struct dht_peer *known = dht_peer_find(s->dht, peer);
+    if (known != NULL && known->seen_at.len > 0)
+        lookup_seen_at(l, peer, buf_span(&known->seen_at));
     bool useful = lookup_answered(l, peer, answer, dht_ms(s->dht));
     routing_table_answered(&net->table, peer, useful, dht_ms(s->dht));
     if (s->kind == DHT_GET_VALUE)
