@@ -10,7 +10,8 @@
  * values other than those three, NaN and infinities, bytes after the value, counts that the rest of the block cannot hold, and values nested
  * deeper than IPLD_DEPTH_MAX. The spec's canonical form also orders the keys of a map (shorter ones first, then by bytes; none twice), has
  * 64-bit floats only and text in UTF-8. Blocks that were written without that are found in the network and read by the reference
- * implementations, so whoever reads says whether it must be canonical. What is written always is. No allocation, 16 KiB of stack.
+ * implementations, so whoever reads says whether it must be canonical. What is written always is. The bytes of events lie in the block itself.
+ * No allocation, 16 KiB of stack.
  * Spec: ipld/ipld specs/codecs/dag-cbor.
  */
 #ifndef HEARTH_WIRE_DAG_CBOR_H

@@ -7,9 +7,9 @@
  *      08 01 12 40 <32 seed> <32 public>       an Ed25519 private key: the format of the key file
  *
  * A peer id is made from these bytes, so only the canonical encoding is accepted. Ed25519 is libsodium's; RSA, secp256k1 and
- * ECDSA are libcrypto's and for verification only: hearth never has such a key of its own. RSA sizes are checked before any
- * arithmetic, because verification time grows with the key that the peer sends. Functions are thread-safe. Spec: libp2p/specs
- * peer-ids.
+ * ECDSA are libcrypto's and for verification only: the node never is one, though a name may be (signing_key.h). RSA sizes are
+ * checked before any arithmetic, because verification time grows with the key that the peer sends. Functions are thread-safe.
+ * Spec: libp2p/specs peer-ids.
  */
 #ifndef HEARTH_WIRE_KEYS_H
 #define HEARTH_WIRE_KEYS_H
