@@ -2,7 +2,7 @@
 /*
  * state.db: what the node knows of itself, for people and scripts. The state actor alone writes it; everyone may read it at any
  * time (WAL). Times are nanoseconds since the epoch; the views v_* show them, and sizes, as people read them. Rows of connections,
- * wants, transfers, hot blocks, actors and accounts are of this life; peers, events, moves and costs are kept.
+ * wants, transfers, hot blocks, actors and accounts are of this life; peers, events, moves, costs and records of names are kept.
  */
 #ifndef HEARTH_SCHEMAS_STATE_SQL_H
 #define HEARTH_SCHEMAS_STATE_SQL_H
@@ -46,6 +46,8 @@ enum { STATE_SQL_VERSION = 4, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
     " requests_out INTEGER, requests_failed INTEGER, requests_in INTEGER, requests_refused INTEGER) WITHOUT ROWID;"    \
     "CREATE TABLE IF NOT EXISTS routing_peers(dht TEXT, peer TEXT, bucket INTEGER, connected INTEGER,"                 \
     " useful_at INTEGER, queried_at INTEGER, PRIMARY KEY(dht, peer)) WITHOUT ROWID;"                                   \
+    "CREATE TABLE IF NOT EXISTS ipns_records(name TEXT PRIMARY KEY, value TEXT, sequence INTEGER, ttl_ns INTEGER,"     \
+    " valid_until INTEGER, published_at INTEGER, told_at INTEGER, record BLOB) WITHOUT ROWID;"                         \
     "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;"                                      \
     "CREATE VIEW IF NOT EXISTS v_connections AS SELECT c.peer, c.addr, c.direction, c.security, c.muxer, c.streams,"   \
     " datetime(c.opened_at/1000000000,'unixepoch') AS opened, round(c.rtt_ns/1e6,1) AS rtt_ms, c.bytes_in,"            \
@@ -73,6 +75,10 @@ enum { STATE_SQL_VERSION = 4, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
     " CASE WHEN r.queried_at>0 THEN datetime(r.queried_at/1000000000,'unixepoch') END AS queried, p.agent"             \
     " FROM routing_peers r LEFT JOIN peers p ON p.peer=r.peer ORDER BY r.dht DESC, r.bucket, r.peer;"                  \
     "CREATE VIEW IF NOT EXISTS v_costs AS SELECT * FROM costs ORDER BY month DESC, tier;"                              \
+    "CREATE VIEW IF NOT EXISTS v_ipns_records AS SELECT name, value, sequence, ttl_ns/1000000000 AS ttl_s,"            \
+    " datetime(valid_until/1000000000,'unixepoch') AS valid_until,"                                                    \
+    " datetime(published_at/1000000000,'unixepoch') AS published,"                                                     \
+    " CASE WHEN told_at>0 THEN datetime(told_at/1000000000,'unixepoch') END AS told FROM ipns_records ORDER BY name;"  \
     "CREATE VIEW IF NOT EXISTS v_events AS SELECT datetime(at/1000000000,'unixepoch') AS at, actor, event, reason"     \
     " FROM events ORDER BY id DESC;"                                                                                   \
     "CREATE VIEW IF NOT EXISTS v_actors AS SELECT name, state, epoch, restarts, last_exit_reason, mailbox_records,"    \
@@ -141,5 +147,15 @@ enum { STATE_SQL_VERSION = 4, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
 #define STATE_SQL_ROUTING_PEER_CLEAR "DELETE FROM routing_peers WHERE dht=?1"
 #define STATE_SQL_META               "INSERT INTO meta VALUES(?1,?2) ON CONFLICT(key) DO UPDATE SET value=?2 WHERE value IS NOT ?2"
 #define STATE_SQL_EVENTS_LOAD        "SELECT at, actor, event, reason FROM events ORDER BY id DESC LIMIT ?1"
+#define STATE_SQL_IPNS_GET           "SELECT name, published_at, told_at, record FROM ipns_records WHERE name=?1"
+#define STATE_SQL_IPNS_DUE                                                                                             \
+    "SELECT name, published_at, told_at, record FROM ipns_records WHERE name>?1 AND told_at<=?2 ORDER BY name"
+#define STATE_SQL_IPNS_TOLD "UPDATE ipns_records SET told_at=?2 WHERE name=?1"
+#define STATE_SQL_IPNS_PUT                                                                                             \
+    "INSERT INTO ipns_records VALUES(?1,?2,?3,?4,?5,?6,?7,?8) ON CONFLICT(name) DO UPDATE SET value=?2, sequence=?3,"  \
+    " ttl_ns=?4, valid_until=?5, published_at=?6, told_at=?7, record=?8 WHERE sequence<=?3"
+#define STATE_SQL_IPNS_SALVAGE                                                                                         \
+    "INSERT OR IGNORE INTO ipns_records(name, value, sequence, ttl_ns, valid_until, published_at, told_at, record)"    \
+    " SELECT name, value, sequence, ttl_ns, valid_until, published_at, told_at, record FROM aside.ipns_records"
 
 #endif

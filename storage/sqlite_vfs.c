@@ -33,7 +33,7 @@ struct vfs_file {
     struct vfs_node *node; /* of a main database; NULL for journals and WALs */
     struct vfs_holder holder;
     bool unlink_on_close;
-    bool name_unsynced; /* a rollback journal whose folder entry is not safe: useless until it is */
+    bool name_unsynced; /* a journal or log whose folder entry is not safe: useless until it is */
     char path[SQLITE_VFS_PATH_MAX];
 };
 
@@ -242,7 +242,7 @@ static int vfs_open(sqlite3_vfs *base, const char *name, sqlite3_file *file, int
     int len = snprintf(f->path, sizeof(f->path), "%s", name);
     if (len < 0 || (size_t)len >= sizeof(f->path))
         return SQLITE_CANTOPEN;
-    f->name_unsynced = (flags & SQLITE_OPEN_MAIN_JOURNAL) != 0;
+    f->name_unsynced = (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL)) != 0;
     enum err err = vfs->port->open(vfs->port->self, name, disk_flags(flags), &f->disk);
     if (err != ERR_OK)
         return result_of(err, SQLITE_CANTOPEN);

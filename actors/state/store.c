@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "actors/state/rows.h"
+#include "actors/state/store_private.h"
 #include "mailbox/ports.h"
 #include "schemas/state_sql.h"
 #include "storage/database_share.h"
@@ -16,14 +16,6 @@
 #include "storage/sqlite_vfs.h"
 
 enum { BUSY_TIMEOUT_MS = 2000 };
-
-struct state_store {
-    struct state_options options;
-    struct sqlite_vfs *vfs; /* NULL on the real disk: SQLite's own, so that outsiders can read while we write */
-    sqlite3 *db;
-    struct state_rows rows;
-    char replaced[STATE_WHY_BYTES]; /* why the file was made anew, until told */
-};
 
 struct state_store *state_store_new(const struct state_options *options)
 {
@@ -80,7 +72,7 @@ static enum err err_of(int code)
     }
 }
 
-static enum err fail(struct state_store *store, int code, const char *what, char why[STATE_WHY_BYTES])
+enum err state_store_fail(struct state_store *store, int code, const char *what, char why[STATE_WHY_BYTES])
 {
     const char *name = strrchr(store->options.path, '/');
     name = name != NULL ? name + 1 : store->options.path;
@@ -161,8 +153,8 @@ static int prepare_database(struct state_store *store)
     return code == SQLITE_OK ? state_rows_prepare(&store->rows, store->db) : code;
 }
 
-/* state.db, its log and its index go aside together: a log must never meet another file. */
-static enum err move_aside(const struct state_store *store, uint64_t at)
+/* state.db, its log and its index go aside together: a log must never meet another file. ret_aside: what it is called now. */
+static enum err move_aside(const struct state_store *store, uint64_t at, char ret_aside[STATE_PATH_MAX + 48])
 {
     static const char *const suffixes[] = {"", "-wal", "-shm"};
     const struct disk_port *disk = store->options.disk;
@@ -178,18 +170,21 @@ static enum err move_aside(const struct state_store *store, uint64_t at)
         if (err != ERR_OK && err != ERR_NOT_FOUND)
             return err;
     }
+    (void)snprintf(ret_aside, STATE_PATH_MAX + 48, "%s.bad-%llu", store->options.path,
+                   (unsigned long long)(at / SECOND_NS));
     return ERR_OK;
 }
 
-static enum err ensure_open(struct state_store *store, uint64_t at, char why[STATE_WHY_BYTES])
+enum err state_store_open(struct state_store *store, uint64_t at, char why[STATE_WHY_BYTES])
 {
     if (store->db != NULL)
         return ERR_OK;
+    char aside[STATE_PATH_MAX + 48] = "";
     int code = open_and_check(store);
     if (err_of(code) == ERR_CORRUPT) {
-        (void)fail(store, code, "damaged or of another version", why);
+        (void)state_store_fail(store, code, "damaged or of another version", why);
         close_database(store);
-        enum err moved = move_aside(store, at);
+        enum err moved = move_aside(store, at, aside);
         if (moved != ERR_OK)
             return moved;
         memcpy(store->replaced, why, sizeof(store->replaced));
@@ -197,11 +192,13 @@ static enum err ensure_open(struct state_store *store, uint64_t at, char why[STA
     }
     if (code == SQLITE_OK)
         code = prepare_database(store);
+    if (code == SQLITE_OK && aside[0] != '\0')
+        state_store_ipns_salvage(store, aside);
     if (code == SQLITE_OK && store->options.shared && store->vfs == NULL)
         (void)!database_share(store->options.path, store->options.group); /* tiered_storage tells of the same error */
     if (code == SQLITE_OK)
         return ERR_OK;
-    enum err err = fail(store, code, "cannot be opened", why);
+    enum err err = state_store_fail(store, code, "cannot be opened", why);
     close_database(store);
     return err;
 }
@@ -211,7 +208,7 @@ enum err state_store_write(struct state_store *store, const struct state_batch *
 {
     if (ret_replaced != NULL)
         ret_replaced[0] = '\0';
-    enum err err = ensure_open(store, batch->at, why);
+    enum err err = state_store_open(store, batch->at, why);
     if (err != ERR_OK)
         return err;
     int code = sqlite3_exec(store->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
@@ -220,7 +217,7 @@ enum err state_store_write(struct state_store *store, const struct state_batch *
     if (code == SQLITE_OK)
         code = sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL);
     if (code != SQLITE_OK) {
-        err = fail(store, code, "cannot be written", why);
+        err = state_store_fail(store, code, "cannot be written", why);
         (void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
         if (err == ERR_CORRUPT || err == ERR_IO)
             close_database(store); /* opened, and checked, anew next time */
@@ -236,19 +233,19 @@ enum err state_store_write(struct state_store *store, const struct state_batch *
 enum err state_store_peers(struct state_store *store, uint64_t limit, struct buf *items, uint32_t *ret_count,
                            char why[STATE_WHY_BYTES])
 {
-    enum err err = ensure_open(store, 0, why);
+    enum err err = state_store_open(store, 0, why);
     if (err != ERR_OK)
         return err;
     int code = state_rows_load_peers(&store->rows, limit, items, ret_count);
-    return code == SQLITE_OK ? ERR_OK : fail(store, code, "cannot be read", why);
+    return code == SQLITE_OK ? ERR_OK : state_store_fail(store, code, "cannot be read", why);
 }
 
 enum err state_store_events(struct state_store *store, uint64_t limit, struct buf *items, uint32_t *ret_count,
                             char why[STATE_WHY_BYTES])
 {
-    enum err err = ensure_open(store, 0, why);
+    enum err err = state_store_open(store, 0, why);
     if (err != ERR_OK)
         return err;
     int code = state_rows_load_events(&store->rows, limit, items, ret_count);
-    return code == SQLITE_OK ? ERR_OK : fail(store, code, "cannot be read", why);
+    return code == SQLITE_OK ? ERR_OK : state_store_fail(store, code, "cannot be read", why);
 }

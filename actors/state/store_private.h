@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the store share. Private to actors/state. */
+#ifndef HEARTH_ACTORS_STATE_STORE_PRIVATE_H
+#define HEARTH_ACTORS_STATE_STORE_PRIVATE_H
+
+#include <sqlite3.h>
+
+#include "actors/state/rows.h"
+#include "actors/state/store.h"
+
+struct sqlite_vfs;
+
+struct state_store {
+    struct state_options options;
+    struct sqlite_vfs *vfs; /* NULL on the real disk: SQLite's own, so that outsiders can read while we write */
+    sqlite3 *db;
+    struct state_rows rows;
+    char replaced[STATE_WHY_BYTES]; /* why the file was made anew, until told */
+};
+
+/* Opens when it is not open; at names what is moved aside. */
+enum err state_store_open(struct state_store *store, uint64_t at, char why[STATE_WHY_BYTES]) MUST_CHECK;
+
+/* The error of a SQLite code, with a sentence. */
+enum err state_store_fail(struct state_store *store, int code, const char *what, char why[STATE_WHY_BYTES]);
+
+/* Takes over the records of names from a file that was moved aside, as far as it can be read: their sequences must not begin anew. */
+void state_store_ipns_salvage(struct state_store *store, const char *aside);
+
+#endif
