@@ -59,6 +59,12 @@ struct config_list {
       "give blocks to peers; off answers each want with DONT_HAVE and goes on fetching; also --no-serve")              \
     X(BOOL, provide_enabled, "Provide.Enabled", "true", 0, 1, NULL,                                                    \
       "tell the network what is stored here; also --no-provide")                                                       \
+    X(DURATION, ipns_republish_period, "Ipns.RepublishPeriod", "4h", UINT64_C(60000000000), UINT64_C(172800000000000), \
+      NULL, "when peers are told again of the names that this node has keys for, 1m to 48h")                           \
+    X(DURATION, ipns_record_lifetime, "Ipns.RecordLifetime", "48h", UINT64_C(60000000000), UINT64_C(1) << 60, NULL,    \
+      "how long such a record is valid at least each time; longer than Ipns.RepublishPeriod")                          \
+    X(U64, ipns_resolve_cache_size, "Ipns.ResolveCacheSize", "128", 0, 4096, NULL,                                     \
+      "names whose value is remembered, each as long as its record says; 0 means none")                                \
     X(CHOICE, import_profile, "Import.Profile", "unixfs-v1-2025", 0, 0, "unixfs-v1-2025|unixfs-v0-2015",               \
       "chunking, layout and CIDs of what is added")                                                                    \
     X(SIZE, datastore_storage_max, "Datastore.StorageMax", "10GB", 1 << 20, UINT64_C(1) << 60, NULL,                   \

@@ -164,6 +164,8 @@ enum err config_check(const struct config *config, char why[CONFIG_WHY_BYTES])
             return ERR_INVALID;
         }
     }
+    if (config->ipns_record_lifetime <= config->ipns_republish_period)
+        return refuse(why, "Ipns.RecordLifetime must be longer than Ipns.RepublishPeriod: else names expire meanwhile");
     enum err err = check_rates(config, why);
     return err == ERR_OK ? check_tiers(config, why) : err;
 }

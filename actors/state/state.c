@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * state: the only writer of state.db.
+ * state: the only writer of state.db, and the keeper of the keys of names.
  *
- * Owns: the rows that changed since the last write. Accepts: casts event, state_peer, state_connection, state_want, state_transfer, state_move; calls
- * probe, state_probe (answered after a write that really happened), state_peers, state_events. Emits nothing. Restart: permanent.
+ * Owns: the rows that changed since the last write; the keystore and the records that its keys signed (names.h). Accepts: casts event, state_peer, state_connection, state_want, state_transfer, state_move; calls
+ * probe, state_probe (answered after a write that really happened), state_peers, state_events, key_*, ipns_*; cast ipns_told. Emits the cast
+ * route_put to discovery. Restart: permanent.
  *
  *      casts --> filling batch --+
  *      tick: actors, accounts ---+--> job on the lane `state` --> one transaction
@@ -16,20 +17,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "actors/state/store.h"
+#include "actors/state/names.h"
+#include "actors/state/store_ref.h"
 #include "actors/tree.h"
 #include "base/group.h"
 #include "schemas/config.h"
 
 enum { TICK_MS = 700, SOON_MS = 100, RETRY_FIRST_MS = 1000, RETRY_MAX_MS = 30000, HEARTBEAT_SHOWN_S = 10 };
 enum { PROBES_MAX = 32, PEERS_DEFAULT = 256, EVENTS_DEFAULT = 20, LOAD_BYTES_MAX = 900 * 1024 };
-enum { TAG_TICK = 1, TAG_WRITE, TAG_LOAD };
-
-/* The store, shared with jobs: whoever lets go last closes it. */
-struct store_ref {
-    _Atomic uint32_t refs; /* release on unref pairs with the acquire that precedes the close */
-    struct state_store *store;
-};
+enum { TAG_TICK = 1, TAG_WRITE, TAG_LOAD, TAG_NAMES, TAG_NAMES_TIMER };
 
 struct state_state {
     struct store_ref *shared;
@@ -47,6 +43,7 @@ struct state_state {
     size_t actor_count;
     struct state_account_row accounts[ACCOUNT_COUNT];
     uint64_t dropped;
+    struct state_names names;
 };
 
 /* ---- jobs ---- */
@@ -70,20 +67,6 @@ struct load_job {
     char why[STATE_WHY_BYTES];
 };
 
-static struct store_ref *ref_store(struct store_ref *shared)
-{
-    (void)atomic_fetch_add_explicit(&shared->refs, 1, memory_order_relaxed);
-    return shared;
-}
-
-static void unref_store(struct store_ref *shared)
-{
-    if (shared == NULL || atomic_fetch_sub_explicit(&shared->refs, 1, memory_order_acq_rel) != 1)
-        return;
-    state_store_free(shared->store);
-    free(shared);
-}
-
 static enum err run_write(void *arg, const _Atomic bool *cancelled)
 {
     (void)cancelled;
@@ -94,7 +77,7 @@ static enum err run_write(void *arg, const _Atomic bool *cancelled)
 static void free_write(void *arg)
 {
     struct write_job *job = arg;
-    unref_store(job->shared);
+    store_ref_drop(job->shared);
     state_batch_free(job->batch);
     free(job);
 }
@@ -111,7 +94,7 @@ static enum err run_load(void *arg, const _Atomic bool *cancelled)
 static void free_load(void *arg)
 {
     struct load_job *job = arg;
-    unref_store(job->shared);
+    store_ref_drop(job->shared);
     buf_release(&job->items);
     free(job);
 }
@@ -241,7 +224,7 @@ static void start_write(struct ctx *ctx, struct state_state *s)
         free(job);
         return;
     }
-    job->shared = ref_store(s->shared);
+    job->shared = store_ref_take(s->shared);
     job->batch->at = ctx_real_now(ctx);
     job->batch->dropped = s->dropped;
     memcpy(job->probes, s->probes, sizeof(job->probes));
@@ -312,7 +295,7 @@ static enum err start_load(struct ctx *ctx, struct state_state *s, uint64_t limi
     struct load_job *job = calloc(1, sizeof(*job));
     if (job == NULL)
         return ERR_NOMEM;
-    *job = (struct load_job){.shared = ref_store(s->shared), .to = to, .limit = limit, .events = events};
+    *job = (struct load_job){.shared = store_ref_take(s->shared), .to = to, .limit = limit, .events = events};
     buf_init(&job->items, LOAD_BYTES_MAX, NULL);
     enum err err = ctx_job(ctx, "state", run_load, job, free_load, TAG_LOAD);
     if (err != ERR_OK)
@@ -357,13 +340,14 @@ static enum err state_init(struct ctx *ctx, void *state, const struct config *co
     if (err != ERR_OK)
         return err;
     s->filling = state_batch_new();
-    s->shared = calloc(1, sizeof(*s->shared));
+    struct state_store *store = state_store_new(&options);
+    s->shared = store == NULL ? NULL : store_ref_new(store);
+    if (s->shared == NULL)
+        state_store_free(store);
     if (s->filling == NULL || s->shared == NULL)
-        return ctx_fail(ctx, ERR_NOMEM, "no memory for the first batch");
-    atomic_init(&s->shared->refs, 1);
-    s->shared->store = state_store_new(&options);
-    if (s->shared->store == NULL)
         return ctx_fail(ctx, ERR_NOMEM, "no memory for the store");
+    if (names_init(&s->names, ctx, config, s->shared, TAG_NAMES_TIMER) != ERR_OK)
+        return ctx_fail(ctx, ERR_TOO_LARGE, "HEARTH_PATH is too long");
     arm(ctx, s, 0);
     return ERR_OK;
 }
@@ -395,12 +379,14 @@ static enum err state_handle_call(struct ctx *ctx, void *state, const struct msg
         const struct msg_state_events *m = msg->fields;
         return start_load(ctx, s, m->limit == 0 ? EVENTS_DEFAULT : m->limit, true, to);
     }
-    return ERR_UNSUPPORTED;
+    return names_kind(msg->kind) ? names_message(&s->names, ctx, msg, &to, TAG_NAMES) : ERR_UNSUPPORTED;
 }
 
 static void state_handle_cast(struct ctx *ctx, void *state, const struct msg *msg)
 {
     struct state_state *s = state;
+    if (msg->kind == MSG_IPNS_TOLD) /* untold, it is published once too often */
+        (void)!names_message(&s->names, ctx, msg, NULL, TAG_NAMES);
     if (msg->kind != MSG_EVENT && (msg->kind < MSG_STATE_PEER || msg->kind > MSG_STATE_DHT))
         return;
     if (state_batch_add(s->filling, msg->kind, ctx_real_now(ctx), msg->fields) != ERR_OK)
@@ -424,6 +410,10 @@ static void state_handle_info(struct ctx *ctx, void *state, const struct info *i
     struct state_state *s = state;
     switch (info->kind) {
     case INFO_TIMER:
+        if (info->tag == TAG_NAMES_TIMER) {
+            names_timer(&s->names, ctx, TAG_NAMES, TAG_NAMES_TIMER);
+            break;
+        }
         s->timer = 0;
         start_write(ctx, s);
         arm(ctx, s, TICK_MS);
@@ -431,6 +421,8 @@ static void state_handle_info(struct ctx *ctx, void *state, const struct info *i
     case INFO_JOB:
         if (info->tag == TAG_WRITE)
             handle_written(ctx, s, info->arg, info->err);
+        else if (info->tag == TAG_NAMES)
+            names_job(&s->names, ctx, info, TAG_NAMES_TIMER);
         else
             handle_loaded(ctx, info->arg, info->err);
         break;
@@ -452,8 +444,7 @@ static void state_handle_info(struct ctx *ctx, void *state, const struct info *i
 static void state_terminate(struct ctx *ctx, void *state, enum exit_reason reason)
 {
     struct state_state *s = state;
-    bool alone = s->shared != NULL && s->shared->store != NULL && !s->writing &&
-                 atomic_load_explicit(&s->shared->refs, memory_order_acquire) == 1;
+    bool alone = s->shared != NULL && !s->writing && store_ref_is_alone(s->shared);
     if (alone && s->filling != NULL) {
         char why[STATE_WHY_BYTES];
         sample_actors(ctx, s, s->filling);
@@ -463,7 +454,7 @@ static void state_terminate(struct ctx *ctx, void *state, enum exit_reason reaso
         if (state_store_write(s->shared->store, s->filling, why, NULL) != ERR_OK)
             ctx_log(ctx, LOG_WARN, "the last rows are lost: %s", why);
     }
-    unref_store(s->shared);
+    store_ref_drop(s->shared);
     state_batch_free(s->filling);
     state_batch_free(s->failed);
 }
