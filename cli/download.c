@@ -183,6 +183,10 @@ int run_cat(struct client *client, const struct invocation *in, const struct cmd
     uint64_t left = args->length;
     while (status == EXIT_OK && schema_list_next_bytes(&args->path, &position, &path)) {
         struct cat_state s = {.wanted = args->progress, .name = "", .offset = args->offset, .left = left};
+        char resolved[PATH_TEXT_MAX];
+        status = resolve_name(client, resolved, &path);
+        if (status != EXIT_OK)
+            break;
         struct download d = {.client = client,
                              .op = "read",
                              .path = path,

@@ -312,7 +312,11 @@ int run_get(struct client *client, const struct invocation *in, const struct cmd
     progress_begin(&s.progress, name, 0, args->progress);
     if (!in->globals.json)
         (void)fprintf(stderr, "Saving file(s) to %s\n", name);
-    int status = get_tree(&s, client, args->path);
+    char resolved[PATH_TEXT_MAX];
+    struct span path = args->path;
+    int status = resolve_name(client, resolved, &path);
+    if (status == EXIT_OK)
+        status = get_tree(&s, client, path);
     progress_end(&s.progress);
     (void)close(folder);
     return status;

@@ -142,8 +142,11 @@ int run_ls(struct client *client, const struct invocation *in, const struct cmd_
     bool first = true;
     (void)fputs(in->globals.json ? "{\"Objects\":[" : "", stdout);
     for (; status == EXIT_OK && schema_list_next_bytes(&args->path, &position, &path); first = false) {
+        char resolved[PATH_TEXT_MAX];
         begin_path(in, args, path, first);
-        status = list_folder(client, in, args, path);
+        status = resolve_name(client, resolved, &path);
+        if (status == EXIT_OK)
+            status = list_folder(client, in, args, path);
         end_path(in, args);
     }
     (void)fputs(in->globals.json ? "]}\n" : "", stdout);

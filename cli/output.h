@@ -77,6 +77,10 @@ void print_providers(const struct invocation *in, struct span result);
 void print_found_peer(const struct invocation *in, struct span result);
 void print_route_value(const struct invocation *in, struct span result);
 void print_dht(const struct invocation *in, struct span result);
+/* Text forms of `key` and `name`. */
+void print_key_id(const struct invocation *in, struct span result);
+void print_keys(const struct invocation *in, struct span result);
+void print_key_renamed(const struct invocation *in, struct span result);
 
 /* Prints the text form of an operation's result. The exit status. */
 int print_result(const struct invocation *in, struct span result);

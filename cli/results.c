@@ -416,6 +416,13 @@ static void print_data(const struct invocation *in, struct span result)
     (void)fwrite(data.data, 1, data.len, stdout);
 }
 
+static void print_record(const struct invocation *in, struct span result)
+{
+    (void)in;
+    struct span record = value_text(result, "record");
+    (void)fwrite(record.data, 1, record.len, stdout);
+}
+
 static void print_nothing(const struct invocation *in, struct span result)
 {
     (void)in;
@@ -465,6 +472,12 @@ static printer *const printers[OP_COUNT] = {
     [OP_REPO_STAT] = print_repo,
     [OP_REPO_QUARANTINE] = print_quarantine,
     [OP_REPO_HEAL] = print_forgotten,
+    [OP_KEY_GEN] = print_key_id,
+    [OP_KEY_LIST] = print_keys,
+    [OP_KEY_RM] = print_keys,
+    [OP_KEY_RENAME] = print_key_renamed,
+    [OP_NAME_RESOLVE] = print_path,
+    [OP_NAME_GET] = print_record,
     [OP_RESOLVE] = print_path,
 };
 

@@ -61,6 +61,12 @@ struct tree_taker {
 /* Reads the tree stream below a path, to its end or as much as is enough. */
 int get_events(struct client *client, struct span path, const struct tree_taker *taker);
 
+/*
+ * The path with a name in front of it resolved, so that all requests of a command are about the same content; another path as it is. to: PATH_TEXT_MAX
+ * bytes that *path then borrows from. The exit status, and an error was printed.
+ */
+int resolve_name(struct client *client, char *to, struct span *path);
+
 /* What stands behind the last slash, those at the end left out. */
 struct span path_last_part(struct span path);
 

@@ -23,6 +23,12 @@
 
 #include "schemas/schema.h"
 
+/* Sizes of what both messages and operations carry. */
+enum {
+    KEY_FILE_MAX = 10 * 1024,   /* a private key, in any format */
+    IPNS_BYTES_MAX = 10 * 1024, /* a record of a name */
+};
+
 enum { FIELD_REQUIRED = true, FIELD_OPTIONAL = false };
 
 /* FIELD_EACH(F, S, tuple, tuple…) is F(S, tuple) F(S, tuple)…, for 1 to 24 tuples. */

@@ -37,8 +37,6 @@ enum {
     PEER_UP_ADDRS_MAX = 32,
     ROUTE_KEY_MAX = 128, /* of a value in the routing system */
     ROUTE_VALUE_MAX = 10 * 1024,
-    KEY_FILE_MAX = 10 * 1024,   /* a private key, in any format */
-    IPNS_BYTES_MAX = 10 * 1024, /* a record of a name */
 };
 
 enum msg_kind {

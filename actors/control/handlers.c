@@ -44,6 +44,11 @@ bool conversation_shows_progress(const struct conversation *v)
         .start = relay_start, .reply = relay_reply                                                                     \
     }
 
+#define KEYS                                                                                                           \
+    {                                                                                                                  \
+        .start = key_start, .reply = key_reply                                                                         \
+    }
+
 #define PINS(begin)                                                                                                    \
     {                                                                                                                  \
         .start = (begin), .reply = pins_reply, .again = pins_again, .end = pins_end                                    \
@@ -140,6 +145,15 @@ const struct operation_handler operation_handlers[OP_COUNT] = {
     [OP_LS] = {.start = ls_start, .end = reading_end},
     [OP_DAG_WALK] = {.start = dag_walk_start, .end = reading_end},
     [OP_REFS] = {.start = refs_start, .reply = refs_reply, .again = fetch_again},
+    [OP_KEY_GEN] = KEYS,
+    [OP_KEY_IMPORT] = KEYS,
+    [OP_KEY_LIST] = KEYS,
+    [OP_KEY_RM] = KEYS,
+    [OP_KEY_RENAME] = KEYS,
+    [OP_NAME_PUBLISH] = {.start = name_publish_start, .reply = name_publish_reply, .end = name_publish_end},
+    [OP_NAME_RESOLVE] = {.start = name_resolve_start},
+    [OP_NAME_GET] = {.start = name_resolve_start},
+    [OP_NAME_PUT] = {.start = name_put_start, .reply = name_put_reply},
     [OP_JOB_STATUS] = {.start = job_status_start},
     [OP_JOB_CANCEL] = {.start = job_cancel_start},
     [OP_RESOLVE] = {.start = resolve_start, .end = reading_end},

@@ -21,6 +21,20 @@ void healthy_end(struct control *c, struct conversation *v);
 enum err log_level_start(struct control *c, struct conversation *v);
 enum err config_show_start(struct control *c, struct conversation *v);
 
+/* keys.c */
+enum err key_start(struct control *c, struct conversation *v);
+enum err key_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+
+/* publishing.c */
+enum err name_publish_start(struct control *c, struct conversation *v);
+enum err name_publish_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+void name_publish_end(struct control *c, struct conversation *v);
+enum err name_put_start(struct control *c, struct conversation *v);
+enum err name_put_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+
+/* names.c */
+enum err name_resolve_start(struct control *c, struct conversation *v);
+
 /* jobs.c */
 enum err job_status_start(struct control *c, struct conversation *v);
 enum err job_cancel_start(struct control *c, struct conversation *v);

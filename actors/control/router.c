@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "actors/control/router.h"
+#include "actors/control/names.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +80,7 @@ static void release(struct conversation *v)
 {
     buf_release(&v->request);
     buf_release(&v->scratch);
+    names_end(v);
     uint32_t generation = v->generation + 1;
     memset(v, 0, sizeof(*v));
     v->generation = generation;
@@ -195,13 +196,13 @@ void router_reply(struct control *c, const struct info *info)
         return;
     v->calls &= ~(UINT64_C(1) << sub);
     const struct operation_handler *handler = &operation_handlers[v->op->id];
-    if (info->err == ERR_BUSY && handler->again != NULL) {
+    if (info->err == ERR_BUSY && handler->again != NULL && !names_wait(v)) {
         rest(c, v, sub);
         return;
     }
     uint32_t generation = v->generation;
     v->why[0] = '\0';
-    enum err err = handler->reply != NULL ? handler->reply(c, v, sub, info) : info->err;
+    enum err err = names_reply(c, v, sub, info);
     if (err == ERR_OK || v->generation != generation)
         return;
     bool said = info->text != NULL && strcmp(info->text, err_text(info->err)) != 0; /* more than the error's name */
@@ -301,7 +302,7 @@ static void begin(struct control *c, struct conversation *v, const struct reques
         return;
     enum err err = conversation_denied(c, v);
     if (err == ERR_OK)
-        err = operation_handlers[v->op->id].start(c, v);
+        err = names_start(c, v);
     if (v->generation != generation)
         return;
     if (err != ERR_OK)
@@ -377,9 +378,11 @@ static bool keep_arguments(struct conversation *v)
     if (v->request.len > 0)
         return true;
     buf_init(&v->request, v->packed.len, NULL);
-    return buf_append_span(&v->request, v->packed) == ERR_OK &&
-           request_unpack(buf_span(&v->request), &request, why, sizeof(why)) == ERR_OK &&
-           arguments_unpack(v->op, request.args, &v->scratch, v->args, why, sizeof(why)) == ERR_OK;
+    bool kept = buf_append_span(&v->request, v->packed) == ERR_OK &&
+                request_unpack(buf_span(&v->request), &request, why, sizeof(why)) == ERR_OK &&
+                arguments_unpack(v->op, request.args, &v->scratch, v->args, why, sizeof(why)) == ERR_OK;
+    names_apply(v);
+    return kept;
 }
 
 void router_patience(struct control *c, uint64_t tag)

@@ -16,6 +16,7 @@
 #define HEARTH_ACTORS_CONTROL_ROUTER_H
 
 #include "actors/control/listener.h"
+#include "actors/control/name_cache.h"
 #include "actors/tree.h"
 #include "base/limits.h"
 #include "schemas/config.h"
@@ -46,6 +47,7 @@ enum {
 struct control;
 struct conversation;
 struct file_door;
+struct names;        /* of a request whose path begins with a name: names.h */
 struct file_session; /* of an upload or a reader: sessions.h */
 
 /* What an operation does. reply and end may be NULL. */
@@ -88,6 +90,7 @@ struct conversation {
     uint64_t done; /* for the status of its job: blocks, or whatever the operation counts */
     unsigned step;
     struct file_session *session;
+    struct names *names;
     void *work;
 };
 
@@ -126,6 +129,7 @@ struct control {
     struct account windows;  /* bytes that readers read ahead, all together */
     unsigned flights;        /* of all sessions */
     uint64_t next_upload;
+    struct name_cache names;
     enum log_level log_level;
     struct block_ref *denylist; /* what is denied (storage/denylist.h); NULL: nothing */
 };
