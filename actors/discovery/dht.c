@@ -242,7 +242,9 @@ bool dht_cast(struct dht *d, struct ctx *ctx, const struct msg *msg)
         stream = data->stream;
     struct dht_channel *out = stream == 0 ? NULL : table_get(&d->outs, table_key_u64(&stream));
     struct dht_inbound *in = stream == 0 ? NULL : table_get(&d->ins, table_key_u64(&stream));
-    if (msg->kind == MSG_PEER_UP)
+    if (msg->kind == MSG_ROUTE_PUT) /* what finds no room now comes again */
+        (void)!dht_calls_put(d, msg->fields, NULL);
+    else if (msg->kind == MSG_PEER_UP)
         dht_peer_up(d, msg->fields);
     else if (msg->kind == MSG_PEER_DOWN)
         dht_peer_down(d, msg->fields);

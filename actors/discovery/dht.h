@@ -273,6 +273,9 @@ void dht_peers_release(struct dht *d);
 /* ERR_UNSUPPORTED: not the DHT's, or it is switched off. */
 enum err dht_call(struct dht *d, struct ctx *ctx, const struct msg *msg, struct reply_to call);
 
+/* route_put; call is NULL when it came as a cast: then state is told how many peers took it. */
+enum err dht_calls_put(struct dht *d, const struct msg_route_put *fields, const struct reply_to *call);
+
 /* ---- dht_ask.c ---- */
 /*
  * Sends a framed message to a peer, dialling it if need be, and waits for the answer; an ADD_PROVIDER has none and ends when it is written.

@@ -100,9 +100,18 @@ static void end_value(struct dht_search *s)
                                      : "nobody who was asked has a valid value");
 }
 
+/* What state had published again. */
+static void tell_state(const struct dht_search *s)
+{
+    struct msg_ipns_told told = {.key = span_of(s->key, s->key_len), .count = s->stored_count};
+    (void)ctx_cast(s->dht->ctx, ACTOR_STATE, &(struct msg){.kind = MSG_IPNS_TOLD, .fields = &told});
+}
+
 void dht_answers_end(struct dht_search *s)
 {
     struct msg_providers providers = {.providers = schema_list_of(&s->rows, s->row_count)};
+    if (!s->has_call && s->kind == DHT_PUT_VALUE)
+        tell_state(s);
     if (!s->has_call)
         return;
     switch (s->kind) {

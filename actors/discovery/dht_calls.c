@@ -79,7 +79,8 @@ static enum err route_get(struct dht *d, const struct msg_route_get *fields, con
     return ERR_OK;
 }
 
-static enum err route_put(struct dht *d, const struct msg_route_put *fields, const struct reply_to *call)
+/* Without a call it is what state publishes again: how many took it is told in a cast, and a refusal is not. */
+enum err dht_calls_put(struct dht *d, const struct msg_route_put *fields, const struct reply_to *call)
 {
     struct dht_search *s;
     uint64_t expires_ns;
@@ -87,6 +88,8 @@ static enum err route_put(struct dht *d, const struct msg_route_put *fields, con
     if (err == ERR_OK && d->records != NULL)
         err = record_store_put(d->records, fields->key, fields->value, &d->self, ctx_real_now(d->ctx));
     if (err != ERR_OK && err != ERR_BUSY && err != ERR_NOMEM) {
+        if (call == NULL)
+            return err;
         ctx_reply_err(d->ctx, *call, err == ERR_EXISTS ? err : ERR_INVALID, "%s",
                       err == ERR_EXISTS ? "a better value of this key is known"
                                         : "the rules of the key's namespace refuse this value");
@@ -139,7 +142,7 @@ enum err dht_call(struct dht *d, struct ctx *ctx, const struct msg *msg, struct 
     if (msg->kind == MSG_ROUTE_GET)
         return route_get(d, msg->fields, &call);
     if (msg->kind == MSG_ROUTE_PUT)
-        return route_put(d, msg->fields, &call);
+        return dht_calls_put(d, msg->fields, &call);
     if (msg->kind == MSG_PROVIDE)
         return provide(d, msg->fields, &call);
     return ERR_UNSUPPORTED;
