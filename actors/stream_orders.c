@@ -2,7 +2,6 @@
 #include "actors/stream_orders.h"
 
 #include "actors/tree.h"
-#include "schemas/messages.h"
 
 void stream_orders_init(struct stream_orders *o, struct ctx *ctx)
 {
@@ -48,4 +47,9 @@ void stream_orders_serve(struct stream_orders *o, struct schema_list protocols)
 {
     struct msg_protocol_serve fields = {.protocols = protocols};
     tell(o, MSG_PROTOCOL_SERVE, &fields, NULL);
+}
+
+void stream_orders_tag(struct stream_orders *o, const struct msg_peer_tag *tag)
+{
+    tell(o, MSG_PEER_TAG, tag, NULL);
 }

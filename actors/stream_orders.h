@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the owner of streams tells connection_manager: open, write, credit, reset, and which protocols it serves.
+ * What the owner of streams tells connection_manager: open, write, credit, reset, which protocols it serves, and what
+ * peers are worth to it.
  *
  * Orders that find its mailbox full wait in a backlog, in order. An owner asks stream_orders_are_congested before it makes more of what
  * peers do not wait for, and tells of each INFO_ROOM. Owned by one actor; ctx is that of the running handler and set by it.
@@ -11,7 +12,7 @@
 #include "actors/connection_manager/backlog.h"
 #include "base/block_ref.h"
 #include "mailbox/actor.h"
-#include "schemas/schema.h"
+#include "schemas/messages.h"
 
 struct stream_orders {
     struct ctx *ctx;
@@ -34,6 +35,9 @@ void stream_orders_reset(struct stream_orders *o, uint64_t stream);
 
 /* All that this actor serves from now on, beside what the tree says: a list of texts. */
 void stream_orders_serve(struct stream_orders *o, struct schema_list protocols);
+
+/* What a peer is worth to this actor, when others have to go. */
+void stream_orders_tag(struct stream_orders *o, const struct msg_peer_tag *tag);
 
 static inline bool stream_orders_are_congested(const struct stream_orders *o)
 {

@@ -47,7 +47,7 @@ static void print_fields(const struct ipns_record *record)
     print_data(record->data);
 }
 
-static int print_verdict(const struct ipns_record *record, const struct ipns_path *path)
+static int print_validity(const struct ipns_record *record, const struct ipns_path *path)
 {
     char name[PEER_ID_TEXT_MAX];
     enum err err = ipns_record_verify(record, &path->name, clock_real_ns());
@@ -74,7 +74,7 @@ int run_name_inspect(const struct invocation *in, const struct cmd_name_inspect 
     if (status == EXIT_OK) {
         print_fields(&record);
         if (args->verify.len > 0)
-            status = print_verdict(&record, &path);
+            status = print_validity(&record, &path);
         else
             (void)puts("\nThis record was not validated.");
     }

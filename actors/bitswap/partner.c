@@ -281,7 +281,7 @@ void partner_praise(struct partner *p)
                                   .name = span_text("bitswap"),
                                   .value = PRAISE_VALUE,
                                   .half_life_ns = PRAISE_HALF_LIFE_SECONDS * SECOND_NS};
-    node_tell(p->node, MSG_PEER_TAG, &fields, NULL);
+    stream_orders_tag(&p->node->orders, &fields);
 }
 
 void partner_tick(struct partner *p, uint64_t now_ns)

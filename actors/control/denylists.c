@@ -17,6 +17,17 @@ bool control_denies(const struct control *c, const struct cid *cid)
     return denylist_ask_cid(denylist_of(c->denylist), cid) == DENYLIST_DENIED;
 }
 
+bool control_denies_path(const struct control *c, struct span path)
+{
+    return denylist_ask_text(denylist_of(c->denylist), path) == DENYLIST_DENIED;
+}
+
+enum err conversation_denial(struct conversation *v, struct span path)
+{
+    return conversation_error(v, ERR_DENIED, "%.*s is blocked and cannot be provided", (int)MIN(path.len, (size_t)150),
+                              (const char *)path.data);
+}
+
 /* Operations that give content out or keep it; each has the path, or the CID, as its first argument. */
 static bool gives_content(enum operation_id op)
 {
@@ -33,10 +44,7 @@ enum err conversation_denied(struct control *c, struct conversation *v)
     if (c->denylist == NULL || !gives_content((enum operation_id)v->op->id))
         return ERR_OK;
     struct span path = *(const struct span *)(const void *)v->args;
-    if (denylist_ask_text(denylist_of(c->denylist), path) != DENYLIST_DENIED)
-        return ERR_OK;
-    return conversation_error(v, ERR_DENIED, "%.*s is blocked and cannot be provided", (int)MIN(path.len, (size_t)150),
-                              (const char *)path.data);
+    return control_denies_path(c, path) ? conversation_denial(v, path) : ERR_OK;
 }
 
 enum err denylist_ls_start(struct control *c, struct conversation *v)

@@ -9,7 +9,7 @@
 #include "wire/ipns_path.h"
 #include "wire/keys.h"
 
-enum { SUB_KEPT = 1, SUB_ROUTE };
+enum { SUB_KEPT = 1, SUB_ROUTE, SUB_DOMAIN };
 enum { PATHS_MAX = 2, RECORD_REPLY_MAX = 16 * 1024, RESULT_MAX = 16 * 1024 };
 
 /* One argument that is, or was, a path of a name. */
@@ -142,11 +142,14 @@ static enum err ask_route(struct control *c, struct conversation *v)
     return conversation_call(c, v, ACTOR_DISCOVERY, MSG_ROUTE_GET, &ask, NULL, SUB_ROUTE, RECORD_REPLY_MAX);
 }
 
-/* DNSLink is not asked yet: here a domain would be given to whoever does. */
-static enum err ask_domain(struct conversation *v, const struct ipns_path *path)
+/* The rest of the path is carried over by who follows the link. */
+static enum err ask_domain(struct control *c, struct conversation *v)
 {
-    return conversation_error(v, ERR_UNSUPPORTED, "/ipns/%.*s: names of domains are not resolved in this version",
-                              (int)path->host.len, (const char *)path->host.data);
+    struct msg_dns_link ask = {.path = buf_span(&v->names->path), .once = true};
+    if (v->names->offline)
+        return conversation_error(v, ERR_NOT_FOUND, "\"%.*s\" is a domain's, and nobody was asked",
+                                  (int)MIN(ask.path.len, (size_t)100), (const char *)ask.path.data);
+    return conversation_call(c, v, ACTOR_DISCOVERY, MSG_DNS_LINK, &ask, NULL, SUB_DOMAIN, RECORD_REPLY_MAX);
 }
 
 /* Goes on until the path begins with no name, or somebody has to be asked. */
@@ -156,6 +159,8 @@ static enum err next_name(struct control *c, struct conversation *v)
     struct ipns_path path;
     struct span value;
     struct span text = buf_span(&n->path);
+    if (control_denies_path(c, text))
+        return conversation_denial(v, text);
     if (!ipns_path_is(text) || (n->once && n->depth > 0))
         return start_operation(c, v);
     if (n->depth == NAMES_DEPTH_MAX)
@@ -165,7 +170,7 @@ static enum err next_name(struct control *c, struct conversation *v)
         return conversation_error(v, ERR_INVALID, "\"%.*s\" begins neither with a name nor with a domain",
                                   (int)MIN(text.len, (size_t)100), (const char *)text.data);
     if (path.is_domain)
-        return ask_domain(v, &path);
+        return ask_domain(c, v);
     n->name = path.name;
     buf_clear(&n->record);
     if (!n->nocache && !n->only_record && name_cache_get(&c->names, &n->name, ctx_real_now(c->ctx), &value))
@@ -189,6 +194,16 @@ static enum err kept_reply(struct control *c, struct conversation *v, const stru
     return enough ? settle(c, v) : ask_route(c, v);
 }
 
+/* A domain and what was behind it give way to where its link leads. */
+static enum err linked(struct control *c, struct conversation *v, struct span path)
+{
+    struct names *n = v->names;
+    buf_clear(&n->path);
+    enum err err = buf_append_span(&n->path, path);
+    n->depth++;
+    return err == ERR_OK ? next_name(c, v) : err;
+}
+
 bool names_wait(const struct conversation *v)
 {
     return v->names != NULL && v->names->waits;
@@ -201,6 +216,8 @@ enum err names_reply(struct control *c, struct conversation *v, unsigned sub, co
         return handler->reply != NULL ? handler->reply(c, v, sub, info) : info->err;
     if (sub == SUB_KEPT)
         return kept_reply(c, v, info);
+    if (sub == SUB_DOMAIN)
+        return info->err == ERR_OK ? linked(c, v, ((const struct msg_dns_link_ok *)info->msg->fields)->path) : info->err;
     if (sub != SUB_ROUTE)
         return ERR_INTERNAL;
     if (info->err == ERR_OK)

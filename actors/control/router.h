@@ -203,6 +203,8 @@ void control_take_denylist(struct control *c, struct block_ref *image);
 bool control_denies(const struct control *c, const struct cid *cid);
 /* ERR_DENIED with its sentence when the path that is asked for is denied. */
 enum err conversation_denied(struct control *c, struct conversation *v) MUST_CHECK;
+bool control_denies_path(const struct control *c, struct span path);
+enum err conversation_denial(struct conversation *v, struct span path) MUST_CHECK;
 
 /* answers.c */
 bool router_is_json(struct span bytes);
