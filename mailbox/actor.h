@@ -190,7 +190,7 @@ void ctx_job_cancel(struct ctx *, uint64_t tag);
 /* ---- what the actor was given ---- */
 const struct net_port *ctx_net(struct ctx *);   /* PORT_NET */
 const struct disk_port *ctx_disk(struct ctx *); /* PORT_DISK: for jobs */
-const struct dns_port *ctx_dns(struct ctx *);   /* PORT_DNS: for jobs */
+const struct dns_port *ctx_dns(struct ctx *);   /* PORT_DNS: for jobs; NULL when the runtime was given none */
 const struct http_port *ctx_http(struct ctx *); /* PORT_HTTP: for jobs; NULL when the runtime was given none */
 struct budget *ctx_budget(struct ctx *);
 

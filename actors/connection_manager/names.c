@@ -15,7 +15,8 @@ bool names_can_resolve(const struct multiaddr_target *target)
 
 static bool may_ask(struct names *names, const _Atomic bool *cancelled)
 {
-    if (names->count == NAMES_FOUND_MAX || names->questions == NAMES_QUESTIONS_MAX || atomic_load(cancelled))
+    if (names->dns == NULL || names->count == NAMES_FOUND_MAX || names->questions == NAMES_QUESTIONS_MAX ||
+        atomic_load(cancelled))
         return false;
     names->questions++;
     return true;

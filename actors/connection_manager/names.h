@@ -30,10 +30,10 @@ enum {
 };
 
 struct names {
-    const struct dns_port *dns;
-    struct peer_id peer;  /* whom the dial wants; empty: any */
-    uint64_t deadline_ns; /* CLOCK_MONOTONIC: no question is waited for beyond */
-    unsigned questions;   /* asked so far */
+    const struct dns_port *dns; /* NULL: a runtime without names */
+    struct peer_id peer;        /* whom the dial wants; empty: any */
+    uint64_t deadline_ns;       /* CLOCK_MONOTONIC: no question is waited for beyond */
+    unsigned questions;         /* asked so far */
     struct endpoint found[NAMES_FOUND_MAX];
     size_t count;
 };

@@ -43,6 +43,8 @@ static enum err follow_job(void *arg, const _Atomic bool *cancelled)
 enum err dns_links_call(struct dns_links *d, struct ctx *ctx, const struct msg_dns_link *fields, struct reply_to call)
 {
     size_t slot = 0;
+    if (ctx_dns(ctx) == NULL)
+        return ERR_UNAVAILABLE;
     while (slot < DNS_LINKS_MAX && d->used[slot])
         slot++;
     struct link_job *job = slot == DNS_LINKS_MAX ? NULL : calloc(1, sizeof(*job));

@@ -20,7 +20,7 @@ struct dns_links {
     bool given_up[DNS_LINKS_MAX];
 };
 
-/* Answers dns_link, in time. ERR_BUSY, ERR_NOMEM, or the call is answered already. */
+/* Answers dns_link, in time. ERR_BUSY, ERR_NOMEM, ERR_UNAVAILABLE (a runtime without names), or the call is answered already. */
 enum err dns_links_call(struct dns_links *d, struct ctx *ctx, const struct msg_dns_link *fields,
                         struct reply_to call) MUST_CHECK;
 
