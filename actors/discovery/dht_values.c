@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "actors/discovery/dht_values.h"
 
+#include "wire/ipns.h"
 #include "wire/peer_id.h"
 
 /* ---- namespaces ---- */
@@ -30,7 +31,31 @@ static int all_the_same(struct span a, struct span b)
     return 0;
 }
 
+static enum err check_ipns(struct span name, struct span value, uint64_t real_now_ns, uint64_t *ret_expires_ns)
+{
+    struct peer_id id;
+    struct ipns_record record;
+    enum err err = peer_id_parse(name, &id);
+    if (err == ERR_OK)
+        err = ipns_record_decode(value, &record);
+    if (err == ERR_OK)
+        err = ipns_record_verify(&record, &id, real_now_ns);
+    if (err == ERR_OK)
+        *ret_expires_ns = record.eol_ns;
+    return err;
+}
+
+static int compare_ipns(struct span a, struct span b)
+{
+    struct ipns_record ra;
+    struct ipns_record rb;
+    bool good_a = ipns_record_decode(a, &ra) == ERR_OK;
+    bool good_b = ipns_record_decode(b, &rb) == ERR_OK;
+    return good_a && good_b ? ipns_record_compare(&ra, &rb) : good_a - good_b;
+}
+
 static const struct namespace namespaces[] = {
+    {"/ipns/", check_ipns, compare_ipns},
     {"/pk/", check_public_key, all_the_same},
 };
 

@@ -2,6 +2,7 @@
 /*
  * The rules for values of the routing system, by namespace: which are valid, and which of two is better.
  *
+ *      /ipns/<peer id>    an IPNS record that the owner of the id's key has signed and that is not over; the newer sequence is better
  *      /pk/<peer id>      a public key, the one that the id is the hash of; all valid values are the same
  *
  * Keys of other namespaces are refused. Pure functions; any thread. Spec: libp2p/specs kad-dht, entry validation.

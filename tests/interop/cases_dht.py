@@ -42,9 +42,9 @@ def provide(peer, cid):
 
 def providers(peer, cid):
     if isinstance(peer, Hearth):
-        return set(peer.hearth("routing", "findprovs", cid, "-n", "1").split())
+        return set(peer.hearth("routing", "findprovs", cid, "-n", "5").split())
     found = []
-    peer.rpc("routing/findprovs", cid, seconds=60, sink=found.append, num_providers=1)
+    peer.rpc("routing/findprovs", cid, seconds=60, sink=found.append, num_providers=5)
     events = [json.loads(line) for line in b"".join(found).splitlines()]
     return {who["ID"] for event in events for who in event["Responses"] or () if event["Type"] == 4}
 
@@ -78,7 +78,7 @@ register()
 
 @case("hearth/dht/peers-and-values/kubo", needs=["hearth", "kubo"])
 def peers_and_values(lab):
-    """Each finds the other's addresses, and a public key that the other has put."""
+    """Each finds the other's addresses; Kubo a public key that hearth has put, hearth an IPNS record that Kubo has published."""
     centre = lab.start(FORMS["hearth"](lab, "middle"))
     hearth, kubo = lab.start(FORMS["hearth"](lab, "hearth")), lab.start(FORMS["kubo"](lab, "kubo"))
     for peer in (hearth, kubo):
@@ -98,3 +98,7 @@ def peers_and_values(lab):
     kubo.rpc("routing/get", f"/pk/{hearth.id}", seconds=30, sink=got.append)
     values = [json.loads(line)["Extra"] for line in b"".join(got).splitlines()]
     expect(any(base64.b64decode(extra) == value for extra in values if extra), f"Kubo got {values}")
+    cid = kubo.add(lab.file(KIB))
+    kubo.rpc("name/publish", f"/ipfs/{cid}", seconds=60)
+    record = hearth.try_hearth("routing", "get", f"/ipns/{kubo.id}")
+    expect(record[0] == 0 and f"/ipfs/{cid}" in record[1], f"hearth got exit {record[0]}: {record[2].strip()}")
