@@ -142,14 +142,26 @@ static enum err ask_route(struct control *c, struct conversation *v)
     return conversation_call(c, v, ACTOR_DISCOVERY, MSG_ROUTE_GET, &ask, NULL, SUB_ROUTE, RECORD_REPLY_MAX);
 }
 
-/* The rest of the path is carried over by who follows the link. */
+/* The whole path: what stands behind the domain comes back behind what it leads to. */
 static enum err ask_domain(struct control *c, struct conversation *v)
 {
-    struct msg_dns_link ask = {.path = buf_span(&v->names->path), .once = true};
-    if (v->names->offline)
-        return conversation_error(v, ERR_NOT_FOUND, "\"%.*s\" is a domain's, and nobody was asked",
-                                  (int)MIN(ask.path.len, (size_t)100), (const char *)ask.path.data);
+    struct names *n = v->names;
+    struct msg_dns_link ask = {.path = buf_span(&n->path), .once = n->once};
+    if (n->offline)
+        return conversation_error(v, ERR_NOT_FOUND, "%.*s: no name server is asked by a node that is offline",
+                                  (int)MIN(n->path.len, (size_t)100), (const char *)n->path.data);
     return conversation_call(c, v, ACTOR_DISCOVERY, MSG_DNS_LINK, &ask, NULL, SUB_DOMAIN, RECORD_REPLY_MAX);
+}
+
+static enum err domain_reply(struct control *c, struct conversation *v, const struct info *info)
+{
+    struct names *n = v->names;
+    if (info->err != ERR_OK)
+        return info->err;
+    buf_clear(&n->path);
+    enum err err = buf_append_span(&n->path, ((const struct msg_dns_link_ok *)info->msg->fields)->path);
+    n->depth++;
+    return err == ERR_OK ? next_name(c, v) : err;
 }
 
 /* Goes on until the path begins with no name, or somebody has to be asked. */
@@ -170,7 +182,7 @@ static enum err next_name(struct control *c, struct conversation *v)
         return conversation_error(v, ERR_INVALID, "\"%.*s\" begins neither with a name nor with a domain",
                                   (int)MIN(text.len, (size_t)100), (const char *)text.data);
     if (path.is_domain)
-        return ask_domain(c, v);
+        return n->only_record ? conversation_error(v, ERR_INVALID, "a domain has no record") : ask_domain(c, v);
     n->name = path.name;
     buf_clear(&n->record);
     if (!n->nocache && !n->only_record && name_cache_get(&c->names, &n->name, ctx_real_now(c->ctx), &value))
@@ -194,16 +206,6 @@ static enum err kept_reply(struct control *c, struct conversation *v, const stru
     return enough ? settle(c, v) : ask_route(c, v);
 }
 
-/* A domain and what was behind it give way to where its link leads. */
-static enum err linked(struct control *c, struct conversation *v, struct span path)
-{
-    struct names *n = v->names;
-    buf_clear(&n->path);
-    enum err err = buf_append_span(&n->path, path);
-    n->depth++;
-    return err == ERR_OK ? next_name(c, v) : err;
-}
-
 bool names_wait(const struct conversation *v)
 {
     return v->names != NULL && v->names->waits;
@@ -217,7 +219,7 @@ enum err names_reply(struct control *c, struct conversation *v, unsigned sub, co
     if (sub == SUB_KEPT)
         return kept_reply(c, v, info);
     if (sub == SUB_DOMAIN)
-        return info->err == ERR_OK ? linked(c, v, ((const struct msg_dns_link_ok *)info->msg->fields)->path) : info->err;
+        return domain_reply(c, v, info);
     if (sub != SUB_ROUTE)
         return ERR_INTERNAL;
     if (info->err == ERR_OK)

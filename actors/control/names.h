@@ -5,7 +5,7 @@
  *      /ipns/NAME/rest --> cache --> the record kept here (state) --> routing (discovery) --> value/rest, and again, NAMES_DEPTH_MAX times
  *                        fresh        fresh: TTL                      the newer of the two
  *
- * A domain in place of a name is DNSLink's. Private to actors/control.
+ * A domain in place of a name is DNSLink's, which discovery follows. Private to actors/control.
  */
 #ifndef HEARTH_ACTORS_CONTROL_NAMES_H
 #define HEARTH_ACTORS_CONTROL_NAMES_H
