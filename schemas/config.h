@@ -144,6 +144,11 @@ struct config_list {
       "a protocol, or how its name begins, then bytes a second in and out: /ipfs/bitswap 2MB 1MB")                     \
     X(LIST, swarm_bandwidth_schedule, "Swarm.Bandwidth.Schedule", "", 0, 24, NULL,                                     \
       "hours of the local day, then what holds in them instead of In and Out: 8-18 1MB 250kB")                         \
+    X(U64, swarm_dial_rate, "Swarm.Dial.Rate", "64", 0, 10000, NULL,                                                   \
+      "sockets a second that are opened towards peers, after a burst; 0 means no limit")                               \
+    X(U64, swarm_dial_burst, "Swarm.Dial.Burst", "128", 1, 10000, NULL,                                                \
+      "sockets that may be opened at once after a rest")                                                               \
+    X(U64, swarm_dial_concurrent, "Swarm.Dial.Concurrent", "64", 1, 64, NULL, "attempts under way at once")            \
     X(BOOL, swarm_resources_enabled, "Swarm.ResourceMgr.Enabled", "true", 0, 1, NULL,                                  \
       "limit what each peer, protocol, address and network may have; without, the memory budget and the number of "    \
       "connections limit still")                                                                                       \

@@ -113,6 +113,9 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     if (err == ERR_OK)
         err = dialer_new(s->security, s->security_count, s->tables, &s->dialer);
     if (err == ERR_OK)
+        dialer_pace(s->dialer, (unsigned)config->swarm_dial_rate, (unsigned)config->swarm_dial_burst,
+                    (unsigned)config->swarm_dial_concurrent, ctx_now(ctx));
+    if (err == ERR_OK)
         err = init_identity(ctx, s);
     if (err == ERR_OK && (s->scratch = malloc(SWARM_READ_BYTES)) == NULL)
         err = ERR_NOMEM;

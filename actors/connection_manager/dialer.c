@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "actors/connection_manager/dial_pace.h"
 #include "actors/connection_manager/reach.h"
 #include "base/limits.h"
 #include "base/table.h"
@@ -52,6 +53,8 @@ struct dialer {
     struct dial *dials[DIALER_DIALS_MAX];
     size_t dial_count;
     size_t in_flight;
+    size_t in_flight_max;
+    struct dial_pace pace;
     uint64_t last_id;
     struct table memories;
 };
@@ -158,9 +161,16 @@ enum err dialer_new(const enum connection_security *security, size_t security_co
     memcpy(d->security, security, security_count * sizeof(*security));
     d->security_count = security_count;
     d->account = account;
+    d->in_flight_max = DIALER_ATTEMPTS_MAX;
     table_init(&d->memories, DIALER_MEMORIES_MAX, account);
     *ret_dialer = d;
     return ERR_OK;
+}
+
+void dialer_pace(struct dialer *d, unsigned rate, unsigned burst, unsigned attempts_max, uint64_t now_ns)
+{
+    d->in_flight_max = MIN((size_t)attempts_max, (size_t)DIALER_ATTEMPTS_MAX);
+    dial_pace_set(&d->pace, rate, burst, now_ns);
 }
 
 static void dial_free(struct dialer *d, size_t index)
@@ -392,6 +402,7 @@ static void take_attempt(struct dialer *d, struct dial *dial, uint64_t now_ns, s
                                                              .optimistic = order->optimistic,
                                                              .first = order->security[0]};
     dial->stagger_ns = now_ns + DIALER_STAGGER_MS * MS_NS;
+    dial_pace_take(&d->pace);
     d->in_flight++;
 }
 
@@ -422,7 +433,7 @@ static bool has_address(const struct dial *dial)
 
 static bool may_attempt(const struct dialer *d, const struct dial *dial, uint64_t now_ns)
 {
-    if (dial->over || !has_address(dial) || d->in_flight == DIALER_ATTEMPTS_MAX ||
+    if (dial->over || !has_address(dial) || d->in_flight >= d->in_flight_max ||
         dial->attempt_count == DIALER_PER_DIAL_MAX)
         return false;
     return dial->again != SIZE_MAX || dial->attempt_count == 0 || dial->stagger_ns <= now_ns;
@@ -450,7 +461,7 @@ bool dialer_next(struct dialer *d, uint64_t now_ns, struct dialer_order *ret_ord
         let_time_out(dial, now_ns);
         if (take_abandoned(d, dial, ret_order))
             return true;
-        if (may_attempt(d, dial, now_ns)) {
+        if (may_attempt(d, dial, now_ns) && dial_pace_at(&d->pace, now_ns) <= now_ns) {
             take_attempt(d, dial, now_ns, ret_order);
             return true;
         }
@@ -466,16 +477,19 @@ bool dialer_next(struct dialer *d, uint64_t now_ns, struct dialer_order *ret_ord
     return false;
 }
 
-uint64_t dialer_deadline(const struct dialer *d, uint64_t now_ns)
+uint64_t dialer_deadline(struct dialer *d, uint64_t now_ns)
 {
     uint64_t at = UINT64_MAX;
+    uint64_t paced = dial_pace_at(&d->pace, now_ns);
     for (size_t i = 0; i < d->dial_count; i++) {
         const struct dial *dial = d->dials[i];
-        if (may_attempt(d, dial, now_ns) || dial->over)
+        if (dial->over)
             return now_ns;
+        if (may_attempt(d, dial, now_ns))
+            at = MIN(at, paced);
         at = MIN(at, dial->started_ns + DIALER_DIAL_MS * MS_NS);
-        if (has_address(dial) && dial->attempt_count < DIALER_PER_DIAL_MAX && d->in_flight < DIALER_ATTEMPTS_MAX)
-            at = MIN(at, dial->stagger_ns);
+        if (has_address(dial) && dial->attempt_count < DIALER_PER_DIAL_MAX && d->in_flight < d->in_flight_max)
+            at = MIN(at, MAX(dial->stagger_ns, paced));
         for (size_t k = 0; k < dial->attempt_count; k++)
             at = MIN(at, attempt_due(dial, &dial->attempts[k]));
     }

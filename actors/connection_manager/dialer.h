@@ -12,6 +12,9 @@
  * when it refuses both, or just hangs up, without optimism. The dialer remembers what a peer refused and what it took, so the
  * next dial goes straight to what works.
  *
+ * New sockets are paced: a burst, then a steady rate, and so many at once. Home routers keep a row for each of them, also for those that
+ * nobody answers, for minutes.
+ *
  * Bounds: dials, attempts in flight, addresses a dial, remembered peers. After each event the owner takes orders with dialer_next
  * until there are none. One thread; times are nanoseconds of any monotonic clock.
  */
@@ -68,6 +71,9 @@ enum err dialer_new(const enum connection_security *security, size_t security_co
                     struct dialer **ret_dialer) MUST_CHECK;
 void dialer_free(struct dialer *d);
 
+/* How fast sockets may be opened: rate a second (0: no limit) after a burst, and at most so many attempts at once (<= DIALER_ATTEMPTS_MAX). */
+void dialer_pace(struct dialer *d, unsigned rate, unsigned burst, unsigned attempts_max, uint64_t now_ns);
+
 /*
  * Starts a dial, or joins the one to the same peer under way (then ret_dial is its id and the addresses are added). names: how many
  * names are still being resolved; dialer_add brings their addresses. forced ignores the backoff. ERR_BUSY: too many dials;
@@ -92,6 +98,6 @@ void dialer_attempt_failed(struct dialer *d, uint64_t attempt, enum err err);
 bool dialer_next(struct dialer *d, uint64_t now_ns, struct dialer_order *ret_order);
 
 /* When dialer_next may have something by itself; UINT64_MAX: never. */
-uint64_t dialer_deadline(const struct dialer *d, uint64_t now_ns);
+uint64_t dialer_deadline(struct dialer *d, uint64_t now_ns);
 
 #endif

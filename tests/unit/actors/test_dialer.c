@@ -330,10 +330,61 @@ static void random_dials_all_end_within_bounds(void **state)
     assert_int_equal(dialer_deadline(f->d, f->now), UINT64_MAX);
 }
 
+/* A burst, then a steady rate, whatever is asked; the deadline says when. */
+static void sockets_are_opened_at_a_pace(void **state)
+{
+    struct fixture *f = *state;
+    unsigned opened = 0;
+    dialer_pace(f->d, 4, 8, 64, f->now);
+    for (uint8_t i = 0; i < 60; i++) {
+        struct peer_id peer = peer_of(i);
+        struct endpoint addr = public4(i);
+        (void)start(f, &peer, &addr, 1);
+    }
+    uint64_t began = f->now;
+    while (dialer_next(f->d, f->now, &f->order))
+        opened += f->order.kind == DIALER_CONNECT;
+    assert_int_equal(opened, 8);
+    for (unsigned wakes = 0; f->now < began + 4 * SECOND_NS; wakes++) {
+        uint64_t at = dialer_deadline(f->d, f->now);
+        assert_true(at > f->now && at <= f->now + 250 * MS_NS);
+        assert_true(wakes < 20);
+        f->now = at;
+        while (dialer_next(f->d, f->now, &f->order))
+            opened += f->order.kind == DIALER_CONNECT;
+    }
+    assert_int_equal(opened, 8 + 4 * 4);
+}
+
+static void so_many_attempts_are_under_way_at_once(void **state)
+{
+    struct fixture *f = *state;
+    unsigned opened = 0;
+    uint64_t attempt = 0;
+    dialer_pace(f->d, 0, 1, 3, f->now);
+    for (uint8_t i = 0; i < 10; i++) {
+        struct peer_id peer = peer_of(i);
+        struct endpoint addr = public4(i);
+        (void)start(f, &peer, &addr, 1);
+    }
+    while (dialer_next(f->d, f->now, &f->order)) {
+        opened++;
+        attempt = f->order.attempt;
+    }
+    assert_int_equal(opened, 3);
+    dialer_attempt_failed(f->d, attempt, ERR_REFUSED);
+    opened = 0;
+    while (dialer_next(f->d, f->now, &f->order))
+        opened += f->order.kind == DIALER_CONNECT;
+    assert_int_equal(opened, 1);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        T(sockets_are_opened_at_a_pace),
+        T(so_many_attempts_are_under_way_at_once),
         T(addresses_are_tried_250_ms_apart),
         T(near_addresses_first_then_families_in_turn),
         T(each_stage_times_out),
