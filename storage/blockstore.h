@@ -176,6 +176,10 @@ enum err blockstore_pin_state(struct blockstore *store, const struct cid *cid, s
 enum err blockstore_indirect_pins(struct blockstore *store, const struct cid *after, struct cid *ret_cids, size_t max,
                                   size_t *ret_count, struct cid *ret_last, bool *ret_more) MUST_CHECK;
 
+/* As catalogue_page_stored: what is not in the database yet is missing. */
+enum err blockstore_page_stored(struct blockstore *store, const struct block_key *after, struct block_place *ret_places,
+                                size_t max, size_t *ret_count) MUST_CHECK;
+
 /* Checks up to limit blocks after `after`, about SCRUB_PAGE_BYTES, against their hashes; wrong ones are quarantined before done(). */
 struct store_verify_op {
     void (*done)(struct store_verify_op *op, enum err err);

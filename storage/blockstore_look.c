@@ -19,6 +19,12 @@ enum err blockstore_indirect_pins(struct blockstore *s, const struct cid *after,
     return catalogue_indirect_pins(s->reader, after, ret_cids, max, ret_count, ret_last, ret_more);
 }
 
+enum err blockstore_page_stored(struct blockstore *s, const struct block_key *after, struct block_place *ret_places,
+                                size_t max, size_t *ret_count)
+{
+    return catalogue_page_stored(s->reader, after, ret_places, max, ret_count);
+}
+
 enum err blockstore_metadata_of(struct blockstore *s, struct span cid, metadata_each *each, void *arg)
 {
     return catalogue_metadata_of(s->reader, cid, each, arg);

@@ -2,6 +2,8 @@
 /*
  * Calls about the repository as a whole: figures, verification in pages, probes.
  */
+#include <stdlib.h>
+
 #include "actors/tiered_storage/request.h"
 #include "schemas/messages.h"
 
@@ -78,6 +80,33 @@ enum err storage_verify(struct storage_state *s, const struct msg *msg, struct r
         r->verify.limit = STORAGE_PAGE_ROWS;
     blockstore_verify(s->store, &r->verify);
     return ERR_OK;
+}
+
+enum err storage_block_ls(struct storage_state *s, const struct msg *msg, struct reply_to to)
+{
+    const struct msg_block_ls *m = msg->fields;
+    size_t rows = m->limit == 0 ? STORAGE_PAGE_ROWS : (size_t)m->limit;
+    size_t count = 0;
+    struct block_key after = {0};
+    struct buf items;
+    struct multihash hash;
+    enum err err = m->after.len == 0 ? ERR_OK : multihash_parse(m->after, &hash);
+    if (err == ERR_OK && m->after.len > 0)
+        err = block_key_of(&hash, &after);
+    struct block_place *places = calloc(rows, sizeof(*places));
+    if (places == NULL)
+        return ERR_NOMEM;
+    buf_init(&items, STORAGE_REPLY_BYTES_MAX, NULL);
+    if (err == ERR_OK)
+        err = blockstore_page_stored(s->store, &after, places, rows, &count);
+    for (size_t i = 0; i < count && err == ERR_OK; i++)
+        err = schema_list_add_bytes(&items, block_key_span(&places[i].key));
+    struct msg_block_page page = {.multihashes = schema_list_of(&items, (uint32_t)count), .more = count == rows};
+    if (err == ERR_OK)
+        ctx_reply(s->ctx, to, &(struct msg){.kind = MSG_BLOCK_PAGE, .fields = &page});
+    buf_release(&items);
+    free(places);
+    return err;
 }
 
 /* What the medium says of it, or said last. */

@@ -117,6 +117,7 @@ size_t request_cid_of_key(const struct block_key *key, uint32_t codec, uint8_t t
 enum err storage_put(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_get(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_has(struct storage_state *s, const struct msg *msg, struct reply_to to);
+enum err storage_block_ls(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_stat(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_change(struct storage_state *s, const struct msg *msg, struct reply_to to);
 enum err storage_pin_ls(struct storage_state *s, const struct msg *msg, struct reply_to to);

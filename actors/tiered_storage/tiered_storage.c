@@ -155,6 +155,8 @@ static enum err route(struct storage_state *s, const struct msg *msg, struct rep
         return storage_pin_find(s, msg, to);
     case MSG_REPO_GC:
         return storage_gc(s, msg, to);
+    case MSG_BLOCK_LS:
+        return storage_block_ls(s, msg, to);
     case MSG_PIN_LS:
         return storage_pin_ls(s, msg, to);
     case MSG_REPO_STAT:

@@ -85,6 +85,7 @@ static const struct step steps[] = {
     {"collection: what it kept goes", MSG_REPO_GC, 3, false, ERR_OK, MSG_REPO_GC_PAGE},
     {"get after the collection", MSG_BLOCK_GET, 3, false, ERR_NOT_FOUND, 0},
     {"the empty block again", MSG_BLOCK_PUT, 0, false, ERR_OK, MSG_BLOCK_PUT_OK},
+    {"list of blocks", MSG_BLOCK_LS, 0, false, ERR_OK, MSG_BLOCK_PAGE},
     {"figures", MSG_REPO_STAT, 0, false, ERR_OK, MSG_REPO_STAT_OK},
     {"verification", MSG_REPO_VERIFY, 0, false, ERR_OK, MSG_REPO_VERIFIED},
     {"heat", MSG_HEAT_TOP, 0, false, ERR_OK, MSG_HEAT_LIST},
@@ -127,6 +128,7 @@ static void send(struct ctx *ctx, const struct step *s, uint64_t tag)
         struct msg_store_probe store;
         struct msg_repo_stat repo;
         struct msg_pin_ls ls;
+        struct msg_block_ls blocks;
         struct msg_repo_verify verify;
         struct msg_heat_top top;
         struct msg_lease lease;
@@ -170,6 +172,9 @@ static bool is_right(const struct step *s, const struct info *info)
         return ((const struct msg_block_stat_ok *)fields)->size == MANY_BYTES + s->block;
     case MSG_PIN_PAGE:
         return ((const struct msg_pin_page *)fields)->pins.count == 1 && !((const struct msg_pin_page *)fields)->more;
+    case MSG_BLOCK_PAGE:
+        return ((const struct msg_block_page *)fields)->multihashes.count == 1 &&
+               !((const struct msg_block_page *)fields)->more;
     case MSG_PIN_FOUND:
         return ((const struct msg_pin_found *)fields)->recursive == s->flag;
     case MSG_REPO_GC_PAGE:
@@ -189,9 +194,11 @@ static bool is_right(const struct step *s, const struct info *info)
     }
 }
 
-/* Heat travels as casts of another actor: it may come a little after the question. The test's own deadline bounds the asking. */
+/* Heat travels as casts of another actor, rows are committed behind the answer: they may come a little after the question. The test's own deadline bounds the asking. */
 static bool is_early(const struct info *info)
 {
+    if (info->err == ERR_OK && info->msg->kind == MSG_BLOCK_PAGE)
+        return ((const struct msg_block_page *)info->msg->fields)->multihashes.count == 0;
     return info->err == ERR_OK && info->msg->kind == MSG_HEAT_LIST &&
            ((const struct msg_heat_list *)info->msg->fields)->blocks.count < 4;
 }
