@@ -48,6 +48,13 @@ enum { STATE_SQL_VERSION = 4, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
     " useful_at INTEGER, queried_at INTEGER, PRIMARY KEY(dht, peer)) WITHOUT ROWID;"                                   \
     "CREATE TABLE IF NOT EXISTS ipns_records(name TEXT PRIMARY KEY, value TEXT, sequence INTEGER, ttl_ns INTEGER,"     \
     " valid_until INTEGER, published_at INTEGER, told_at INTEGER, record BLOB) WITHOUT ROWID;"                         \
+    "CREATE TABLE IF NOT EXISTS providers(slot INTEGER PRIMARY KEY, key BLOB, peer TEXT, addrs BLOB,"                  \
+    " received_at INTEGER);"                                                                                           \
+    "CREATE TABLE IF NOT EXISTS routing_values(slot INTEGER PRIMARY KEY, key BLOB, value BLOB, peer TEXT,"             \
+    " received_at INTEGER);"                                                                                           \
+    "CREATE TABLE IF NOT EXISTS provides(key BLOB PRIMARY KEY, multihash BLOB, class INTEGER, seen INTEGER,"           \
+    " provided_at INTEGER) WITHOUT ROWID;"                                                                             \
+    "CREATE INDEX IF NOT EXISTS provides_fresh ON provides(class, key) WHERE provided_at=0;"                           \
     "CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;"                                      \
     "CREATE VIEW IF NOT EXISTS v_connections AS SELECT c.peer, c.addr, c.direction, c.security, c.muxer, c.streams,"   \
     " datetime(c.opened_at/1000000000,'unixepoch') AS opened, round(c.rtt_ns/1e6,1) AS rtt_ms, c.bytes_in,"            \
@@ -74,6 +81,13 @@ enum { STATE_SQL_VERSION = 4, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
     " CASE WHEN r.useful_at>0 THEN datetime(r.useful_at/1000000000,'unixepoch') END AS useful,"                        \
     " CASE WHEN r.queried_at>0 THEN datetime(r.queried_at/1000000000,'unixepoch') END AS queried, p.agent"             \
     " FROM routing_peers r LEFT JOIN peers p ON p.peer=r.peer ORDER BY r.dht DESC, r.bucket, r.peer;"                  \
+    "CREATE VIEW IF NOT EXISTS v_providers AS SELECT lower(hex(key)) AS key, peer,"                                    \
+    " datetime(received_at/1000000000,'unixepoch') AS received,"                                                       \
+    " datetime(received_at/1000000000+172800,'unixepoch') AS expires FROM providers ORDER BY received_at DESC;"        \
+    "CREATE VIEW IF NOT EXISTS v_provides AS SELECT lower(hex(multihash)) AS multihash,"                               \
+    " CASE class WHEN 0 THEN 'root' WHEN 1 THEN 'pinned' WHEN 2 THEN 'hot' ELSE 'stored' END AS class,"                \
+    " CASE WHEN provided_at>0 THEN datetime(provided_at/1000000000,'unixepoch') END AS provided"                       \
+    " FROM provides ORDER BY key;"                                                                                     \
     "CREATE VIEW IF NOT EXISTS v_costs AS SELECT * FROM costs ORDER BY month DESC, tier;"                              \
     "CREATE VIEW IF NOT EXISTS v_ipns_records AS SELECT name, value, sequence, ttl_ns/1000000000 AS ttl_s,"            \
     " datetime(valid_until/1000000000,'unixepoch') AS valid_until,"                                                    \
@@ -157,5 +171,30 @@ enum { STATE_SQL_VERSION = 4, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
 #define STATE_SQL_IPNS_SALVAGE                                                                                         \
     "INSERT OR IGNORE INTO ipns_records(name, value, sequence, ttl_ns, valid_until, published_at, told_at, record)"    \
     " SELECT name, value, sequence, ttl_ns, valid_until, published_at, told_at, record FROM aside.ipns_records"
+#define STATE_SQL_PROVIDER      "INSERT OR REPLACE INTO providers VALUES(?1,?2,?3,?4,?5)"
+#define STATE_SQL_PROVIDER_GONE "DELETE FROM providers WHERE slot=?1"
+#define STATE_SQL_PROVIDERS_LOAD                                                                                       \
+    "SELECT slot, key, peer, addrs, received_at FROM providers WHERE (received_at, slot) >= (?1, ?2)"                  \
+    " ORDER BY received_at, slot LIMIT 256"
+#define STATE_SQL_VALUE      "INSERT OR REPLACE INTO routing_values VALUES(?1,?2,?3,?4,?5)"
+#define STATE_SQL_VALUE_GONE "DELETE FROM routing_values WHERE slot=?1"
+#define STATE_SQL_VALUES_LOAD                                                                                          \
+    "SELECT slot, key, value, peer, received_at FROM routing_values WHERE slot >= ?1 ORDER BY slot LIMIT 16"
+/* Of the classes that one walk names, the best one counts. */
+#define STATE_SQL_PROVIDE                                                                                              \
+    "INSERT INTO provides VALUES(?1,?2,?3,?4,0) ON CONFLICT(key) DO UPDATE SET seen=max(seen,?4),"                     \
+    " class=CASE WHEN seen<?4 THEN ?3 ELSE min(class,?3) END WHERE seen<?4 OR class>?3"
+#define STATE_SQL_PROVIDED       "UPDATE provides SET provided_at=max(provided_at,?2) WHERE key=?1"
+#define STATE_SQL_PROVIDE_GONE   "DELETE FROM provides WHERE key=?1"
+#define STATE_SQL_PROVIDE_WALKED "DELETE FROM provides WHERE ?1=0 OR seen<?1"
+#define STATE_SQL_PROVIDE_AGAIN  "UPDATE provides SET provided_at=0 WHERE provided_at<>0"
+#define STATE_SQL_PROVIDES_LOAD                                                                                        \
+    "SELECT key, multihash FROM provides WHERE key>=?1 AND provided_at<=?2 ORDER BY key LIMIT ?3"
+#define STATE_SQL_PROVIDES_FRESH                                                                                       \
+    "SELECT key, multihash FROM provides WHERE provided_at=0 AND class=?2 AND key>=?1 ORDER BY key LIMIT ?3"
+#define STATE_SQL_PROVIDE_STAT                                                                                         \
+    "SELECT count(*), coalesce(sum(provided_at=0),0), coalesce(min(nullif(provided_at,0)),0),"                         \
+    " coalesce((SELECT value FROM meta WHERE key='sweep_position'),0),"                                                \
+    " coalesce((SELECT value FROM meta WHERE key='sweep_due_at'),0), coalesce(max(seen),0) FROM provides"
 
 #endif

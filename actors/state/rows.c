@@ -328,7 +328,7 @@ static int write_record(struct state_rows *rows, const struct state_record *reco
     case MSG_STATE_DHT:
         return write_dht(rows, (const void *)fields);
     }
-    return SQLITE_OK;
+    return state_rows_write_provide(rows, record->kind, fields);
 }
 
 static int write_actor(struct state_rows *rows, const struct state_actor_row *row)

@@ -31,6 +31,20 @@
     X(DHT) \
     X(ROUTING_PEER) \
     X(ROUTING_PEER_CLEAR) \
+    X(PROVIDER) \
+    X(PROVIDER_GONE) \
+    X(PROVIDERS_LOAD) \
+    X(VALUE) \
+    X(VALUE_GONE) \
+    X(VALUES_LOAD) \
+    X(PROVIDE) \
+    X(PROVIDED) \
+    X(PROVIDE_GONE) \
+    X(PROVIDE_WALKED) \
+    X(PROVIDE_AGAIN) \
+    X(PROVIDES_LOAD) \
+    X(PROVIDES_FRESH) \
+    X(PROVIDE_STAT) \
     X(META) \
     X(EVENTS_LOAD)
 /* clang-format on */
@@ -51,6 +65,13 @@ void state_rows_finalize(struct state_rows *rows);
 
 /* Inside the caller's transaction. */
 int state_rows_write(struct state_rows *rows, const struct state_batch *batch);
+
+/* Of what the DHT keeps and what is provided (rows_provide.c): the message is one of these, or nothing is done. */
+int state_rows_write_provide(struct state_rows *rows, uint16_t kind, const void *fields);
+
+/* As state_store_load. */
+int state_rows_load(struct state_rows *rows, uint16_t kind, const struct state_page *page, struct buf *items,
+                    uint32_t *ret_count, struct msg_state_provide_stat_ok *ret_stat);
 
 int state_rows_load_peers(struct state_rows *rows, uint64_t limit, struct buf *items, uint32_t *ret_count);
 int state_rows_load_events(struct state_rows *rows, uint64_t limit, struct buf *items, uint32_t *ret_count);

@@ -2,9 +2,10 @@
 /*
  * state: the only writer of state.db, and the keeper of the keys of names.
  *
- * Owns: the rows that changed since the last write; the keystore and the records that its keys signed (names.h). Accepts: casts event, state_peer, state_connection, state_want, state_transfer, state_move; calls
- * probe, state_probe (answered after a write that really happened), state_peers, state_events, key_*, ipns_*; cast ipns_told. Emits the cast
- * route_put to discovery. Restart: permanent.
+ * Owns: the rows that changed since the last write; the keystore and the records that its keys signed (names.h). Accepts: casts event,
+ * state_peer, state_connection, state_want, state_transfer, state_move; calls probe, state_probe (answered after a write that really
+ * happened), state_peers, state_events and the pages of state_page_is, key_*, ipns_*; cast ipns_told. Emits the cast route_put to
+ * discovery. Restart: permanent.
  *
  *      casts --> filling batch --+
  *      tick: actors, accounts ---+--> job on the lane `state` --> one transaction
@@ -24,7 +25,7 @@
 #include "schemas/config.h"
 
 enum { TICK_MS = 700, SOON_MS = 100, RETRY_FIRST_MS = 1000, RETRY_MAX_MS = 30000, HEARTBEAT_SHOWN_S = 10 };
-enum { PROBES_MAX = 32, PEERS_DEFAULT = 256, EVENTS_DEFAULT = 20, LOAD_BYTES_MAX = 900 * 1024 };
+enum { PROBES_MAX = 32, LOAD_BYTES_MAX = 900 * 1024 };
 enum { TAG_TICK = 1, TAG_WRITE, TAG_LOAD, TAG_NAMES, TAG_NAMES_TIMER };
 
 struct state_state {
@@ -60,10 +61,11 @@ struct write_job {
 struct load_job {
     struct store_ref *shared;
     struct reply_to to;
-    uint64_t limit;
-    bool events;
+    uint16_t kind;
+    struct state_page page;
     struct buf items;
     uint32_t count;
+    struct msg_state_provide_stat_ok stat;
     char why[STATE_WHY_BYTES];
 };
 
@@ -86,9 +88,7 @@ static enum err run_load(void *arg, const _Atomic bool *cancelled)
 {
     (void)cancelled;
     struct load_job *job = arg;
-    if (job->events)
-        return state_store_events(job->shared->store, job->limit, &job->items, &job->count, job->why);
-    return state_store_peers(job->shared->store, job->limit, &job->items, &job->count, job->why);
+    return state_store_load(job->shared->store, job->kind, &job->page, &job->items, &job->count, &job->stat, job->why);
 }
 
 static void free_load(void *arg)
@@ -290,12 +290,13 @@ static void handle_written(struct ctx *ctx, struct state_state *s, struct write_
 
 /* ---- loading ---- */
 
-static enum err start_load(struct ctx *ctx, struct state_state *s, uint64_t limit, bool events, struct reply_to to)
+static enum err start_load(struct ctx *ctx, struct state_state *s, const struct msg *msg, struct reply_to to)
 {
     struct load_job *job = calloc(1, sizeof(*job));
     if (job == NULL)
         return ERR_NOMEM;
-    *job = (struct load_job){.shared = store_ref_take(s->shared), .to = to, .limit = limit, .events = events};
+    *job = (struct load_job){.shared = store_ref_take(s->shared), .to = to, .kind = msg->kind};
+    state_page_of(msg->kind, msg->fields, &job->page);
     buf_init(&job->items, LOAD_BYTES_MAX, NULL);
     enum err err = ctx_job(ctx, "state", run_load, job, free_load, TAG_LOAD);
     if (err != ERR_OK)
@@ -308,12 +309,20 @@ static void handle_loaded(struct ctx *ctx, struct load_job *job, enum err err)
     struct schema_list rows = schema_list_of(&job->items, job->count);
     struct msg_state_peers_ok peers = {.peers = rows};
     struct msg_state_events_ok events = {.events = rows};
+    struct msg_state_providers_ok providers = {.rows = rows};
+    struct msg_state_values_ok values = {.rows = rows};
+    struct msg_state_provides_ok provides = {.rows = rows, .more = job->count == job->page.limit};
+    struct msg answer = {.kind = job->kind + 1}; /* each answer is numbered behind its question */
+    answer.fields = job->kind == MSG_STATE_PEERS       ? (const void *)&peers
+                    : job->kind == MSG_STATE_EVENTS    ? (const void *)&events
+                    : job->kind == MSG_STATE_PROVIDERS ? (const void *)&providers
+                    : job->kind == MSG_STATE_VALUES    ? (const void *)&values
+                    : job->kind == MSG_STATE_PROVIDES  ? (const void *)&provides
+                                                       : (const void *)&job->stat;
     if (err != ERR_OK)
         ctx_reply_err(ctx, job->to, err, "%s", job->why);
-    else if (job->events)
-        ctx_reply(ctx, job->to, &(struct msg){.kind = MSG_STATE_EVENTS_OK, .fields = &events});
     else
-        ctx_reply(ctx, job->to, &(struct msg){.kind = MSG_STATE_PEERS_OK, .fields = &peers});
+        ctx_reply(ctx, job->to, &answer);
     free_load(job);
 }
 
@@ -371,14 +380,8 @@ static enum err state_handle_call(struct ctx *ctx, void *state, const struct msg
     }
     if (msg->kind == MSG_STATE_PROBE)
         return handle_probe(ctx, s, to);
-    if (msg->kind == MSG_STATE_PEERS) {
-        const struct msg_state_peers *m = msg->fields;
-        return start_load(ctx, s, m->limit == 0 ? PEERS_DEFAULT : m->limit, false, to);
-    }
-    if (msg->kind == MSG_STATE_EVENTS) {
-        const struct msg_state_events *m = msg->fields;
-        return start_load(ctx, s, m->limit == 0 ? EVENTS_DEFAULT : m->limit, true, to);
-    }
+    if (state_page_is(msg->kind))
+        return start_load(ctx, s, msg, to);
     return names_kind(msg->kind) ? names_message(&s->names, ctx, msg, &to, TAG_NAMES) : ERR_UNSUPPORTED;
 }
 
@@ -387,7 +390,9 @@ static void state_handle_cast(struct ctx *ctx, void *state, const struct msg *ms
     struct state_state *s = state;
     if (msg->kind == MSG_IPNS_TOLD) /* untold, it is published once too often */
         (void)!names_message(&s->names, ctx, msg, NULL, TAG_NAMES);
-    if (msg->kind != MSG_EVENT && (msg->kind < MSG_STATE_PEER || msg->kind > MSG_STATE_DHT))
+    bool row = msg->kind >= MSG_STATE_PEER && msg->kind <= MSG_STATE_DHT;
+    bool provide = msg->kind >= MSG_STATE_PROVIDER && msg->kind <= MSG_STATE_SWEEP;
+    if (msg->kind != MSG_EVENT && !row && !provide)
         return;
     if (state_batch_add(s->filling, msg->kind, ctx_real_now(ctx), msg->fields) != ERR_OK)
         s->dropped++;

@@ -89,4 +89,21 @@ enum err state_store_peers(struct state_store *store, uint64_t limit, struct buf
 enum err state_store_events(struct state_store *store, uint64_t limit, struct buf *items, uint32_t *ret_count,
                             char why[STATE_WHY_BYTES]) MUST_CHECK;
 
+/* What a page message asks for, without borrowing from it. */
+struct state_page {
+    uint64_t limit;
+    uint64_t after_at, after_slot; /* state_providers, state_values */
+    uint64_t before, class;        /* state_provides */
+    uint8_t from[32];
+};
+
+/* Whether it asks for rows: state_peers, state_events, state_providers, state_values, state_provides; or state_provide_stat. */
+bool state_page_is(uint16_t kind);
+void state_page_of(uint16_t kind, const void *fields, struct state_page *ret_page);
+
+/* Appends the rows; or fills ret_stat for state_provide_stat. Blocks. Opens when needed. */
+enum err state_store_load(struct state_store *store, uint16_t kind, const struct state_page *page, struct buf *items,
+                          uint32_t *ret_count, struct msg_state_provide_stat_ok *ret_stat,
+                          char why[STATE_WHY_BYTES]) MUST_CHECK;
+
 #endif

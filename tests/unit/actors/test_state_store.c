@@ -414,6 +414,155 @@ static void failure_names_the_file_and_keeps_the_batch(void **state)
     state_store_free(store);
 }
 
+/* ---- what the DHT keeps, and what is provided ---- */
+
+static void add_record(struct fixture *f, uint16_t kind, const void *fields)
+{
+    assert_ok(state_batch_add(f->batch, kind, 1, fields));
+}
+
+static uint32_t load(struct fixture *f, uint16_t kind, const struct state_page *page, struct buf *items)
+{
+    uint32_t count = 0;
+    struct msg_state_provide_stat_ok stat;
+    buf_init(items, 1 << 20, NULL);
+    if (state_store_load(f->store, kind, page, items, &count, &stat, f->why) != ERR_OK)
+        fail_msg("%s", f->why);
+    return count;
+}
+
+static void provider_rows_come_back_oldest_first(void **state)
+{
+    struct fixture *f = *state;
+    static const uint8_t peer[] = {0, 5, 1, 2, 3, 4, 5};
+    uint8_t key[32] = {7};
+    for (uint64_t slot = 0; slot < 300; slot++) {
+        struct msg_state_provider m = {
+            .slot = slot, .peer = span_of(peer, sizeof(peer)), .received_at = 1000 - slot / 2};
+        key[1] = (uint8_t)slot;
+        m.key = span_of(key, sizeof(key));
+        m.addrs = span_text("addrs");
+        add_record(f, MSG_STATE_PROVIDER, &m);
+    }
+    struct msg_state_provider gone = {.slot = 17, .gone = true};
+    add_record(f, MSG_STATE_PROVIDER, &gone);
+    write_batch(f);
+    expect_text(f, "SELECT count(*) FROM v_providers", "299");
+    struct buf items;
+    struct state_page page = {0};
+    uint64_t last_at = 0;
+    uint32_t total = 0;
+    for (uint32_t count; (count = load(f, MSG_STATE_PROVIDERS, &page, &items)) > 0; buf_release(&items)) {
+        struct schema_list rows = schema_list_of(&items, count);
+        struct item_kept_provider row;
+        size_t position = 0;
+        while (schema_list_next_map(&rows, &schema_item_kept_provider, &position, &row)) {
+            assert_true(row.received_at >= last_at && row.slot != 17);
+            assert_int_equal(row.key.len, 32);
+            assert_int_equal(row.peer.len, sizeof(peer));
+            assert_memory_equal(row.addrs.data, "addrs", 5);
+            last_at = page.after_at = row.received_at;
+            page.after_slot = row.slot + 1;
+            total++;
+        }
+    }
+    buf_release(&items);
+    assert_int_equal(total, 299);
+}
+
+static void values_come_back(void **state)
+{
+    struct fixture *f = *state;
+    static const uint8_t peer[] = {0, 5, 1, 2, 3, 4, 5};
+    static uint8_t value[10 * 1024];
+    for (uint64_t slot = 0; slot < 20; slot++) {
+        struct msg_state_value m = {.slot = slot, .key = span_text("/pk/x"), .peer = span_of(peer, sizeof(peer))};
+        m.value = span_of(value, sizeof(value));
+        add_record(f, MSG_STATE_VALUE, &m);
+    }
+    write_batch(f);
+    struct buf items;
+    struct state_page page = {0};
+    assert_int_equal(load(f, MSG_STATE_VALUES, &page, &items), 16);
+    buf_release(&items);
+    page.after_slot = 16;
+    assert_int_equal(load(f, MSG_STATE_VALUES, &page, &items), 4);
+    buf_release(&items);
+}
+
+static void add_provide(struct fixture *f, uint8_t first, unsigned count, uint64_t class, uint64_t seen)
+{
+    struct buf rows;
+    buf_init(&rows, 1 << 16, NULL);
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t key[32] = {(uint8_t)(first + i)};
+        struct item_provide_row row = {.key = span_of(key, sizeof(key)), .multihash = span_of(key, 2)};
+        assert_ok(schema_list_add_map(&rows, &schema_item_provide_row, &row));
+    }
+    struct msg_state_provide m = {.rows = schema_list_of(&rows, count), .class = class, .seen = seen};
+    add_record(f, MSG_STATE_PROVIDE, &m);
+    write_batch(f);
+    buf_release(&rows);
+}
+
+static void mark_provided(struct fixture *f, uint8_t first, unsigned count, uint64_t at)
+{
+    struct buf keys;
+    buf_init(&keys, 1 << 16, NULL);
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t key[32] = {(uint8_t)(first + i)};
+        assert_ok(schema_list_add_bytes(&keys, span_of(key, sizeof(key))));
+    }
+    struct msg_state_provided m = {.keys = schema_list_of(&keys, count), .at = at};
+    add_record(f, MSG_STATE_PROVIDED, &m);
+    write_batch(f);
+    buf_release(&keys);
+}
+
+static unsigned provides(struct fixture *f, uint8_t from, uint64_t before, uint64_t class, uint64_t limit)
+{
+    struct buf items;
+    struct state_page page = {.from = {from}, .before = before, .class = class, .limit = limit};
+    uint32_t count = load(f, MSG_STATE_PROVIDES, &page, &items);
+    buf_release(&items);
+    return count;
+}
+
+/* A walk over the store names what is there; what was provided when outlives walks, and what no walk sees any more goes. */
+static void what_is_provided_is_kept(void **state)
+{
+    struct fixture *f = *state;
+    add_provide(f, 10, 5, 1, 1);
+    add_provide(f, 10, 20, 3, 1);
+    expect_text(f, "SELECT group_concat(n) FROM (SELECT count(*) AS n FROM provides GROUP BY class ORDER BY class)",
+                "5,15");
+    assert_int_equal(provides(f, 0, 0, 1, 100), 5);
+    assert_int_equal(provides(f, 12, 0, 1, 100), 3);
+    assert_int_equal(provides(f, 0, 0, 3, 10), 10);
+    assert_int_equal(provides(f, 0, 1000, 0, 100), 20);
+    mark_provided(f, 10, 10, 500);
+    assert_int_equal(provides(f, 0, 0, 1, 100), 0);
+    assert_int_equal(provides(f, 0, 0, 3, 100), 10);
+    assert_int_equal(provides(f, 0, 499, 0, 100), 10);
+    assert_int_equal(provides(f, 0, 500, 0, 100), 20);
+    add_provide(f, 10, 8, 3, 2); /* two of ten are gone, and nothing is pinned any more */
+    add_record(f, MSG_STATE_PROVIDE_WALKED, &(struct msg_state_provide_walked){.seen = 2});
+    write_batch(f);
+    expect_text(f, "SELECT count(*)||','||sum(provided_at=500)||','||min(class) FROM provides", "8,8,3");
+    mark_provided(f, 10, 1, 0);
+    add_record(f, MSG_STATE_SWEEP, &(struct msg_state_sweep){.position = 77, .due_at = 88, .again = true});
+    write_batch(f);
+    uint32_t count = 0;
+    struct msg_state_provide_stat_ok stat = {0};
+    struct state_page page = {0};
+    assert_ok(state_store_load(f->store, MSG_STATE_PROVIDE_STAT, &page, NULL, &count, &stat, f->why));
+    assert_true(stat.rows == 7 && stat.fresh == 7 && stat.oldest_at == 0 && stat.position == 77 && stat.due_at == 88);
+    assert_true(stat.seen == 2);
+    add_record(f, MSG_STATE_PROVIDE_WALKED, &(struct msg_state_provide_walked){0});
+    write_batch(f);
+    expect_text(f, "SELECT count(*) FROM v_provides", "0");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -431,6 +580,9 @@ int main(void)
         TEST(a_page_overwritten_is_noticed),
         TEST(another_version_is_moved_aside),
         TEST(failure_names_the_file_and_keeps_the_batch),
+        TEST(provider_rows_come_back_oldest_first),
+        TEST(values_come_back),
+        TEST(what_is_provided_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
