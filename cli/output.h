@@ -82,6 +82,10 @@ void print_key_id(const struct invocation *in, struct span result);
 void print_keys(const struct invocation *in, struct span result);
 void print_key_renamed(const struct invocation *in, struct span result);
 
+/* Text forms of `provide stat` and `provide clear`. */
+void print_provide_stat(const struct invocation *in, struct span result);
+void print_cleared(const struct invocation *in, struct span result);
+
 /* Prints the text form of an operation's result. The exit status. */
 int print_result(const struct invocation *in, struct span result);
 

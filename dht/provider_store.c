@@ -1,47 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "dht/provider_store.h"
+#include "dht/provider_store_private.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/limits.h"
 #include "wire/addr_list.h"
 
 enum { PER_KEY_DEFAULT = 64, ADDRS_SHARE = 4 };
-
-struct record {
-    uint32_t key, peer;
-    uint32_t key_newer, key_older; /* SLOT_NONE at the ends */
-    uint32_t peer_newer, peer_older;
-    uint32_t received_s;
-    uint32_t written_s; /* received_s as the database has it */
-    bool marked;        /* the database has to learn of this slot; also of one that was given back */
-};
-
-struct key {
-    uint8_t id[SHA256_BYTES];
-    uint32_t newest, oldest, count;
-};
-
-struct peer {
-    struct peer_id id;
-    uint32_t newest, oldest, count;
-    uint32_t rank_next, rank_prev; /* among the peers with as many records */
-    uint32_t addrs_s;
-    uint16_t addrs_len;
-    uint8_t *addrs;
-};
-
-struct provider_store {
-    struct provider_options options;
-    struct account account; /* what of bytes_max is left for addresses */
-    struct slot_table records, keys, peers;
-    uint32_t *ranks; /* [count]: the first peer with so many records */
-    uint32_t most;   /* no peer has more records */
-    uint32_t marked;
-    uint32_t row_cursor, expire_cursor;
-    struct provider_counts counts;
-};
 
 /* ---- life ---- */
 
@@ -73,7 +38,7 @@ struct provider_options provider_options_for(uint64_t tables_bytes)
 {
     struct provider_options options = {.bytes_max = (size_t)tables_bytes / 4, .per_key_max = PER_KEY_DEFAULT};
     options.bytes_max = MAX(options.bytes_max, (size_t)PROVIDER_STORE_BYTES_MIN);
-    options.per_peer_max = MAX(records_for(table_bytes(&options)) / 16, 1u);
+    options.per_peer_max = MAX(records_for(table_bytes(&options)) / 2, 1u);
     return options;
 }
 
@@ -128,28 +93,6 @@ void provider_store_free(struct provider_store *store)
 }
 
 /* ---- rows, lists, ranks ---- */
-
-static struct record *record_at(const struct provider_store *store, uint32_t slot)
-{
-    return slot_table_row(&store->records, slot);
-}
-
-static struct key *key_at(const struct provider_store *store, uint32_t slot)
-{
-    return slot_table_row(&store->keys, slot);
-}
-
-static struct peer *peer_at(const struct provider_store *store, uint32_t slot)
-{
-    return slot_table_row(&store->peers, slot);
-}
-
-static void mark(struct provider_store *store, uint32_t slot)
-{
-    struct record *record = record_at(store, slot);
-    store->marked += !record->marked;
-    record->marked = true;
-}
 
 static void rank_leave(struct provider_store *store, uint32_t slot)
 {
@@ -263,15 +206,10 @@ static void remove_record(struct provider_store *store, uint32_t slot)
         slot_table_remove(&store->peers, peer_slot);
     }
     slot_table_remove(&store->records, slot);
-    mark(store, slot);
+    provider_mark(store, slot);
 }
 
 /* ---- adding ---- */
-
-static bool is_older_than(const struct record *record, uint32_t life_s, uint64_t now_ns)
-{
-    return record->received_s + (uint64_t)life_s <= now_ns / SECOND_NS;
-}
 
 static uint32_t find_record(const struct provider_store *store, uint32_t key_slot, uint32_t peer_slot)
 {
@@ -368,8 +306,8 @@ static uint32_t place_peer(struct provider_store *store, const struct peer_id *i
     return slot;
 }
 
-static enum err add(struct provider_store *store, const uint8_t id[SHA256_BYTES], const struct peer_id *peer_id,
-                    struct span addrs, uint32_t received_s, uint64_t now_ns, uint32_t *ret_slot)
+enum err provider_place(struct provider_store *store, const uint8_t id[SHA256_BYTES], const struct peer_id *peer_id,
+                        struct span addrs, uint32_t received_s, uint64_t now_ns, uint32_t *ret_slot)
 {
     uint32_t key_slot = slot_table_find(&store->keys, id);
     uint32_t peer_slot = slot_table_find(&store->peers, peer_id);
@@ -399,7 +337,7 @@ static enum err add(struct provider_store *store, const uint8_t id[SHA256_BYTES]
     struct record *record = record_at(store, slot);
     record->received_s = received_s;
     if (received_s >= record->written_s + (uint64_t)PROVIDER_ROW_S || received_s < record->written_s)
-        mark(store, slot);
+        provider_mark(store, slot);
     *ret_slot = slot;
     return ERR_OK;
 }
@@ -412,41 +350,7 @@ enum err provider_store_add(struct provider_store *store, struct span key, const
     if (key.len == 0 || key.len > PROVIDER_KEY_BYTES_MAX || peer_id_is_empty(peer))
         return ERR_INVALID;
     sha256_sum(key, id);
-    return add(store, id, peer, addrs, (uint32_t)(now_ns / SECOND_NS), now_ns, &slot);
-}
-
-/* ---- reading ---- */
-
-static struct span fresh_addrs(const struct peer *peer, uint64_t now_ns)
-{
-    bool old = peer->addrs_s + (uint64_t)PROVIDER_ADDRS_LIFE_S <= now_ns / SECOND_NS;
-    return old ? (struct span){0} : span_of(peer->addrs, peer->addrs_len);
-}
-
-size_t provider_store_get(const struct provider_store *store, struct span key, uint32_t start, uint64_t now_ns,
-                          struct provider *to, size_t max)
-{
-    uint8_t id[SHA256_BYTES];
-    if (key.len == 0 || key.len > PROVIDER_KEY_BYTES_MAX)
-        return 0;
-    sha256_sum(key, id);
-    uint32_t key_slot = slot_table_find(&store->keys, id);
-    if (key_slot == SLOT_NONE)
-        return 0;
-    const struct key *row = key_at(store, key_slot);
-    uint32_t slot = row->newest;
-    for (uint32_t skip = row->count > max ? start % row->count : 0; skip > 0; skip--)
-        slot = record_at(store, slot)->key_older;
-    size_t count = 0;
-    for (uint32_t i = 0; i < row->count && count < max; i++) {
-        const struct record *record = record_at(store, slot);
-        const struct peer *peer = peer_at(store, record->peer);
-        if (!is_older_than(record, PROVIDER_LIFE_S, now_ns))
-            to[count++] = (struct provider){
-                .peer = peer->id, .addrs = fresh_addrs(peer, now_ns), .received_ns = record->received_s * SECOND_NS};
-        slot = record->key_older == SLOT_NONE ? row->newest : record->key_older;
-    }
-    return count;
+    return provider_place(store, id, peer, addrs, (uint32_t)(now_ns / SECOND_NS), now_ns, &slot);
 }
 
 uint32_t provider_store_expire(struct provider_store *store, uint32_t steps, uint64_t now_ns)
@@ -462,62 +366,4 @@ uint32_t provider_store_expire(struct provider_store *store, uint32_t steps, uin
     }
     store->counts.expired += gone;
     return gone;
-}
-
-struct provider_counts provider_store_counts(const struct provider_store *store)
-{
-    struct provider_counts counts = store->counts;
-    counts.records = store->records.live;
-    counts.keys = store->keys.live;
-    counts.peers = store->peers.live;
-    return counts;
-}
-
-/* ---- the database's rows ---- */
-
-bool provider_store_next_row(struct provider_store *store, struct provider_row *ret_row)
-{
-    if (store->marked == 0)
-        return false;
-    uint32_t slot;
-    do
-        slot = store->row_cursor++ % store->records.max;
-    while (!record_at(store, slot)->marked);
-    struct record *record = record_at(store, slot);
-    record->marked = false;
-    store->marked--;
-    *ret_row = (struct provider_row){.slot = slot, .gone = !slot_table_is_live(&store->records, slot)};
-    record->written_s = ret_row->gone ? 0 : record->received_s;
-    if (ret_row->gone)
-        return true;
-    const struct peer *peer = peer_at(store, record->peer);
-    memcpy(ret_row->key, key_at(store, record->key)->id, SHA256_BYTES);
-    ret_row->peer = peer->id;
-    ret_row->addrs = span_of(peer->addrs, peer->addrs_len);
-    ret_row->received_ns = record->received_s * SECOND_NS;
-    return true;
-}
-
-void provider_store_row_again(struct provider_store *store, uint32_t slot)
-{
-    mark(store, slot);
-}
-
-bool provider_store_load(struct provider_store *store, const struct provider_row *row, uint64_t now_ns)
-{
-    if (row->slot >= store->records.max)
-        return false;
-    uint64_t received_ns = MIN(row->received_ns, now_ns);
-    uint32_t slot = SLOT_NONE;
-    if (!peer_id_is_empty(&row->peer) && received_ns + PROVIDER_LIFE_S * SECOND_NS > now_ns &&
-        add(store, row->key, &row->peer, row->addrs, (uint32_t)(received_ns / SECOND_NS), now_ns, &slot) != ERR_OK)
-        slot = SLOT_NONE;
-    if (slot != row->slot) {
-        mark(store, row->slot);
-    } else {
-        record_at(store, slot)->written_s = record_at(store, slot)->received_s;
-        store->marked -= record_at(store, slot)->marked;
-        record_at(store, slot)->marked = false;
-    }
-    return true;
 }

@@ -79,7 +79,10 @@ struct provider_row {
     uint64_t received_ns;
 };
 
-/* Defaults for a budget's tables account of so many bytes: a quarter of it, 64 providers a key, a sixteenth of all records a peer. */
+/*
+ * Defaults for a budget's tables account of so many bytes: a quarter of it, 64 providers a key, half of all records a peer. In a small
+ * network one peer may well have most keys; that others find room is the rule for a full store.
+ */
 struct provider_options provider_options_for(uint64_t tables_bytes);
 
 /* ERR_NOMEM: the account or memory has not that much. ERR_INVALID: under PROVIDER_STORE_BYTES_MIN, or a bound is 0. */
@@ -104,6 +107,8 @@ size_t provider_store_get(const struct provider_store *store, struct span key, u
 
 /* Looks at up to steps slots, where it ended last time, and drops what has expired. Returns how many went. */
 uint32_t provider_store_expire(struct provider_store *store, uint32_t steps, uint64_t now_ns);
+
+bool provider_store_has_rows(const struct provider_store *store);
 
 /* The next slot that the database does not have as it is; false: none. It counts as written from here on. */
 bool provider_store_next_row(struct provider_store *store, struct provider_row *ret_row);

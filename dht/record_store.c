@@ -304,6 +304,11 @@ struct record_counts record_store_counts(const struct record_store *store)
 
 /* ---- the database's rows ---- */
 
+bool record_store_has_rows(const struct record_store *store)
+{
+    return store->marked > 0;
+}
+
 bool record_store_next_row(struct record_store *store, struct record_row *ret_row)
 {
     if (store->marked == 0)

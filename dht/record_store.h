@@ -96,6 +96,8 @@ enum err record_store_get(const struct record_store *store, struct span key, uin
 /* Drops what has expired: looks at all slots, a few thousand at most. Returns how many went. */
 uint32_t record_store_expire(struct record_store *store, uint64_t now_ns);
 
+bool record_store_has_rows(const struct record_store *store);
+
 /* The next slot that the database does not have as it is; false: none. It counts as written from here on. */
 bool record_store_next_row(struct record_store *store, struct record_row *ret_row);
 

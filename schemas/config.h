@@ -59,6 +59,10 @@ struct config_list {
       "give blocks to peers; off answers each want with DONT_HAVE and goes on fetching; also --no-serve")              \
     X(BOOL, provide_enabled, "Provide.Enabled", "true", 0, 1, NULL,                                                    \
       "tell the network what is stored here; also --no-provide")                                                       \
+    X(CHOICE, provide_strategy, "Provide.Strategy", "all", 0, 0, "all|pinned|roots|off",                               \
+      "what of it: every block, pins with all below, pins alone, nothing")                                             \
+    X(DURATION, provide_dht_interval, "Provide.DHT.Interval", "22h", UINT64_C(10000000000), UINT64_C(172800000000000), \
+      NULL, "how often everything is provided again; peers forget it after 48 h")                                      \
     X(DURATION, ipns_republish_period, "Ipns.RepublishPeriod", "4h", UINT64_C(60000000000), UINT64_C(172800000000000), \
       NULL, "when peers are told again of the names that this node has keys for, 1m to 48h")                           \
     X(DURATION, ipns_record_lifetime, "Ipns.RecordLifetime", "48h", UINT64_C(60000000000), UINT64_C(1) << 60, NULL,    \

@@ -343,6 +343,12 @@ static enum err ask_events(struct control *c, struct conversation *v)
     return conversation_call(c, v, ACTOR_STATE, MSG_STATE_EVENTS, &ask, NULL, 0, LARGE_REPLY);
 }
 
+static enum err ask_provide_change(struct control *c, struct conversation *v, bool again)
+{
+    struct msg_provide_change ask = {.again = again, .clear = !again};
+    return conversation_call(c, v, ACTOR_DISCOVERY, MSG_PROVIDE_CHANGE, &ask, NULL, 0, 0);
+}
+
 enum err relay_start(struct control *c, struct conversation *v)
 {
     switch (v->op->id) {
@@ -352,6 +358,12 @@ enum err relay_start(struct control *c, struct conversation *v)
         return ask_bandwidth(c, v);
     case OP_STATS_DHT:
         return ask_plain(c, v, ACTOR_DISCOVERY, MSG_DHT_STAT);
+    case OP_PROVIDE_STAT:
+        return ask_plain(c, v, ACTOR_DISCOVERY, MSG_PROVIDE_STAT);
+    case OP_PROVIDE_CLEAR:
+        return ask_provide_change(c, v, false);
+    case OP_ROUTING_REPROVIDE:
+        return ask_provide_change(c, v, true);
     case OP_SWARM_MDNS:
         return ask_plain(c, v, ACTOR_DISCOVERY, MSG_MDNS_STAT);
     case OP_DNS:

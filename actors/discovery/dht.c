@@ -93,6 +93,7 @@ void dht_release(struct dht *d)
 {
     if (!d->enabled)
         return;
+    dht_keep_release(d);
     dht_searches_release(d);
     dht_serve_release(d);
     dht_ask_release(d);
@@ -276,6 +277,8 @@ void dht_info(struct dht *d, struct ctx *ctx, const struct info *info)
         dht_dial_reply(d, info);
     else if (info->kind == INFO_REPLY && info->tag == TAG_DHT_OWN && info->err == ERR_OK)
         take_own(d, info->msg->fields);
+    else if (info->kind == INFO_REPLY && (info->tag == TAG_DHT_PROVIDERS || info->tag == TAG_DHT_VALUES))
+        dht_keep_reply(d, info);
     else if (info->kind == INFO_CANCEL)
         dht_search_cancel(d, &info->call);
     else if (info->kind == INFO_ROOM)
@@ -291,6 +294,7 @@ void dht_run(struct dht *d, struct ctx *ctx)
     uint64_t now = ctx_now(ctx);
     dht_ask_tick(d, now);
     dht_serve_tick(d, now);
+    dht_keep_tick(d, now);
     if (d->look_at_ns <= now)
         look(d);
     for (unsigned n = 0; n < DHT_NET_COUNT; n++)
@@ -302,6 +306,7 @@ void dht_run(struct dht *d, struct ctx *ctx)
         d->searches_due_ns = MAX(dht_searches_due(d), now + 1);
     }
     uint64_t due = MIN(MIN(dht_ask_due(d), dht_serve_due(d)), MIN(d->look_at_ns, d->searches_due_ns));
+    due = MIN(due, dht_keep_due(d));
     for (unsigned n = 0; n < DHT_NET_COUNT; n++)
         if (routing_table_len(&d->nets[n].table) > 0)
             due = MIN(due, d->nets[n].look_at_ns);

@@ -7,6 +7,7 @@
  *      dht_ask.c      our requests: one stream a peer and DHT, its queue, answers, deadlines
  *      dht_dial.c     the way to a peer: connections and streams
  *      dht_serve.c    requests of peers: streams, their rate, the stores, answers
+ *      dht_keep.c     what is stored for others, kept over lives
  *      dht_calls.c    calls of other actors, which begin searches
  *      dht_search.c   lookups, and what is done with their results
  *      dht_answers.c  the results as messages: calls of other actors, rows of state
@@ -54,8 +55,10 @@ enum {
     DHT_UNSENT_MAX = 64 * 1024,  /* of answers to one stream: then its requests wait */
     DHT_SEARCHES_MAX = 64,
     DHT_SEARCH_MS = 60000, /* when the caller has no deadline */
-    DHT_EARLY_MS = 300,    /* before the caller's deadline, at most: partial results must get there */
-    DHT_QUORUM = 16,       /* values of a key that are compared */
+    DHT_OPTIMISTIC_MS =
+        500, /* a lookup that takes longer is provided to those that are closest by then, and to the closest when it ends */
+    DHT_EARLY_MS = 300, /* before the caller's deadline, at most: partial results must get there */
+    DHT_QUORUM = 16,    /* values of a key that are compared */
     DHT_REFRESH_MS = 600000,
     DHT_LOOK_MS = 10000,   /* between looks at the tables */
     DHT_REPORT_MS = 30000, /* between rows of one in state */
@@ -68,7 +71,7 @@ enum {
 };
 
 /* Tags of timers and calls; discovery leaves them to the DHT. */
-enum { TAG_DHT_TIMER = 5, TAG_DHT_OWN = 6, TAG_DHT_FIRST = 1 << 20 };
+enum { TAG_DHT_TIMER = 5, TAG_DHT_OWN, TAG_DHT_PROVIDERS, TAG_DHT_VALUES, TAG_DHT_FIRST = 1 << 20 };
 
 enum dht_net_number { DHT_WAN, DHT_LAN, DHT_NET_COUNT };
 
@@ -175,7 +178,15 @@ TAILQ_HEAD(dht_peer_list, dht_peer);
 
 /* ---- searches ---- */
 
-enum dht_search_kind { DHT_FIND_PROVIDERS, DHT_FIND_PEER, DHT_GET_VALUE, DHT_PUT_VALUE, DHT_PROVIDE, DHT_REFRESH };
+enum dht_search_kind {
+    DHT_FIND_PROVIDERS,
+    DHT_FIND_PEER,
+    DHT_GET_VALUE,
+    DHT_PUT_VALUE,
+    DHT_PROVIDE,
+    DHT_EXPLORE,
+    DHT_REFRESH
+};
 
 /* Who answered a GET_VALUE, and how good its value was: who has less than the best is told it. */
 struct dht_answerer {
@@ -197,6 +208,8 @@ struct dht_search {
     struct peer_id peer; /* FIND_PEER */
     struct lookup *lookups[DHT_NET_COUNT];
     bool stored[DHT_NET_COUNT]; /* the second half of PUT and PROVIDE has begun */
+    bool early[DHT_NET_COUNT];  /* PROVIDE: those that were closest after DHT_OPTIMISTIC_MS were told */
+    uint64_t began_ns;
     uint64_t deadline_ns;
     struct buf rows;    /* FIND_PROVIDERS: provider items */
     uint32_t row_count; /* those told to a stream are gone from rows */
@@ -210,8 +223,20 @@ struct dht_search {
     bool over;
 };
 
+/* Of the rows of earlier lives: the next page is to be asked for, is asked for, there are no more. */
+enum dht_keep_state { DHT_KEEP_BEHIND, DHT_KEEP_ASKED, DHT_KEEP_LOADED };
+
+struct dht_keep {
+    enum dht_keep_state providers, values;
+    uint64_t after_at, after_slot, value_slot;
+    uint64_t due_ns;
+};
+
+struct provide;
+
 struct dht {
     struct ctx *ctx;
+    struct provide *provide; /* who is told of searches without a caller; NULL: nothing is provided */
     bool enabled;
     bool server_always; /* Routing.Type = dhtserver */
     bool client_only;
@@ -244,6 +269,7 @@ struct dht {
     struct buf own_addrs; /* addr_list */
     struct provider_store *providers;
     struct record_store *records; /* NULL: client only, as providers */
+    struct dht_keep keep;
     struct kad_writer writer;
     struct buf out; /* one framed message */
 };
@@ -316,12 +342,20 @@ uint64_t dht_serve_due(const struct dht *d);
 void dht_serve_stop(struct dht_net *net);
 void dht_serve_release(struct dht *d);
 
+/* ---- dht_keep.c ---- */
+void dht_keep_reply(struct dht *d, const struct info *info);
+void dht_keep_tick(struct dht *d, uint64_t now_ns);
+uint64_t dht_keep_due(const struct dht *d);
+void dht_keep_release(struct dht *d);
+
 /* ---- dht_search.c ---- */
 /* key and, for PUT_VALUE, value are copied. ERR_BUSY: too many; ERR_NOMEM. */
 enum err dht_search_new(struct dht *d, enum dht_search_kind kind, struct span key, const struct reply_to *call,
                         struct dht_search **ret_search) MUST_CHECK;
 /* Begins the lookups: in one DHT, or with NULL in all that have peers. */
 void dht_search_begin(struct dht_search *s, struct dht_net *only);
+/* Puts an ADD_PROVIDER of this node for a multihash into d->out. ERR_NOT_FOUND: no own address is of use in this DHT. */
+enum err dht_frame_provider(struct dht_net *net, struct span multihash) MUST_CHECK;
 /* A request of a search ended. answer: NULL unless err is ERR_OK and the type has answers. */
 void dht_search_heard(struct dht *d, uint64_t search, struct dht_net *net, const struct peer_id *peer,
                       enum kad_type type, enum err err, const struct kad_message *answer);

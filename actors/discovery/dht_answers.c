@@ -128,6 +128,7 @@ void dht_answers_end(struct dht_search *s)
     case DHT_PROVIDE:
         end_stored(s);
         break;
+    case DHT_EXPLORE:
     case DHT_REFRESH:
         break;
     }

@@ -6,7 +6,8 @@
  *      FIND_PEER        FIND_NODE lookups, until somebody names an address of the peer
  *      GET_VALUE        GET_VALUE lookups; the best of up to DHT_QUORUM valid values; who had a worse one is sent it
  *      PUT_VALUE        FIND_NODE lookups, then PUT_VALUE to the closest
- *      PROVIDE          FIND_NODE lookups, then ADD_PROVIDER to the closest
+ *      PROVIDE          FIND_NODE lookups, then ADD_PROVIDER to the closest; optimistic: those of a slow lookup so far are told early
+ *      EXPLORE          a FIND_NODE lookup in one DHT, for who provides regions
  *      REFRESH          a FIND_NODE lookup for what it brings to know
  *
  * A search ends a little before its caller's deadline with what there is by then.
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actors/discovery/dht.h"
+#include "actors/discovery/provide.h"
 
 enum { QUERY_TIMEOUT_MS = DHT_REQUEST_MS + 1000 }; /* the request's own deadline comes first */
 
@@ -59,6 +60,7 @@ enum err dht_search_new(struct dht *d, enum dht_search_kind kind, struct span ke
     s->dht = d;
     s->kind = kind;
     s->deadline_ns = deadline_of(d, call);
+    s->began_ns = ctx_now(d->ctx);
     s->has_call = call != NULL;
     if (call != NULL)
         s->call = *call;
@@ -157,6 +159,8 @@ void dht_search_heard(struct dht *d, uint64_t search, struct dht_net *net, const
 {
     struct dht_search *s = search == 0 ? NULL : table_get(&d->searches, table_key_u64(&search));
     d->dirty = true;
+    if (search == PROVIDE_SEARCH && d->provide != NULL)
+        provide_heard(d->provide, net, peer, err);
     if (s == NULL || s->over) {
         if (err == ERR_OK && answer != NULL)
             routing_table_answered(&net->table, peer, false, dht_ms(d));
@@ -178,23 +182,32 @@ void dht_search_heard(struct dht *d, uint64_t search, struct dht_net *net, const
 
 /* ---- questions ---- */
 
+enum err dht_frame_provider(struct dht_net *net, struct span multihash)
+{
+    struct dht *d = net->dht;
+    struct kad_writer *w = &d->writer;
+    struct buf addrs;
+    kad_writer_begin(w, KAD_ADD_PROVIDER, multihash);
+    buf_init(&addrs, DHT_OWN_ADDRS_BYTES, NULL);
+    enum err err = addr_scope_filter(net->scope, buf_span(&d->own_addrs), RESPONDER_ADDRS_MAX, &addrs);
+    bool told = err == ERR_OK && addrs.len > 0 &&
+                kad_writer_peer(w, KAD_PROVIDERS, &d->self, buf_span(&addrs), KAD_CONNECTED, 0);
+    buf_release(&addrs);
+    if (!told)
+        return ERR_NOT_FOUND; /* without an address nobody keeps it */
+    buf_clear(&d->out);
+    return kad_writer_finish(w, &d->out);
+}
+
 static enum err frame(struct dht_search *s, struct dht_net *net, enum kad_type type)
 {
     struct dht *d = s->dht;
     struct kad_writer *w = &d->writer;
+    if (type == KAD_ADD_PROVIDER)
+        return dht_frame_provider(net, key_of(s));
     kad_writer_begin(w, type, key_of(s));
     if (type == KAD_PUT_VALUE)
         kad_writer_record(w, &(struct kad_record){.key = key_of(s), .value = buf_span(&s->value)});
-    if (type == KAD_ADD_PROVIDER) {
-        struct buf addrs;
-        buf_init(&addrs, DHT_OWN_ADDRS_BYTES, NULL);
-        enum err err = addr_scope_filter(net->scope, buf_span(&d->own_addrs), RESPONDER_ADDRS_MAX, &addrs);
-        bool told = err == ERR_OK && addrs.len > 0 &&
-                    kad_writer_peer(w, KAD_PROVIDERS, &d->self, buf_span(&addrs), KAD_CONNECTED, 0);
-        buf_release(&addrs);
-        if (!told)
-            return ERR_NOT_FOUND; /* without an address nobody keeps it */
-    }
     buf_clear(&d->out);
     return kad_writer_finish(w, &d->out);
 }
@@ -260,9 +273,15 @@ static void run_in(struct dht_search *s, struct dht_net *net, bool *running)
     ask(s, net);
     if (s->kind == DHT_FIND_PROVIDERS)
         take_providers(s, l);
-    if (lookup_state(l) == LOOKUP_RUNNING)
+    bool slow = ctx_now(s->dht->ctx) >= s->began_ns + DHT_OPTIMISTIC_MS * MS_NS;
+    if (lookup_state(l) == LOOKUP_RUNNING) {
         *running = true;
-    else if (stores(s) && !s->stored[net->number])
+        if (s->kind == DHT_PROVIDE && slow && !s->early[net->number]) {
+            s->early[net->number] = true;
+            store(s, net);
+            s->stored[net->number] = false;
+        }
+    } else if (stores(s) && !s->stored[net->number])
         store(s, net);
 }
 
@@ -322,6 +341,8 @@ void dht_searches_run(struct dht *d)
             correct(s);
         if (s->kind == DHT_REFRESH)
             refreshed(s);
+        if (!s->has_call && d->provide != NULL)
+            provide_search_ended(d->provide, s);
         dht_answers_end(s);
         search_free(s);
     }
@@ -335,8 +356,11 @@ uint64_t dht_searches_due(const struct dht *d)
     while ((s = table_next(&d->searches, &position, NULL)) != NULL) {
         due = MIN(due, s->deadline_ns);
         for (unsigned n = 0; n < DHT_NET_COUNT; n++)
-            if (s->lookups[n] != NULL && lookup_state(s->lookups[n]) == LOOKUP_RUNNING)
+            if (s->lookups[n] != NULL && lookup_state(s->lookups[n]) == LOOKUP_RUNNING) {
                 due = MIN(due, lookup_next_tick(s->lookups[n]) * MS_NS);
+                if (s->kind == DHT_PROVIDE && !s->early[n])
+                    due = MIN(due, s->began_ns + DHT_OPTIMISTIC_MS * MS_NS);
+            }
     }
     return due;
 }

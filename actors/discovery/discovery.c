@@ -3,12 +3,12 @@
  * discovery: who to be connected with, and who may have a block. This file only routes; dht.h says where the DHT is.
  *
  * Owns: the peers that are dialled without being asked for (contacts: Bootstrap, Peering.Peers, those of earlier lives); multicast
- * DNS and the peers it found; which connected peers speak Bitswap; the DHTs with their tables, stores, streams and searches. Accepts:
- * find_providers, find_peer, provide, route_get, route_put, dht_stat, mdns_stat, peering_*, dns_link, probe; peer_up, peer_down, stream_*
- * of the DHT's protocols; datagrams; state_peers_ok. Emits: peer_connect, swarm_addrs, stream_* and protocol_serve to
- * connection_manager, provider_found to who asked, state_peers, state_dht and events to state. With Routing.Type = none it knows no
- * providers, so find_providers names connected peers that speak Bitswap: those who can be asked. Restart: permanent; a new life hears of
- * all connected peers again.
+ * DNS and the peers it found; which connected peers speak Bitswap; the DHTs with their tables, stores, streams and searches; what this
+ * node provides. Accepts: find_providers, find_peer, provide, provide_stat, provide_change, route_get, route_put, dht_stat, mdns_stat,
+ * peering_*, dns_link, probe; peer_up, peer_down, stream_* of the DHT's protocols, block_stored, provide_root; datagrams;
+ * state_peers_ok. Emits: peer_connect, swarm_addrs, stream_* and protocol_serve to connection_manager, provider_found to who asked,
+ * state_peers, state_dht and events to state. With Routing.Type = none it knows no providers, so find_providers names connected peers
+ * that speak Bitswap: those who can be asked. Restart: permanent; a new life hears of all connected peers again.
  */
 #include <string.h>
 
@@ -16,6 +16,7 @@
 #include "actors/discovery/dht.h"
 #include "actors/discovery/dns_links.h"
 #include "actors/discovery/lan.h"
+#include "actors/discovery/provide.h"
 #include "actors/tree.h"
 #include "base/limits.h"
 #include "base/table.h"
@@ -23,6 +24,11 @@
 #include "schemas/messages.h"
 
 enum { PARTNERS_MAX = 4096, PROVIDERS_DEFAULT = 10, REPLY_BYTES_MAX = 64 * 1024 };
+
+enum { TAG_PROVIDE = 9 };
+
+/* Turns that the DHT and who provides give each other in one handler. */
+enum { TURNS_MAX = 64 };
 
 static const char bitswap_prefix[] = "/ipfs/bitswap";
 
@@ -32,6 +38,8 @@ struct discovery {
     struct dns_links dns_links;
     struct lan lan;
     struct dht dht;
+    struct provide provide;
+    uint64_t provide_timer;
 };
 
 /* What the table's values point to. */
@@ -44,7 +52,29 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     table_init(&d->peers, PARTNERS_MAX, &ctx_budget(ctx)->accounts[ACCOUNT_TABLES]);
     contacts_init(&d->contacts, ctx, config);
     lan_init(&d->lan, ctx, config);
-    return dht_init(&d->dht, ctx, config);
+    enum err err = dht_init(&d->dht, ctx, config);
+    if (err == ERR_OK)
+        err = provide_init(&d->provide, &d->dht, ctx, config);
+    if (err == ERR_OK && d->provide.enabled)
+        d->provide_timer = ctx_timer(ctx, ctx_now(ctx), TAG_PROVIDE);
+    return err;
+}
+
+/* What one of them has begun is the other's to go on with. */
+static void route(struct ctx *ctx, struct discovery *d)
+{
+    uint64_t due = UINT64_MAX;
+    for (unsigned turn = 0; turn < TURNS_MAX; turn++) {
+        dht_run(&d->dht, ctx);
+        due = provide_run(&d->provide, ctx);
+        if (!d->provide.enabled || (!d->dht.dirty && TAILQ_EMPTY(&d->dht.ready)))
+            break;
+        if (turn + 1 == TURNS_MAX)
+            due = ctx_now(ctx) + MS_NS;
+    }
+    if (d->provide_timer != 0)
+        ctx_timer_cancel(ctx, d->provide_timer);
+    d->provide_timer = due == UINT64_MAX ? 0 : ctx_timer(ctx, due, TAG_PROVIDE);
 }
 
 /* What is due, at the end of each handler. */
@@ -52,7 +82,7 @@ static void settle(struct ctx *ctx, struct discovery *d)
 {
     contacts_run(&d->contacts, ctx);
     lan_run(&d->lan, ctx, &d->peers);
-    dht_run(&d->dht, ctx);
+    route(ctx, d);
 }
 
 /* ---- messages ---- */
@@ -123,7 +153,9 @@ static enum err handle_call(struct ctx *ctx, void *state, const struct msg *msg,
         return find_partners(ctx, d, msg->fields, call);
     if (msg->kind == MSG_DNS_LINK)
         return dns_links_call(&d->dns_links, ctx, msg->fields, call);
-    enum err err = dht_call(&d->dht, ctx, msg, call);
+    enum err err = provide_call(&d->provide, ctx, msg, call);
+    if (err == ERR_UNSUPPORTED)
+        err = dht_call(&d->dht, ctx, msg, call);
     if (err == ERR_UNSUPPORTED) {
         err = contacts_call(&d->contacts, ctx, msg, call);
         ctx_detach(ctx);
@@ -135,15 +167,16 @@ static enum err handle_call(struct ctx *ctx, void *state, const struct msg *msg,
 static void handle_cast(struct ctx *ctx, void *state, const struct msg *msg)
 {
     struct discovery *d = state;
-    if (dht_cast(&d->dht, ctx, msg) && msg->kind != MSG_PEER_UP && msg->kind != MSG_PEER_DOWN) {
-        dht_run(&d->dht, ctx); /* bytes of streams are nobody else's */
-        return;
-    }
+    (void)dht_cast(&d->dht, ctx, msg);
+    provide_cast(&d->provide, ctx, msg);
     if (msg->kind == MSG_PEER_UP)
         peer_up(d, msg->fields);
     else if (msg->kind == MSG_PEER_DOWN)
         peer_down(ctx, d, msg->fields);
-    settle(ctx, d);
+    if (msg->kind == MSG_PEER_UP || msg->kind == MSG_PEER_DOWN)
+        settle(ctx, d);
+    else
+        route(ctx, d); /* bytes of streams and stored blocks are nobody else's */
 }
 
 static void handle_info(struct ctx *ctx, void *state, const struct info *info)
@@ -153,8 +186,11 @@ static void handle_info(struct ctx *ctx, void *state, const struct info *info)
     contacts_info(&d->contacts, ctx, info);
     dns_links_info(&d->dns_links, ctx, info);
     dht_info(&d->dht, ctx, info);
-    if (info->kind == INFO_TIMER && info->tag == TAG_DHT_TIMER)
-        dht_run(&d->dht, ctx);
+    provide_info(&d->provide, ctx, info);
+    if (info->kind == INFO_TIMER && info->tag == TAG_PROVIDE)
+        d->provide_timer = 0;
+    if (info->kind == INFO_TIMER && (info->tag == TAG_DHT_TIMER || info->tag == TAG_PROVIDE))
+        route(ctx, d);
     else
         settle(ctx, d);
 }
@@ -166,6 +202,7 @@ static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
     struct discovery *d = state;
     contacts_release(&d->contacts);
     lan_release(&d->lan);
+    provide_release(&d->provide);
     dht_release(&d->dht);
     table_release(&d->peers);
 }

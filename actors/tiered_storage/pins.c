@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "actors/tiered_storage/request.h"
+#include "actors/tree.h"
 #include "schemas/messages.h"
 
 enum { PAGE_BYTES = 3500 }; /* fits the reply a caller reserves by default */
@@ -12,6 +13,10 @@ enum { PAGE_BYTES = 3500 }; /* fits the reply a caller reserves by default */
 static void change_done(struct store_change_op *op, enum err err)
 {
     struct request *r = CONTAINER_OF(op, struct request, change);
+    if (err == ERR_OK && op->change.kind == CHANGE_PIN_ADD) {
+        struct msg_provide_root root = {.cid = span_of(op->change.cid, op->change.cid_len)};
+        (void)ctx_cast(r->s->ctx, ACTOR_DISCOVERY, &(struct msg){.kind = MSG_PROVIDE_ROOT, .fields = &root});
+    }
     if (err == ERR_OK || (err == ERR_NOT_FOUND && r->force))
         request_reply_ok(r);
     else

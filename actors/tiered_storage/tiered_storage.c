@@ -4,7 +4,7 @@
  *
  * Owns: the repository (its lock, segments, blocks.db) through one blockstore. Accepts: calls block_put, block_get, block_has, block_rm,
  * block_stat, pin_add, pin_rm, pin_ls, repo_stat, repo_verify, quarantine_ls, quarantine_change, backup_*, store_probe, probe; the cast healed. Emits:
- * casts block_stored, cold_up and heal to bitswap, access to heat_tracker, event to state; calls cold_* of cold_store. Restart: permanent; a new life reads the disk only.
+ * casts block_stored, cold_up and heal to bitswap, block_stored and provide_root to discovery, access to heat_tracker, event to state; calls cold_* of cold_store. Restart: permanent; a new life reads the disk only.
  *
  *      call --> request --> blockstore --> next_job --> lane `disk` or `catalogue` --> job_done --> done() --> reply
  *                                     \--> next_cold --> call to cold_store --> cold_done --^
@@ -43,13 +43,15 @@ static void free_job(void *arg)
     store_job_free(arg);
 }
 
-static void tell_bitswap(struct storage_state *s)
+static void tell_stored(struct storage_state *s)
 {
     if (s->stored_count == 0)
         return;
     struct msg_block_stored fields = {.cids = schema_list_of(&s->stored, s->stored_count)};
     /* When bitswap has no room the news are dropped: peers that still want the blocks ask again. */
     (void)ctx_cast(s->ctx, ACTOR_BITSWAP, &(struct msg){.kind = MSG_BLOCK_STORED, .fields = &fields});
+    if (s->provides_all) /* what discovery has no room for it finds when it goes over the store next */
+        (void)ctx_cast(s->ctx, ACTOR_DISCOVERY, &(struct msg){.kind = MSG_BLOCK_STORED, .fields = &fields});
     buf_clear(&s->stored);
     s->stored_count = 0;
 }
@@ -102,7 +104,7 @@ static void pump(struct storage_state *s)
         storage_cold_start(s);
         tell_cold_up(s);
     }
-    tell_bitswap(s);
+    tell_stored(s);
     storage_tell_pressure(s);
     arm(s, ahead_at);
     if (s->fatal[0] != '\0')
@@ -114,7 +116,7 @@ static void on_stored(void *arg, struct span cid)
     struct storage_state *s = arg;
     storage_tell_stored(s, cid);
     if (s->stored_count == BATCH_COUNT_MAX)
-        tell_bitswap(s);
+        tell_stored(s);
     if (schema_list_add_bytes(&s->stored, cid) == ERR_OK)
         s->stored_count++;
 }
@@ -279,6 +281,7 @@ static enum err storage_init(struct ctx *ctx, void *state, const struct config *
     char why[STORE_WHY_BYTES];
     s->ctx = ctx;
     s->cold = config->tiers_cold_kind[0] != '\0';
+    s->provides_all = config->provide_enabled && strcmp(config->provide_strategy, "all") == 0;
     buf_init(&s->stored, STORED_BYTES_MAX, NULL);
     (void)snprintf(s->path, sizeof(s->path), "%s", config->path);
     struct blockstore_options options = {
