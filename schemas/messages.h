@@ -32,7 +32,6 @@ enum {
     NAME_TEXT_MAX = 255,
     LINK_PATH_MAX = 4096, /* of a path that DNSLink leads from or to */
     BATCH_COUNT_MAX = 1024,
-    LINK_PATH_MAX = 4096, /* of a path that DNSLink leads from or to */
     WANTED_BY_MAX = 32,
     SERVED_PROTOCOLS_MAX = 16, /* by one actor, by protocol_serve */
     PEER_UP_ADDRS_MAX = 32,

@@ -230,32 +230,12 @@ enum err state_store_write(struct state_store *store, const struct state_batch *
     return ERR_OK;
 }
 
-enum err state_store_peers(struct state_store *store, uint64_t limit, struct buf *items, uint32_t *ret_count,
-                           char why[STATE_WHY_BYTES])
-{
-    enum err err = state_store_open(store, 0, why);
-    if (err != ERR_OK)
-        return err;
-    int code = state_rows_load_peers(&store->rows, limit, items, ret_count);
-    return code == SQLITE_OK ? ERR_OK : state_store_fail(store, code, "cannot be read", why);
-}
-
-enum err state_store_events(struct state_store *store, uint64_t limit, struct buf *items, uint32_t *ret_count,
-                            char why[STATE_WHY_BYTES])
-{
-    enum err err = state_store_open(store, 0, why);
-    if (err != ERR_OK)
-        return err;
-    int code = state_rows_load_events(&store->rows, limit, items, ret_count);
-    return code == SQLITE_OK ? ERR_OK : state_store_fail(store, code, "cannot be read", why);
-}
-
 enum err state_store_load(struct state_store *store, uint16_t kind, const struct state_page *page, struct buf *items,
                           uint32_t *ret_count, struct msg_state_provide_stat_ok *ret_stat, char why[STATE_WHY_BYTES])
 {
-    enum err err = ensure_open(store, 0, why);
+    enum err err = state_store_open(store, 0, why);
     if (err != ERR_OK)
         return err;
     int code = state_rows_load(&store->rows, kind, page, items, ret_count, ret_stat);
-    return code == SQLITE_OK ? ERR_OK : fail(store, code, "cannot be read", why);
+    return code == SQLITE_OK ? ERR_OK : state_store_fail(store, code, "cannot be read", why);
 }

@@ -83,12 +83,6 @@ void state_store_free(struct state_store *store);
 enum err state_store_write(struct state_store *store, const struct state_batch *batch, char why[STATE_WHY_BYTES],
                            char ret_replaced[STATE_WHY_BYTES]) MUST_CHECK;
 
-/* Appends up to limit rows of item_known_peer or item_event_row to items. Blocks. Opens when needed. */
-enum err state_store_peers(struct state_store *store, uint64_t limit, struct buf *items, uint32_t *ret_count,
-                           char why[STATE_WHY_BYTES]) MUST_CHECK;
-enum err state_store_events(struct state_store *store, uint64_t limit, struct buf *items, uint32_t *ret_count,
-                            char why[STATE_WHY_BYTES]) MUST_CHECK;
-
 /* What a page message asks for, without borrowing from it. */
 struct state_page {
     uint64_t limit;

@@ -129,6 +129,14 @@ static const uint8_t peer_bytes[] = {0x00, 0x24, 0x08, 0x01, 0x12, 0x20, 1,  2, 
                                      8,    9,    10,   11,   12,   13,   14, 15, 16, 17, 18, 19, 20,
                                      21,   22,   23,   24,   25,   26,   27, 28, 29, 30, 31, 32};
 
+static enum err load_peers(struct fixture *f, uint64_t limit, struct buf *items, uint32_t *ret_count)
+{
+    struct msg_state_peers fields = {.limit = limit};
+    struct state_page page;
+    state_page_of(MSG_STATE_PEERS, &fields, &page);
+    return state_store_load(f->store, MSG_STATE_PEERS, &page, items, ret_count, NULL, f->why);
+}
+
 static void peers_are_kept_over_lives(void **state)
 {
     struct fixture *f = *state;
@@ -152,7 +160,7 @@ static void peers_are_kept_over_lives(void **state)
     struct buf items;
     buf_init(&items, 65536, NULL);
     uint32_t count = 0;
-    assert_ok(state_store_peers(f->store, 10, &items, &count, f->why));
+    assert_ok(load_peers(f, 10, &items, &count));
     assert_int_equal(count, 1);
     struct schema_list list = schema_list_of(&items, count);
     struct item_known_peer peer;
@@ -198,7 +206,7 @@ static void the_best_peers_come_first(void **state)
     struct buf items;
     buf_init(&items, 65536, NULL);
     uint32_t count = 0;
-    assert_ok(state_store_peers(f->store, 3, &items, &count, f->why));
+    assert_ok(load_peers(f, 3, &items, &count));
     assert_int_equal(count, 3);
     struct schema_list list = schema_list_of(&items, count);
     struct item_known_peer peer;
