@@ -56,6 +56,7 @@ smoke: build
 	@HEARTH_BUILD=$(BUILD) tests/smoke/commands.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/tiers.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/denylists.py
+	@HEARTH_BUILD=$(BUILD) tests/smoke/delegated.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/bad_input.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/discovery.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/outside.py

@@ -104,7 +104,8 @@ static const struct edge_spec edges[] = {
 };
 enum { COLD_EDGES = 2, COLD_LANES = 2 };
 
-static const struct lane_spec lanes[] = {
+/* The last ones of each group are there only where something uses them: threads cost memory. */
+static const struct lane_spec all_lanes[] = {
     {.name = "state", .workers = 1, .queue = 16},
     {.name = "catalogue", .workers = 1, .queue = 64},
     {.name = "disk", .workers = 2, .queue = 256},
@@ -112,7 +113,22 @@ static const struct lane_spec lanes[] = {
     {.name = "dns", .workers = 2, .queue = 32},
     {.name = "cold", .workers = 2, .queue = 64}, /* these two: with a cold tier */
     {.name = "heat", .workers = 1, .queue = 4},
+    {.name = "routers", .workers = 2, .queue = 16}, /* with delegated routers */
 };
+enum { ROUTER_LANES = 1, PLAIN_LANES = ARRAY_LEN(all_lanes) - COLD_LANES - ROUTER_LANES };
+static struct lane_spec lanes[ARRAY_LEN(all_lanes)];
+
+static uint32_t choose_lanes(bool cold, bool routers)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < ARRAY_LEN(all_lanes); i++) {
+        bool is_router = i >= ARRAY_LEN(all_lanes) - ROUTER_LANES;
+        bool is_cold = i >= PLAIN_LANES && !is_router;
+        if ((!is_cold || cold) && (!is_router || routers))
+            lanes[count++] = all_lanes[i];
+    }
+    return count;
+}
 
 /* Tells the state actor what its table of events is to show. What cannot be told is in the log all the same. */
 static void tell_state(void *arg, struct ctx *ctx, const struct supervision_event *event)
@@ -135,7 +151,7 @@ void tree_describe(struct runtime_config *config)
     config->edges = edges;
     config->edge_count = ARRAY_LEN(edges) - (cold ? 0 : COLD_EDGES);
     config->lanes = lanes;
-    config->lane_count = ARRAY_LEN(lanes) - (cold ? 0 : COLD_LANES);
+    config->lane_count = choose_lanes(cold, config->config->routing_delegated_routers.count > 0);
     config->schemas = &schema_messages;
     config->event = tell_state;
 }

@@ -61,7 +61,7 @@ struct life {
     struct budget budget;
     struct reactor *reactor;
     struct name_resolver *resolver;
-    struct http_client *http; /* of a cold tier on S3; else NULL */
+    struct http_client *http; /* of a cold tier on S3 and of delegated routers; else NULL */
     struct runtime *runtime;
 };
 
@@ -121,6 +121,15 @@ static enum err provide_for_cold_tier(struct life *life, char why[CONFIG_WHY_BYT
                        COLD_S3_BUDGET_MIB);
         return ERR_INVALID;
     }
+    return ERR_OK;
+}
+
+/* The library is loaded by the first request. */
+static enum err provide_http(struct life *life)
+{
+    bool routers = life->config->routing_delegated_routers.count > 0;
+    if (!routers && strcmp(life->config->tiers_cold_kind, "s3") != 0)
+        return ERR_OK;
     return http_client_new(&(struct http_client_options){0}, &life->http);
 }
 
@@ -156,7 +165,9 @@ static enum err open_repository(struct life *life, const struct daemon_options *
     err = budget_init(&life->budget, total == 0 ? budget_detect("") : total);
     if (err != ERR_OK)
         (void)snprintf(why, CONFIG_WHY_BYTES, "Memory.Budget must be at least %d MiB", BUDGET_MIN_MIB);
-    return err == ERR_OK ? provide_for_cold_tier(life, why) : err;
+    if (err == ERR_OK)
+        err = provide_for_cold_tier(life, why);
+    return err == ERR_OK ? provide_http(life) : err;
 }
 
 static enum err start_tree(struct life *life, const struct daemon_options *options, char why[CONFIG_WHY_BYTES])

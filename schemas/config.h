@@ -55,6 +55,9 @@ struct config_list {
       "reachable; the client forms never serve, dhtserver always does; none knows connected peers only")               \
     X(BOOL, routing_loopback_addresses_on_lan_dht, "Routing.LoopbackAddressesOnLanDHT", "false", 0, 1, NULL,           \
       "tell and believe loopback addresses in the local DHT: for several nodes on one machine")                        \
+    X(LIST, routing_delegated_routers, "Routing.DelegatedRouters", "", 0, 8, NULL,                                     \
+      "http or https addresses of routers that are asked over /routing/v1 for providers, peers and names; one that "   \
+      "ends with /routing/v1/providers, /peers or /ipns is asked for that alone")                                      \
     X(BOOL, bitswap_server_enabled, "Bitswap.ServerEnabled", "true", 0, 1, NULL,                                       \
       "give blocks to peers; off answers each want with DONT_HAVE and goes on fetching; also --no-serve")              \
     X(BOOL, provide_enabled, "Provide.Enabled", "true", 0, 1, NULL,                                                    \

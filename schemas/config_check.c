@@ -129,8 +129,23 @@ static enum err check_rates(const struct config *config, char why[CONFIG_WHY_BYT
     return ERR_OK;
 }
 
+static enum err check_routers(const struct config_list *list, char why[CONFIG_WHY_BYTES])
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const char *item = list->items[i];
+        if (strncmp(item, "http://", 7) == 0 || strncmp(item, "https://", 8) == 0)
+            continue;
+        (void)snprintf(why, CONFIG_WHY_BYTES,
+                       "Routing.DelegatedRouters: \"%.200s\" does not begin with http:// or https://", item);
+        return ERR_INVALID;
+    }
+    return ERR_OK;
+}
+
 enum err config_check(const struct config *config, char why[CONFIG_WHY_BYTES])
 {
+    if (check_routers(&config->routing_delegated_routers, why) != ERR_OK)
+        return ERR_INVALID;
     if (config->swarm_connmgr_low_water > config->swarm_connmgr_high_water) {
         (void)snprintf(why, CONFIG_WHY_BYTES, "Swarm.ConnMgr.LowWater is above Swarm.ConnMgr.HighWater: lower it");
         return ERR_INVALID;

@@ -7,14 +7,15 @@
  * node provides. Accepts: find_providers, find_peer, provide, provide_stat, provide_change, route_get, route_put, dht_stat, mdns_stat,
  * peering_*, dns_link, probe; peer_up, peer_down, stream_* of the DHT's protocols, block_stored, provide_root; datagrams;
  * state_peers_ok. Emits: peer_connect, swarm_addrs, stream_* and protocol_serve to connection_manager, provider_found to who asked,
- * state_peers, state_dht and events to state. With Routing.Type = none it knows no providers, so find_providers names connected peers
- * that speak Bitswap: those who can be asked. Restart: permanent; a new life hears of all connected peers again.
+ * state_peers, state_dht and events to state. With Routing.Type = none delegated routers are asked who has a block (finder.h), or
+ * there are none, and find_providers names connected peers that speak Bitswap: those who can be asked. Restart: permanent; a new life hears of all connected peers again.
  */
 #include <string.h>
 
 #include "actors/discovery/contacts.h"
 #include "actors/discovery/dht.h"
 #include "actors/discovery/dns_links.h"
+#include "actors/discovery/finder.h"
 #include "actors/discovery/lan.h"
 #include "actors/discovery/provide.h"
 #include "actors/tree.h"
@@ -39,6 +40,7 @@ struct discovery {
     struct lan lan;
     struct dht dht;
     struct provide provide;
+    struct finder finder;
     uint64_t provide_timer;
 };
 
@@ -55,6 +57,8 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     enum err err = dht_init(&d->dht, ctx, config);
     if (err == ERR_OK)
         err = provide_init(&d->provide, &d->dht, ctx, config);
+    if (err == ERR_OK)
+        err = finder_init(&d->finder, ctx, config);
     if (err == ERR_OK && d->provide.enabled)
         d->provide_timer = ctx_timer(ctx, ctx_now(ctx), TAG_PROVIDE);
     return err;
@@ -149,8 +153,10 @@ static enum err handle_call(struct ctx *ctx, void *state, const struct msg *msg,
         lan_reply(&d->lan, ctx, &d->peers, call);
         return ERR_OK;
     }
-    if (msg->kind == MSG_FIND_PROVIDERS && !d->dht.enabled)
-        return find_partners(ctx, d, msg->fields, call);
+    if (msg->kind == MSG_FIND_PROVIDERS && !d->dht.enabled) {
+        enum err asked = finder_call(&d->finder, ctx, msg->fields, call);
+        return asked == ERR_UNSUPPORTED ? find_partners(ctx, d, msg->fields, call) : asked;
+    }
     if (msg->kind == MSG_DNS_LINK)
         return dns_links_call(&d->dns_links, ctx, msg->fields, call);
     enum err err = provide_call(&d->provide, ctx, msg, call);
@@ -186,6 +192,7 @@ static void handle_info(struct ctx *ctx, void *state, const struct info *info)
     contacts_info(&d->contacts, ctx, info);
     dns_links_info(&d->dns_links, ctx, info);
     dht_info(&d->dht, ctx, info);
+    finder_info(&d->finder, ctx, info);
     provide_info(&d->provide, ctx, info);
     if (info->kind == INFO_TIMER && info->tag == TAG_PROVIDE)
         d->provide_timer = 0;
@@ -202,6 +209,7 @@ static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
     struct discovery *d = state;
     contacts_release(&d->contacts);
     lan_release(&d->lan);
+    finder_release(&d->finder);
     provide_release(&d->provide);
     dht_release(&d->dht);
     table_release(&d->peers);
@@ -210,7 +218,7 @@ static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
 const struct actor_class discovery_class = {
     .name = "discovery",
     .state_bytes = sizeof(struct discovery),
-    .ports = PORT_MULTICAST | PORT_JOBS | PORT_DNS,
+    .ports = PORT_MULTICAST | PORT_JOBS | PORT_DNS | PORT_HTTP,
     .init = init,
     .handle_call = handle_call,
     .handle_cast = handle_cast,
