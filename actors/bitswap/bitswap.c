@@ -78,8 +78,13 @@ static void on_reply(struct node *n, const struct info *info)
     case OP_OPEN:
         partner_opened(n, op, info);
         break;
-    case OP_PROVIDERS: /* each was told as it was found */
+    case OP_PROVIDERS: /* those that were not told as they were found */
+        if (info->err == ERR_OK && info->msg->kind == MSG_PROVIDERS)
+            search_found(n, &((const struct msg_providers *)info->msg->fields)->providers);
+        break;
     case OP_CONNECT:
+        search_connected(n, op, info);
+        break;
     case OP_KIND_COUNT:
         break;
     }
@@ -140,7 +145,7 @@ static void tick(struct node *n)
     bitswap_session_tick(n->session, now);
     fetch_retry_puts(n);
     fetch_tick(n);
-    serve_search(n);
+    search_tick(n);
     inbound_tick(n, now);
     for (struct partner *p = table_next(&n->partners, &position, NULL); p != NULL;
          p = table_next(&n->partners, &position, NULL))
@@ -243,7 +248,7 @@ static void route_cast(struct node *n, const struct msg *msg)
         engine_look_at_all(n->engine);
         break;
     case MSG_PROVIDER_FOUND:
-        serve_provider_found(n, msg->fields);
+        search_found(n, &((const struct msg_provider_found *)msg->fields)->providers);
         break;
     case MSG_HEAL:
         fetch_heal(n, msg->fields);
@@ -356,6 +361,7 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     table_init(&n->outs, ENGINE_PEERS_MAX, n->tables);
     table_init(&n->targets, NODE_TARGETS_MAX, n->tables);
     table_init(&n->ops, NODE_OPS_MAX + 1, n->tables);
+    search_init(n, config);
     stream_orders_init(&n->orders, ctx);
     TAILQ_INIT(&n->stalled);
     if (n->session == NULL || n->engine == NULL || list_protocols(n) != ERR_OK)
@@ -390,6 +396,7 @@ static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
     denied_release(n);
     bitswap_session_free(n->session);
     engine_free(n->engine);
+    provider_book_release(&n->book);
     table_release(&n->partners);
     table_release(&n->streams);
     table_release(&n->outs);

@@ -331,6 +331,10 @@ bool fetch_block(struct node *n, struct partner *p, const struct cid *cid, struc
     struct bitswap_session_peer *from = p == NULL ? NULL : p->session;
     if (t == NULL || t->state != TARGET_WANTED)
         return false;
+    if (from != NULL) {
+        uint64_t asked_ns = bitswap_session_asked_ns(n->session, from, cid);
+        provider_book_success(&n->book, &p->id, asked_ns == 0 ? 0 : ctx_now(n->ctx) - asked_ns, ctx_now(n->ctx));
+    }
     (void)bitswap_session_block(n->session, from, cid, block->len, ctx_now(n->ctx));
     tell_want(n, cid, true);
     t->state = TARGET_STORING;

@@ -6,7 +6,8 @@
  *      partner.c   peers, and the one stream that we write to each of them
  *      inbound.c   the streams that peers write to us
  *      fetch.c     calls for blocks: from storage, else from the network, then stored, then answered
- *      serve.c     questions to storage and discovery
+ *      serve.c     questions to storage
+ *      search.c    questions to discovery, and whom to dial
  *      denied.c    the denylists
  *      report.c    answers about what we do
  *
@@ -19,6 +20,7 @@
 #include <sys/queue.h>
 
 #include "actors/bitswap/engine.h"
+#include "actors/bitswap/provider_book.h"
 #include "actors/bitswap/session.h"
 #include "actors/stream_orders.h"
 #include "actors/stream_pieces.h"
@@ -133,7 +135,7 @@ struct op {
     uint64_t tag;
     enum op_kind kind;
     struct cid cid;      /* LOCAL, PUT, SERVE */
-    struct peer_id peer; /* SERVE, OPEN */
+    struct peer_id peer; /* SERVE, OPEN, CONNECT */
     struct cid *cids;    /* LOOKUP */
     size_t count;
 };
@@ -159,7 +161,9 @@ struct node {
     struct inbound_list stalled; /* streams whose block found no memory, who waits longest first */
     bool retry_open;             /* somebody waits to open a stream */
     bool storage_pause; /* storage had no room for us: it is asked again when something was sent, or a little later */
-    bool serves;        /* Bitswap.ServerEnabled */
+    struct provider_book book;
+    uint64_t tidy_ns; /* of the book, next */
+    bool serves;      /* Bitswap.ServerEnabled */
     struct denied *denied;
     const struct denylist *denylist; /* what is in force; NULL: nothing is denied */
     struct stream_orders orders;
@@ -234,11 +238,16 @@ void fetch_free_all(struct node *n);
 /* ---- serve.c ---- */
 void serve_pump(struct node *n);
 
-/* Looks for providers where it is time to; at each tick, since it walks all wants. */
-void serve_search(struct node *n);
 void serve_looked_up(struct node *n, const struct op *op, const struct info *info);
 void serve_fetched(struct node *n, const struct op *op, const struct info *info);
-void serve_provider_found(struct node *n, const struct msg_provider_found *fields);
+
+/* ---- search.c ---- */
+void search_init(struct node *n, const struct config *config);
+/* Looks for providers where it is time to; at each tick, since it walks all wants. */
+void search_tick(struct node *n);
+/* Some were named: a list of item_provider. */
+void search_found(struct node *n, const struct schema_list *providers);
+void search_connected(struct node *n, const struct op *op, const struct info *info);
 
 /* ---- denied.c ---- */
 /* Reads the lists, blocking. */

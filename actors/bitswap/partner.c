@@ -104,6 +104,7 @@ void partner_up(struct node *n, const struct msg_peer_up *fields)
         return;
     }
     bitswap_session_peer_set_owner(p->session, p);
+    bitswap_session_peer_set_score(p->session, (uint32_t)(provider_book_score(&n->book, &p->id) * 1000));
 }
 
 void partner_down(struct node *n, struct span peer)

@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Questions that the engines have for other actors: is it stored, give me the block, who provides it.
+ * Questions that the serving engine has for storage: is it stored, give me the block.
  */
 #include <stdlib.h>
 
 #include "actors/bitswap/node.h"
 #include "actors/tree.h"
 
-enum {
-    STORAGE_TIMEOUT_S = 30,
-    SEARCH_TIMEOUT_S = 60,
-    CONNECT_TIMEOUT_S = 30,
-    LIST_BYTES = NODE_LOOKUP_BATCH * (CID_BYTES_MAX + 8)
-};
+enum { STORAGE_TIMEOUT_S = 30, LIST_BYTES = NODE_LOOKUP_BATCH * (CID_BYTES_MAX + 8) };
 
 /* ---- lookups ---- */
 
@@ -158,55 +153,10 @@ void serve_fetched(struct node *n, const struct op *op, const struct info *info)
     block_ref_unref(empty);
 }
 
-/* ---- providers ---- */
-
-static bool search_one(struct node *n)
-{
-    struct cid cid;
-    uint8_t key[CID_BYTES_MAX];
-    if (!bitswap_session_next_search(n->session, ctx_now(n->ctx), &cid))
-        return false;
-    struct op *op = node_op_new(n, OP_PROVIDERS);
-    if (op == NULL)
-        return false;
-    struct msg_find_providers fields = {
-        .cid = span_of(key, cid_encode(&cid, key)), .count = NODE_PROVIDERS, .stream = op->tag};
-    struct msg msg = {.kind = MSG_FIND_PROVIDERS, .fields = &fields};
-    return node_call(n, op, ACTOR_DISCOVERY, &msg, SEARCH_TIMEOUT_S * SECOND_NS) == ERR_OK;
-}
-
-static void connect_to(struct node *n, const struct item_provider *provider)
-{
-    struct partner *p = partner_find(n, provider->peer);
-    if ((p != NULL && p->up) || n->op_count[OP_CONNECT] >= NODE_CONNECTS_MAX)
-        return;
-    struct op *op = node_op_new(n, OP_CONNECT);
-    if (op == NULL)
-        return;
-    struct msg_peer_connect fields = {.peer = provider->peer, .addrs = provider->addrs, .casual = true, .needed = true};
-    struct msg msg = {.kind = MSG_PEER_CONNECT, .fields = &fields};
-    (void)!node_call(n, op, ACTOR_CONNECTION_MANAGER, &msg,
-                     CONNECT_TIMEOUT_S * SECOND_NS); /* peer_up tells of success */
-}
-
-void serve_provider_found(struct node *n, const struct msg_provider_found *fields)
-{
-    size_t position = 0;
-    struct item_provider provider;
-    while (schema_list_next_map(&fields->providers, &schema_item_provider, &position, &provider))
-        connect_to(n, &provider);
-}
-
 void serve_pump(struct node *n)
 {
     while (!n->storage_pause && n->op_count[OP_LOOKUP] < NODE_LOOKUPS_MAX && lookup_batch(n))
         ;
     while (!n->storage_pause && n->op_count[OP_SERVE] < NODE_FETCHES_MAX && fetch_one(n))
-        ;
-}
-
-void serve_search(struct node *n)
-{
-    while (n->op_count[OP_PROVIDERS] < NODE_SEARCHES_MAX && search_one(n))
         ;
 }

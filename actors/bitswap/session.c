@@ -349,6 +349,26 @@ bool bitswap_session_next_want(const struct bitswap_session *s, size_t *position
     return true;
 }
 
+uint64_t bitswap_session_asked_ns(const struct bitswap_session *s, const struct bitswap_session_peer *peer,
+                                  const struct cid *cid)
+{
+    const struct want *want = find(s, cid);
+    const struct link *l = want == NULL ? NULL : bitswap_session_link_of(want, peer);
+    return l != NULL && l->sent == SENT_BLOCK && l->alone ? l->sent_ns : 0;
+}
+
+uint32_t bitswap_session_peer_take_broken(struct bitswap_session_peer *peer)
+{
+    uint32_t broken = peer->broken;
+    peer->broken = 0;
+    return broken;
+}
+
+void bitswap_session_peer_set_score(struct bitswap_session_peer *peer, uint32_t score)
+{
+    peer->score = score;
+}
+
 void bitswap_session_peer_set_owner(struct bitswap_session_peer *peer, void *owner)
 {
     peer->owner = owner;

@@ -106,6 +106,16 @@ const struct peer_id *bitswap_session_peer_id(const struct bitswap_session_peer 
 /* Iterates the wants; *position starts at 0. */
 bool bitswap_session_next_want(const struct bitswap_session *s, size_t *position, struct cid *ret_cid);
 
+/* When this peer was sent a want-block for it, with nothing else outstanding; 0: it was not, or not alone, so that it tells nothing of its latency. */
+uint64_t bitswap_session_asked_ns(const struct bitswap_session *s, const struct bitswap_session_peer *peer,
+                                  const struct cid *cid);
+
+/* How often it broke its word since the last time. */
+uint32_t bitswap_session_peer_take_broken(struct bitswap_session_peer *peer);
+
+/* What is known of it from before: among peers that would be equally fast for all that is known, a higher score is asked first. */
+void bitswap_session_peer_set_score(struct bitswap_session_peer *peer, uint32_t score);
+
 /* For the owner to find its own state of a peer. */
 void bitswap_session_peer_set_owner(struct bitswap_session_peer *peer, void *owner);
 void *bitswap_session_peer_owner(const struct bitswap_session_peer *peer);

@@ -32,7 +32,7 @@ static bool better(const struct candidate *a, const struct candidate *b)
 {
     if (b->peer == NULL || a->likely != b->likely)
         return b->peer == NULL || a->likely;
-    return a->cost_ns < b->cost_ns;
+    return a->cost_ns < b->cost_ns || (a->cost_ns == b->cost_ns && a->peer->score > b->peer->score);
 }
 
 /* The peer to get the want-block; NULL when there is none. */
@@ -194,6 +194,7 @@ void bitswap_session_doubt(struct bitswap_session *s, struct want *want, uint64_
         return;
     }
     pace_broken(&peer->pace, s->block_guess, l->sent_ns, now_ns);
+    peer->broken++;
     if (l->sent == SENT_BLOCK)
         bitswap_session_todo_set(s, l, TODO_CANCEL); /* before another one is asked, so that the block comes once */
     else

@@ -59,9 +59,11 @@ struct bitswap_session_peer {
     struct todo_list wants;
     struct bitswap_session_peer *next_dirty;
     bool dirty;
-    bool known;     /* asked something at least once */
-    bool renew;     /* the next message is the whole list */
-    uint32_t asked; /* want-blocks outstanding */
+    bool known;      /* asked something at least once */
+    bool renew;      /* the next message is the whole list */
+    uint32_t asked;  /* want-blocks outstanding */
+    uint32_t broken; /* words, since the owner looked */
+    uint32_t score;  /* what the owner knows of it from before */
     struct pace pace;
     uint64_t progress_ns; /* of the last bytes */
 };

@@ -173,6 +173,29 @@ static void one_peer_is_asked_and_the_rest_heard_a_cancel(void **state)
     world_free(&w);
 }
 
+static void among_strangers_the_one_that_was_good_before_is_asked(void **state)
+{
+    (void)state;
+    static struct world w;
+    for (size_t best = 0; best < 4; best++) {
+        world_init(&w);
+        for (size_t p = 0; p < 4; p++) {
+            peer_up(&w, p);
+            bitswap_session_peer_set_score(w.peers[p].handle, p == best ? 900 : 600);
+        }
+        assert_ok(bitswap_session_want(w.s, &w.cids[0], w.now));
+        carry(&w);
+        for (size_t p = 0; p < 4; p++)
+            assert_int_equal(w.peers[p].heard[0], p == best ? HEARD_BLOCK : HEARD_HAVE);
+        assert_int_equal(bitswap_session_asked_ns(w.s, w.peers[best].handle, &w.cids[0]), w.now);
+        w.now += 120 * SECOND_NS; /* it says nothing */
+        bitswap_session_tick(w.s, w.now);
+        assert_int_equal(bitswap_session_peer_take_broken(w.peers[best].handle), 1);
+        assert_int_equal(bitswap_session_peer_take_broken(w.peers[best].handle), 0);
+        world_free(&w);
+    }
+}
+
 static void dont_have_moves_on_at_once(void **state)
 {
     (void)state;
@@ -430,6 +453,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_peer_is_asked_and_the_rest_heard_a_cancel),
+        cmocka_unit_test(among_strangers_the_one_that_was_good_before_is_asked),
         cmocka_unit_test(dont_have_moves_on_at_once),
         cmocka_unit_test(silence_is_an_assumed_dont_have),
         cmocka_unit_test(a_peer_that_delivers_is_not_given_up),
