@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cli/config_file.h"
+#include "schemas/role.h"
 #include "storage/disk_posix.h"
 #include "storage/durable.h"
 #include "wire/keys.h"
@@ -316,8 +317,10 @@ enum err repository_config(const char *path, const char *config_file, struct con
     }
     if (err == ERR_OK)
         err = config_set_environment(config, environ, why);
-    if (err == ERR_OK)
+    if (err == ERR_OK) {
+        role_apply(config);
         err = config_check(config, why);
+    }
     if (err == ERR_OK)
         err = check_all_addresses(config, why);
     if (err == ERR_OK)

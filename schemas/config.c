@@ -128,6 +128,19 @@ static void *field_of(struct config *config, const struct config_key *key)
     return (char *)config + key->offset;
 }
 
+static void mark_set(struct config *config, const struct config_key *key)
+{
+    size_t index = (size_t)(key - keys);
+    config->set_keys[index / 64] |= UINT64_C(1) << (index % 64);
+}
+
+bool config_is_set(const struct config *config, const char *name)
+{
+    const struct config_key *key = find_key(name);
+    size_t index = key == NULL ? 0 : (size_t)(key - keys);
+    return key != NULL && (config->set_keys[index / 64] >> (index % 64) & 1) != 0;
+}
+
 static void release_list(struct config_list *list)
 {
     for (size_t i = 0; i < list->count; i++)
@@ -289,10 +302,14 @@ enum err config_set(struct config *config, const char *name, struct span value, 
     enum err err = set_value(config, key, value);
     if (err != ERR_OK)
         explain(key, value, why);
+    else
+        mark_set(config, key);
     return err;
 }
 
 /* The key of that name if it is a list, else NULL with the reason. */
+_Static_assert(ARRAY_LEN(keys) <= 4 * 64, "a bit for each key");
+
 static const struct config_key *find_list(const char *name, enum err *ret_err, char why[CONFIG_WHY_BYTES])
 {
     const struct config_key *key = find_key(name);
@@ -319,6 +336,7 @@ enum err config_append(struct config *config, const char *name, struct span item
                        CONFIG_TEXT_MAX);
         return ERR_TOO_LARGE;
     }
+    mark_set(config, key);
     return list_add(list, item);
 }
 
@@ -326,8 +344,10 @@ enum err config_clear_list(struct config *config, const char *name, char why[CON
 {
     enum err err = ERR_OK;
     const struct config_key *key = find_list(name, &err, why);
-    if (key != NULL)
+    if (key != NULL) {
         release_list(field_of(config, key));
+        mark_set(config, key);
+    }
     return err;
 }
 

@@ -86,8 +86,10 @@ struct config_list {
       "of a "                                                                                                          \
       "cold tier in a folder; 0 means never")                                                                          \
     X(CHOICE, role, "Role", "worker", 0, 0, "master|worker|leecher",                                                   \
-      "how much this node does for others: a leecher tracks no heat, brings no cold blocks back to its disk and "      \
-      "keeps no blocks in memory")                                                                                     \
+      "how much this node does for others: a leecher tracks no heat, brings no cold blocks back to its disk, keeps "   \
+      "no blocks in memory, dials nobody it discovers once it has 10 peers, and is a client of the DHT; where it is "  \
+      "set, a master keeps 100 to 400 connections, a worker 50 to 200, a leecher 20 to 100, unless Swarm.ConnMgr "     \
+      "says otherwise")                                                                                                \
     X(CHOICE, tiers_policy, "Tiers.Policy", "hearth", 0, 0, "hearth|origin|lru|s3fifo",                                \
       "what decides which blocks stay in memory and on the disk; hearth learns it from what is asked for")             \
     X(U64, tiers_demote_at, "Tiers.DemoteAt", "80", 1, 100, NULL,                                                      \
@@ -198,6 +200,7 @@ struct config {
     CONFIG_KEYS(CONFIG_FIELD)
 #undef CONFIG_FIELD
     const uint8_t *swarm_key;  /* borrowed: 32 secret bytes of the private network; NULL: the public one */
+    uint64_t set_keys[4];      /* a bit for each key that was set, in the order of CONFIG_KEYS */
     bool offline;              /* --offline: no listening, no dialling */
     struct key_pair *identity; /* borrowed: the daemon's key of wire/keys.h; NULL in commands that need none */
 };
@@ -234,6 +237,9 @@ void config_free(struct config *config);
  * unchanged and why has one sentence naming key, value and what is allowed; an unknown key's sentence suggests the nearest known one.
  */
 enum err config_set(struct config *config, const char *key, struct span value, char why[CONFIG_WHY_BYTES]) MUST_CHECK;
+
+/* Whether the key was set, by whatever source, even to its default. */
+bool config_is_set(const struct config *config, const char *key);
 
 /* Whether name is that of a section, such as "Swarm.ConnMgr". */
 bool config_is_section(const char *name);

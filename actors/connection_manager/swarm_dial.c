@@ -10,6 +10,7 @@
 #include "actors/connection_manager/names.h"
 #include "actors/connection_manager/swarm.h"
 #include "schemas/messages.h"
+#include "schemas/role.h"
 
 enum { NAMES_RUNNING_MAX = 32, NAMES_PER_DIAL_MAX = 8, REASON_BYTES = 512 };
 
@@ -324,6 +325,12 @@ static enum err already_connected(struct swarm *s, struct swarm_peer *peer, bool
     return ERR_OK;
 }
 
+/* Peers from which on nobody is dialled who is only a chance. */
+static uint64_t casual_max(const struct config *config)
+{
+    return MIN(config->swarm_connmgr_high_water, role_of(config)->discovered_max);
+}
+
 enum err swarm_peer_connect(struct swarm *s, const struct msg_peer_connect *fields, struct reply_to call)
 {
     char why[REASON_BYTES] = "";
@@ -343,8 +350,7 @@ enum err swarm_peer_connect(struct swarm *s, const struct msg_peer_connect *fiel
     struct swarm_peer *peer = err == ERR_OK ? swarm_peer_find(s, &places.peer) : NULL;
     if (peer != NULL)
         err = already_connected(s, peer, fields->casual, call);
-    else if (err == ERR_OK && fields->casual && !fields->needed &&
-             table_len(&s->peers) >= s->config->swarm_connmgr_high_water)
+    else if (err == ERR_OK && fields->casual && !fields->needed && table_len(&s->peers) >= casual_max(s->config))
         err = ERR_BUSY; /* it would only push out others */
     else if (err == ERR_OK)
         err = start_dial(s, &places, fields->casual, call);

@@ -15,6 +15,7 @@
 #include "actors/tree.h"
 #include "base/limits.h"
 #include "schemas/config.h"
+#include "schemas/role.h"
 #include "wire/cid.h"
 
 enum { TOP_DEFAULT = 20, TOP_BYTES_MAX = 512 * 1024 };
@@ -24,7 +25,7 @@ static enum err heat_init(struct ctx *ctx, void *state, const struct config *con
     struct heat_state *s = state;
     struct budget *budget = ctx_budget(ctx);
     s->ctx = ctx;
-    s->tracks = strcmp(config->role, "leecher") != 0;
+    s->tracks = role_of(config)->tracks_heat;
     heat_map_init(&s->map, budget == NULL ? NULL : &budget->accounts[ACCOUNT_TABLES]);
     enum err err = moves_init(s, config);
     if (err == ERR_OK)

@@ -19,6 +19,7 @@
 #include "base/limits.h"
 #include "schemas/config.h"
 #include "schemas/messages.h"
+#include "schemas/role.h"
 #include "storage/database_share.h"
 #include "storage/disk_posix.h"
 
@@ -291,7 +292,7 @@ static enum err storage_init(struct ctx *ctx, void *state, const struct config *
         .gc_watermark = config->datastore_gc_watermark,
         .gc_period_ns = config->datastore_gc_period,
         .scrub_rate = config->datastore_scrub_rate,
-        .no_cache = strcmp(config->role, "leecher") == 0,
+        .no_cache = !role_of(config)->caches,
         .cold = config->tiers_cold_kind[0] != '\0',
         .events = {.arg = s, .stored = on_stored, .heal = storage_heal, .notice = on_notice}};
     if (budget != NULL) {
