@@ -95,8 +95,9 @@ static void look_double(struct question *q, struct span text)
 static void look_joined(struct question *q, const char *head, struct span path, bool always)
 {
     uint8_t text[TEXT_MAX];
-    size_t len = strlen(head);
-    memcpy(text, head, len);
+    const struct span begin = span_text(head);
+    size_t len = begin.len;
+    memcpy(text, begin.data, begin.len);
     if (path.len > 0 || always)
         text[len++] = '/';
     if (path.len > 0)

@@ -101,7 +101,7 @@ static enum err read_piece(struct scan *s, struct disk_file *file, uint64_t at, 
 static enum err find_header(struct scan *s, struct disk_file *file, struct denylist_header_end *ret_end)
 {
     struct denylist_header_end end = {0};
-    struct span piece;
+    struct span piece = {0};
     enum err err = ERR_OK;
     bool more = true;
     for (uint64_t at = 0; more && at < s->file->bytes && err == ERR_OK; at += piece.len) {
@@ -131,7 +131,7 @@ static enum err read_header(struct scan *s, struct disk_file *file, uint64_t byt
 
 static enum err read_rules(struct scan *s, struct disk_file *file, uint64_t from, uint64_t lines)
 {
-    struct span piece;
+    struct span piece = {0};
     enum err err = ERR_OK;
     denylist_reader_init(&s->reader, lines);
     for (uint64_t at = from; at < s->file->bytes && err == ERR_OK; at += piece.len) {
