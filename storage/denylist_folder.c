@@ -202,6 +202,9 @@ static enum err build(struct denylist_load *load, uint64_t bytes)
     if (err == ERR_OK)
         err = read_all(load, build_one, &b, NULL);
     bool any = b.head.rules > 0;
+    if (err == ERR_OK && load->bytes_max > 0 &&
+        denylist_rules_offset(b.head.bits) + b.head.rules * sizeof(uint64_t) > load->bytes_max)
+        err = ERR_NOMEM;
     if (err == ERR_OK && any)
         err = denylist_builder_turn(&b);
     if (err == ERR_OK && any)

@@ -31,6 +31,7 @@ struct denylist_load {
     const struct disk_port *disk;
     char path[DENYLIST_FOLDER_PATH_MAX];
     struct account *account; /* the image is charged to */
+    size_t bytes_max;        /* of the image; 0: only the account bounds it */
     uint8_t key[DENYLIST_KEY_BYTES];
     const _Atomic bool *cancelled; /* NULL: it cannot be */
     /* Filled: */
@@ -40,7 +41,7 @@ struct denylist_load {
 };
 
 /*
- * Reads all. A folder that is not there has no files. ERR_NOMEM: the account has no room; ERR_TOO_LARGE: more than DENYLIST_FILES_MAX files, a
+ * Reads all. A folder that is not there has no files. ERR_NOMEM: over bytes_max, or the account has no room; ERR_TOO_LARGE: more than DENYLIST_FILES_MAX files, a
  * line over its limit, too many switches; ERR_UNSUPPORTED, ERR_INVALID: a header; ERR_CANCELLED, ERR_IO. Nothing of a folder with a file that
  * cannot be read is in force: half a denylist is none.
  */

@@ -9,6 +9,7 @@
 
 #include "actors/bitswap/node.h"
 #include "actors/tree.h"
+#include "base/limits.h"
 #include "schemas/config.h"
 #include "storage/denylist_folder.h"
 #include "storage/folder_watch.h"
@@ -47,6 +48,7 @@ static struct denylist_load *load_new(struct node *n, size_t more)
         return NULL;
     load->disk = d->disk;
     load->account = d->account;
+    load->bytes_max = d->account->limit_bytes / 2; /* peers and wants need the rest */
     memcpy(load->path, d->path, sizeof(load->path));
     ctx_random(n->ctx, load->key, sizeof(load->key));
     return load;

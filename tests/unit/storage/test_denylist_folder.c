@@ -124,6 +124,10 @@ static void half_a_folder_is_none(void **state)
     account_init(&f->account, "test", 64);
     assert_int_equal(denylist_folder_read(&f->load), ERR_NOMEM);
     assert_non_null(strstr(f->load.why, "Memory.Budget"));
+    f->load.bytes_max = 64;
+    account_init(&f->account, "test", 1 << 20);
+    assert_int_equal(denylist_folder_read(&f->load), ERR_NOMEM);
+    f->load.bytes_max = 0;
     _Atomic bool cancelled = true;
     account_init(&f->account, "test", 1 << 20);
     f->load.cancelled = &cancelled;
