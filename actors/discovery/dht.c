@@ -86,6 +86,8 @@ enum err dht_init(struct dht *d, struct ctx *ctx, const struct config *config)
     account_init(&d->messages, "tables dht", share);
     d->look_at_ns = ctx_now(ctx);
     d->timer = ctx_timer(ctx, ctx_now(ctx), TAG_DHT_TIMER);
+    if (dht_delegated_init(d, config) != ERR_OK)
+        return ctx_fail(ctx, ERR_NOMEM, "no memory for delegated routers");
     return init_stores(d) == ERR_OK ? ERR_OK : ctx_fail(ctx, ERR_NOMEM, "no memory for the stores of the DHT");
 }
 
@@ -95,6 +97,7 @@ void dht_release(struct dht *d)
         return;
     dht_keep_release(d);
     dht_searches_release(d);
+    delegated_release(&d->routers);
     dht_serve_release(d);
     dht_ask_release(d);
     dht_dial_release(d);
@@ -279,6 +282,8 @@ void dht_info(struct dht *d, struct ctx *ctx, const struct info *info)
         take_own(d, info->msg->fields);
     else if (info->kind == INFO_REPLY && (info->tag == TAG_DHT_PROVIDERS || info->tag == TAG_DHT_VALUES))
         dht_keep_reply(d, info);
+    else if (delegated_info(&d->routers, ctx, info))
+        d->dirty = true;
     else if (info->kind == INFO_CANCEL)
         dht_search_cancel(d, &info->call);
     else if (info->kind == INFO_ROOM)

@@ -25,6 +25,7 @@
 
 #include <sys/queue.h>
 
+#include "actors/discovery/delegated.h"
 #include "actors/discovery/dht_values.h"
 #include "actors/stream_orders.h"
 #include "actors/stream_pieces.h"
@@ -219,6 +220,7 @@ struct dht_search {
     struct dht_answerer answerers[KAD_K];
     size_t answerer_count;
     size_t storing; /* requests of the second half under way */
+    bool delegated; /* routers have been asked, and not all of them have answered */
     uint32_t stored_count;
     bool over;
 };
@@ -237,6 +239,7 @@ struct provide;
 struct dht {
     struct ctx *ctx;
     struct provide *provide; /* who is told of searches without a caller; NULL: nothing is provided */
+    struct delegated routers;
     bool enabled;
     bool server_always; /* Routing.Type = dhtserver */
     bool client_only;
@@ -359,11 +362,18 @@ enum err dht_frame_provider(struct dht_net *net, struct span multihash) MUST_CHE
 /* A request of a search ended. answer: NULL unless err is ERR_OK and the type has answers. */
 void dht_search_heard(struct dht *d, uint64_t search, struct dht_net *net, const struct peer_id *peer,
                       enum kad_type type, enum err err, const struct kad_message *answer);
+/* A value from elsewhere: taken if it is valid and better. ERR_OK: it is valid. */
+enum err dht_search_offer(struct dht_search *s, struct span value);
 void dht_search_cancel(struct dht *d, const struct reply_to *call);
 /* Lets all searches go on, ends those that are over. */
 void dht_searches_run(struct dht *d);
 uint64_t dht_searches_due(const struct dht *d);
 void dht_searches_release(struct dht *d);
+
+/* ---- dht_delegated.c ---- */
+enum err dht_delegated_init(struct dht *d, const struct config *config) MUST_CHECK;
+/* Asks the routers what the search is about, if that is for them. */
+void dht_delegated_ask(struct dht_search *s);
 
 /* ---- dht_answers.c ---- */
 /* A provider was found: its row is kept until it is told. */

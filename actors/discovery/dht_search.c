@@ -108,28 +108,47 @@ void dht_search_begin(struct dht_search *s, struct dht_net *only)
     for (unsigned n = 0; n < DHT_NET_COUNT; n++)
         if (only == NULL || only == &s->dht->nets[n])
             begin_in(s, &s->dht->nets[n]);
+    dht_delegated_ask(s);
     s->dht->dirty = true;
 }
 
 /* ---- what peers say ---- */
 
-static void take_value(struct dht_search *s, struct dht_net *net, const struct peer_id *peer,
-                       const struct kad_message *answer)
+/* Positive: the best so far; 0: as good as it; negative: worse, or not valid. */
+static int offer(struct dht_search *s, struct span value, bool *ret_good)
 {
-    struct dht *d = s->dht;
-    struct span value = answer->record.value;
     uint64_t expires_ns;
-    bool good = answer->has_record && span_equal(answer->record.key, key_of(s)) && value.len <= KAD_RECORD_MAX &&
-                dht_value_check(key_of(s), value, ctx_real_now(d->ctx), &expires_ns) == ERR_OK;
+    bool good = value.len <= KAD_RECORD_MAX &&
+                dht_value_check(key_of(s), value, ctx_real_now(s->dht->ctx), &expires_ns) == ERR_OK;
     int order = good && s->values > 0 ? dht_value_compare(key_of(s), value, buf_span(&s->value)) : good ? 1 : -1;
+    *ret_good = good;
     if (order > 0) {
         buf_clear(&s->value);
-        if (buf_append_span(&s->value, value) != ERR_OK)
-            return;
+        if (buf_append_span(&s->value, value) != ERR_OK) {
+            *ret_good = false;
+            return -1;
+        }
         for (size_t i = 0; i < s->answerer_count; i++)
             s->answerers[i].best = false;
     }
     s->values += good;
+    return order;
+}
+
+enum err dht_search_offer(struct dht_search *s, struct span value)
+{
+    bool good;
+    (void)offer(s, value, &good);
+    return good ? ERR_OK : ERR_INVALID;
+}
+
+static void take_value(struct dht_search *s, struct dht_net *net, const struct peer_id *peer,
+                       const struct kad_message *answer)
+{
+    bool good = false;
+    int order = -1;
+    if (answer->has_record && span_equal(answer->record.key, key_of(s)))
+        order = offer(s, answer->record.value, &good);
     if (s->answerer_count < ARRAY_LEN(s->answerers))
         s->answerers[s->answerer_count++] = (struct dht_answerer){.id = *peer, .net = net->number, .best = order >= 0};
     if (s->values >= DHT_QUORUM)
@@ -294,7 +313,7 @@ static void search_run(struct dht_search *s)
             run_in(s, &d->nets[n], &running);
     bool enough = s->kind == DHT_FIND_PROVIDERS && table_len(&s->told) >= s->wanted;
     bool late = ctx_now(d->ctx) >= s->deadline_ns;
-    s->over = s->over || late || enough || (!running && s->storing == 0);
+    s->over = s->over || late || enough || (!running && s->storing == 0 && !s->delegated);
     if (s->kind == DHT_FIND_PROVIDERS && s->stream != 0)
         dht_answers_stream(s);
 }
@@ -320,6 +339,7 @@ static void search_free(struct dht_search *s)
     struct dht *d = s->dht;
     for (unsigned n = 0; n < DHT_NET_COUNT; n++)
         lookup_free(s->lookups[n]);
+    delegated_cancel(&d->routers, s->id);
     buf_release(&s->rows);
     buf_release(&s->value);
     table_release(&s->told);

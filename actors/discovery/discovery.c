@@ -40,7 +40,7 @@ struct discovery {
     struct lan lan;
     struct dht dht;
     struct provide provide;
-    struct finder finder;
+    struct finder finder; /* where there is no DHT */
     uint64_t provide_timer;
 };
 
@@ -57,7 +57,7 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     enum err err = dht_init(&d->dht, ctx, config);
     if (err == ERR_OK)
         err = provide_init(&d->provide, &d->dht, ctx, config);
-    if (err == ERR_OK)
+    if (err == ERR_OK && !d->dht.enabled)
         err = finder_init(&d->finder, ctx, config);
     if (err == ERR_OK && d->provide.enabled)
         d->provide_timer = ctx_timer(ctx, ctx_now(ctx), TAG_PROVIDE);
@@ -154,8 +154,8 @@ static enum err handle_call(struct ctx *ctx, void *state, const struct msg *msg,
         return ERR_OK;
     }
     if (msg->kind == MSG_FIND_PROVIDERS && !d->dht.enabled) {
-        enum err asked = finder_call(&d->finder, ctx, msg->fields, call);
-        return asked == ERR_UNSUPPORTED ? find_partners(ctx, d, msg->fields, call) : asked;
+        enum err found = finder_call(&d->finder, ctx, msg->fields, call);
+        return found == ERR_OK || found == ERR_INVALID ? found : find_partners(ctx, d, msg->fields, call);
     }
     if (msg->kind == MSG_DNS_LINK)
         return dns_links_call(&d->dns_links, ctx, msg->fields, call);
@@ -192,7 +192,8 @@ static void handle_info(struct ctx *ctx, void *state, const struct info *info)
     contacts_info(&d->contacts, ctx, info);
     dns_links_info(&d->dns_links, ctx, info);
     dht_info(&d->dht, ctx, info);
-    finder_info(&d->finder, ctx, info);
+    if (!d->dht.enabled)
+        finder_info(&d->finder, ctx, info);
     provide_info(&d->provide, ctx, info);
     if (info->kind == INFO_TIMER && info->tag == TAG_PROVIDE)
         d->provide_timer = 0;

@@ -21,7 +21,9 @@ static void release(struct finder_call *c)
 
 static void answer(struct finder *f, struct finder_call *c)
 {
-    struct msg_providers reply = {.providers = schema_list_of(&c->rows, (uint32_t)c->count)};
+    struct msg_providers reply = {.providers.count = 0};
+    if (c->stream == 0)
+        reply.providers = schema_list_of(&c->rows, (uint32_t)c->count);
     ctx_reply(f->ctx, c->call, &(struct msg){.kind = MSG_PROVIDERS, .fields = &reply});
     release(c);
 }
@@ -53,6 +55,12 @@ static void on_peer(void *arg, uint64_t question, const struct routing_v1_peer *
     if (schema_list_add_map(&c->rows, &schema_item_provider, &row) == ERR_OK)
         c->told[c->count++] = peer->id;
     buf_release(&items);
+    if (c->stream != 0) {
+        struct msg_provider_found found = {.stream = c->stream, .providers = schema_list_of(&c->rows, 1)};
+        if (c->rows.len > 0)
+            (void)ctx_cast(f->ctx, c->call.from, &(struct msg){.kind = MSG_PROVIDER_FOUND, .fields = &found});
+        buf_clear(&c->rows);
+    }
     if (c->count == c->wanted) {
         delegated_cancel(&f->routers, question);
         answer(f, c);
@@ -110,6 +118,7 @@ enum err finder_call(struct finder *f, struct ctx *ctx, const struct msg_find_pr
         return err;
     c->question = question;
     c->call = call;
+    c->stream = fields->stream;
     c->wanted = (size_t)MIN(fields->count == 0 ? FINDER_DEFAULT : fields->count, (uint64_t)FINDER_PROVIDERS_MAX);
     c->count = 0;
     buf_init(&c->rows, FINDER_ROWS_BYTES, NULL);

@@ -14,6 +14,7 @@ enum { FINDER_CALLS_MAX = 16, FINDER_PROVIDERS_MAX = 64, FINDER_ROWS_BYTES = 28 
 struct finder_call {
     uint64_t question; /* 0: free */
     struct reply_to call;
+    uint64_t stream; /* each provider is told at once; 0: all at the end */
     size_t wanted;
     size_t count;
     struct peer_id told[FINDER_PROVIDERS_MAX];

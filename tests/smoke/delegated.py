@@ -51,7 +51,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         router, record = self.server, json.dumps(self.server.peer)
         router.asked.append((self.path, self.headers.get("Accept", "")))
-        lists = '{"Providers":[%s]}'
+        lists = '{"Peers":[%s]}' if "/peers/" in self.path else '{"Providers":[%s]}'
         if router.mode == "json":
             self.say(200, "application/json", (lists % record).encode())
         elif router.mode == "ndjson":
@@ -112,10 +112,14 @@ def answers(router, node, giver):
     check("the node is well", node.run("diag", "healthy")[0] == 0)
 
 
-def run(folder):
+def run(folder, routing):
+    """routing: beside the DHT, or without one."""
     router = Router()
-    giver = Node(folder, "giver", DISCOVERY__MDNS="false")
-    asker = Node(folder, "asker", DISCOVERY__MDNS="false", ROUTING__DELEGATEDROUTERS=router.url("/routing/v1") + ",http://127.0.0.1:1")
+    folder = os.path.join(folder, routing)
+    os.mkdir(folder)
+    alone = {"DISCOVERY__MDNS": "false", "BOOTSTRAP": "", "ROUTING__TYPE": routing}
+    giver = Node(folder, "giver", **alone)
+    asker = Node(folder, "asker", **alone, ROUTING__DELEGATEDROUTERS=router.url("/routing/v1") + ",http://127.0.0.1:1")
     wrong = Node(folder, "wrong", ROUTING__DELEGATEDROUTERS="auto")
     try:
         for node in (giver, asker):
@@ -130,6 +134,11 @@ def run(folder):
                 check("it asked for providers", path == f"/routing/v1/providers/{cid}", path)
                 check("it takes both forms", "application/x-ndjson" in accept and "application/json" in accept, accept)
                 asker.run("swarm", "disconnect", giver.peer())
+        if routing != "none":
+            router.mode = "json"
+            out = said(asker, "--timeout=10s", "routing", "findpeer", giver.peer()).split()
+            check("where a peer is", out == [f"/ip4/127.0.0.1/tcp/{giver.port()}"], out)
+            check("asked for as a CID of its key", router.asked[-1][0].startswith("/routing/v1/peers/k51"), router.asked[-1])
         answers(router, asker, giver)
         check("another word than an address is refused", not wrong.start() and "Routing.DelegatedRouters" in wrong.said(), wrong.said())
     finally:
@@ -141,7 +150,8 @@ def run(folder):
 def main():
     folder = tempfile.mkdtemp(prefix="hearth-delegated-")
     try:
-        run(folder)
+        for routing in ("none", "auto"):
+            run(folder, routing)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(f"{counts['ok']} passed, {counts['FAIL']} failed")
