@@ -22,8 +22,11 @@ static struct span take_line(struct span *text)
 
 static struct span trim(struct span text)
 {
-    while (text.len > 0 && memchr(" \t\r\n", text.data[text.len - 1], 4) != NULL)
-        text.len--;
+    for (; text.len > 0; text.len--) {
+        uint8_t last = text.data[text.len - 1];
+        if (last != ' ' && last != '\t' && last != '\r' && last != '\n')
+            break;
+    }
     return text;
 }
 

@@ -310,12 +310,11 @@ void resources_give(struct resources *r, struct resource_stream *stream, uint64_
 
 bool resources_have_room(const struct resources *r, const struct resource_conn *conn, uint64_t bytes)
 {
-    const struct resource_scope *scopes[] = {&r->system, conn->peer, conn->ip, conn->prefix};
-    static const enum resource_kind kinds[] = {RESOURCE_SYSTEM, RESOURCE_PEER, RESOURCE_IP, RESOURCE_PREFIX};
-    for (size_t i = 0; i < ARRAY_LEN(scopes); i++)
-        if (scopes[i] != NULL && !is_exempt(conn, kinds[i]) && !fits(r, kinds[i], scopes[i], RESOURCE_BYTES, bytes))
-            return false;
-    return true;
+    return fits(r, RESOURCE_SYSTEM, &r->system, RESOURCE_BYTES, bytes) &&
+           (conn->peer == NULL || fits(r, RESOURCE_PEER, conn->peer, RESOURCE_BYTES, bytes)) &&
+           (conn->exempt || conn->ip == NULL ||
+            (fits(r, RESOURCE_IP, conn->ip, RESOURCE_BYTES, bytes) &&
+             fits(r, RESOURCE_PREFIX, conn->prefix, RESOURCE_BYTES, bytes)));
 }
 
 bool resources_are_crowded(const struct resources *r)

@@ -221,15 +221,13 @@ static void inbound_opened(struct swarm_conn *c, struct connection_stream *engin
     st->protocol = row->name;
     st->owner = row->owner;
     swarm_bandwidth_protocol(st);
-    if (!swarm_protocol_agreed(st)) {
+    if (!swarm_protocol_agreed(st) || (kind == STREAM_PING_IN && !ping_accept(st)) ||
+        (kind == STREAM_PUSH_IN && !identify_push_accept(st)))
         swarm_stream_drop(st, 0);
-    } else if (kind == STREAM_OWNED) {
+    else if (kind == STREAM_OWNED)
         tell_opened(st, true);
-    } else if (kind == STREAM_IDENTIFY_IN) {
+    else if (kind == STREAM_IDENTIFY_IN)
         identify_serve(st);
-    } else if ((kind == STREAM_PING_IN && !ping_accept(st)) || (kind == STREAM_PUSH_IN && !identify_push_accept(st))) {
-        swarm_stream_drop(st, 0);
-    }
 }
 
 void swarm_on_opened(void *user, struct connection_stream *engine)
