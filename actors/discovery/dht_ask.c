@@ -53,7 +53,8 @@ static void end(struct dht_request *r, enum err err, const struct kad_message *a
     request_free(r);
     if (err != ERR_OK) {
         net->counters.requests_failed++;
-        (void)routing_table_failed(&net->table, &peer);
+        if (err != ERR_BUSY && err != ERR_NOMEM && err != ERR_UNAVAILABLE) /* those are ours */
+            (void)routing_table_failed(&net->table, &peer);
     }
     dht_search_heard(net->dht, search, net, &peer, type, err, answer);
 }

@@ -131,6 +131,12 @@ enum err dht_call(struct dht *d, struct ctx *ctx, const struct msg *msg, struct 
         d->ctx = ctx;
         return dht_answers_stat(d, call);
     }
+    if (!d->enabled && (msg->kind == MSG_FIND_PEER || msg->kind == MSG_ROUTE_GET || msg->kind == MSG_ROUTE_PUT ||
+                        msg->kind == MSG_PROVIDE)) {
+        ctx_reply_err(ctx, call, ERR_UNAVAILABLE,
+                      "there is no routing: the daemon is offline, or Routing.Type is none");
+        return ERR_OK;
+    }
     if (!d->enabled)
         return ERR_UNSUPPORTED;
     d->ctx = d->orders.ctx = ctx;
