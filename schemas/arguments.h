@@ -22,7 +22,7 @@ enum {
     DATA_BYTES_MAX = 1024 * 1024,
     BLOCK_DATA_MAX = 2 * 1024 * 1024, /* what peers exchange */
     ROUTING_VALUE_MAX = 10 * 1024,
-    BATCH_BLOCKS_MAX = 1024           /* of one request about many */
+    BATCH_BLOCKS_MAX = 1024 /* of one request about many */
 };
 
 enum argument_place { ARGUMENT_POSITIONAL, ARGUMENT_FLAG, ARGUMENT_HIDDEN };

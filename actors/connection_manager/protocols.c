@@ -36,15 +36,13 @@ void protocols_init(struct protocols *p)
 enum err protocols_serve(struct protocols *p, actor_id owner, struct span name)
 {
     int at = protocols_row(p, name);
-    struct protocol *row = at < 0 ? NULL : &p->rows[at];
     if (name.len == 0 || name.len >= PROTOCOLS_NAME_BYTES)
         return ERR_TOO_LARGE;
-    if (row == NULL && p->count == PROTOCOLS_MAX)
+    if (at < 0 && p->count == PROTOCOLS_MAX)
         return ERR_BUSY;
-    if (row != NULL && row->owner != owner && row->served)
+    struct protocol *row = at < 0 ? add(p, name) : &p->rows[at];
+    if (row->owner != owner && row->served)
         return ERR_EXISTS;
-    if (row == NULL)
-        row = add(p, name);
     row->owner = owner;
     row->served = true;
     return ERR_OK;

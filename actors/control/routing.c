@@ -79,7 +79,7 @@ static enum err key_of(struct conversation *v, struct span text, struct routing_
 enum err route_get_start(struct control *c, struct conversation *v)
 {
     const struct op_routing_get *args = (const void *)v->args;
-    struct routing_key key;
+    struct routing_key key = {.len = 0};
     enum err err = key_of(v, args->key, &key);
     if (err != ERR_OK)
         return err;
@@ -90,7 +90,7 @@ enum err route_get_start(struct control *c, struct conversation *v)
 enum err route_put_start(struct control *c, struct conversation *v)
 {
     const struct op_routing_put *args = (const void *)v->args;
-    struct routing_key key;
+    struct routing_key key = {.len = 0};
     enum err err = key_of(v, args->key, &key);
     if (err != ERR_OK)
         return err;

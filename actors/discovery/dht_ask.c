@@ -160,6 +160,7 @@ static void write_next(struct dht_channel *c)
 {
     struct dht_request *r;
     while (!c->awaiting && (r = TAILQ_FIRST(&c->queue)) != NULL) {
+        /* end() takes it off the queue. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
         stream_orders_write(&c->net->dht->orders, c->stream, r->bytes, false);
         c->net->counters.requests_out++;
         touch(c);
@@ -376,7 +377,7 @@ void dht_ask_release(struct dht *d)
     struct dht_request *r;
     struct dht_peer *peer;
     while ((r = TAILQ_FIRST(&d->requests)) != NULL)
-        request_free(r);
+        request_free(r); /* takes it off the list. NOLINT(clang-analyzer-unix.Malloc) */
     while ((peer = table_next(&d->peers, &position, NULL)) != NULL) {
         for (unsigned n = 0; n < DHT_NET_COUNT; n++) {
             struct dht_channel *c = peer->channels[n];
