@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* What whole nodes store is provided without anybody asking for it: found by the others, region by region, as far as the strategy goes. */
+#include "helper_nodes.h"
+
+#include <string.h>
+
+enum { MIDDLE = 0, SOURCE = 1, SEEKER = 2, FEW = 3, SOME = 5, BLOCKS = 60 };
+
+static const char *strategy;
+static const char *interval;
+static uint8_t payload[8];
+
+static void set(struct node *n, const char *key, const char *value)
+{
+    char why[CONFIG_WHY_BYTES];
+    assert_int_equal(config_set(n->config, key, span_text(value), why), ERR_OK);
+}
+
+static void whole_on_lan(struct node *n)
+{
+    set(n, "Discovery.MDNS.Enabled", "false");
+    set(n, "Routing.Type", "auto");
+    set(n, "Provide.Strategy", n->index == SOURCE ? strategy : "off");
+    set(n, "Provide.DHT.Interval", interval);
+}
+
+static struct span block_of(unsigned number)
+{
+    memset(payload, 0, sizeof(payload));
+    memcpy(payload, &number, sizeof(number));
+    return span_of(payload, sizeof(payload));
+}
+
+static void begin(uint64_t seed, unsigned count, const char *provides, const char *each)
+{
+    strategy = provides;
+    interval = each;
+    nodes_whole = true;
+    nodes_begin(count, SIM, seed, whole_on_lan);
+    for (unsigned i = 1; i < count; i++)
+        assert_int_equal(node_connect(i, MIDDLE), ERR_OK);
+    nodes_pass_ms(10000);
+}
+
+static void put(unsigned first, unsigned count)
+{
+    for (unsigned i = first; i < first + count; i++)
+        assert_int_equal(node_do(SOURCE, (struct command){.kind = CMD_PUT, .payload = block_of(i)}), ERR_OK);
+}
+
+static unsigned found(unsigned first, unsigned count)
+{
+    unsigned blocks = 0;
+    for (unsigned i = first; i < first + count; i++) {
+        assert_int_equal(node_do(SEEKER, (struct command){.kind = CMD_PROVIDERS, .payload = block_of(i), .count = 5}),
+                         ERR_OK);
+        blocks += nodes[SEEKER].rows == 1 && nodes[SEEKER].found == 1U << SOURCE;
+    }
+    return blocks;
+}
+
+static void stored_blocks_are_provided(void **state)
+{
+    (void)state;
+    begin(81, SOME, "all", "22h");
+    put(0, BLOCKS);
+    nodes_pass_ms(15000);
+    assert_int_equal(found(0, BLOCKS), BLOCKS);
+    assert_int_equal(found(BLOCKS, 5), 0);
+    put(BLOCKS, 5);
+    nodes_pass_ms(15000);
+    assert_int_equal(found(BLOCKS, 5), 5);
+    nodes_end();
+}
+
+static void what_is_not_wanted_is_not_provided(void **state)
+{
+    (void)state;
+    begin(82, FEW, "roots", "22h");
+    put(0, 5);
+    nodes_pass_ms(30000);
+    assert_int_equal(found(0, 5), 0);
+    nodes_end();
+}
+
+/* After two days the records of the first time are at their end: the sweep has told them again meanwhile. */
+static void what_is_stored_stays_provided(void **state)
+{
+    (void)state;
+    begin(83, FEW, "all", "12h");
+    put(0, 10);
+    nodes_pass_ms(15000);
+    assert_int_equal(found(0, 10), 10);
+    for (unsigned hour = 0; hour < 49; hour++)
+        nodes_pass_ms(3600 * 1000);
+    assert_int_equal(found(0, 10), 10);
+    nodes_end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stored_blocks_are_provided),
+        cmocka_unit_test(what_is_not_wanted_is_not_provided),
+        cmocka_unit_test(what_is_stored_stays_provided),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
