@@ -171,6 +171,16 @@ def links(folder):
     expect(node, "dns of a broken server", ["dns", "broken.test"], 1, "", "no name server answers")
     expect(node, "dns of a silent server, in time", ["--timeout=2s", "dns", "silent.test"], 124, "")
     expect(node, "dns of no domain", ["dns", CID], 1, "", "no domain")
+    expect(node, "name resolve of a domain", ["name", "resolve", "b.test"], 0, f"/ipfs/{CID}/site/en\n")
+    expect(node, "name resolve --recursive=false", ["name", "resolve", "--recursive=false", "/ipns/b.test"], 0, "/ipns/a.test/en\n")
+    expect(node, "name resolve of a domain without records", ["name", "resolve", "absent.test"], 4, "", "no DNSLink record")
+    expect(node, "name get of a domain", ["name", "get", "a.test"], 1, "", "domain")
+    _, out, _ = node.run("add", "-Q", "-w", "--stdin-name=hello", data=b"hello\n")
+    server.records["_dnslink.site.test"] = [f"dnslink=/ipfs/{out.decode().strip()}"]
+    server.records["_dnslink.www.test"] = ["dnslink=/ipns/site.test"]
+    expect(node, "cat of a path below a domain", ["cat", "/ipns/www.test/hello"], 0, "hello\n")
+    expect(node, "cat of an ipns: address", ["cat", "ipns://site.test/hello"], 0, "hello\n")
+    expect(node, "cat below a domain that leads nowhere", ["cat", "/ipns/absent.test/hello"], 4, "", "no DNSLink record")
     check("the daemon goes on", node.run("diag", "healthy")[0] == 0)
     check("it ends in good order", node.stop() == 0)
     server.close()
