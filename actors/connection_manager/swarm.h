@@ -273,7 +273,7 @@ struct swarm {
     uint64_t settle_timer;
     uint64_t resume_timer;
     uint64_t report_at_ns;
-    struct swarm_traffic traffic;                          /* of all connections */
+    struct swarm_traffic traffic;                         /* of all connections */
     struct swarm_traffic protocol_traffic[PROTOCOLS_MAX]; /* by row of protocols */
     uint64_t rates_at_ns;
     struct bandwidth bandwidth;
@@ -329,11 +329,13 @@ void swarm_waiters_up(struct swarm *s, const struct swarm_peer *peer);
 void swarm_waiters_down(struct swarm *s, const struct peer_id *peer, enum err why);
 void swarm_waiters_release(struct swarm *s);
 
-/* ---- swarm_stream.c ---- */
+/* ---- swarm_protocols.c ---- */
 int swarm_match_protocol(void *user, struct span name);
 struct msg_protocol_serve;
 /* The protocols of an actor from now on; NULL: none. Streams that are open stay. */
 void swarm_serve(struct swarm *s, actor_id owner, const struct msg_protocol_serve *fields);
+
+/* ---- swarm_stream.c ---- */
 void swarm_on_opened(void *user, struct connection_stream *engine);
 void swarm_on_data(void *user, struct connection_stream *engine, struct span bytes);
 void swarm_on_fin(void *user, struct connection_stream *engine);
