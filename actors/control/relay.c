@@ -349,13 +349,30 @@ static enum err ask_provide_change(struct control *c, struct conversation *v, bo
     return conversation_call(c, v, ACTOR_DISCOVERY, MSG_PROVIDE_CHANGE, &ask, NULL, 0, 0);
 }
 
-enum err relay_start(struct control *c, struct conversation *v)
+/* Peers and what they are asked for. ERR_UNSUPPORTED: none of these. */
+static enum err start_network(struct control *c, struct conversation *v)
 {
     switch (v->op->id) {
     case OP_SWARM_PEERS:
         return ask_plain(c, v, ACTOR_CONNECTION_MANAGER, MSG_SWARM_PEERS);
     case OP_STATS_BW:
         return ask_bandwidth(c, v);
+    case OP_SWARM_RESOURCES:
+        return ask_plain(c, v, ACTOR_CONNECTION_MANAGER, MSG_SWARM_RESOURCES);
+    case OP_SWARM_FILTERS:
+        return ask_plain(c, v, ACTOR_CONNECTION_MANAGER, MSG_SWARM_FILTERS);
+    case OP_SWARM_FILTERS_ADD:
+        return change_filters(c, v, &((const struct op_swarm_filters_add *)(const void *)v->args)->address, false);
+    case OP_SWARM_FILTERS_RM:
+        return change_filters(c, v, &((const struct op_swarm_filters_rm *)(const void *)v->args)->address, true);
+    case OP_SWARM_ADDRS:
+        return ask_addrs(c, v, false);
+    case OP_SWARM_ADDRS_LOCAL:
+        return ask_addrs(c, v, true);
+    case OP_SWARM_CONNECT:
+        return ask_connect(c, v);
+    case OP_SWARM_DISCONNECT:
+        return ask_disconnect(c, v);
     case OP_STATS_DHT:
         return ask_plain(c, v, ACTOR_DISCOVERY, MSG_DHT_STAT);
     case OP_PROVIDE_STAT:
@@ -374,32 +391,24 @@ enum err relay_start(struct control *c, struct conversation *v)
         return ask_peering_rm(c, v);
     case OP_SWARM_PEERING_LS:
         return ask_plain(c, v, ACTOR_DISCOVERY, MSG_PEERING_LS);
+    case OP_ROUTING_FINDPROVS:
+        return ask_findprovs(c, v);
+    }
+    return ERR_UNSUPPORTED;
+}
+
+/* Blocks, pins, and what becomes of them. */
+static enum err start_store(struct control *c, struct conversation *v)
+{
+    switch (v->op->id) {
     case OP_BITSWAP_STAT:
         return ask_plain(c, v, ACTOR_BITSWAP, MSG_BITSWAP_STAT);
     case OP_REPO_STAT:
         return ask_plain(c, v, ACTOR_TIERED_STORAGE, MSG_REPO_STAT);
-    case OP_SWARM_RESOURCES:
-        return ask_plain(c, v, ACTOR_CONNECTION_MANAGER, MSG_SWARM_RESOURCES);
-    case OP_SWARM_FILTERS:
-        return ask_plain(c, v, ACTOR_CONNECTION_MANAGER, MSG_SWARM_FILTERS);
-    case OP_SWARM_FILTERS_ADD:
-        return change_filters(c, v, &((const struct op_swarm_filters_add *)(const void *)v->args)->address, false);
-    case OP_SWARM_FILTERS_RM:
-        return change_filters(c, v, &((const struct op_swarm_filters_rm *)(const void *)v->args)->address, true);
-    case OP_SWARM_ADDRS:
-        return ask_addrs(c, v, false);
-    case OP_SWARM_ADDRS_LOCAL:
-        return ask_addrs(c, v, true);
     case OP_EVENTS:
         return ask_events(c, v);
-    case OP_SWARM_CONNECT:
-        return ask_connect(c, v);
-    case OP_SWARM_DISCONNECT:
-        return ask_disconnect(c, v);
     case OP_BITSWAP_WANTLIST:
         return ask_wantlist(c, v);
-    case OP_ROUTING_FINDPROVS:
-        return ask_findprovs(c, v);
     case OP_BLOCK_RM:
         return ask_block_rm(c, v);
     case OP_PIN_RM:
@@ -430,6 +439,12 @@ enum err relay_start(struct control *c, struct conversation *v)
         return ask_backup_close(c, v);
     }
     return ERR_UNSUPPORTED;
+}
+
+enum err relay_start(struct control *c, struct conversation *v)
+{
+    enum err err = start_network(c, v);
+    return err == ERR_UNSUPPORTED ? start_store(c, v) : err;
 }
 
 enum err relay_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info)

@@ -45,8 +45,9 @@ enum err provide_init(struct provide *p, struct dht *d, struct ctx *ctx, const s
 
 void provide_release(struct provide *p)
 {
-    if (p->dht != NULL)
-        p->dht->provide = NULL;
+    if (p->dht == NULL)
+        return;
+    p->dht->provide = NULL;
     if (p->page.keys != NULL)
         account_give(p->dht->tables, PROVIDE_PAGE_KEYS * sizeof(*p->page.keys));
     free(p->page.keys);

@@ -35,6 +35,15 @@ def say(word, name, reason=""):
     print(f"{word:<5} {name}{': ' + reason if reason else ''}", flush=True)
 
 
+def eventually(what, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
 def check(name, good, detail=""):
     say("ok" if good else "FAIL", name, "" if good else " ".join(str(detail).split())[:600])
     return good
@@ -613,8 +622,10 @@ def databases(folder):
         if not check(f"{label}: starts", node.start(), node.said()[-600:]):
             return
         check(f"{label}: same peer", node.peer() == peer)
-        told = [line for line in node.said().splitlines() if name in line and not line.startswith("Databases:")]
-        check(f"{label}: says what it did", told, node.said()[-600:])
+        def told(name=name):
+            return any(name in line and not line.startswith("Databases:") for line in node.said().splitlines())
+        # state.db is opened when there is something to write, which may be a moment after the daemon is ready
+        check(f"{label}: says what it did", eventually(told), node.said()[-600:])
         check(f"{label}: all is there", all(node.reads(cid, data) for data, cid in kept))
         check(f"{label}: pins kept", sorted(node.run(*listing)[1].split(b"\n")) == sorted(pins.split(b"\n")), node.run(*listing))
         code, _, err = node.run("diag", "healthy")

@@ -15,18 +15,7 @@ import tempfile
 import threading
 import time
 
-from bad_input import HEARTH, START_S, Node, check, counts, fill, say
-
-WAIT_S = 30
-
-
-def eventually(what, seconds=WAIT_S):
-    deadline = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
+from bad_input import HEARTH, START_S, Node, check, counts, eventually, fill, say
 
 
 def segments(node):
