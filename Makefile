@@ -11,7 +11,7 @@ JOBS      ?= $(shell nproc)
 CMAKE     := cmake -G Ninja -S .
 NODE_PATH := $(or $(HEARTH_PATH),$(CURDIR)/data)
 
-.PHONY: help build run test smoke cold asan tsan lint interop interop-short interop-full sim-bitswap bench long image budget budget-short crash crash-smoke fuzz docs clean
+.PHONY: help build run test smoke cold asan tsan lint interop interop-short interop-full sim-bitswap sim-crowd sim-large bench long image budget budget-short crash crash-smoke fuzz docs clean
 
 help:
 	@echo "make build        build/hearth and build/hearthd"
@@ -23,6 +23,7 @@ help:
 	@echo "make smoke        the commands of the README, bad input, peers found by names, queries from outside, what it keeps, its files read by a stranger"
 	@echo "make interop      files and blocks exchanged with Kubo and Helia (needs Go and npm); interop-short leaves out what takes long"
 	@echo "make sim-bitswap  Bitswap over Yamux with windows of one byte, SIM_SEEDS (10000) interleavings"
+	@echo "make sim-crowd    1,000 whole nodes with latencies and churn in one process; sim-large: 10,000 (20 GiB of memory)"
 	@echo "make bench        hearth beside a plain pipeline, Kubo, Helia, plain TCP (ONLY=suite,suite; QUICK=1 shows that it runs; RECORD=1 updates docs/results.md)"
 	@echo "make image        the container image of deploy/, built and tried (needs root, podman, buildah)"
 	@echo "make long         every call of a store's life failing once, blocks.db held by a reader for ten minutes, a folder of a million entries through the daemon"
@@ -74,6 +75,12 @@ lint:
 
 sim-bitswap: build
 	@$(BUILD)/hearth-sim --exchange --seeds $(or $(SIM_SEEDS),10000)
+
+sim-crowd: build
+	@$(BUILD)/hearth-sim --nodes 1000 --actors connection_manager,discovery,state --minutes 5 --tasks 1000
+
+sim-large: build
+	@$(BUILD)/hearth-sim --nodes 10000 --actors connection_manager,discovery,state --minutes 10 --tasks 5000
 
 interop: build
 	@tools/install_deps.sh interop || echo "interop: going on without them, cases will be skipped"

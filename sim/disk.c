@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sim/disk.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ struct sim_disk {
     size_t inode_count;
     size_t inode_cap;
     uint64_t capacity_bytes;
+    bool steady;
     struct prng prng;
     struct fault_plan faults[SIM_FAULT_COUNT];
     sim_disk_skip *skip;
@@ -41,6 +43,7 @@ static struct inode *add_inode(struct sim_disk *d, struct inode *inode)
 {
     if (inode == NULL)
         return NULL;
+    inode->steady = d->steady;
     if (d->inode_count == d->inode_cap) {
         size_t cap = d->inode_cap == 0 ? 16 : d->inode_cap * 2;
         struct inode **list = realloc(d->inodes, cap * sizeof(*list));
@@ -382,12 +385,19 @@ static struct inode *twin(void *arg, struct inode *inode)
     return NULL;
 }
 
+void sim_disk_set_steady(struct sim_disk *d)
+{
+    assert(d->inode_count == 0);
+    d->steady = true;
+}
+
 struct sim_disk *sim_disk_clone(const struct sim_disk *from)
 {
     struct sim_disk *to = sim_disk_new(0, from->capacity_bytes);
     if (to == NULL)
         return NULL;
     to->prng = from->prng;
+    to->steady = from->steady;
     to->skip = from->skip;
     to->skip_arg = from->skip_arg;
     for (size_t i = 0; i < from->inode_count; i++) {

@@ -53,6 +53,9 @@ void sim_disk_free(struct sim_disk *disk);
 /* The port; valid as long as the disk. Paths may be absolute or not ("repo/a" is "/repo/a"). */
 const struct disk_port *sim_disk_port(struct sim_disk *disk);
 
+/* No power cut will come, so nothing is kept for one: half the memory, for swarms of many. While it is empty. */
+void sim_disk_set_steady(struct sim_disk *disk);
+
 /* A copy with live, durable and unsynced state, and no open files. */
 struct sim_disk *sim_disk_clone(const struct sim_disk *disk) MUST_CHECK;
 

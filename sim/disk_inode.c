@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "sim/disk_inode.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/attr.h"
 
-enum { BYTES_FIRST_CAP = 4096, CHANGES_FIRST_CAP = 8 };
+enum { BYTES_FIRST_CAP = 4096, BYTES_DOUBLE_BELOW = 128 * 1024, CHANGES_FIRST_CAP = 8 };
 
 static bool bytes_resize(struct bytes *b, size_t len)
 {
     if (len > b->cap) {
         size_t cap = b->cap == 0 ? BYTES_FIRST_CAP : b->cap;
         while (cap < len)
-            cap *= 2;
+            cap += cap < BYTES_DOUBLE_BELOW ? cap : cap / 4;
         uint8_t *data = realloc(b->data, cap);
         if (data == NULL)
             return false;
@@ -70,6 +71,8 @@ void inode_free(struct inode *inode)
 
 static bool log_change(struct inode *inode, enum change_kind kind, uint64_t offset, const void *data, size_t len)
 {
+    if (inode->steady)
+        return true;
     if (inode->change_count == inode->change_cap) {
         size_t cap = inode->change_cap == 0 ? CHANGES_FIRST_CAP : inode->change_cap * 2;
         struct change *changes = realloc(inode->changes, cap * sizeof(*changes));
@@ -94,6 +97,7 @@ struct inode *inode_clone(const struct inode *from)
     struct inode *to = inode_new();
     if (to == NULL || !bytes_copy(&to->live, &from->live) || !bytes_copy(&to->durable, &from->durable))
         goto fail;
+    to->steady = from->steady;
     for (size_t i = 0; i < from->change_count; i++) {
         const struct change *c = &from->changes[i];
         if (!log_change(to, c->kind, c->offset, c->data, c->len))
@@ -200,6 +204,7 @@ static bool apply_cut(struct inode *inode, struct bytes *to, enum sim_disk_cut h
 
 bool inode_power_cut(struct inode *inode, enum sim_disk_cut how, struct prng *prng)
 {
+    assert(!inode->steady);
     inode->opens = 0;
     inode->locked = false;
     if (inode->change_count > 0 && !apply_cut(inode, &inode->durable, how, prng))

@@ -38,6 +38,7 @@ struct inode {
     unsigned names; /* directory entries, live or durable or pending, that point here */
     unsigned opens;
     bool locked;
+    bool steady; /* no power cut will come: live is all there is */
 };
 
 struct inode *inode_new(void) MUST_CHECK;

@@ -35,8 +35,8 @@ static void arrive(void *arg)
 static void send_copy(struct sim_host *from, struct sim_host *to, const void *bytes, size_t len)
 {
     struct sim_net *net = from->net;
-    const struct sim_link *link = sim_net_link(net, from, to);
-    if (link->cut || (link->connect_loss > 0 && sim_below(net->sim, 1000) < link->connect_loss))
+    const struct sim_link link = sim_link_now(net, from, to);
+    if (from->off || to->off || link.cut || (link.connect_loss > 0 && sim_below(net->sim, 1000) < link.connect_loss))
         return;
     struct sim_datagram *d = calloc(1, sizeof(*d) + len);
     if (d == NULL)
@@ -47,8 +47,8 @@ static void send_copy(struct sim_host *from, struct sim_host *to, const void *by
     if (d->next != NULL)
         d->next->prev = d;
     net->datagrams = d;
-    uint64_t jitter = link->jitter_ns == 0 ? 0 : sim_below(net->sim, link->jitter_ns);
-    d->event = sim_schedule(net->sim, sim_now(net->sim) + link->latency_ns + jitter, arrive, d);
+    uint64_t jitter = link.jitter_ns == 0 ? 0 : sim_below(net->sim, link.jitter_ns);
+    d->event = sim_schedule(net->sim, sim_now(net->sim) + link.latency_ns + jitter, arrive, d);
 }
 
 static enum err multicast_send(struct multicast *m, uint32_t link, enum net_family family, const void *bytes,

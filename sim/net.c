@@ -7,15 +7,52 @@
 
 #include "sim/net_internal.h"
 
+/* Those with a life of their own; a swarm's other links are computed. */
+enum { LINKS_MAX = 1024 * 1024 };
+
 struct sim_link sim_link_default(void)
 {
     return (struct sim_link){
         .latency_ns = MS_NS, .bytes_per_second = 100 * 1000 * 1000, .buffer_bytes = SIM_BUFFER_DEFAULT};
 }
 
+static uint64_t link_key(const struct sim_host *from, const struct sim_host *to)
+{
+    return (uint64_t)from->index << 32 | to->index;
+}
+
+static struct sim_link natural_link(const struct sim_net *net, const struct sim_host *from, const struct sim_host *to)
+{
+    struct sim_link link = sim_link_default();
+    if (net->latency != NULL)
+        link.latency_ns = net->latency(net->latency_arg, from->index, to->index);
+    return link;
+}
+
+struct sim_link sim_link_now(const struct sim_net *net, const struct sim_host *from, const struct sim_host *to)
+{
+    uint64_t key = link_key(from, to);
+    const struct sim_link *own = table_len(&net->links) == 0 ? NULL : table_get(&net->links, table_key_u64(&key));
+    return own == NULL ? natural_link(net, from, to) : *own;
+}
+
 struct sim_link *sim_net_link(struct sim_net *net, const struct sim_host *from, const struct sim_host *to)
 {
-    return &net->links[from->index * SIM_HOSTS_MAX + to->index];
+    uint64_t key = link_key(from, to);
+    struct sim_link *own = table_get(&net->links, table_key_u64(&key));
+    if (own != NULL)
+        return own;
+    own = malloc(sizeof(*own));
+    if (own == NULL || table_put(&net->links, table_key_u64(&key), own, NULL) != ERR_OK)
+        abort();
+    *own = natural_link(net, from, to);
+    return own;
+}
+
+void sim_net_set_latency(struct sim_net *net, sim_latency_fn *fn, void *arg)
+{
+    net->latency = fn;
+    net->latency_arg = arg;
 }
 
 static const struct net_port *loop_net(struct loop *loop)
@@ -62,15 +99,10 @@ struct sim_net *sim_net_new(struct sim *sim)
     struct sim_net *net = calloc(1, sizeof(*net));
     if (net == NULL)
         return NULL;
-    net->links = calloc((size_t)SIM_HOSTS_MAX * SIM_HOSTS_MAX, sizeof(*net->links));
-    if (net->links == NULL) {
-        free(net);
-        return NULL;
-    }
-    for (size_t i = 0; i < (size_t)SIM_HOSTS_MAX * SIM_HOSTS_MAX; i++)
-        net->links[i] = sim_link_default();
     net->sim = sim;
     table_init(&net->socks, SIM_SOCKETS_MAX, NULL);
+    table_init(&net->by_ip, SIM_HOSTS_MAX, NULL);
+    table_init(&net->links, LINKS_MAX, NULL);
     return net;
 }
 
@@ -78,25 +110,65 @@ void sim_net_free(struct sim_net *net)
 {
     if (net == NULL)
         return;
-    for (size_t i = 0; i < net->host_count; i++) {
+    for (size_t i = 0; i < net->host_count; i++)
         close_sockets(net->hosts[i], true);
+    for (size_t i = 0; i < net->host_count; i++)
         free(net->hosts[i]);
-    }
     sim_multicast_release(net);
     while (net->pipes != NULL)
         sim_pipe_free(net->pipes);
+    size_t position = 0;
+    struct sim_link *link;
+    while ((link = table_next(&net->links, &position, NULL)) != NULL)
+        free(link);
+    table_release(&net->links);
+    table_release(&net->by_ip);
     table_release(&net->socks);
-    free(net->links);
+    free(net->hosts);
     free(net);
+}
+
+struct ip_key {
+    uint8_t family;
+    uint8_t ip[sizeof(((struct net_addr *)0)->ip)];
+};
+
+static struct ip_key ip_key_of(const struct net_addr *addr)
+{
+    struct ip_key key = {.family = (uint8_t)addr->family};
+    memcpy(key.ip, addr->ip, sizeof(key.ip));
+    return key;
+}
+
+struct sim_host *sim_host_at(const struct sim_net *net, const struct net_addr *addr)
+{
+    struct ip_key key = ip_key_of(addr);
+    return table_get(&net->by_ip, span_of(&key, sizeof(key)));
+}
+
+static bool make_room(struct sim_net *net)
+{
+    if (net->host_count < net->host_cap)
+        return true;
+    size_t cap = net->host_cap == 0 ? 64 : net->host_cap * 2;
+    struct sim_host **hosts = realloc(net->hosts, cap * sizeof(struct sim_host *));
+    if (hosts == NULL)
+        return false;
+    net->hosts = hosts;
+    net->host_cap = cap;
+    return true;
 }
 
 struct sim_host *sim_net_add_host(struct sim_net *net, const struct net_addr *ip)
 {
-    if (net->host_count == SIM_HOSTS_MAX)
+    if (net->host_count == SIM_HOSTS_MAX || sim_host_at(net, ip) != NULL || !make_room(net))
         return NULL;
+    struct ip_key key = ip_key_of(ip);
     struct sim_host *host = calloc(1, sizeof(*host));
-    if (host == NULL)
+    if (host == NULL || table_put(&net->by_ip, span_of(&key, sizeof(key)), host, NULL) != ERR_OK) {
+        free(host);
         return NULL;
+    }
     host->net = net;
     host->index = (unsigned)net->host_count;
     host->ip = host->own = *ip;
@@ -146,6 +218,11 @@ void sim_host_vanish(struct sim_host *host)
     close_sockets(host, true);
     host->multicast.link = 0;
     memset(host->listeners, 0, sizeof(host->listeners));
+}
+
+void sim_host_set_power(struct sim_host *host, bool on)
+{
+    host->off = !on;
 }
 
 size_t sim_host_sockets(const struct sim_host *host)

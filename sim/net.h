@@ -29,7 +29,7 @@ struct sim;
 struct sim_host;
 struct sim_net;
 
-enum { SIM_HOSTS_MAX = 256, SIM_LISTENERS_MAX = 8, SIM_HELD_RETRY_MS = 200 };
+enum { SIM_HOSTS_MAX = 32768, SIM_LISTENERS_MAX = 8, SIM_HELD_RETRY_MS = 200 };
 
 struct sim_link {
     uint64_t latency_ns;
@@ -47,7 +47,13 @@ struct sim_link sim_link_default(void);
 struct sim_net *sim_net_new(struct sim *sim) MUST_CHECK;
 void sim_net_free(struct sim_net *net);
 
-/* A host with one address (port unused). NULL when there are too many or without memory. It lives as long as the net. */
+/* How long a segment takes between two hosts, by the order in which they were added; the same at each call. */
+typedef uint64_t sim_latency_fn(void *arg, unsigned from, unsigned to);
+
+/* Where a link's latency comes from until sim_net_link() makes it one of its own; before the first host. */
+void sim_net_set_latency(struct sim_net *net, sim_latency_fn *fn, void *arg);
+
+/* A host with one address (port unused). NULL when it is taken, there are too many or without memory. It lives as long as the net. */
 struct sim_host *sim_net_add_host(struct sim_net *net, const struct net_addr *ip) MUST_CHECK;
 
 /* 10.x.y.z of the n-th host, for tests that do not care. */
@@ -62,7 +68,10 @@ const struct multicast_port *sim_host_multicast(struct sim_host *host);
 /* Moves the host to another segment; its next join shows it there. */
 void sim_host_set_segment(struct sim_host *host, unsigned segment);
 
-/* The link from one host to another, to be changed in place at any time. Links start as the default. */
+/*
+ * The link from one host to another, to be changed in place at any time; it lives as long as the net. Links that nobody asked for are
+ * the default with the net's latency and take no memory, so that there may be as many as pairs of hosts. Aborts without memory.
+ */
 struct sim_link *sim_net_link(struct sim_net *net, const struct sim_host *from, const struct sim_host *to);
 
 /* Cuts or mends both directions. */
@@ -76,6 +85,12 @@ void sim_host_rename(struct sim_host *host, const struct net_addr *ip);
 
 /* The host loses power: its sockets and listeners are gone, its peers hear nothing until they send. */
 void sim_host_vanish(struct sim_host *host);
+
+/*
+ * Off: nothing leaves the host or reaches it, whatever its actors do, and its peers hear nothing; on again, what comes for sockets that
+ * are gone is answered by a reset. Its actors are to be stopped while it is off.
+ */
+void sim_host_set_power(struct sim_host *host, bool on);
 
 /* Open sockets of the host, for tests that look for leaks. */
 size_t sim_host_sockets(const struct sim_host *host);

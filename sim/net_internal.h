@@ -10,7 +10,7 @@
 #include "sim/net.h"
 #include "sim/sim.h"
 
-enum { SIM_BUFFER_DEFAULT = 256 * 1024, SIM_SOCKETS_MAX = 65536, SIM_PORT_FIRST = 32768 };
+enum { SIM_BUFFER_DEFAULT = 256 * 1024, SIM_SOCKETS_MAX = 4 * 1024 * 1024, SIM_PORT_FIRST = 32768 };
 
 /* What travels: bytes, or the end in one of its forms. */
 enum segment_kind { SEG_SYN, SEG_ACCEPT, SEG_REFUSE, SEG_DATA, SEG_ROOM, SEG_FIN, SEG_RST };
@@ -102,6 +102,7 @@ struct sim_host {
     struct loop_port port;
     struct loop loop;
     bool open;
+    bool off; /* without power */
     struct multicast_port multicast_port;
     struct multicast multicast;
     unsigned segment;
@@ -112,14 +113,24 @@ struct sim_host {
 
 struct sim_net {
     struct sim *sim;
-    struct sim_host *hosts[SIM_HOSTS_MAX];
+    struct sim_host **hosts;
     size_t host_count;
-    struct sim_link *links; /* from * SIM_HOSTS_MAX + to */
-    struct table socks;     /* number -> net_sock */
+    size_t host_cap;
+    struct table by_ip; /* struct ip_key -> sim_host */
+    struct table links; /* from << 32 | to -> sim_link, of those that were asked for */
+    sim_latency_fn *latency;
+    void *latency_arg;
+    struct table socks; /* number -> net_sock */
     struct pipe *pipes;
     struct sim_datagram *datagrams;
     uint64_t last_number;
 };
+
+/* The link as it is now: its own, or the default with the net's latency. */
+struct sim_link sim_link_now(const struct sim_net *net, const struct sim_host *from, const struct sim_host *to);
+
+/* The host that is reached at an address, or NULL. */
+struct sim_host *sim_host_at(const struct sim_net *net, const struct net_addr *addr);
 
 /* Fills the port of a host's loop. */
 void sim_port_init(struct loop *loop);

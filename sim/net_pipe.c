@@ -34,8 +34,8 @@ size_t sim_sock_readable(const struct net_sock *s)
 
 size_t sim_sock_room(const struct net_sock *s)
 {
-    struct sim_link *link = sim_net_link(s->host->net, s->host, s->out->dst);
-    return link->buffer_bytes > s->unread_out ? link->buffer_bytes - s->unread_out : 0;
+    size_t buffer = sim_link_now(s->host->net, s->host, s->out->dst).buffer_bytes;
+    return buffer > s->unread_out ? buffer - s->unread_out : 0;
 }
 
 static void notify_now(void *arg)
@@ -109,6 +109,8 @@ void sim_pipe_free(struct pipe *p)
 bool sim_pipe_send(struct pipe *p, enum segment_kind kind, const struct iovec *iov, int count, size_t bytes)
 {
     size_t len = kind == SEG_DATA ? bytes : 0;
+    if (p->src->off)
+        return true; /* lost: nobody there can hear that it was not */
     struct segment *s = malloc(sizeof(*s) + len);
     if (s == NULL)
         return false;
@@ -119,10 +121,10 @@ bool sim_pipe_send(struct pipe *p, enum segment_kind kind, const struct iovec *i
         memcpy(s->data + at, iov[i].iov_base, n);
         at += n;
     }
-    const struct sim_link *link = sim_net_link(p->net, p->src, p->dst);
+    const struct sim_link link = sim_link_now(p->net, p->src, p->dst);
     uint64_t now = sim_now(p->net->sim);
-    uint64_t delay = link->latency_ns + (link->jitter_ns == 0 ? 0 : sim_below(p->net->sim, link->jitter_ns));
-    uint64_t wire = link->bytes_per_second == 0 ? 0 : len * SECOND_NS / link->bytes_per_second;
+    uint64_t delay = link.latency_ns + (link.jitter_ns == 0 ? 0 : sim_below(p->net->sim, link.jitter_ns));
+    uint64_t wire = link.bytes_per_second == 0 ? 0 : len * SECOND_NS / link.bytes_per_second;
     s->at_ns = MAX(now + delay, p->last_at_ns) + wire;
     p->last_at_ns = s->at_ns;
     *p->last = s;
@@ -261,7 +263,7 @@ static void pipe_pump(void *arg)
     struct pipe *p = arg;
     p->event = 0;
     uint64_t now = sim_now(p->net->sim);
-    if (sim_net_link(p->net, p->src, p->dst)->cut) {
+    if (sim_link_now(p->net, p->src, p->dst).cut) {
         pipe_schedule(p, now + SIM_HELD_RETRY_MS * MS_NS);
         return;
     }
@@ -274,7 +276,8 @@ static void pipe_pump(void *arg)
     bool last_words = p->orphan && p->first == NULL;
     sim_trace_u64(p->net->sim, p->from * 8 + (uint64_t)seg->kind);
     sim_trace_mix(p->net->sim, seg->data, MIN(seg->len, (size_t)64));
-    arrive(p, seg); /* the sink may close sockets, and p with its own when nothing is left in it */
+    if (!p->dst->off)
+        arrive(p, seg); /* the sink may close sockets, and p with its own when nothing is left in it */
     free(seg);
     if (last_words)
         sim_pipe_free(p);

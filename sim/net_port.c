@@ -36,20 +36,10 @@ static void net_close_listener(void *self, uint64_t tag)
             host->listeners[i].used = false;
 }
 
-static struct sim_host *host_at(const struct sim_net *net, const struct net_addr *addr)
-{
-    for (size_t i = 0; i < net->host_count; i++) {
-        const struct net_addr *ip = &net->hosts[i]->ip;
-        if (ip->family == addr->family && memcmp(ip->ip, addr->ip, sizeof(addr->ip)) == 0)
-            return net->hosts[i];
-    }
-    return NULL;
-}
-
 static enum err net_connect(void *self, const struct net_addr *addr, uint64_t tag, struct net_sock **ret_sock)
 {
     struct sim_host *host = ((struct loop *)self)->host;
-    struct sim_host *to = host_at(host->net, addr);
+    struct sim_host *to = sim_host_at(host->net, addr);
     if (to == NULL)
         return ERR_UNREACHABLE;
     struct net_sock *s = sim_sock_new(host, tag, to, 0);
@@ -59,8 +49,8 @@ static enum err net_connect(void *self, const struct net_addr *addr, uint64_t ta
     s->remote = *addr;
     s->local = host->ip;
     s->local.port = (uint16_t)(SIM_PORT_FIRST + s->number % SIM_PORT_FIRST);
-    const struct sim_link *link = sim_net_link(host->net, host, to);
-    if (link->connect_loss == 0 || sim_below(host->net->sim, 1000) >= link->connect_loss)
+    uint32_t loss = sim_link_now(host->net, host, to).connect_loss;
+    if (loss == 0 || sim_below(host->net->sim, 1000) >= loss)
         (void)sim_pipe_send(s->out, SEG_SYN, NULL, 0, 0);
     *ret_sock = s;
     return ERR_OK;
@@ -80,7 +70,9 @@ static enum err net_read(struct net_sock *s, const struct iovec *iov, int count,
     if (total == 0 && !s->fin_in)
         return ERR_AGAIN;
     if (s->in_read == s->in.len) {
-        buf_clear(&s->in);
+        size_t max = s->in.max;
+        buf_release(&s->in); /* most sockets of a swarm are idle */
+        buf_init(&s->in, max, NULL);
         s->in_read = 0;
     }
     if (total > 0)

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hearth-sim: plays a swarm of whole nodes, or an exchange over windows of one byte, under a seed and prints what came of it. The same
- * seed prints the same trace, so a failure is replayed by its seed.
+ * hearth-sim: plays a swarm of whole nodes, a crowd of thousands, or an exchange over windows of one byte, under a seed and prints what
+ * came of it. The same seed prints the same trace, so a failure is replayed by its seed.
  */
 #include <getopt.h>
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/text.h"
+#include "sim/crowd_report.h"
 #include "sim/exchange.h"
 #include "sim/swarm.h"
 
@@ -17,6 +19,8 @@ enum { EXIT_USAGE = 2, EXCHANGE_BLOCKS = 12, EXCHANGE_BLOCK_BYTES = 60, EXCHANGE
 
 static const char usage[] =
     "usage: hearth-sim [--seed N] [--seeds COUNT] [--nodes N] [--blocks N] [--size BYTES] [--reset-at DURATION] [-v]\n"
+    "       hearth-sim --nodes N --actors NAME,... [--minutes M] [--seed N] [--session DURATION] [--away DURATION]\n"
+    "                  [--tasks N] [--json] [-v]\n"
     "       hearth-sim --exchange [--seed N] [--seeds COUNT] [--blocks N] [--size BYTES] [-v]\n";
 
 static bool take_number(const char *text, uint64_t max, uint64_t *ret_number)
@@ -34,7 +38,39 @@ struct arguments {
     struct swarm_options options;
     uint64_t seeds; /* how many, counting up from options.seed */
     bool exchange;
+    struct crowd_options crowd; /* played when it names actors */
+    bool json;
 };
+
+enum crowd_option { OPTION_ACTORS = 256, OPTION_MINUTES, OPTION_SESSION, OPTION_AWAY, OPTION_TASKS, OPTION_JSON };
+
+static bool take_crowd_option(int option, struct arguments *a)
+{
+    uint64_t number = 0;
+    bool good;
+    switch (option) {
+    case OPTION_ACTORS:
+        a->crowd.actors = optarg;
+        return true;
+    case OPTION_MINUTES:
+        good = take_number(optarg, 1000000, &number);
+        a->crowd.life_ns = number * 60 * SECOND_NS;
+        return good;
+    case OPTION_SESSION:
+        return text_parse_duration(span_text(optarg), &a->crowd.session_ns) == ERR_OK;
+    case OPTION_AWAY:
+        return text_parse_duration(span_text(optarg), &a->crowd.away_ns) == ERR_OK;
+    case OPTION_TASKS:
+        good = take_number(optarg, CROWD_TASKS_MAX, &number);
+        a->crowd.tasks = (unsigned)number;
+        return good;
+    case OPTION_JSON:
+        a->json = true;
+        return true;
+    default:
+        return false;
+    }
+}
 
 static bool parse(int argc, char **argv, struct arguments *a)
 {
@@ -47,6 +83,12 @@ static bool parse(int argc, char **argv, struct arguments *a)
         {"reset-at", required_argument, NULL, 'r'},
         {"verbose", no_argument, NULL, 'v'},
         {"exchange", no_argument, NULL, 'x'},
+        {"actors", required_argument, NULL, OPTION_ACTORS},
+        {"minutes", required_argument, NULL, OPTION_MINUTES},
+        {"session", required_argument, NULL, OPTION_SESSION},
+        {"away", required_argument, NULL, OPTION_AWAY},
+        {"tasks", required_argument, NULL, OPTION_TASKS},
+        {"json", no_argument, NULL, OPTION_JSON},
         {NULL, 0, NULL, 0},
     };
     int option;
@@ -61,7 +103,7 @@ static bool parse(int argc, char **argv, struct arguments *a)
             good = take_number(optarg, 1000000, &a->seeds);
             break;
         case 'n':
-            good = take_number(optarg, SWARM_NODES_MAX, &number);
+            good = take_number(optarg, CROWD_NODES_MAX, &number);
             a->options.nodes = (unsigned)number;
             break;
         case 'b':
@@ -84,9 +126,11 @@ static bool parse(int argc, char **argv, struct arguments *a)
             a->options.log = print_log;
             break;
         default:
-            good = false;
+            good = take_crowd_option(option, a);
         }
     }
+    a->crowd.nodes = a->options.nodes;
+    a->crowd.log = a->options.log;
     return good && optind == argc;
 }
 
@@ -122,11 +166,48 @@ static enum err play_exchange(const struct arguments *a, uint64_t i)
     return err;
 }
 
+static struct crowd_cost cost_so_far(void)
+{
+    struct rusage used = {0};
+    (void)getrusage(RUSAGE_SELF, &used);
+    const struct timeval *times[] = {&used.ru_utime, &used.ru_stime};
+    struct crowd_cost cost = {.memory_bytes = (uint64_t)used.ru_maxrss * 1024};
+    for (size_t i = 0; i < ARRAY_LEN(times); i++)
+        cost.cpu_s += (double)times[i]->tv_sec + (double)times[i]->tv_usec / 1e6;
+    return cost;
+}
+
+static enum err play_crowd(struct arguments *a)
+{
+    struct crowd_result result = {0};
+    char why[CROWD_WHY_BYTES] = "";
+    struct crowd_cost before = cost_so_far();
+    a->crowd.seed = a->options.seed;
+    a->crowd.progress = stderr;
+    enum err err = crowd_play(&a->crowd, &result, why);
+    struct crowd_cost cost = cost_so_far();
+    cost.cpu_s -= before.cpu_s;
+    if (why[0] != '\0')
+        (void)fprintf(stderr, "seed %" PRIu64 ": %s\n", a->options.seed, why);
+    if (err == ERR_OK)
+        (a->json ? crowd_report_json : crowd_report_text)(stdout, &a->crowd, &result, &cost);
+    (void)fflush(stdout);
+    return err;
+}
+
+static enum err play(struct arguments *a, uint64_t i)
+{
+    if (a->exchange)
+        return play_exchange(a, i);
+    return a->crowd.actors != NULL ? play_crowd(a) : play_swarm(&a->options);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments a = {
         .options = {.seed = 1, .nodes = 3, .blocks = 50, .block_bytes = 100000, .timeout_ns = 120 * SECOND_NS},
         .seeds = 1,
+        .crowd = {.life_ns = 600 * SECOND_NS, .session_ns = 3600 * SECOND_NS, .away_ns = 600 * SECOND_NS, .tasks = 100},
     };
     if (!parse(argc, argv, &a)) {
         (void)fputs(usage, stderr);
@@ -135,8 +216,7 @@ int main(int argc, char **argv)
     if (sodium_init() < 0)
         return EXIT_FAILURE;
     for (uint64_t i = 0; i < a.seeds; i++, a.options.seed++) {
-        enum err err = a.exchange ? play_exchange(&a, i) : play_swarm(&a.options);
-        if (err != ERR_OK)
+        if (play(&a, i) != ERR_OK)
             return EXIT_FAILURE;
     }
     return EXIT_SUCCESS;

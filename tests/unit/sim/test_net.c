@@ -13,7 +13,7 @@
 #include "sim/net.h"
 #include "sim/sim.h"
 
-enum { PORT = 4001, CHUNK = 1000 };
+enum { PORT = 4001, CHUNK = 1000, HOSTS = 1000 };
 
 struct end {
     const struct net_port *net;
@@ -223,6 +223,64 @@ static void resets_and_vanished_hosts(void **state)
     world_free(w);
 }
 
+static void without_power_nothing_is_heard_and_later_a_reset(void **state)
+{
+    (void)state;
+    struct world *w = world_new(6);
+    dial(w);
+    run_ms(w, 10);
+    sim_host_set_power(w->host[0], false);
+    sim_host_loop(w->host[0])->close(w->end[0].loop); /* its actors end: no FIN comes of it */
+    w->end[1].to_send = 10;
+    send_some(&w->end[1]);
+    run_ms(w, 1000);
+    assert_false(w->end[1].ended);
+    assert_int_equal(w->end[1].closed, ERR_OK);
+    sim_host_set_power(w->host[0], true);
+    const struct loop_port *port = sim_host_loop(w->host[0]);
+    assert_int_equal(port->open(port->self, sink, &w->end[0], &w->end[0].loop), ERR_OK);
+    w->end[1].to_send = 20;
+    send_some(&w->end[1]);
+    run_ms(w, 10);
+    assert_int_equal(w->end[1].closed, ERR_RESET);
+    world_free(w);
+}
+
+static uint64_t far_apart(void *arg, unsigned from, unsigned to)
+{
+    (void)arg;
+    return (from + to) * 70 * MS_NS;
+}
+
+static void latencies_may_be_computed(void **state)
+{
+    (void)state;
+    struct world *w = world_new(7);
+    sim_net_set_latency(w->net, far_apart, NULL);
+    dial(w);
+    run_ms(w, 139);
+    assert_false(w->end[1].connected);
+    run_ms(w, 2);
+    assert_true(w->end[1].connected);
+    assert_int_equal(sim_net_link(w->net, w->host[0], w->host[1])->latency_ns, 70 * MS_NS);
+    world_free(w);
+}
+
+static void an_address_is_of_one_host(void **state)
+{
+    (void)state;
+    struct sim *sim = sim_new(1);
+    struct sim_net *net = sim_net_new(sim);
+    for (unsigned i = 0; i < HOSTS; i++) {
+        struct net_addr ip = sim_net_ip(i);
+        assert_non_null(sim_net_add_host(net, &ip));
+    }
+    struct net_addr taken = sim_net_ip(HOSTS / 2);
+    assert_null(sim_net_add_host(net, &taken));
+    sim_net_free(net);
+    sim_free(sim);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +288,9 @@ int main(void)
         cmocka_unit_test(bytes_arrive_in_order_and_a_seed_repeats),
         cmocka_unit_test(a_closed_port_refuses_and_a_lost_connect_is_silent),
         cmocka_unit_test(resets_and_vanished_hosts),
+        cmocka_unit_test(without_power_nothing_is_heard_and_later_a_reset),
+        cmocka_unit_test(latencies_may_be_computed),
+        cmocka_unit_test(an_address_is_of_one_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

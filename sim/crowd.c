@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/crowd.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/crowd_internal.h"
+#include "sim/disk.h"
+#include "sim/globe.h"
+
+enum {
+    BOOTSTRAPS_MIN = 4,
+    BOOTSTRAP_ONE_IN = 250,
+    JOIN_EVERY_MS = 20,
+    TASKS_FROM_PERCENT = 40, /* of the life; before that the crowd gets to know itself */
+    TASKS_UNTIL_PERCENT = 90,
+    LAST_TASKS_SECONDS = 120,
+    PROGRESS_SECONDS = 30,
+    TRIES = 100,
+};
+
+static const char *const kind_names[CROWD_KINDS] = {[CROWD_CONNECT] = "connect"};
+
+const char *crowd_kind_name(enum crowd_task_kind kind)
+{
+    return kind_names[kind];
+}
+
+void crowd_task_end(struct crowd_task *task, enum crowd_task_state state, enum err err)
+{
+    struct crowd_node *n = &crowd_playing->nodes[task->node];
+    task->state = state;
+    task->err = err;
+    n->first = task->next; /* a node's tasks end in their order */
+    if (n->first == NULL)
+        n->last = &n->first;
+    crowd_playing->open_tasks--;
+}
+
+/* ---- tasks ---- */
+
+/* A node that is there, other than that one; a crowd of which nobody is there gives any. */
+static unsigned some_node(struct crowd *c, unsigned other)
+{
+    unsigned number = 0;
+    for (unsigned try = 0; try < TRIES; try++) {
+        number = (unsigned)prng_below(&c->prng, c->options->nodes);
+        if (number != other && c->nodes[number].runtime != NULL)
+            return number;
+    }
+    return number;
+}
+
+static void give_task(struct crowd *c)
+{
+    struct crowd_task *task = &c->tasks[c->task_count++];
+    unsigned node = some_node(c, UINT32_MAX);
+    *task = (struct crowd_task){
+        .kind = (enum crowd_task_kind)(c->task_count % CROWD_KINDS), .node = node, .target = some_node(c, node)};
+    struct crowd_node *n = &c->nodes[node];
+    *n->last = task;
+    n->last = &task->next;
+    c->open_tasks++;
+}
+
+/* ---- time ---- */
+
+static struct crowd_node *next_to_change(const struct crowd *c)
+{
+    struct crowd_node *first = &c->nodes[0];
+    for (unsigned i = 1; i < c->options->nodes; i++)
+        if (c->nodes[i].change_at_ns < first->change_at_ns)
+            first = &c->nodes[i];
+    return first;
+}
+
+static void plan_leaving(struct crowd *c, struct crowd_node *n)
+{
+    n->change_at_ns = c->options->session_ns == 0 || n->number < c->bootstraps
+                          ? UINT64_MAX
+                          : sim_now(c->sim) + globe_exponential_ns(&c->prng, c->options->session_ns);
+}
+
+/* It leaves, half of the time without a word, or it is back. */
+static enum err change(struct crowd *c, struct crowd_node *n)
+{
+    if (n->runtime == NULL) {
+        enum err err = crowd_node_start(n);
+        plan_leaving(c, n);
+        return err;
+    }
+    crowd_node_stop(n, prng_below(&c->prng, 2) == 0);
+    c->left++;
+    n->change_at_ns = sim_now(c->sim) + globe_exponential_ns(&c->prng, c->options->away_ns);
+    return ERR_OK;
+}
+
+static enum err run_until(struct crowd *c, uint64_t at_ns)
+{
+    enum err err = ERR_OK;
+    while (err == ERR_OK) {
+        struct crowd_node *n = next_to_change(c);
+        if (n->change_at_ns > at_ns)
+            break;
+        sim_run_until(c->sim, n->change_at_ns);
+        err = change(c, n);
+    }
+    sim_run_until(c->sim, at_ns);
+    return err;
+}
+
+static void tell(struct crowd *c, const char *what)
+{
+    if (c->options->progress == NULL)
+        return;
+    size_t up = 0;
+    uint64_t sockets = 0;
+    for (unsigned i = 0; i < c->options->nodes; i++) {
+        up += c->nodes[i].runtime != NULL;
+        sockets += c->nodes[i].host == NULL ? 0 : sim_host_sockets(c->nodes[i].host);
+    }
+    (void)fprintf(
+        c->options->progress, "%s: %.0f s, %zu nodes, %" PRIu64 " connections, %" PRIu64 " steps, %zu open tasks\n",
+        what, (double)sim_now(c->sim) / (double)SECOND_NS - 3600, up, sockets / 2, sim_steps(c->sim), c->open_tasks);
+}
+
+static enum err join_all(struct crowd *c)
+{
+    enum err err = ERR_OK;
+    for (unsigned i = 0; i < c->options->nodes && err == ERR_OK; i++) {
+        err = crowd_node_prepare(c, i);
+        if (err == ERR_OK)
+            err = crowd_node_start(&c->nodes[i]);
+        if (err == ERR_OK)
+            sim_run_until(c->sim, sim_now(c->sim) + JOIN_EVERY_MS * MS_NS);
+        if (err == ERR_OK && (i + 1) % 1000 == 0)
+            tell(c, "joining");
+    }
+    return err;
+}
+
+static enum err live(struct crowd *c)
+{
+    uint64_t began = sim_now(c->sim);
+    uint64_t end = began + c->options->life_ns;
+    uint64_t from = began + c->options->life_ns / 100 * TASKS_FROM_PERCENT;
+    uint64_t until = began + c->options->life_ns / 100 * TASKS_UNTIL_PERCENT;
+    uint64_t total = (uint64_t)c->options->tasks * CROWD_KINDS;
+    uint64_t next_news = began;
+    enum err err = ERR_OK;
+    for (unsigned i = 0; i < c->options->nodes; i++)
+        plan_leaving(c, &c->nodes[i]);
+    while (err == ERR_OK && sim_now(c->sim) < end) {
+        uint64_t at = c->task_count < total ? from + (until - from) / total * c->task_count : end;
+        if (at >= next_news) {
+            at = next_news;
+            next_news += PROGRESS_SECONDS * SECOND_NS;
+            err = run_until(c, at);
+            tell(c, "living");
+            continue;
+        }
+        err = run_until(c, MIN(at, end));
+        if (err == ERR_OK && c->task_count < total)
+            give_task(c);
+    }
+    for (unsigned i = 0; i < LAST_TASKS_SECONDS && c->open_tasks > 0 && err == ERR_OK; i++)
+        err = run_until(c, sim_now(c->sim) + SECOND_NS);
+    return err;
+}
+
+/* ---- result ---- */
+
+static int by_size(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static enum err count_kind(const struct crowd *c, enum crowd_task_kind kind, struct crowd_kind_result *ret_result)
+{
+    uint64_t *took = malloc((c->task_count + 1) * sizeof(*took));
+    struct crowd_kind_result r = {0};
+    if (took == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < c->task_count; i++) {
+        const struct crowd_task *task = &c->tasks[i];
+        if (task->kind != kind)
+            continue;
+        r.given++;
+        r.gone += task->state == TASK_VOID;
+        if (task->state == TASK_DONE)
+            took[r.done++] = task->took_ns;
+        if (task->state == TASK_FAILED && c->why[0] == '\0')
+            (void)snprintf(c->why, CROWD_WHY_BYTES, "first failure: %s of %u by %u: %s", kind_names[kind], task->target,
+                           task->node, err_text(task->err));
+    }
+    qsort(took, r.done, sizeof(*took), by_size);
+    if (r.done > 0) {
+        r.p50_ns = took[r.done / 2];
+        r.p95_ns = took[(uint64_t)r.done * 95 / 100];
+    }
+    free(took);
+    *ret_result = r;
+    return ERR_OK;
+}
+
+static enum err count(const struct crowd *c, uint64_t began_ns, struct crowd_result *ret_result)
+{
+    struct crowd_result r = {.trace = sim_trace(c->sim),
+                             .steps = sim_steps(c->sim),
+                             .virtual_ns = sim_now(c->sim) - began_ns,
+                             .left = c->left};
+    for (unsigned i = 0; i < c->options->nodes; i++) {
+        size_t sockets = sim_host_sockets(c->nodes[i].host);
+        r.up += c->nodes[i].runtime != NULL;
+        r.alone += c->nodes[i].runtime != NULL && sockets == 0;
+        r.connections += sockets;
+    }
+    r.connections /= 2;
+    for (size_t kind = 0; kind < CROWD_KINDS; kind++) {
+        enum err err = count_kind(c, (enum crowd_task_kind)kind, &r.kinds[kind]);
+        if (err != ERR_OK)
+            return err;
+    }
+    *ret_result = r;
+    return ERR_OK;
+}
+
+/* ---- playing ---- */
+
+static uint64_t latency(void *arg, unsigned from, unsigned to)
+{
+    const struct crowd *c = arg;
+    return globe_latency_ns(c->options->seed, from, to);
+}
+
+static enum err play(struct crowd *c, struct crowd_result *ret_result)
+{
+    uint64_t began = sim_now(c->sim);
+    prng_init(&c->prng, c->options->seed ^ UINT64_C(0x63726f7764));
+    sim_net_set_latency(c->net, latency, c);
+    c->bootstraps = MIN(c->options->nodes, MAX((unsigned)BOOTSTRAPS_MIN, c->options->nodes / BOOTSTRAP_ONE_IN));
+    enum err err = crowd_tree_choose(c);
+    if (err == ERR_OK)
+        err = join_all(c);
+    if (err == ERR_OK)
+        err = live(c);
+    return err == ERR_OK ? count(c, began, ret_result) : err;
+}
+
+static void release(struct crowd *c)
+{
+    for (unsigned i = 0; c->nodes != NULL && i < c->options->nodes; i++)
+        if (c->nodes[i].crowd != NULL)
+            crowd_node_stop(&c->nodes[i], true); /* nobody has to be told any more */
+    if (c->net != NULL)
+        sim_net_free(c->net);
+    for (unsigned i = 0; c->nodes != NULL && i < c->options->nodes; i++)
+        crowd_node_release(&c->nodes[i]);
+    if (c->sim != NULL)
+        sim_free(c->sim);
+    free(c->nodes);
+    free(c->tasks);
+}
+
+enum err crowd_play(const struct crowd_options *options, struct crowd_result *ret_result, char why[CROWD_WHY_BYTES])
+{
+    struct crowd crowd = {.options = options, .why = why};
+    why[0] = '\0';
+    if (options->nodes < 2 || options->nodes > CROWD_NODES_MAX || options->tasks > CROWD_TASKS_MAX) {
+        (void)snprintf(why, CROWD_WHY_BYTES, "2 to %d nodes, at most %d tasks", CROWD_NODES_MAX, CROWD_TASKS_MAX);
+        return ERR_INVALID;
+    }
+    crowd_playing = &crowd;
+    crowd.sim = sim_new(options->seed);
+    crowd.net = crowd.sim == NULL ? NULL : sim_net_new(crowd.sim);
+    crowd.nodes = calloc(options->nodes, sizeof(*crowd.nodes));
+    crowd.tasks = calloc((size_t)options->tasks * CROWD_KINDS + 1, sizeof(*crowd.tasks));
+    enum err err =
+        crowd.net == NULL || crowd.nodes == NULL || crowd.tasks == NULL ? ERR_NOMEM : play(&crowd, ret_result);
+    release(&crowd);
+    crowd_playing = NULL;
+    return err;
+}

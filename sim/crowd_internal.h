@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the parts of a crowd share: crowd.c (what happens when), crowd_node.c (the life of a node), crowd_driver.c (the actor that asks).
+ */
+#ifndef HEARTH_SIM_CROWD_INTERNAL_H
+#define HEARTH_SIM_CROWD_INTERNAL_H
+
+#include "actors/tree.h"
+#include "base/limits.h"
+#include "base/random.h"
+#include "sim/crowd.h"
+#include "sim/net.h"
+#include "sim/sim.h"
+#include "wire/keys.h"
+#include "wire/peer_id.h"
+
+enum { CROWD_LOOK_MS = 2000, CROWD_SUPERVISORS_MAX = 8, CROWD_CHILDREN_MAX = 8, CROWD_ADDR_MAX = 128 };
+
+struct crowd;
+struct sim_disk;
+
+enum crowd_task_state { TASK_WAITS, TASK_RUNS, TASK_DONE, TASK_FAILED, TASK_VOID };
+
+struct crowd_task {
+    struct crowd_task *next; /* of its node */
+    enum crowd_task_kind kind;
+    enum crowd_task_state state;
+    unsigned node;
+    unsigned target; /* a node */
+    enum err err;
+    uint64_t began_ns;
+    uint64_t took_ns;
+};
+
+struct crowd_node {
+    struct crowd *crowd;
+    unsigned number;
+    struct net_addr ip;
+    struct sim_host *host;
+    struct sim_disk *disk;
+    struct config *config;
+    struct key_pair *identity;
+    struct peer_id id;
+    struct budget budget;
+    struct runtime *runtime; /* NULL: away */
+    uint64_t change_at_ns;   /* it leaves, or comes back; UINT64_MAX: never */
+    struct crowd_task *first;
+    struct crowd_task **last;
+};
+
+/* The production tree without the actors that were not asked for. */
+struct crowd_tree {
+    struct supervisor_spec supervisors[CROWD_SUPERVISORS_MAX];
+    struct child_spec children[CROWD_SUPERVISORS_MAX][CROWD_CHILDREN_MAX];
+    size_t used;
+    const struct actor_class *classes[ACTOR_COUNT];
+    bool wanted[ACTOR_COUNT];
+};
+
+struct crowd {
+    const struct crowd_options *options;
+    struct sim *sim;
+    struct sim_net *net;
+    struct prng prng;
+    struct crowd_tree tree;
+    struct crowd_node *nodes;
+    unsigned bootstraps; /* the first of the nodes; they stay */
+    struct crowd_task *tasks;
+    size_t task_count;
+    size_t open_tasks; /* neither done nor failed */
+    unsigned left;
+    char *why;
+};
+
+/* The driver finds its node by this: the simulator is one thread, and one crowd plays at a time. */
+extern struct crowd *crowd_playing;
+
+extern const struct actor_class crowd_driver_class;
+
+/* The node's address as a multiaddr that ends in /p2p/ID. */
+void crowd_node_addr(const struct crowd_node *n, char to[CROWD_ADDR_MAX]);
+
+/* Gives it address, identity, disk and configuration. The bootstrap nodes must have been prepared before the others. */
+enum err crowd_node_prepare(struct crowd *c, unsigned number) MUST_CHECK;
+enum err crowd_node_start(struct crowd_node *n) MUST_CHECK;
+/* silently: its peers hear nothing of it. Tasks that it has are void. */
+void crowd_node_stop(struct crowd_node *n, bool silently);
+void crowd_node_release(struct crowd_node *n);
+
+/* Chooses the actors. ERR_INVALID: an unknown name, or one is missing. */
+enum err crowd_tree_choose(struct crowd *c) MUST_CHECK;
+
+void crowd_task_end(struct crowd_task *task, enum crowd_task_state state, enum err err);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* What came of a crowd, for people and as JSON. */
+#ifndef HEARTH_SIM_CROWD_REPORT_H
+#define HEARTH_SIM_CROWD_REPORT_H
+
+#include <stdio.h>
+
+#include "sim/crowd.h"
+
+/* What the run took of this machine. */
+struct crowd_cost {
+    double cpu_s;
+    uint64_t memory_bytes; /* resident, at most */
+};
+
+void crowd_report_text(FILE *to, const struct crowd_options *options, const struct crowd_result *r,
+                       const struct crowd_cost *cost);
+
+/* One object on one line. */
+void crowd_report_json(FILE *to, const struct crowd_options *options, const struct crowd_result *r,
+                       const struct crowd_cost *cost);
+
+#endif
