@@ -62,15 +62,11 @@ static const struct net_port *loop_net(struct loop *loop)
 
 static void close_sockets(struct sim_host *host, bool silently)
 {
-    size_t position = 0;
-    struct net_sock *s;
-    while ((s = table_next(&host->net->socks, &position, NULL)) != NULL) {
-        if (s->host != host)
-            continue;
+    while (host->first != NULL) {
         if (silently)
-            sim_sock_free(s);
+            sim_sock_free(host->first);
         else
-            sim_sock_close(s, false);
+            sim_sock_close(host->first, false);
     }
 }
 
@@ -100,7 +96,6 @@ struct sim_net *sim_net_new(struct sim *sim)
     if (net == NULL)
         return NULL;
     net->sim = sim;
-    table_init(&net->socks, SIM_SOCKETS_MAX, NULL);
     table_init(&net->by_ip, SIM_HOSTS_MAX, NULL);
     table_init(&net->links, LINKS_MAX, NULL);
     return net;
@@ -123,7 +118,7 @@ void sim_net_free(struct sim_net *net)
         free(link);
     table_release(&net->links);
     table_release(&net->by_ip);
-    table_release(&net->socks);
+    free(net->slots);
     free(net->hosts);
     free(net);
 }
@@ -197,9 +192,10 @@ void sim_net_partition(struct sim_net *net, const struct sim_host *a, const stru
 
 void sim_net_reset(struct sim_net *net, const struct sim_host *a, const struct sim_host *b)
 {
-    size_t position = 0;
-    struct net_sock *s;
-    while ((s = table_next(&net->socks, &position, NULL)) != NULL) {
+    for (size_t i = 0; i < net->slot_count; i++) {
+        struct net_sock *s = net->slots[i].sock;
+        if (s == NULL)
+            continue;
         bool between = (s->host == a && s->out->dst == b) || (s->host == b && s->out->dst == a);
         if (!between || s->connecting)
             continue;

@@ -10,7 +10,7 @@
 #include "sim/net.h"
 #include "sim/sim.h"
 
-enum { SIM_BUFFER_DEFAULT = 256 * 1024, SIM_SOCKETS_MAX = 4 * 1024 * 1024, SIM_PORT_FIRST = 32768 };
+enum { SIM_BUFFER_DEFAULT = 256 * 1024, SIM_SLOT_BITS = 22, SIM_PORT_FIRST = 32768 };
 
 /* What travels: bytes, or the end in one of its forms. */
 enum segment_kind { SEG_SYN, SEG_ACCEPT, SEG_REFUSE, SEG_DATA, SEG_ROOM, SEG_FIN, SEG_RST };
@@ -56,6 +56,8 @@ struct net_sock {
     bool reset_in;
     bool want_read;
     bool want_write;
+    struct net_sock *prev; /* of its host */
+    struct net_sock *next;
     uint64_t notify; /* scheduled NET_READY */
     bool dead;       /* NET_CLOSED was reported */
 };
@@ -108,7 +110,15 @@ struct sim_host {
     unsigned segment;
     struct sim_listener listeners[SIM_LISTENERS_MAX];
     uint16_t next_port;
+    struct net_sock *first; /* of its sockets, the youngest */
     size_t sockets;
+};
+
+/* A socket's number is its slot and how often that was taken: a closed one is not found any more. */
+struct sock_slot {
+    struct net_sock *sock; /* NULL: free */
+    uint64_t taken;
+    uint32_t next_free; /* slot + 1 */
 };
 
 struct sim_net {
@@ -120,10 +130,12 @@ struct sim_net {
     struct table links; /* from << 32 | to -> sim_link, of those that were asked for */
     sim_latency_fn *latency;
     void *latency_arg;
-    struct table socks; /* number -> net_sock */
+    struct sock_slot *slots;
+    size_t slot_count;
+    size_t slot_cap;
+    uint32_t free_slot; /* slot + 1 */
     struct pipe *pipes;
     struct sim_datagram *datagrams;
-    uint64_t last_number;
 };
 
 /* The link as it is now: its own, or the default with the net's latency. */

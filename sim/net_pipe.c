@@ -8,9 +8,42 @@
 
 #include "sim/net_internal.h"
 
+enum { SLOT_MASK = (1 << SIM_SLOT_BITS) - 1, SLOTS_FIRST_CAP = 256 };
+
 struct net_sock *sim_sock_by(const struct sim_net *net, uint64_t number)
 {
-    return table_get(&net->socks, table_key_u64(&number));
+    const struct sock_slot *slot = &net->slots[number & SLOT_MASK]; /* every number was given out */
+    return slot->sock != NULL && slot->sock->number == number ? slot->sock : NULL;
+}
+
+/* Gives the socket a number. False without memory, or when there are too many. */
+static bool take_slot(struct sim_net *net, struct net_sock *s)
+{
+    if (net->free_slot == 0 && net->slot_count == net->slot_cap) {
+        size_t cap = net->slot_cap == 0 ? SLOTS_FIRST_CAP : net->slot_cap * 2;
+        struct sock_slot *slots = cap > SLOT_MASK ? NULL : realloc(net->slots, cap * sizeof(*slots));
+        if (slots == NULL)
+            return false;
+        net->slots = slots;
+        net->slot_cap = cap;
+    }
+    if (net->free_slot == 0) {
+        net->slots[net->slot_count] = (struct sock_slot){0};
+        net->free_slot = (uint32_t)++net->slot_count;
+    }
+    struct sock_slot *slot = &net->slots[net->free_slot - 1];
+    s->number = ++slot->taken << SIM_SLOT_BITS | (net->free_slot - 1);
+    net->free_slot = slot->next_free;
+    slot->sock = s;
+    return true;
+}
+
+static void give_slot(struct sim_net *net, const struct net_sock *s)
+{
+    struct sock_slot *slot = &net->slots[s->number & SLOT_MASK];
+    slot->sock = NULL;
+    slot->next_free = net->free_slot;
+    net->free_slot = (uint32_t)(s->number & SLOT_MASK) + 1;
 }
 
 /* ---- readiness ---- */
@@ -139,17 +172,23 @@ struct net_sock *sim_sock_new(struct sim_host *host, uint64_t tag, struct sim_ho
     struct net_sock *s = calloc(1, sizeof(*s));
     if (s == NULL)
         return NULL;
-    s->number = ++net->last_number;
+    if (!take_slot(net, s)) {
+        free(s);
+        return NULL;
+    }
     s->peer = peer;
     s->tag = tag;
     s->host = host;
     s->out = pipe_new(net, s->number, peer, host, to);
-    if (s->out == NULL || table_put(&net->socks, table_key_u64(&s->number), s, NULL) != ERR_OK) {
-        if (s->out != NULL)
-            sim_pipe_free(s->out);
+    if (s->out == NULL) {
+        give_slot(net, s);
         free(s);
         return NULL;
     }
+    s->next = host->first;
+    if (s->next != NULL)
+        s->next->prev = s;
+    host->first = s;
     buf_init(&s->in, 64 * MIB, NULL);
     host->sockets++;
     return s;
@@ -160,7 +199,13 @@ void sim_sock_free(struct net_sock *s)
     struct sim_net *net = s->host->net;
     if (s->notify != 0)
         sim_cancel(net->sim, s->notify);
-    (void)table_remove(&net->socks, table_key_u64(&s->number));
+    give_slot(net, s);
+    if (s->next != NULL)
+        s->next->prev = s->prev;
+    if (s->prev != NULL)
+        s->prev->next = s->next;
+    else
+        s->host->first = s->next;
     s->host->sockets--;
     if (s->out->first == NULL)
         sim_pipe_free(s->out);
