@@ -56,6 +56,21 @@ static void reply(struct dht_search *s, uint16_t kind, const void *fields)
     ctx_reply(s->dht->ctx, s->call, &(struct msg){.kind = kind, .fields = fields});
 }
 
+/* What the search took in both DHTs: questions, and the longest way of an answer; that of the first provider, if there is one. */
+static struct lookup_stats effort(const struct dht_search *s)
+{
+    struct lookup_stats sum = {0};
+    for (unsigned n = 0; n < DHT_NET_COUNT; n++) {
+        struct lookup_stats one;
+        if (s->lookups[n] == NULL)
+            continue;
+        lookup_stats(s->lookups[n], &one);
+        sum.asked += one.asked;
+        sum.hops = MAX(sum.hops, one.hops_goal != 0 ? one.hops_goal : one.hops);
+    }
+    return sum;
+}
+
 static void end_peer(struct dht_search *s)
 {
     struct schema_list rows = schema_list_of(&s->rows, s->row_count);
@@ -65,7 +80,8 @@ static void end_peer(struct dht_search *s)
         ctx_reply_err(s->dht->ctx, s->call, ERR_NOT_FOUND, "nobody who was asked knows where this peer is");
         return;
     }
-    struct msg_peer_found fields = {.peer = row.peer, .addrs = row.addrs};
+    struct lookup_stats took = effort(s);
+    struct msg_peer_found fields = {.peer = row.peer, .addrs = row.addrs, .asked = took.asked, .hops = took.hops};
     reply(s, MSG_PEER_FOUND, &fields);
 }
 
@@ -82,7 +98,8 @@ static void end_stored(struct dht_search *s)
         return;
     }
     struct msg_route_put_ok put = {.count = s->stored_count};
-    struct msg_provide_ok provided = {.count = s->stored_count};
+    struct lookup_stats took = effort(s);
+    struct msg_provide_ok provided = {.count = s->stored_count, .asked = took.asked, .hops = took.hops};
     if (s->kind == DHT_PUT_VALUE)
         reply(s, MSG_ROUTE_PUT_OK, &put);
     else
@@ -109,7 +126,9 @@ static void tell_state(const struct dht_search *s)
 
 void dht_answers_end(struct dht_search *s)
 {
-    struct msg_providers providers = {.providers = schema_list_of(&s->rows, s->row_count)};
+    struct lookup_stats took = effort(s);
+    struct msg_providers providers = {
+        .providers = schema_list_of(&s->rows, s->row_count), .asked = took.asked, .hops = took.hops};
     if (!s->has_call && s->kind == DHT_PUT_VALUE)
         tell_state(s);
     if (!s->has_call)
