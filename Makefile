@@ -23,7 +23,7 @@ help:
 	@echo "make smoke        the commands of the README, bad input, peers found by names, queries from outside, what it keeps, its files read by a stranger"
 	@echo "make interop      files and blocks exchanged with Kubo and Helia (needs Go and npm); interop-short leaves out what takes long"
 	@echo "make sim-bitswap  Bitswap over Yamux with windows of one byte, SIM_SEEDS (10000) interleavings"
-	@echo "make sim-crowd    1,000 whole nodes with latencies and churn in one process; sim-large: 10,000 (20 GiB of memory)"
+	@echo "make sim-crowd    SIM_NODES (1,000) whole nodes with latencies and churn in one process: lookups, and 40 sybils; sim-large: 10,000"
 	@echo "make bench        hearth beside a plain pipeline, Kubo, Helia, plain TCP (ONLY=suite,suite; QUICK=1 shows that it runs; RECORD=1 updates docs/results.md)"
 	@echo "make image        the container image of deploy/, built and tried (needs root, podman, buildah)"
 	@echo "make long         every call of a store's life failing once, blocks.db held by a reader for ten minutes, a folder of a million entries through the daemon"
@@ -77,10 +77,11 @@ sim-bitswap: build
 	@$(BUILD)/hearth-sim --exchange --seeds $(or $(SIM_SEEDS),10000)
 
 sim-crowd: build
-	@$(BUILD)/hearth-sim --nodes 1000 --actors connection_manager,discovery,state --minutes 5 --tasks 1000
+	@$(BUILD)/hearth-sim --nodes $(or $(SIM_NODES),1000) --actors connection_manager,discovery,state --minutes 2 --tasks 500
+	@$(BUILD)/hearth-sim --nodes $(or $(SIM_SYBIL_NODES),300) --sybils 40 --actors connection_manager,discovery --minutes 1 --tasks 200
 
 sim-large: build
-	@$(BUILD)/hearth-sim --nodes 10000 --actors connection_manager,discovery,state --minutes 10 --tasks 5000
+	@$(BUILD)/hearth-sim --nodes 10000 --actors connection_manager,discovery --minutes 10 --tasks 5000
 
 interop: build
 	@tools/install_deps.sh interop || echo "interop: going on without them, cases will be skipped"

@@ -22,11 +22,16 @@
 #include "base/err.h"
 #include "mailbox/runtime.h"
 
-enum { CROWD_NODES_MAX = 20000, CROWD_TASKS_MAX = 100000, CROWD_WHY_BYTES = 256 };
+enum { CROWD_NODES_MAX = 20000, CROWD_SYBILS_MAX = 200, CROWD_TASKS_MAX = 100000, CROWD_WHY_BYTES = 256 };
 
 /* What a node is asked to do. */
 enum crowd_task_kind {
-    CROWD_CONNECT, /* to be connected with another node, whose address it is told */
+    CROWD_CONNECT,        /* to be connected with another node, whose address it is told */
+    CROWD_FIND_PEER,      /* where another node is, which it is not told */
+    CROWD_PROVIDE,        /* to be named as provider of a CID of its own */
+    CROWD_FIND_PROVIDERS, /* who provided a CID: one of the provide tasks before */
+    CROWD_PROVIDE_ATTACKED, /* only with sybils, and only once: to be named as provider of the CID whose key they surround */
+    CROWD_FIND_ATTACKED, /* who provided that */
     CROWD_KINDS
 };
 
@@ -37,17 +42,27 @@ struct crowd_options {
     uint64_t life_ns;    /* virtual, from when the last node has joined */
     uint64_t session_ns; /* median; 0: nobody leaves */
     uint64_t away_ns;    /* median, until a node that left is back */
-    unsigned tasks;      /* of each kind */
+    unsigned sybils;     /* nodes of one /24 around the key of one CID, which want to hide who provides it */
+    bool sybils_spread;  /* not of one /24 but from anywhere: then nothing holds them off */
+    unsigned tasks;      /* of each kind that the actors can do */
     log_fn *log;         /* may be NULL */
     FILE *progress;      /* a line now and then; may be NULL */
 };
 
 struct crowd_kind_result {
     unsigned given;
-    unsigned done; /* with success */
-    unsigned gone; /* the node that was asked, or was asked for, left before the end: not counted */
+    unsigned done;  /* with success */
+    unsigned known; /* of these without asking anybody */
+    unsigned gone;  /* the node that was asked, or was asked for, left before the end: not counted */
     uint64_t p50_ns;
     uint64_t p95_ns;
+    /* Of those that asked others: DHT requests, and answers one by another. */
+    uint64_t requests_p50;
+    uint64_t requests_p95;
+    double requests_mean;
+    uint64_t hops_p50;
+    uint64_t hops_p95;
+    double hops_mean;
 };
 
 struct crowd_result {
@@ -58,6 +73,7 @@ struct crowd_result {
     unsigned alone;       /* of these without a connection */
     uint64_t connections; /* open at the end */
     unsigned left;        /* sessions that ended: half of them without a word */
+    unsigned swallowed;   /* records of the attacked CID that sybils were given, of about 20 */
     struct crowd_kind_result kinds[CROWD_KINDS];
 };
 

@@ -6,8 +6,9 @@
 #include "schemas/config.h"
 #include "schemas/messages.h"
 #include "sim/crowd_internal.h"
+#include "wire/multihash.h"
 
-enum { LOOK_TAG = 1, TASK_TAG, CALL_SECONDS = 60 };
+enum { LOOK_TAG = 1, WORK_TAG, CALL_SECONDS = 60 };
 
 struct crowd *crowd_playing;
 
@@ -16,10 +17,13 @@ struct driver {
     struct crowd_task *task; /* under way */
 };
 
-static struct call_opts opts(void)
+static enum err ask(struct ctx *ctx, actor_id whom, uint16_t kind, const void *fields)
 {
-    return (struct call_opts){.timeout_ns = CALL_SECONDS * SECOND_NS};
+    const struct call_opts opts = {.timeout_ns = CALL_SECONDS * SECOND_NS};
+    return ctx_call(ctx, whom, &(struct msg){.kind = kind, .fields = fields}, opts, WORK_TAG);
 }
+
+/* ---- tasks ---- */
 
 static enum err connect_to(struct ctx *ctx, const struct crowd_node *target)
 {
@@ -30,10 +34,39 @@ static enum err connect_to(struct ctx *ctx, const struct crowd_node *target)
     enum err err = schema_list_add_text(&list, span_text(addr));
     struct msg_peer_connect fields = {.peer = peer_id_span(&target->id), .addrs = schema_list_of(&list, 1)};
     if (err == ERR_OK)
-        err = ctx_call(ctx, ACTOR_CONNECTION_MANAGER, &(struct msg){.kind = MSG_PEER_CONNECT, .fields = &fields},
-                       opts(), TASK_TAG);
+        err = ask(ctx, ACTOR_CONNECTION_MANAGER, MSG_PEER_CONNECT, &fields);
     buf_release(&list);
     return err;
+}
+
+static enum err find_peer(struct ctx *ctx, const struct crowd_node *target)
+{
+    struct msg_find_peer fields = {.peer = peer_id_span(&target->id)};
+    return ask(ctx, ACTOR_DISCOVERY, MSG_FIND_PEER, &fields);
+}
+
+size_t crowd_cid(unsigned number, uint8_t to[CID_BYTES_MAX])
+{
+    uint64_t text[2] = {crowd_playing->options->seed, number};
+    struct multihash hash;
+    if (multihash_sum(MULTIHASH_SHA2_256, SHA256_BYTES, span_of(text, sizeof(text)), &hash) != ERR_OK)
+        return 0;
+    struct cid cid = cid_v1(CODEC_RAW, &hash);
+    return cid_encode(&cid, to);
+}
+
+static enum err provide(struct ctx *ctx, unsigned cid)
+{
+    uint8_t bytes[CID_BYTES_MAX];
+    struct msg_provide fields = {.cid = span_of(bytes, crowd_cid(cid, bytes))};
+    return ask(ctx, ACTOR_DISCOVERY, MSG_PROVIDE, &fields);
+}
+
+static enum err find_providers(struct ctx *ctx, unsigned cid)
+{
+    uint8_t bytes[CID_BYTES_MAX];
+    struct msg_find_providers fields = {.cid = span_of(bytes, crowd_cid(cid, bytes)), .count = 1};
+    return ask(ctx, ACTOR_DISCOVERY, MSG_FIND_PROVIDERS, &fields);
 }
 
 static enum err begin(struct ctx *ctx, const struct crowd_task *task)
@@ -41,19 +74,69 @@ static enum err begin(struct ctx *ctx, const struct crowd_task *task)
     switch (task->kind) {
     case CROWD_CONNECT:
         return connect_to(ctx, &crowd_playing->nodes[task->target]);
+    case CROWD_FIND_PEER:
+        return find_peer(ctx, &crowd_playing->nodes[task->target]);
+    case CROWD_PROVIDE:
+    case CROWD_PROVIDE_ATTACKED:
+        return provide(ctx, task->cid);
+    case CROWD_FIND_PROVIDERS:
+    case CROWD_FIND_ATTACKED:
+        return find_providers(ctx, task->cid);
     case CROWD_KINDS:
         break;
     }
     return ERR_INVALID;
 }
 
-static void end(struct ctx *ctx, struct driver *d, enum err err)
+/* Is the right one among them? */
+static bool names_target(const struct msg_providers *found, const struct crowd_task *task)
+{
+    struct span target = peer_id_span(&crowd_playing->nodes[task->target].id);
+    struct item_provider row;
+    size_t position = 0;
+    while (schema_list_next_map(&found->providers, &schema_item_provider, &position, &row))
+        if (span_equal(row.peer, target))
+            return true;
+    return false;
+}
+
+/* Whether it is what was asked for; how much it took goes into the task. */
+static bool judge(struct crowd_task *task, const struct msg *msg)
+{
+    const struct msg_peer_found *peer = msg->fields;
+    const struct msg_provide_ok *told = msg->fields;
+    const struct msg_providers *found = msg->fields;
+    switch (task->kind) {
+    case CROWD_FIND_PEER:
+        task->requests = peer->asked;
+        task->hops = peer->hops;
+        return peer->addrs.count > 0;
+    case CROWD_PROVIDE:
+    case CROWD_PROVIDE_ATTACKED:
+        task->requests = told->asked + told->count;
+        task->hops = told->hops;
+        return told->count > 0;
+    case CROWD_FIND_PROVIDERS:
+    case CROWD_FIND_ATTACKED:
+        task->requests = found->asked;
+        task->hops = found->hops;
+        return names_target(found, task);
+    case CROWD_CONNECT:
+    case CROWD_KINDS:
+        break;
+    }
+    return true;
+}
+
+/* ---- one after the other ---- */
+
+static void end(struct driver *d, bool done, enum err err)
 {
     struct crowd_task *task = d->task;
-    bool gone = crowd_playing->nodes[task->target].runtime == NULL;
+    bool by_id = task->kind == CROWD_CONNECT || task->kind == CROWD_FIND_PEER; /* records outlive their providers */
+    bool gone = by_id && crowd_playing->nodes[task->target].runtime == NULL;
     d->task = NULL;
-    task->took_ns = ctx_now(ctx) - task->began_ns;
-    crowd_task_end(task, err == ERR_OK ? TASK_DONE : gone ? TASK_VOID : TASK_FAILED, err);
+    crowd_task_end(task, done ? TASK_DONE : gone ? TASK_VOID : TASK_FAILED, err);
 }
 
 static void look(struct ctx *ctx, struct driver *d)
@@ -64,8 +147,15 @@ static void look(struct ctx *ctx, struct driver *d)
         d->task->began_ns = ctx_now(ctx);
         enum err err = begin(ctx, d->task);
         if (err != ERR_OK)
-            end(ctx, d, err);
+            end(d, false, err);
     }
+}
+
+static void take_reply(struct ctx *ctx, struct driver *d, const struct info *info)
+{
+    bool done = info->err == ERR_OK && judge(d->task, info->msg);
+    d->task->took_ns = ctx_now(ctx) - d->task->began_ns;
+    end(d, done, info->err == ERR_OK && !done ? ERR_NOT_FOUND : info->err);
 }
 
 static void look_again(struct ctx *ctx, uint64_t after_ns)
@@ -89,11 +179,10 @@ static enum err driver_init(struct ctx *ctx, void *state, const struct config *c
 static void driver_info(struct ctx *ctx, void *state, const struct info *info)
 {
     struct driver *d = state;
-    if (info->kind == INFO_TIMER) {
+    if (info->kind == INFO_TIMER)
         look_again(ctx, CROWD_LOOK_MS * MS_NS);
-    } else if (info->kind == INFO_REPLY && d->task != NULL) {
-        end(ctx, d, info->err);
-    }
+    else if (info->kind == INFO_REPLY && d->task != NULL)
+        take_reply(ctx, d, info);
     look(ctx, d);
 }
 

@@ -11,10 +11,18 @@
 #include "sim/crowd.h"
 #include "sim/net.h"
 #include "sim/sim.h"
+#include "wire/cid.h"
 #include "wire/keys.h"
 #include "wire/peer_id.h"
 
-enum { CROWD_LOOK_MS = 2000, CROWD_SUPERVISORS_MAX = 8, CROWD_CHILDREN_MAX = 8, CROWD_ADDR_MAX = 128 };
+enum {
+    CROWD_LOOK_MS = 2000,
+    CROWD_SUPERVISORS_MAX = 8,
+    CROWD_CHILDREN_MAX = 8,
+    CROWD_ADDR_MAX = 128,
+    CROWD_PORT = 4001,
+    CROWD_ATTACKED_CID = 0
+};
 
 struct crowd;
 struct sim_disk;
@@ -27,9 +35,12 @@ struct crowd_task {
     enum crowd_task_state state;
     unsigned node;
     unsigned target; /* a node */
+    unsigned cid;    /* PROVIDE, FIND_PROVIDERS: its number */
     enum err err;
     uint64_t began_ns;
     uint64_t took_ns;
+    uint64_t requests;
+    uint64_t hops;
 };
 
 struct crowd_node {
@@ -54,6 +65,7 @@ struct crowd_tree {
     struct child_spec children[CROWD_SUPERVISORS_MAX][CROWD_CHILDREN_MAX];
     size_t used;
     const struct actor_class *classes[ACTOR_COUNT];
+    const struct actor_class *sybils[ACTOR_COUNT]; /* the same, but for discovery */
     bool wanted[ACTOR_COUNT];
 };
 
@@ -63,12 +75,16 @@ struct crowd {
     struct sim_net *net;
     struct prng prng;
     struct crowd_tree tree;
-    struct crowd_node *nodes;
-    unsigned bootstraps; /* the first of the nodes; they stay */
+    struct crowd_node *nodes; /* then the sybils */
+    unsigned *by_distance;    /* nodes, the nearest to the attacked key first; NULL without sybils */
+    unsigned bootstraps;      /* the first of the nodes; they stay */
     struct crowd_task *tasks;
     size_t task_count;
-    size_t open_tasks; /* neither done nor failed */
+    const struct crowd_task *attacked; /* the provide task of the attacked CID */
+    size_t open_tasks;                 /* neither done nor failed */
+    unsigned cid_count;                /* of PROVIDE tasks */
     unsigned left;
+    unsigned swallowed; /* records of the attacked CID that sybils were given */
     char *why;
 };
 
@@ -76,6 +92,16 @@ struct crowd {
 extern struct crowd *crowd_playing;
 
 extern const struct actor_class crowd_driver_class;
+extern const struct actor_class crowd_sybil_class;
+
+/* The bytes of a CID by its number; how many. */
+size_t crowd_cid(unsigned number, uint8_t to[CID_BYTES_MAX]);
+
+/* Bits that the key of a sybil shares with the attacked one. */
+unsigned crowd_sybil_bits(unsigned nodes);
+/* Tries keys until one is near enough; the caller frees it. */
+enum err crowd_sybil_identity(uint64_t seed, unsigned number, unsigned bits, struct key_pair **ret_pair) MUST_CHECK;
+enum err crowd_sybil_targets(struct crowd *c) MUST_CHECK;
 
 /* The node's address as a multiaddr that ends in /p2p/ID. */
 void crowd_node_addr(const struct crowd_node *n, char to[CROWD_ADDR_MAX]);

@@ -10,7 +10,7 @@
 #include "sim/disk.h"
 #include "sim/globe.h"
 
-enum { DISK_MIB = 64, ADDRESS_TRIES = 100, PORT = 4001, KNOWN_BOOTSTRAPS = 4, STOP_SECONDS = 30 };
+enum { DISK_MIB = 64, ADDRESS_TRIES = 100, KNOWN_BOOTSTRAPS = 4, STOP_SECONDS = 30 };
 
 /* ---- which actors ---- */
 
@@ -46,6 +46,8 @@ enum err crowd_tree_choose(struct crowd *c)
     memcpy(tree->classes, described.classes, sizeof(tree->classes[0]) * described.class_count);
     tree->classes[ACTOR_CONTROL] = &crowd_driver_class;
     tree->wanted[ACTOR_CONTROL] = true;
+    memcpy(tree->sybils, tree->classes, sizeof(tree->sybils));
+    tree->sybils[ACTOR_DISCOVERY] = &crowd_sybil_class;
     const char *name = c->options->actors == NULL ? "connection_manager,discovery,state" : c->options->actors;
     while (*name != '\0' && err == ERR_OK) {
         size_t len = strcspn(name, ",");
@@ -77,7 +79,7 @@ void crowd_node_addr(const struct crowd_node *n, char to[CROWD_ADDR_MAX])
     char id[PEER_ID_TEXT_MAX];
     peer_id_text(&n->id, id);
     (void)snprintf(to, CROWD_ADDR_MAX, "/ip4/%u.%u.%u.%u/tcp/%d/p2p/%s", n->ip.ip[0], n->ip.ip[1], n->ip.ip[2],
-                   n->ip.ip[3], PORT, id);
+                   n->ip.ip[3], CROWD_PORT, id);
 }
 
 /* Some of the bootstrap nodes, never itself; the list that a release would carry is as long. */
@@ -105,7 +107,7 @@ static enum err configure(struct crowd *c, struct crowd_node *n)
     char why[CONFIG_WHY_BYTES];
     (void)snprintf(path, sizeof(path), "/node-%u", n->number);
     (void)snprintf(addr, sizeof(addr), "/ip4/%u.%u.%u.%u/tcp/%d", n->ip.ip[0], n->ip.ip[1], n->ip.ip[2], n->ip.ip[3],
-                   PORT);
+                   CROWD_PORT);
     list_bootstraps(c, n->number, bootstrap, sizeof(bootstrap));
     enum err err = config_new(path, &n->config);
     const char *const settings[][2] = {
@@ -126,8 +128,18 @@ static enum err configure(struct crowd *c, struct crowd_node *n)
     return err;
 }
 
+static bool is_sybil(const struct crowd_node *n)
+{
+    return n->number >= n->crowd->options->nodes;
+}
+
 static enum err place(struct crowd *c, struct crowd_node *n)
 {
+    if (is_sybil(n) && !c->options->sybils_spread) {
+        n->ip = globe_address(c->options->seed, c->options->nodes, 0); /* of all of them, but for its last byte */
+        n->ip.ip[3] = (uint8_t)(1 + n->number - c->options->nodes);
+        n->host = sim_net_add_host(c->net, &n->ip);
+    }
     for (unsigned attempt = 0; attempt < ADDRESS_TRIES && n->host == NULL; attempt++) {
         n->ip = globe_address(c->options->seed, n->number, attempt);
         n->host = sim_net_add_host(c->net, &n->ip);
@@ -146,7 +158,9 @@ enum err crowd_node_prepare(struct crowd *c, unsigned number)
     for (size_t i = 0; i < sizeof(uint64_t); i++)
         seed[8 + i] = (uint8_t)(c->options->seed >> 8 * i);
     enum err err = place(c, n);
-    if (err == ERR_OK)
+    if (err == ERR_OK && is_sybil(n))
+        err = crowd_sybil_identity(c->options->seed, number, crowd_sybil_bits(c->options->nodes), &n->identity);
+    else if (err == ERR_OK)
         err = key_pair_of_seed(seed, &n->identity);
     if (err == ERR_OK) {
         n->id = key_pair_peer_id(n->identity);
@@ -181,7 +195,7 @@ enum err crowd_node_start(struct crowd_node *n)
         return err;
     sim_host_set_power(n->host, true);
     tree_describe(&config);
-    config.classes = c->tree.classes;
+    config.classes = is_sybil(n) ? c->tree.sybils : c->tree.classes;
     config.tree = &c->tree.supervisors[0];
     return runtime_start(&config, &n->runtime, c->why, CROWD_WHY_BYTES);
 }

@@ -20,7 +20,7 @@ enum { EXIT_USAGE = 2, EXCHANGE_BLOCKS = 12, EXCHANGE_BLOCK_BYTES = 60, EXCHANGE
 static const char usage[] =
     "usage: hearth-sim [--seed N] [--seeds COUNT] [--nodes N] [--blocks N] [--size BYTES] [--reset-at DURATION] [-v]\n"
     "       hearth-sim --nodes N --actors NAME,... [--minutes M] [--seed N] [--session DURATION] [--away DURATION]\n"
-    "                  [--tasks N] [--json] [-v]\n"
+    "                  [--tasks N] [--sybils N [--sybils-spread]] [--json] [-v]\n"
     "       hearth-sim --exchange [--seed N] [--seeds COUNT] [--blocks N] [--size BYTES] [-v]\n";
 
 static bool take_number(const char *text, uint64_t max, uint64_t *ret_number)
@@ -42,7 +42,16 @@ struct arguments {
     bool json;
 };
 
-enum crowd_option { OPTION_ACTORS = 256, OPTION_MINUTES, OPTION_SESSION, OPTION_AWAY, OPTION_TASKS, OPTION_JSON };
+enum crowd_option {
+    OPTION_ACTORS = 256,
+    OPTION_MINUTES,
+    OPTION_SESSION,
+    OPTION_AWAY,
+    OPTION_TASKS,
+    OPTION_SYBILS,
+    OPTION_SPREAD,
+    OPTION_JSON
+};
 
 static bool take_crowd_option(int option, struct arguments *a)
 {
@@ -64,6 +73,13 @@ static bool take_crowd_option(int option, struct arguments *a)
         good = take_number(optarg, CROWD_TASKS_MAX, &number);
         a->crowd.tasks = (unsigned)number;
         return good;
+    case OPTION_SYBILS:
+        good = take_number(optarg, CROWD_SYBILS_MAX, &number);
+        a->crowd.sybils = (unsigned)number;
+        return good;
+    case OPTION_SPREAD:
+        a->crowd.sybils_spread = true;
+        return true;
     case OPTION_JSON:
         a->json = true;
         return true;
@@ -88,6 +104,8 @@ static bool parse(int argc, char **argv, struct arguments *a)
         {"session", required_argument, NULL, OPTION_SESSION},
         {"away", required_argument, NULL, OPTION_AWAY},
         {"tasks", required_argument, NULL, OPTION_TASKS},
+        {"sybils", required_argument, NULL, OPTION_SYBILS},
+        {"sybils-spread", no_argument, NULL, OPTION_SPREAD},
         {"json", no_argument, NULL, OPTION_JSON},
         {NULL, 0, NULL, 0},
     };
