@@ -22,6 +22,14 @@ static double success(const struct crowd_kind_result *k)
     return counted == 0 ? 100.0 : 100.0 * k->done / counted;
 }
 
+double crowd_report_worst(const struct crowd_result *r)
+{
+    double worst = 100.0;
+    for (size_t i = 0; i < CROWD_KINDS; i++)
+        worst = MIN(worst, success(&r->kinds[i]));
+    return worst;
+}
+
 /* Hops to be expected where each answer brings its share of bits nearer: log2 of the nodes over log2 of a bucket, rounded up. */
 static unsigned expected_hops(unsigned nodes)
 {

@@ -20,4 +20,7 @@ void crowd_report_text(FILE *to, const struct crowd_options *options, const stru
 void crowd_report_json(FILE *to, const struct crowd_options *options, const struct crowd_result *r,
                        const struct crowd_cost *cost);
 
+/* The success of the kind of task that did worst, in percent of those that count. */
+double crowd_report_worst(const struct crowd_result *r);
+
 #endif

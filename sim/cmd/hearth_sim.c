@@ -17,6 +17,9 @@
 
 enum { EXIT_USAGE = 2, EXCHANGE_BLOCKS = 12, EXCHANGE_BLOCK_BYTES = 60, EXCHANGE_NEWS = 1000 };
 
+/* Of each kind of task of a crowd, or the run has failed. */
+static const double WANTED_PERCENT = 99.5;
+
 static const char usage[] =
     "usage: hearth-sim [--seed N] [--seeds COUNT] [--nodes N] [--blocks N] [--size BYTES] [--reset-at DURATION] [-v]\n"
     "       hearth-sim --nodes N --actors NAME,... [--minutes M] [--seed N] [--session DURATION] [--away DURATION]\n"
@@ -210,6 +213,11 @@ static enum err play_crowd(struct arguments *a)
     if (err == ERR_OK)
         (a->json ? crowd_report_json : crowd_report_text)(stdout, &a->crowd, &result, &cost);
     (void)fflush(stdout);
+    if (err == ERR_OK && crowd_report_worst(&result) < WANTED_PERCENT) {
+        (void)fprintf(stderr, "seed %" PRIu64 ": less than %.1f %% of a kind of task was done\n", a->options.seed,
+                      WANTED_PERCENT);
+        err = ERR_UNREACHABLE;
+    }
     return err;
 }
 
