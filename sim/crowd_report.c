@@ -56,6 +56,9 @@ void crowd_report_text(FILE *to, const struct crowd_options *options, const stru
                           milliseconds(k->p50_ns), milliseconds(k->p95_ns), k->requests_mean, k->requests_p50,
                           k->requests_p95, k->hops_mean, k->hops_p95);
     }
+    if (options->sybils > 0)
+        (void)fprintf(to, "%u sybils of %s were given %u records of the attacked key\n", options->sybils,
+                      options->sybils_spread ? "anywhere" : "one /24", r->swallowed);
     (void)fprintf(to,
                   "theory: %u hops at most with full buckets; a provide asks and tells the 20 closest: 40 requests\n",
                   expected_hops(options->nodes));
