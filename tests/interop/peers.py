@@ -6,7 +6,7 @@ runs in a process group of its own, dies with this program (parent-death
 signal), and is ended only by its own pid. Every call takes a deadline.
 
 With host=... (segment.py) a peer runs in that network namespace instead and
-looks for others by mDNS.
+looks for others by mDNS, unless mdns=False.
 """
 import collections
 import contextlib
@@ -136,8 +136,9 @@ class Peer:
 
     @property
     def addr(self):
-        """The address to dial, IPv4 TCP on loopback."""
-        return next(a for a in self.addrs if a.startswith("/ip4/127.0.0.1/tcp/") and "/ws" not in a)
+        """The address to dial, IPv4 TCP: on loopback, or where its host is seen by others."""
+        at = "127.0.0.1" if self.host is None else self.host.address
+        return next(a for a in self.addrs if a.startswith(f"/ip4/{at}/tcp/") and "/ws" not in a)
 
     @property
     def port(self):
@@ -173,8 +174,9 @@ class Kubo(Peer):
     """Kubo's daemon, driven by its HTTP RPC."""
 
     def __init__(self, lab, profile=PROFILES[0], security=("noise", "tls"), key="ed25519", name="kubo",
-                 listen=(LOOPBACK,), prefix=(), host=None, swarm_key=None, routing="none"):
+                 listen=(LOOPBACK,), prefix=(), host=None, swarm_key=None, routing="none", bootstrap=(), mdns=True):
         self.swarm_key = swarm_key  # the text of a private network's key file
+        self.bootstrap, self.mdns = list(bootstrap), mdns and host is not None
         self.lab, self.profile, self.security, self.key = lab, profile, security, key
         self.routing = routing
         self.listen, self.prefix, self.host = listen, prefix, host
@@ -206,12 +208,12 @@ class Kubo(Peer):
                          "Noise": 200 if "noise" in self.security else False}}
         swarm.update({"RelayClient": {"Enabled": False}, "RelayService": {"Enabled": False},
                       "EnableHolePunching": False, "ResourceMgr": {"Enabled": False}, "DisableNatPortMap": True})
-        config.update({"AutoConf": {"Enabled": False}, "AutoTLS": {"Enabled": False}, "Bootstrap": [],
+        config.update({"AutoConf": {"Enabled": False}, "AutoTLS": {"Enabled": False}, "Bootstrap": self.bootstrap,
                        "HTTPRetrieval": {"Enabled": False}, "Provide": {"Enabled": self.routing != "none"},
                        "Routing": {"Type": self.routing, "DelegatedRouters": [],
                                    "LoopbackAddressesOnLanDHT": self.routing != "none"}, "DNS": {"Resolvers": {}}, "Version": {"SwarmCheckEnabled": False},
                        "Ipns": {**config.get("Ipns", {}), "DelegatedPublishers": []},
-                       "Discovery": {"MDNS": {"Enabled": self.host is not None}}})
+                       "Discovery": {"MDNS": {"Enabled": self.mdns}}})
         if self.swarm_key is not None:
             swarm["Transports"]["Network"]["Websocket"] = False  # it shares the TCP port, which pnet does not allow
             with open(os.path.join(self.repo, "swarm.key"), "w", encoding="ascii") as kept:
@@ -470,17 +472,18 @@ class Hearth(Peer):
 
     TIMED_OUT, NOT_FOUND = 124, 4
 
-    def __init__(self, lab, profile=PROFILES[0], name="hearth", listen=(LOOPBACK,), prefix=(), host=None, **settings):
+    def __init__(self, lab, profile=PROFILES[0], name="hearth", listen=(LOOPBACK,), prefix=(), host=None, bootstrap=(), mdns=True,
+                 **settings):
         self.lab, self.profile, self.label, self.prefix, self.host = lab, profile, name, prefix, host
         self.binary = lab.tools.bring("hearth")
         self.home = lab.directory(name)
         self.repo = os.path.join(self.home, "repo")
-        if host is None:  # mDNS is on by itself
+        if host is None or not mdns:  # it is on by itself
             settings = {"HEARTH_DISCOVERY__MDNS": "false", **settings}
         settings = {"HEARTH_ROUTING__TYPE": "none", **settings}
         self.env = plain_environment(
             self.home, HEARTH_PATH=self.repo, HEARTH_ADDRESSES__SWARM=",".join(listen),
-            HEARTH_ADDRESSES__GATEWAY="", HEARTH_BOOTSTRAP="", **settings)
+            HEARTH_ADDRESSES__GATEWAY="", HEARTH_BOOTSTRAP=",".join(bootstrap), **settings)
         self.process = None
 
     def start(self):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Local networks made for one case: hosts in network namespaces on one bridge.
+"""Networks made for one case: hosts in network namespaces on one bridge, or behind one router.
 
     Segment(lab, "red", 2).hosts[0] is a Host; a peer made with host=... runs in it.
+    Internet(lab, 3).hosts are far from each other: public addresses, a gateway before each.
 
 Namespaces have no names and no processes of their own: an open descriptor keeps
 each, so that all of it is gone when the case or the program ends, however it
@@ -107,3 +108,40 @@ class Segment:
         host.ip("route", "add", "224.0.0.0/4", "dev", "lan0")
         with contextlib.suppress(Failed):  # a machine without IPv6
             host.ip("-6", "addr", "add", f"{host.address6}/64", "dev", "lan0", "nodad")
+
+
+class Internet:
+    """`count` hosts behind a router, with addresses that all peers call public: 25.<number>.0.1, each a network of its own.
+
+    A router is between them because go-libp2p calls a host local that it reaches without a gateway, and each has a /16
+    of its own because routing tables take few peers of one. The range belongs to somebody; no route leads out of here.
+    """
+
+    def __init__(self, lab, count):
+        if shutil.which("ip") is None:
+            raise Skip("no ip command (Debian: apt-get install iproute2)")
+        self.router = Segment.host(lab, "", "")
+        self.router.ip("link", "set", "lo", "up")
+        try:
+            with self.router.inside(), open("/proc/sys/net/ipv4/ip_forward", "w", encoding="ascii") as switch:
+                switch.write("1")
+        except OSError as problem:
+            raise Skip(f"no router can be made here: {problem}") from None
+        self.hosts = [self.plug(Segment.host(lab, f"25.{number}.0.1", ""), number) for number in range(1, count + 1)]
+
+    def plug(self, host, number):
+        port = f"port{number}"
+        with host.inside():
+            here = current()
+        try:
+            self.router.ip("link", "add", port, "type", "veth", "peer", "name", "wan0", "netns",
+                           f"/proc/{os.getpid()}/fd/{here}")
+        finally:
+            os.close(here)
+        self.router.ip("addr", "add", f"25.{number}.0.254/16", "dev", port)
+        self.router.ip("link", "set", port, "up")
+        host.ip("link", "set", "lo", "up")
+        host.ip("addr", "add", f"{host.address}/16", "dev", "wan0")
+        host.ip("link", "set", "wan0", "up")
+        host.ip("route", "add", "default", "via", f"25.{number}.0.254")
+        return host
