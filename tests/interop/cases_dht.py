@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The LAN DHT among hearth and Kubo: what one provides the other finds, and fetches, by its CID alone.
+"""The LAN DHT among hearth, Kubo and Helia: what one provides the other finds, and fetches, by its CID alone.
 
 In each case one node is in the middle, and whoever comes late knows only that
 one: everything else it has to learn by asking.
@@ -9,12 +9,13 @@ import json
 import time
 
 from harness import KIB, add_case, case, expect, expect_same_file, wait_until
-from peers import Hearth, Kubo
+from peers import Hearth, Helia, Kubo
 
 FORMS = {
     "hearth": lambda lab, name: Hearth(lab, name=name, HEARTH_ROUTING__TYPE="dht",
                                        HEARTH_ROUTING__LOOPBACKADDRESSESONLANDHT="true"),
     "kubo": lambda lab, name: Kubo(lab, name=name, routing="dht"),
+    "helia": lambda lab, name: Helia(lab, name=name, dht="lan"),
 }
 
 
@@ -23,6 +24,8 @@ def table(peer):
     if isinstance(peer, Hearth):
         tables = json.loads(peer.hearth("stats", "dht", "--enc=json"))["tables"]
         return {row["peer"] for one in tables if one["name"] == "lan" for row in one.get("peers", [])}
+    if isinstance(peer, Helia):
+        return peer.dht_peers()
     stat = peer.rpc("stats/dht", "lan")
     return {row["ID"] for bucket in stat["Buckets"] or () for row in bucket["Peers"] or ()}
 
@@ -36,6 +39,8 @@ def join(peer, middle):
 def provide(peer, cid):
     if isinstance(peer, Hearth):
         peer.hearth("routing", "provide", cid)
+    elif isinstance(peer, Helia):
+        peer.provide(cid, seconds=60)
     else:
         peer.rpc("routing/provide", cid, seconds=60, sink=lambda piece: None)
 
@@ -43,6 +48,8 @@ def provide(peer, cid):
 def providers(peer, cid):
     if isinstance(peer, Hearth):
         return set(peer.hearth("routing", "findprovs", cid, "-n", "5").split())
+    if isinstance(peer, Helia):
+        return peer.providers(cid, 1, seconds=60)
     found = []
     peer.rpc("routing/findprovs", cid, seconds=60, sink=found.append, num_providers=5)
     events = [json.loads(line) for line in b"".join(found).splitlines()]
@@ -67,8 +74,11 @@ def by_cid_alone(lab, provider, middle, fetcher):
 def register():
     for provider, middle, fetcher in (("hearth", "hearth", "hearth"), ("hearth", "hearth", "kubo"),
                                       ("kubo", "hearth", "hearth"), ("hearth", "kubo", "kubo"),
-                                      ("kubo", "kubo", "hearth"), ("hearth", "kubo", "hearth")):
-        needs = ["hearth"] + (["kubo"] if "kubo" in (provider, middle, fetcher) else [])
+                                      ("kubo", "kubo", "hearth"), ("hearth", "kubo", "hearth"),
+                                      ("hearth", "hearth", "helia"), ("helia", "hearth", "hearth"),
+                                      ("hearth", "helia", "hearth"), ("helia", "helia", "hearth"),
+                                      ("hearth", "kubo", "helia"), ("helia", "kubo", "hearth")):
+        needs = ["hearth", *(one for one in ("kubo", "helia") if one in (provider, middle, fetcher))]
         add_case(f"hearth/dht/by-cid-alone/{provider}-to-{fetcher}-over-{middle}",
                  lambda lab, p=provider, m=middle, f=fetcher: by_cid_alone(lab, p, m, f), needs)
 
@@ -102,3 +112,16 @@ def peers_and_values(lab):
     kubo.rpc("name/publish", f"/ipfs/{cid}", seconds=60)
     record = hearth.try_hearth("routing", "get", f"/ipns/{kubo.id}")
     expect(record[0] == 0 and f"/ipfs/{cid}" in record[1], f"hearth got exit {record[0]}: {record[2].strip()}")
+
+
+@case("hearth/dht/peers/helia", needs=["hearth", "helia"])
+def peers_of_helia(lab):
+    """Each finds where the other is, having met only a third node."""
+    centre = lab.start(FORMS["hearth"](lab, "middle"))
+    hearth, helia = lab.start(FORMS["hearth"](lab, "hearth")), lab.start(FORMS["helia"](lab, "helia"))
+    for peer in (hearth, helia):
+        join(peer, centre)
+    found = hearth.hearth("routing", "findpeer", helia.id)
+    expect(f"/tcp/{helia.port}" in found, f"hearth was told {found}")
+    found = helia.find_peer(hearth.id)
+    expect(any(f"/tcp/{hearth.port}" in addr for addr in found), f"Helia was told {found}")

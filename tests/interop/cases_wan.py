@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The public DHT, `/ipfs/kad/1.0.0`, among hearth and Kubo in an internet that the case makes (segment.Internet).
+"""The public DHT, `/ipfs/kad/1.0.0`, among hearth, Kubo and Helia in an internet that the case makes (segment.Internet).
 
 Five servers are in it from the start. Who comes knows the address of one of them, from its configuration, and nothing
 else. Who provides is a client of the DHT, so it is in no routing table: only a provider record leads to it.
@@ -8,8 +8,9 @@ import json
 import time
 
 from cases_dht import provide, providers
+from cases_names import new_key, publish, resolve
 from harness import KIB, add_case, expect, expect_same_file, wait_until
-from peers import Hearth, Kubo
+from peers import Hearth, Helia, Kubo
 from segment import Internet
 
 ANYWHERE = ("/ip4/0.0.0.0/tcp/0",)
@@ -24,7 +25,14 @@ def kubo(lab, host, name, routing="dht", bootstrap=()):
     return Kubo(lab, name=name, host=host, listen=ANYWHERE, mdns=False, bootstrap=bootstrap, routing=routing)
 
 
+def helia(lab, host, name, client=False):
+    """It announces a public address only when AutoNAT has confirmed it, or when it is told to."""
+    at = f"/ip4/{host.address}/tcp/4001"
+    return Helia(lab, name=name, host=host, listen=[at], announce=[at], mdns=False, dht="wan", dht_client=client)
+
+
 FORMS = {"hearth": hearth, "kubo": kubo}
+CLIENT = {"hearth": "autoclient", "kubo": "dhtclient"}
 
 
 def table(peer, name="wan"):
@@ -32,6 +40,8 @@ def table(peer, name="wan"):
     if isinstance(peer, Hearth):
         tables = json.loads(peer.hearth("stats", "dht", "--enc=json"))["tables"]
         return {row["peer"] for one in tables if one["name"] == name for row in one.get("peers", [])}
+    if isinstance(peer, Helia):
+        return peer.dht_peers() if name == "wan" else set()
     stat = peer.rpc("stats/dht", name)
     return {row["ID"] for bucket in stat["Buckets"] or () for row in bucket["Peers"] or ()}
 
@@ -57,25 +67,34 @@ class Network:
         for server in self.servers:
             wait_entered(server, 3)
 
-    def guest(self, kind, name, **more):
-        """A node that knows the entrance only; it has found others when this returns."""
+    def guest(self, kind, name, client=False):
+        """A node that knows the entrance only; it has found a server when this returns."""
         began = time.monotonic()
-        peer = self.lab.start(FORMS[kind](self.lab, self.free.pop(0), name, bootstrap=self.entrance, **more))
+        host = self.free.pop(0)
+        if kind == "helia":  # its configuration has no such list
+            peer = self.lab.start(helia(self.lab, host, name, client))
+            peer.connect(self.entrance[0])
+        else:
+            more = {"routing": CLIENT[kind]} if client else {}
+            peer = self.lab.start(FORMS[kind](self.lab, host, name, bootstrap=self.entrance, **more))
         wait_entered(peer)
         self.lab.figures[f"{name}_entered_s"] = round(time.monotonic() - began, 2)
         return peer
 
 
 def connections(peer, other):
-    if isinstance(peer, Kubo):
+    if not isinstance(peer, Hearth):
         return peer.connections(other.id)
     return [line for line in peer.hearth("swarm", "peers", "-v").splitlines() if other.id in line]
 
 
-def found_and_fetched(lab, source, late):
+def found_and_fetched(lab, network, provider, fetcher):
+    """Who provides has done so before the other one comes: later it might meet it, a server, on its way."""
+    source = network.guest(provider, f"{provider}-source", client=True)
     sent, received = lab.file(300 * KIB), lab.path("received")
     cid = source.add(sent)
     provide(source, cid)
+    late = network.guest(fetcher, f"{fetcher}-fresh")
     early = connections(late, source)
     expect(not early, f"{late.label} is connected with {source.label} before it asks: {early}")
     began = time.monotonic()
@@ -85,12 +104,29 @@ def found_and_fetched(lab, source, late):
     expect(source.id in providers(late, cid), f"{source.label} is not named to {late.label}")
 
 
-def one_address_only(lab):
-    """A fresh hearth finds what Kubo provides, a fresh Kubo what hearth provides: by CID alone."""
+def one_address_only(lab, stranger):
+    """A fresh hearth finds what the stranger provides, a fresh stranger what hearth provides: by CID alone."""
     network = Network(lab, 4)
-    for provider, fetcher in (("kubo", "hearth"), ("hearth", "kubo")):
-        source = network.guest(provider, f"{provider}-source", routing="dhtclient")
-        found_and_fetched(lab, source, network.guest(fetcher, f"{fetcher}-fresh"))
+    for provider, fetcher in ((stranger, "hearth"), ("hearth", stranger)):
+        found_and_fetched(lab, network, provider, fetcher)
 
 
-add_case("hearth/wan/one-address-only/kubo", one_address_only, ["hearth", "kubo"])
+def names(lab):
+    """What each publishes the other resolves, also when it has changed."""
+    network = Network(lab, 2)
+    peers = [network.guest(kind, kind) for kind in ("hearth", "kubo")]
+    for publisher, resolver in (peers, peers[::-1]):
+        name = new_key(publisher, "ed25519")
+        for size in (3 * KIB, 30 * KIB):
+            path = f"/ipfs/{publisher.add(lab.file(size))}"
+            expect(publish(publisher, path) == name, "another name was published")
+            began = time.monotonic()
+            found = resolve(resolver, name)
+            lab.figures[f"{resolver.label}_resolved_s"] = round(time.monotonic() - began, 2)
+            expect(found == path, f"{resolver.label} resolves {name} to {found}, not {path}")
+
+
+for who in ("kubo", "helia"):
+    add_case(f"hearth/wan/one-address-only/{who}", lambda lab, who=who: one_address_only(lab, who),
+             ["hearth", "kubo", *({who} - {"kubo"})])
+add_case("hearth/wan/names/kubo", names, ["hearth", "kubo"])

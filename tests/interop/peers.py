@@ -368,12 +368,13 @@ class Helia(Peer):
 
     security: ("noise",), ("tls",) or both; early_muxers False makes it name no
     muxer in the security handshake; stream_idle_ms resets idle streams;
-    socket_idle_ms closes idle sockets."""
+    socket_idle_ms closes idle sockets; dht is "lan" or "wan", which it
+    serves unless dht_client is True."""
 
-    def __init__(self, lab, name="helia", profile=PROFILES[0], prefix=(), host=None, **options):
+    def __init__(self, lab, name="helia", profile=PROFILES[0], prefix=(), host=None, mdns=True, **options):
         self.lab, self.label, self.profile = lab, name, profile
         self.prefix, self.host = prefix, host
-        self.options = {**options, "mdns": host is not None}
+        self.options = {**options, "mdns": mdns and host is not None}
         self.node = lab.tools.bring("helia")
         self.home = lab.directory(name)
         self.process = None
@@ -434,6 +435,20 @@ class Helia(Peer):
     def inbound_streams(self):
         """[{protocol, peer, at_ns}]; at_ns is CLOCK_MONOTONIC, as time.monotonic_ns()."""
         return self.call("inbound")["streams"]
+
+    def provide(self, cid, seconds=CALL_SECONDS):
+        self.call("provide", seconds, cid=cid)
+
+    def providers(self, cid, count, seconds=CALL_SECONDS):
+        return set(self.call("providers", seconds, cid=cid, count=count)["peers"])
+
+    def find_peer(self, peer, seconds=CALL_SECONDS):
+        """The addresses that its DHT knows of a peer."""
+        return self.call("find_peer", seconds, peer=peer)["addrs"]
+
+    def dht_peers(self):
+        """The ids in its routing table."""
+        return set(self.call("dht_peers")["peers"])
 
     def spoil(self, seconds=CALL_SECONDS):
         """Makes it a liar: all blocks that it holds have wrong bytes from now on. Returns how many."""

@@ -17,8 +17,10 @@ import { withLibp2pLight } from '@helia/libp2p'
 import { unixfs } from '@helia/unixfs'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { identify, identifyPush } from '@libp2p/identify'
+import { kadDHT, removePrivateAddressesMapper, removePublicAddressesMapper } from '@libp2p/kad-dht'
 import { mdns } from '@libp2p/mdns'
 import { noise } from '@libp2p/noise'
+import { peerIdFromString } from '@libp2p/peer-id'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { tls } from '@libp2p/tls'
@@ -31,6 +33,10 @@ import * as Digest from 'multiformats/hashes/digest'
 import { sha256 } from 'multiformats/hashes/sha2'
 
 const CODECS = { raw: 0x55, 'dag-pb': 0x70, 'dag-cbor': 0x71, 'dag-json': 0x0129 }
+const DHTS = {
+  lan: { protocol: '/ipfs/lan/kad/1.0.0', peerInfoMapper: removePublicAddressesMapper },
+  wan: { protocol: '/ipfs/kad/1.0.0', peerInfoMapper: removePrivateAddressesMapper }
+}
 const PARALLEL_ENTRIES = 32
 
 let node // the Helia node, once started
@@ -95,6 +101,8 @@ async function start (args) {
     listen = ['/ip4/127.0.0.1/tcp/0'],
     announce = [], // instead of the addresses that it listens on
     key = 'Ed25519',
+    dht, // 'lan' or 'wan'
+    dht_client: dhtClient = false, // serves nobody
     mdns: findsNeighbours = false, // leaves the loopback: for nodes in a network of their own
     stream_idle_ms: streamIdle,
     socket_idle_ms: socketIdle
@@ -107,7 +115,12 @@ async function start (args) {
       : { inboundSocketInactivityTimeout: socketIdle, outboundSocketInactivityTimeout: socketIdle }), webSockets()],
     connectionEncrypters: encrypters(args),
     streamMuxers: [yamux(streamIdle == null ? {} : { streamOptions: { inactivityTimeout: streamIdle } })],
-    services: { identify: watched(identify()), identifyPush: identifyPush(), ping: ping() },
+    services: {
+      identify: watched(identify()),
+      identifyPush: identifyPush(),
+      ping: ping(),
+      ...(dht == null ? {} : { dht: kadDHT({ ...DHTS[dht], clientMode: dhtClient }) })
+    },
     peerDiscovery: findsNeighbours ? [noted(mdns({ interval: 1000 }))] : [],
     connectionGater: { denyDialMultiaddr: () => false },
     connectionManager: { inboundConnectionThreshold: Infinity, maxIncomingPendingConnections: 1000 }
@@ -334,6 +347,24 @@ const operations = {
     await fsp.writeFile(out, bytes)
     return { size: bytes.byteLength }
   },
+  provide: async ({ cid, signal }) => {
+    await node.libp2p.contentRouting.provide(CID.parse(cid), { signal })
+    return {}
+  },
+  providers: async ({ cid, count, signal }) => {
+    const found = new Set()
+    for await (const provider of node.libp2p.contentRouting.findProviders(CID.parse(cid), { signal })) {
+      found.add(provider.id.toString())
+      if (found.size >= count) break
+    }
+    return { peers: [...found] }
+  },
+  find_peer: async ({ peer, signal }) => ({
+    addrs: (await node.libp2p.peerRouting.findPeer(peerIdFromString(peer), { signal })).multiaddrs.map(String)
+  }),
+  dht_peers: async () => ({
+    peers: [...node.libp2p.services.dht.routingTable.kb.toIterable()].map(({ peerId }) => peerId.toString())
+  }),
   spoil: async ({ signal }) => ({ blocks: await spoil(signal) }),
   stop: async ({ signal }) => {
     await node?.stop({ signal })
