@@ -29,6 +29,17 @@ static uint32_t list_addr_bytes(const struct peer_entry *entry, struct buf *item
     return count;
 }
 
+/* An own address that is public proves nothing: a firewall may stand before it. Addresses.Announce is where ports are forwarded. */
+static bool has_reached(const struct swarm *s, const struct swarm_peer *peer)
+{
+    bool forwarded = s->config->addresses_announce.count > 0;
+    for (const struct swarm_conn *c = peer->conns; c != NULL; c = c->next_of_peer)
+        if (c->inbound && reach_of(&c->remote.addr) == REACH_PUBLIC &&
+            (forwarded || reach_of(&c->local) == REACH_PUBLIC))
+            return true;
+    return false;
+}
+
 static void cast_up(struct swarm *s, const struct swarm_peer *peer, actor_id to)
 {
     struct buf items;
@@ -47,6 +58,7 @@ static void cast_up(struct swarm *s, const struct swarm_peer *peer, actor_id to)
                                  .seen_at = multiaddr_span(&seen_at),
                                  .protocols = schema_list_of(&items, count),
                                  .local = reach_is_near(&peer->conns->remote.addr),
+                                 .reached = has_reached(s, peer),
                                  .addrs = schema_list_of(&addrs, addr_count)};
     backlog_cast(&s->backlog, s->ctx, to, &(struct msg){.kind = MSG_PEER_UP, .fields = &fields});
     buf_release(&addrs);

@@ -132,7 +132,7 @@ static void choose_mode(struct dht *d)
     bool changed = false;
     for (unsigned n = 0; n < DHT_NET_COUNT; n++) {
         struct dht_net *net = &d->nets[n];
-        bool server = !d->client_only && (n == DHT_LAN || d->server_always || d->reachable);
+        bool server = !d->client_only && (n == DHT_LAN || d->server_always || (d->is_public && d->reached));
         if (server == net->server)
             continue;
         changed = true;
@@ -150,7 +150,7 @@ static void take_own(struct dht *d, const struct msg_swarm_addrs_ok *fields)
     struct item_peer_addrs row;
     size_t position = 0;
     buf_clear(&d->own_addrs);
-    d->reachable = false;
+    d->is_public = false;
     while (schema_list_next_map(&fields->peers, &schema_item_peer_addrs, &position, &row)) {
         size_t at = 0;
         struct span text;
@@ -158,10 +158,20 @@ static void take_own(struct dht *d, const struct msg_swarm_addrs_ok *fields)
         while (schema_list_next_bytes(&row.addrs, &at, &text)) {
             if (multiaddr_parse_text(text, &addr) != ERR_OK)
                 continue;
-            d->reachable = d->reachable || multiaddr_is_public(multiaddr_span(&addr));
+            d->is_public = d->is_public || multiaddr_is_public(multiaddr_span(&addr));
             (void)!addr_list_add(&d->own_addrs, multiaddr_span(&addr));
         }
     }
+    d->reached = d->reached && d->is_public; /* another network proves itself anew */
+    choose_mode(d);
+}
+
+static void take_up(struct dht *d, const struct msg_peer_up *fields)
+{
+    dht_peer_up(d, fields);
+    if (d->reached || !fields->reached)
+        return;
+    d->reached = true;
     choose_mode(d);
 }
 
@@ -249,7 +259,7 @@ bool dht_cast(struct dht *d, struct ctx *ctx, const struct msg *msg)
     if (msg->kind == MSG_ROUTE_PUT) /* what finds no room now comes again */
         (void)!dht_calls_put(d, msg->fields, NULL);
     else if (msg->kind == MSG_PEER_UP)
-        dht_peer_up(d, msg->fields);
+        take_up(d, msg->fields);
     else if (msg->kind == MSG_PEER_DOWN)
         dht_peer_down(d, msg->fields);
     else if (msg->kind == MSG_STREAM_OPENED)

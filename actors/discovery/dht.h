@@ -15,7 +15,7 @@
  *                    wan                          lan
  *      protocol      /ipfs/kad/1.0.0              /ipfs/lan/kad/1.0.0
  *      peers         public addresses             connected from loopback or a private network
- *      serves        when publicly reachable      always, unless Routing.Type says client
+ *      serves        when peers reach us there    always, unless Routing.Type says client
  *
  * The engines (dht/, wire/kad) know neither messages nor time; here is what carries between them and connection_manager. Whatever an event
  * brings only marks searches; dht_run at the end of the handler lets them go on and frees them, so nothing is freed under a caller.
@@ -243,7 +243,8 @@ struct dht {
     bool enabled;
     bool server_always; /* Routing.Type = dhtserver */
     bool client_only;
-    bool reachable; /* an own address is public */
+    bool is_public; /* an own address is */
+    bool reached;   /* and a peer of the public network has dialled it */
     struct peer_id self;
     struct stream_orders orders;
     struct account *tables;

@@ -39,6 +39,19 @@ static void on_wan(struct node *n)
     n->ip = (struct net_addr){.family = NET_IP4, .ip = {(uint8_t)(80 + n->index), 40, 1, 1}};
 }
 
+static void servers_on_wan(struct node *n)
+{
+    on_wan(n);
+    set(n, "Routing.Type", "dhtserver");
+}
+
+static void one_is_on_wan(struct node *n)
+{
+    on_lan(n);
+    if (n->index == MIDDLE)
+        on_wan(n);
+}
+
 static void clients_late(struct node *n)
 {
     on_lan(n);
@@ -87,10 +100,46 @@ static void what_is_provided_is_found(void **state)
     nodes_end();
 }
 
+/* Until somebody has come to it from outside, a node with a public address does not know that it can be reached there. */
+static void who_is_dialled_serves_the_public_dht(void **state)
+{
+    (void)state;
+    nodes_begin(3, SIM, 74, on_wan);
+    nodes_pass_ms(30000);
+    for (unsigned i = 0; i < 3; i++) {
+        (void)in_tables(i);
+        assert_int_equal(nodes[i].server, 2);
+    }
+    assert_int_equal(node_connect(SOURCE, MIDDLE), ERR_OK);
+    nodes_pass_ms(15000);
+    assert_int_equal(in_tables(SOURCE), 1);
+    assert_int_equal(nodes[SOURCE].server, 2);
+    assert_int_equal(in_tables(MIDDLE), 0);
+    assert_int_equal(nodes[MIDDLE].server, 3);
+    assert_int_equal(node_connect(LATE, SOURCE), ERR_OK);
+    nodes_pass_ms(15000);
+    assert_int_equal(in_tables(MIDDLE), 1);
+    (void)in_tables(SOURCE);
+    assert_int_equal(nodes[SOURCE].server, 3);
+    nodes_end();
+}
+
+/* A public address behind which one from the local network calls. */
+static void a_neighbour_proves_nothing(void **state)
+{
+    (void)state;
+    nodes_begin(2, SIM, 75, one_is_on_wan);
+    assert_int_equal(node_connect(SOURCE, MIDDLE), ERR_OK);
+    nodes_pass_ms(30000);
+    (void)in_tables(MIDDLE);
+    assert_int_equal(nodes[MIDDLE].server, 2);
+    nodes_end();
+}
+
 static void the_public_dht_takes_public_peers(void **state)
 {
     (void)state;
-    nodes_begin(4, SIM, 62, on_wan);
+    nodes_begin(4, SIM, 62, servers_on_wan);
     all_connect_to_the_middle(4);
     nodes_pass_ms(30000);
     assert_true(in_tables(MIDDLE) >= 2);
@@ -415,6 +464,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_provided_is_found),
+        cmocka_unit_test(who_is_dialled_serves_the_public_dht),
+        cmocka_unit_test(a_neighbour_proves_nothing),
         cmocka_unit_test(the_public_dht_takes_public_peers),
         cmocka_unit_test(clients_are_in_no_table),
         cmocka_unit_test(values_follow_the_rules_of_their_namespace),
