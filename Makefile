@@ -9,6 +9,7 @@ BUILD     ?= build
 VECTORS   ?= $(HEARTH_VECTORS)
 JOBS      ?= $(shell nproc)
 CMAKE     := cmake -G Ninja -S .
+comma     := ,
 NODE_PATH := $(or $(HEARTH_PATH),$(CURDIR)/data)
 
 .PHONY: help build run test smoke cold asan tsan lint interop interop-short interop-full sim-bitswap sim-crowd sim-large bench long image budget budget-short crash crash-smoke fuzz docs clean
@@ -77,7 +78,7 @@ sim-bitswap: build
 	@$(BUILD)/hearth-sim --exchange --seeds $(or $(SIM_SEEDS),10000)
 
 sim-crowd: build
-	@$(BUILD)/hearth-sim --nodes $(or $(SIM_NODES),1000) --actors connection_manager,discovery,state --minutes 2 --tasks 500
+	@$(BUILD)/hearth-sim --nodes $(or $(SIM_NODES),1000) --actors $(or $(SIM_ACTORS),connection_manager$(comma)discovery$(comma)state) --minutes 1 --tasks 300
 	@$(BUILD)/hearth-sim --nodes $(or $(SIM_SYBIL_NODES),300) --sybils 40 --actors connection_manager,discovery --minutes 1 --tasks 200
 
 sim-large: build

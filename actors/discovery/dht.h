@@ -214,7 +214,7 @@ struct dht_search {
     uint64_t deadline_ns;
     struct buf rows;    /* FIND_PROVIDERS: provider items */
     uint32_t row_count; /* those told to a stream are gone from rows */
-    struct table told;  /* FIND_PROVIDERS: ids */
+    struct table told;  /* FIND_PROVIDERS: ids; PROVIDE: number of the net and id of who was told */
     struct buf value;   /* GET, PUT: the best so far */
     size_t values;      /* valid ones that came */
     struct dht_answerer answerers[KAD_K];

@@ -173,10 +173,18 @@ static void take_answer(struct dht_search *s, struct dht_net *net, const struct 
     }
 }
 
+static struct span told_key(const struct dht_net *net, const struct peer_id *id, uint8_t to[1 + PEER_ID_BYTES_MAX])
+{
+    to[0] = (uint8_t)net->number;
+    memcpy(to + 1, id->bytes, id->len);
+    return span_of(to, 1 + (size_t)id->len);
+}
+
 void dht_search_heard(struct dht *d, uint64_t search, struct dht_net *net, const struct peer_id *peer,
                       enum kad_type type, enum err err, const struct kad_message *answer)
 {
     struct dht_search *s = search == 0 ? NULL : table_get(&d->searches, table_key_u64(&search));
+    uint8_t bytes[1 + PEER_ID_BYTES_MAX];
     d->dirty = true;
     if (search == PROVIDE_SEARCH && d->provide != NULL)
         provide_heard(d->provide, net, peer, err);
@@ -189,6 +197,8 @@ void dht_search_heard(struct dht *d, uint64_t search, struct dht_net *net, const
         bool echoed = answer == NULL || span_equal(answer->key, key_of(s));
         s->storing--;
         s->stored_count += err == ERR_OK && echoed;
+        if (type == KAD_ADD_PROVIDER && err != ERR_OK)
+            (void)table_remove(&s->told, told_key(net, peer, bytes));
         return;
     }
     if (s->lookups[net->number] == NULL)
@@ -247,6 +257,7 @@ static void ask(struct dht_search *s, struct dht_net *net)
 
 /* ---- the second half ---- */
 
+/* Each peer is told once of a provider, early or in the end. */
 static void store(struct dht_search *s, struct dht_net *net)
 {
     struct dht *d = s->dht;
@@ -256,9 +267,16 @@ static void store(struct dht_search *s, struct dht_net *net)
     size_t count = lookup_closest(s->lookups[net->number], closest, KAD_K);
     if (count == 0 || frame(s, net, type) != ERR_OK)
         return;
-    for (size_t i = 0; i < count; i++)
-        if (dht_ask(net, &closest[i].id, closest[i].addrs, type, buf_span(&d->out), s->id) == ERR_OK)
-            s->storing++;
+    for (size_t i = 0; i < count; i++) {
+        uint8_t bytes[1 + PEER_ID_BYTES_MAX];
+        struct span key = told_key(net, &closest[i].id, bytes);
+        if ((type == KAD_ADD_PROVIDER && table_get(&s->told, key) != NULL) ||
+            dht_ask(net, &closest[i].id, closest[i].addrs, type, buf_span(&d->out), s->id) != ERR_OK)
+            continue;
+        s->storing++;
+        if (type == KAD_ADD_PROVIDER)
+            (void)!table_put(&s->told, key, s, NULL); /* without room it is told twice */
+    }
 }
 
 /* Whoever answered with less than the best is told it; nobody waits for that. */
