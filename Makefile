@@ -12,7 +12,7 @@ CMAKE     := cmake -G Ninja -S .
 comma     := ,
 NODE_PATH := $(or $(HEARTH_PATH),$(CURDIR)/data)
 
-.PHONY: help build run test smoke cold asan tsan lint interop interop-short interop-full sim-bitswap sim-crowd sim-large bench long image budget budget-short crash crash-smoke fuzz docs clean
+.PHONY: help build run test smoke cold asan tsan lint interop interop-short interop-full sim-bitswap sim-crowd sim-large bench long image budget budget-short crash crash-smoke fuzz partition docs clean
 
 help:
 	@echo "make build        build/hearth and build/hearthd"
@@ -23,6 +23,7 @@ help:
 	@echo "make lint         source laws, formatting, clang-tidy"
 	@echo "make smoke        the commands of the README, bad input, peers found by names, queries from outside, what it keeps, its files read by a stranger"
 	@echo "make interop      files and blocks exchanged with Kubo and Helia (needs Go and npm); interop-short leaves out what takes long"
+	@echo "make partition    twelve nodes in namespaces, parted for four minutes and healed (needs root; make interop has the short form)"
 	@echo "make sim-bitswap  Bitswap over Yamux with windows of one byte, SIM_SEEDS (10000) interleavings"
 	@echo "make sim-crowd    SIM_NODES (1,000) whole nodes with latencies and churn in one process: lookups, and 40 sybils; sim-large: 10,000"
 	@echo "make bench        hearth beside a plain pipeline, Kubo, Helia, plain TCP (ONLY=suite,suite; QUICK=1 shows that it runs; RECORD=1 updates docs/results.md)"
@@ -93,6 +94,9 @@ interop-full: interop
 interop-short: build
 	@tools/install_deps.sh interop || echo "interop: going on without them, cases will be skipped"
 	@HEARTH_BUILD=$(BUILD) tests/interop/run.py --short
+
+partition: build
+	@HEARTH_BUILD=$(BUILD) tests/interop/run.py --only hearth/partition
 
 bench: build
 	@tools/install_deps.sh bench interop || echo "bench: going on without them, contenders will be missing"

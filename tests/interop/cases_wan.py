@@ -126,6 +126,22 @@ def names(lab):
             expect(found == path, f"{resolver.label} resolves {name} to {found}, not {path}")
 
 
+def kubo_turns_server(lab):
+    """Kubo as it comes, found reachable by AutoNAT of its like, starts to serve: hearth takes it into its table then."""
+    hosts = Internet(lab, 6).hosts
+    entrance = [lab.start(hearth(lab, hosts[0], "entrance"))]
+    known = [entrance[0].addr]
+    watcher = lab.start(hearth(lab, hosts[1], "watcher", bootstrap=known))
+    kubos = [lab.start(kubo(lab, host, f"kubo-{n}", "dhtserver", known)) for n, host in enumerate(hosts[2:5])]
+    late = lab.start(kubo(lab, hosts[5], "kubo-late", "dht", known + [one.addr for one in kubos]))
+    expect("/ipfs/kad/1.0.0" not in late.protocols, "it serves at once, so nothing is proved")
+    watcher.connect(late.addr)
+    began = time.monotonic()
+    wait_until("hearth has the new server in its table", 200, lambda: late.id in table(watcher), every=1)
+    lab.figures["served_s"] = round(time.monotonic() - began, 1)
+
+
+add_case("hearth/wan/kubo-turns-server", kubo_turns_server, ["hearth", "kubo"], deadline=300)
 for who in ("kubo", "helia"):
     add_case(f"hearth/wan/one-address-only/{who}", lambda lab, who=who: one_address_only(lab, who),
              ["hearth", "kubo", *({who} - {"kubo"})])

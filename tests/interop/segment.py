@@ -145,3 +145,17 @@ class Internet:
         host.ip("link", "set", "wan0", "up")
         host.ip("route", "add", "default", "via", f"25.{number}.0.254")
         return host
+
+    @contextlib.contextmanager
+    def parted(self, first):
+        """What is sent between the first so many hosts (a power of two less one) and the others is lost meanwhile."""
+        near, far = f"25.0.0.0/{8 - first.bit_length() + 8}", "25.0.0.0/8"
+        rules = (("from", near, "to", near, "lookup", "main", "pref", "100"),
+                 ("from", near, "to", far, "blackhole", "pref", "101"), ("from", far, "to", near, "blackhole", "pref", "101"))
+        for rule in rules:
+            self.router.ip("rule", "add", *rule)
+        try:
+            yield
+        finally:
+            for rule in rules[1:]:
+                self.router.ip("rule", "del", *rule)
