@@ -23,6 +23,7 @@ sys.path[:0] = [HERE, os.path.join(ROOT, "tests", "interop")]
 import harness
 import report
 import suite_cpu
+import suite_discovery
 import suite_idle
 import suite_kept
 import suite_store
@@ -33,8 +34,9 @@ from tools import Tools
 
 SUITES = {"large": suite_transfer.large, "pairs": suite_transfer.pairs, "relay": suite_transfer.relay, "add": suite_store.add,
           "folder": suite_store.folder, "kept": suite_kept.kept, "ready": suite_store.ready, "idle": suite_idle.idle, "handshakes": suite_cpu.handshakes,
-          "mailbox": suite_cpu.mailbox, "heat": suite_cpu.heat, "tiers": suite_tiers.tiers}
-PROGRAMS = ("pipeline", "relay", "handshake", "mailbox", "store", "kept", "heat")
+          "mailbox": suite_cpu.mailbox, "heat": suite_cpu.heat, "tiers": suite_tiers.tiers,
+          "discovery": suite_discovery.discovery}
+PROGRAMS = ("pipeline", "relay", "handshake", "mailbox", "store", "kept", "heat", "discovery")
 ROUNDS, ROUNDS_QUICK = 7, 1
 
 
