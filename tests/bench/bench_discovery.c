@@ -76,8 +76,9 @@ static void do_ask(unsigned flight, double seconds)
     double all = (double)(nodes + providers);
     uint64_t sampled = after.sampled - before.sampled;
     printf("{\"value\": %.1f, \"wall_s\": %.3f, \"find_node\": %" PRIu64 ", \"get_providers\": %" PRIu64
+           ", \"answers\": %" PRIu64
            ", \"answer_bytes\": %.0f, \"closer\": %.2f, \"asker_cpu_s\": %.3f, \"up\": %zu, \"lost\": %zu}\n",
-           all / took, took, nodes, providers,
+           all / took, took, nodes, providers, after.answers[0] + after.answers[1],
            all == 0 ? 0.0 : (double)(after.answer_bytes - before.answer_bytes) / all,
            sampled == 0 ? 0.0 : (double)(after.closer - before.closer) / (double)sampled, cpu_s() - cpu, after.up,
            after.lost);

@@ -12,6 +12,7 @@
 #include "actors/connection_manager/connection.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "wire/bitswap.h"
 #include "wire/identify.h"
 #include "wire/kad.h"
 #include "wire/keys.h"
@@ -27,7 +28,7 @@ enum {
     ANNOUNCED = 2
 };
 
-enum { SPEAKS_KAD, SPEAKS_IDENTIFY, SPEAKS_PING };
+enum { SPEAKS_KAD, SPEAKS_IDENTIFY, SPEAKS_PING, SPEAKS_BITSWAP };
 
 struct peer {
     unsigned number;
@@ -97,7 +98,7 @@ static void write_all(struct connection_stream *s, struct span bytes)
 
 static void tell_identity(struct peer *peer, struct connection_stream *s)
 {
-    const char *protocols[] = {kad_protocol, IDENTIFY_PROTOCOL, PING_PROTOCOL};
+    const char *protocols[] = {kad_protocol, IDENTIFY_PROTOCOL, PING_PROTOCOL, bitswap_protocol(BITSWAP_1_2)};
     struct multiaddr addrs[ANNOUNCED];
     char ip[INET_ADDRSTRLEN];
     struct in_addr at = address_of(peer->number);
@@ -216,7 +217,9 @@ static int match(void *user, struct span name)
         return SPEAKS_KAD;
     if (span_equal_text(name, IDENTIFY_PROTOCOL))
         return SPEAKS_IDENTIFY;
-    return span_equal_text(name, PING_PROTOCOL) ? SPEAKS_PING : -1;
+    if (span_equal_text(name, PING_PROTOCOL))
+        return SPEAKS_PING;
+    return span_equal_text(name, bitswap_protocol(BITSWAP_1_2)) ? SPEAKS_BITSWAP : -1;
 }
 
 static void on_opened(void *user, struct connection_stream *s)

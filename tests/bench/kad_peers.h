@@ -2,7 +2,7 @@
 /*
  * Many peers of one node in one thread, on real engines: Noise, Yamux, identify, ping, and the Kademlia DHT, in whose tables the node
  * puts them, since they say that they serve it. Each has a key and a source address of its own in 127.0.0.0/8, which is what it
- * announces. They begin nothing by themselves, no keepalive either: what moves is what the node wants, or what kad_peers_ask asks. Whatever the
+ * announces; Bitswap is announced too, and what comes by it ignored. They begin nothing by themselves, no keepalive either: what moves is what the node wants, or what kad_peers_ask asks. Whatever the
  * node does wrong ends the program.
  */
 #ifndef HEARTH_TESTS_BENCH_KAD_PEERS_H

@@ -147,7 +147,7 @@ def served(programs, node, count, flight, seconds):
         sample = program([programs["discovery"], "ask", str(node.port), str(count), PROTOCOL, str(flight), str(seconds)])
     if sample["lost"] or sample["closer"] < 15:
         raise ValueError(f"answers name {sample['closer']} peers, {sample['lost']} peers were lost")
-    return {**sample, **meter.result}
+    return {**sample, **meter.result, "us": 1e6 * meter.result["node_cpu_s"] / sample["answers"]}
 
 
 def summary(row, key="median"):
@@ -159,8 +159,10 @@ def serving(lab, programs, options):
     nodes = {kind: lab.start(make(lab, f"{kind}-server", 2 * asking)) for kind, make in KINDS.items()}
     rows = {kind: Contender(f"{kind}, FIND_NODE and GET_PROVIDERS in turn", lambda node=node: served(programs, node, asking, flight, seconds),
                             SERVER_TOLD, unit="answers/s") for kind, node in nodes.items()}
+    rows.update({f"{kind} CPU": Contender(f"{kind}, CPU of the node for each", lambda kind=kind: {"value": rows[kind].samples[-1]["us"]}, SERVER_TOLD, unit="us",
+                                          less=True) for kind in KINDS})
     note = (f"Answers: {asking} peers, which are the table too, ask on one stream each with {flight} requests under way, from the same cores; hearth lets a peer "
-            "have 2,000 a second. An answer names 20 peers with two addresses each. CPU is that of the whole run, connecting included.")
+            "have 2,000 a second. An answer names 20 peers with two addresses each. CPU is that of whole runs, connecting included.")
     return rows, [Target("DHT requests/s, peers on the same cores", summary(rows["hearth"]), 20e3),
                   Target("DHT requests/s / Kubo", lambda: ratio(rows["hearth"], rows["Kubo"]), 1)], note
 
