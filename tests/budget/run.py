@@ -23,6 +23,7 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests/smoke"))
 from bad_input import HEARTH, Node, SOCKET_S, check, counts, say, spawned_children  # noqa: E402
+from cgroup import Cgroup, status_kib  # noqa: E402
 from sp_client import Requester  # noqa: E402
 
 LOADER = os.path.join(os.path.dirname(HEARTH), "tests/budget_peers")
@@ -30,61 +31,6 @@ LIMIT, PEERS, SOURCES, BLOCKS, BLOCK_BYTES = 64 << 20, 96, 3, 1000, 64 << 10
 PAUSE_MS, ADD_BYTES, ADD_EVERY_S, QUERY_EVERY_S = 30000, 32 << 20, 15, 0.02
 P99_MS, ROUND_S, PREPARE_S = 50, 60, 900
 QUERIES = ["id", "swarm peers", "accounts", "actors", "repo stat", "bitswap stat", "pin ls", "events"]
-
-
-# ---- the cgroup ----
-
-class Cgroup:
-    """A memory cgroup of our own, of whichever version the host has."""
-
-    def __init__(self):
-        name = f"hearth-budget-{os.getpid()}"
-        if os.path.isdir("/sys/fs/cgroup/memory"):
-            self.path, limit = f"/sys/fs/cgroup/memory/{name}", "memory.limit_in_bytes"
-            self.names = {"peak": "memory.max_usage_in_bytes", "usage": "memory.usage_in_bytes", "anonymous": "total_rss", "cached": "total_cache"}
-        else:
-            self.path, limit = f"/sys/fs/cgroup/{name}", "memory.max"
-            self.names = {"peak": "memory.peak", "usage": "memory.current", "anonymous": "anon", "cached": "file"}
-        os.mkdir(self.path)
-        try:
-            self.write(limit, LIMIT)
-        except OSError:
-            self.remove()
-            raise
-
-    def write(self, name, value):
-        with open(os.path.join(self.path, name), "w") as file:
-            file.write(str(value))
-
-    def number(self, what):
-        try:
-            with open(os.path.join(self.path, self.names[what])) as file:
-                return int(file.read())
-        except OSError:
-            return 0
-
-    def stat(self):
-        with open(os.path.join(self.path, "memory.stat")) as file:
-            rows = dict(line.split() for line in file)
-        return int(rows.get(self.names["anonymous"], 0)), int(rows.get(self.names["cached"], 0))
-
-    def kills(self):
-        for name in ("memory.oom_control", "memory.events"):
-            try:
-                with open(os.path.join(self.path, name)) as file:
-                    return int(dict(line.split() for line in file).get("oom_kill", 0))
-            except OSError:
-                continue
-        return 0
-
-    def remove(self):
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline:
-            try:
-                os.rmdir(self.path)
-                return
-            except OSError:
-                time.sleep(0.1)
 
 
 # ---- load ----
@@ -135,14 +81,6 @@ class Adds(threading.Thread):
     def stop(self):
         self.stopping.set()
         self.join()
-
-
-def status_kib(pid, field):
-    try:
-        with open(f"/proc/{pid}/status") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith(field + ":"))
-    except (OSError, StopIteration):
-        return 0
 
 
 def percentile(values, share):
@@ -304,7 +242,7 @@ def main():
     options = parser.parse_args()
     seconds = options.seconds or (120 if options.short else 600)
     try:
-        group = Cgroup()
+        group = Cgroup("budget", LIMIT)
     except OSError as error:
         say("SKIP", "the budget", f"no memory cgroup can be made here: {error}")
         print(f"{counts['ok']} passed, {counts['FAIL']} failed, {counts['SKIP']} skipped")

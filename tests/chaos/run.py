@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Hostile peers against a real daemon: the rows of docs/internals/attacks.md over sockets.
+
+The daemon runs with profile test in a memory cgroup of 64 MiB (without the right to make one: without it), and no address is exempt from the limits: each
+attacker has an address of 127.0.0.0/8 of its own. During each row an honest client asks for a ping, a block and a FIND_NODE, over and over. A row
+ends with four checks: what it expects, the same process lives, memory grew by no more than the row's bound, and the honest client was
+always served within a second.
+
+Usage: tests/chaos/run.py [--short] [row ...]; --short leaves out what takes long. HEARTH_BUILD names another build folder.
+"""
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "tests/smoke"))
+sys.path.insert(0, os.path.join(TOP, "tests/budget"))
+from bad_input import HEARTH, STRANGER, Node, check, counts, say, spawned_children  # noqa: E402
+from cgroup import Cgroup, status_kib  # noqa: E402
+from peer import Honest, Keys, Peer, Sources, seed_of  # noqa: E402
+import rows_transport  # noqa: E402
+
+SERVED_S = float(os.environ.get("CHAOS_SERVED_S", "1"))
+SETTINGS = {"HEARTH_SWARM__PERIPEXEMPT": "", "HEARTH_ROUTING__LOOPBACKADDRESSESONLANDHT": "true"}
+ROWS = rows_transport.ROWS
+
+
+class Victim(Node):
+    """The daemon, in the cgroup where there is one."""
+
+    def __init__(self, folder, group):
+        super().__init__(folder, "victim")
+        del self.env["HEARTH_ADDRESSES__SWARM"]  # the profile sets it
+        self.env |= SETTINGS
+        self.run("init", "--profile", "test")
+        if group:
+            self.launcher = ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', group.path]
+
+    def start_command(self, *args):
+        return subprocess.Popen([HEARTH, *args], env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+class World:
+    """What the rows share."""
+
+    def __init__(self, folder, group, short):
+        self.folder, self.group, self.short, self.stranger = folder, group, short, STRANGER
+        self.keys, self.sources, self.peers = Keys(), Sources(), 0
+        self.node = Victim(folder, group)
+        if not self.node.start():
+            raise RuntimeError(self.node.said())
+        self.block = os.urandom(4096)
+        code, out, err = self.node.run("block", "put", "--cid-codec=raw", data=self.block)
+        code, out, err = self.node.run("cid", "format", "-b", "base16", out.decode().strip())
+        self.cid = bytes.fromhex(out.decode().strip()[1:])
+        self.adopt()
+
+    def adopt(self):
+        self.port, self.pids = self.node.port(), spawned_children(self.node.process.pid)
+        self.honest = Honest(self.port, self.sources, self.keys, self.cid, self.block)
+        self.honest.start()
+
+    def restart(self):
+        self.honest.stop()
+        self.node.stop()
+        if not self.node.start():
+            raise RuntimeError(self.node.said())
+        self.adopt()
+
+    def check(self, name, good, detail=""):
+        return check(f"{self.row}: {name}", good, detail)
+
+    def many(self, full, short):
+        return short if self.short else full
+
+    def scratch(self, name):
+        return os.path.join(self.folder, name)
+
+    def peer(self, **more):
+        self.peers += 1
+        return Peer(self.port, next(self.sources), seed_of(f"hostile {self.peers}"), **more)
+
+    def rss(self):
+        return status_kib(self.pids[0], "VmRSS") * 1024
+
+    def cpu_ns(self):
+        total = 0
+        for task in os.listdir(f"/proc/{self.pids[0]}/task"):
+            with open(f"/proc/{self.pids[0]}/task/{task}/schedstat") as file:
+                total += int(file.read().split()[0])
+        return total
+
+    def slow(self, sock, data):
+        """A byte each 5 s until the node hangs up."""
+        for byte in data:
+            try:
+                sock.sendall(bytes([byte]))
+                sock.settimeout(5)
+                while sock.recv(4096):
+                    pass
+                return
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+
+    def lives(self):
+        return self.node.alive() and spawned_children(self.node.process.pid) == self.pids and "restart" not in self.node.said()
+
+
+def forget_peak(pid):
+    try:
+        with open(f"/proc/{pid}/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:
+        pass
+
+
+def play(w, name, row, bound_mib):
+    w.row = name
+    forget_peak(w.pids[0])
+    before, began = w.rss(), time.monotonic()
+    honest, mark = w.honest, len(w.honest.took)
+    try:
+        row(w)
+    except Exception as error:  # said as a failure of its row; the next is played all the same
+        w.check("is played to its end", False, repr(error))
+    honest, mark = w.honest, mark if w.honest is honest else 0  # a row may have started the daemon again
+    deadline = time.monotonic() + 5
+    while len(honest.since(mark)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    took = honest.since(mark)
+    served = bool(took) and None not in took and max(took) <= SERVED_S
+    grown = (status_kib(w.pids[0], "VmHWM") * 1024 - before) / 2**20
+    w.check(f"the honest client was served {len(took)} times within {SERVED_S:g} s", served and honest.lost == 0,
+            (len(took), max([t for t in took if t] or [0]), took.count(None), honest.faults[-3:], honest.lost))
+    w.check(f"memory grew by no more than {bound_mib} MiB", grown <= bound_mib, f"{grown:.1f} MiB")
+    w.check("the same process lives", w.lives(), w.node.said()[-400:])
+    print(f"# {name}: {time.monotonic() - began:.1f} s, memory +{grown:.1f} MiB, honest client slowest {max([t for t in took if t] or [0]) * 1000:.0f} ms", flush=True)
+    honest.faults.clear()
+    honest.lost = 0
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("rows", nargs="*")
+    options = parser.parse_args()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16384), hard))
+    try:
+        group = Cgroup("chaos", 64 << 20)
+    except OSError as error:
+        group = None
+        say("SKIP", "the cgroup", f"no memory cgroup can be made here: {error}")
+    folder = tempfile.mkdtemp(prefix="hearth-chaos-", dir="/tmp")
+    world = None
+    try:
+        world = World(folder, group, options.short)
+        for name, row, bound_mib, smoke in ROWS:
+            if name.split()[0] in options.rows or not options.rows and (smoke or not options.short):
+                play(world, name, row, bound_mib)
+        world.honest.stop()
+        world.row = "all rows"
+        if group:
+            world.check("the kernel killed nobody for memory", group.kills() == 0)
+        world.check("the daemon stops in order", world.node.stop() == 0, world.node.said()[-400:])
+    except Exception as error:  # said as a failure, after which everything is cleaned up
+        say("FAIL", "chaos", repr(error))
+    finally:
+        if world:
+            world.keys.close()
+        for node in Node.all:
+            node.stop()
+        if group:
+            group.remove()
+        shutil.rmtree(folder, ignore_errors=True)
+    print(f"{counts['ok']} passed, {counts['FAIL']} failed, {counts['SKIP']} skipped")
+    return 1 if counts["FAIL"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
