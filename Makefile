@@ -30,7 +30,7 @@ help:
 	@echo "make image        the container image of deploy/, built and tried (needs root, podman, buildah)"
 	@echo "make long         every call of a store's life failing once, blocks.db held by a reader for ten minutes, a folder of a million entries through the daemon"
 	@echo "make budget       ten minutes with 96 peers in a cgroup of 64 MiB (budget-short: two)"
-	@echo "make chaos-peers  hostile peers against the daemon, over sockets, row by row (chaos-smoke: the fastest)"
+	@echo "make chaos-peers  hostile peers against the daemon, over sockets: row by row, then a minute of all at once (chaos-smoke: the fastest)"
 	@echo "make crash        power loss and kill -9 replayed against the store"
 	@echo "make fuzz         each decoder fuzzed for FUZZ_SECONDS (60), JOBS at a time"
 	@echo "make docs         regenerate docs/control.md and docs/config.md"
@@ -124,6 +124,7 @@ budget-short: build
 
 chaos-peers: build
 	@HEARTH_BUILD=$(BUILD) tests/chaos/run.py
+	@HEARTH_BUILD=$(BUILD) tests/chaos/run.py --mix 60
 
 chaos-smoke: build
 	@HEARTH_BUILD=$(BUILD) tests/chaos/run.py --short

@@ -20,6 +20,7 @@ HELLO = b"\x13/multistream/1.0.0\n"
 PING_PROTOCOL, IDENTIFY, PUSH = "/ipfs/ping/1.0.0", "/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0"
 BITSWAP, LAN, WAN = "/ipfs/bitswap/1.2.0", "/ipfs/lan/kad/1.0.0", "/ipfs/kad/1.0.0"
 PIECE = 64 * 1024
+FIRST_WINDOW = 256 * 1024
 PATIENCE_S = 10
 
 
@@ -116,13 +117,13 @@ def seed_of(name):
 class Sources:
     """Addresses of 127.0.0.0/8 that no other test of this run had, each from a /24 of its own."""
 
-    def __init__(self):
-        self.count, self.lock = 0, threading.Lock()
+    def __init__(self, first=0):
+        self.count, self.lock = first, threading.Lock()
 
     def __next__(self):
         with self.lock:
             self.count += 1
-            return f"127.{10 + self.count // 250 % 200}.{1 + self.count % 250}.{1 + self.count % 7}"
+            return f"127.{10 + self.count // 250 % 80}.{1 + self.count % 250}.{1 + self.count % 7}"
 
 
 def tcp(port, source, room=None):
@@ -171,7 +172,8 @@ class Peer:
         theirs.close()
         self.polite, self.identify, self.serve, self.dialer = polite, identify, {}, role == "dial"
         self.closed, self.waits, self.frames, self.goaway, self.acks = False, bytearray(), 0, None, []
-        self.heard, self.asked, self.resets, self.fins, self.granted, self.protocols = {}, {}, set(), set(), {}, {}
+        self.pending, self.sent = {}, {}
+        self.heard, self.resets, self.fins, self.granted, self.protocols = {}, set(), set(), {}, {}
         self.line = self.read_line()
         if not self.line.startswith("ok"):
             self.close()
@@ -223,6 +225,23 @@ class Peer:
     def open(self, stream, protocol, payload=b"", flags=0):
         return self.data(stream, HELLO + proposal(protocol) + payload, SYN | flags)
 
+    def queue(self, stream, payload):
+        """Sent as the node gives credit, while listening."""
+        self.pending.setdefault(stream, bytearray()).extend(payload)
+        self.flush(stream)
+
+    def queued(self, stream):
+        return len(self.pending.get(stream, b""))
+
+    def flush(self, stream):
+        while self.queued(stream) and stream not in self.resets and not self.closed:
+            room = FIRST_WINDOW - 1024 + self.granted.get(stream, 0) - self.sent.get(stream, 0)
+            piece = bytes(self.pending[stream][:min(room, PIECE)]) if room > 0 else b""
+            if not piece or not self.data(stream, piece):
+                return
+            del self.pending[stream][:len(piece)]
+            self.sent[stream] = self.sent.get(stream, 0) + len(piece)
+
     # -- listening --
 
     def pump(self, seconds, until=lambda: False):
@@ -265,6 +284,7 @@ class Peer:
             self.frame(PING, ACK, 0, length)
         elif kind == WINDOW:
             self.granted[stream] = self.granted.get(stream, 0) + length
+            self.flush(stream)
         elif kind == DATA:
             self.heard.setdefault(stream, bytearray()).extend(payload)
             if self.polite and length:
@@ -391,8 +411,11 @@ class Honest(threading.Thread):
         return good
 
     def probe(self):
-        """Ping, FIND_NODE and block; how long until all were answered, the machine's own stalls left out; None for never."""
+        """Dials if need be, then ping, FIND_NODE and block; how long until all were answered, the machine's own stalls left out; None for never."""
         began, token = time.monotonic(), os.urandom(32)
+        if self.peer is None or self.peer.closed:
+            self.lost += self.peer is not None
+            self.dial()
         good = self.ask(PING_PROTOCOL, token, lambda heard: heard == token)
         if self.dht:
             good = good and self.ask(LAN, framed(field(1, 4) + field(2, os.urandom(32))), lambda heard: (unframed(heard) or b"").startswith(b"\x08\x04"))
@@ -409,9 +432,6 @@ class Honest(threading.Thread):
     def run(self):
         while not self.stopping.is_set():
             try:
-                if self.peer is None or self.peer.closed:
-                    self.lost += self.peer is not None
-                    self.dial()
                 took = self.probe()
             except (OSError, Refused) as error:
                 self.faults.append(repr(error))

@@ -6,11 +6,10 @@ import struct
 import subprocess
 import time
 
-from peer import (BITSWAP, CHAOS_PEER, DATA, HELLO, PING, PING_PROTOCOL, SYN, WINDOW, Peer, Refused, framed, header, is_closed,
+from peer import (BITSWAP, CHAOS_PEER, DATA, FIRST_WINDOW, HELLO, PING, PING_PROTOCOL, SYN, WINDOW, Peer, Refused, framed, header, is_closed,
                   proposal, seed_of, tcp)
 
 NOISE = HELLO + b"\x07/noise\n"
-FIRST_WINDOW = 256 * 1024
 PROTOCOL_ERROR = 1
 
 

@@ -7,9 +7,10 @@ attacker has an address of 127.0.0.0/8 of its own. During each row an honest cli
 ends with four checks: what it expects, the same process lives, memory grew by no more than the row's bound, and the honest client was
 always served within a second.
 
-Usage: tests/chaos/run.py [--short] [row ...]; --short leaves out what takes long. HEARTH_BUILD names another build folder.
+Usage: tests/chaos/run.py [--short] [--mix SECONDS] [row ...]; --short leaves out what takes long, --mix plays all at once for so long. HEARTH_BUILD names another build folder.
 """
 import argparse
+import multiprocessing
 import os
 import resource
 import shutil
@@ -24,11 +25,14 @@ sys.path.insert(0, os.path.join(TOP, "tests/budget"))
 from bad_input import HEARTH, STRANGER, Node, check, counts, say, spawned_children  # noqa: E402
 from cgroup import Cgroup, status_kib  # noqa: E402
 from peer import Honest, Keys, Peer, Sources, seed_of  # noqa: E402
+import rows_protocols  # noqa: E402
 import rows_transport  # noqa: E402
+from name_server import NameServer  # noqa: E402
 
 SERVED_S = float(os.environ.get("CHAOS_SERVED_S", "1"))
 SETTINGS = {"HEARTH_SWARM__PERIPEXEMPT": "", "HEARTH_ROUTING__LOOPBACKADDRESSESONLANDHT": "true"}
-ROWS = rows_transport.ROWS
+ROWS = rows_transport.ROWS + rows_protocols.ROWS
+ALONE = {"T10", "T13 memory"}  # starts the daemon again; looks at memory that others move
 
 
 class Victim(Node):
@@ -52,7 +56,9 @@ class World:
     def __init__(self, folder, group, short):
         self.folder, self.group, self.short, self.stranger = folder, group, short, STRANGER
         self.keys, self.sources, self.peers = Keys(), Sources(), 0
+        self.names = NameServer()
         self.node = Victim(folder, group)
+        self.node.env["HEARTH_DNS__SERVERS"] = self.names.address
         if not self.node.start():
             raise RuntimeError(self.node.said())
         self.block = os.urandom(4096)
@@ -84,7 +90,10 @@ class World:
 
     def peer(self, **more):
         self.peers += 1
-        return Peer(self.port, next(self.sources), seed_of(f"hostile {self.peers}"), **more)
+        return self.peer_of(seed_of(f"hostile {self.peers}"), **more)
+
+    def peer_of(self, seed, **more):
+        return Peer(self.port, next(self.sources), seed, **more)
 
     def rss(self):
         return status_kib(self.pids[0], "VmRSS") * 1024
@@ -147,9 +156,60 @@ def play(w, name, row, bound_mib):
     honest.lost = 0
 
 
+# ---- all at once ----
+
+def attack(w, turn, row, until, told):
+    """A process: plays a row until the end, over and over, and tells how often, and how many of its expectations held."""
+    os.nice(10)  # it is the node that is measured, on a machine that both share
+    w.keys, w.sources, w.peers = Keys(), Sources(1000 * (turn + 1)), 1000 * (turn + 1)
+    times, held, broken = 0, 0, []
+
+    def judge(name, good, detail=""):
+        nonlocal held
+        held += bool(good)
+        if not good:
+            broken.append(name)
+        return good
+
+    w.check = judge
+    while time.monotonic() < until:
+        try:
+            row(w)
+            times += 1
+        except Exception as error:  # a peer that is turned away while others are many is no fault
+            broken.append(repr(error))
+            time.sleep(0.2)
+    told.put((turn, times, held, broken))
+    w.keys.close()
+
+
+def mix(w, seconds):
+    """All rows at once. Peers may be turned away then, so what each expects is told and not judged; the node and its honest peer are."""
+    w.row, w.short, rows = "all at once", True, [row for row in ROWS if row[0] not in ALONE]
+    began, mark, told = time.monotonic(), len(w.honest.took), multiprocessing.Queue()
+    forget_peak(w.pids[0])
+    processes = [multiprocessing.Process(target=attack, args=(w, turn, row[1], began + seconds, told)) for turn, row in enumerate(rows)]
+    for process in processes:
+        process.start()
+    for _ in processes:
+        turn, times, held, broken = told.get(timeout=seconds + 120)
+        print(f"# {rows[turn][0]}: played {times} times, {held} of {held + len(broken)} answers as when alone{', not: ' + broken[-1][:100] if broken else ''}", flush=True)
+    for process in processes:
+        process.join()
+    took = w.honest.since(mark)
+    slow = [t for t in took if t is None or t > SERVED_S]
+    peak = status_kib(w.pids[0], "VmHWM") / 1024
+    print(f"# {time.monotonic() - began:.0f} s, peak of the daemon {peak:.1f} MiB, honest client {len(took)} times, slowest {max([t for t in took if t] or [0]) * 1000:.0f} ms, dialled again {w.honest.lost} times")
+    w.check(f"the honest client was always served within {SERVED_S:g} s", len(took) > 10 and not slow, (len(took), slow, w.honest.faults[-3:]))
+    w.check("the daemon stays under 64 MiB", 0 < peak < 64, peak)
+    w.check("the same process lives", w.lives(), w.node.said()[-400:])
+    w.check("it is healthy", w.node.run("diag", "healthy")[0] == 0)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--short", action="store_true")
+    parser.add_argument("--mix", type=int, metavar="SECONDS")
     parser.add_argument("rows", nargs="*")
     options = parser.parse_args()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -163,11 +223,13 @@ def main():
     world = None
     try:
         world = World(folder, group, options.short)
-        for name, row, bound_mib, smoke in ROWS:
+        for name, row, bound_mib, smoke in ROWS if options.mix is None else []:
             if name.split()[0] in options.rows or not options.rows and (smoke or not options.short):
                 play(world, name, row, bound_mib)
+        if options.mix is not None:
+            mix(world, options.mix)
         world.honest.stop()
-        world.row = "all rows"
+        world.row = "at the end"
         if group:
             world.check("the kernel killed nobody for memory", group.kills() == 0)
         world.check("the daemon stops in order", world.node.stop() == 0, world.node.said()[-400:])
