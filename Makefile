@@ -124,10 +124,12 @@ budget-short: build
 
 chaos-peers: build
 	@HEARTH_BUILD=$(BUILD) tests/chaos/run.py
+	@HEARTH_BUILD=$(BUILD) tests/chaos/sybils.py
 	@HEARTH_BUILD=$(BUILD) tests/chaos/run.py --mix 60
 
 chaos-smoke: build
 	@HEARTH_BUILD=$(BUILD) tests/chaos/run.py --short
+	@HEARTH_BUILD=$(BUILD) tests/chaos/sybils.py
 
 crash-smoke: build
 	@tests/crash/run.sh --smoke

@@ -126,13 +126,13 @@ class Sources:
             return f"127.{10 + self.count // 250 % 80}.{1 + self.count % 250}.{1 + self.count % 7}"
 
 
-def tcp(port, source, room=None):
+def tcp(port, source, room=None, host="127.0.0.1"):
     sock = socket.socket()
     if room:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
     sock.settimeout(PATIENCE_S)
     sock.bind((source, 0))
-    sock.connect(("127.0.0.1", port))
+    sock.connect((host, port))
     return sock
 
 
@@ -162,9 +162,9 @@ class Refused(Exception):
 class Peer:
     """One secured connection; sock is that of an accepted one, else it dials."""
 
-    def __init__(self, port, source, seed, proof=None, polite=False, sock=None, identify=b"", room=None):
+    def __init__(self, port, source, seed, proof=None, polite=False, sock=None, identify=b"", room=None, host="127.0.0.1"):
         role = "dial" if sock is None else "listen"
-        sock = sock or tcp(port, source, room)
+        sock = sock or tcp(port, source, room, host)
         sock.setblocking(True)
         self.local, theirs = socket.socketpair()
         self.process = subprocess.Popen([CHAOS_PEER, role, seed, *([proof] if proof else [])], stdin=sock.fileno(), stdout=theirs.fileno())
@@ -343,6 +343,18 @@ class Peer:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+def serve_kad(answer):
+    """A handler for Peer.serve: answer gets the request's fields and gives the message."""
+    def handler(peer, stream, heard):
+        request = unframed(bytes(heard))
+        while request is not None:
+            del heard[:len(framed(request))]
+            peer.questions = getattr(peer, "questions", 0) + 1
+            peer.queue(stream, framed(answer(dict(fields(request)))))
+            request = unframed(bytes(heard))
+    return handler
 
 
 def identify_of(keys, seed, protocols, **more):

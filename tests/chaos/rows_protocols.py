@@ -4,7 +4,7 @@ import json
 import os
 import time
 
-from peer import (DATA, FIN, IDENTIFY, LAN, PING_PROTOCOL, PUSH, base58, field, fields, framed, identify_of, ip4_tcp, seed_of, unframed, varint)
+from peer import (DATA, FIN, IDENTIFY, LAN, PING_PROTOCOL, PUSH, base58, field, fields, framed, identify_of, ip4_tcp, seed_of, serve_kad, unframed, varint)
 
 PUT_VALUE, GET_VALUE, ADD_PROVIDER, GET_PROVIDERS, FIND_NODE = range(5)
 PEERS_MAX, PROTOCOLS_MAX = 4096, 64
@@ -229,22 +229,11 @@ def invented():
     return b"\x00\x24\x08\x01\x12\x20" + os.urandom(32)
 
 
-def serve_kad(answer):
-    def handler(peer, stream, heard):
-        request = unframed(bytes(heard))
-        while request is not None:
-            del heard[:len(framed(request))]
-            peer.questions = getattr(peer, "questions", 0) + 1
-            peer.queue(stream, framed(answer(dict(fields(request)).get(1, 0))))
-            request = unframed(bytes(heard))
-    return handler
-
-
 def p12_closer_peers(w):
     crowd = b"".join(field(8, field(1, invented()) + field(2, ip4_tcp(f"127.81.{n % 250}.1", 9))) for n in range(50000))
     seed = seed_of("crowd teller")
     peer = w.peer_of(seed, polite=True, identify=identify_of(w.keys, seed, [IDENTIFY, LAN]))
-    peer.serve = {LAN: serve_kad(lambda kind: field(1, kind) + crowd)}
+    peer.serve = {LAN: serve_kad(lambda request: field(1, request.get(1, 0)) + crowd)}
     peer.pump(2)
     began, command = time.monotonic(), w.node.start_command("routing", "findpeer", w.stranger, "--timeout", "20s")
     peer.pump(20, lambda: command.poll() is not None)
