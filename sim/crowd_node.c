@@ -114,7 +114,8 @@ static enum err configure(struct crowd *c, struct crowd_node *n)
         {"Addresses.Swarm", addr},
         {"Bootstrap", bootstrap},
         {"Discovery.MDNS.Enabled", "false"},
-        {"Routing.Type", "dhtserver"}, /* a node that waits to be dialled first is in no table, and this is about tables */
+        {"Routing.Type",
+         "dhtserver"}, /* a node that waits to be dialled first is in no table, and this is about tables */
         {"Swarm.Transports.Security", "noise"}, /* OpenSSL's own randomness would not repeat */
     };
     for (size_t i = 0; i < ARRAY_LEN(settings) && err == ERR_OK; i++)
