@@ -48,7 +48,8 @@ void provide_walk_begin(struct provide *p)
 static void keep_after(struct provide_walk *w, struct span after)
 {
     w->after_len = MIN(after.len, sizeof(w->after));
-    memcpy(w->after, after.data, w->after_len);
+    if (w->after_len > 0) /* of an empty page it is NULL */
+        memcpy(w->after, after.data, w->after_len);
 }
 
 static uint32_t add_pins(struct provide_walk *w, const struct msg_pin_page *page, struct buf *rows)
