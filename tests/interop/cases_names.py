@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Names among hearth and Kubo over the LAN DHT: what one publishes the other resolves.
+"""Names among hearth, Kubo and Helia over the LAN DHT: what one publishes the other resolves.
 
 Publisher and resolver know only a third node. The publisher changes what the
 name stands for, and the resolver must see that, not what it saw before.
@@ -8,24 +8,30 @@ import json
 
 from cases_dht import FORMS, join
 from harness import KIB, add_case, case, expect, expect_same_file
-from peers import Hearth
+from peers import Hearth, Helia
 
 
 def new_key(peer, kind):
     if isinstance(peer, Hearth):
         return peer.hearth("key", "gen", "--type", kind, "site").strip()
+    if isinstance(peer, Helia):
+        return None  # with the first record
     return peer.rpc("key/gen", "site", type=kind)["Id"]
 
 
 def publish(peer, path, key="site"):
     if isinstance(peer, Hearth):
         return json.loads(peer.hearth("name", "publish", "--key", key, "--enc=json", path, seconds=60))["name"]
+    if isinstance(peer, Helia):
+        return peer.publish(key, path, seconds=60)
     return peer.rpc("name/publish", path, key=key, seconds=60)["Name"]
 
 
 def resolve(peer, name):
     if isinstance(peer, Hearth):
         return peer.hearth("name", "resolve", "--nocache", name, seconds=60).strip()
+    if isinstance(peer, Helia):
+        return peer.resolve(name, seconds=60)
     return peer.rpc("name/resolve", name, seconds=60, nocache="true")["Path"]
 
 
@@ -38,7 +44,9 @@ def published_and_resolved(lab, publisher, resolver, kind):
     name = new_key(source, kind)
     for sent in (first, second):
         path = f"/ipfs/{source.add(sent)}"
-        expect(publish(source, path) == name, "another name was published")
+        published = publish(source, path)
+        name = name or published
+        expect(published == name, f"{published} was published, not {name}")
         found = resolve(late, name)
         expect(found == path, f"{late.label} resolves {name} to {found}, not {path}")
     if isinstance(late, Hearth):
@@ -50,8 +58,9 @@ def published_and_resolved(lab, publisher, resolver, kind):
 def register():
     for publisher, resolver, kind in (("hearth", "kubo", "ed25519"), ("hearth", "kubo", "rsa"),
                                       ("kubo", "hearth", "ed25519"), ("kubo", "hearth", "rsa"),
-                                      ("hearth", "hearth", "ed25519")):
-        needs = ["hearth"] + (["kubo"] if "kubo" in (publisher, resolver) else [])
+                                      ("hearth", "helia", "ed25519"), ("hearth", "helia", "rsa"),
+                                      ("helia", "hearth", "ed25519"), ("hearth", "hearth", "ed25519")):
+        needs = ["hearth", *({publisher, resolver} - {"hearth"})]
         add_case(f"hearth/names/{kind}/{publisher}-to-{resolver}",
                  lambda lab, p=publisher, r=resolver, k=kind: published_and_resolved(lab, p, r, k), needs)
 

@@ -446,6 +446,13 @@ class Helia(Peer):
         """The addresses that its DHT knows of a peer."""
         return self.call("find_peer", seconds, peer=peer)["addrs"]
 
+    def publish(self, key, path, seconds=CALL_SECONDS):
+        """Under a key of its keychain, made when there is none; returns the name."""
+        return self.call("publish", seconds, key=key, path=path)["name"].removeprefix("/ipns/")
+
+    def resolve(self, name, seconds=CALL_SECONDS):
+        return self.call("resolve", seconds, name=name)["path"]
+
     def dht_peers(self):
         """The ids in its routing table."""
         return set(self.call("dht_peers")["peers"])

@@ -13,6 +13,7 @@ import fsp from 'node:fs/promises'
 import path from 'node:path'
 import readline from 'node:readline'
 import { withBitswap } from '@helia/bitswap'
+import { ipns, ipnsSelector, ipnsValidator } from '@helia/ipns'
 import { withLibp2pLight } from '@helia/libp2p'
 import { unixfs } from '@helia/unixfs'
 import { generateKeyPair } from '@libp2p/crypto/keys'
@@ -37,10 +38,12 @@ const DHTS = {
   lan: { protocol: '/ipfs/lan/kad/1.0.0', peerInfoMapper: removePublicAddressesMapper },
   wan: { protocol: '/ipfs/kad/1.0.0', peerInfoMapper: removePrivateAddressesMapper }
 }
+const RECORDS = { validators: { ipns: ipnsValidator }, selectors: { ipns: ipnsSelector } }
 const PARALLEL_ENTRIES = 32
 
 let node // the Helia node, once started
 let files // its UnixFS view
+let names // its IPNS
 const identified = new Map() // peer id -> what identify told about it
 const discovered = new Map() // peer id -> the addresses that mDNS told last
 const inbound = [] // inbound identify streams: {protocol, peer, at_ns}
@@ -119,7 +122,7 @@ async function start (args) {
       identify: watched(identify()),
       identifyPush: identifyPush(),
       ping: ping(),
-      ...(dht == null ? {} : { dht: kadDHT({ ...DHTS[dht], clientMode: dhtClient }) })
+      ...(dht == null ? {} : { dht: kadDHT({ ...DHTS[dht], ...RECORDS, clientMode: dhtClient }) })
     },
     peerDiscovery: findsNeighbours ? [noted(mdns({ interval: 1000 }))] : [],
     connectionGater: { denyDialMultiaddr: () => false },
@@ -127,6 +130,7 @@ async function start (args) {
   })
   node = await withBitswap(light).start()
   files = unixfs(node)
+  names = ipns(node)
   node.libp2p.addEventListener('peer:identify', ({ detail }) => {
     identified.set(detail.peerId.toString(), {
       agent: detail.agentVersion,
@@ -362,6 +366,12 @@ const operations = {
   find_peer: async ({ peer, signal }) => ({
     addrs: (await node.libp2p.peerRouting.findPeer(peerIdFromString(peer), { signal })).multiaddrs.map(String)
   }),
+  publish: async ({ key, path, signal }) => ({ name: (await names.publish(key, path, { signal })).name }),
+  resolve: async ({ name, signal }) => {
+    let value
+    for await (const result of names.resolve(name, { nocache: true, signal })) value = result.value
+    return { path: value }
+  },
   dht_peers: async () => ({
     peers: [...node.libp2p.services.dht.routingTable.kb.toIterable()].map(({ peerId }) => peerId.toString())
   }),
