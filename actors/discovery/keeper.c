@@ -181,6 +181,28 @@ static bool goes_before(const struct keeper_peer *a, const struct keeper_peer *b
     return rank_a != rank_b ? rank_a > rank_b : a->order < b->order;
 }
 
+static bool is_absent_bootstrap(const struct keeper_peer *peer)
+{
+    return peer->used && peer->bootstrap && !peer->peering && !peer->connected && !peer->running;
+}
+
+/* At its time, and never at the first call: that a bootstrap peer is wanted at the start is for is_wanted to say. */
+static struct keeper_peer *look_again(struct keeper *k, uint64_t now_ns)
+{
+    struct keeper_peer *best = NULL;
+    if (k->bootstraps == 0 || now_ns < k->look_due_ns)
+        return NULL;
+    for (size_t i = 0; i < KEEPER_PEERS_MAX; i++) {
+        struct keeper_peer *peer = &k->peers[i];
+        if (is_absent_bootstrap(peer) && peer->due_ns <= now_ns && (best == NULL || peer->order < best->order))
+            best = peer;
+    }
+    bool first = k->look_due_ns == 0;
+    uint64_t more_ms = best == NULL ? 0 : best->order % (KEEPER_LOOK_MS / 2 + 1);
+    k->look_due_ns = now_ns + (KEEPER_LOOK_MS / 2 + more_ms) * MS_NS;
+    return first ? NULL : best;
+}
+
 struct keeper_peer *keeper_next(struct keeper *k, uint64_t now_ns)
 {
     struct keeper_peer *best = NULL;
@@ -192,6 +214,8 @@ struct keeper_peer *keeper_next(struct keeper *k, uint64_t now_ns)
         if (is_wanted(k, peer, known_too) && peer->due_ns <= now_ns && (best == NULL || goes_before(peer, best)))
             best = peer;
     }
+    if (best == NULL)
+        best = look_again(k, now_ns);
     if (best == NULL)
         return NULL;
     best->running = true;
@@ -218,5 +242,7 @@ uint64_t keeper_due(const struct keeper *k)
     for (size_t i = 0; i < KEEPER_PEERS_MAX && k->running < KEEPER_RUNNING_MAX; i++)
         if (is_wanted(k, &k->peers[i], known_too))
             at = MIN(at, k->peers[i].due_ns);
+        else if (k->look_due_ns != 0 && is_absent_bootstrap(&k->peers[i]))
+            at = MIN(at, k->look_due_ns);
     return at;
 }

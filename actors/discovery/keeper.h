@@ -6,6 +6,8 @@
  *                  another try, 5 s to 10 min apart, doubling, with jitter
  *      bootstrap:  as long as fewer than KEEPER_WANTED peers of any kind are connected, that many at a time, in random order; one
  *                  that was lost is tried again after half a minute, or at once when nobody is left
+ *                  Even with peers enough, one bootstrap peer that is not connected is tried every 5 to 10 min: a network that fell
+ *                  apart into parts that are content with themselves would never be one again otherwise
  *      known:      peers of earlier lives: as bootstrap peers, but only once each of those has failed, and never without any
  *
  * One thread; times are nanoseconds of any monotonic clock. Addresses are copied.
@@ -28,6 +30,7 @@ enum {
     KEEPER_RETRY_MS = 5000,
     KEEPER_RETRY_MAX_MS = 600000,
     KEEPER_PERIOD_MS = 30000,
+    KEEPER_LOOK_MS = 600000,
     KEEPER_WANTED = 4, /* connected peers, below which others are sought */
     KEEPER_RUNNING_MAX = 8
 };
@@ -55,6 +58,8 @@ struct keeper {
     size_t bootstraps;    /* configured */
     size_t known;         /* added */
     size_t connected_any; /* peers connected, whoever they are */
+    uint64_t
+        look_due_ns; /* when a bootstrap peer is tried though there are peers enough; 0: keeper_next has not been asked yet */
 };
 
 enum keeper_role { KEEPER_BOOTSTRAP, KEEPER_PEERING };

@@ -188,13 +188,41 @@ static void a_lost_bootstrap_peer_waits_unless_nobody_is_left(void **state)
     assert_int_equal(keeper_due(&k), start_ns + KEEPER_PERIOD_MS / 2 * MS_NS);
     for (uint8_t n = 10; n < 13; n++)
         come_up(n); /* found otherwise: with peer 2 that is enough */
-    assert_int_equal(keeper_due(&k), UINT64_MAX);
+    assert_null(keeper_next(&k, start_ns + KEEPER_PERIOD_MS * MS_NS));
     for (uint8_t n = 10; n < 13; n++)
         go_down(n, start_ns);
     go_down(2, start_ns);
     assert_true(keeper_due(&k) < start_ns + KEEPER_RETRY_MS * MS_NS);
     assert_non_null(keeper_next(&k, start_ns + KEEPER_RETRY_MS * MS_NS));
     assert_non_null(keeper_next(&k, start_ns + KEEPER_RETRY_MS * MS_NS));
+}
+
+/* The other part of a network that fell apart may be behind it. */
+static void a_bootstrap_peer_is_tried_now_and_then_though_there_are_peers_enough(void **state)
+{
+    (void)state;
+    const uint64_t shortest_ns = KEEPER_LOOK_MS / 2 * MS_NS;
+    add(1, KEEPER_BOOTSTRAP, 0);
+    add(2, KEEPER_BOOTSTRAP, 1);
+    for (uint8_t n = 2; n < 8; n++)
+        come_up(n);
+    assert_null(keeper_next(&k, start_ns));
+    assert_int_equal(keeper_due(&k), start_ns + shortest_ns);
+    assert_null(keeper_next(&k, start_ns + shortest_ns - 1));
+    uint64_t now = start_ns + shortest_ns;
+    struct keeper_peer *peer = keeper_next(&k, now);
+    assert_true(is(peer, 1));
+    assert_null(keeper_next(&k, now)); /* one at a time */
+    keeper_ended(&k, peer, false, now, KEEPER_LOOK_MS / 2);
+    now = keeper_due(&k);
+    assert_int_equal(now, start_ns + 2 * shortest_ns);
+    peer = keeper_next(&k, now);
+    assert_true(is(peer, 1));
+    come_up(1);
+    keeper_ended(&k, peer, true, now, 0);
+    assert_int_equal(keeper_due(&k), UINT64_MAX); /* all are connected */
+    go_down(1, now);
+    assert_true(keeper_due(&k) >= now + shortest_ns);
 }
 
 static void known_peers_stand_in_for_bootstrap_peers_that_fail(void **state)
@@ -251,6 +279,7 @@ int main(void)
         TEST(a_removed_peering_is_left_alone),
         TEST(four_bootstrap_peers_at_a_time_in_their_random_order),
         TEST(a_lost_bootstrap_peer_waits_unless_nobody_is_left),
+        TEST(a_bootstrap_peer_is_tried_now_and_then_though_there_are_peers_enough),
         TEST(known_peers_stand_in_for_bootstrap_peers_that_fail),
         TEST(without_bootstrap_nobody_is_sought),
         TEST(tables_are_bounded),
