@@ -25,7 +25,7 @@ class World:
         self.kept = {}  # CID -> (file, number of the node that provides it)
         entrance = []
         for number, host in enumerate(self.net.hosts):
-            node = lab.start(hearth(lab, host, f"node-{number}", bootstrap=entrance))
+            node = lab.start(hearth(lab, host, f"node-{number}", "dhtserver", entrance))
             self.nodes.append(node)
             if number in (0, SIDE):  # one on each side
                 entrance = [*entrance, node.addr]

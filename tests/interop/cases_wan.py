@@ -53,7 +53,7 @@ def wait_entered(peer, count=1):
 
 
 class Network:
-    """Three servers of hearth and two of Kubo; each knows the first one."""
+    """Three servers of hearth and two of Kubo; each knows the first one, which serves because they have dialled it."""
 
     def __init__(self, lab, guests):
         self.lab = lab
@@ -61,9 +61,8 @@ class Network:
         self.free = hosts[5:]
         self.servers = [lab.start(hearth(lab, hosts[0], "server-0"))]
         self.entrance = [self.servers[0].addr]
-        for number, (kind, routing) in enumerate((("hearth", "dht"), ("hearth", "dht"), ("kubo", "dhtserver"),
-                                                  ("kubo", "dhtserver")), 1):
-            self.servers.append(lab.start(FORMS[kind](lab, hosts[number], f"server-{number}", routing, self.entrance)))
+        for number, kind in enumerate(("hearth", "hearth", "kubo", "kubo"), 1):
+            self.servers.append(lab.start(FORMS[kind](lab, hosts[number], f"server-{number}", "dhtserver", self.entrance)))
         for server in self.servers:
             wait_entered(server, 3)
 
