@@ -58,14 +58,17 @@ void progress_begin(struct progress *p, const char *name, uint64_t total, bool w
 void progress_add(struct progress *p, uint64_t bytes);
 void progress_end(struct progress *p);
 
-/* Text forms of `heat top` and `heat explain`. */
-/* resources.c */
+/* Text form of `swarm resources`. */
 void print_resources(const struct invocation *in, struct span result);
 
+/* Text forms of `heat top` and `heat explain`. */
 void print_hottest(const struct invocation *in, struct span result);
 void print_explained(const struct invocation *in, struct span result);
 void print_denylists(const struct invocation *in, struct span result);
 void print_verdict(const struct invocation *in, struct span result);
+
+/* Text form of `swarm peers`. */
+void print_peers(const struct invocation *in, struct span result);
 
 /* Text forms of `swarm peering`. */
 void print_peering_added(const struct invocation *in, struct span result);

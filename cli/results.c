@@ -147,35 +147,6 @@ static void print_healthy(const struct invocation *in, struct span result)
 
 /* ---- the swarm ---- */
 
-static void print_peers(const struct invocation *in, struct span result)
-{
-    struct elements rows = value_elements(result, "connections");
-    struct span row;
-    bool verbose = value_bool(buf_span(&in->args), "verbose");
-    bool latency = verbose || value_bool(buf_span(&in->args), "latency");
-    bool direction = verbose || value_bool(buf_span(&in->args), "direction");
-    while (elements_next(&rows, &row)) {
-        struct span addr = value_text(row, "addr");
-        print_escaped(stdout, addr);
-        bool named = memmem(addr.data, addr.len, "/p2p/", 5) != NULL;
-        (void)fputs(named ? "" : "/p2p/", stdout);
-        print_escaped(stdout, named ? (struct span){0} : value_text(row, "peer"));
-        if (latency)
-            printf(" %.3fms", (double)value_u64(row, "rtt_ns") / 1e6);
-        if (direction)
-            (void)fputs(value_bool(row, "inbound") ? " inbound" : " outbound", stdout);
-        if (verbose) {
-            (void)putchar(' ');
-            print_escaped(stdout, value_text(row, "security"));
-            (void)putchar(' ');
-            print_escaped(stdout, value_text(row, "muxer"));
-            printf(" %llu streams ", (unsigned long long)value_u64(row, "streams"));
-            print_escaped(stdout, value_text(row, "agent"));
-        }
-        (void)putchar('\n');
-    }
-}
-
 static void print_addrs(const struct invocation *in, struct span result)
 {
     bool local = in->what->id == OP_SWARM_ADDRS_LOCAL;

@@ -7,7 +7,13 @@
 #include "net/addr.h"
 #include "schemas/messages.h"
 
-enum { LIST_BYTES_MAX = 512 * 1024, STATE_PROTOCOLS_MAX = 64, STATE_ADDRS_MAX = 32, ADDRS_TOLD_MAX = 500 };
+enum {
+    LIST_BYTES_MAX = 512 * 1024,
+    REPLY_FRAME_BYTES = 64, /* of a reply around its list */
+    STATE_PROTOCOLS_MAX = 64,
+    STATE_ADDRS_MAX = 32,
+    ADDRS_TOLD_MAX = 500
+};
 
 static const actor_id listeners_to_peers[] = {ACTOR_BITSWAP, ACTOR_DISCOVERY};
 
@@ -204,20 +210,25 @@ static void fill_connection(const struct swarm_conn *c, char addr[ENDPOINT_TEXT_
 enum err swarm_reply_peers(struct swarm *s, struct reply_to call)
 {
     struct buf items;
-    buf_init(&items, LIST_BYTES_MAX, NULL);
+    size_t room = MIN(call.bytes_max, (uint32_t)LIST_BYTES_MAX);
+    buf_init(&items, room - MIN(room, (size_t)REPLY_FRAME_BYTES), NULL);
     uint32_t count = 0;
+    uint64_t omitted = 0;
     size_t position = 0;
     const struct swarm_conn *c;
-    while (count < BATCH_COUNT_MAX && (c = table_next(&s->conns, &position, NULL)) != NULL) {
+    while ((c = table_next(&s->conns, &position, NULL)) != NULL) {
         struct item_connection row;
         char addr[ENDPOINT_TEXT_MAX];
         if (!c->up || c->over)
             continue;
         fill_connection(c, addr, &row);
-        if (schema_list_add_map(&items, &schema_item_connection, &row) == ERR_OK)
+        if (omitted == 0 && count < BATCH_COUNT_MAX &&
+            schema_list_add_map(&items, &schema_item_connection, &row) == ERR_OK)
             count++;
+        else
+            omitted++;
     }
-    struct msg_swarm_peers_ok fields = {.connections = schema_list_of(&items, count)};
+    struct msg_swarm_peers_ok fields = {.connections = schema_list_of(&items, count), .omitted = omitted};
     ctx_reply(s->ctx, call, &(struct msg){.kind = MSG_SWARM_PEERS_OK, .fields = &fields});
     buf_release(&items);
     return ERR_OK;

@@ -134,7 +134,9 @@ static uint32_t pack_part(struct pack *p, unsigned part, const void *fields, uin
     case PART_NODE:
         return pack_node(p, fields);
     case PART_PEERS:
-        pack_pair_u64(p, "connections", ((const struct msg_swarm_peers_ok *)fields)->connections.count);
+        pack_pair_u64(p, "connections",
+                      ((const struct msg_swarm_peers_ok *)fields)->connections.count +
+                          ((const struct msg_swarm_peers_ok *)fields)->omitted);
         return 1;
     case PART_NOTES:
         return replicate_pack(p, fields);

@@ -372,6 +372,8 @@ static enum err carry_out(struct ctx *ctx, struct node *n)
         return carry_out_routing(ctx, c);
     const struct node *target = &nodes[c->target];
     struct call_opts opts = {.timeout_ns = 40 * SECOND_NS, .reply_bytes_max = 65536};
+    if (c->kind == CMD_PEERS && c->bytes > 0)
+        opts.reply_bytes_max = (uint32_t)c->bytes;
     struct buf items;
     buf_init(&items, 1024, NULL);
     const char *addr = c->addr[0] != '\0' ? c->addr : target->addr;
@@ -450,6 +452,7 @@ static void take_reply(struct node *n, const struct msg *msg)
     } else if (msg->kind == MSG_ROUTE_PUT_OK) {
         atomic_store(&n->rows, ((const struct msg_route_put_ok *)msg->fields)->count);
     } else if (msg->kind == MSG_SWARM_PEERS_OK) {
+        atomic_store(&n->found, ((const struct msg_swarm_peers_ok *)msg->fields)->omitted);
         atomic_store(&n->rows, ((const struct msg_swarm_peers_ok *)msg->fields)->connections.count);
     } else if (msg->kind == MSG_MDNS_STAT_OK) {
         atomic_store(&n->rows, ((const struct msg_mdns_stat_ok *)msg->fields)->neighbours.count);

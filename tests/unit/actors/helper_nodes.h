@@ -70,7 +70,7 @@ struct command {
     enum command_kind kind;
     unsigned target;          /* node */
     char addr[NODE_ADDR_MAX]; /* CMD_CONNECT: instead of the target's own */
-    uint64_t bytes;           /* CMD_SEND */
+    uint64_t bytes;           /* CMD_SEND; CMD_PEERS: room of the reply, 0: much */
     uint64_t count;           /* CMD_PING; CMD_SEND: as many streams, with payloads only */
     const char *protocol;     /* CMD_SEND: NULL = Bitswap's */
     const struct msg *msg;    /* CMD_ASK, CMD_TELL */

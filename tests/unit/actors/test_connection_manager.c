@@ -32,6 +32,22 @@ static void a_pair_connects_identifies_and_pings(void **state)
     nodes_end();
 }
 
+static void more_connections_than_a_reply_has_room_for_are_counted(void **state)
+{
+    (void)state;
+    nodes_begin(4, backend, 1, NULL);
+    for (unsigned i = 1; i < 4; i++)
+        assert_int_equal(node_connect(i, 0), ERR_OK);
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_PEERS}), ERR_OK);
+    assert_int_equal(nodes[0].rows, 3);
+    assert_int_equal(nodes[0].found, 0);
+    for (unsigned room = 100; room < 1000; room += 7) {
+        assert_int_equal(node_do(0, (struct command){.kind = CMD_PEERS, .bytes = room}), ERR_OK);
+        assert_int_equal(nodes[0].rows + nodes[0].found, 3);
+    }
+    nodes_end();
+}
+
 static bool both_down(void)
 {
     return nodes[0].downs == 1 && nodes[1].downs == 1;
@@ -285,6 +301,7 @@ static void a_certificate_outside_its_dates_is_refused(void **state)
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_pair_connects_identifies_and_pings),
+    cmocka_unit_test(more_connections_than_a_reply_has_room_for_are_counted),
     cmocka_unit_test(disconnect_is_heard_on_both_sides),
     cmocka_unit_test(bytes_of_a_stream_arrive_whole),
     cmocka_unit_test(protocols_are_served_at_run_time),
