@@ -3,17 +3,17 @@
  * The secure channel of a hostile peer: the node's own Noise engine for the handshake, and nothing of its own above it. Whoever starts it
  * holds the sockets and says each byte, so it can say what no engine would.
  *
- *      chaos_peer dial|listen SEED [KEY-FILE|empty|tampered|foreign|nokey]       stdin: the TCP connection, stdout: a local stream socket
+ *      chaos_peer dial|listen SEED [PROOF-FILE|empty|tampered|foreign|nokey]       stdin: the TCP connection, stdout: a local stream socket
  *
  *          local -> here:  | type | length, 4 bytes | payload |      P: plaintext, sealed   R: raw bytes onto the connection
  *                                                                    D: 0 reads the connection, 1 does not
  *          here -> local:  a line "ok PEER-ID" or "failed WHY", then the plaintext that comes; the end means the end
  *
  *      chaos_peer static   the same sockets: a line "ok STATIC-KEY", the node's Noise key, and the end in mid-handshake
- *      chaos_peer keys     lines "SEED [MESSAGE]" -> "PEER-ID PUBLIC-KEY SIGNATURE"
+ *      chaos_peer keys     lines "SEED [MESSAGE]" -> "PEER-ID PUBLIC-KEY SIGNATURE NOISE-KEY"
  *
- * All in hex; a seed is 32 bytes. Both directions wait for each other: what the node does not read is not taken from the local side. The
- * last argument of the first form replaces the proof of identity: a public key from a file, or one of the named ways to be wrong.
+ * All in hex; a seed is 32 bytes, and where the proof is given the secret of the static Noise key, too. Both directions wait for each other: what the node does not read is not taken from the local side. The
+ * last argument of the first form replaces the proof of identity: by a file's bytes, or by one of the named ways to be wrong.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -98,6 +98,12 @@ static int answer_keys(void)
         hex(key_pair_public(pair), stdout);
         (void)fputc(' ', stdout);
         hex(span_of(signature, sizeof(signature)), stdout);
+        uint8_t secret[NOISE_KEY_BYTES];
+        struct noise_keypair noise_pair;
+        (void)sodium_hex2bin(secret, sizeof(secret), line, seed_len, NULL, &len, NULL);
+        noise_keypair_from_secret(secret, &noise_pair);
+        (void)fputc(' ', stdout);
+        hex(span_of(noise_pair.public_key, NOISE_KEY_BYTES), stdout);
         (void)fputc('\n', stdout);
         (void)fflush(stdout);
         key_pair_free(pair);
@@ -142,10 +148,11 @@ static void spoil(struct noise_identity *identity, const struct key_pair *pair, 
         int fd = open(how, O_RDONLY | O_CLOEXEC);
         ssize_t len = fd < 0 ? -1 : read(fd, file, sizeof(file));
         if (len < 0)
-            fail("no key file");
+            fail("no file with a proof");
         (void)close(fd);
-        static const uint8_t long_signature[1024] = {1};
-        put_proof(&identity->proof, span_of(file, (size_t)len), span_of(long_signature, sizeof(long_signature)));
+        buf_release(&identity->proof);
+        buf_init(&identity->proof, sizeof(file), NULL);
+        require(buf_append(&identity->proof, file, (size_t)len));
     }
 }
 
@@ -316,7 +323,11 @@ __attribute__((noreturn)) static void pipe_secured(bool initiator, const char *s
     struct key_pair *pair = pair_of(seed, strlen(seed));
     struct noise_identity identity;
     uint8_t secret[NOISE_KEY_BYTES];
-    randombytes_buf(secret, sizeof(secret));
+    size_t n = 0;
+    if (how != NULL) /* so that a proof can be made beforehand */
+        (void)sodium_hex2bin(secret, sizeof(secret), seed, strlen(seed), NULL, &n, NULL);
+    else
+        randombytes_buf(secret, sizeof(secret));
     require(noise_identity_init(&identity, pair, secret));
     if (how != NULL)
         spoil(&identity, pair, how);

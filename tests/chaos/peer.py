@@ -97,7 +97,7 @@ class Keys:
         self.lock = threading.Lock()
 
     def ask(self, seed, message=b"\0"):
-        """(peer id, public key protobuf, signature over the message)"""
+        """(peer id, public key protobuf, signature over the message, static Noise key if the seed is its secret)"""
         with self.lock:
             self.process.stdin.write(f"{seed} {message.hex()}\n".encode())
             self.process.stdin.flush()
@@ -359,7 +359,7 @@ def serve_kad(answer):
 
 def identify_of(keys, seed, protocols, **more):
     """A whole identify message, framed; more: further fields by their number as f8=bytes."""
-    _, public, _ = keys.ask(seed)
+    _, public, _, _ = keys.ask(seed)
     body = field(1, public) + b"".join(field(3, name) for name in (p.encode() for p in protocols)) + field(5, b"ipfs/0.1.0") + field(6, b"chaos")
     for name, value in more.items():
         body += b"".join(field(int(name[1:]), v) for v in (value if isinstance(value, list) else [value]))

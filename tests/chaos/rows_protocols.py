@@ -18,7 +18,7 @@ def envelope(w, signer, peer, seq, addresses, domain=b"libp2p-peer-record", kind
     """A signed peer record, made wrong by its arguments; signer and key are seeds."""
     record = field(1, peer) + field(2, seq) + b"".join(field(3, field(1, a)) for a in addresses)
     parts = b"".join(varint(len(part)) + part for part in (domain, kind, record))
-    _, public, signature = w.keys.ask(signer, parts)
+    _, public, signature, _ = w.keys.ask(signer, parts)
     if key:
         public = w.keys.ask(key)[1]
     return field(1, public) + field(2, kind) + field(3, record) + field(5, signature)
@@ -63,7 +63,7 @@ def identify_stream(peer):
 
 def p3_identify(w):
     def chunks(seed):
-        _, public, _ = w.keys.ask(seed)
+        _, public, _, _ = w.keys.ask(seed)
         return framed(field(1, public) + field(6, b"eleven")) + framed(field(3, b"/x")) * 10
 
     def oversized(seed):
