@@ -342,6 +342,7 @@ def t18_flood(w):
         if sock:
             sock.close()
     allowed = 64 + 4 * 0.2 * (time.monotonic() - began) + 1
+    print(f"# {greeted} greeted")
     w.check("at most the burst of a /24 was greeted", 0 < greeted <= allowed, (greeted, allowed))
     for n in range(60):
         sock = knock(w, f"127.9.20.{1 + n}")
