@@ -85,8 +85,9 @@ struct partner {
     enum bitswap_version version;
     uint64_t reopen_ns;
     uint64_t active_ns;
-    uint64_t taken_ns;   /* when it last took bytes */
-    uint64_t praised_ns; /* when connection_manager was last told that it gives blocks */
+    uint64_t taken_ns;       /* when it last took bytes */
+    uint64_t awaited_due_ns; /* when connection_manager is told again that blocks are awaited from it */
+    uint64_t praised_ns;     /* when connection_manager was last told that it gives blocks */
     size_t in_flight;
     struct sent_message sent[NODE_MESSAGES_MAX]; /* a ring */
     size_t sent_first;

@@ -271,6 +271,7 @@ void partner_out_closed(struct partner *p, enum err err)
 }
 
 enum { PRAISE_VALUE = 100, PRAISE_SECONDS = 10, PRAISE_HALF_LIFE_SECONDS = 300 };
+enum { AWAITED_VALUE = 200, AWAITED_SECONDS = 5, AWAITED_HALF_LIFE_SECONDS = 10 };
 
 void partner_praise(struct partner *p)
 {
@@ -285,8 +286,22 @@ void partner_praise(struct partner *p)
     stream_orders_tag(&p->node->orders, &fields);
 }
 
+/* Blocks are on their way from it: it must not be trimmed under them. Its own wants count for nothing, or all would have some. */
+static void tell_awaited(struct partner *p, uint64_t now_ns)
+{
+    if (p->session == NULL || bitswap_session_peer_asked(p->session) == 0 || now_ns < p->awaited_due_ns)
+        return;
+    p->awaited_due_ns = now_ns + AWAITED_SECONDS * SECOND_NS;
+    struct msg_peer_tag fields = {.peer = peer_id_span(&p->id),
+                                  .name = span_text("awaited"),
+                                  .value = AWAITED_VALUE,
+                                  .half_life_ns = AWAITED_HALF_LIFE_SECONDS * SECOND_NS};
+    stream_orders_tag(&p->node->orders, &fields);
+}
+
 void partner_tick(struct partner *p, uint64_t now_ns)
 {
+    tell_awaited(p, now_ns);
     bool quiet = p->sent_count == 0 && !has_message(p);
     if (p->out == OUT_OPEN && p->sent_count > 0 && now_ns >= p->taken_ns + NODE_STALL_MS * MS_NS) {
         stream_orders_reset(&p->node->orders, p->stream); /* it reads nothing, and memory is kept for it */

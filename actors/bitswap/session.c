@@ -357,6 +357,11 @@ uint64_t bitswap_session_asked_ns(const struct bitswap_session *s, const struct 
     return l != NULL && l->sent == SENT_BLOCK && l->alone ? l->sent_ns : 0;
 }
 
+size_t bitswap_session_peer_asked(const struct bitswap_session_peer *peer)
+{
+    return peer->asked;
+}
+
 uint32_t bitswap_session_peer_take_broken(struct bitswap_session_peer *peer)
 {
     uint32_t broken = peer->broken;

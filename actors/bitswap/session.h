@@ -110,6 +110,9 @@ bool bitswap_session_next_want(const struct bitswap_session *s, size_t *position
 uint64_t bitswap_session_asked_ns(const struct bitswap_session *s, const struct bitswap_session_peer *peer,
                                   const struct cid *cid);
 
+/* Want-blocks that it was sent and has not answered. */
+size_t bitswap_session_peer_asked(const struct bitswap_session_peer *peer);
+
 /* How often it broke its word since the last time. */
 uint32_t bitswap_session_peer_take_broken(struct bitswap_session_peer *peer);
 

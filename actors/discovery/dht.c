@@ -236,6 +236,7 @@ static void look(struct dht *d)
         ctx_log(d->ctx, LOG_DEBUG, "the DHT: own addresses cannot be asked for now");
     for (unsigned n = 0; n < DHT_NET_COUNT; n++)
         dht_answers_report(&d->nets[n]);
+    dht_peers_tag(d);
     if (d->providers != NULL)
         (void)provider_store_expire(d->providers, 1024, ctx_real_now(d->ctx));
     if (d->records != NULL)

@@ -61,7 +61,9 @@ enum {
     DHT_EARLY_MS = 300, /* before the caller's deadline, at most: partial results must get there */
     DHT_QUORUM = 16,    /* values of a key that are compared */
     DHT_REFRESH_MS = 600000,
-    DHT_LOOK_MS = 10000,   /* between looks at the tables */
+    DHT_LOOK_MS = 10000, /* between looks at the tables */
+    DHT_TAG_VALUE =
+        5, /* of a peer in a table, and one more for each bit of its key that is ours: buckets near us have few to choose from */
     DHT_REPORT_MS = 30000, /* between rows of one in state */
     DHT_FEW_PEERS = 10,    /* a table that is looked after more often */
     DHT_FEW_REFRESH_MS = 60000,
@@ -166,6 +168,7 @@ struct dht_peer {
     bool up;
     bool local;
     bool speaks[DHT_NET_COUNT];
+    int64_t tag; /* what connection_manager was told that it is worth */
     bool dialling;
     bool dial_waits;
     struct buf addrs;   /* addr_list: what it says of itself, or what others say as long as it is not connected */
@@ -297,6 +300,8 @@ void dht_peer_down(struct dht *d, const struct msg_peer_down *fields);
 void dht_peer_drop_if_idle(struct dht_peer *peer);
 /* Connected servers that are not in their table try again to enter. */
 void dht_peers_enter(struct dht *d, struct dht_net *net);
+/* Tells connection_manager what those in the tables are worth, as far as it changed. */
+void dht_peers_tag(struct dht *d);
 void dht_peers_release(struct dht *d);
 
 /* ---- dht_calls.c ---- */

@@ -6,7 +6,7 @@
 #include "wire/addr_list.h"
 #include "wire/multiaddr.h"
 
-enum { ADDRS_BYTES_MAX = 2048, SEEN_BYTES_MAX = MULTIADDR_BYTES_MAX };
+enum { ADDRS_BYTES_MAX = 2048, SEEN_BYTES_MAX = MULTIADDR_BYTES_MAX, TAG_UNSURE = -1 };
 
 struct dht_peer *dht_peer_find(const struct dht *d, const struct peer_id *id)
 {
@@ -111,6 +111,35 @@ void dht_peers_enter(struct dht *d, struct dht_net *net)
             enter(peer, net);
 }
 
+static int64_t worth(const struct dht *d, const struct dht_peer *peer)
+{
+    int64_t value = 0;
+    for (unsigned n = 0; n < DHT_NET_COUNT; n++)
+        if (routing_table_find(&d->nets[n].table, &peer->id) != NULL) {
+            struct kad_key key = kad_key_of_peer(&peer->id);
+            value = DHT_TAG_VALUE + (int64_t)kad_key_common_prefix(&key, &d->nets[n].table.own);
+        }
+    return value;
+}
+
+static void tag(struct dht_peer *peer, int64_t value)
+{
+    struct msg_peer_tag fields = {.peer = peer_id_span(&peer->id), .name = span_text("dht"), .value = value};
+    if (value == peer->tag)
+        return;
+    peer->tag = value;
+    stream_orders_tag(&peer->dht->orders, &fields);
+}
+
+void dht_peers_tag(struct dht *d)
+{
+    size_t position = 0;
+    struct dht_peer *peer;
+    while ((peer = table_next(&d->peers, &position, NULL)) != NULL)
+        if (peer->up)
+            tag(peer, worth(d, peer));
+}
+
 /* ---- up and down ---- */
 
 void dht_peer_up(struct dht *d, const struct msg_peer_up *fields)
@@ -124,6 +153,7 @@ void dht_peer_up(struct dht *d, const struct msg_peer_up *fields)
     if (peer == NULL)
         return;
     peer->up = true;
+    peer->tag = peer->tag == 0 ? 0 : TAG_UNSURE; /* connection_manager may have begun anew */
     peer->local = fields->local;
     peer->speaks[DHT_WAN] = peer->speaks[DHT_LAN] = false;
     while (schema_list_next_bytes(&fields->protocols, &position, &item))
@@ -145,6 +175,7 @@ void dht_peer_down(struct dht *d, const struct msg_peer_down *fields)
     struct dht_peer *peer = peer_id_parse(fields->peer, &id) == ERR_OK ? dht_peer_find(d, &id) : NULL;
     if (peer == NULL)
         return;
+    tag(peer, 0);
     peer->up = false; /* it stays in its table: where it is to be found is known */
     dht_peer_drop_if_idle(peer);
 }

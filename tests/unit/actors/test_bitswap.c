@@ -71,6 +71,7 @@ static struct {
     _Atomic bool away;
     struct block_ref *held[BLOCKS]; /* the driver's */
     _Atomic int seen_blocks[BLOCKS];
+    _Atomic int awaited; /* tags that say that we wait for the peer */
     _Atomic int seen_wants[BLOCKS];
     _Atomic int seen_cancels[BLOCKS];
     _Atomic int seen_have[BLOCKS];
@@ -313,8 +314,20 @@ static void on_write(struct ctx *ctx, struct manager *m, const struct msg *msg)
         cast(ctx, MSG_STREAM_WRITTEN, &written, NULL);
 }
 
+static void on_tag(const struct msg_peer_tag *fields)
+{
+    if (!span_equal_text(fields->name, "awaited"))
+        return;
+    check(fields->value > 0 && fields->half_life_ns > 0 && span_equal(fields->peer, peer_id_span(&play.peer)),
+          "a tag that does not fade, or of another peer");
+    check(atomic_load(&play.seen_wants[FETCHED]) > 0, "somebody is awaited who was asked nothing");
+    atomic_fetch_add(&play.awaited, 1);
+}
+
 static void manager_cast(struct ctx *ctx, void *state, const struct msg *msg)
 {
+    if (msg->kind == MSG_PEER_TAG)
+        on_tag(msg->fields);
     if (msg->kind == MSG_STREAM_WRITE)
         on_write(ctx, state, msg);
     else if (msg->kind == MSG_STREAM_CREDIT)
@@ -515,7 +528,7 @@ static void begin_fetch(struct ctx *ctx)
 
 static bool end_fetch(void)
 {
-    return atomic_load(&play.seen_wants[FETCHED]) == 1;
+    return atomic_load(&play.seen_wants[FETCHED]) == 1 && atomic_load(&play.awaited) > 0;
 }
 
 static void begin_delivery(struct ctx *ctx)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dht/kad_key.h"
 #include "dht/provider_store.h"
 #include "wire/addr_list.h"
 #include "wire/kad.h"
@@ -195,6 +196,50 @@ static void alone_it_fails_at_once(void **state)
     assert_int_equal(node_do(0, (struct command){.kind = CMD_FIND_PEER, .target = 1}), ERR_NOT_FOUND);
     assert_int_equal(node_do(0, (struct command){.kind = CMD_PROVIDE, .payload = block}), ERR_UNREACHABLE);
     assert_true(sim_now(nodes_sim) - began < SECOND_NS);
+    nodes_end();
+}
+
+/* ---- trimming ---- */
+
+static void one_keeps_few(struct node *n)
+{
+    on_lan(n);
+    if (n->index != MIDDLE)
+        return;
+    set(n, "Swarm.ConnMgr.LowWater", "2");
+    set(n, "Swarm.ConnMgr.HighWater", "4");
+    set(n, "Swarm.ConnMgr.GracePeriod", "25s");
+}
+
+static unsigned shared_bits(unsigned a, unsigned b)
+{
+    struct kad_key left = kad_key_of_peer(&nodes[a].id);
+    struct kad_key right = kad_key_of_peer(&nodes[b].id);
+    return kad_key_common_prefix(&left, &right);
+}
+
+/* Whoever is nearest to us in the key space is hardest to replace. */
+static void the_nearest_of_the_table_are_kept(void **state)
+{
+    (void)state;
+    enum { COUNT = 7 };
+    nodes_begin(COUNT, SIM, 76, one_keeps_few);
+    all_connect_to_the_middle(COUNT);
+    for (int i = 0; i < 60 && nodes[MIDDLE].downs == 0; i++)
+        nodes_pass_ms(500); /* before those who went come again, who are young then and not trimmed */
+    unsigned least_kept = 256;
+    unsigned most_gone = 0;
+    unsigned gone = 0;
+    for (unsigned i = 1; i < COUNT; i++) {
+        unsigned bits = shared_bits(MIDDLE, i);
+        gone += nodes[i].downs > 0;
+        if (nodes[i].downs > 0)
+            most_gone = MAX(most_gone, bits);
+        else
+            least_kept = MIN(least_kept, bits);
+    }
+    assert_true(gone >= 3 && gone <= 4);
+    assert_true(least_kept > most_gone);
     nodes_end();
 }
 
@@ -470,6 +515,7 @@ int main(void)
         cmocka_unit_test(clients_are_in_no_table),
         cmocka_unit_test(values_follow_the_rules_of_their_namespace),
         cmocka_unit_test(alone_it_fails_at_once),
+        cmocka_unit_test(the_nearest_of_the_table_are_kept),
         cmocka_unit_test(p11_a_foreign_provider_is_not_believed),
         cmocka_unit_test(p11_keys_without_end_from_one_peer),
         cmocka_unit_test(a_flood_of_requests_waits),
