@@ -229,6 +229,8 @@ static void handle_cast(struct ctx *ctx, void *state, const struct msg *msg)
     s->ctx = ctx;
     if (msg->kind == MSG_PEER_TAG || msg->kind == MSG_PEER_PROTECT)
         swarm_mark(s, msg);
+    else if (msg->kind == MSG_SWARM_FILTERS_CHANGE)
+        swarm_filters_again(s, msg->fields);
     else
         swarm_stream_cast(s, msg);
     swarm_settle_soon(s); /* at the end of the turn: many writes, one sendmsg */

@@ -435,6 +435,8 @@ enum err swarm_rules_init(struct swarm *s) MUST_CHECK;
 bool swarm_may_speak(struct swarm *s, const struct peer_id *peer, const struct net_addr *addr);
 struct msg_swarm_filters_change;
 enum err swarm_filters_change(struct swarm *s, const struct msg_swarm_filters_change *fields, struct reply_to call);
+/* As a cast, when this life follows another one: those that were added in it. */
+void swarm_filters_again(struct swarm *s, const struct msg_swarm_filters_change *fields);
 enum err swarm_reply_filters(struct swarm *s, struct reply_to call);
 
 /* ---- swarm_report.c ---- */

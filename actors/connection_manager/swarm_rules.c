@@ -127,6 +127,22 @@ static enum err check(struct swarm *s, const struct msg_swarm_filters_change *fi
     return ERR_OK;
 }
 
+void swarm_filters_again(struct swarm *s, const struct msg_swarm_filters_change *fields)
+{
+    struct buf items;
+    size_t position = 0;
+    struct span text;
+    uint32_t count = 0;
+    enum err err = ERR_OK;
+    buf_init(&items, FILTERS_BYTES_MAX, NULL);
+    while (err == ERR_OK && schema_list_next_bytes(&fields->filters, &position, &text))
+        err = change_one(s, fields->remove, text, &items, &count);
+    if (err != ERR_OK)
+        ctx_log(s->ctx, LOG_WARN, "address filters of the life before could not all be taken: %s", err_text(err));
+    enforce(s);
+    buf_release(&items);
+}
+
 enum err swarm_filters_change(struct swarm *s, const struct msg_swarm_filters_change *fields, struct reply_to call)
 {
     if (check(s, fields, call) != ERR_OK)

@@ -131,6 +131,7 @@ static enum err control_init(struct ctx *ctx, void *state, const struct config *
     struct account *slack = &ctx_budget(ctx)->accounts[ACCOUNT_SLACK];
     account_init(&c->requests, "control_requests", MAX(slack->limit_bytes, REQUESTS_BYTES_MIN));
     c->requests_taken = account_take(slack, slack->limit_bytes) ? slack->limit_bytes : 0;
+    buf_init(&c->filters, 0, NULL);
     name_cache_init(&c->names, config->ipns_resolve_cache_size, &ctx_budget(ctx)->accounts[ACCOUNT_TABLES]);
     enum err err = sessions_init(c);
     if (err != ERR_OK)
@@ -223,8 +224,10 @@ static void control_handle_info(struct ctx *ctx, void *state, const struct info 
         else
             adding_job_done(c, info);
         break;
-    case INFO_DOWN:
     case INFO_UP:
+        filters_up(c, info->actor);
+        break;
+    case INFO_DOWN:
     case INFO_NET:
     case INFO_MULTICAST:
         break;
@@ -241,6 +244,7 @@ static void control_terminate(struct ctx *ctx, void *state, enum exit_reason rea
         sessions_close(c);
     }
     control_take_denylist(c, NULL);
+    filters_release(c);
     name_cache_release(&c->names);
     if (c->files != NULL)
         ctx_unwatch(ctx, file_door_fd(c->files));

@@ -76,6 +76,9 @@ enum err block_stat_reply(struct control *c, struct conversation *v, unsigned su
 enum err refs_start(struct control *c, struct conversation *v);
 enum err refs_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 
+/* filters.c */
+enum err filters_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+
 /* denylists.c */
 enum err denylist_ls_start(struct control *c, struct conversation *v);
 enum err denylist_check_start(struct control *c, struct conversation *v);

@@ -131,6 +131,9 @@ struct control {
     uint64_t next_upload;
     struct name_cache names;
     enum log_level log_level;
+    struct buf filters; /* those added in this life, a list of texts */
+    uint32_t filter_count;
+    bool filters_watched;       /* connection_manager is monitored */
     struct block_ref *denylist; /* what is denied (storage/denylist.h); NULL: nothing */
 };
 
@@ -197,6 +200,10 @@ bool conversation_is_offline(const struct conversation *v);
 
 /* Reads a CID, or the CID of a path without further components; the error has its sentence. */
 enum err conversation_cid(struct conversation *v, struct span text, struct cid *ret_cid) MUST_CHECK;
+
+/* filters.c */
+void filters_up(struct control *c, actor_id actor);
+void filters_release(struct control *c);
 
 /* denylists.c */
 void control_take_denylist(struct control *c, struct block_ref *image);

@@ -93,6 +93,28 @@ static void a_change_closes_what_it_denies(void **state)
     nodes_end();
 }
 
+/* As control tells it after a restart: nobody is answered, and who is denied goes. */
+static void filters_are_told_again(void **state)
+{
+    (void)state;
+    char first[IP_NETWORK_TEXT_MAX];
+    struct buf items;
+    filter_of(1, first);
+    nodes_begin(2, SIM, 5, NULL);
+    assert_int_equal(node_connect(1, 0), ERR_OK);
+    nodes_await(connected);
+    buf_init(&items, 4096, NULL);
+    assert_int_equal(schema_list_add_text(&items, span_text(first)), ERR_OK);
+    struct msg_swarm_filters_change fields = {.filters = schema_list_of(&items, 1)};
+    struct msg msg = {.kind = MSG_SWARM_FILTERS_CHANGE, .fields = &fields};
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_TELL, .msg = &msg}), ERR_OK);
+    nodes_await(parted);
+    assert_non_null(strstr(filters(), first));
+    assert_int_not_equal(node_connect(1, 0), ERR_OK);
+    buf_release(&items);
+    nodes_end();
+}
+
 static void filters_are_changed_all_or_none(void **state)
 {
     (void)state;
@@ -166,9 +188,8 @@ static void a_denied_address_is_closed_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_change_closes_what_it_denies),
-        cmocka_unit_test(filters_are_changed_all_or_none),
-        cmocka_unit_test(only_who_is_allowed_by_id_stays),
+        cmocka_unit_test(a_change_closes_what_it_denies),     cmocka_unit_test(filters_are_told_again),
+        cmocka_unit_test(filters_are_changed_all_or_none),    cmocka_unit_test(only_who_is_allowed_by_id_stays),
         cmocka_unit_test(a_denied_address_is_closed_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
