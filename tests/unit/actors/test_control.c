@@ -242,11 +242,40 @@ static const struct actor_class forward_class = {.name = "bitswap",
                                                  .handle_call = forward_call,
                                                  .handle_info = forward_info};
 
-/* Answers probes and node_id, and lets all else wait for ever. */
+/* A filter as long as this life lasts; swarm_resources ends it. */
+struct silent_state {
+    bool filters;
+};
+
+static void reply_filters(struct ctx *ctx, bool any, struct reply_to to)
+{
+    struct buf items;
+    buf_init(&items, 256, NULL);
+    if (any && schema_list_add_text(&items, span_text("/ip4/192.0.2.0/ipcidr/24")) != ERR_OK)
+        abort();
+    struct msg_swarm_filters_ok fields = {.filters = schema_list_of(&items, any ? 1 : 0)};
+    ctx_reply(ctx, to, &(struct msg){.kind = MSG_SWARM_FILTERS_OK, .fields = &fields});
+    buf_release(&items);
+}
+
+static void silent_cast(struct ctx *ctx, void *state, const struct msg *msg)
+{
+    (void)ctx;
+    if (msg->kind == MSG_SWARM_FILTERS_CHANGE)
+        ((struct silent_state *)state)->filters = true;
+}
+
+/* Answers probes, node_id and what is about filters, and lets all else wait for ever. */
 static enum err silent_call(struct ctx *ctx, void *state, const struct msg *msg, struct reply_to to)
 {
-    (void)state;
+    struct silent_state *s = state;
     static const struct msg_ok ok = {0};
+    if (msg->kind == MSG_SWARM_FILTERS_CHANGE)
+        s->filters = !((const struct msg_swarm_filters_change *)msg->fields)->remove;
+    if (msg->kind == MSG_SWARM_FILTERS || msg->kind == MSG_SWARM_FILTERS_CHANGE)
+        reply_filters(ctx, s->filters || msg->kind == MSG_SWARM_FILTERS_CHANGE, to);
+    if (msg->kind == MSG_SWARM_RESOURCES)
+        (void)ctx_fail(ctx, ERR_INTERNAL, "as the test wants it");
     if (msg->kind == MSG_PROBE)
         ctx_reply(ctx, to, &(struct msg){.kind = MSG_OK, .fields = &ok});
     if (msg->kind == MSG_NODE_ID)
@@ -262,8 +291,11 @@ static void silent_info(struct ctx *ctx, void *state, const struct info *info)
         atomic_fetch_add(&play.cancels, 1);
 }
 
-static const struct actor_class silent_class = {
-    .name = "connection_manager", .handle_call = silent_call, .handle_info = silent_info};
+static const struct actor_class silent_class = {.name = "connection_manager",
+                                                .state_bytes = sizeof(struct silent_state),
+                                                .handle_call = silent_call,
+                                                .handle_cast = silent_cast,
+                                                .handle_info = silent_info};
 static const struct actor_class idle_class = {.name = "idle"};
 
 /* ---- the driver ---- */
@@ -437,6 +469,23 @@ static void requests_are_answered_or_refused(void **state)
         {"{\"op\":\"repo stat\"}", "\"blocks\":0", 0},
     };
     RUN(steps, false);
+}
+
+/* What was shut out stays out when connection_manager fails: control tells it again; what was taken away it does not. */
+static void filters_outlive_connection_manager(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {"{\"op\":\"swarm filters add\",\"args\":{\"address\":[\"/ip4/192.0.2.0/ipcidr/24\"]}}", "192.0.2.0", 0},
+        {"{\"op\":\"swarm filters\"}", "192.0.2.0", 0},
+        {"{\"op\":\"swarm resources\"}", "\"ok\":false", 0},
+        {"{\"op\":\"ping\",\"args\":{\"peer\":\"x\"}}", "\"code\":\"invalid\"", 0},
+        {"{\"op\":\"swarm filters\"}", "192.0.2.0", 0},
+        {"{\"op\":\"swarm filters rm\",\"args\":{\"address\":[\"/ip4/192.0.2.0/ipcidr/24\"]}}", "192.0.2.0", 0},
+        {"{\"op\":\"swarm resources\"}", "\"ok\":false", 0},
+        {"{\"op\":\"swarm filters\"}", "\"filters\":[]", 0},
+    };
+    RUN_SIM_ONLY(steps);
 }
 
 static void files_go_in_and_come_out(void **state)
@@ -855,6 +904,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_are_answered_or_refused),
+        cmocka_unit_test(filters_outlive_connection_manager),
         cmocka_unit_test(files_go_in_and_come_out),
         cmocka_unit_test(batches_answer_for_each_block),
         cmocka_unit_test(hashing_alone_waits_for_nobody),
