@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "cli/copy.h"
+#include "cli/repository.h"
 #include "cli/run.h"
 #include "schemas/pack.h"
 #include "storage/store_backup.h"
@@ -96,6 +97,16 @@ static int copy_all(struct store_backup *backup, struct source *s)
     return err == ERR_OK ? EXIT_OK : say_failure(backup, s, err);
 }
 
+/* Those of the repository that this command is told of, as `key export` reads them: secrets do not travel over the control socket. */
+static int backup_keys(const struct invocation *in, const char *folder)
+{
+    char path[REPOSITORY_PATH_MAX];
+    char why[CONFIG_WHY_BYTES] = "";
+    if (repository_find(in->globals.repo_dir, path, why) != ERR_OK)
+        return say_error("%s", why);
+    return copy_keys(path, folder, true);
+}
+
 int run_repo_backup(struct client *client, const struct invocation *in, const struct cmd_repo_backup *args)
 {
     char folder[STORE_COPY_PATH_MAX - 64];
@@ -114,10 +125,13 @@ int run_repo_backup(struct client *client, const struct invocation *in, const st
     close_backup(&source);
     if (status == EXIT_OK)
         status = copy_verify(in, folder);
+    if (status == EXIT_OK)
+        status = backup_keys(in, folder);
     if (status != EXIT_OK)
         return status;
     printf("backup complete in %s: %llu segments copied, %llu were there already.\n", folder,
            (unsigned long long)backup.copied, (unsigned long long)backup.kept);
-    (void)puts("It holds blocks and pins. identity.key and config.yaml are not in it: keep copies of them yourself.");
+    (void)puts("It holds blocks, pins and the keys of names: let nobody read it. identity.key and config.yaml are not "
+               "in it: keep copies of them yourself.");
     return EXIT_OK;
 }

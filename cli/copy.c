@@ -5,6 +5,7 @@
 
 #include "storage/blockstore.h"
 #include "storage/disk_posix.h"
+#include "storage/keystore.h"
 #include "wire/cid.h"
 
 struct store_medium copy_medium(void)
@@ -50,5 +51,20 @@ int copy_verify(const struct invocation *in, const char *folder)
         return say_error("%s: %llu of %llu blocks are damaged", folder, (unsigned long long)check.bad_count,
                          (unsigned long long)check.blocks);
     printf("verify complete, all blocks validated.\n");
+    return EXIT_OK;
+}
+
+int copy_keys(const char *from, const char *to, bool replace)
+{
+    char source[STORE_COPY_PATH_MAX];
+    char target[STORE_COPY_PATH_MAX];
+    size_t count = 0;
+    if (!store_copy_path(source, from, "keystore", "", "") || !store_copy_path(target, to, "keystore", "", ""))
+        return say_error("the path is too long");
+    enum err err = keystore_copy(disk_posix(), source, target, replace, &count);
+    if (err != ERR_OK)
+        return say_error("%s: not all keys of names could be copied: %s", source, err_text(err));
+    if (count > 0)
+        printf("%llu keys of names copied.\n", (unsigned long long)count);
     return EXIT_OK;
 }

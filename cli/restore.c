@@ -31,6 +31,8 @@ static int run_locked(const struct invocation *in, const char *from, const char 
     int status = copy_verify(in, to);
     if (store_restore_end(&r) != ERR_OK)
         return say_error("%s", r.why);
+    int keys = copy_keys(from, to, false); /* a key that the repository has is newer, or another one */
+    status = status == EXIT_OK ? keys : status;
     printf("restored %s from %s; its identity.key and config.yaml are as they were.\n", to, from);
     return status;
 }

@@ -185,3 +185,36 @@ enum err keystore_list(const struct disk_port *port, const char *folder, void (*
     free(names.list);
     return err;
 }
+
+/* ---- copying ---- */
+
+struct copying {
+    const struct disk_port *port;
+    const char *from;
+    const char *to;
+    bool replace;
+    size_t count;
+    enum err err;
+};
+
+static void copy_one(void *arg, struct span name)
+{
+    struct copying *c = arg;
+    struct signing_key *key = NULL;
+    enum err err = keystore_get(c->port, c->from, name, &key);
+    if (err == ERR_OK)
+        err = keystore_put(c->port, c->to, name, key, c->replace);
+    signing_key_free(key);
+    if (err == ERR_OK)
+        c->count++;
+    else if (c->err == ERR_OK && err != ERR_EXISTS)
+        c->err = err;
+}
+
+enum err keystore_copy(const struct disk_port *port, const char *from, const char *to, bool replace, size_t *ret_count)
+{
+    struct copying c = {.port = port, .from = from, .to = to, .replace = replace};
+    enum err err = keystore_list(port, from, copy_one, &c);
+    *ret_count = c.count;
+    return err == ERR_OK ? c.err : err;
+}

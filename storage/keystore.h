@@ -43,6 +43,13 @@ enum err keystore_rm(const struct disk_port *port, const char *folder, struct sp
 enum err keystore_rename(const struct disk_port *port, const char *folder, struct span from, struct span to,
                          bool replace) MUST_CHECK;
 
+/*
+ * Copies all keys of one folder into another one; *ret_count: how many. A key whose name the other one has is replaced, or else stays as it is
+ * and is not counted. The others are copied also after one that cannot be; then the first such error is returned.
+ */
+enum err keystore_copy(const struct disk_port *port, const char *from, const char *to, bool replace,
+                       size_t *ret_count) MUST_CHECK;
+
 /* Calls each(arg, name) for the keys, sorted by name, KEYSTORE_KEYS_MAX at most. Files of other names are passed over. */
 enum err keystore_list(const struct disk_port *port, const char *folder, void (*each)(void *arg, struct span name),
                        void *arg) MUST_CHECK;

@@ -149,6 +149,8 @@ def backup(folder):
     if not check("backup: starts", node.start(), node.said()):
         return
     kept = [(data, node.add(data)) for data in (os.urandom(5_000_000), b"small", os.urandom(300_000))]
+    check("backup: a key of a name", node.run("key", "gen", "site")[0] == 0)
+    names = node.run("key", "list", "-l")[1].splitlines()[-1:]
     adding = threading.Thread(target=lambda: [node.add(os.urandom(2_000_000)) for _ in range(10)])
     adding.start()
     code, out, err = node.run("repo", "backup", copy, timeout=120)
@@ -191,6 +193,7 @@ def backup(folder):
     if not check("restore: starts", new.start(), new.said()):
         return
     check("restore: all is there", all(new.reads(cid, data) for data, cid in kept))
+    check("restore: the keys of names too", names[0] in new.run("key", "list", "-l")[1].splitlines() and oct(os.stat(new.file("keystore")).st_mode & 0o777) == "0o700", names)
     check("restore: all pins too", set(sorted(new.run("pin", "ls")[1].splitlines())) >= set(pins))
     check("restore: verifies", new.run("repo", "verify")[0] == 0)
     check("restore: takes more", new.add(b"more") is not None)

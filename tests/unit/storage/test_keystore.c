@@ -128,6 +128,35 @@ static void a_damaged_file_is_no_key(void **state)
     sim_disk_free(disk);
 }
 
+/* Into a backup the newest, into a repository only what it lacks; one that is damaged does not keep the others from being copied. */
+static void all_keys_are_copied(void **state)
+{
+    (void)state;
+    struct sim_disk *disk = sim_disk_new(1, MIB);
+    const struct disk_port *port = sim_disk_port(disk);
+    struct signing_key *a = make_key();
+    struct signing_key *b = make_key();
+    size_t count = 9;
+    assert_ok(keystore_copy(port, FOLDER, "/copy/keystore", true, &count));
+    assert_int_equal(count, 0);
+    assert_ok(keystore_put(port, "/copy/keystore", span_text("a"), a, false));
+    assert_ok(keystore_put(port, "/copy/keystore", span_text("b"), b, false));
+    assert_ok(keystore_put(port, FOLDER, span_text("b"), a, false));
+    assert_ok(keystore_copy(port, "/copy/keystore", FOLDER, false, &count));
+    assert_int_equal(count, 1);
+    expect_names(port, "a,b,");
+    expect_key(port, "a", a);
+    expect_key(port, "b", a);
+    assert_ok(durable_write(port, "/copy/keystore", "key_me", span_text("no key"))); /* a */
+    assert_err(keystore_copy(port, "/copy/keystore", FOLDER, true, &count), ERR_CORRUPT);
+    assert_int_equal(count, 1);
+    expect_key(port, "a", a);
+    expect_key(port, "b", b);
+    signing_key_free(a);
+    signing_key_free(b);
+    sim_disk_free(disk);
+}
+
 /* What was told to be kept is there after a power cut, and nothing is ever half there. */
 static void keys_survive_power_cuts(void **state)
 {
@@ -164,6 +193,7 @@ int main(void)
         cmocka_unit_test(files_are_named_as_kubos),
         cmocka_unit_test(names_are_checked),
         cmocka_unit_test(a_damaged_file_is_no_key),
+        cmocka_unit_test(all_keys_are_copied),
         cmocka_unit_test(keys_survive_power_cuts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
