@@ -13,6 +13,8 @@
 #include "base/clock.h"
 #include "mailbox/backend.h"
 #include "schemas/messages.h"
+#include "storage/denylist.h"
+#include "storage/denylist_builder.h"
 #include "storage/disk_posix.h"
 #include "wire/ipns.h"
 #include "wire/signing_key.h"
@@ -22,8 +24,9 @@
 
 /* What the network knows. The test changes it while no request is under way. */
 static struct {
-    struct buf record; /* of whatever name is asked for */
-    char link[256];    /* where every domain leads; "" = nowhere */
+    struct buf record;          /* of whatever name is asked for */
+    char link[256];             /* where every domain leads; "" = nowhere */
+    struct block_ref *denylist; /* told to control when it asks for a record */
     _Atomic unsigned gets;
     _Atomic unsigned puts;
     unsigned takers;
@@ -43,7 +46,12 @@ static enum err discovery_call(struct ctx *ctx, void *state, const struct msg *m
     struct msg_route_put_ok taken = {.count = network.takers};
     struct msg_dns_link_ok link = {.path = span_text(network.link)};
     if (msg->kind == MSG_ROUTE_GET) {
+        static const struct msg_denylist told = {0};
         (void)atomic_fetch_add(&network.gets, 1);
+        if (network.denylist != NULL &&
+            ctx_cast(ctx, ACTOR_CONTROL,
+                     &(struct msg){.kind = MSG_DENYLIST, .fields = &told, .tail = network.denylist}) != ERR_OK)
+            abort();
         if (network.record.len == 0)
             return ERR_NOT_FOUND;
         ctx_reply(ctx, to, &(struct msg){.kind = MSG_ROUTE_VALUE, .fields = &value});
@@ -250,6 +258,56 @@ static void names_that_lead_in_circles_are_given_up(void **state)
     signing_key_free(key);
 }
 
+static void add_rule(void *arg, const struct denylist_rule *rule)
+{
+    denylist_builder_add(arg, rule);
+}
+
+static struct block_ref *denylist_of_text(const char *text)
+{
+    static const uint8_t key[DENYLIST_KEY_BYTES] = {7};
+    struct denylist_builder b;
+    struct denylist_reader reader;
+    struct account account;
+    struct block_ref *image = NULL;
+    account_init(&account, "list", MIB);
+    assert_ok(denylist_builder_init(&b, &account, 8, key));
+    for (int round = 0; round < 2; round++) {
+        denylist_reader_init(&reader, 0);
+        assert_ok(denylist_reader_feed(&reader, span_text(text), add_rule, &b));
+        denylist_reader_end(&reader, add_rule, &b);
+        assert_ok(round == 0 ? denylist_builder_turn(&b) : denylist_builder_take(&b, &image));
+    }
+    denylist_builder_release(&b);
+    return image;
+}
+
+/* A denied name is not followed, nor is one that is allowed followed to what is denied: from the network, from the cache, from a domain. */
+static void denied_names_lead_nowhere(void **state)
+{
+    (void)state;
+    struct signing_key *key = NULL;
+    struct signing_key *bad = NULL;
+    char name[PEER_ID_TEXT_MAX];
+    char denied[PEER_ID_TEXT_MAX];
+    char list[256];
+    strangers_record(OTHER, 1, 600, &bad, denied);
+    expect("\"path\":\"" OTHER "\"", RESOLVE, denied);
+    (void)snprintf(list, sizeof(list), "/ipns/%s\n" VALUE "\n", denied);
+    network.denylist = denylist_of_text(list);
+    strangers_record(VALUE, 1, 600, &key, name);
+    expect("\"code\":\"denied\"", RESOLVE, name);
+    unsigned gets = network.gets;
+    expect("\"code\":\"denied\"", RESOLVE, denied); /* the cache knows it */
+    expect("\"code\":\"denied\"", NOCACHE, denied);
+    (void)snprintf(network.link, sizeof(network.link), "/ipns/%s", denied);
+    expect("\"code\":\"denied\"", RESOLVE, "example.org");
+    assert_int_equal(network.gets, gets); /* and nobody is asked for its record */
+    block_ref_unref(network.denylist);
+    signing_key_free(key);
+    signing_key_free(bad);
+}
+
 static void domains_are_given_to_dnslink(void **state)
 {
     (void)state;
@@ -289,6 +347,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(records_that_are_not_the_names_are_not_believed, open_node, close_node),
         cmocka_unit_test_setup_teardown(paths_of_operations_may_begin_with_names, open_node, close_node),
         cmocka_unit_test_setup_teardown(names_that_lead_in_circles_are_given_up, open_node, close_node),
+        cmocka_unit_test_setup_teardown(denied_names_lead_nowhere, open_node, close_node),
         cmocka_unit_test_setup_teardown(domains_are_given_to_dnslink, open_node, close_node),
         cmocka_unit_test_setup_teardown(a_key_that_was_used_elsewhere_goes_on, open_node, close_node),
     };
