@@ -466,6 +466,40 @@ static void p12_an_answer_of_fifty_thousand_peers(void **state)
     buf_release(&answer);
 }
 
+/* Who answers something else than what it was asked has not answered, whatever its message says. */
+static void an_answer_of_another_type_is_none(void **state)
+{
+    (void)state;
+    static const enum kad_type types[] = {KAD_GET_PROVIDERS, KAD_FIND_NODE, KAD_PING};
+    struct kad_writer w;
+    struct buf addrs;
+    struct buf answer;
+    const uint8_t ip[4] = {10, 1, 2, 3};
+    struct multiaddr addr = multiaddr_of_tcp(span_of(ip, 4), 4001);
+    kad_writer_init(&w, NULL);
+    buf_init(&addrs, 256, NULL);
+    buf_init(&answer, 4096, NULL);
+    assert_int_equal(addr_list_add(&addrs, multiaddr_span(&addr)), ERR_OK);
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        nodes_begin(4, SIM, 77 + i, one_is_a_probe);
+        block = span_of(content, sizeof(content));
+        buf_clear(&answer);
+        kad_writer_begin(&w, types[i], (struct span){0});
+        assert_true(kad_writer_peer(&w, KAD_PROVIDERS, &nodes[LIAR].id, buf_span(&addrs), KAD_CONNECTED, 0));
+        assert_int_equal(kad_writer_finish(&w, &answer), ERR_OK);
+        nodes[LIAR].answer = buf_span(&answer);
+        assert_int_equal(node_do(LIAR, (struct command){.kind = CMD_SERVE, .protocol = KAD_LAN_PROTOCOL}), ERR_OK);
+        assert_int_equal(node_connect(SEEKER, LIAR), ERR_OK);
+        nodes_pass_ms(300);
+        assert_int_equal(providers(SEEKER), types[i] == KAD_GET_PROVIDERS ? 1 : 0);
+        nodes[LIAR].answer = (struct span){0};
+        nodes_end();
+    }
+    kad_writer_release(&w);
+    buf_release(&addrs);
+    buf_release(&answer);
+}
+
 /* Records older than 48 h are not served. */
 static void p13_expired_records_are_not_served(void **state)
 {
@@ -522,6 +556,7 @@ int main(void)
         cmocka_unit_test(what_is_no_request_resets_the_stream),
         cmocka_unit_test(streams_of_one_peer_are_bounded),
         cmocka_unit_test(p12_an_answer_of_fifty_thousand_peers),
+        cmocka_unit_test(an_answer_of_another_type_is_none),
         cmocka_unit_test(p13_expired_records_are_not_served),
         cmocka_unit_test(a_seed_repeats),
     };
