@@ -398,7 +398,7 @@ class Honest(threading.Thread):
         super().__init__(daemon=True)
         self.port, self.sources, self.keys, self.cid, self.block, self.dht = port, sources, keys, cid, block, dht
         self.seed, self.stream, self.lost, self.faults = seed_of("honest"), -1, 0, []
-        self.took, self.stopping, self.peer, self.blocks = [], threading.Event(), None, bytearray()
+        self.took, self.when, self.stopping, self.peer, self.blocks = [], [], threading.Event(), None, bytearray()
 
     def dial(self):
         self.peer = Peer(self.port, next(self.sources), self.seed, polite=True, identify=identify_of(self.keys, self.seed, [IDENTIFY, PING_PROTOCOL, BITSWAP]))
@@ -443,18 +443,22 @@ class Honest(threading.Thread):
 
     def run(self):
         while not self.stopping.is_set():
+            began = time.monotonic()
             try:
                 took = self.probe()
             except (OSError, Refused) as error:
                 self.faults.append(repr(error))
                 took = None
             self.took.append(took)
+            self.when.append(began)
             self.stopping.wait(0.1)
             if self.peer:
                 self.peer.pump(0.01)
 
-    def since(self, mark):
-        return self.took[mark:]
+    def since(self, mark, control):
+        """What each probe took from there on, less what the same probes of a node that nobody attacks took meanwhile: that is the machine's."""
+        return [None if took is None else max(0.0, took - max((t or 0.0 for b, t in list(zip(control.when, control.took)) if b < began + took and b + (t or 0.0) > began), default=0.0))
+                for began, took in list(zip(self.when, self.took))[mark:]]
 
     def stop(self):
         self.stopping.set()
