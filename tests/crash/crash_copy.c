@@ -17,7 +17,8 @@
 enum { FIRST_BLOCKS = 20, SECOND_BLOCKS = CRASH_BLOCKS - FIRST_BLOCKS };
 
 /* Names that change places at one point of the log show it only in some orders. */
-enum { CUTS = SIM_CUT_COUNT + 12 };
+/* With the names of a backup one subset in eight shows a sync that is missing, and there is but one moment for it: 44 miss it with 0.3 %. */
+enum { CUTS = SIM_CUT_COUNT + 44 };
 
 enum { MARK_BACKING_UP = 1, MARK_BACKED_UP, MARK_RESTORING, MARK_RESTORED };
 
