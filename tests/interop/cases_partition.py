@@ -103,5 +103,5 @@ def parted_and_healed(lab, seconds, all_lost=False):
     expect(max(peaks) < MEMORY_BYTES, f"a node has used {max(peaks)} bytes")
 
 
-add_case("hearth/partition/short", lambda lab: parted_and_healed(lab, 20), ["hearth"], deadline=400)
+add_case("hearth/partition/short", lambda lab: parted_and_healed(lab, 20), ["hearth"], deadline=400, long=True)
 add_case("hearth/partition/long", lambda lab: parted_and_healed(lab, 240, True), ["hearth"], deadline=1500, long=True)
