@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cli/config_file.h"
 #include "schemas/role.h"
 #include "storage/disk_posix.h"
@@ -20,6 +22,8 @@
 #include "wire/swarm_key.h"
 
 extern char **environ;
+
+enum { LOCK_WAIT_MS = 3000, LOCK_POLL_MS = 20 };
 
 static bool join(char to[REPOSITORY_PATH_MAX], const char *path, const char *name)
 {
@@ -346,7 +350,13 @@ enum err repository_lock(const char *path, int *ret_fd, char why[CONFIG_WHY_BYTE
         (void)snprintf(why, CONFIG_WHY_BYTES, "cannot open %.300s: %s", name, err_text(err));
         return err;
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    const uint64_t until_ns = clock_mono_ns() + LOCK_WAIT_MS * MS_NS;
+    int taken = flock(fd, LOCK_EX | LOCK_NB);
+    while (taken != 0 && (errno == EWOULDBLOCK || errno == EINTR) && clock_mono_ns() < until_ns) {
+        (void)nanosleep(&(struct timespec){.tv_nsec = LOCK_POLL_MS * (long)MS_NS}, NULL);
+        taken = flock(fd, LOCK_EX | LOCK_NB);
+    }
+    if (taken != 0) {
         enum err err = errno == EWOULDBLOCK ? ERR_BUSY : err_from_errno(errno);
         (void)close(fd);
         (void)snprintf(

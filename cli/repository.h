@@ -58,7 +58,10 @@ enum err repository_swarm_key(const struct config *config, uint8_t *ret_key, boo
 enum err repository_config(const char *path, const char *config_file, struct config **ret_config,
                            char why[CONFIG_WHY_BYTES]) MUST_CHECK;
 
-/* Takes the lock that makes this process the repository's only daemon; ERR_BUSY when another has it. The descriptor stays open. */
+/*
+ * Takes the lock that makes this process the repository's only daemon; ERR_BUSY when another has it for 3 s on end: one whose nanny
+ * was killed still ends by itself then, and whoever starts it anew need not try twice. The descriptor stays open.
+ */
 enum err repository_lock(const char *path, int *ret_fd, char why[CONFIG_WHY_BYTES]) MUST_CHECK;
 
 #endif

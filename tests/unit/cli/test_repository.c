@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -161,6 +163,30 @@ static void one_daemon_holds_the_lock(void **state)
     assert_int_equal(close(second), 0);
 }
 
+/* Killed with its nanny, a daemon may outlive it for a moment. */
+static void a_daemon_that_is_ending_is_waited_for(void **state)
+{
+    const struct folder *folder = *state;
+    char path[128];
+    char why[CONFIG_WHY_BYTES];
+    (void)snprintf(path, sizeof(path), "%s/r", folder->path);
+    assert_int_equal(repository_init(path, NULL, why), ERR_OK);
+    int held = -1;
+    assert_int_equal(repository_lock(path, &held, why), ERR_OK);
+    pid_t ending = fork();
+    assert_true(ending >= 0);
+    if (ending == 0) {
+        /* It has the lock by the descriptor that both share, until it ends. */
+        (void)poll(NULL, 0, 200);
+        _exit(0);
+    }
+    assert_int_equal(close(held), 0);
+    int next = -1;
+    assert_int_equal(repository_lock(path, &next, why), ERR_OK);
+    assert_int_equal(close(next), 0);
+    assert_int_equal(waitpid(ending, NULL, 0), ending);
+}
+
 static void a_path_too_long_for_the_socket_names_the_setting(void **state)
 {
     (void)state;
@@ -212,6 +238,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(init_makes_a_key_that_stays, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_damaged_key_is_an_error_never_a_new_identity, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(one_daemon_holds_the_lock, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_daemon_that_is_ending_is_waited_for, make_folder, remove_folder),
         cmocka_unit_test(a_path_too_long_for_the_socket_names_the_setting),
         cmocka_unit_test(addresses_that_are_none_are_refused_by_name),
     };
