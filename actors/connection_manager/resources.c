@@ -319,7 +319,10 @@ bool resources_have_room(const struct resources *r, const struct resource_conn *
 
 bool resources_are_crowded(const struct resources *r)
 {
-    return !fits(r, RESOURCE_TRANSIENT, &r->transient, RESOURCE_CONNS_IN, 1);
+    bool system_full = !fits(r, RESOURCE_SYSTEM, &r->system, RESOURCE_CONNS_IN, 1) ||
+                       !fits(r, RESOURCE_SYSTEM, &r->system, RESOURCE_CONNS, 1);
+    return !fits(r, RESOURCE_TRANSIENT, &r->transient, RESOURCE_CONNS_IN, 1) ||
+           (system_full && r->transient.used[RESOURCE_CONNS_IN] > 0);
 }
 
 const char *resource_kind_name(enum resource_kind kind)

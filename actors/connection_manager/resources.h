@@ -124,7 +124,7 @@ void resources_give(struct resources *r, struct resource_stream *stream, uint64_
 /* Would the scopes of a connection hold so many more? Its protocols are not asked: which one it will be is not known. */
 bool resources_have_room(const struct resources *r, const struct resource_conn *conn, uint64_t bytes);
 
-/* The next newcomer needs a victim among those not upgraded yet. */
+/* The next newcomer needs a victim among those not upgraded yet: they are too many, or all that the system has is taken and some of it theirs. */
 bool resources_are_crowded(const struct resources *r);
 
 /* The bits of the networks of a kind, IP or PREFIX, in the family of this one. */

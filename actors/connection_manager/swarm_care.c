@@ -52,7 +52,8 @@ void swarm_forget_marks(struct swarm *s, actor_id from)
 static void trim(struct swarm *s)
 {
     size_t count = table_len(&s->conns);
-    uint64_t total = s->resources.system.used[RESOURCE_CONNS];
+    /* half-open ones and dials have bounds of their own; if they counted, strangers who say nothing would drive the peers away */
+    uint64_t total = s->resources.system.used[RESOURCE_CONNS] - s->resources.transient.used[RESOURCE_CONNS];
     if (total <= s->trimmer.high || count == 0)
         return;
     struct trimmer_candidate *list = calloc(count, sizeof(*list));

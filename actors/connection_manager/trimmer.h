@@ -29,7 +29,7 @@ struct trimmer_candidate {
     bool kept; /* protected, or somebody asked for the connection */
 };
 
-/* Sorts candidates so that the first ret_count are to be closed; total counts all connections, candidates or not. */
+/* Sorts candidates so that the first ret_count are to be closed; total counts all upgraded connections, candidates or not. */
 void trimmer_choose(const struct trimmer *trimmer, uint64_t total, struct trimmer_candidate *candidates, size_t count,
                     uint64_t now_ns, size_t *ret_count);
 

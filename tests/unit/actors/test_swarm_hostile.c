@@ -124,6 +124,46 @@ static void T1_ten_thousand_silent_connections(void **state)
     end();
 }
 
+static void silence(unsigned hosts)
+{
+    for (unsigned i = 0; i < hosts; i++)
+        attack(attacker_at(18, (uint8_t)i, 1));
+    nodes_pass_ms(50);
+}
+
+/* Past its grace period, with nobody else there: who has not said who he is does not count when there are too many. */
+static void T1_silent_connections_drive_no_peer_away(void **state)
+{
+    (void)state;
+    nodes_begin(2, SIM, 10, NULL);
+    assert_int_equal(node_connect(1, 0), ERR_OK);
+    nodes_pass_ms(30000);
+    silence(ATTACKERS_MAX);
+    nodes_pass_ms(5000);
+    assert_int_equal(nodes[0].downs, 0);
+    assert_int_equal(sim_host_sockets(nodes[0].host), RESOURCES_HALF_OPEN_MAX + 1);
+    expect_service();
+    end();
+}
+
+static void low_power(struct node *n)
+{
+    char why[CONFIG_WHY_BYTES];
+    assert_int_equal(config_set(n->config, "Swarm.ConnMgr.LowWater", span_text("16"), why), ERR_OK);
+    assert_int_equal(config_set(n->config, "Swarm.ConnMgr.HighWater", span_text("32"), why), ERR_OK);
+}
+
+/* The system's connections are all taken before half-open ones are too many. */
+static void T1_silent_connections_lock_nobody_out(void **state)
+{
+    (void)state;
+    nodes_begin(2, SIM, 11, low_power);
+    silence(ATTACKERS_MAX);
+    assert_int_equal(sim_host_sockets(nodes[0].host), 32 + RESOURCES_SPARE);
+    expect_service();
+    end();
+}
+
 /* Streams that stay open: the victim's probe never finishes them. */
 static void T1_streams_of_one_peer_are_capped(void **state)
 {
@@ -374,6 +414,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(T1_ten_thousand_silent_connections),
+        cmocka_unit_test(T1_silent_connections_drive_no_peer_away),
+        cmocka_unit_test(T1_silent_connections_lock_nobody_out),
         cmocka_unit_test(T1_streams_of_one_peer_are_capped),
         cmocka_unit_test(T13_negotiation_at_one_byte_per_5_seconds),
         cmocka_unit_test(T13_a_length_of_2_to_the_63_and_a_thousand_proposals),
