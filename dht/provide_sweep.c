@@ -22,6 +22,16 @@ void provide_sweep_wake(struct provide_sweep *sweep)
 {
     sweep->fresh_class = PROVIDE_ROOT;
     sweep->fresh_position = 0;
+    sweep->fresh_rest = 0;
+}
+
+void provide_sweep_hot(struct provide_sweep *sweep)
+{
+    if (sweep->fresh_class != PROVIDE_STORED)
+        return;
+    sweep->fresh_rest = sweep->fresh_position;
+    sweep->fresh_class = PROVIDE_HOT;
+    sweep->fresh_position = 0;
 }
 
 /* ---- positions ---- */
@@ -59,7 +69,8 @@ void provide_sweep_fresh_ended(struct provide_sweep *sweep)
 {
     if (sweep->fresh_class < PROVIDE_CLASS_COUNT)
         sweep->fresh_class++;
-    sweep->fresh_position = 0;
+    sweep->fresh_position = sweep->fresh_class == PROVIDE_STORED ? sweep->fresh_rest : 0;
+    sweep->fresh_rest = 0;
 }
 
 void provide_sweep_fresh_passed(struct provide_sweep *sweep, uint64_t last)

@@ -7,7 +7,7 @@
  *      [0 ........ 2^64)              position += width        due += interval * width / 2^64
  *
  * What was not provided yet is not made to wait for the ring: `fresh` is a second hand that goes over such keys as soon as it is
- * woken, pinned ones first, the others after them. Both hand out positions; who sweeps finds the keys there, the region around them, and
+ * woken, pinned ones first, hot ones after them, then the others. Both hand out positions; who sweeps finds the keys there, the region around them, and
  * reports what was passed.
  *
  * Two numbers are worth keeping over a restart, position and due; they go to state.db. When the node was away, or is too slow, due lies in the
@@ -36,6 +36,7 @@ struct provide_sweep {
 
     enum provide_class fresh_class; /* PROVIDE_CLASS_COUNT: nothing fresh is left */
     uint64_t fresh_position;
+    uint64_t fresh_rest; /* where it turned back from stored ones to hot ones */
 
     uint64_t regions, keys, provided, lookups, messages, streams; /* ever, for people */
 };
@@ -48,6 +49,9 @@ void provide_sweep_restore(struct provide_sweep *sweep, uint64_t position, uint6
 
 /* Keys were added that have never been provided, or all shall be provided now. */
 void provide_sweep_wake(struct provide_sweep *sweep);
+
+/* Stored ones have become hot: if the hand is among the stored ones, it does the hot ones first, and then goes on where it was. */
+void provide_sweep_hot(struct provide_sweep *sweep);
 
 /* The first key of a position, its last one is of all bits 1 after the first 64. */
 struct kad_key provide_sweep_first(uint64_t position);

@@ -184,6 +184,8 @@ enum { STATE_SQL_VERSION = 4, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
 #define STATE_SQL_PROVIDE                                                                                              \
     "INSERT INTO provides VALUES(?1,?2,?3,?4,0) ON CONFLICT(key) DO UPDATE SET seen=max(seen,?4),"                     \
     " class=CASE WHEN seen<?4 THEN ?3 ELSE min(class,?3) END WHERE seen<?4 OR class>?3"
+/* Not all that is hot is here. */
+#define STATE_SQL_PROVIDE_HOT    "UPDATE provides SET class=?2 WHERE key=?1 AND class>?2"
 #define STATE_SQL_PROVIDED       "UPDATE provides SET provided_at=max(provided_at,?2) WHERE key=?1"
 #define STATE_SQL_PROVIDE_GONE   "DELETE FROM provides WHERE key=?1"
 #define STATE_SQL_PROVIDE_WALKED "DELETE FROM provides WHERE ?1=0 OR seen<?1"

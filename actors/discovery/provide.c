@@ -26,6 +26,7 @@ enum err provide_init(struct provide *p, struct dht *d, struct ctx *ctx, const s
     p->dht = d;
     p->ctx = ctx;
     p->wake_ns = UINT64_MAX;
+    p->hot.turn_ns = UINT64_MAX;
     p->began_ns = ctx_now(ctx);
     p->strategy = config->provide_enabled ? strategy_of(config) : PROVIDE_STRATEGY_OFF;
     p->enabled = d->enabled && p->strategy != PROVIDE_STRATEGY_OFF;
@@ -179,6 +180,8 @@ void provide_cast(struct provide *p, struct ctx *ctx, const struct msg *msg)
         take_root(p, msg->fields);
     else if (msg->kind == MSG_BLOCK_STORED && p->strategy == PROVIDE_STRATEGY_ALL)
         take_stored(p, msg->fields);
+    else if (msg->kind == MSG_PROVIDE_HOT && p->strategy == PROVIDE_STRATEGY_ALL)
+        provide_hot_take(p, msg->fields);
 }
 
 static void restore(struct provide *p, const struct info *info)
@@ -322,6 +325,19 @@ static uint64_t page_due(struct provide *p)
     return MAX(now + (p->sweep.due_ns - real_now), p->due_ns);
 }
 
+/* Between pages: what the end of one says is of the class that the sweep was at. */
+static void turn_sweep(struct provide *p, uint64_t now)
+{
+    if (now >= p->wake_ns) {
+        p->wake_ns = UINT64_MAX;
+        provide_sweep_wake(&p->sweep);
+    }
+    if (now >= p->hot.turn_ns) {
+        p->hot.turn_ns = UINT64_MAX;
+        provide_sweep_hot(&p->sweep);
+    }
+}
+
 uint64_t provide_run(struct provide *p, struct ctx *ctx)
 {
     p->ctx = ctx;
@@ -338,13 +354,12 @@ uint64_t provide_run(struct provide *p, struct ctx *ctx)
         run_queue(p);
     if (p->walk.state == WALK_IDLE && now >= p->walk.due_ns)
         provide_walk_begin(p);
-    if (now >= p->wake_ns) {
-        p->wake_ns = UINT64_MAX;
-        provide_sweep_wake(&p->sweep);
-    }
+    if (p->page.state == PAGE_IDLE)
+        turn_sweep(p, now);
     if (page_due(p) <= now)
         provide_page_begin(p);
     provide_tell_go_on(p);
-    uint64_t due = MIN(MIN(page_due(p), p->wake_ns), can ? provide_queue_due(&p->queue) : UINT64_MAX);
+    uint64_t turn = p->page.state == PAGE_IDLE ? MIN(p->wake_ns, p->hot.turn_ns) : UINT64_MAX;
+    uint64_t due = MIN(MIN(page_due(p), turn), can ? provide_queue_due(&p->queue) : UINT64_MAX);
     return MIN(due, p->walk.state == WALK_IDLE ? p->walk.due_ns : UINT64_MAX);
 }

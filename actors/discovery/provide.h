@@ -4,6 +4,7 @@
  *
  *      provide.c        settings, messages, the queue of single CIDs, figures
  *      provide_walk.c   goes over pins and blocks in tiered_storage: rows of `provides` in state.db
+ *      provide_hot.c    which of them heat_tracker finds hot
  *      provide_page.c   takes a page of rows, sees that the blocks are there, and hands it to
  *      provide_tell.c   which explores their regions in each DHT and tells the peers
  *
@@ -119,6 +120,18 @@ struct provide_walk {
     uint64_t rows;
 };
 
+enum { PROVIDE_HOT_MAX = 100 };
+
+/* What is hot, as heat_tracker told it last. */
+struct provide_hot {
+    size_t count;
+    uint64_t turn_ns; /* the sweep is to turn to them; UINT64_MAX: not */
+    struct {
+        uint8_t len;
+        uint8_t multihash[PROVIDE_BATCH_KEY_BYTES_MAX];
+    } blocks[PROVIDE_HOT_MAX];
+};
+
 struct provide {
     struct dht *dht;
     struct ctx *ctx;
@@ -135,6 +148,7 @@ struct provide {
     struct provide_page page;
     struct provide_tell tell;
     struct provide_walk walk;
+    struct provide_hot hot;
     struct reply_to figures_for; /* a provide_stat that waits for the rows' figures */
     bool figures_asked;
     uint64_t provided_last_ns; /* real time: the last page or CID that was provided */
@@ -162,6 +176,11 @@ bool provide_add_row(struct buf *rows, struct span multihash);
 /* ---- provide_walk.c ---- */
 void provide_walk_begin(struct provide *p);
 void provide_walk_reply(struct provide *p, const struct info *info);
+
+/* ---- provide_hot.c ---- */
+void provide_hot_take(struct provide *p, const struct msg_provide_hot *fields);
+/* Moves their rows, those that there are, before the other stored ones; a walk has moved them back. */
+void provide_hot_tell(struct provide *p);
 
 /* ---- provide_page.c ---- */
 /* The next page, if one is due. */

@@ -114,11 +114,12 @@ static void next_kind(struct provide *p)
 static void end(struct provide *p)
 {
     struct provide_walk *w = &p->walk;
+    provide_hot_tell(p);
     struct msg_state_provide_walked fields = {.seen = w->seen};
     (void)ctx_cast(p->ctx, ACTOR_STATE, &(struct msg){.kind = MSG_STATE_PROVIDE_WALKED, .fields = &fields});
     w->took_ns = ctx_now(p->ctx) - w->began_ns;
     stop(p, p->sweep.interval_ns / 4);
-    provide_sweep_wake(&p->sweep);
+    p->wake_ns = ctx_now(p->ctx);
 }
 
 void provide_walk_reply(struct provide *p, const struct info *info)

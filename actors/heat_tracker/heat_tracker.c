@@ -6,7 +6,7 @@
  *
  * Owns: the table of heat, the disk's policy, heat.db, the mover. Accepts: casts access, want_seen, tier_pressure, tier_left; calls heat_top, heat_find,
  * heat_explain, probe.
- * Emits: calls block_facts, tier_candidates, tier_demote, tier_promote to tiered_storage, casts state_move, state_hot to state. Restart: permanent; a
+ * Emits: calls block_facts, tier_candidates, tier_demote, tier_promote to tiered_storage, casts state_move, state_hot to state, provide_hot to discovery. Restart: permanent; a
  * new life has a cold table of heat, knows what heat.db kept of the policy before it moves anything, and moves at the pace of a new budget.
  */
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Tells state which blocks are the hottest: v_hot. A while after a use, so that a node that rests tells nothing. */
+/* Tells state which blocks are the hottest, v_hot, and discovery, which provides them first. A while after a use, so that a node that rests tells nothing. */
 #include "actors/heat_tracker/tracker.h"
 
 #include <stdlib.h>
@@ -31,6 +31,25 @@ static struct item_hot_block describe(const struct heat_state *s, const struct h
     return item;
 }
 
+/* Those that somebody uses or wants: to be stored is not enough. */
+static void tell_discovery(struct heat_state *s, const struct heat_entry *rows, size_t count)
+{
+    struct buf cids;
+    uint32_t told = 0;
+    enum err err = ERR_OK;
+    buf_init(&cids, HOT_BYTES_MAX, NULL);
+    for (size_t i = 0; i < count && err == ERR_OK; i++) {
+        if (rows[i].accesses == 0 && rows[i].wants == 0)
+            continue;
+        err = schema_list_add_bytes(&cids, span_of(rows[i].cid, rows[i].cid_len));
+        told += err == ERR_OK;
+    }
+    struct msg_provide_hot m = {.cids = schema_list_of(&cids, told)};
+    if (told > 0)
+        (void)ctx_cast(s->ctx, ACTOR_DISCOVERY, &(struct msg){.kind = MSG_PROVIDE_HOT, .fields = &m});
+    buf_release(&cids);
+}
+
 static void tell(struct heat_state *s)
 {
     struct heat_entry *rows = calloc(HOT_MAX, sizeof(*rows));
@@ -45,6 +64,7 @@ static void tell(struct heat_state *s)
     struct msg_state_hot m = {.blocks = schema_list_of(&blocks, (uint32_t)count)};
     if (err == ERR_OK) /* what cannot be told is told after the next use */
         (void)ctx_cast(s->ctx, ACTOR_STATE, &(struct msg){.kind = MSG_STATE_HOT, .fields = &m});
+    tell_discovery(s, rows, count);
     buf_release(&blocks);
     free(rows);
 }

@@ -124,7 +124,7 @@ void past_job(struct heat_state *s, const struct info *info);
 /* Begins what is to be done now; after each handler. */
 void past_pump(struct heat_state *s);
 
-/* ---- hot.c: the hottest blocks, for people ---- */
+/* ---- hot.c: the hottest blocks, for people and for discovery ---- */
 
 /* Something happened to a block. */
 void hot_noted(struct heat_state *s);

@@ -38,6 +38,7 @@
     X(VALUE_GONE) \
     X(VALUES_LOAD) \
     X(PROVIDE) \
+    X(PROVIDE_HOT) \
     X(PROVIDED) \
     X(PROVIDE_GONE) \
     X(PROVIDE_WALKED) \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Rows of what a server of the DHT keeps for others, and of what this node provides. */
 #include "actors/state/rows.h"
+#include "dht/provide_sweep.h"
 #include "schemas/schema.h"
 #include "wire/peer_id.h"
 
@@ -83,6 +84,20 @@ static int write_provide(struct state_rows *rows, const struct msg_state_provide
     return code;
 }
 
+static int write_hot(struct state_rows *rows, const struct msg_state_provide *m)
+{
+    int code = SQLITE_OK;
+    size_t position = 0;
+    struct item_provide_row row;
+    while (code == SQLITE_OK && schema_list_next_map(&m->rows, &schema_item_provide_row, &position, &row)) {
+        sqlite3_stmt *statement = statement_of(rows, STATEMENT_PROVIDE_HOT);
+        bind_bytes(statement, 1, row.key);
+        bind_int(statement, 2, PROVIDE_HOT);
+        code = run(statement);
+    }
+    return code;
+}
+
 static int write_provided(struct state_rows *rows, const struct msg_state_provided *m)
 {
     int code = SQLITE_OK;
@@ -123,7 +138,8 @@ int state_rows_write_provide(struct state_rows *rows, uint16_t kind, const void 
     case MSG_STATE_VALUE:
         return write_value(rows, fields);
     case MSG_STATE_PROVIDE:
-        return write_provide(rows, fields);
+        return ((const struct msg_state_provide *)fields)->class == PROVIDE_HOT ? write_hot(rows, fields)
+                                                                                : write_provide(rows, fields);
     case MSG_STATE_PROVIDED:
         return write_provided(rows, fields);
     case MSG_STATE_PROVIDE_WALKED:

@@ -550,6 +550,8 @@ static void make_whole(struct node *n, struct runtime_config *config)
     tree_describe(config);
     memcpy(n->classes, config->classes, sizeof(n->classes));
     n->classes[ACTOR_CONTROL] = &driver;
+    if (n->state != NULL)
+        n->classes[ACTOR_STATE] = n->state;
     config->classes = n->classes;
 }
 

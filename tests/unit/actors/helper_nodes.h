@@ -93,7 +93,8 @@ struct node {
     bool discovers;        /* set by change: the real discovery with multicast instead of a quiet probe (SIM) */
     unsigned segment;      /* set by change: of the simulated network */
     const struct actor_class *classes[ACTOR_COUNT];
-    char addr[NODE_ADDR_MAX]; /* with /p2p, once it is known */
+    const struct actor_class *state; /* set by change: of a whole node, in place of the real one */
+    char addr[NODE_ADDR_MAX];        /* with /p2p, once it is known */
 
     struct command command;
     _Atomic int command_state; /* 0 idle, 1 or 4 given to driver or probe, 2 running, 3 done */

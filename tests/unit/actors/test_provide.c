@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#include "dht/kad_key.h"
+#include "dht/provide_sweep.h"
+
 enum { MIDDLE = 0, SOURCE = 1, SEEKER = 2, FEW = 3, SOME = 5, BLOCKS = 60 };
 
 static const char *strategy;
@@ -16,8 +19,34 @@ static void set(struct node *n, const char *key, const char *value)
     assert_int_equal(config_set(n->config, key, span_text(value), why), ERR_OK);
 }
 
+/* ---- the source's state: the real one, and what it is told of what is provided ---- */
+
+static struct actor_class noting_state;
+static struct kad_key first_provided;
+static unsigned provided;
+static unsigned hot_rows;
+
+static void noting_cast(struct ctx *ctx, void *state, const struct msg *msg)
+{
+    if (msg->kind == MSG_STATE_PROVIDE) {
+        const struct msg_state_provide *m = msg->fields;
+        hot_rows += m->class == PROVIDE_HOT ? m->rows.count : 0;
+    } else if (msg->kind == MSG_STATE_PROVIDED) {
+        const struct msg_state_provided *m = msg->fields;
+        struct span key;
+        size_t position = 0;
+        if (provided == 0 && m->at != 0 && schema_list_next_bytes(&m->keys, &position, &key))
+            memcpy(first_provided.bytes, key.data, key.len);
+        provided += m->at != 0 ? m->keys.count : 0;
+    }
+    state_class.handle_cast(ctx, state, msg);
+}
+
 static void whole_on_lan(struct node *n)
 {
+    noting_state = state_class;
+    noting_state.handle_cast = noting_cast;
+    n->state = n->index == SOURCE ? &noting_state : NULL;
     set(n, "Discovery.MDNS.Enabled", "false");
     set(n, "Routing.Type", "auto");
     set(n, "Provide.Strategy", n->index == SOURCE ? strategy : "off");
@@ -31,12 +60,18 @@ static struct span block_of(unsigned number)
     return span_of(payload, sizeof(payload));
 }
 
-static void begin(uint64_t seed, unsigned count, const char *provides, const char *each)
+static void begin_apart(uint64_t seed, unsigned count, const char *provides, const char *each)
 {
     strategy = provides;
     interval = each;
+    provided = hot_rows = 0;
     nodes_whole = true;
     nodes_begin(count, SIM, seed, whole_on_lan);
+}
+
+static void begin(uint64_t seed, unsigned count, const char *provides, const char *each)
+{
+    begin_apart(seed, count, provides, each);
     for (unsigned i = 1; i < count; i++)
         assert_int_equal(node_connect(i, MIDDLE), ERR_OK);
     nodes_pass_ms(10000);
@@ -73,6 +108,52 @@ static void stored_blocks_are_provided(void **state)
     nodes_end();
 }
 
+static void use(unsigned number)
+{
+    assert_int_equal(node_do(SOURCE, (struct command){.kind = CMD_HAS, .payload = block_of(number)}), ERR_OK);
+}
+
+static struct kad_key key_of(unsigned number)
+{
+    uint8_t bytes[MULTIHASH_BYTES_MAX];
+    struct cid cid = nodes_cid_of(block_of(number));
+    return kad_key_of(span_of(bytes, multihash_encode(&cid.hash, bytes)));
+}
+
+/* Of blocks that wait for their first time, as there was nobody to tell. */
+static void hot_blocks_are_provided_first(void **state)
+{
+    (void)state;
+    for (unsigned hot = 7; hot < 10; hot++) { /* one of them may come first by chance */
+        begin_apart(84 + hot, FEW, "all", "22h");
+        put(0, BLOCKS);
+        use(hot);
+        nodes_pass_ms(40000);
+        assert_int_equal(provided, 0);
+        assert_in_range(hot_rows, 1, 100);
+        for (unsigned i = 1; i < FEW; i++)
+            assert_int_equal(node_connect(i, MIDDLE), ERR_OK);
+        nodes_pass_ms(60000);
+        struct kad_key key = key_of(hot);
+        assert_memory_equal(first_provided.bytes, key.bytes, sizeof(key.bytes));
+        assert_true(provided >= BLOCKS);
+        assert_int_equal(found(0, BLOCKS), BLOCKS);
+        nodes_end();
+    }
+}
+
+static void heat_provides_nothing_by_itself(void **state)
+{
+    (void)state;
+    begin(82, FEW, "roots", "22h");
+    put(0, 5);
+    use(3);
+    nodes_pass_ms(30000);
+    assert_int_equal(hot_rows, 0);
+    assert_int_equal(found(0, 5), 0);
+    nodes_end();
+}
+
 static void what_is_not_wanted_is_not_provided(void **state)
 {
     (void)state;
@@ -100,8 +181,8 @@ static void what_is_stored_stays_provided(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stored_blocks_are_provided),
-        cmocka_unit_test(what_is_not_wanted_is_not_provided),
+        cmocka_unit_test(stored_blocks_are_provided),      cmocka_unit_test(hot_blocks_are_provided_first),
+        cmocka_unit_test(heat_provides_nothing_by_itself), cmocka_unit_test(what_is_not_wanted_is_not_provided),
         cmocka_unit_test(what_is_stored_stays_provided),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -571,6 +571,20 @@ static void what_is_provided_is_kept(void **state)
     expect_text(f, "SELECT count(*) FROM v_provides", "0");
 }
 
+/* Heat moves rows of stored blocks, not those of pins, and makes none; the next walk moves them back. */
+static void what_is_hot_is_a_class_of_what_is_there(void **state)
+{
+    struct fixture *f = *state;
+    add_provide(f, 10, 2, 1, 1);
+    add_provide(f, 10, 4, 3, 1);
+    add_provide(f, 11, 9, 2, 1);
+    expect_text(f, "SELECT group_concat(class) FROM (SELECT class FROM provides ORDER BY key)", "1,1,2,2");
+    expect_text(f, "SELECT count(*) FROM v_provides WHERE class='hot'", "2");
+    assert_int_equal(provides(f, 0, 0, 2, 100), 2);
+    add_provide(f, 10, 4, 3, 2);
+    expect_text(f, "SELECT group_concat(class) FROM (SELECT class FROM provides ORDER BY key)", "3,3,3,3");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -591,6 +605,7 @@ int main(void)
         TEST(provider_rows_come_back_oldest_first),
         TEST(values_come_back),
         TEST(what_is_provided_is_kept),
+        TEST(what_is_hot_is_a_class_of_what_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -353,6 +353,36 @@ static void what_is_fresh_goes_by_class(void **state)
     assert_false(provide_sweep_is_fresh(&sweep));
 }
 
+/* Hot ones that come while the stored ones are gone through go before the rest of these; nobody has to begin again. */
+static void what_becomes_hot_is_not_behind_what_is_stored(void **state)
+{
+    (void)state;
+    struct provide_sweep sweep;
+    provide_sweep_init(&sweep, 22 * HOUR_NS, HOUR_NS);
+    provide_sweep_hot(&sweep);
+    assert_false(provide_sweep_is_fresh(&sweep));
+    provide_sweep_wake(&sweep);
+    provide_sweep_fresh_passed(&sweep, 50);
+    provide_sweep_hot(&sweep);
+    assert_true(sweep.fresh_class == PROVIDE_ROOT && sweep.fresh_position == 51);
+    for (int class = PROVIDE_ROOT; class < PROVIDE_STORED; class ++)
+        provide_sweep_fresh_ended(&sweep);
+    provide_sweep_fresh_passed(&sweep, 100);
+    provide_sweep_hot(&sweep);
+    assert_true(sweep.fresh_class == PROVIDE_HOT && sweep.fresh_position == 0);
+    provide_sweep_fresh_passed(&sweep, 70);
+    provide_sweep_hot(&sweep);
+    assert_true(sweep.fresh_class == PROVIDE_HOT && sweep.fresh_position == 71);
+    provide_sweep_fresh_ended(&sweep);
+    assert_true(sweep.fresh_class == PROVIDE_STORED && sweep.fresh_position == 101);
+    provide_sweep_fresh_ended(&sweep);
+    assert_false(provide_sweep_is_fresh(&sweep));
+    provide_sweep_wake(&sweep);
+    for (int class = PROVIDE_ROOT; class < PROVIDE_STORED; class ++)
+        provide_sweep_fresh_ended(&sweep);
+    assert_true(sweep.fresh_class == PROVIDE_STORED && sweep.fresh_position == 0);
+}
+
 static void a_batch_is_bounded(void **state)
 {
     (void)state;
@@ -418,6 +448,7 @@ int main(void)
         cmocka_unit_test(lag_and_eta_tell_how_late_it_is),
         cmocka_unit_test(a_life_goes_on_where_the_last_one_ended),
         cmocka_unit_test(what_is_fresh_goes_by_class),
+        cmocka_unit_test(what_becomes_hot_is_not_behind_what_is_stored),
         cmocka_unit_test(a_batch_is_bounded),
         cmocka_unit_test(a_key_is_provided_when_enough_were_told),
     };
