@@ -19,16 +19,21 @@ static uint32_t list_texts(struct span addrs, struct buf *items)
     return count;
 }
 
+bool dht_answers_enough(const struct dht_search *s)
+{
+    return s->kind == DHT_FIND_PROVIDERS && table_len(&s->told) >= s->wanted;
+}
+
 void dht_answers_provider(struct dht_search *s, const struct peer_id *id, struct span addrs)
 {
     struct dht *d = s->dht;
     bool again = table_get(&s->told, peer_id_span(id)) != NULL;
-    if ((again && addrs.len == 0) || (!again && table_put(&s->told, peer_id_span(id), s, NULL) != ERR_OK))
-        return;
-    if (again && s->stream == 0)
-        return; /* one row each */
     if (s->stream != 0 && peer_id_equal(id, &d->self))
+        return; /* nor does it count as one of those that are enough */
+    if (!again && (dht_answers_enough(s) || table_put(&s->told, peer_id_span(id), s, NULL) != ERR_OK))
         return;
+    if (again && (addrs.len == 0 || s->stream == 0))
+        return; /* one row each */
     const struct dht_peer *known = addrs.len == 0 ? dht_peer_find(d, id) : NULL;
     struct buf items;
     buf_init(&items, ADDRS_BYTES_MAX, NULL);

@@ -33,7 +33,10 @@ static enum err find_providers(struct dht *d, const struct msg_find_providers *f
     s->stream = fields->stream;
     s->wanted = fields->count == 0 ? PROVIDERS_DEFAULT : (size_t)MIN(fields->count, (uint64_t)LOOKUP_PROVIDERS_MAX);
     begin_with_own(s);
-    dht_search_begin(s, NULL);
+    s->over = dht_answers_enough(s);
+    if (!s->over)
+        dht_search_begin(s, NULL);
+    d->dirty = true;
     return ERR_OK;
 }
 

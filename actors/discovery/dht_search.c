@@ -329,9 +329,8 @@ static void search_run(struct dht_search *s)
     for (unsigned n = 0; n < DHT_NET_COUNT && !s->over; n++)
         if (s->lookups[n] != NULL)
             run_in(s, &d->nets[n], &running);
-    bool enough = s->kind == DHT_FIND_PROVIDERS && table_len(&s->told) >= s->wanted;
     bool late = ctx_now(d->ctx) >= s->deadline_ns;
-    s->over = s->over || late || enough || (!running && s->storing == 0 && !s->delegated);
+    s->over = s->over || late || dht_answers_enough(s) || (!running && s->storing == 0 && !s->delegated);
     if (s->kind == DHT_FIND_PROVIDERS && s->stream != 0)
         dht_answers_stream(s);
 }

@@ -347,7 +347,7 @@ static enum err carry_out_routing(struct ctx *ctx, const struct command *c)
     memcpy(key + 4, target->bytes, target->len);
     struct msg_dht_stat stat = {0};
     struct msg_provide provide = {.cid = name};
-    struct msg_find_providers providers = {.cid = name, .count = c->count};
+    struct msg_find_providers providers = {.cid = name, .count = c->count, .stream = c->bytes};
     struct msg_find_peer peer = {.peer = peer_id_span(target)};
     struct msg_route_put put = {.key = span_of(key, 4 + target->len), .value = c->payload};
     struct msg_route_get get = {.key = span_of(key, 4 + target->len)};

@@ -70,11 +70,11 @@ struct command {
     enum command_kind kind;
     unsigned target;          /* node */
     char addr[NODE_ADDR_MAX]; /* CMD_CONNECT: instead of the target's own */
-    uint64_t bytes;           /* CMD_SEND; CMD_PEERS: room of the reply, 0: much */
-    uint64_t count;           /* CMD_PING; CMD_SEND: as many streams, with payloads only */
-    const char *protocol;     /* CMD_SEND: NULL = Bitswap's */
-    const struct msg *msg;    /* CMD_ASK, CMD_TELL */
-    void (*take)(struct node *node, const struct msg *answer); /* CMD_ASK: may be NULL; on the driver's thread */
+    uint64_t bytes; /* CMD_SEND; CMD_PEERS: room of the reply, 0: much; CMD_PROVIDERS: a stream, nobody reads it */
+    uint64_t count; /* CMD_PING; CMD_SEND: as many streams, with payloads only; CMD_PROVIDERS: enough */
+    const char *protocol;                                      /* CMD_SEND: NULL = Bitswap's */
+    const struct msg *msg;                                     /* CMD_ASK, CMD_TELL */
+    void (*take)(struct node *node, const struct msg *answer); /* may be NULL; on the driver's thread */
     struct span payload; /* CMD_SEND: these bytes in place of the pattern; CMD_PUT, CMD_FETCH, CMD_HAS: the block */
 };
 

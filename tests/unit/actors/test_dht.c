@@ -101,6 +101,44 @@ static void what_is_provided_is_found(void **state)
     nodes_end();
 }
 
+static uint64_t asked;
+
+static void take_asked(struct node *n, const struct msg *answer)
+{
+    const struct msg_providers *fields = answer->fields;
+    atomic_store(&n->rows, fields->providers.count);
+    asked = fields->asked;
+}
+
+static uint64_t some_providers(unsigned n, uint64_t count, uint64_t stream)
+{
+    const struct command find = {
+        .kind = CMD_PROVIDERS, .payload = block, .count = count, .bytes = stream, .take = take_asked};
+    assert_int_equal(node_do(n, find), ERR_OK);
+    return nodes[n].rows;
+}
+
+/* As many as are wanted, and nobody is asked for what the own store has. The node itself is no answer to its own session. */
+static void what_is_known_here_is_not_asked_for(void **state)
+{
+    (void)state;
+    nodes_begin(4, SIM, 76, on_lan);
+    all_connect_to_the_middle(4);
+    assert_int_equal(node_do(SOURCE, (struct command){.kind = CMD_PROVIDE, .payload = block}), ERR_OK);
+    nodes_pass_ms(1000);
+    (void)some_providers(SOURCE, 1, 7);
+    assert_true(asked > 0);
+    assert_int_equal(node_do(LATE, (struct command){.kind = CMD_PROVIDE, .payload = block}), ERR_OK);
+    nodes_pass_ms(1000);
+    assert_int_equal(some_providers(MIDDLE, 2, 0), 2);
+    assert_int_equal(asked, 0);
+    assert_int_equal(some_providers(MIDDLE, 1, 0), 1);
+    assert_int_equal(asked, 0);
+    assert_int_equal(some_providers(MIDDLE, 3, 0), 2);
+    assert_true(asked > 0);
+    nodes_end();
+}
+
 /* Until somebody has come to it from outside, a node with a public address does not know that it can be reached there. */
 static void who_is_dialled_serves_the_public_dht(void **state)
 {
@@ -549,6 +587,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_provided_is_found),
+        cmocka_unit_test(what_is_known_here_is_not_asked_for),
         cmocka_unit_test(who_is_dialled_serves_the_public_dht),
         cmocka_unit_test(a_neighbour_proves_nothing),
         cmocka_unit_test(the_public_dht_takes_public_peers),
