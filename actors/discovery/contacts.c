@@ -50,8 +50,9 @@ static void ask_known(struct contacts *c, struct ctx *ctx)
         ctx_log(ctx, LOG_WARN, "peers of earlier lives could not be asked for");
 }
 
-void contacts_init(struct contacts *c, struct ctx *ctx, const struct config *config)
+void contacts_init(struct contacts *c, struct ctx *ctx, const struct config *config, const struct table *connected)
 {
+    c->connected = connected;
     c->offline = config->offline;
     c->timer = ctx_timer(ctx, ctx_now(ctx), TAG_CONTACTS_TIMER);
     if (c->offline)
@@ -66,7 +67,20 @@ void contacts_release(struct contacts *c)
     keeper_release(&c->keeper);
 }
 
-/* Bootstrap and known peers are a chance: who serves thousands may let us go, and need not be sought by name. */
+/* Who was added may be connected already: no peer_up comes for it. */
+static void note_connected(struct contacts *c)
+{
+    for (size_t i = 0; i < KEEPER_PEERS_MAX; i++) {
+        struct keeper_peer *peer = &c->keeper.peers[i];
+        if (peer->used && !peer->connected && table_get(c->connected, peer_id_span(&peer->id)) != NULL)
+            keeper_found(peer);
+    }
+}
+
+/*
+ * None is sought by name, which is for ever: bootstrap and known peers are a chance, since who serves thousands may let us go, and
+ * peerings are protected as long as they are ones.
+ */
 static void connect_to(struct contacts *c, struct ctx *ctx, struct keeper_peer *peer)
 {
     struct buf items;
@@ -76,7 +90,8 @@ static void connect_to(struct contacts *c, struct ctx *ctx, struct keeper_peer *
         err = schema_list_add_text(&items, span_text(peer->addrs[i]));
     struct msg_peer_connect fields = {.peer = peer_id_span(&peer->id),
                                       .addrs = schema_list_of(&items, (uint32_t)peer->addr_count),
-                                      .casual = !peer->peering};
+                                      .casual = true,
+                                      .needed = peer->peering};
     struct call_opts opts = {.timeout_ns = CONNECT_TIMEOUT_S * SECOND_NS};
     if (err == ERR_OK)
         err = ctx_call(ctx, ACTOR_CONNECTION_MANAGER, &(struct msg){.kind = MSG_PEER_CONNECT, .fields = &fields}, opts,
@@ -115,6 +130,15 @@ static void take_known(struct contacts *c, struct ctx *ctx, const struct msg_sta
     while (schema_list_next_map(&fields->peers, &schema_item_known_peer, &position, &row))
         if (peer_id_parse(row.peer, &id) == ERR_OK)
             keeper_add_known(&c->keeper, &id, any_number(ctx));
+    note_connected(c);
+}
+
+/* Whether connection_manager hears of it. */
+static bool protect(struct ctx *ctx, const struct peer_id *id, bool yes)
+{
+    struct msg_peer_protect fields = {.peer = peer_id_span(id), .name = span_text("peering"), .protect = yes};
+    return ctx_cast(ctx, ACTOR_CONNECTION_MANAGER, &(struct msg){.kind = MSG_PEER_PROTECT, .fields = &fields}) ==
+           ERR_OK;
 }
 
 /* Each failure but the first of a row is what was to be expected. */
@@ -126,7 +150,9 @@ static void connect_ended(struct contacts *c, struct ctx *ctx, struct keeper_pee
         ctx_log(ctx, peer->failures == 0 ? LOG_INFO : LOG_DEBUG, "%s cannot be reached: %s",
                 peer->addr_count == 0 ? id : peer->addrs[0], info->text[0] != '\0' ? info->text : err_text(info->err));
     }
-    keeper_ended(&c->keeper, peer, info->err == ERR_OK, ctx_now(ctx), any_number(ctx));
+    bool peering = peer->used && peer->peering;
+    bool good = info->err == ERR_OK && (!peering || protect(ctx, &peer->id, true));
+    keeper_ended(&c->keeper, peer, good, ctx_now(ctx), any_number(ctx));
 }
 
 void contacts_info(struct contacts *c, struct ctx *ctx, const struct info *info)
@@ -162,6 +188,7 @@ static enum err peering_add(struct contacts *c, struct ctx *ctx, const struct ms
     enum err err = text_copy(fields->addr, addr, sizeof(addr));
     if (err == ERR_OK)
         err = keeper_add(&c->keeper, addr, KEEPER_PEERING, any_number(ctx));
+    note_connected(c);
     if (err == ERR_OK)
         reply_ok(ctx, call);
     else if (err == ERR_BUSY)
@@ -177,11 +204,13 @@ static enum err peering_rm(struct contacts *c, struct ctx *ctx, const struct msg
 {
     struct peer_id id;
     enum err err = peer_id_parse(fields->peer, &id);
-    if (err == ERR_OK) {
-        (void)keeper_remove(&c->keeper, &id);
-        reply_ok(ctx, call);
-    }
-    return err;
+    if (err != ERR_OK)
+        return err;
+    if (!protect(ctx, &id, false))
+        return ERR_BUSY;
+    (void)keeper_remove(&c->keeper, &id);
+    reply_ok(ctx, call);
+    return ERR_OK;
 }
 
 static enum err peering_ls(const struct contacts *c, struct ctx *ctx, struct reply_to call)

@@ -6,7 +6,7 @@
  * DNS and the peers it found; which connected peers speak Bitswap; the DHTs with their tables, stores, streams and searches; what this
  * node provides. Accepts: find_providers, find_peer, provide, provide_stat, provide_change, route_get, route_put, dht_stat, mdns_stat,
  * peering_*, dns_link, probe; peer_up, peer_down, stream_* of the DHT's protocols, block_stored, provide_root, provide_hot; datagrams;
- * state_peers_ok. Emits: peer_connect, swarm_addrs, stream_* and protocol_serve to connection_manager, provider_found to who asked,
+ * state_peers_ok. Emits: peer_connect, peer_protect, swarm_addrs, stream_* and protocol_serve to connection_manager, provider_found to who asked,
  * state_peers, state_dht and events to state. With Routing.Type = none delegated routers are asked who has a block (finder.h), or
  * there are none, and find_providers names connected peers that speak Bitswap: those who can be asked. Restart: permanent; a new life hears of all connected peers again.
  */
@@ -52,7 +52,7 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
 {
     struct discovery *d = state;
     table_init(&d->peers, PARTNERS_MAX, &ctx_budget(ctx)->accounts[ACCOUNT_TABLES]);
-    contacts_init(&d->contacts, ctx, config);
+    contacts_init(&d->contacts, ctx, config, &d->peers);
     lan_init(&d->lan, ctx, config);
     enum err err = dht_init(&d->dht, ctx, config);
     if (err == ERR_OK)

@@ -111,15 +111,19 @@ static void retry_later(struct keeper_peer *peer, uint64_t now_ns, uint64_t rand
     wait_for(peer, MIN((uint64_t)KEEPER_RETRY_MS << doublings, (uint64_t)KEEPER_RETRY_MAX_MS), now_ns, random);
 }
 
+void keeper_found(struct keeper_peer *peer)
+{
+    peer->connected = true;
+    if (peer->peering)
+        peer->due_ns = 0; /* to be claimed */
+}
+
 void keeper_up(struct keeper *k, const struct peer_id *id)
 {
     struct keeper_peer *peer = find(k, id);
     k->connected_any++;
-    if (peer == NULL)
-        return;
-    peer->connected = true;
-    if (peer->peering)
-        peer->due_ns = 0; /* to be claimed */
+    if (peer != NULL)
+        keeper_found(peer);
 }
 
 /* Nobody is left: whoever has not failed is worth a try soon. */

@@ -43,7 +43,7 @@ struct keeper_peer {
     bool peering;
     bool bootstrap; /* neither: known */
     bool connected;
-    bool claimed; /* peering: the connection was asked for by name */
+    bool claimed; /* peering: it is protected */
     bool running; /* a try is under way */
     bool sought;  /* that try is not for a peering */
     uint32_t failures;
@@ -81,6 +81,8 @@ bool keeper_remove(struct keeper *k, const struct peer_id *id);
 
 /* A peer, whoever it is, is connected, or gone. */
 void keeper_up(struct keeper *k, const struct peer_id *id);
+/* The peer, which was just added, had come up before that. */
+void keeper_found(struct keeper_peer *peer);
 void keeper_down(struct keeper *k, const struct peer_id *id, uint64_t now_ns, uint64_t random);
 
 /* The next peer to try, marked as running; NULL: none is due. keeper_ended must follow. */

@@ -151,6 +151,81 @@ static void a_peering_is_kept(void **state)
     nodes_end();
 }
 
+/* ---- peerings that come and go ---- */
+
+static unsigned peerings;
+static bool peering_is_connected;
+
+static void note_peerings(struct node *n, const struct msg *answer)
+{
+    struct item_kept_peer row;
+    size_t position = 0;
+    (void)n;
+    if (answer->kind != MSG_PEERING_LS_OK)
+        return;
+    peerings = ((const struct msg_peering_ls_ok *)answer->fields)->peers.count;
+    while (schema_list_next_map(&((const struct msg_peering_ls_ok *)answer->fields)->peers, &schema_item_kept_peer,
+                                &position, &row))
+        peering_is_connected = row.connected;
+}
+
+static void ask_discovery(unsigned n, uint16_t kind, const void *fields)
+{
+    const struct msg msg = {.kind = kind, .fields = fields};
+    const struct command ask = {.kind = CMD_ASK, .actor = ACTOR_DISCOVERY, .msg = &msg, .take = note_peerings};
+    assert_int_equal(node_do(n, ask), ERR_OK);
+}
+
+static void add_peering(unsigned n, unsigned target)
+{
+    struct msg_peering_add add = {.addr = span_text(nodes[target].addr)};
+    ask_discovery(n, MSG_PEERING_ADD, &add);
+}
+
+static void one_of_few_connections(struct node *n)
+{
+    char why[CONFIG_WHY_BYTES];
+    who = NODES_MAX;
+    configure(n);
+    if (n->index != 0)
+        return;
+    assert_int_equal(config_set(n->config, "Swarm.ConnMgr.LowWater", span_text("1"), why), ERR_OK);
+    assert_int_equal(config_set(n->config, "Swarm.ConnMgr.HighWater", span_text("2"), why), ERR_OK);
+    assert_int_equal(config_set(n->config, "Swarm.ConnMgr.GracePeriod", span_text("1s"), why), ERR_OK);
+}
+
+static bool others_went(void)
+{
+    return nodes[2].downs >= 3 && nodes[3].downs >= 3;
+}
+
+static bool it_went(void)
+{
+    return nodes[1].downs >= 1;
+}
+
+/* It had dialled us, and is silent longest. */
+static void a_peering_is_protected_until_it_is_none(void **state)
+{
+    (void)state;
+    nodes_begin(4, SIM, 37, one_of_few_connections);
+    assert_int_equal(node_connect(1, 0), ERR_OK);
+    nodes_pass_ms(2000);
+    add_peering(0, 1);
+    nodes_pass_ms(1000);
+    ask_discovery(0, MSG_PEERING_LS, &(struct msg_peering_ls){0});
+    assert_int_equal(peerings, 1);
+    assert_true(peering_is_connected);
+    assert_int_equal(node_connect(2, 0), ERR_OK);
+    assert_int_equal(node_connect(3, 0), ERR_OK);
+    nodes_await(others_went); /* and come again */
+    assert_int_equal(nodes[1].downs, 0);
+    struct msg_peering_rm rm = {.peer = peer_id_span(&nodes[1].id)};
+    ask_discovery(0, MSG_PEERING_RM, &rm);
+    nodes_await(it_went);
+    nodes_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +235,7 @@ int main(void)
         cmocka_unit_test(peers_of_an_earlier_life_are_found_without_names),
         cmocka_unit_test(an_empty_list_dials_nobody),
         cmocka_unit_test(a_peering_is_kept),
+        cmocka_unit_test(a_peering_is_protected_until_it_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
