@@ -163,7 +163,8 @@ enum { STATE_SQL_VERSION = 4, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
 #define STATE_SQL_EVENTS_LOAD        "SELECT at, actor, event, reason FROM events ORDER BY id DESC LIMIT ?1"
 #define STATE_SQL_IPNS_GET           "SELECT name, published_at, told_at, record FROM ipns_records WHERE name=?1"
 #define STATE_SQL_IPNS_DUE                                                                                             \
-    "SELECT name, published_at, told_at, record FROM ipns_records WHERE name>?1 AND told_at<=?2 ORDER BY name"
+    "SELECT name, published_at, told_at, record FROM ipns_records WHERE name>?1"                                       \
+    " AND (told_at<=?2 OR told_at>?3) ORDER BY name"
 #define STATE_SQL_IPNS_TOLD "UPDATE ipns_records SET told_at=?2 WHERE name=?1"
 #define STATE_SQL_IPNS_PUT                                                                                             \
     "INSERT INTO ipns_records VALUES(?1,?2,?3,?4,?5,?6,?7,?8) ON CONFLICT(name) DO UPDATE SET value=?2, sequence=?3,"  \
@@ -186,12 +187,12 @@ enum { STATE_SQL_VERSION = 4, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
     " class=CASE WHEN seen<?4 THEN ?3 ELSE min(class,?3) END WHERE seen<?4 OR class>?3"
 /* Not all that is hot is here. */
 #define STATE_SQL_PROVIDE_HOT    "UPDATE provides SET class=?2 WHERE key=?1 AND class>?2"
-#define STATE_SQL_PROVIDED       "UPDATE provides SET provided_at=max(provided_at,?2) WHERE key=?1"
+#define STATE_SQL_PROVIDED       "UPDATE provides SET provided_at=?2 WHERE key=?1"
 #define STATE_SQL_PROVIDE_GONE   "DELETE FROM provides WHERE key=?1"
 #define STATE_SQL_PROVIDE_WALKED "DELETE FROM provides WHERE ?1=0 OR seen<?1"
 #define STATE_SQL_PROVIDE_AGAIN  "UPDATE provides SET provided_at=0 WHERE provided_at<>0"
 #define STATE_SQL_PROVIDES_LOAD                                                                                        \
-    "SELECT key, multihash FROM provides WHERE key>=?1 AND provided_at<=?2 ORDER BY key LIMIT ?3"
+    "SELECT key, multihash FROM provides WHERE key>=?1 AND (provided_at<=?2 OR provided_at>?4) ORDER BY key LIMIT ?3"
 #define STATE_SQL_PROVIDES_FRESH                                                                                       \
     "SELECT key, multihash FROM provides WHERE provided_at=0 AND class=?2 AND key>=?1 ORDER BY key LIMIT ?3"
 #define STATE_SQL_PROVIDE_STAT                                                                                         \

@@ -62,7 +62,7 @@ enum err ipns_store_get(struct state_store *store, const struct peer_id *name, s
     return err == ERR_OK ? first_row(store, statement, ret_row, why) : err;
 }
 
-enum err ipns_store_due(struct state_store *store, const struct peer_id *after, uint64_t told_before,
+enum err ipns_store_due(struct state_store *store, const struct peer_id *after, uint64_t told_before, uint64_t now,
                         struct ipns_row *ret_row, char why[STATE_WHY_BYTES])
 {
     sqlite3_stmt *statement = NULL;
@@ -70,6 +70,7 @@ enum err ipns_store_due(struct state_store *store, const struct peer_id *after, 
     if (err != ERR_OK)
         return err;
     (void)sqlite3_bind_int64(statement, 2, (sqlite3_int64)MIN(told_before, (uint64_t)INT64_MAX));
+    (void)sqlite3_bind_int64(statement, 3, (sqlite3_int64)MIN(now, (uint64_t)INT64_MAX));
     return first_row(store, statement, ret_row, why);
 }
 

@@ -32,10 +32,11 @@ enum err ipns_store_told(struct state_store *store, const struct peer_id *name, 
                          char why[STATE_WHY_BYTES]) MUST_CHECK;
 
 /*
- * The next row, by name, that no peer was told since the given time. after: the name of the row before, NULL for the first.
+ * The next row, by name, that no peer was told since the given time; one told later than now was told under a wrong clock, and is due.
+ * after: the name of the row before, NULL for the first.
  * ERR_NOT_FOUND at the end.
  */
-enum err ipns_store_due(struct state_store *store, const struct peer_id *after, uint64_t told_before,
+enum err ipns_store_due(struct state_store *store, const struct peer_id *after, uint64_t told_before, uint64_t now,
                         struct ipns_row *ret_row, char why[STATE_WHY_BYTES]) MUST_CHECK;
 
 #endif

@@ -359,7 +359,8 @@ enum err naming_renew(struct naming *n, struct peer_id *position, uint64_t told_
     for (;;) {
         CLEANUP(key_drop) struct signing_key *key = NULL;
         struct ipns_record record;
-        enum err err = ipns_store_due(n->store, peer_id_is_empty(position) ? NULL : position, told_before, &row, why);
+        enum err err =
+            ipns_store_due(n->store, peer_id_is_empty(position) ? NULL : position, told_before, real_now_ns, &row, why);
         if (err != ERR_OK)
             return err;
         *position = row.name;

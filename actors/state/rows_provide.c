@@ -280,6 +280,8 @@ int state_rows_load(struct state_rows *rows, uint16_t kind, const struct state_p
         bind_bytes(statement, 1, span_of(page->from, sizeof(page->from)));
         bind_int(statement, 2, page->before == 0 ? page->class : page->before);
         bind_int(statement, 3, page->limit);
+        if (page->before != 0)
+            bind_int(statement, 4, page->now);
     }
     return load_rows(statement, kind, items, ret_count);
 }

@@ -297,6 +297,7 @@ static enum err start_load(struct ctx *ctx, struct state_state *s, const struct 
         return ERR_NOMEM;
     *job = (struct load_job){.shared = store_ref_take(s->shared), .to = to, .kind = msg->kind};
     state_page_of(msg->kind, msg->fields, &job->page);
+    job->page.now = ctx_real_now(ctx);
     buf_init(&job->items, LOAD_BYTES_MAX, NULL);
     enum err err = ctx_job(ctx, "state", run_load, job, free_load, TAG_LOAD);
     if (err != ERR_OK)

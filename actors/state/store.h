@@ -87,7 +87,7 @@ enum err state_store_write(struct state_store *store, const struct state_batch *
 struct state_page {
     uint64_t limit;
     uint64_t after_at, after_slot; /* state_providers, state_values */
-    uint64_t before, class;        /* state_provides */
+    uint64_t before, class, now;   /* state_provides; now by the clock: what is later was written under a wrong one */
     uint8_t from[32];
 };
 

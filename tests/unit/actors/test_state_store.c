@@ -530,7 +530,7 @@ static void mark_provided(struct fixture *f, uint8_t first, unsigned count, uint
 static unsigned provides(struct fixture *f, uint8_t from, uint64_t before, uint64_t class, uint64_t limit)
 {
     struct buf items;
-    struct state_page page = {.from = {from}, .before = before, .class = class, .limit = limit};
+    struct state_page page = {.from = {from}, .before = before, .class = class, .limit = limit, .now = 1000};
     uint32_t count = load(f, MSG_STATE_PROVIDES, &page, &items);
     buf_release(&items);
     return count;
@@ -553,6 +553,10 @@ static void what_is_provided_is_kept(void **state)
     assert_int_equal(provides(f, 0, 0, 3, 100), 10);
     assert_int_equal(provides(f, 0, 499, 0, 100), 10);
     assert_int_equal(provides(f, 0, 500, 0, 100), 20);
+    mark_provided(f, 10, 10, 1001); /* under a clock that was ahead: due, and then as all others */
+    assert_int_equal(provides(f, 0, 499, 0, 100), 20);
+    mark_provided(f, 10, 10, 500);
+    assert_int_equal(provides(f, 0, 499, 0, 100), 10);
     add_provide(f, 10, 8, 3, 2); /* two of ten are gone, and nothing is pinned any more */
     add_record(f, MSG_STATE_PROVIDE_WALKED, &(struct msg_state_provide_walked){.seen = 2});
     write_batch(f);
