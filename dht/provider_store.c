@@ -353,13 +353,28 @@ enum err provider_store_add(struct provider_store *store, struct span key, const
     return provider_place(store, id, peer, addrs, (uint32_t)(now_ns / SECOND_NS), now_ns, &slot);
 }
 
+/* The clock went back: what came later than now came now, or it would stay for as long as the clock was ahead. */
+static void bring_back(struct provider_store *store, uint32_t slot, uint64_t now_ns)
+{
+    struct record *record = record_at(store, slot);
+    struct peer *peer = peer_at(store, record->peer);
+    uint32_t now_s = (uint32_t)(now_ns / SECOND_NS);
+    peer->addrs_s = MIN(peer->addrs_s, now_s);
+    if (record->received_s <= now_s)
+        return;
+    record->received_s = now_s;
+    provider_mark(store, slot);
+}
+
 uint32_t provider_store_expire(struct provider_store *store, uint32_t steps, uint64_t now_ns)
 {
     uint32_t gone = 0;
     for (steps = MIN(steps, store->records.used); steps > 0; steps--) {
         uint32_t slot = store->expire_cursor++ % store->records.used;
-        if (!slot_table_is_live(&store->records, slot) ||
-            !is_older_than(record_at(store, slot), PROVIDER_LIFE_S, now_ns))
+        if (!slot_table_is_live(&store->records, slot))
+            continue;
+        bring_back(store, slot, now_ns);
+        if (!is_older_than(record_at(store, slot), PROVIDER_LIFE_S, now_ns))
             continue;
         remove_record(store, slot);
         gone++;

@@ -284,8 +284,16 @@ enum err record_store_get(const struct record_store *store, struct span key, uin
 uint32_t record_store_expire(struct record_store *store, uint64_t now_ns)
 {
     uint32_t gone = 0;
+    uint32_t now_s = (uint32_t)(now_ns / SECOND_NS);
     for (uint32_t slot = 0; slot < store->entries.used; slot++) {
-        if (slot_table_is_live(&store->entries, slot) && is_over(entry_at(store, slot), now_ns)) {
+        struct entry *entry = entry_at(store, slot);
+        if (!slot_table_is_live(&store->entries, slot))
+            continue;
+        if (entry->received_s > now_s) { /* the clock went back: it came now, or it would stay for as long as that */
+            entry->received_s = now_s;
+            mark(store, slot);
+        }
+        if (is_over(entry, now_ns)) {
             remove_entry(store, slot);
             gone++;
         }

@@ -84,6 +84,68 @@ static void records_expire_after_two_days_and_addresses_after_one(void **state)
     assert_int_equal(provider_store_counts(store).peers, 0);
 }
 
+/* What came under a clock that was ahead stays for two days, not for as long as the clock was ahead. */
+static void the_clock_may_go_back(void **state)
+{
+    (void)state;
+    struct peer_id id = peer_of(7);
+    struct provider found[4];
+    struct provider_row row = {.slot = 1, .key = {1}, .peer = peer_of(8), .received_ns = start_ns + 900 * HOUR_NS};
+    assert_ok(
+        provider_store_add(store, span_text("key"), &id, bytes_of_hex("08047f000001060fa1"), start_ns + 900 * HOUR_NS));
+    assert_true(provider_store_load(store, &row, start_ns));
+    while (provider_store_next_row(store, &row))
+        continue;
+    assert_int_equal(provider_store_expire(store, 1000, start_ns), 0);
+    assert_true(provider_store_next_row(store, &row));
+    assert_true(row.received_ns == start_ns);
+    assert_false(provider_store_has_rows(store));
+    assert_int_equal(provider_store_get(store, span_text("key"), 0, start_ns + 24 * HOUR_NS, found, 4), 1);
+    assert_int_equal(found[0].addrs.len, 0);
+    assert_int_equal(provider_store_expire(store, 1000, start_ns + 48 * HOUR_NS - SECOND_NS), 0);
+    assert_int_equal(provider_store_expire(store, 1000, start_ns + 48 * HOUR_NS), 2);
+    /* told again: the row has the time ahead */
+    assert_ok(add(1, 1, start_ns + 900 * HOUR_NS));
+    while (provider_store_next_row(store, &row))
+        continue;
+    assert_ok(add(1, 1, start_ns));
+    assert_true(provider_store_has_rows(store));
+}
+
+/* Better none than old ones. */
+static void addresses_without_room_are_none(void **state)
+{
+    (void)state;
+    struct peer_id id = peer_of(7);
+    struct provider found[1];
+    uint8_t addrs[54 * 9];
+    for (size_t i = 0; i < 54; i++)
+        memcpy(addrs + 9 * i, (uint8_t[]){8, 4, 10, 0, 0, (uint8_t)i, 6, 0x0f, 0xa1}, 9);
+    assert_ok(provider_store_add(store, span_text("key"), &id, span_of(addrs, 9), start_ns));
+    for (uint64_t peer = 1000; peer < 1200; peer++) {
+        struct peer_id other = peer_of(peer);
+        assert_ok(provider_store_add(store, span_of(&peer, 8), &other, span_of(addrs, sizeof(addrs)), start_ns));
+    }
+    assert_ok(provider_store_add(store, span_text("key"), &id, span_of(addrs, sizeof(addrs)), start_ns));
+    assert_int_equal(provider_store_get(store, span_text("key"), 0, start_ns, found, 1), 1);
+    assert_int_equal(found[0].addrs.len, 0);
+}
+
+/* Among those that have most of a full store, the one that wants more gives way itself. */
+static void who_has_as_many_as_anybody_pays_itself(void **state)
+{
+    (void)state;
+    uint64_t max = provider_store_counts(store).records_max;
+    uint64_t peers = (max + 1) / 2;
+    for (uint64_t i = 0; i < max; i++)
+        assert_ok(add(i, i % peers, start_ns));
+    assert_ok(add(max, 0, start_ns));
+    assert_false(has(0, 0, start_ns));
+    assert_true(has(max, 0, start_ns));
+    for (uint64_t i = 1; i < max; i++)
+        assert_true(has(i, i % peers, start_ns));
+}
+
 /* 100 addresses: those that fit are kept, whole. */
 static void addresses_past_the_bound_are_left_out(void **state)
 {
@@ -334,6 +396,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(records_expire_after_two_days_and_addresses_after_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_clock_may_go_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(addresses_without_room_are_none, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_has_as_many_as_anybody_pays_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(addresses_past_the_bound_are_left_out, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses_what_is_no_key, setup, teardown),
         cmocka_unit_test_setup_teardown(a_crowd_on_a_key_pushes_nobody_out, setup, teardown),

@@ -143,6 +143,27 @@ static void records_end_after_two_days_or_at_their_own_end(void **state)
     expect(3, start_ns + 10 * HOUR_NS, "8 90");
 }
 
+/* What came under a clock that was ahead stays for two days, not for as long as the clock was ahead. */
+static void the_clock_may_go_back(void **state)
+{
+    (void)state;
+    struct record_row row = {.slot = 3,
+                             .record = {.key = span_text("k"),
+                                        .value = span_text("1 90"),
+                                        .sender = peer_of(1),
+                                        .received_ns = start_ns + 80 * HOUR_NS}};
+    assert_ok(put(1, "1 90", 1, start_ns + 80 * HOUR_NS));
+    assert_true(record_store_load(store, &row, start_ns));
+    while (record_store_next_row(store, &row))
+        continue;
+    assert_int_equal(record_store_expire(store, start_ns), 0);
+    assert_true(record_store_next_row(store, &row));
+    assert_true(row.record.received_ns == start_ns);
+    assert_false(record_store_has_rows(store));
+    assert_int_equal(record_store_expire(store, start_ns + 48 * HOUR_NS - SECOND_NS), 0);
+    assert_int_equal(record_store_expire(store, start_ns + 48 * HOUR_NS), 2);
+}
+
 /* A hundred thousand valid records of one peer, small or as large as can be: the others' stay. */
 static void a_flood_of_one_peer_eats_itself(void **state)
 {
@@ -266,6 +287,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_better_record_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(what_the_rules_refuse_is_not_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(records_end_after_two_days_or_at_their_own_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_clock_may_go_back, setup, teardown),
         cmocka_unit_test_setup_teardown(a_flood_of_one_peer_eats_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(a_store_full_of_single_records_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(comes_back_from_its_rows, setup, teardown),
