@@ -33,7 +33,7 @@ help:
 	@echo "make chaos-peers  hostile peers against the daemon, over sockets: row by row, then a minute of all at once (chaos-smoke: the fastest)"
 	@echo "make crash        power loss and kill -9 replayed against the store"
 	@echo "make fuzz         each decoder fuzzed for FUZZ_SECONDS (60), JOBS at a time"
-	@echo "make docs         regenerate docs/control.md and docs/config.md"
+	@echo "make docs         regenerate docs/commands.md, docs/control.md and docs/config.md"
 
 deps:
 	@tools/install_deps.sh build

@@ -62,6 +62,15 @@ bool commands_group(const char *word);
 /* Help about everything that begins with the words of what was parsed; what may be NULL = all commands. */
 void commands_help(const struct operation *what, const char *group);
 
+/* What --help says of the flags of all commands. */
+extern const char commands_flags[];
+
+/* Whether help offers an operation as a command: people can type it, and no command takes its place. */
+bool commands_offer(const struct operation *op);
+
+/* Appends docs/commands.md. Errors of the buffer. */
+enum err commands_document(struct buf *to) MUST_CHECK;
+
 /* "30s", "500ms", "2m", "1h30m", or plain seconds. ERR_INVALID. */
 enum err duration_parse(const char *text, uint64_t *ret_ms) MUST_CHECK;
 

@@ -8,8 +8,7 @@ static const char own_commands[] = "  daemon               Runs the node; makes 
                                    "  init                 Makes a repository.\n"
                                    "  config               show, check, diff: the configuration.\n";
 
-static const char global_flags[] =
-    "\nFlags of all commands:\n"
+const char commands_flags[] =
     "  --api URL            control socket, else the repository's\n"
     "  --repo-dir DIR       repository, else HEARTH_PATH, ./data, ~/.hearth\n"
     "  --config-file FILE   for daemon and config\n"
@@ -20,6 +19,11 @@ static const char global_flags[] =
     "  -D, --debug          more on stderr\n"
     "  -h, --help           this\n"
     "\nExit status: 0 success, 1 error, 2 usage, 3 daemon not reachable, 4 not found, 124 timeout.\n";
+
+static void print_global_flags(void)
+{
+    printf("\nFlags of all commands:\n%s", commands_flags);
+}
 
 static void print_flag(const struct field *f, const struct argument *a)
 {
@@ -55,7 +59,7 @@ static void help_one(const struct operation *op)
         if (op->arguments[i].place == ARGUMENT_FLAG)
             print_flag(&op->args.fields[i], &op->arguments[i]);
     }
-    (void)fputs(global_flags, stdout);
+    print_global_flags();
 }
 
 static bool in_group(const char *words, const char *group)
@@ -92,6 +96,11 @@ static bool hidden(const struct operation *op)
     return all && strcmp(op->words, "help") != 0;
 }
 
+bool commands_offer(const struct operation *op)
+{
+    return !hidden(op) && !is_command_too(op);
+}
+
 void commands_help(const struct operation *what, const char *group)
 {
     if (what != NULL) {
@@ -106,8 +115,8 @@ void commands_help(const struct operation *what, const char *group)
             printf("  %-20s %s\n", commands[i].words, commands[i].args.doc);
     }
     for (size_t i = 0; i < OP_COUNT; i++) {
-        if (!hidden(&operations[i]) && !is_command_too(&operations[i]) && in_group(operations[i].words, group))
+        if (commands_offer(&operations[i]) && in_group(operations[i].words, group))
             printf("  %-20s %s\n", operations[i].words, operations[i].args.doc);
     }
-    (void)fputs(global_flags, stdout);
+    print_global_flags();
 }

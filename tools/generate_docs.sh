@@ -4,4 +4,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=${1:?usage: tools/generate_docs.sh BUILD_DIR}
-for page in control config; do "$build/hearth-document" $page > docs/$page.md; done
+for page in commands control config; do "$build/hearth-document" $page > docs/$page.md; done

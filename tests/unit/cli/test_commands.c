@@ -152,6 +152,26 @@ static void durations_have_units(void **state)
         assert_int_equal(duration_parse(bad[i], &ms), ERR_INVALID);
 }
 
+/* The page in the repository is the one that the declarations give. */
+static void the_document_is_current(void **state)
+{
+    (void)state;
+    struct buf made;
+    buf_init(&made, 1 << 20, NULL);
+    assert_int_equal(commands_document(&made), ERR_OK);
+    FILE *file = fopen(HEARTH_SOURCE "/docs/commands.md", "r");
+    assert_non_null(file);
+    char *kept = calloc(1, made.len + 2);
+    assert_non_null(kept);
+    size_t len = fread(kept, 1, made.len + 1, file);
+    fclose(file);
+    bool same = len == made.len && memcmp(kept, made.data, len) == 0;
+    free(kept);
+    buf_release(&made);
+    if (!same)
+        fail_msg("docs/commands.md is not current: make docs");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +182,7 @@ int main(void)
         cmocka_unit_test(further_positionals_repeat_an_operation),
         cmocka_unit_test(global_flags_are_kept),
         cmocka_unit_test(durations_have_units),
+        cmocka_unit_test(the_document_is_current),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
