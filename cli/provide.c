@@ -23,7 +23,7 @@ static void print_when(const char *title, uint64_t at_ns)
     struct timespec now;
     char text[TIME_TEXT];
     (void)clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t now_ns = (uint64_t)now.tv_sec * SECOND_NS;
+    uint64_t now_ns = (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
     if (at_ns == 0) {
         printf("  %-24s never\n", title);
         return;

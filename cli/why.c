@@ -100,7 +100,11 @@ static void print_reach(struct span result)
     struct elements silent = value_elements(result, "silent");
     struct span text;
     (void)fputs("provided:     ", stdout);
-    print_escaped(stdout, value_text(result, "provided"));
+    print_escaped(stdout, value_has(result, "provided") ? value_text(result, "provided") : span_text("unknown"));
+    if (value_has(result, "provided_at")) {
+        (void)fputs(", last at ", stdout);
+        print_time(value_u64(result, "provided_at"));
+    }
     printf("\nconnections:  %llu\n", number(result, "connections"));
     while (elements_next(&addresses, &text)) {
         (void)fputs("reachable at: ", stdout);

@@ -192,9 +192,11 @@ enum { STATE_SQL_VERSION = 4, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
 #define STATE_SQL_PROVIDE_WALKED "DELETE FROM provides WHERE ?1=0 OR seen<?1"
 #define STATE_SQL_PROVIDE_AGAIN  "UPDATE provides SET provided_at=0 WHERE provided_at<>0"
 #define STATE_SQL_PROVIDES_LOAD                                                                                        \
-    "SELECT key, multihash FROM provides WHERE key>=?1 AND (provided_at<=?2 OR provided_at>?4) ORDER BY key LIMIT ?3"
+    "SELECT key, multihash, provided_at FROM provides WHERE key>=?1 AND (provided_at<=?2 OR provided_at>?4)"           \
+    " ORDER BY key LIMIT ?3"
 #define STATE_SQL_PROVIDES_FRESH                                                                                       \
-    "SELECT key, multihash FROM provides WHERE provided_at=0 AND class=?2 AND key>=?1 ORDER BY key LIMIT ?3"
+    "SELECT key, multihash, provided_at FROM provides WHERE provided_at=0 AND class=?2 AND key>=?1"                    \
+    " ORDER BY key LIMIT ?3"
 #define STATE_SQL_PROVIDE_STAT                                                                                         \
     "SELECT count(*), coalesce(sum(provided_at=0),0), coalesce(min(nullif(provided_at,0)),0),"                         \
     " coalesce((SELECT value FROM meta WHERE key='sweep_position'),0),"                                                \

@@ -3,22 +3,22 @@
  * why: what this node knows of one block, asked of everyone who knows a part of it at once. A part that does not answer is named in `silent`, and
  * the rest is told all the same.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "actors/control/operations.h"
+#include "dht/kad_key.h"
 #include "schemas/pack.h"
 #include "wire/peer_id.h"
 
 enum { RESULT_BYTES_MAX = 256 * 1024, LARGE_REPLY = 128 * 1024, SPARE_MS = 200 };
 
-static const char provided[] = "never: no routing system is on, so this node announces nothing; peers that are "
-                               "connected to it and ask get the block";
-
-enum part { PART_STORE, PART_HEAT, PART_WANTS, PART_NODE, PART_PEERS, PART_NOTES, PART_COUNT };
+enum part { PART_STORE, PART_HEAT, PART_WANTS, PART_NODE, PART_PEERS, PART_NOTES, PART_PROVIDES, PART_COUNT };
 
 static const char *const part_names[PART_COUNT] = {
     [PART_STORE] = "tiered_storage",    [PART_HEAT] = "heat_tracker",        [PART_WANTS] = "bitswap",
     [PART_NODE] = "connection_manager", [PART_PEERS] = "connection_manager", [PART_NOTES] = "tiered_storage",
+    [PART_PROVIDES] = "state",
 };
 
 /* The answers, packed as they come: pairs of the result. */
@@ -27,6 +27,11 @@ struct why_work {
     uint32_t count;
     unsigned left;
     bool silent[PART_COUNT];
+    bool stored;
+    bool pinned;
+    bool held;
+    bool listed; /* among what is provided */
+    uint64_t provided_at;
 };
 
 static void pack_cids(struct pack *p, const struct schema_list *rows)
@@ -122,10 +127,68 @@ static uint32_t pack_node(struct pack *p, const struct msg_node_id_ok *m)
     return 1;
 }
 
-static uint32_t pack_part(struct pack *p, unsigned part, const void *fields, uint64_t real_now)
+/* Its place in what is provided: the rows are in the order of these. */
+static struct kad_key place_of(const struct cid *cid)
+{
+    uint8_t hash[MULTIHASH_BYTES_MAX];
+    return kad_key_of(span_of(hash, multihash_encode(&cid->hash, hash)));
+}
+
+static bool is_off(const struct config *config)
+{
+    return !config->provide_enabled || config->offline || strcmp(config->provide_strategy, "off") == 0 ||
+           strcmp(config->routing_type, "none") == 0;
+}
+
+static void take_row(struct why_work *work, const struct cid *cid, const struct msg_state_provides_ok *m)
+{
+    size_t position = 0;
+    struct item_provide_row row = {0};
+    struct kad_key key = place_of(cid);
+    work->listed = schema_list_next_map(&m->rows, &schema_item_provide_row, &position, &row) &&
+                   span_equal(row.key, span_of(key.bytes, sizeof(key.bytes)));
+    work->provided_at = work->listed ? row.provided_at : 0;
+}
+
+/* Rows follow a moment after what is stored and pinned. */
+static bool will_be_listed(const struct why_work *work, const char *strategy)
+{
+    return work->stored &&
+           (strcmp(strategy, "all") == 0 || work->pinned || (work->held && strcmp(strategy, "pinned") == 0));
+}
+
+static uint32_t pack_provided(struct pack *p, const struct config *config, const struct why_work *work)
+{
+    char text[128] = "no: it is not stored";
+    if (is_off(config))
+        (void)snprintf(text, sizeof(text),
+                       "no: the daemon is offline, or Provide.Enabled, Provide.Strategy or Routing.Type says so");
+    else if (work->provided_at != 0)
+        (void)snprintf(text, sizeof(text), "yes");
+    else if (work->listed || will_be_listed(work, config->provide_strategy))
+        (void)snprintf(text, sizeof(text), "not yet");
+    else if (work->stored)
+        (void)snprintf(text, sizeof(text), "no: Provide.Strategy (%s) leaves it out", config->provide_strategy);
+    pack_pair_text(p, "provided", text);
+    if (work->provided_at == 0)
+        return 1;
+    pack_pair_u64(p, "provided_at", work->provided_at);
+    return 2;
+}
+
+static void take_store(struct why_work *work, const struct msg_block_facts_ok *m)
+{
+    work->stored = m->stored;
+    work->pinned = m->pins.count > 0;
+    work->held = m->held > 0;
+}
+
+static uint32_t pack_part(struct pack *p, unsigned part, struct why_work *work, const struct cid *cid,
+                          const void *fields, uint64_t real_now)
 {
     switch ((enum part)part) {
     case PART_STORE:
+        take_store(work, fields);
         return pack_store(p, fields);
     case PART_HEAT:
         return pack_heat(p, fields, real_now);
@@ -140,6 +203,9 @@ static uint32_t pack_part(struct pack *p, unsigned part, const void *fields, uin
         return 1;
     case PART_NOTES:
         return replicate_pack(p, fields);
+    case PART_PROVIDES:
+        take_row(work, cid, fields);
+        return 0;
     case PART_COUNT:
         break;
     }
@@ -156,10 +222,12 @@ static enum err finish(struct control *c, struct conversation *v)
     cid_text(&v->cid, text);
     buf_init(&result, RESULT_BYTES_MAX, NULL);
     struct pack p = pack_begin(&result);
-    pack_map(&p, work->count + 3);
+    size_t map = pack_map_open(&p);
+    uint32_t pairs = work->count + 2;
     pack_pair_text(&p, "cid", text);
     pack_raw(&p, buf_span(&work->pairs));
-    pack_pair_text(&p, "provided", provided);
+    if (!work->silent[PART_STORE] && !work->silent[PART_PROVIDES])
+        pairs += pack_provided(&p, c->config, work);
     pack_text(&p, "silent");
     size_t where = pack_array_open(&p);
     uint32_t silent = 0;
@@ -170,6 +238,7 @@ static enum err finish(struct control *c, struct conversation *v)
         silent++;
     }
     pack_count(&p, where, silent);
+    pack_count(&p, map, pairs);
     enum err err = pack_end(&p);
     if (err == ERR_OK)
         conversation_finish(c, v, buf_span(&result));
@@ -204,6 +273,10 @@ enum err why_start(struct control *c, struct conversation *v)
     ask_part(c, v, PART_WANTS, ACTOR_BITSWAP, MSG_BITSWAP_WANTED, &(struct msg_bitswap_wanted){.cid = cid});
     ask_part(c, v, PART_NODE, ACTOR_CONNECTION_MANAGER, MSG_NODE_ID, no_fields);
     ask_part(c, v, PART_NOTES, ACTOR_TIERED_STORAGE, MSG_METADATA_FIND, &(struct msg_metadata_find){.cid = cid});
+    struct kad_key place = place_of(&v->cid);
+    ask_part(c, v, PART_PROVIDES, ACTOR_STATE, MSG_STATE_PROVIDES,
+             &(struct msg_state_provides){
+                 .from = span_of(place.bytes, sizeof(place.bytes)), .before = INT64_MAX, .limit = 1});
     ask_part(c, v, PART_PEERS, ACTOR_CONNECTION_MANAGER, MSG_SWARM_PEERS, no_fields);
     return work->left == 0 ? finish(c, v) : ERR_OK;
 }
@@ -214,7 +287,7 @@ enum err why_reply(struct control *c, struct conversation *v, unsigned sub, cons
     work->left--;
     if (info->err == ERR_OK) {
         struct pack p = pack_begin(&work->pairs);
-        uint32_t pairs = pack_part(&p, sub, info->msg->fields, ctx_real_now(c->ctx));
+        uint32_t pairs = pack_part(&p, sub, work, &v->cid, info->msg->fields, ctx_real_now(c->ctx));
         enum err err = pack_end(&p);
         if (err != ERR_OK)
             return err;

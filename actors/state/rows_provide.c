@@ -196,7 +196,8 @@ static enum err add_row(sqlite3_stmt *statement, uint16_t kind, struct buf *item
                                          .received_at = int_at(statement, 4)};
         return schema_list_add_map(items, &schema_item_kept_value, &value);
     }
-    row = (struct item_provide_row){.key = bytes_at(statement, 0), .multihash = bytes_at(statement, 1)};
+    row = (struct item_provide_row){
+        .key = bytes_at(statement, 0), .multihash = bytes_at(statement, 1), .provided_at = int_at(statement, 2)};
     return schema_list_add_map(items, &schema_item_provide_row, &row);
 }
 

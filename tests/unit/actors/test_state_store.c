@@ -536,6 +536,22 @@ static unsigned provides(struct fixture *f, uint8_t from, uint64_t before, uint6
     return count;
 }
 
+/* As the row of one place says, whenever that was. */
+static uint64_t provided_at(struct fixture *f, uint8_t place)
+{
+    struct buf items;
+    size_t position = 0;
+    struct item_provide_row row;
+    struct state_page page = {.from = {place}, .before = INT64_MAX, .limit = 1};
+    uint32_t count = load(f, MSG_STATE_PROVIDES, &page, &items);
+    struct schema_list rows = schema_list_of(&items, count);
+    assert_int_equal(count, 1);
+    assert_true(schema_list_next_map(&rows, &schema_item_provide_row, &position, &row));
+    assert_int_equal(row.key.data[0], place);
+    buf_release(&items);
+    return row.provided_at;
+}
+
 /* A walk over the store names what is there; what was provided when outlives walks, and what no walk sees any more goes. */
 static void what_is_provided_is_kept(void **state)
 {
@@ -557,6 +573,8 @@ static void what_is_provided_is_kept(void **state)
     assert_int_equal(provides(f, 0, 499, 0, 100), 20);
     mark_provided(f, 10, 10, 500);
     assert_int_equal(provides(f, 0, 499, 0, 100), 10);
+    assert_int_equal(provided_at(f, 19), 500);
+    assert_int_equal(provided_at(f, 20), 0);
     add_provide(f, 10, 8, 3, 2); /* two of ten are gone, and nothing is pinned any more */
     add_record(f, MSG_STATE_PROVIDE_WALKED, &(struct msg_state_provide_walked){.seen = 2});
     write_batch(f);
