@@ -177,6 +177,12 @@ static enum err take_public(struct signing_key *key, EVP_PKEY *pkey)
     return err;
 }
 
+static bool is_secp256k1(EVP_PKEY *pkey)
+{
+    char name[32] = "";
+    return EVP_PKEY_get_group_name(pkey, name, sizeof(name), NULL) == 1 && strcmp(name, "secp256k1") == 0;
+}
+
 static enum err curve_is_known(EVP_PKEY *pkey)
 {
     static const char *const curves[] = {"prime256v1", "secp384r1", "secp521r1", "secp224r1"};
@@ -376,7 +382,7 @@ enum err signing_key_decode_pem(struct span pem, struct signing_key **ret_key)
     case EVP_PKEY_ED25519:
         return key_of_pkey(KEY_ED25519, pkey, ret_key);
     case EVP_PKEY_EC:
-        return key_of_pkey(KEY_ECDSA, pkey, ret_key);
+        return key_of_pkey(is_secp256k1(pkey) ? KEY_SECP256K1 : KEY_ECDSA, pkey, ret_key);
     default:
         return ERR_UNSUPPORTED;
     }
@@ -384,8 +390,6 @@ enum err signing_key_decode_pem(struct span pem, struct signing_key **ret_key)
 
 enum err signing_key_encode_pem(const struct signing_key *key, uint8_t to[SIGNING_KEY_PEM_BYTES_MAX], size_t *ret_len)
 {
-    if (key->type == KEY_SECP256K1)
-        return ERR_UNSUPPORTED;
     CLEANUP(pkey_free) EVP_PKEY *pkey = pkey_of(key->type, data_of(key));
     CLEANUP(bio_free) BIO *bio = BIO_new(BIO_s_secmem());
     if (pkey == NULL || bio == NULL)

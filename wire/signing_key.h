@@ -3,7 +3,7 @@
  * A private key of any type that libp2p knows, for names that were made elsewhere: reads, writes, signs.
  *
  *      libp2p-protobuf   {1: type, 2: data}; data is <seed><public> of Ed25519, PKCS #1 of RSA, SEC 1 of ECDSA, the scalar of secp256k1
- *      PEM               PKCS #8 without encryption; not for secp256k1, which other nodes cannot read in this form
+ *      PEM               PKCS #8 without encryption; the curve tells secp256k1 from ECDSA, whose protobufs differ
  *
  * The node's own identity is a key_pair (keys.h), which is Ed25519. The secret is held as its protobuf in guarded memory that is wiped
  * when freed; libcrypto gets it for the time of one signature only. Not thread-safe for one key. Spec: libp2p/specs peer-ids.
@@ -39,7 +39,7 @@ enum err signing_key_decode_pem(struct span pem, struct signing_key **ret_key) M
 /* The private key protobuf, borrowed from the key. */
 struct span signing_key_secret(const struct signing_key *key);
 
-/* Writes PEM with no NUL; the caller wipes it. ERR_UNSUPPORTED (secp256k1), ERR_NOMEM. */
+/* Writes PEM with no NUL; the caller wipes it. ERR_NOMEM. */
 enum err signing_key_encode_pem(const struct signing_key *key, uint8_t to[SIGNING_KEY_PEM_BYTES_MAX],
                                 size_t *ret_len) MUST_CHECK;
 

@@ -183,7 +183,7 @@ enum err naming_import(struct naming *n, const struct msg_key_import *ask, struc
         return say(err, why, "this is no private key as %s: %s",
                    ask->pem ? "PKCS #8 in PEM without a password" : "libp2p's protobuf", err_text(err));
     enum key_type type = signing_key_type(key);
-    if (!ask->any_type && type != KEY_ED25519 && type != KEY_RSA)
+    if (!ask->any_type && type == KEY_ECDSA)
         return say(ERR_UNSUPPORTED, why,
                    "%s keys are refused by most nodes: --allow-any-key-type takes it all the same", type_name(type));
     *ret_count = 0;

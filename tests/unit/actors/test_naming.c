@@ -154,10 +154,12 @@ static void imported_keys_are_checked(void **state)
     struct fixture f = fixture_new(1);
     struct signing_key *rsa = NULL;
     struct signing_key *ecdsa = NULL;
+    struct signing_key *secp256k1 = NULL;
     uint8_t pem[SIGNING_KEY_PEM_BYTES_MAX];
     size_t len = 0;
     assert_ok(signing_key_generate(KEY_RSA, 0, &rsa));
     assert_ok(signing_key_generate(KEY_ECDSA, 0, &ecdsa));
+    assert_ok(signing_key_generate(KEY_SECP256K1, 0, &secp256k1));
     assert_ok(signing_key_encode_pem(rsa, pem, &len));
     struct msg_key_import ask = {.name = span_text("a"), .data = signing_key_secret(rsa)};
     assert_ok(naming_import(&f.naming, &ask, &f.rows, &f.count, f.why));
@@ -169,7 +171,10 @@ static void imported_keys_are_checked(void **state)
     assert_err(naming_import(&f.naming, &ask, &f.rows, &f.count, f.why), ERR_UNSUPPORTED);
     ask.any_type = true;
     assert_ok(naming_import(&f.naming, &ask, &f.rows, &f.count, f.why));
-    expect_names(&f, "self:ed25519,a:rsa,b:rsa,c:ecdsa,");
+    ask = (struct msg_key_import){.name = span_text("d"), .data = signing_key_secret(secp256k1)};
+    assert_ok(naming_import(&f.naming, &ask, &f.rows, &f.count, f.why));
+    expect_names(&f, "self:ed25519,a:rsa,b:rsa,c:ecdsa,d:secp256k1,");
+    signing_key_free(secp256k1);
     signing_key_free(rsa);
     signing_key_free(ecdsa);
     fixture_free(&f);

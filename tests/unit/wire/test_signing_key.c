@@ -109,15 +109,12 @@ static void made_keys_survive_both_formats(void **state)
         assert_ok(signing_key_decode(signing_key_secret(key), &again));
         assert_same(key, again);
         signing_key_free(again);
-        if (types[i] == KEY_SECP256K1) {
-            assert_err(signing_key_encode_pem(key, pem, &len), ERR_UNSUPPORTED);
-        } else {
-            assert_ok(signing_key_encode_pem(key, pem, &len));
-            assert_memory_equal(pem, "-----BEGIN PRIVATE KEY-----\n", 28);
-            assert_ok(signing_key_decode_pem(span_of(pem, len), &again));
-            assert_same(key, again);
-            signing_key_free(again);
-        }
+        assert_ok(signing_key_encode_pem(key, pem, &len));
+        assert_memory_equal(pem, "-----BEGIN PRIVATE KEY-----\n", 28);
+        assert_ok(signing_key_decode_pem(span_of(pem, len), &again));
+        assert_int_equal(signing_key_type(again), types[i]);
+        assert_same(key, again);
+        signing_key_free(again);
         signing_key_free(key);
     }
 }
@@ -149,6 +146,25 @@ static void a_published_pem_is_read(void **state)
                                                "-----END PRIVATE KEY-----\n"),
                                      &key));
     assert_span(signing_key_public(key), "0801122019bf44096984cdfe8541bac167dc3b96c85086aa30b6b6cb0c5c38ad703166e1");
+    signing_key_free(key);
+}
+
+/* As `ipfs key export` of Kubo 0.43 wrote a key that it calls kzwfwjn5ji4pusaf9z…, and reads it again as one of that type. */
+static void a_pem_on_secp256k1_is_no_ecdsa_key(void **state)
+{
+    (void)state;
+    struct signing_key *key = NULL;
+    char name[PEER_ID_TEXT_MAX];
+    assert_ok(signing_key_decode_pem(span_text("-----BEGIN PRIVATE KEY-----\n"
+                                               "MIGEAgEAMBAGByqGSM49AgEGBSuBBAAKBG0wawIBAQQgS3AnjRz4+ZosUxhl/kDn\n"
+                                               "5aNdcCZ+wn70iNtzPGpUtJyhRANCAARZuvlcLxpJMjvpQbgtx5QT/xlZTXTrpws3\n"
+                                               "s+OvelfwKGSu2fpfc363HDEq98fNgm31TP13/WLssaC/ohIBrV0n\n"
+                                               "-----END PRIVATE KEY-----\n"),
+                                     &key));
+    assert_int_equal(signing_key_type(key), KEY_SECP256K1);
+    struct peer_id id = signing_key_peer_id(key);
+    peer_id_text_cid(&id, name);
+    assert_string_equal(name, "kzwfwjn5ji4pusaf9zl3rzcb9xv1c4a8bwaccuf7dza2nrcz195damdc28x9qnc");
     signing_key_free(key);
 }
 
@@ -222,6 +238,7 @@ int main(void)
         cmocka_unit_test(made_keys_survive_both_formats),
         cmocka_unit_test(secp256k1_signatures_are_low),
         cmocka_unit_test(a_published_pem_is_read),
+        cmocka_unit_test(a_pem_on_secp256k1_is_no_ecdsa_key),
         cmocka_unit_test(what_is_no_key_is_refused),
         cmocka_unit_test(an_rsa_key_of_foreign_parts_is_refused),
         cmocka_unit_test(damaged_keys_do_no_harm),
