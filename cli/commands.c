@@ -34,14 +34,14 @@ enum err duration_parse(const char *text, uint64_t *ret_ms)
 
 /* ---- which command ---- */
 
-static bool has_words(const struct operation *op, char *const *words, size_t count)
+enum { WORDS_MAX = 128 };
+
+static void join_words(char *const *words, size_t count, char to[WORDS_MAX])
 {
-    char joined[128] = "";
-    for (size_t i = 0; i < count; i++) {
-        size_t used = strlen(joined);
-        (void)snprintf(joined + used, sizeof(joined) - used, "%s%s", i > 0 ? " " : "", words[i]);
-    }
-    return strcmp(op->words, joined) == 0;
+    size_t used = 0;
+    to[0] = '\0';
+    for (size_t i = 0; i < count && used < WORDS_MAX; i++)
+        used += (size_t)snprintf(to + used, WORDS_MAX - used, "%s%s", i > 0 ? " " : "", words[i]);
 }
 
 static bool typed_by_people(const struct operation *op)
@@ -53,16 +53,33 @@ static bool typed_by_people(const struct operation *op)
     return strcmp(op->words, "add open") != 0;
 }
 
-static const struct operation *find_words(char *const *words, size_t count, bool *ret_is_command)
+/* Other words that Kubo's users know for the same thing. */
+static const struct {
+    const char *words;
+    const char *meant;
+} aliases[] = {
+    {"key ls", "key list"},
+    {"provide once", "routing provide"},
+    {"stats bitswap", "bitswap stat"},
+    {"stats provide", "provide stat"},
+    {"stats repo", "repo stat"},
+    {"stats reprovide", "provide stat"},
+    {"swarm addrs listen", "swarm addrs local"},
+};
+
+static const struct operation *find_words(const char *words, bool *ret_is_command)
 {
+    for (size_t i = 0; i < ARRAY_LEN(aliases); i++)
+        if (strcmp(words, aliases[i].words) == 0)
+            words = aliases[i].meant;
     for (size_t i = 0; i < CMD_COUNT; i++) {
-        if (has_words(&commands[i], words, count)) {
+        if (strcmp(commands[i].words, words) == 0) {
             *ret_is_command = true;
             return &commands[i];
         }
     }
     for (size_t i = 0; i < OP_COUNT; i++) {
-        if (typed_by_people(&operations[i]) && has_words(&operations[i], words, count)) {
+        if (typed_by_people(&operations[i]) && strcmp(operations[i].words, words) == 0) {
             *ret_is_command = false;
             return &operations[i];
         }
@@ -131,6 +148,13 @@ static enum err set_global(struct reader *r, const char *name, const char *value
                          value);
         g->cid_base = value;
     }
+    if (strcmp(name, "ipns-base") == 0) {
+        enum multibase base;
+        if (multibase_of_name(value, &base) != ERR_OK && strcmp(value, "b58mh") != 0)
+            return usage(r->to, "--ipns-base: no form of a name is called \"%.40s\"; base36, base32 and b58mh are some",
+                         value);
+        g->ipns_base = value;
+    }
     return ERR_OK;
 }
 
@@ -138,7 +162,7 @@ static enum err set_global(struct reader *r, const char *name, const char *value
 static enum err read_global(struct reader *r)
 {
     static const char *const with_value[] = {"api", "repo-dir", "config-file", "timeout",
-                                             "enc", "encoding", "cid-base"};
+                                             "enc", "encoding", "cid-base",    "ipns-base"};
     const char *arg = r->argv[r->at];
     const char *value = NULL;
     struct globals *g = &r->to->globals;
@@ -192,7 +216,9 @@ static void read_words(struct reader *r)
         places[count++] = i;
     }
     for (; count > 0; count--) {
-        r->to->what = find_words(words, count, &r->to->is_command);
+        char joined[WORDS_MAX];
+        join_words(words, count, joined);
+        r->to->what = find_words(joined, &r->to->is_command);
         if (r->to->what == NULL)
             continue;
         for (size_t i = 0; i < count; i++)

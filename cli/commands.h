@@ -28,6 +28,7 @@ struct globals {
     const char *repo_dir;    /* NULL = as repository_find */
     const char *config_file; /* for hearthd */
     const char *cid_base;    /* multibase name, NULL = as it is */
+    const char *ipns_base;   /* multibase name or b58mh, NULL = base36 */
     uint64_t timeout_ms;     /* 0 = not given */
     bool json;
     bool offline;
@@ -56,8 +57,8 @@ enum err invocation_parse(int argc, char *const *argv, struct invocation *ret) M
 enum { COMMAND_FLAG_MAX = 64 };
 void command_flag_name(const struct field *f, char to[COMMAND_FLAG_MAX]);
 
-/* Whether commands begin with this word without it being one itself: "swarm". */
-bool commands_group(const char *word);
+/* Whether commands begin with these words without being one themselves: "swarm", "swarm peering". */
+bool commands_group(const char *words);
 
 /* Help about everything that begins with the words of what was parsed; what may be NULL = all commands. */
 void commands_help(const struct operation *what, const char *group);

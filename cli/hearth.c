@@ -20,8 +20,8 @@ enum { ASK_MS = 30000, ARGS_WORDS = 64 };
 static bool is_hearthd(int argc, char **argv)
 {
     static const char *const words[] = {"daemon", "init", "config"};
-    static const char *const with_value[] = {"--repo-dir", "--config-file", "--api",
-                                             "--timeout",  "--enc",         "--cid-base"};
+    static const char *const with_value[] = {"--repo-dir", "--config-file", "--api",      "--timeout",
+                                             "--enc",      "--encoding",    "--cid-base", "--ipns-base"};
     int i = 1;
     while (i < argc && argv[i][0] == '-') {
         bool value = false;
@@ -203,8 +203,9 @@ static int unknown_command(const struct invocation *in, int argc, char **argv, c
     for (int i = 1; i + 1 < argc; i++)
         if (argv[i] == word && argv[i + 1][0] != '-')
             next = argv[i + 1];
-    if (next[0] == '\0' && commands_group(word)) {
-        commands_help(NULL, word);
+    (void)snprintf(why, sizeof(why), "%.50s%s%.50s", word, next[0] == '\0' ? "" : " ", next);
+    if (commands_group(why)) {
+        commands_help(NULL, why);
         return EXIT_OK;
     }
     (void)snprintf(why, sizeof(why), "there is no command \"%.50s%s%.50s\"", word, next[0] == '\0' ? "" : " ", next);

@@ -16,6 +16,7 @@ const char commands_flags[] =
     "  --timeout DURATION   such as 30s, 2m, 1h\n"
     "  --enc json|text      how results are printed\n"
     "  --cid-base BASE      multibase of printed CIDs\n"
+    "  --ipns-base BASE     multibase of printed names, or b58mh\n"
     "  -D, --debug          more on stderr\n"
     "  -h, --help           this\n"
     "\nExit status: 0 success, 1 error, 2 usage, 3 daemon not reachable, 4 not found, 124 timeout.\n";
@@ -68,14 +69,14 @@ static bool in_group(const char *words, const char *group)
     return len == 0 || (strncmp(words, group, len) == 0 && (words[len] == ' ' || words[len] == '\0'));
 }
 
-bool commands_group(const char *word)
+bool commands_group(const char *words)
 {
-    size_t len = strlen(word);
+    size_t len = strlen(words);
     bool found = false;
     for (size_t i = 0; i < CMD_COUNT; i++)
-        found = found || (in_group(commands[i].words, word) && commands[i].words[len] == ' ');
+        found = found || (in_group(commands[i].words, words) && commands[i].words[len] == ' ');
     for (size_t i = 0; i < OP_COUNT; i++)
-        found = found || (in_group(operations[i].words, word) && operations[i].words[len] == ' ');
+        found = found || (in_group(operations[i].words, words) && operations[i].words[len] == ' ');
     return found;
 }
 

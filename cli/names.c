@@ -23,8 +23,7 @@ static const char pem_format[] = "pem-pkcs8-cleartext";
 
 void print_key_id(const struct invocation *in, struct span result)
 {
-    (void)in;
-    print_escaped(stdout, value_text(result, "id"));
+    print_name(&in->globals, value_text(result, "id"));
     (void)putchar('\n');
 }
 
@@ -35,7 +34,7 @@ void print_keys(const struct invocation *in, struct span result)
     struct span row;
     while (elements_next(&rows, &row)) {
         if (ids)
-            print_escaped(stdout, value_text(row, "id"));
+            print_name(&in->globals, value_text(row, "id"));
         (void)fputs(ids ? " " : "", stdout);
         print_escaped(stdout, value_text(row, "name"));
         (void)putchar('\n');
@@ -44,9 +43,8 @@ void print_keys(const struct invocation *in, struct span result)
 
 void print_key_renamed(const struct invocation *in, struct span result)
 {
-    (void)in;
     (void)fputs("Key ", stdout);
-    print_escaped(stdout, value_text(result, "id"));
+    print_name(&in->globals, value_text(result, "id"));
     (void)fputs(" renamed to ", stdout);
     print_escaped(stdout, value_text(result, "now"));
     (void)puts(value_bool(result, "overwritten") ? " with overwriting" : "");
@@ -89,23 +87,26 @@ int resolve_name(struct client *client, char *to, struct span *path)
 
 /* ---- name publish, name put ---- */
 
-static int print_published(const struct invocation *in, struct span result, bool quieter)
+enum telling { TELL_ALL, TELL_NAME, TELL_NOTHING };
+
+static int print_published(const struct invocation *in, struct span result, enum telling telling)
 {
-    struct span name = value_text(result, "name");
+    if (telling == TELL_NOTHING)
+        return EXIT_OK;
     if (in->globals.json) {
         print_json(result);
         return EXIT_OK;
     }
-    (void)fputs(quieter ? "" : "Published to ", stdout);
-    print_escaped(stdout, name);
-    (void)fputs(quieter ? "" : ": ", stdout);
-    print_escaped(stdout, quieter ? (struct span){0} : value_text(result, "value"));
+    (void)fputs(telling == TELL_ALL ? "Published to " : "", stdout);
+    print_name(&in->globals, value_text(result, "name"));
+    (void)fputs(telling == TELL_ALL ? ": " : "", stdout);
+    print_escaped(stdout, telling == TELL_ALL ? value_text(result, "value") : (struct span){0});
     (void)putchar('\n');
     return fflush(stdout) == 0 ? EXIT_OK : say_error("standard output cannot be written");
 }
 
 static int send(struct client *client, const struct invocation *in, const char *op, struct buf *args, struct pack *p,
-                bool quieter)
+                enum telling telling)
 {
     struct outcome outcome = {.code = CODE_INTERNAL, .message = span_text("out of memory")};
     struct call *call = NULL;
@@ -113,7 +114,7 @@ static int send(struct client *client, const struct invocation *in, const char *
         call = ask(client, op, buf_span(args), client_timeout(client, ASK_MS), true, &outcome);
     int status = outcome.code == CODE_OK ? EXIT_OK : say_outcome_error(&outcome);
     if (status == EXIT_OK)
-        status = print_published(in, outcome.result, quieter);
+        status = print_published(in, outcome.result, telling);
     call_free(call);
     return status;
 }
@@ -143,7 +144,7 @@ int run_name_publish(struct client *client, const struct invocation *in, const s
     pack_pair_span(&p, "ttl", args->ttl);
     pack_pair_u64(&p, "sequence", args->sequence);
     pack_pair_bool(&p, "allow_offline", args->allow_offline);
-    status = send(client, in, "name publish", &packed, &p, args->quieter);
+    status = send(client, in, "name publish", &packed, &p, args->quieter ? TELL_NAME : TELL_ALL);
     buf_release(&packed);
     return status;
 }
@@ -160,7 +161,7 @@ int run_name_put(struct client *client, const struct invocation *in, const struc
     pack_text(&p, "record");
     pack_bytes(&p, buf_span(&record));
     if (status == EXIT_OK)
-        status = send(client, in, "name put", &packed, &p, false);
+        status = send(client, in, "name put", &packed, &p, args->quiet ? TELL_NOTHING : TELL_NAME); /* as Kubo */
     buf_release(&packed);
     buf_release(&record);
     return status;

@@ -9,8 +9,9 @@
 #include "base/text.h"
 #include "schemas/json.h"
 #include "wire/cid.h"
+#include "wire/peer_id.h"
 
-enum { ESCAPED_MAX = 1 << 20, TIME_TEXT_MAX = 32, JSON_MAX = 64 << 20, REDRAW_MS = 100 };
+enum { NAME_TEXT_MAX = 1024, ESCAPED_MAX = 1 << 20, TIME_TEXT_MAX = 32, JSON_MAX = 64 << 20, REDRAW_MS = 100 };
 
 void print_escaped(FILE *to, struct span text)
 {
@@ -142,6 +143,37 @@ void print_cid(FILE *to, const struct globals *globals, struct span text)
         (void)fputs(out, to);
     else
         print_escaped(to, text);
+}
+
+struct span last_part(struct span text)
+{
+    for (size_t i = text.len; i > 0; i--)
+        if (text.data[i - 1] == '/')
+            return span_skip(text, i);
+    return text;
+}
+
+void print_name(const struct globals *globals, struct span name)
+{
+    struct peer_id id;
+    enum multibase base;
+    char bare[PEER_ID_TEXT_MAX];
+    struct buf text;
+    uint8_t cid[2 + PEER_ID_BYTES_MAX] = {1, CODEC_LIBP2P_KEY};
+    if (globals->ipns_base == NULL || peer_id_parse_text(name, &id) != ERR_OK) {
+        print_escaped(stdout, name);
+        return;
+    }
+    if (multibase_of_name(globals->ipns_base, &base) != ERR_OK) { /* b58mh: no CID, but the multihash by itself */
+        peer_id_text(&id, bare);
+        (void)fputs(bare, stdout);
+        return;
+    }
+    memcpy(cid + 2, id.bytes, id.len);
+    buf_init(&text, NAME_TEXT_MAX, NULL);
+    if (multibase_encode(base, span_of(cid, 2u + id.len), &text) == ERR_OK)
+        print_escaped(stdout, buf_span(&text));
+    buf_release(&text);
 }
 
 void print_json_text(struct span text)

@@ -35,6 +35,12 @@ struct span element_text(struct span value);
 /* A CID in the base that --cid-base names. */
 void print_cid(FILE *to, const struct globals *globals, struct span cid);
 
+/* The name of a key in the form that --ipns-base names. */
+void print_name(const struct globals *globals, struct span name);
+
+/* What stands behind the last slash: of an address that names a peer, its id. */
+struct span last_part(struct span text);
+
 /* UTC time, or never; and a line of a label and that. */
 void print_time(uint64_t ns);
 void print_utc(const char *label, uint64_t ns);

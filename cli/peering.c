@@ -4,19 +4,10 @@
 
 #include "cli/output.h"
 
-/* What stands behind the last slash: of an address that was taken, its peer. */
-static struct span peer_of(struct span address)
-{
-    for (size_t i = address.len; i > 0; i--)
-        if (address.data[i - 1] == '/')
-            return span_skip(address, i);
-    return address;
-}
-
 static void print_done(const struct invocation *in, const char *what, const char *key)
 {
     (void)fputs(what, stdout);
-    print_escaped(stdout, peer_of(value_text(buf_span(&in->args), key)));
+    print_escaped(stdout, last_part(value_text(buf_span(&in->args), key)));
     (void)puts(" success");
 }
 
@@ -32,6 +23,15 @@ void print_peering_removed(const struct invocation *in, struct span result)
     print_done(in, "remove ", "peer");
 }
 
+/* The peer stands above its addresses. */
+static struct span without_peer(struct span address)
+{
+    static const char p2p[] = "/p2p/";
+    size_t before = address.len - last_part(address).len;
+    bool named = before > strlen(p2p) && memcmp(address.data + before - strlen(p2p), p2p, strlen(p2p)) == 0;
+    return named ? span_first(address, before - strlen(p2p)) : address;
+}
+
 void print_peerings(const struct invocation *in, struct span result)
 {
     struct elements rows = value_elements(result, "peers");
@@ -44,7 +44,7 @@ void print_peerings(const struct invocation *in, struct span result)
         (void)putchar('\n');
         while (elements_next(&addrs, &addr)) {
             (void)putchar('\t');
-            print_escaped(stdout, element_text(addr));
+            print_escaped(stdout, without_peer(element_text(addr)));
             (void)putchar('\n');
         }
     }

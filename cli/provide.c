@@ -81,6 +81,6 @@ void print_provide_stat(const struct invocation *in, struct span result)
 
 void print_cleared(const struct invocation *in, struct span result)
 {
-    (void)in;
-    printf("removed %llu items from provide queue\n", (unsigned long long)value_u64(result, "count"));
+    if (!value_bool(buf_span(&in->args), "quiet"))
+        printf("removed %llu items from provide queue\n", (unsigned long long)value_u64(result, "count"));
 }

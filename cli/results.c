@@ -150,6 +150,7 @@ static void print_healthy(const struct invocation *in, struct span result)
 static void print_addrs(const struct invocation *in, struct span result)
 {
     bool local = in->what->id == OP_SWARM_ADDRS_LOCAL;
+    bool with_id = local && value_bool(buf_span(&in->args), "id");
     struct elements rows = value_elements(result, "peers");
     struct span row;
     while (elements_next(&rows, &row)) {
@@ -161,7 +162,9 @@ static void print_addrs(const struct invocation *in, struct span result)
         }
         while (elements_next(&addrs, &addr)) {
             (void)fputs(local ? "" : "\t", stdout);
-            print_line(element_text(addr));
+            print_escaped(stdout, element_text(addr));
+            (void)fputs(with_id ? "/p2p/" : "", stdout);
+            print_line(with_id ? value_text(row, "peer") : (struct span){0});
         }
     }
 }
@@ -318,7 +321,7 @@ static void print_disconnect(const struct invocation *in, struct span result)
 {
     (void)result;
     (void)fputs("disconnect ", stdout);
-    print_escaped(stdout, value_text(buf_span(&in->args), "address"));
+    print_escaped(stdout, last_part(value_text(buf_span(&in->args), "address")));
     (void)puts(" success");
 }
 

@@ -20,11 +20,18 @@ static void print_line(struct span text)
 
 void print_providers(const struct invocation *in, struct span result)
 {
-    (void)in;
+    bool verbose = value_bool(buf_span(&in->args), "verbose");
     struct elements rows = value_elements(result, "providers");
     struct span row;
-    while (elements_next(&rows, &row))
+    while (elements_next(&rows, &row)) {
+        struct elements addrs = value_elements(row, "addrs");
+        struct span addr;
         print_line(value_text(row, "peer"));
+        while (verbose && elements_next(&addrs, &addr)) {
+            (void)putchar('\t');
+            print_line(element_text(addr));
+        }
+    }
 }
 
 void print_found_peer(const struct invocation *in, struct span result)
@@ -231,7 +238,6 @@ static int print_own_id(struct client *client)
 
 int run_routing_put(struct client *client, const struct invocation *in, const struct cmd_routing_put *args)
 {
-    (void)in;
     struct buf value;
     struct buf packed;
     int status = read_input(args->value_file, VALUE_MAX, &value);
@@ -247,7 +253,12 @@ int run_routing_put(struct client *client, const struct invocation *in, const st
     struct call *call = NULL;
     if (pack_end(&p) == ERR_OK)
         call = ask(client, "routing put", buf_span(&packed), client_timeout(client, PROVIDE_MS), true, &outcome);
-    status = outcome.code == CODE_OK ? print_own_id(client) : say_outcome_error(&outcome);
+    if (outcome.code != CODE_OK)
+        status = say_outcome_error(&outcome);
+    else if (in->globals.json)
+        print_json(outcome.result);
+    else
+        status = print_own_id(client);
     call_free(call);
     buf_release(&packed);
     buf_release(&value);

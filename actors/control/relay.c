@@ -330,6 +330,18 @@ static enum err ask_plain(struct control *c, struct conversation *v, actor_id to
     return conversation_call(c, v, to, kind, no_fields, NULL, 0, LARGE_REPLY);
 }
 
+static enum err ask_dht(struct control *c, struct conversation *v)
+{
+    const struct op_stats_dht *args = (const void *)v->args;
+    size_t position = 0;
+    struct span name;
+    while (schema_list_next_bytes(&args->dht, &position, &name))
+        if (!span_equal_text(name, "wan") && !span_equal_text(name, "lan"))
+            return conversation_error(v, ERR_INVALID, "unknown DHT \"%.*s\": wan and lan are",
+                                      (int)MIN(name.len, (size_t)40), (const char *)name.data);
+    return ask_plain(c, v, ACTOR_DISCOVERY, MSG_DHT_STAT);
+}
+
 static enum err ask_addrs(struct control *c, struct conversation *v, bool local)
 {
     struct msg_swarm_addrs ask = {.local = local};
@@ -374,7 +386,7 @@ static enum err start_network(struct control *c, struct conversation *v)
     case OP_SWARM_DISCONNECT:
         return ask_disconnect(c, v);
     case OP_STATS_DHT:
-        return ask_plain(c, v, ACTOR_DISCOVERY, MSG_DHT_STAT);
+        return ask_dht(c, v);
     case OP_PROVIDE_STAT:
         return ask_plain(c, v, ACTOR_DISCOVERY, MSG_PROVIDE_STAT);
     case OP_PROVIDE_CLEAR:

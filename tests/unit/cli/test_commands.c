@@ -74,6 +74,18 @@ static void flags_are_read_as_people_type_them(void **state)
     expect_args("--timeout 5s --enc=json id --api ipc:///x", "id", "{}");
 }
 
+static void words_that_kubo_has_besides_are_known(void **state)
+{
+    (void)state;
+    expect_args("key ls -l", "key list", "{\"long_\":true}");
+    expect_args("provide once -r bafkqaaa", "routing provide", "{\"recursive\":true,\"key\":[\"bafkqaaa\"]}");
+    expect_args("stats bitswap", "bitswap stat", "{}");
+    expect_args("stats repo -s", "repo stat", "{\"size_only\":true}");
+    expect_args("stats provide", "provide stat", "{}");
+    expect_args("stats reprovide", "provide stat", "{}");
+    expect_args("swarm addrs listen", "swarm addrs local", "{}");
+}
+
 /* --offline stands before or after the words; operations that know it get it as an argument. */
 static void offline_reaches_the_operation(void **state)
 {
@@ -89,6 +101,7 @@ static void mistakes_are_usage_errors(void **state)
 {
     (void)state;
     expect_usage("id --cid-base base1", "no multibase is named \"base1\"");
+    expect_usage("key list --ipns-base base1", "no form of a name is called \"base1\"");
     expect_usage("swarm connect", "\"address\" is required");
     expect_usage("swarm peers --loud", "unknown flag --loud");
     expect_usage("add -z", "unknown flag -z");
@@ -134,7 +147,11 @@ static void global_flags_are_kept(void **state)
     assert_int_equal(in->globals.timeout_ms, 90000);
     assert_string_equal(in->globals.repo_dir, "/r");
     assert_string_equal(in->globals.cid_base, "base58btc");
+    assert_null(in->globals.ipns_base);
     assert_true(in->globals.debug);
+    buf_release(&in->args);
+    assert_int_equal(parse(in, "key gen --ipns-base=b58mh site"), ERR_OK);
+    assert_string_equal(in->globals.ipns_base, "b58mh");
     buf_release(&in->args);
     free(in);
 }
@@ -176,6 +193,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(flags_are_read_as_people_type_them),
+        cmocka_unit_test(words_that_kubo_has_besides_are_known),
         cmocka_unit_test(offline_reaches_the_operation),
         cmocka_unit_test(mistakes_are_usage_errors),
         cmocka_unit_test(unknown_words_name_no_command),
