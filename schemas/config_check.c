@@ -129,8 +129,11 @@ static enum err check_rates(const struct config *config, char why[CONFIG_WHY_BYT
     return ERR_OK;
 }
 
-static enum err check_routers(const struct config_list *list, char why[CONFIG_WHY_BYTES])
+static enum err check_routers(const struct config *config, char why[CONFIG_WHY_BYTES])
 {
+    const struct config_list *list = &config->routing_delegated_routers;
+    if (strcmp(config->routing_type, "delegated") == 0 && list->count == 0)
+        return refuse(why, "Routing.Type is delegated, and Routing.DelegatedRouters names nobody to ask");
     for (size_t i = 0; i < list->count; i++) {
         const char *item = list->items[i];
         if (strncmp(item, "http://", 7) == 0 || strncmp(item, "https://", 8) == 0)
@@ -144,7 +147,7 @@ static enum err check_routers(const struct config_list *list, char why[CONFIG_WH
 
 enum err config_check(const struct config *config, char why[CONFIG_WHY_BYTES])
 {
-    if (check_routers(&config->routing_delegated_routers, why) != ERR_OK)
+    if (check_routers(config, why) != ERR_OK)
         return ERR_INVALID;
     if (config->swarm_connmgr_low_water > config->swarm_connmgr_high_water) {
         (void)snprintf(why, CONFIG_WHY_BYTES, "Swarm.ConnMgr.LowWater is above Swarm.ConnMgr.HighWater: lower it");

@@ -62,7 +62,8 @@ static void read_type(struct dht *d, const struct config *config)
     const char *type = config->routing_type;
     bool leecher = strcmp(config->role, "leecher") == 0 && strcmp(type, "auto") == 0;
     d->enabled = strcmp(type, "none") != 0 && !config->offline && config->identity != NULL;
-    d->client_only = leecher || strcmp(type, "dhtclient") == 0 || strcmp(type, "autoclient") == 0;
+    d->routers_only = strcmp(type, "delegated") == 0;
+    d->client_only = leecher || d->routers_only || strcmp(type, "dhtclient") == 0 || strcmp(type, "autoclient") == 0;
     d->server_always = strcmp(type, "dhtserver") == 0;
 }
 

@@ -246,6 +246,7 @@ struct dht {
     bool enabled;
     bool server_always; /* Routing.Type = dhtserver */
     bool client_only;
+    bool routers_only; /* Routing.Type = delegated: no peer enters a table, so searches have routers alone to ask */
     bool is_public; /* an own address is */
     bool reached;   /* and a peer of the public network has dialled it */
     struct peer_id self;

@@ -142,6 +142,11 @@ enum err dht_call(struct dht *d, struct ctx *ctx, const struct msg *msg, struct 
     }
     if (!d->enabled)
         return ERR_UNSUPPORTED;
+    if (d->routers_only && msg->kind == MSG_PROVIDE) {
+        ctx_reply_err(ctx, call, ERR_UNAVAILABLE,
+                      "delegated routers are asked only: with Routing.Type delegated nothing is provided");
+        return ERR_OK;
+    }
     d->ctx = d->orders.ctx = ctx;
     ctx_detach(ctx); /* what is asked of peers has deadlines of its own */
     if (msg->kind == MSG_FIND_PROVIDERS)

@@ -147,7 +147,7 @@ void dht_peer_up(struct dht *d, const struct msg_peer_up *fields)
     struct peer_id id;
     struct span item;
     size_t position = 0;
-    if (peer_id_parse(fields->peer, &id) != ERR_OK || fields->limited)
+    if (peer_id_parse(fields->peer, &id) != ERR_OK || fields->limited || d->routers_only)
         return;
     struct dht_peer *peer = dht_peer_get(d, &id, (struct span){0});
     if (peer == NULL)

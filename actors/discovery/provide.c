@@ -29,7 +29,7 @@ enum err provide_init(struct provide *p, struct dht *d, struct ctx *ctx, const s
     p->hot.turn_ns = UINT64_MAX;
     p->began_ns = ctx_now(ctx);
     p->strategy = config->provide_enabled ? strategy_of(config) : PROVIDE_STRATEGY_OFF;
-    p->enabled = d->enabled && p->strategy != PROVIDE_STRATEGY_OFF;
+    p->enabled = d->enabled && !d->routers_only && p->strategy != PROVIDE_STRATEGY_OFF;
     provide_queue_init(&p->queue);
     provide_sweep_init(&p->sweep, config->provide_dht_interval, ctx_real_now(ctx));
     if (!p->enabled)

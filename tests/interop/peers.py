@@ -218,8 +218,12 @@ class Kubo(Peer):
             swarm["Transports"]["Network"]["Websocket"] = False  # it shares the TCP port, which pnet does not allow
             with open(os.path.join(self.repo, "swarm.key"), "w", encoding="ascii") as kept:
                 kept.write(self.swarm_key)
+        self.configure_more(config)
         with open(path, "w", encoding="utf-8") as kept:
             json.dump(config, kept, indent=1)
+
+    def configure_more(self, config):
+        """For those who want other settings."""
 
     def init(self):
         """Makes the repository only, for commands that need no daemon."""

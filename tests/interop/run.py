@@ -23,6 +23,7 @@ import cases_dht  # noqa: F401
 import cases_wan  # noqa: F401
 import cases_partition  # noqa: F401
 import cases_names  # noqa: F401
+import cases_delegated  # noqa: F401
 import cases_import  # noqa: F401
 from tools import Tools
 

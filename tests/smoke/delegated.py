@@ -25,6 +25,7 @@ class Router(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.mode, self.asked, self.peer = "json", [], None
+        self.record, self.put = None, []
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def url(self, more=""):
@@ -51,6 +52,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         router, record = self.server, json.dumps(self.server.peer)
         router.asked.append((self.path, self.headers.get("Accept", "")))
+        if "/ipns/" in self.path:
+            if router.record is None:
+                self.say(404, "text/plain", b"nothing")
+            else:
+                self.say(200, "application/vnd.ipfs.ipns-record", router.record)
+            return
         lists = '{"Peers":[%s]}' if "/peers/" in self.path else '{"Providers":[%s]}'
         if router.mode == "json":
             self.say(200, "application/json", (lists % record).encode())
@@ -75,6 +82,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.say(500, "text/plain", b"no")
         else:
             self.say(404, "text/plain", b"nothing")
+
+    def do_PUT(self):
+        self.server.put.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+        self.say(200, "text/plain")
 
 
 def provider(node, **more):
@@ -112,15 +123,32 @@ def answers(router, node, giver):
     check("the node is well", node.run("diag", "healthy")[0] == 0)
 
 
+def names(router, node, giver, cid):
+    """All by the routers alone, also when the one who is asked about is connected and serves a DHT."""
+    name = said(giver, "name", "publish", "-Q", "--allow-offline", cid).strip()
+    router.record = giver.run("name", "get", name)[1]
+    check("what a name stands for", said(node, "--timeout=10s", "name", "resolve", "--nocache", name) == f"/ipfs/{cid}\n")
+    check("asked for by the name", router.asked[-1] == (f"/routing/v1/ipns/{name}", "application/vnd.ipfs.ipns-record"), router.asked[-1])
+    own = said(node, "name", "publish", "-Q", cid).strip()
+    check("a name is put there", [path for path, _ in router.put] == [f"/routing/v1/ipns/{own}"], router.put)
+    check("as its record", node.run("name", "get", own)[1] == router.put[-1][1], router.put)
+    node.run("swarm", "connect", f"/ip4/127.0.0.1/tcp/{giver.port()}/p2p/{giver.peer()}")
+    check("no peer enters a table", said(node, "stats", "dht") == "DHT wan (0 peers):\nDHT lan (0 peers):\n", said(node, "stats", "dht"))
+    code, _, err = node.run("routing", "provide", said(node, "add", "-Q", __file__).strip())
+    check("nothing is provided, and that is said", code == 1 and "Routing.Type delegated" in err, err)
+    check("nothing waits to be provided", said(node, "provide", "stat").startswith("Nothing is provided"))
+
+
 def run(folder, routing):
-    """routing: beside the DHT, or without one."""
+    """routing: beside the DHT, without one, or the routers in its place."""
     router = Router()
     folder = os.path.join(folder, routing)
     os.mkdir(folder)
     alone = {"DISCOVERY__MDNS": "false", "BOOTSTRAP": "", "ROUTING__TYPE": routing}
-    giver = Node(folder, "giver", **alone)
+    giver = Node(folder, "giver", **{**alone, "ROUTING__TYPE": "auto"})
     asker = Node(folder, "asker", **alone, ROUTING__DELEGATEDROUTERS=router.url("/routing/v1") + ",http://127.0.0.1:1")
     wrong = Node(folder, "wrong", ROUTING__DELEGATEDROUTERS="auto")
+    nobody = Node(folder, "nobody", ROUTING__TYPE="delegated")
     try:
         for node in (giver, asker):
             check("Daemon is ready", node.start(), node.said())
@@ -139,10 +167,13 @@ def run(folder, routing):
             out = said(asker, "--timeout=10s", "routing", "findpeer", giver.peer()).split()
             check("where a peer is", out == [f"/ip4/127.0.0.1/tcp/{giver.port()}"], out)
             check("asked for as a CID of its key", router.asked[-1][0].startswith("/routing/v1/peers/k51"), router.asked[-1])
+        if routing == "delegated":
+            names(router, asker, giver, cid)
         answers(router, asker, giver)
         check("another word than an address is refused", not wrong.start() and "Routing.DelegatedRouters" in wrong.said(), wrong.said())
+        check("nobody to delegate to is refused", not nobody.start() and "Routing.Type is delegated" in nobody.said(), nobody.said())
     finally:
-        for node in (giver, asker, wrong):
+        for node in (giver, asker, wrong, nobody):
             node.stop()
         router.shutdown()
 
@@ -150,7 +181,7 @@ def run(folder, routing):
 def main():
     folder = tempfile.mkdtemp(prefix="hearth-delegated-")
     try:
-        for routing in ("none", "auto"):
+        for routing in ("none", "auto", "delegated"):
             run(folder, routing)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

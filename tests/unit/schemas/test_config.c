@@ -118,6 +118,11 @@ static void keys_are_checked_against_each_other(void **state)
     assert_int_equal(config_set(config, "Swarm.ConnMgr.LowWater", span_text("500"), why), ERR_OK);
     assert_int_equal(config_check(config, why), ERR_INVALID);
     assert_int_equal(config_set(config, "Swarm.ConnMgr.LowWater", span_text("1"), why), ERR_OK);
+    assert_int_equal(config_set(config, "Routing.Type", span_text("delegated"), why), ERR_OK);
+    assert_int_equal(config_check(config, why), ERR_INVALID);
+    assert_non_null(strstr(why, "Routing.DelegatedRouters"));
+    assert_int_equal(config_set(config, "Routing.DelegatedRouters", span_text("http://127.0.0.1:8080"), why), ERR_OK);
+    assert_int_equal(config_check(config, why), ERR_OK);
     assert_int_equal(config_set(config, "Addresses.Gateway", span_text("/ip4/127.0.0.1/tcp/8080"), why), ERR_OK);
     assert_int_equal(config_check(config, why), ERR_UNSUPPORTED);
     assert_non_null(strstr(why, "Addresses.Gateway"));
