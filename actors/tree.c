@@ -54,12 +54,12 @@ static const struct supervisor_spec keep = {.name = "keep",
                                             .child_count = ARRAY_LEN(keep_children) - 1};
 
 static const struct child_spec protocols_children[] = {
-    WORKER("discovery", ACTOR_DISCOVERY),
     {.id = "bitswap",
      .type = CHILD_WORKER,
      .start = ACTOR_BITSWAP,
      .restart = RESTART_PERMANENT,
      .start_ms = DENYLISTS_START_MS},
+    WORKER("discovery", ACTOR_DISCOVERY), /* behind it: it hears at once of what is denied */
 };
 static const struct supervisor_spec protocols = SUPERVISOR("protocols", STRATEGY_ONE_FOR_ONE, protocols_children);
 

@@ -302,6 +302,18 @@ uint32_t record_store_expire(struct record_store *store, uint64_t now_ns)
     return gone;
 }
 
+uint32_t record_store_remove_if(struct record_store *store, bool (*is_unwanted)(void *arg, struct span key), void *arg)
+{
+    uint32_t gone = 0;
+    for (uint32_t slot = 0; slot < store->entries.used; slot++) {
+        if (slot_table_is_live(&store->entries, slot) && is_unwanted(arg, key_of(entry_at(store, slot)))) {
+            remove_entry(store, slot);
+            gone++;
+        }
+    }
+    return gone;
+}
+
 struct record_counts record_store_counts(const struct record_store *store)
 {
     struct record_counts counts = store->counts;

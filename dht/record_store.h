@@ -96,6 +96,9 @@ enum err record_store_get(const struct record_store *store, struct span key, uin
 /* Drops what has expired: looks at all slots, a few thousand at most. Returns how many went. */
 uint32_t record_store_expire(struct record_store *store, uint64_t now_ns);
 
+/* Drops records by their keys, for rules that have changed. Returns how many went. */
+uint32_t record_store_remove_if(struct record_store *store, bool (*is_unwanted)(void *arg, struct span key), void *arg);
+
 bool record_store_has_rows(const struct record_store *store);
 
 /* The next slot that the database does not have as it is; false: none. It counts as written from here on. */

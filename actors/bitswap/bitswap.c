@@ -5,7 +5,7 @@
  * Owns: the session engine (what we want), the serving engine with its ledgers (what others want), the streams of the protocol.
  * Accepts: calls fetch, bitswap_stat, bitswap_wantlist, denylist_list, denylist_check, probe; casts peer_up, peer_down, stream_opened, stream_data, stream_written,
  * stream_closed, block_stored, cold_up, heal, provider_found. Emits: stream_* to connection_manager, block_* and healed to tiered_storage, find_providers to discovery,
- * want_seen to heat_tracker, state_want to state, denylist to control. Restart: permanent; a new life knows nothing and hears of all peers again.
+ * want_seen to heat_tracker, state_want to state, denylist to control and discovery. Restart: permanent; a new life knows nothing and hears of all peers again.
  *
  * This file only routes; node.h says where the rest is.
  */
@@ -318,7 +318,7 @@ static void handle_info(struct ctx *ctx, void *state, const struct info *info)
         denied_watch(n);
         break;
     case INFO_UP:
-        denied_control_up(n);
+        denied_up(n, info->actor);
         break;
     case INFO_DOWN:
     case INFO_NET:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is denied: the denylists of $HEARTH_PATH/denylists. Read before anything is served; read again as a job when the folder changes.
- * The image goes to control too, which asks it about paths. An image that cannot be made leaves the one before in force.
+ * The image goes to control too, which asks it about paths, and to discovery, about keys of the DHT. An image that cannot be made leaves the one before in force.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +15,7 @@
 #include "storage/folder_watch.h"
 
 enum { SETTLE_MS = 1000, RETRY_MS = 1000, CHECKS_MAX = 4, ROWS_BYTES = 64 * 1024 };
+enum { LISTENERS = 2 };
 
 struct denied {
     struct denylist_folder folder; /* as it was read */
@@ -27,7 +28,7 @@ struct denied {
     uint64_t timer;
     bool loading;
     bool changed;
-    bool untold; /* control has not heard of the image */
+    bool untold[LISTENERS]; /* they have not heard of the image */
     size_t checks;
 };
 
@@ -76,14 +77,16 @@ static void say_loaded(struct node *n)
 
 /* ---- whom it is told ---- */
 
-static void tell(struct node *n)
+static const actor_id listeners[LISTENERS] = {ACTOR_CONTROL, ACTOR_DISCOVERY};
+
+static void tell(struct node *n, unsigned listener)
 {
     struct denied *d = n->denied;
     const struct denylist *list = denylist_of(d->image);
     struct msg_denylist fields = {.rules = list == NULL ? 0 : list->rules};
     struct msg msg = {.kind = MSG_DENYLIST, .fields = &fields, .tail = d->image};
-    d->untold = ctx_cast(n->ctx, ACTOR_CONTROL, &msg) != ERR_OK;
-    if (d->untold && d->timer == 0)
+    d->untold[listener] = ctx_cast(n->ctx, listeners[listener], &msg) != ERR_OK;
+    if (d->untold[listener] && d->timer == 0)
         d->timer = ctx_timer(n->ctx, ctx_now(n->ctx) + RETRY_MS * MS_NS, NODE_TAG_DENIED);
 }
 
@@ -138,8 +141,9 @@ void denied_timer(struct node *n)
 {
     struct denied *d = n->denied;
     d->timer = 0;
-    if (d->untold)
-        tell(n);
+    for (unsigned i = 0; i < LISTENERS; i++)
+        if (d->untold[i])
+            tell(n, i);
     if (d->changed && !d->loading)
         reload(n);
     if (d->changed)
@@ -152,7 +156,8 @@ static void loaded(struct node *n, struct denylist_load *load, enum err err)
     d->loading = false;
     if (err == ERR_OK) {
         take(n, load);
-        tell(n);
+        for (unsigned i = 0; i < LISTENERS; i++)
+            tell(n, i);
         fetch_drop_denied(n);
         engine_look_at_all(n->engine); /* what was denied may be allowed now */
     } else {
@@ -279,15 +284,16 @@ enum err denied_init(struct node *n, const struct config *config)
     else
         err = ctx_fail(n->ctx, err, "the denylists cannot be read: %s", load == NULL ? "no memory" : load->why);
     load_free(load);
-    if (err == ERR_OK)
-        err = ctx_monitor(n->ctx, ACTOR_CONTROL);
+    for (unsigned i = 0; i < LISTENERS && err == ERR_OK; i++)
+        err = ctx_monitor(n->ctx, listeners[i]);
     return err;
 }
 
-void denied_control_up(struct node *n)
+void denied_up(struct node *n, actor_id who)
 {
-    if (n->denied->image != NULL)
-        tell(n);
+    for (unsigned i = 0; i < LISTENERS; i++)
+        if (listeners[i] == who && n->denied->image != NULL)
+            tell(n, i);
 }
 
 void denied_release(struct node *n)

@@ -257,7 +257,7 @@ void denied_release(struct node *n);
 void denied_watch(struct node *n);
 void denied_timer(struct node *n);
 void denied_job(struct node *n, const struct info *info);
-void denied_control_up(struct node *n);
+void denied_up(struct node *n, actor_id who);
 enum err denied_list(struct node *n, struct reply_to call);
 enum err denied_check(struct node *n, const struct msg_denylist_check *asked, struct reply_to call);
 

@@ -29,7 +29,7 @@ static void init_net(struct dht *d, enum dht_net_number number, const struct con
 static enum err init_stores(struct dht *d)
 {
     struct provider_options providers = provider_options_for(d->tables->limit_bytes);
-    struct record_options records = {.bytes_max = RECORD_BYTES, .rules = dht_value_rules(), .account = d->tables};
+    struct record_options records = {.bytes_max = RECORD_BYTES, .rules = dht_denied_rules(d), .account = d->tables};
     if (d->client_only)
         return ERR_OK;
     providers.account = d->tables;
@@ -107,6 +107,7 @@ void dht_release(struct dht *d)
         routing_table_release(&d->nets[n].table);
     provider_store_free(d->providers);
     record_store_free(d->records);
+    block_ref_unref(d->denylist);
     kad_writer_release(&d->writer);
     buf_release(&d->own_addrs);
     buf_release(&d->out);
@@ -260,6 +261,8 @@ bool dht_cast(struct dht *d, struct ctx *ctx, const struct msg *msg)
     struct dht_inbound *in = stream == 0 ? NULL : table_get(&d->ins, table_key_u64(&stream));
     if (msg->kind == MSG_ROUTE_PUT) /* what finds no room now comes again */
         (void)!dht_calls_put(d, msg->fields, NULL);
+    else if (msg->kind == MSG_DENYLIST)
+        dht_denied_take(d, msg->tail);
     else if (msg->kind == MSG_PEER_UP)
         take_up(d, msg->fields);
     else if (msg->kind == MSG_PEER_DOWN)

@@ -33,6 +33,7 @@
 #include "base/table.h"
 #include "dht/lookup.h"
 #include "dht/provider_store.h"
+#include "dht/record_store.h"
 #include "dht/responder.h"
 #include "dht/routing_table.h"
 #include "mailbox/actor.h"
@@ -278,6 +279,7 @@ struct dht {
     struct provider_store *providers;
     struct record_store *records; /* NULL: client only, as providers */
     struct dht_keep keep;
+    struct block_ref *denylist; /* what is denied (storage/denylist.h); NULL: nothing */
     struct kad_writer writer;
     struct buf out; /* one framed message */
 };
@@ -351,6 +353,15 @@ uint64_t dht_serve_due(const struct dht *d);
 /* A net serves no more: its streams are reset. */
 void dht_serve_stop(struct dht_net *net);
 void dht_serve_release(struct dht *d);
+
+/* ---- dht_denied.c ---- */
+bool dht_denies_block(const struct dht *d, struct span multihash);
+/* A key with its namespace. The store has none such. */
+bool dht_denies_record(const struct dht *d, struct span key);
+/* Refers to the image; NULL: nothing is denied from now on. */
+void dht_denied_take(struct dht *d, struct block_ref *image);
+/* Those of dht_values.h, for what is not denied. */
+struct record_rules dht_denied_rules(struct dht *d);
 
 /* ---- dht_keep.c ---- */
 void dht_keep_reply(struct dht *d, const struct info *info);

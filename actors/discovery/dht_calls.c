@@ -119,6 +119,8 @@ static enum err provide(struct dht *d, const struct msg_provide *fields, const s
     if (err != ERR_OK)
         return err;
     struct span key = span_of(hash, multihash_encode(&cid.hash, hash));
+    if (dht_denies_block(d, key))
+        return ERR_DENIED;
     err = dht_search_new(d, DHT_PROVIDE, key, call, &s);
     if (err != ERR_OK)
         return err;

@@ -127,7 +127,7 @@ struct told {
 static void find_providers(struct dht *d, struct span key, struct told *told)
 {
     uint32_t start;
-    if (d->providers == NULL)
+    if (d->providers == NULL || dht_denies_block(d, key))
         return;
     ctx_random(d->ctx, &start, sizeof(start));
     told->count = provider_store_get(d->providers, key, start, ctx_real_now(d->ctx), told->found, PROVIDERS_TOLD_MAX);
@@ -192,7 +192,7 @@ static enum err answer(struct dht_inbound *in, const struct responder_request *r
 /* Refused ones are counted there. */
 static void keep_provider(struct dht *d, const struct responder_request *request, struct span addrs)
 {
-    if (d->providers != NULL)
+    if (d->providers != NULL && !dht_denies_block(d, request->key))
         (void)!provider_store_add(d->providers, request->key, &request->sender, addrs, ctx_real_now(d->ctx));
 }
 

@@ -84,22 +84,3 @@ int dht_value_compare(struct span key, struct span a, struct span b)
     const struct namespace *ns = namespace_of(key, &name);
     return ns == NULL ? 0 : ns->compare(a, b);
 }
-
-/* ---- as a store's rules ---- */
-
-static enum err validate(void *self, struct span key, struct span value, uint64_t now_ns, uint64_t *ret_expires_ns)
-{
-    (void)self;
-    return dht_value_check(key, value, now_ns, ret_expires_ns);
-}
-
-static bool is_better(void *self, struct span key, struct span held, struct span offered)
-{
-    (void)self;
-    return dht_value_compare(key, offered, held) > 0;
-}
-
-struct record_rules dht_value_rules(void)
-{
-    return (struct record_rules){.validate = validate, .is_better = is_better};
-}

@@ -15,7 +15,6 @@
 #include "base/attr.h"
 #include "base/buf.h"
 #include "base/err.h"
-#include "dht/record_store.h"
 
 /*
  * ret_expires_ns: the value's own end, UINT64_MAX without. ERR_UNSUPPORTED: no namespace of ours; else what the namespace says: ERR_INVALID,
@@ -25,8 +24,5 @@ enum err dht_value_check(struct span key, struct span value, uint64_t real_now_n
 
 /* Of two valid values of a key: positive when a is better, negative when b is, 0 when they are as good. */
 int dht_value_compare(struct span key, struct span a, struct span b);
-
-/* The same as what a record store takes. */
-struct record_rules dht_value_rules(void);
 
 #endif

@@ -163,7 +163,8 @@ static void take_root(struct provide *p, const struct msg_provide_root *fields)
     struct cid cid;
     uint8_t hash[MULTIHASH_BYTES_MAX];
     uint64_t now = ctx_now(p->ctx);
-    if (cid_parse(fields->cid, &cid) != ERR_OK)
+    if (cid_parse(fields->cid, &cid) != ERR_OK ||
+        dht_denies_block(p->dht, span_of(hash, multihash_encode(&cid.hash, hash))))
         return;
     (void)!provide_queue_push(&p->queue, fields->cid, PROVIDE_ROOT, now);
     tell_row(p, span_of(hash, multihash_encode(&cid.hash, hash)), PROVIDE_ROOT, false);

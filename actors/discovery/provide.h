@@ -59,7 +59,7 @@ struct provide_key {
     struct kad_key key;
     uint8_t multihash[PROVIDE_BATCH_KEY_BYTES_MAX];
     uint8_t len;
-    bool gone;     /* its block is not here */
+    bool gone;     /* its block is not here, or denied */
     bool provided; /* in one DHT at least */
 };
 

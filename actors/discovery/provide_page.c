@@ -121,7 +121,7 @@ static void pass(struct provide *p)
         provide_save(p);
 }
 
-/* at 0: rows of blocks that are not here go. */
+/* at 0: rows of blocks that are not here, or denied, go. */
 static void mark(struct provide *p, uint64_t at)
 {
     struct buf keys;
@@ -144,7 +144,8 @@ static void take_stored(struct provide *p, const struct msg_block_have *have)
     size_t position = 0;
     uint64_t size;
     for (size_t i = 0; i < p->page.count && schema_list_next_u64(&have->sizes, &position, &size); i++)
-        p->page.keys[i].gone = size == 0;
+        p->page.keys[i].gone =
+            size == 0 || dht_denies_block(p->dht, span_of(p->page.keys[i].multihash, p->page.keys[i].len));
     mark(p, 0);
     p->page.state = PAGE_TELLING;
     provide_tell_begin(p);

@@ -329,10 +329,10 @@ static enum err carry_out_block(struct ctx *ctx, const struct command *c)
 static enum err carry_out_raw(struct ctx *ctx, struct node *n)
 {
     struct call_opts opts = {.timeout_ns = 40 * SECOND_NS, .reply_bytes_max = 65536};
+    actor_id to = n->command.to == 0 ? ACTOR_CONNECTION_MANAGER : n->command.to;
     if (n->command.kind == CMD_ASK)
-        return ctx_call(ctx, n->command.actor == 0 ? ACTOR_CONNECTION_MANAGER : n->command.actor, n->command.msg, opts,
-                        CALL);
-    enum err err = ctx_cast(ctx, ACTOR_CONNECTION_MANAGER, n->command.msg);
+        return ctx_call(ctx, to, n->command.msg, opts, CALL);
+    enum err err = ctx_cast(ctx, to, n->command.msg);
     if (err == ERR_OK)
         command_done(n, ERR_OK);
     return err;

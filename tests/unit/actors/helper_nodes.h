@@ -51,8 +51,8 @@ enum command_kind {
     CMD_ADDRS,
     CMD_KNOWN,
     CMD_MDNS,
-    CMD_ASK,       /* msg to actor; the answer goes to take */
-    CMD_TELL,      /* msg to connection_manager, without an answer */
+    CMD_ASK,       /* msg to an actor; the answer goes to take */
+    CMD_TELL,      /* the same without an answer */
     CMD_DHT,       /* rows: peers in the tables of discovery; server: bits of those served, 1 wan, 2 lan */
     CMD_PROVIDE,   /* the block payload; rows: peers told */
     CMD_PROVIDERS, /* of the block payload; rows: how many, found: bits of nodes */
@@ -74,8 +74,8 @@ struct command {
     uint64_t count; /* CMD_PING; CMD_SEND: as many streams, with payloads only; CMD_PROVIDERS: enough */
     const char *protocol;                                      /* CMD_SEND: NULL = Bitswap's */
     const struct msg *msg;                                     /* CMD_ASK, CMD_TELL */
-    actor_id actor;                                            /* CMD_ASK: whom; 0: connection_manager */
-    void (*take)(struct node *node, const struct msg *answer); /* may be NULL; on the driver's thread */
+    actor_id to;                                               /* CMD_ASK, CMD_TELL; 0: connection_manager */
+    void (*take)(struct node *node, const struct msg *answer); /* CMD_ASK: may be NULL; on the driver's thread */
     struct span payload; /* CMD_SEND: these bytes in place of the pattern; CMD_PUT, CMD_FETCH, CMD_HAS: the block */
 };
 

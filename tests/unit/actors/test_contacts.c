@@ -172,7 +172,7 @@ static void note_peerings(struct node *n, const struct msg *answer)
 static void ask_discovery(unsigned n, uint16_t kind, const void *fields)
 {
     const struct msg msg = {.kind = kind, .fields = fields};
-    const struct command ask = {.kind = CMD_ASK, .actor = ACTOR_DISCOVERY, .msg = &msg, .take = note_peerings};
+    const struct command ask = {.kind = CMD_ASK, .to = ACTOR_DISCOVERY, .msg = &msg, .take = note_peerings};
     assert_int_equal(node_do(n, ask), ERR_OK);
 }
 

@@ -13,9 +13,8 @@
 #include "base/clock.h"
 #include "mailbox/backend.h"
 #include "schemas/messages.h"
-#include "storage/denylist.h"
-#include "storage/denylist_builder.h"
 #include "storage/disk_posix.h"
+#include "tests/support/denylist_image.h"
 #include "wire/ipns.h"
 #include "wire/signing_key.h"
 
@@ -258,30 +257,6 @@ static void names_that_lead_in_circles_are_given_up(void **state)
     signing_key_free(key);
 }
 
-static void add_rule(void *arg, const struct denylist_rule *rule)
-{
-    denylist_builder_add(arg, rule);
-}
-
-static struct block_ref *denylist_of_text(const char *text)
-{
-    static const uint8_t key[DENYLIST_KEY_BYTES] = {7};
-    struct denylist_builder b;
-    struct denylist_reader reader;
-    struct account account;
-    struct block_ref *image = NULL;
-    account_init(&account, "list", MIB);
-    assert_ok(denylist_builder_init(&b, &account, 8, key));
-    for (int round = 0; round < 2; round++) {
-        denylist_reader_init(&reader, 0);
-        assert_ok(denylist_reader_feed(&reader, span_text(text), add_rule, &b));
-        denylist_reader_end(&reader, add_rule, &b);
-        assert_ok(round == 0 ? denylist_builder_turn(&b) : denylist_builder_take(&b, &image));
-    }
-    denylist_builder_release(&b);
-    return image;
-}
-
 /* A denied name is not followed, nor is one that is allowed followed to what is denied: from the network, from the cache, from a domain. */
 static void denied_names_lead_nowhere(void **state)
 {
@@ -294,7 +269,7 @@ static void denied_names_lead_nowhere(void **state)
     strangers_record(OTHER, 1, 600, &bad, denied);
     expect("\"path\":\"" OTHER "\"", RESOLVE, denied);
     (void)snprintf(list, sizeof(list), "/ipns/%s\n" VALUE "\n", denied);
-    network.denylist = denylist_of_text(list);
+    network.denylist = denylist_image(list);
     strangers_record(VALUE, 1, 600, &key, name);
     expect("\"code\":\"denied\"", RESOLVE, name);
     unsigned gets = network.gets;

@@ -107,6 +107,29 @@ static void the_better_record_is_kept(void **state)
     expect(1, start_ns + 48 * HOUR_NS, "6 90 b"); /* told again an hour later */
 }
 
+static bool is_the_key(void *arg, struct span key)
+{
+    return span_equal(key, span_of(arg, sizeof(uint64_t)));
+}
+
+static void what_is_unwanted_by_its_key_goes(void **state)
+{
+    (void)state;
+    uint64_t unwanted = 2;
+    struct record_row row;
+    for (uint64_t key = 1; key <= 3; key++)
+        assert_ok(put(key, "1 90 a", key, start_ns));
+    while (record_store_next_row(store, &row))
+        assert_false(row.gone);
+    assert_int_equal(record_store_remove_if(store, is_the_key, &unwanted), 1);
+    assert_int_equal(record_store_remove_if(store, is_the_key, &unwanted), 0);
+    expect(1, start_ns, "1 90 a");
+    expect(2, start_ns, NULL);
+    expect(3, start_ns, "1 90 a");
+    assert_true(record_store_next_row(store, &row) && row.gone); /* the database hears of it */
+    assert_false(record_store_next_row(store, &row));
+}
+
 static void what_the_rules_refuse_is_not_kept(void **state)
 {
     (void)state;
@@ -285,6 +308,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_better_record_is_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_unwanted_by_its_key_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(what_the_rules_refuse_is_not_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(records_end_after_two_days_or_at_their_own_end, setup, teardown),
         cmocka_unit_test_setup_teardown(the_clock_may_go_back, setup, teardown),
