@@ -52,6 +52,11 @@ static void better_classes_go_first(void **state)
     }
     assert_int_equal(next(0, &slot), 0);
     assert_int_equal(q.provided, 4);
+    assert_int_equal(q.failed, 0);
+    assert_ok(push(6, PROVIDE_PINNED));
+    assert_ok(push(5, PROVIDE_ROOT));
+    assert_ok(push(5, PROVIDE_STORED)); /* no worse for that */
+    assert_int_equal(next(0, &slot), 5);
 }
 
 static void few_run_at_a_time(void **state)
@@ -105,6 +110,32 @@ static void a_full_queue_gives_up_the_worse(void **state)
     assert_err(provide_queue_push(&q, span_of(large, sizeof(large)), PROVIDE_ROOT, 0), ERR_TOO_LARGE);
 }
 
+/* The last of the worst goes, and none that is under way. */
+static void what_a_full_queue_gives_up_is_the_last_that_waits(void **state)
+{
+    (void)state;
+    size_t slot;
+    for (unsigned i = 1; i <= PROVIDE_QUEUE_MAX; i++)
+        assert_ok(push(i, PROVIDE_STORED));
+    assert_int_equal(next(0, &slot), 1);
+    assert_ok(push(9999, PROVIDE_ROOT));
+    provide_queue_ended(&q, slot, true, 0);
+    assert_int_equal(next(0, &slot), 9999);
+    provide_queue_ended(&q, slot, true, 0);
+    for (unsigned i = 2; i < PROVIDE_QUEUE_MAX; i++) {
+        assert_int_equal(next(0, &slot), i);
+        provide_queue_ended(&q, slot, true, 0);
+    }
+    assert_int_equal(next(0, &slot), 0);
+    for (unsigned i = 1; i <= PROVIDE_QUEUE_MAX; i++)
+        assert_ok(push(i, PROVIDE_STORED));
+    assert_int_equal(next(0, &slot), 1);
+    for (unsigned i = 1; i < PROVIDE_QUEUE_MAX; i++)
+        assert_ok(push(9000 + i, PROVIDE_ROOT));
+    assert_err(push(9999, PROVIDE_ROOT), ERR_BUSY);
+    assert_true(q.entries[slot].running && q.entries[slot].class == PROVIDE_STORED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -112,6 +143,7 @@ int main(void)
         cmocka_unit_test_setup(few_run_at_a_time, setup),
         cmocka_unit_test_setup(a_failure_is_tried_again_a_few_times, setup),
         cmocka_unit_test_setup(a_full_queue_gives_up_the_worse, setup),
+        cmocka_unit_test_setup(what_a_full_queue_gives_up_is_the_last_that_waits, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

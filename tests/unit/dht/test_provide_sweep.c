@@ -108,6 +108,52 @@ static void a_wrong_estimate_is_made_good(void **state)
     }
 }
 
+/* Regions of hardly enough peers, and those whose other half is missing: from wherever the key lies. */
+static void a_region_that_is_too_small_becomes_its_parent(void **state)
+{
+    (void)state;
+    for (unsigned turn = 0; turn < 64; turn++) {
+        struct provide_region r;
+        struct kad_key key = kad_key_of(span_of(&turn, sizeof(turn)));
+        make_network(39, turn);
+        (void)explore(&r, &key, 1);
+        expect_complete(&r);
+        make_network(700, turn);
+        (void)explore(&r, &key, 8);
+        expect_complete(&r);
+    }
+}
+
+static void a_region_aims_at_some_peers(void **state)
+{
+    (void)state;
+    assert_int_equal(provide_region_bits(0), PROVIDE_REGION_BITS_UNKNOWN);
+    assert_int_equal(provide_region_bits(2 * PROVIDE_REGION_PEERS - 1), 0);
+    assert_int_equal(provide_region_bits(2 * PROVIDE_REGION_PEERS), 1);
+    assert_int_equal(provide_region_bits(1e300), PROVIDE_REGION_BITS_MAX);
+}
+
+/* One peer, and always the nearest: each answer covers next to nothing. */
+static void an_exploration_without_end_is_given_up(void **state)
+{
+    (void)state;
+    struct provide_region r;
+    struct span target;
+    struct kad_key key = kad_key_of(span_text("somewhere"));
+    make_network(1000, 5);
+    provide_region_init(&r, &key, 0, 1);
+    while (provide_region_target(&r, &target)) {
+        struct peer_id found[KAD_K];
+        struct kad_key at = kad_key_of(target);
+        assert_int_equal(closest(&at, found), KAD_K);
+        for (size_t i = 1; i < KAD_K; i++)
+            found[i] = found[0];
+        provide_region_found(&r, found, KAD_K);
+    }
+    assert_int_equal(r.state, REGION_FAILED);
+    assert_int_equal(r.lookups, PROVIDE_REGION_LOOKUPS_MAX);
+}
+
 /* Where a region is thought to begin: seldom deep, for each bit doubles the hashes that a target costs. */
 static unsigned thought_bits(unsigned turn)
 {
@@ -312,6 +358,7 @@ static void lag_and_eta_tell_how_late_it_is(void **state)
     assert_true(provide_sweep_eta(&sweep, now_ns) == UINT64_MAX);
     /* away for a week: one round is to be caught up, six were lost */
     now_ns += 168 * HOUR_NS;
+    assert_true(provide_sweep_lag(&sweep, now_ns) == 22 * HOUR_NS);
     assert_true(provide_sweep_is_due(&sweep, now_ns));
     assert_true(provide_sweep_lag(&sweep, now_ns) == 22 * HOUR_NS);
     assert_int_equal(sweep.lost, 7);
@@ -328,9 +375,11 @@ static void a_life_goes_on_where_the_last_one_ended(void **state)
     assert_true(sweep.position == UINT64_MAX / 2);
     provide_sweep_restore(&sweep, 5, now_ns + 100 * HOUR_NS, now_ns); /* the clock was wrong, or the interval longer */
     assert_true(sweep.due_ns == now_ns);
-    sweep.due_ns = now_ns + 100 * HOUR_NS;
+    sweep.due_ns = now_ns + 23 * HOUR_NS;
     assert_false(provide_sweep_is_due(&sweep, now_ns));
     assert_true(sweep.due_ns == now_ns + 22 * HOUR_NS);
+    provide_sweep_init(&sweep, 22 * HOUR_NS, HOUR_NS); /* a clock that was never set */
+    assert_true(provide_sweep_before(&sweep) == 0);
 }
 
 static void what_is_fresh_goes_by_class(void **state)
@@ -345,6 +394,8 @@ static void what_is_fresh_goes_by_class(void **state)
         assert_int_equal(sweep.fresh_class, class);
         provide_sweep_fresh_passed(&sweep, 100);
         assert_true(sweep.fresh_position == 101);
+        provide_sweep_fresh_passed(&sweep, 50);
+        assert_true(sweep.fresh_position == 101); /* never back */
         if (class % 2 == 0)
             provide_sweep_fresh_ended(&sweep);
         else
@@ -426,6 +477,18 @@ static void a_key_is_provided_when_enough_were_told(void **state)
         assert_int_equal(provide_batch_is_provided(batch, 1), well == PROVIDE_ENOUGH);
         provide_batch_free(batch);
     }
+    /* in a network of three all three are enough */
+    make_network(3, 3);
+    assert_ok(provide_batch_new(4, NULL, &batch));
+    assert_ok(provide_batch_add(batch, span_text("a")));
+    provide_batch_assign(batch, network, network_len);
+    for (size_t peer = 0; peer < 3; peer++) {
+        assert_int_equal(provide_batch_outcome(batch).provided, 0);
+        provide_batch_told(batch, peer, 1, true);
+    }
+    assert_int_equal(provide_batch_outcome(batch).provided, 1);
+    assert_true(provide_batch_is_provided(batch, 0));
+    provide_batch_free(batch);
 }
 
 int main(void)
@@ -442,6 +505,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_region_has_all_its_peers),
         cmocka_unit_test(a_wrong_estimate_is_made_good),
+        cmocka_unit_test(a_region_that_is_too_small_becomes_its_parent),
+        cmocka_unit_test(a_region_aims_at_some_peers),
+        cmocka_unit_test(an_exploration_without_end_is_given_up),
         cmocka_unit_test(nonsense_ends),
         cmocka_unit_test(a_sweep_is_cheaper_than_one_by_one),
         cmocka_unit_test(the_ring_takes_one_interval),

@@ -182,6 +182,16 @@ static void forty_of_one_network_get_three_places(void **state)
     assert_ok(add(&t, first, &seen_at, true, NOW));
     struct peer_id other = peer_of(999);
     assert_err(routing_table_add(&t, &other, span_text("\xff"), span_of(NULL, 0), true, NOW), ERR_DENIED);
+    /* Who came from another network and moves here is not counted here. */
+    struct multiaddr elsewhere = at(4, 5, 6);
+    uint64_t mover = next_of_prefix_0(&t, 5000);
+    struct peer_id id = peer_of(mover);
+    assert_ok(add(&t, mover, &elsewhere, true, NOW));
+    ip_group before = routing_table_find(&t, &id)->group;
+    uint64_t refused = t.refused_diversity;
+    assert_err(add(&t, mover, &seen_at, true, NOW), ERR_EXISTS);
+    assert_true(routing_table_find(&t, &id)->group == before);
+    assert_int_equal(t.refused_diversity, refused + 1);
     routing_table_release(&t);
 }
 
@@ -233,6 +243,49 @@ static void only_failed_or_idle_peers_are_replaced(void **state)
     routing_table_release(&t);
 }
 
+static void a_newcomer_has_its_grace_and_the_oldest_goes(void **state)
+{
+    (void)state;
+    struct routing_table t;
+    struct peer_id own = peer_of(0);
+    struct multiaddr seen_at = at(1, 2, 3);
+    uint64_t n = 1;
+    routing_table_init(&t, &own, false, ROUTING_GRACE_MS, NULL);
+    for (; t.bucket_count < 2 || t.buckets[0]->count < KAD_K; n++)
+        (void)add(&t, n, &seen_at, false, NOW); /* nobody was of use yet */
+    n = next_of_prefix_0(&t, n);
+    assert_err(add(&t, n, &seen_at, false, NOW + ROUTING_GRACE_MS), ERR_BUSY);
+    for (size_t i = 0; i < KAD_K; i++) {
+        struct peer_id id = t.buckets[0]->peers[i]->id;
+        routing_table_answered(&t, &id, true, NOW + (i + 7) % KAD_K + 1);
+    }
+    struct peer_id oldest = t.buckets[0]->peers[13]->id;
+    assert_ok(add(&t, n, &seen_at, false, NOW + 2 * ROUTING_GRACE_MS));
+    assert_null(routing_table_find(&t, &oldest));
+    routing_table_release(&t);
+}
+
+static ip_group group_of(const char *text)
+{
+    struct multiaddr addr;
+    assert_ok(multiaddr_parse_text(span_text(text), &addr));
+    return ip_group_of_addr(multiaddr_span(&addr));
+}
+
+static void groups_are_networks(void **state)
+{
+    (void)state;
+    assert_true(group_of("/ip4/1.2.3.4/tcp/1") == group_of("/ip4/1.2.9.9/tcp/1"));
+    assert_true(group_of("/ip4/1.2.3.4/tcp/1") != group_of("/ip4/1.3.3.4/tcp/1"));
+    assert_true(group_of("/ip4/12.2.3.4/tcp/1") == group_of("/ip4/12.9.3.4/tcp/1"));
+    assert_true(group_of("/ip6/2002:102:304::1/tcp/1") == group_of("/ip4/1.2.9.9/tcp/1"));
+    assert_true(group_of("/ip6/::ffff:1.2.3.4/tcp/1") == group_of("/ip4/1.2.9.9/tcp/1"));
+    assert_true(group_of("/ip6/2a00:1:2::1/tcp/1") == group_of("/ip6/2a00:1:3::1/tcp/1"));
+    assert_true(group_of("/ip6/2a00:1:2::1/tcp/1") != group_of("/ip6/2a00:2:2::1/tcp/1"));
+    assert_true(group_of("/ip6zone/eth0/ip6/fe80::1/tcp/1") == group_of("/ip6/fe80::2/tcp/1"));
+    assert_true(group_of("/ip6/fe80::2/tcp/1") != 0);
+}
+
 static void a_known_peer_is_renewed(void **state)
 {
     (void)state;
@@ -282,6 +335,17 @@ static void memory_is_bounded(void **state)
     }
     assert_ok(routing_table_add(&t, &id, multiaddr_span(&seen_at), buf_span(&list), false, NOW));
     assert_int_equal(addr_list_count(routing_peer_addrs(routing_table_find(&t, &id))), ROUTING_ADDRS_MAX);
+    buf_clear(&list);
+    for (unsigned i = 0; i < 10; i++) {
+        char text[200];
+        struct multiaddr addr;
+        (void)snprintf(text, sizeof(text), "/dns/%0150u.org/tcp/4001", i);
+        assert_ok(multiaddr_parse_text(span_text(text), &addr));
+        assert_ok(addr_list_add(&list, multiaddr_span(&addr)));
+    }
+    assert_err(routing_table_add(&t, &id, multiaddr_span(&seen_at), buf_span(&list), false, NOW), ERR_EXISTS);
+    size_t len = routing_peer_addrs(routing_table_find(&t, &id)).len;
+    assert_true(len <= ROUTING_ADDRS_BYTES_MAX && len > ROUTING_ADDRS_BYTES_MAX - 170);
     buf_release(&list);
     routing_table_release(&t);
 }
@@ -326,6 +390,8 @@ int main(void)
         cmocka_unit_test(buckets_split_as_the_key_space_does),
         cmocka_unit_test(forty_of_one_network_get_three_places),
         cmocka_unit_test(only_failed_or_idle_peers_are_replaced),
+        cmocka_unit_test(a_newcomer_has_its_grace_and_the_oldest_goes),
+        cmocka_unit_test(groups_are_networks),
         cmocka_unit_test(a_known_peer_is_renewed),
         cmocka_unit_test(memory_is_bounded),
         cmocka_unit_test(refresh_says_what_is_due),

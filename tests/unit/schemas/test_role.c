@@ -69,6 +69,9 @@ static void a_leecher_does_least(void **state)
     assert_int_equal(config_new("/x", &config), ERR_OK);
     assert_string_equal(role_of(config)->name, "worker");
     assert_true(role_of(config)->tracks_heat && role_of(config)->caches && role_of(config)->dht_server);
+    assert_int_equal(config_set(config, "Role", span_text("master"), why), ERR_OK);
+    assert_true(role_of(config)->tracks_heat && role_of(config)->caches && role_of(config)->dht_server);
+    assert_true(role_of(config)->discovered_max == UINT64_MAX);
     assert_int_equal(config_set(config, "Role", span_text("leecher"), why), ERR_OK);
     assert_false(role_of(config)->tracks_heat || role_of(config)->caches || role_of(config)->dht_server);
     assert_int_equal(role_of(config)->discovered_max, 10);
