@@ -135,6 +135,32 @@ static void a_peering_that_dialled_us_is_claimed(void **state)
     assert_true(is(peer, 1));
     keeper_ended(&k, peer, true, start_ns, 0);
     assert_int_equal(keeper_due(&k), UINT64_MAX);
+    go_down(1, start_ns);
+    come_up(1); /* another connection, which nobody claimed yet */
+    peer = keeper_next(&k, start_ns);
+    assert_true(is(peer, 1));
+    keeper_ended(&k, peer, true, start_ns, 0);
+    add(2, KEEPER_BOOTSTRAP, 0);
+    peer = keeper_next(&k, start_ns);
+    assert_true(is(peer, 2));
+    add(2, KEEPER_PEERING, 0); /* it becomes one while it is tried as a bootstrap peer */
+    come_up(2);
+    keeper_ended(&k, peer, true, start_ns, 0);
+    assert_true(is(keeper_next(&k, start_ns + KEEPER_RETRY_MS * MS_NS), 2));
+}
+
+static void few_tries_run_at_a_time(void **state)
+{
+    (void)state;
+    struct keeper_peer *peer = NULL;
+    for (uint8_t n = 0; n < KEEPER_RUNNING_MAX + 2; n++)
+        add(n, KEEPER_PEERING, n);
+    for (uint8_t n = 0; n < KEEPER_RUNNING_MAX; n++)
+        assert_non_null(peer = keeper_next(&k, start_ns));
+    assert_null(keeper_next(&k, start_ns));
+    assert_int_equal(keeper_due(&k), UINT64_MAX);
+    keeper_ended(&k, peer, false, start_ns, 0);
+    assert_non_null(keeper_next(&k, start_ns));
 }
 
 static void a_removed_peering_is_left_alone(void **state)
@@ -145,6 +171,7 @@ static void a_removed_peering_is_left_alone(void **state)
     struct keeper_peer *peer = keeper_next(&k, start_ns);
     assert_true(keeper_remove(&k, &id));
     add(2, KEEPER_PEERING, 0); /* not in its place: its try is under way */
+    assert_false(is(peer, 2));
     keeper_ended(&k, peer, false, start_ns, 0);
     peer = keeper_next(&k, start_ns + SECOND_NS * 3600);
     assert_true(is(peer, 2));
@@ -195,6 +222,25 @@ static void a_lost_bootstrap_peer_waits_unless_nobody_is_left(void **state)
     assert_true(keeper_due(&k) < start_ns + KEEPER_RETRY_MS * MS_NS);
     assert_non_null(keeper_next(&k, start_ns + KEEPER_RETRY_MS * MS_NS));
     assert_non_null(keeper_next(&k, start_ns + KEEPER_RETRY_MS * MS_NS));
+}
+
+/* Alone or not, who failed often is not tried the more. */
+static void loneliness_does_not_hurry_who_failed(void **state)
+{
+    (void)state;
+    add(1, KEEPER_BOOTSTRAP, 0);
+    add(2, KEEPER_BOOTSTRAP, 1);
+    struct keeper_peer *bad = keeper_next(&k, start_ns);
+    struct keeper_peer *good = keeper_next(&k, start_ns);
+    bad->failures = 6;
+    keeper_ended(&k, bad, false, start_ns, 0);
+    come_up(2);
+    keeper_ended(&k, good, true, start_ns, 0);
+    uint64_t due = bad->due_ns;
+    assert_true(due > start_ns + 10 * KEEPER_RETRY_MS * MS_NS);
+    go_down(2, start_ns + SECOND_NS);
+    assert_int_equal(bad->due_ns, due);
+    assert_true(good->due_ns < start_ns + 10 * SECOND_NS);
 }
 
 /* The other part of a network that fell apart may be behind it. */
@@ -276,6 +322,8 @@ int main(void)
         TEST(a_peer_named_twice_is_one_with_both_addresses),
         TEST(peering_is_tried_for_ever_with_growing_pauses),
         TEST(a_peering_that_dialled_us_is_claimed),
+        TEST(few_tries_run_at_a_time),
+        TEST(loneliness_does_not_hurry_who_failed),
         TEST(a_removed_peering_is_left_alone),
         TEST(four_bootstrap_peers_at_a_time_in_their_random_order),
         TEST(a_lost_bootstrap_peer_waits_unless_nobody_is_left),

@@ -234,6 +234,12 @@ static void records_found_elsewhere_are_surpassed(void **state)
     theirs.record[theirs.record_len - 1] ^= 1; /* not believed */
     ask.value = span_text("/ipfs/c");
     assert_int_equal(sign(&f, &ask, &row).sequence, 43);
+    theirs.record[theirs.record_len - 1] ^= 1; /* good, but older than ours by now */
+    ask.value = span_text("/ipfs/d");
+    assert_int_equal(sign(&f, &ask, &row).sequence, 44);
+    assert_err(ipns_store_put(f.naming.store, &theirs, f.why), ERR_MISMATCH);
+    assert_ok(naming_last(&f.naming, span_text("self"), &theirs, f.why));
+    assert_memory_equal(theirs.record, row.record, row.record_len);
     fixture_free(&f);
     fixture_free(&other);
 }
@@ -268,6 +274,14 @@ static void records_are_renewed_until_peers_have_them(void **state)
     assert_ok(ipns_store_told(f.naming.store, &row.name, later + 1, f.why));
     position.len = 0;
     assert_ok(naming_renew(&f.naming, &position, later - day, 2 * day, later, &row, f.why));
+    /* a longer life than that of a renewal stays */
+    struct msg_ipns_sign ask = order("site", "/ipfs/b");
+    ask.lifetime_ns = 30 * day;
+    (void)sign(&f, &ask, &row);
+    position.len = 0;
+    assert_ok(naming_renew(&f.naming, &position, later, 2 * day, later, &row, f.why));
+    assert_ok(ipns_record_decode(span_of(row.record, row.record_len), &record));
+    assert_true(record.eol_ns == now + 30 * day);
     fixture_free(&f);
 }
 

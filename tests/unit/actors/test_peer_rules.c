@@ -101,6 +101,15 @@ static void filters_deny_what_no_rule_allows(void **state)
     assert_int_equal(peer_rules_unfilter(&rules, &n), ERR_OK);
     assert_int_equal(peer_rules_unfilter(&rules, &n), ERR_NOT_FOUND);
     assert_true(allows(&rules, NULL, "10.0.0.6"));
+    static const char *const three[] = {"/ip4/10.0.0.0/ipcidr/8", "/ip4/192.0.2.0/ipcidr/24", "/ip6/::/ipcidr/0"};
+    for (size_t i = 0; i < ARRAY_LEN(three); i++) {
+        assert_int_equal(ip_network_parse(span_text(three[i]), &n), ERR_OK);
+        assert_int_equal(peer_rules_filter(&rules, &n), ERR_OK);
+    }
+    assert_int_equal(ip_network_parse(span_text(three[0]), &n), ERR_OK);
+    assert_int_equal(peer_rules_unfilter(&rules, &n), ERR_OK);
+    assert_true(allows(&rules, NULL, "10.0.0.6")); /* and the others hold still */
+    assert_false(allows(&rules, NULL, "192.0.2.1") || allows(&rules, NULL, "2001:db8::1"));
     peer_rules_release(&rules);
     assert_int_equal(account_used(&account), 0);
 }

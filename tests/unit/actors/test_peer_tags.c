@@ -90,8 +90,14 @@ static void a_tag_with_a_half_life_fades(void **state)
         assert_true(now <= before && now >= 0);
         before = now;
     }
-    assert_int_equal(set(1, "kad", 1, 0, start_ns + 600 * SECOND_NS), ERR_OK); /* the faded one takes no place */
-    assert_int_equal(set(1, "kad", 0, 0, start_ns + 600 * SECOND_NS), ERR_OK);
+    for (char name[] = "a"; name[0] < 'a' + PEER_TAGS_MAX; name[0]++) /* the faded one takes no place */
+        assert_int_equal(set(1, name, 1, SECOND_NS, start_ns + 600 * SECOND_NS), ERR_OK);
+    assert_int_equal(set(1, "kad", 1, 0, start_ns + 600 * SECOND_NS), ERR_BUSY);
+    assert_int_equal(set(1, "kad", 1, 0, start_ns + 700 * SECOND_NS), ERR_OK);
+    assert_int_equal(set(2, "short", 100, 1, start_ns), ERR_OK); /* a nanosecond: more halvings than there are bits */
+    assert_int_equal(value(2, start_ns + 64 * SECOND_NS), 0);
+    assert_int_equal(set(2, "short", 0, 0, start_ns), ERR_OK);
+    assert_int_equal(set(1, "kad", 0, 0, start_ns + 700 * SECOND_NS), ERR_OK);
     assert_int_equal(table_len(&tags.peers), 0);
 }
 
@@ -139,7 +145,11 @@ static void everything_is_bounded(void **state)
     assert_int_equal(set(9000, "kad", 50, 0, start_ns), ERR_OK);
     assert_int_equal(value(2, start_ns), 0); /* the one worth least made room */
     assert_int_equal(value(3, start_ns), 3);
-    assert_true(is_protected(1));
+    assert_int_equal(protect(9001, "peering", true), ERR_OK); /* goes before all values */
+    assert_int_equal(value(3, start_ns), 0);
+    assert_int_equal(set(9002, "kad", 50, 0, start_ns), ERR_OK); /* at the cost of one that is not protected */
+    assert_int_equal(value(4, start_ns), 0);
+    assert_true(is_protected(1) && is_protected(9001));
     assert_int_equal(table_len(&tags.peers), PEER_TAGS_PEERS_MAX);
 }
 

@@ -50,6 +50,7 @@ static void addresses_are_bounded_500_connected_20_after(void **state)
     assert_int_equal(entry->addr_count, PEERSTORE_ADDRS_CONNECTED);
     peerstore_disconnected(entry, 2);
     assert_int_equal(entry->addr_count, PEERSTORE_ADDRS_KEPT);
+    assert_int_equal(entry->seen_ns, 2); /* when it went */
     add(entry, 700);
     assert_int_equal(entry->addr_count, PEERSTORE_ADDRS_KEPT);
     peerstore_release(&store);
@@ -66,6 +67,10 @@ static void old_dials_fade(void **state)
     for (unsigned i = 0; i < 100; i++)
         peerstore_dialled(&entry, false);
     assert_true(entry.successes <= 1 && entry.failures > PEERSTORE_DIALS_MAX / 2);
+    assert_true(entry.failures <= PEERSTORE_DIALS_MAX);
+    for (unsigned i = 0; i < 100; i++)
+        peerstore_dialled(&entry, true);
+    assert_true(entry.failures <= 1 && entry.successes > PEERSTORE_DIALS_MAX / 2);
 }
 
 static void the_preferred_address_comes_first(void **state)

@@ -79,6 +79,35 @@ static void what_could_not_be_held_back_is_paid_for_later(void **state)
     assert_int_equal(rate_bucket_level(&bucket, at + 1000000 * SECOND_NS), 50000);
 }
 
+/* What was had under one rate counts under the next, and no burst is more than the rate's. */
+static void a_rate_may_change(void **state)
+{
+    (void)state;
+    struct rate_bucket bucket = {0};
+    rate_bucket_set(&bucket, 100000, start_ns);
+    rate_bucket_take(&bucket, 50000, start_ns);
+    rate_bucket_set(&bucket, 200000, start_ns);
+    assert_int_equal(rate_bucket_level(&bucket, start_ns), 0);
+    rate_bucket_set(&bucket, 400000, start_ns + 100 * MS_NS);
+    assert_int_equal(rate_bucket_level(&bucket, start_ns + 100 * MS_NS), 20000);
+    assert_int_equal(rate_bucket_level(&bucket, start_ns + 10 * SECOND_NS), 200000);
+    rate_bucket_set(&bucket, 100000, start_ns + 10 * SECOND_NS);
+    assert_int_equal(rate_bucket_level(&bucket, start_ns + 10 * SECOND_NS), 50000);
+    /* more than a burst is never there at once */
+    assert_true(rate_bucket_ready(&bucket, MIB, start_ns + 10 * SECOND_NS) == start_ns + 10 * SECOND_NS);
+}
+
+static void time_that_goes_back_gives_nothing(void **state)
+{
+    (void)state;
+    struct rate_bucket bucket = {0};
+    rate_bucket_set(&bucket, 100000, start_ns);
+    rate_bucket_take(&bucket, 50000, start_ns);
+    assert_int_equal(rate_bucket_level(&bucket, start_ns + MS_NS), 100);
+    assert_int_equal(rate_bucket_level(&bucket, start_ns), 100);
+    assert_int_equal(rate_bucket_level(&bucket, start_ns + MS_NS), 100);
+}
+
 /* Turns that always want, each by its own step; the owner wakes when the line says so. */
 enum { CROWD = 40 };
 struct crowd {
@@ -179,6 +208,11 @@ static void a_grant_that_is_not_used_goes_back(void **state)
     assert_int_equal(rate_line_ask(&line, &b, 100000, now), 45000);
     rate_line_spend(&line, &b, 45000, now);
     assert_null(rate_line_next(&line, now));
+    assert_int_equal(rate_line_ask(&line, &a, 100000, now), 0);
+    assert_ptr_equal(rate_line_next(&line, now + SECOND_NS), &a);
+    rate_turn_leave(&a); /* who leaves has no grant any more */
+    assert_int_equal(rate_line_ask(&line, &a, 100000, now + SECOND_NS), 0);
+    rate_turn_leave(&a);
 }
 
 static void a_random_crowd_keeps_to_the_sum(void **state)
@@ -227,15 +261,19 @@ static void rules_are_by_name_peer_and_hour(void **state)
     struct config *config;
     const char *item = NULL;
     struct peer_id alice;
-    struct peer_id nobody = {0};
+    const struct peer_id bob = {.len = 34, .bytes = {0x12, 0x20, 7}};
     struct rate_bucket buckets[BANDWIDTH_DIRECTIONS];
     assert_int_equal(config_new("/x", &config), ERR_OK);
     assert_int_equal(bandwidth_init(&b, config, start_ns, &item), ERR_OK);
     assert_false(b.limited);
+    set(config, "Swarm.Bandwidth.In", "1MB");
+    assert_int_equal(bandwidth_init(&b, config, start_ns, &item), ERR_OK);
+    assert_true(b.limited);
+    set(config, "Swarm.Bandwidth.In", "0");
     set(config, "Swarm.Bandwidth.Out", "1MB");
     set(config, "Swarm.Bandwidth.PerProtocol", "/ipfs/bitswap 2MB 1MB, /ipfs/kad/1.0.0 100kB 0");
     set(config, "Swarm.Bandwidth.PerPeer", ALICE " 0 500kB, * 200kB 300kB");
-    set(config, "Swarm.Bandwidth.Schedule", "8-18 1MB 250kB, 22-6 0 0");
+    set(config, "Swarm.Bandwidth.Schedule", "8-18 1MB 250kB, 12-13 2MB 2MB, 22-6 0 0");
     assert_int_equal(bandwidth_init(&b, config, start_ns, &item), ERR_OK);
     assert_true(b.limited);
     assert_ptr_equal(bandwidth_protocol_of(&b, span_text("/ipfs/bitswap/1.2.0")), &b.protocols[0]);
@@ -247,7 +285,7 @@ static void rules_are_by_name_peer_and_hour(void **state)
     bandwidth_peer(&b, &alice, start_ns, buckets);
     assert_int_equal(buckets[BANDWIDTH_IN].rate, 0);
     assert_int_equal(buckets[BANDWIDTH_OUT].rate, 500000);
-    bandwidth_peer(&b, &nobody, start_ns, buckets);
+    bandwidth_peer(&b, &bob, start_ns, buckets);
     assert_int_equal(buckets[BANDWIDTH_IN].rate, 200000);
     static const struct {
         unsigned hour;
@@ -255,6 +293,7 @@ static void rules_are_by_name_peer_and_hour(void **state)
         uint64_t out;
     } rows[] = {{7, 0, 1000000},
                 {8, 1000000, 250000},
+                {12, 1000000, 250000}, /* the first that holds */
                 {17, 1000000, 250000},
                 {18, 0, 1000000},
                 {22, 0, 0},
@@ -267,6 +306,13 @@ static void rules_are_by_name_peer_and_hour(void **state)
         assert_int_equal(b.all[BANDWIDTH_IN].bucket.rate, rows[i].in);
         assert_int_equal(b.all[BANDWIDTH_OUT].bucket.rate, rows[i].out);
     }
+    struct rate_turn turn = {0};
+    assert_true(bandwidth_deadline(&b, start_ns) == UINT64_MAX);
+    struct rate_line *line = &b.protocols[0].line[BANDWIDTH_IN];
+    rate_line_spend(line, &turn, 10 * MIB, start_ns);
+    assert_int_equal(rate_line_ask(line, &turn, 1 << 20, start_ns), 0);
+    assert_true(bandwidth_deadline(&b, start_ns) > start_ns && bandwidth_deadline(&b, start_ns) < UINT64_MAX);
+    rate_turn_leave(&turn);
     set(config, "Swarm.Bandwidth.PerPeer", "12D3 0 500kB");
     assert_int_equal(bandwidth_init(&b, config, start_ns, &item), ERR_INVALID);
     assert_string_equal(item, "12D3 0 500kB");
@@ -297,6 +343,8 @@ int main(void)
         cmocka_unit_test(the_long_run_is_the_rate),
         cmocka_unit_test(without_a_rate_nobody_waits),
         cmocka_unit_test(what_could_not_be_held_back_is_paid_for_later),
+        cmocka_unit_test(a_rate_may_change),
+        cmocka_unit_test(time_that_goes_back_gives_nothing),
         cmocka_unit_test(a_crowd_shares_evenly_and_sleeps),
         cmocka_unit_test(a_bucket_of_its_own_holds_up_nobody_else),
         cmocka_unit_test(a_grant_that_is_not_used_goes_back),

@@ -75,6 +75,11 @@ static void not_found_and_cut_off_are_no_failures(void **state)
     assert_true(may(0, ROUTING_V1_PROVIDERS, 5));
     assert_int_equal(answered(ERR_TIMEOUT, 0, 0, false, 5), ERR_TIMEOUT);
     assert_false(may(0, ROUTING_V1_PROVIDERS, 5));
+    assert_int_equal(answered(ERR_OK, 500, 0, false, 6), ERR_PROTOCOL);
+    assert_false(may(0, ROUTING_V1_PROVIDERS, 7));
+    assert_int_equal(answered(ERR_OK, 404, 0, false, 8), ERR_NOT_FOUND); /* it works: the count begins anew */
+    assert_int_equal(answered(ERR_TIMEOUT, 0, 0, false, 8), ERR_TIMEOUT);
+    assert_true(may(0, ROUTING_V1_PROVIDERS, 9));
 }
 
 static void a_router_says_when_to_come_again(void **state)

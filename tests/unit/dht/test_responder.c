@@ -309,6 +309,18 @@ static void only_the_sender_is_taken_as_provider(void **state)
         assert_int_equal(request.action, cases[i].action);
         assert_int_equal(addr_list_count(buf_span(&provider_addrs)), cases[i].action == RESPONDER_ADD_PROVIDER);
     }
+    kad_writer_begin(&asked, KAD_ADD_PROVIDER, span_text("key"));
+    for (unsigned n = 0; n < 3; n++) { /* itself three times: together they are bounded */
+        buf_clear(&public_addr);
+        for (unsigned i = 0; i < 7; i++) {
+            char text[64];
+            (void)snprintf(text, sizeof(text), "/ip4/1.2.%u.%u/tcp/1", n, i);
+            add_text(&public_addr, text);
+        }
+        assert_true(kad_writer_peer(&asked, KAD_PROVIDERS, &asker, buf_span(&public_addr), KAD_NOT_CONNECTED, 0));
+    }
+    assert_ok(read_request(ADDR_SCOPE_WAN, &request));
+    assert_int_equal(addr_list_count(buf_span(&provider_addrs)), RESPONDER_ADDRS_MAX);
     assert_err(read_plain(KAD_ADD_PROVIDER, span_of(NULL, 0), &request), ERR_PROTOCOL);
     buf_release(&public_addr);
     buf_release(&private_addr);
