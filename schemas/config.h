@@ -87,7 +87,8 @@ struct config_list {
       "of a "                                                                                                          \
       "cold tier in a folder; 0 means never")                                                                          \
     X(CHOICE, role, "Role", "worker", 0, 0, "master|worker|leecher",                                                   \
-      "how much this node does for others: a leecher tracks no heat, brings no cold blocks back to its disk, keeps "   \
+      "how much this node does for others: a master fetches what its peers want and it lacks; a leecher tracks no "    \
+      "heat, brings no cold blocks back to its disk, keeps "                                                           \
       "no blocks in memory, dials nobody it discovers once it has 10 peers, and is a client of the DHT; where it is "  \
       "set, a master keeps 100 to 400 connections, a worker 50 to 200, a leecher 20 to 100, unless Swarm.ConnMgr "     \
       "says otherwise")                                                                                                \

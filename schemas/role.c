@@ -21,7 +21,8 @@ static const struct role roles[] = {
      .discovered_max = UINT64_MAX,
      .dht_server = true,
      .tracks_heat = true,
-     .caches = true},
+     .caches = true,
+     .fetches = true},
     {.name = "leecher", .low_water = 20, .high_water = 100, .grace_ns = 10 * SECOND_NS, .discovered_max = 10},
 };
 

@@ -21,6 +21,7 @@ struct role {
     bool dht_server;  /* answers in the DHT where it can be reached */
     bool tracks_heat; /* wants and accesses, and brings back what is worth it */
     bool caches;      /* keeps blocks in memory */
+    bool fetches;     /* what peers want and it lacks, itself */
 };
 
 /* The role of a configuration; never NULL. */

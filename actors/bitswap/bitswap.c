@@ -361,6 +361,7 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     table_init(&n->outs, ENGINE_PEERS_MAX, n->tables);
     table_init(&n->targets, NODE_TARGETS_MAX, n->tables);
     table_init(&n->ops, NODE_OPS_MAX + 1, n->tables);
+    miss_init(n, config);
     search_init(n, config);
     stream_orders_init(&n->orders, ctx);
     TAILQ_INIT(&n->stalled);

@@ -407,3 +407,17 @@ size_t engine_wanted_by(const struct engine *e, const struct cid *cid, struct pe
     *ret_more = w != NULL;
     return count;
 }
+
+int32_t engine_most_wanted(const struct engine *e, const struct cid *cid, struct peer_id *ret_peer)
+{
+    const struct engine_subject *s = subject_find(e, cid);
+    const struct ledger_want *w = s == NULL ? NULL : s->wants;
+    int32_t most = 0;
+    for (size_t seen = 0; w != NULL && seen < WANTED_BY_WALK; seen++, w = w->next_same) {
+        if (w->priority <= most)
+            continue;
+        most = w->priority;
+        *ret_peer = w->peer->id;
+    }
+    return most;
+}

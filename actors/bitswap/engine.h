@@ -122,6 +122,9 @@ size_t engine_want_count(const struct engine_peer *peer);
 size_t engine_wanted_by(const struct engine *e, const struct cid *cid, struct peer_id *ret_peers, size_t max,
                         bool *ret_more);
 
+/* The highest priority that a connected peer gives the block of a CID, and who it is; 0: nobody wants it, or nobody so much. */
+int32_t engine_most_wanted(const struct engine *e, const struct cid *cid, struct peer_id *ret_peer);
+
 struct engine_stats {
     uint64_t blocks_sent;
     uint64_t bytes_sent;

@@ -26,6 +26,13 @@ static void tell_want(struct node *n, const struct cid *cid, bool gone)
     (void)ctx_cast(n->ctx, ACTOR_STATE, &(struct msg){.kind = MSG_STATE_WANT, .fields = &fields});
 }
 
+static void waiter_free(struct node *n, struct waiter *w)
+{
+    if (w->kind == WAITER_MISS)
+        miss_over(n, w->miss);
+    free(w);
+}
+
 static void target_free(struct node *n, struct target *t)
 {
     uint8_t key[CID_BYTES_MAX];
@@ -36,7 +43,7 @@ static void target_free(struct node *n, struct target *t)
     while (t->waiters != NULL) {
         struct waiter *w = t->waiters;
         t->waiters = w->next;
-        free(w);
+        waiter_free(n, w);
     }
     if (t->block != NULL)
         block_ref_uncharge(t->block); /* it is stored, and who was answered accounts for what is kept */
@@ -67,9 +74,9 @@ static void answer(struct node *n, struct target *t, struct block_ref *block)
     uint8_t key[CID_BYTES_MAX];
     struct msg_block fields = {.cid = span_of(key, cid_encode(&t->cid, key)), .size = block->len};
     for (struct waiter *w = t->waiters; w != NULL; w = w->next) {
-        if (w->heals)
+        if (w->kind == WAITER_HEAL)
             tell_healed(n, w->heal_id, ERR_OK);
-        else
+        else if (w->kind == WAITER_CALL)
             ctx_reply(n->ctx, w->call, &(struct msg){.kind = MSG_BLOCK, .fields = &fields, .tail = block});
     }
     target_free(n, t);
@@ -78,9 +85,9 @@ static void answer(struct node *n, struct target *t, struct block_ref *block)
 static void answer_err(struct node *n, struct target *t, enum err err, const char *text)
 {
     for (struct waiter *w = t->waiters; w != NULL; w = w->next) {
-        if (w->heals)
+        if (w->kind == WAITER_HEAL)
             tell_healed(n, w->heal_id, err);
-        else
+        else if (w->kind == WAITER_CALL)
             ctx_reply_err(n->ctx, w->call, err, "%s", text);
     }
     target_free(n, t);
@@ -179,7 +186,8 @@ enum err fetch_call(struct node *n, const struct msg_fetch *fields, struct reply
 void fetch_heal(struct node *n, const struct msg_heal *fields)
 {
     struct cid cid;
-    struct waiter who = {.heals = true, .heal_id = fields->id, .until_ns = ctx_now(n->ctx) + NODE_HEAL_S * SECOND_NS};
+    struct waiter who = {
+        .kind = WAITER_HEAL, .heal_id = fields->id, .until_ns = ctx_now(n->ctx) + NODE_HEAL_S * SECOND_NS};
     enum err err = cid_parse(fields->cid, &cid);
     if (err == ERR_OK)
         err = wait_for(n, &cid, &who);
@@ -187,18 +195,28 @@ void fetch_heal(struct node *n, const struct msg_heal *fields)
         tell_healed(n, fields->id, err);
 }
 
-static void end_heals(struct node *n, struct target *t, uint64_t now_ns)
+enum err fetch_miss(struct node *n, const struct cid *cid, size_t slot)
+{
+    struct waiter who = {.kind = WAITER_MISS, .miss = slot, .until_ns = ctx_now(n->ctx) + NODE_MISS_S * SECOND_NS};
+    enum err err = cid->hash.code == MULTIHASH_IDENTITY ? ERR_INVALID : wait_for(n, cid, &who);
+    if (err != ERR_OK)
+        miss_over(n, slot);
+    return err;
+}
+
+static void end_late(struct node *n, struct target *t, uint64_t now_ns)
 {
     struct waiter **at = &t->waiters;
     while (*at != NULL) {
         struct waiter *w = *at;
-        if (!w->heals || now_ns < w->until_ns) {
+        if (w->kind == WAITER_CALL || now_ns < w->until_ns) {
             at = &w->next;
             continue;
         }
-        tell_healed(n, w->heal_id, ERR_TIMEOUT);
+        if (w->kind == WAITER_HEAL)
+            tell_healed(n, w->heal_id, ERR_TIMEOUT);
         *at = w->next;
-        free(w);
+        waiter_free(n, w);
     }
     if (t->waiters == NULL && t->state == TARGET_WANTED)
         target_free(n, t);
@@ -209,7 +227,7 @@ void fetch_tick(struct node *n)
     size_t position = 0;
     for (struct target *t = table_next(&n->targets, &position, NULL); t != NULL;
          t = table_next(&n->targets, &position, NULL))
-        end_heals(n, t, ctx_now(n->ctx));
+        end_late(n, t, ctx_now(n->ctx));
 }
 
 /* Nobody waits any more: what is being stored is stored all the same. */
@@ -217,7 +235,7 @@ static bool forget_waiter(struct node *n, struct target *t, const struct reply_t
 {
     for (struct waiter **at = &t->waiters; *at != NULL; at = &(*at)->next) {
         struct waiter *w = *at;
-        if (w->heals || !reply_same(&w->call, call))
+        if (w->kind != WAITER_CALL || !reply_same(&w->call, call))
             continue;
         *at = w->next;
         free(w);

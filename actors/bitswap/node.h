@@ -7,6 +7,7 @@
  *      inbound.c   the streams that peers write to us
  *      fetch.c     calls for blocks: from storage, else from the network, then stored, then answered
  *      serve.c     questions to storage
+ *      miss.c      what peers want and is not here: a master fetches it
  *      search.c    questions to discovery, and whom to dial
  *      denied.c    the denylists
  *      report.c    answers about what we do
@@ -53,7 +54,12 @@ enum {
     NODE_TARGETS_MAX = 4096,
     NODE_OPS_MAX = 960, /* under CALLS_IN_FLIGHT_MAX */
     NODE_PROVIDERS = 10,
-    NODE_HEAL_S = 60 /* for a block that storage wants back */
+    NODE_HEAL_S = 60,      /* for a block that storage wants back */
+    NODE_MISS_S = 10,      /* for one that a peer wants: five seconds to find it, and to get it */
+    NODE_MISSES_MAX = 8,   /* of such, at a time */
+    NODE_MISSES_PEER = 2,  /* for one peer */
+    NODE_MISSED_MAX = 256, /* blocks that were tried lately */
+    NODE_MISSED_S = 600    /* and are not tried again before */
 };
 
 /* Of timers, jobs and watched descriptors; calls have tags from NODE_TAG_CALLS on. */
@@ -110,13 +116,16 @@ struct inbound {
 };
 TAILQ_HEAD(inbound_list, inbound);
 
-/* Who waits for a target: a call, or storage, which wants a damaged block back and is answered by a cast. */
+/* Who waits for a target: a call; storage, which wants a damaged block back and is answered by a cast; or nobody, it is fetched for a peer. */
+enum waiter_kind { WAITER_CALL, WAITER_HEAL, WAITER_MISS };
+
 struct waiter {
     struct waiter *next;
+    enum waiter_kind kind;
     struct reply_to call;
-    bool heals;
     uint64_t heal_id;
-    uint64_t until_ns; /* of a heal: nobody else ends it */
+    size_t miss;       /* its slot */
+    uint64_t until_ns; /* of a heal or a miss: nobody else ends it */
 };
 
 enum target_state { TARGET_LOCAL, TARGET_WANTED, TARGET_STORING };
@@ -139,6 +148,22 @@ struct op {
     struct peer_id peer; /* SERVE, OPEN, CONNECT */
     struct cid *cids;    /* LOOKUP */
     size_t count;
+};
+
+/* What was tried lately, by the first bytes of the block's hash. */
+struct missed {
+    uint8_t key[16];
+    uint64_t until_ns;
+};
+
+struct misses {
+    bool enabled;
+    struct {
+        bool running;
+        struct peer_id peer;
+    } slots[NODE_MISSES_MAX];
+    struct missed missed[NODE_MISSED_MAX]; /* a ring */
+    size_t next;
 };
 
 struct node {
@@ -165,6 +190,7 @@ struct node {
     struct provider_book book;
     uint64_t tidy_ns; /* of the book, next */
     bool serves;      /* Bitswap.ServerEnabled */
+    struct misses misses;
     struct denied *denied;
     const struct denylist *denylist; /* what is in force; NULL: nothing is denied */
     struct stream_orders orders;
@@ -223,7 +249,9 @@ void fetch_put_done(struct node *n, const struct op *op, const struct info *info
 
 /* Storage wants a block back. */
 void fetch_heal(struct node *n, const struct msg_heal *fields);
-/* Ends the heals whose time is over. */
+/* For a peer; gives the slot back in the end, by miss_over, or in the error. */
+enum err fetch_miss(struct node *n, const struct cid *cid, size_t slot);
+/* Ends the heals and misses whose time is over. */
 void fetch_tick(struct node *n);
 
 /* A verified block from a peer (NULL: none): true when it was wanted. */
@@ -241,6 +269,12 @@ void serve_pump(struct node *n);
 
 void serve_looked_up(struct node *n, const struct op *op, const struct info *info);
 void serve_fetched(struct node *n, const struct op *op, const struct info *info);
+
+/* ---- miss.c ---- */
+void miss_init(struct node *n, const struct config *config);
+/* Peers want it and it is not here: before they are told. */
+void miss_seen(struct node *n, const struct cid *cid);
+void miss_over(struct node *n, size_t slot);
 
 /* ---- search.c ---- */
 void search_init(struct node *n, const struct config *config);

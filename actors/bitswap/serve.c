@@ -98,6 +98,8 @@ void serve_looked_up(struct node *n, const struct op *op, const struct info *inf
         uint64_t size_plus_1 = 0;
         if (!schema_list_next_u64(&fields->sizes, &position, &size_plus_1))
             size_plus_1 = 0;
+        if (size_plus_1 == 0)
+            miss_seen(n, &op->cids[i]);
         engine_looked_up(n->engine, &op->cids[i], size_plus_1);
     }
 }
