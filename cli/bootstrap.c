@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `bootstrap list`, `add` and `rm`: the list Bootstrap of the configuration file. Asks no daemon: one that runs reads the file when it
- * is started again, which is said on stderr.
+ * `bootstrap list`, `add` and `rm`: the list Bootstrap of the configuration file. A daemon that runs is told of the change; one that cannot be told reads
+ * the file when it is started again, which is said on stderr.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,9 +14,12 @@
 #include "cli/config_file.h"
 #include "cli/repository.h"
 #include "cli/run.h"
+#include "schemas/pack.h"
 #include "wire/multiaddr.h"
 
 #define KEY "Bootstrap"
+
+enum { TELL_MS = 10000 };
 
 /* Texts that are not owned. */
 struct names {
@@ -143,8 +146,50 @@ static bool daemon_runs(const struct file *f)
     return held;
 }
 
-static int write_names(const struct file *f, struct names *names)
+/* auto is the daemon's word for them, too, but not one by one. */
+static enum err pack_changed(struct buf *to, const struct names *changed)
 {
+    struct names plain = {0};
+    for (size_t i = 0; i < changed->count; i++) {
+        if (strcmp(changed->items[i], CONFIG_BOOTSTRAP_AUTO) == 0)
+            add_public(&plain);
+        else
+            add(&plain, changed->items[i]);
+    }
+    struct pack p = pack_begin(to);
+    pack_map(&p, 1);
+    pack_text(&p, "address");
+    pack_array(&p, (uint32_t)plain.count);
+    for (size_t i = 0; i < plain.count; i++)
+        pack_text(&p, plain.items[i]);
+    return pack_end(&p);
+}
+
+static bool tell_daemon(const struct invocation *in, const char *op, const struct names *changed)
+{
+    char why[512];
+    struct client *client = NULL;
+    struct outcome outcome = {.code = CODE_INTERNAL};
+    struct buf args;
+    buf_init(&args, ARRAY_LEN(changed->items) * (MULTIADDR_TEXT_MAX + 8), NULL);
+    if (pack_changed(&args, changed) == ERR_OK && client_open(&in->globals, &client, why) == ERR_OK)
+        call_free(ask(client, op, buf_span(&args), TELL_MS, true, &outcome));
+    if (client != NULL)
+        client_close(client);
+    buf_release(&args);
+    return outcome.code == CODE_OK;
+}
+
+/* What is in the file now, and what of it has changed, by which operation of the daemon. */
+struct change {
+    struct names all;
+    struct names changed;
+    const char *op;
+};
+
+static int write_names(const struct invocation *in, const struct file *f, struct change *change)
+{
+    struct names *names = &change->all;
     char why[CONFIG_WHY_BYTES] = "";
     char **items = calloc(names->count + 1, sizeof(*items));
     for (size_t i = 0; items != NULL && i < names->count; i++)
@@ -158,7 +203,7 @@ static int write_names(const struct file *f, struct names *names)
         return say_error("%s", why[0] == '\0' ? err_text(err) : why);
     if (getenv("HEARTH_BOOTSTRAP") != NULL)
         (void)fputs("HEARTH_BOOTSTRAP is set and wins over the file\n", stderr);
-    else if (daemon_runs(f))
+    else if (daemon_runs(f) && !tell_daemon(in, change->op, &change->changed))
         (void)fputs("the daemon reads it when it is started again\n", stderr);
     return EXIT_OK;
 }
@@ -206,20 +251,21 @@ static void free_names(struct names *names)
 static int add_to_file(const struct invocation *in, const struct names *given)
 {
     struct file f = {0};
-    struct names all = {0};
-    struct names added = {0};
+    struct change change = {.op = "bootstrap add"};
+    struct names *all = &change.all;
+    struct names *added = &change.changed;
     int status = open_file(in, &f);
     for (size_t i = 0; status == EXIT_OK && i < f.config->bootstrap.count; i++)
-        add(&all, f.config->bootstrap.items[i]);
+        add(all, f.config->bootstrap.items[i]);
     for (size_t i = 0; status == EXIT_OK && i < given->count; i++) {
-        if (!contains(&all, given->items[i]))
-            add(&added, given->items[i]);
-        add(&all, given->items[i]);
+        if (!contains(all, given->items[i]))
+            add(added, given->items[i]);
+        add(all, given->items[i]);
     }
-    if (status == EXIT_OK && added.count > 0)
-        status = write_names(&f, &all);
+    if (status == EXIT_OK && added->count > 0)
+        status = write_names(in, &f, &change);
     if (status == EXIT_OK)
-        print(in, "added ", &added);
+        print(in, "added ", added);
     config_free(f.config);
     return status;
 }
@@ -246,8 +292,9 @@ static int rm_from_file(const struct invocation *in, bool everything, const stru
 {
     struct file f = {0};
     struct names before = {0};
-    struct names after = {0};
-    struct names removed = {0};
+    struct change change = {.op = "bootstrap rm"};
+    struct names *after = &change.all;
+    struct names *removed = &change.changed;
     struct names public = {0};
     int status = open_file(in, &f);
     bool expand = false;
@@ -261,11 +308,11 @@ static int rm_from_file(const struct invocation *in, bool everything, const stru
             add(&before, f.config->bootstrap.items[i]);
     }
     for (size_t i = 0; i < before.count; i++)
-        add(everything || contains(given, before.items[i]) ? &removed : &after, before.items[i]);
-    if (status == EXIT_OK && removed.count > 0)
-        status = write_names(&f, &after);
+        add(everything || contains(given, before.items[i]) ? removed : after, before.items[i]);
+    if (status == EXIT_OK && removed->count > 0)
+        status = write_names(in, &f, &change);
     if (status == EXIT_OK)
-        print(in, "removed ", &removed);
+        print(in, "removed ", removed);
     config_free(f.config);
     return status;
 }

@@ -76,6 +76,8 @@ const struct operation_handler operation_handlers[OP_COUNT] = {
     [OP_SWARM_FILTERS] = RELAY,
     [OP_SWARM_FILTERS_ADD] = {.start = relay_start, .reply = filters_reply},
     [OP_SWARM_FILTERS_RM] = {.start = relay_start, .reply = filters_reply},
+    [OP_BOOTSTRAP_ADD] = RELAY,
+    [OP_BOOTSTRAP_RM] = RELAY,
     [OP_SWARM_PEERING_ADD] = RELAY,
     [OP_SWARM_PEERING_RM] = RELAY,
     [OP_SWARM_PEERING_LS] = RELAY,

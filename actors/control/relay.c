@@ -84,6 +84,13 @@ static enum err change_filters(struct control *c, struct conversation *v, const 
     return conversation_call(c, v, ACTOR_CONNECTION_MANAGER, MSG_SWARM_FILTERS_CHANGE, &ask, NULL, 0, LARGE_REPLY);
 }
 
+static enum err change_bootstrap(struct control *c, struct conversation *v, const struct schema_list *addrs,
+                                 bool remove)
+{
+    struct msg_bootstrap_change ask = {.remove = remove, .addrs = *addrs};
+    return conversation_call(c, v, ACTOR_DISCOVERY, MSG_BOOTSTRAP_CHANGE, &ask, NULL, 0, 0);
+}
+
 static enum err ask_peering_add(struct control *c, struct conversation *v)
 {
     const struct op_swarm_peering_add *args = (const void *)v->args;
@@ -397,6 +404,10 @@ static enum err start_network(struct control *c, struct conversation *v)
         return ask_plain(c, v, ACTOR_DISCOVERY, MSG_MDNS_STAT);
     case OP_DNS:
         return ask_dns(c, v);
+    case OP_BOOTSTRAP_ADD:
+        return change_bootstrap(c, v, &((const struct op_bootstrap_add *)(const void *)v->args)->address, false);
+    case OP_BOOTSTRAP_RM:
+        return change_bootstrap(c, v, &((const struct op_bootstrap_rm *)(const void *)v->args)->address, true);
     case OP_SWARM_PEERING_ADD:
         return ask_peering_add(c, v);
     case OP_SWARM_PEERING_RM:

@@ -199,6 +199,32 @@ static enum err peering_add(struct contacts *c, struct ctx *ctx, const struct ms
     return ERR_OK;
 }
 
+static enum err bootstrap_change(struct contacts *c, struct ctx *ctx, const struct msg_bootstrap_change *fields,
+                                 struct reply_to call)
+{
+    char addr[MSG_ADDR_MAX + 1];
+    struct span text;
+    size_t position = 0;
+    enum err err = ERR_OK;
+    while (err == ERR_OK && !c->offline && schema_list_next_bytes(&fields->addrs, &position, &text)) {
+        err = text_copy(text, addr, sizeof(addr));
+        if (err == ERR_OK && fields->remove)
+            (void)keeper_remove_bootstrap(&c->keeper, addr);
+        else if (err == ERR_OK)
+            err = keeper_add(&c->keeper, addr, KEEPER_BOOTSTRAP, any_number(ctx));
+    }
+    ask_known(c, ctx);
+    if (err == ERR_OK)
+        reply_ok(ctx, call);
+    else if (err == ERR_BUSY)
+        ctx_reply_err(ctx, call, err, "there are %d peers to keep, or %d addresses of one", KEEPER_PEERS_MAX,
+                      KEEPER_ADDRS_MAX);
+    else
+        ctx_reply_err(ctx, call, err, "%.*s is no multiaddr that ends in /p2p/<peer id>",
+                      (int)MIN(text.len, (size_t)200), (const char *)text.data);
+    return ERR_OK;
+}
+
 static enum err peering_rm(struct contacts *c, struct ctx *ctx, const struct msg_peering_rm *fields,
                            struct reply_to call)
 {
@@ -244,6 +270,8 @@ enum err contacts_call(struct contacts *c, struct ctx *ctx, const struct msg *ms
         return peering_add(c, ctx, msg->fields, call);
     if (msg->kind == MSG_PEERING_RM)
         return peering_rm(c, ctx, msg->fields, call);
+    if (msg->kind == MSG_BOOTSTRAP_CHANGE)
+        return bootstrap_change(c, ctx, msg->fields, call);
     if (msg->kind == MSG_PEERING_LS)
         return peering_ls(c, ctx, call);
     return ERR_UNSUPPORTED;

@@ -3,7 +3,7 @@
  * Peers that are dialled without being asked for: carries between the configuration, the keeper, connection_manager and state.
  *
  *      Peering.Peers, peering_add ──┐
- *      Bootstrap ───────────────────┼──> keeper ──> peer_connect; peer_protect of peerings
+ *      Bootstrap, bootstrap_change ─┼──> keeper ──> peer_connect; peer_protect of peerings
  *      state: peers of earlier lives┘      ^── peer_up, peer_down
  *
  * Private to actors/discovery: called on its thread, from its handlers.
@@ -39,7 +39,7 @@ void contacts_down(struct contacts *c, struct ctx *ctx, const struct peer_id *id
 /* The end of a timer or call of the contacts'; others are passed over. */
 void contacts_info(struct contacts *c, struct ctx *ctx, const struct info *info);
 
-/* Answers peering_add, peering_rm and peering_ls; ERR_UNSUPPORTED: another message. */
+/* Answers peering_add, peering_rm, peering_ls and bootstrap_change; ERR_UNSUPPORTED: another message. */
 enum err contacts_call(struct contacts *c, struct ctx *ctx, const struct msg *msg, struct reply_to call) MUST_CHECK;
 
 #endif

@@ -5,7 +5,7 @@
  * Owns: the peers that are dialled without being asked for (contacts: Bootstrap, Peering.Peers, those of earlier lives); multicast
  * DNS and the peers it found; which connected peers speak Bitswap; the DHTs with their tables, stores, streams and searches; what this
  * node provides. Accepts: find_providers, find_peer, provide, provide_stat, provide_change, route_get, route_put, dht_stat, mdns_stat,
- * peering_*, dns_link, probe; peer_up, peer_down, stream_* of the DHT's protocols, block_stored, provide_root, provide_hot, denylist; datagrams;
+ * peering_*, bootstrap_change, dns_link, probe; peer_up, peer_down, stream_* of the DHT's protocols, block_stored, provide_root, provide_hot, denylist; datagrams;
  * state_peers_ok. Emits: peer_connect, peer_protect, swarm_addrs, stream_* and protocol_serve to connection_manager, provider_found to who asked,
  * state_peers, state_dht and events to state. With Routing.Type = none delegated routers are asked who has a block (finder.h), or
  * there are none, and find_providers names connected peers that speak Bitswap: those who can be asked. Restart: permanent; a new life hears of all connected peers again.

@@ -96,6 +96,38 @@ bool keeper_remove(struct keeper *k, const struct peer_id *id)
     return true;
 }
 
+/* However they are written. */
+static bool is_same_addr(const char *text, const struct multiaddr *addr)
+{
+    struct multiaddr ma;
+    return multiaddr_parse_text(span_text(text), &ma) == ERR_OK &&
+           span_equal(multiaddr_span(&ma), multiaddr_span(addr));
+}
+
+bool keeper_remove_bootstrap(struct keeper *k, const char *addr)
+{
+    struct multiaddr ma;
+    struct peer_id id;
+    if (multiaddr_parse_text(span_text(addr), &ma) != ERR_OK || multiaddr_peer(multiaddr_span(&ma), &id) != ERR_OK)
+        return false;
+    struct keeper_peer *peer = find(k, &id);
+    size_t at = 0;
+    while (peer != NULL && at < peer->addr_count && !is_same_addr(peer->addrs[at], &ma))
+        at++;
+    if (peer == NULL || !peer->bootstrap || at == peer->addr_count)
+        return false;
+    if (!peer->peering) { /* whose addresses they are is not known: they stay */
+        free(peer->addrs[at]);
+        peer->addrs[at] = peer->addrs[--peer->addr_count];
+        if (peer->addr_count > 0)
+            return true;
+        forget(peer);
+    }
+    peer->bootstrap = false;
+    k->bootstraps--;
+    return true;
+}
+
 /* ---- when ---- */
 
 /* Half to all of the wait, so that peers that lost the same node do not come back at once. */

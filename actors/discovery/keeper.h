@@ -79,6 +79,9 @@ void keeper_add_known(struct keeper *k, const struct peer_id *id, uint64_t rando
 /* It is no peering any more. false: it was none. A connection stays. */
 bool keeper_remove(struct keeper *k, const struct peer_id *id);
 
+/* An address of a bootstrap peer goes, and with the last one the peer, unless it is a peering. false: it was none. A connection stays. */
+bool keeper_remove_bootstrap(struct keeper *k, const char *addr);
+
 /* A peer, whoever it is, is connected, or gone. */
 void keeper_up(struct keeper *k, const struct peer_id *id);
 /* The peer, which was just added, had come up before that. */

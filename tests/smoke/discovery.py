@@ -113,6 +113,26 @@ def bootstrap(folder):
     server.close()
 
 
+def bootstrap_while_it_runs(folder):
+    """A running daemon takes what is written into its file."""
+    target = Node(folder, "entrance")
+    check("the peer starts", target.start(), target.said())
+    address = f"/ip4/127.0.0.1/tcp/{target.port()}/p2p/{target.peer()}"
+    node = Node(folder, "newcomer")
+    del node.env["HEARTH_BOOTSTRAP"]
+    node.run("init")
+    node.run("bootstrap", "rm", "--all")
+    check("the node starts", node.start(), node.said())
+    check("it knows nobody", peers(node) == set(), peers(node))
+    code, out, err = node.run("bootstrap", "add", address)
+    check("bootstrap add", code == 0 and out.decode() == f"added {address}\n" and err == "", (code, out, err))
+    check("it connects at once", wait_for(has_peer(node, target)), (peers(node), node.said()))
+    code, out, err = node.run("bootstrap", "rm", address)
+    check("bootstrap rm", code == 0 and out.decode() == f"removed {address}\n" and err == "", (code, out, err))
+    node.stop()
+    target.stop()
+
+
 def peering(folder):
     """Peers to stay connected with, named while the daemon runs and in its configuration."""
     target = Node(folder, "kept")
@@ -187,7 +207,7 @@ def links(folder):
     server.close()
 
 
-GROUPS = {"lists": lists, "bootstrap": bootstrap, "peering": peering, "links": links}
+GROUPS = {"lists": lists, "bootstrap": bootstrap, "bootstrap_while_it_runs": bootstrap_while_it_runs, "peering": peering, "links": links}
 
 
 def main():

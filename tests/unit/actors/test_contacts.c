@@ -136,6 +136,41 @@ static void an_empty_list_dials_nobody(void **state)
     nodes_end();
 }
 
+static void change_bootstrap(unsigned n, unsigned target, bool remove)
+{
+    char id[PEER_ID_TEXT_MAX];
+    char addr[256];
+    struct buf items;
+    id_text(target, id);
+    (void)snprintf(addr, sizeof(addr), "/dnsaddr/boot.test/p2p/%s", id);
+    buf_init(&items, 1024, NULL);
+    assert_int_equal(schema_list_add_text(&items, span_text(addr)), ERR_OK);
+    struct msg_bootstrap_change fields = {.remove = remove, .addrs = schema_list_of(&items, 1)};
+    struct msg msg = {.kind = MSG_BOOTSTRAP_CHANGE, .fields = &fields};
+    assert_int_equal(node_do(n, (struct command){.kind = CMD_ASK, .to = ACTOR_DISCOVERY, .msg = &msg}), ERR_OK);
+    buf_release(&items);
+}
+
+/* A running node takes one at once, and leaves alone at once what is one no more. */
+static void bootstrap_peers_come_and_go(void **state)
+{
+    (void)state;
+    who = 0;
+    key_to_set = "Bootstrap";
+    value_to_set[0] = '\0';
+    nodes_begin(2, SIM, 37, configure);
+    nodes_pass_ms(5000);
+    assert_int_equal(nodes[0].ups, 0);
+    change_bootstrap(0, 1, false);
+    nodes_pass_ms(2000);
+    assert_int_equal(nodes[0].ups, 1);
+    change_bootstrap(0, 1, true);
+    sim_net_reset(nodes_net, nodes[0].host, nodes[1].host);
+    nodes_pass_ms(1200 * 1000);
+    assert_int_equal(nodes[0].ups, 1);
+    nodes_end();
+}
+
 static void a_peering_is_kept(void **state)
 {
     (void)state;
@@ -234,6 +269,7 @@ int main(void)
         cmocka_unit_test(a_lost_bootstrap_peer_comes_back),
         cmocka_unit_test(peers_of_an_earlier_life_are_found_without_names),
         cmocka_unit_test(an_empty_list_dials_nobody),
+        cmocka_unit_test(bootstrap_peers_come_and_go),
         cmocka_unit_test(a_peering_is_kept),
         cmocka_unit_test(a_peering_is_protected_until_it_is_none),
     };

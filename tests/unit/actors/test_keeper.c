@@ -271,6 +271,37 @@ static void a_bootstrap_peer_is_tried_now_and_then_though_there_are_peers_enough
     assert_true(keeper_due(&k) >= now + shortest_ns);
 }
 
+static void a_removed_bootstrap_peer_is_left_alone(void **state)
+{
+    (void)state;
+    char addr[200];
+    char text[PEER_ID_TEXT_MAX];
+    struct peer_id id = peer_of(1);
+    peer_id_text(&id, text);
+    add(1, KEEPER_BOOTSTRAP, 1);
+    (void)snprintf(addr, sizeof(addr), "/ip4/203.0.113.77/tcp/4001/p2p/%s", text);
+    assert_false(keeper_remove_bootstrap(&k, addr)); /* another address of it */
+    assert_int_equal(keeper_add(&k, addr, KEEPER_BOOTSTRAP, 1), ERR_OK);
+    assert_true(keeper_remove_bootstrap(&k, addr));
+    assert_int_equal(k.bootstraps, 1);                                             /* it has one left */
+    (void)snprintf(addr, sizeof(addr), "/ip4/203.0.113.1/tcp/4001/ipfs/%s", text); /* the same in other words */
+    assert_true(keeper_remove_bootstrap(&k, addr));
+    assert_int_equal(k.bootstraps, 0);
+    assert_null(keeper_next(&k, start_ns));
+    assert_false(keeper_remove_bootstrap(&k, addr));
+    assert_false(keeper_remove_bootstrap(&k, "nonsense"));
+    add(1, KEEPER_BOOTSTRAP, 1);
+    add(1, KEEPER_PEERING, 1);
+    assert_true(keeper_remove_bootstrap(&k, addr));
+    assert_int_equal(k.bootstraps, 0);
+    assert_true(is(keeper_next(&k, start_ns), 1)); /* a peering stays */
+    add(2, KEEPER_PEERING, 2);
+    id = peer_of(2);
+    peer_id_text(&id, text);
+    (void)snprintf(addr, sizeof(addr), "/ip4/203.0.113.2/tcp/4001/p2p/%s", text);
+    assert_false(keeper_remove_bootstrap(&k, addr));
+}
+
 static void known_peers_stand_in_for_bootstrap_peers_that_fail(void **state)
 {
     (void)state;
@@ -328,6 +359,7 @@ int main(void)
         TEST(four_bootstrap_peers_at_a_time_in_their_random_order),
         TEST(a_lost_bootstrap_peer_waits_unless_nobody_is_left),
         TEST(a_bootstrap_peer_is_tried_now_and_then_though_there_are_peers_enough),
+        TEST(a_removed_bootstrap_peer_is_left_alone),
         TEST(known_peers_stand_in_for_bootstrap_peers_that_fail),
         TEST(without_bootstrap_nobody_is_sought),
         TEST(tables_are_bounded),
