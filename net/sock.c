@@ -94,6 +94,32 @@ static void connect_ended(struct net_sock *s)
     emit(s, event);
 }
 
+static bool has_bytes(const struct net_sock *s)
+{
+    uint8_t byte;
+    return recv(s->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/*
+ * EPOLLERR: libuv has stopped the handle. A reset leaves what came before it: who closes at once after its last words sends one when
+ * something was not read, and these words count (go-libp2p ends so what it has dialled for AutoNAT).
+ */
+static void broken(struct net_sock *s)
+{
+    enum err err = pending_error(s->fd);
+    bool last_words = s->want_read && has_bytes(s);
+    s->want_read = false;
+    s->want_write = false;
+    if (last_words)
+        emit(s, (struct net_event){.kind = NET_READY, .readable = true});
+    if (s->closed)
+        return;
+    s->want_read = false;
+    s->want_write = false;
+    arm(s);
+    emit(s, (struct net_event){.kind = NET_CLOSED, .err = err == ERR_OK ? ERR_RESET : err});
+}
+
 static void sock_event(uv_poll_t *handle, int status, int events)
 {
     struct net_sock *s = handle->data;
@@ -101,11 +127,8 @@ static void sock_event(uv_poll_t *handle, int status, int events)
         connect_ended(s);
         return;
     }
-    if (status < 0) { /* EPOLLERR: libuv has stopped the handle */
-        enum err err = pending_error(s->fd);
-        s->want_read = false;
-        s->want_write = false;
-        emit(s, (struct net_event){.kind = NET_CLOSED, .err = err == ERR_OK ? ERR_RESET : err});
+    if (status < 0) {
+        broken(s);
         return;
     }
     emit(s, (struct net_event){

@@ -270,6 +270,26 @@ static void a_reset_is_an_error(void **state)
     assert_int_equal(read_some(f, f->server, &n), ERR_RESET);
 }
 
+static bool server_closed(struct fixture *f)
+{
+    return seen(f, f->server, NET_CLOSED, NULL);
+}
+
+static void last_words_before_a_reset_are_heard(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t words[10] = {0};
+    struct iovec iov = {.iov_base = words, .iov_len = sizeof(words)};
+    size_t n = 0;
+    make_pair(f, loopback4(0));
+    f->on_event = drain;
+    f->net->want(f->server, true, false);
+    assert_int_equal(f->net->write(f->client, &iov, 1, &n), ERR_OK);
+    f->net->close(f->client, true);
+    run_until(f, server_closed);
+    assert_int_equal(f->received, n);
+}
+
 static void writing_to_a_gone_peer_is_an_error_not_a_signal(void **state)
 {
     struct fixture *f = *state;
@@ -462,6 +482,7 @@ int main(void)
         T(backpressure_reports_nothing_unwanted),
         T(end_of_stream_reads_zero),
         T(a_reset_is_an_error),
+        T(last_words_before_a_reset_are_heard),
         T(writing_to_a_gone_peer_is_an_error_not_a_signal),
         T(connect_to_a_closed_port_is_refused),
         T(close_during_connect_reports_nothing),
