@@ -154,10 +154,11 @@ enum err upgrade_feed(struct upgrade *u, uint8_t *data, size_t len, struct buf *
         err = feed_security(u, &data, &len);
     if (err == ERR_OK && u->stage != UPGRADE_SECURITY && len > 0)
         err = u->secure->feed(u->channel, data, len, out, take_plain, u);
-    if (err == ERR_OK && u->stage == UPGRADE_HANDSHAKE && u->secure->is_established(u->channel))
+    bool ends = err == ERR_CLOSED; /* in good order, and maybe in the same piece in which it was established */
+    if ((err == ERR_OK || ends) && u->stage == UPGRADE_HANDSHAKE && u->secure->is_established(u->channel))
         err = on_established(u);
     u->out = NULL;
-    return err;
+    return ends ? ERR_CLOSED : err;
 }
 
 bool upgrade_is_secure(const struct upgrade *u)
