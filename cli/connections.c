@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Text form of swarm peers, as Kubo's. */
+/* Text forms of swarm peers and swarm addrs autonat, as Kubo's. */
 #include <stdio.h>
 #include <string.h>
 
@@ -35,4 +35,32 @@ void print_peers(const struct invocation *in, struct span result)
     uint64_t omitted = value_u64(result, "omitted");
     if (omitted > 0)
         (void)fprintf(stderr, "and %llu more, which are in v_connections of state.db\n", (unsigned long long)omitted);
+}
+
+static bool print_reach(const char *title, struct span result, const char *field)
+{
+    struct elements addrs = value_elements(result, field);
+    struct span addr;
+    if (addrs.left == 0)
+        return false;
+    printf("  %s:\n", title);
+    while (elements_next(&addrs, &addr)) {
+        (void)fputs("    ", stdout);
+        print_escaped(stdout, element_text(addr));
+        (void)putchar('\n');
+    }
+    return true;
+}
+
+void print_autonat(const struct invocation *in, struct span result)
+{
+    (void)in;
+    (void)fputs("AutoNAT V1 Status:\n  Reachability: ", stdout);
+    print_escaped(stdout, value_text(result, "reachability"));
+    (void)fputs("\n\nPer-Address Reachability:\n", stdout);
+    bool any = print_reach("Reachable", result, "reachable");
+    any = print_reach("Unreachable", result, "unreachable") || any;
+    any = print_reach("Unknown", result, "unknown") || any;
+    if (!any)
+        (void)puts("  (no address reachability data available)");
 }

@@ -73,8 +73,9 @@ void print_explained(const struct invocation *in, struct span result);
 void print_denylists(const struct invocation *in, struct span result);
 void print_verdict(const struct invocation *in, struct span result);
 
-/* Text form of `swarm peers`. */
+/* Text forms of `swarm peers` and `swarm addrs autonat`. */
 void print_peers(const struct invocation *in, struct span result);
+void print_autonat(const struct invocation *in, struct span result);
 
 /* Text forms of `swarm peering`. */
 void print_peering_added(const struct invocation *in, struct span result);

@@ -419,6 +419,7 @@ static printer *const printers[OP_COUNT] = {
     [OP_SWARM_DISCONNECT] = print_disconnect,
     [OP_SWARM_ADDRS] = print_addrs,
     [OP_SWARM_ADDRS_LOCAL] = print_addrs,
+    [OP_SWARM_ADDRS_AUTONAT] = print_autonat,
     [OP_SWARM_RESOURCES] = print_resources,
     [OP_SWARM_FILTERS] = print_filters,
     [OP_SWARM_FILTERS_ADD] = print_filters,

@@ -3,7 +3,7 @@
  * connection_manager: the swarm.
  *
  * Owns: sockets, secure channels, muxers, identify, ping, dials, the limits on connections, and what is known of peers.
- * Accepts: peer_connect, peer_disconnect, swarm_peers, swarm_addrs, swarm_filters, swarm_filters_change, swarm_resources, node_id,
+ * Accepts: peer_connect, peer_disconnect, swarm_peers, swarm_addrs, swarm_autonat, swarm_filters, swarm_filters_change, swarm_resources, node_id,
  * ping, stats_bw, probe; stream_open, stream_write, stream_reset, stream_credit, protocol_serve of protocol actors; peer_tag,
  * peer_protect of any actor; state_peers_ok. Emits: peer_up, peer_down, stream_* to the owners of protocols (protocols.h), rows to
  * state. Restart: permanent; a new life has no connections, the ports stay, peers are loaded from state.
@@ -123,6 +123,7 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
         err = listen_all(ctx, s);
     if (err != ERR_OK)
         return err;
+    autonat_init(s);
     identify_refresh_own(s);
     s->push_at_ns = 0; /* nobody knows us yet */
     (void)ctx_timer(ctx, ctx_now(ctx), TAG_START);
@@ -205,6 +206,8 @@ static enum err handle_call(struct ctx *ctx, void *state, const struct msg *msg,
         err = swarm_reply_peers(s, call);
     else if (msg->kind == MSG_SWARM_ADDRS)
         err = swarm_reply_addrs(s, ((const struct msg_swarm_addrs *)msg->fields)->local, call);
+    else if (msg->kind == MSG_SWARM_AUTONAT)
+        err = swarm_reply_autonat(s, call);
     else if (msg->kind == MSG_NODE_ID)
         err = swarm_reply_id(s, call);
     else if (msg->kind == MSG_PING)
@@ -306,6 +309,7 @@ static void terminate(struct ctx *ctx, void *state, enum exit_reason reason)
     struct swarm *s = state;
     s->ctx = ctx;
     swarm_release(s);
+    autonat_release(s);
     swarm_waiters_release(s);
     backlog_release(&s->backlog);
     dialer_free(s->dialer);

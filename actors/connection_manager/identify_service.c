@@ -66,6 +66,7 @@ void identify_refresh_own(struct swarm *s)
     if (s->own_seq != 0 && count == s->own_addr_count && memcmp(before, s->own_addrs, count * sizeof(*before)) == 0)
         return;
     s->own_seq = MAX(ctx_real_now(s->ctx), s->own_seq + 1);
+    autonat_moved(s);
     identify_push_soon(s);
 }
 
@@ -249,6 +250,7 @@ static void take(struct swarm_conn *c, const struct identify *said)
     while (identify_next_protocol(said, &it, &protocol))
         peerstore_add_protocol(entry, protocol);
     peerstore_set_agent(entry, said->agent_version);
+    autonat_observed(c, said->observed_addr);
     if (!c->inbound) { /* where it answered stays known, whatever it says */
         struct multiaddr dialled = endpoint_to_multiaddr(&c->remote);
         if (peerstore_add_addr(entry, multiaddr_span(&dialled)) == ERR_OK)

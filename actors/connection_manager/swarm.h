@@ -10,6 +10,7 @@
  *      swarm_dial.c           dials: addresses, names, the dialer's orders, who waits for them
  *      swarm_stream.c         streams of the protocol actors
  *      identify_service.c     /ipfs/id and /ipfs/id/push          ping_service.c   /ipfs/ping
+ *      autonat_service.c      /libp2p/autonat, as a client
  *      swarm_bandwidth.c      who may move bytes now, and how many were moved
  *      swarm_rules.c          with whom to speak
  *      swarm_report.c         what control and state are told
@@ -32,11 +33,13 @@
 #include "actors/connection_manager/peerstore.h"
 #include "actors/connection_manager/protocols.h"
 #include "actors/connection_manager/reach.h"
+#include "actors/connection_manager/reachability.h"
 #include "actors/connection_manager/resources.h"
 #include "actors/connection_manager/trimmer.h"
 #include "base/limits.h"
 #include "mailbox/actor.h"
 #include "schemas/config.h"
+#include "wire/autonat.h"
 #include "wire/identify.h"
 #include "wire/keys.h"
 #include "wire/ping.h"
@@ -86,7 +89,8 @@ enum stream_kind {
     STREAM_PUSH_IN,
     STREAM_PUSH_OUT,
     STREAM_PING_IN,
-    STREAM_PING_OUT
+    STREAM_PING_OUT,
+    STREAM_AUTONAT_OUT
 };
 
 /* Bytes moved, and the rate over the last report period. */
@@ -108,6 +112,14 @@ struct swarm_write {
 };
 
 struct swarm_ping; /* ping_service.c */
+
+struct swarm_autonat {
+    struct reachability engine;
+    enum reachability_status told; /* to discovery */
+    struct net_addr observed;      /* where peers see this node, if that is public; family 0: not yet */
+    struct swarm_stream *stream;   /* of the question under way; NULL: none */
+    struct buf answer;             /* of it, as far as it has come */
+};
 
 struct swarm_proposals {
     size_t count;
@@ -266,6 +278,7 @@ struct swarm {
     size_t own_addr_count;
     uint64_t own_seq;    /* of the signed record: rises with each change */
     uint64_t push_at_ns; /* pushes are due; 0: none */
+    struct swarm_autonat autonat;
 
     uint64_t tick_timer;
     uint64_t dialer_timer;
@@ -386,6 +399,25 @@ enum err ping_call(struct swarm *s, const struct msg *msg, struct reply_to call)
 void ping_cancel(struct swarm *s, const struct reply_to *call);
 void ping_free(struct swarm_ping *ping);
 
+/* ---- autonat_service.c ---- */
+void autonat_init(struct swarm *s);
+void autonat_release(struct swarm *s);
+void autonat_tick(struct swarm *s, uint64_t now_ns);
+/* An own list of addresses has changed. */
+void autonat_moved(struct swarm *s);
+/* A peer says where it sees this node. */
+void autonat_observed(struct swarm_conn *c, struct span addr);
+/* A connection is upgraded. */
+void autonat_upgraded(const struct swarm_conn *c);
+void autonat_opened(struct swarm_stream *st);
+void autonat_data(struct swarm_stream *st, struct span bytes);
+void autonat_fin(struct swarm_stream *st);
+/* The stream is gone, or about to go. */
+void autonat_ended(struct swarm_stream *st);
+/* To discovery, whose life has begun. */
+void autonat_tell_again(struct swarm *s);
+enum err swarm_reply_autonat(struct swarm *s, struct reply_to call);
+
 /* ---- swarm_care.c ---- */
 /* peer_tag, peer_protect. */
 void swarm_mark(struct swarm *s, const struct msg *msg);
@@ -440,6 +472,8 @@ void swarm_filters_again(struct swarm *s, const struct msg_swarm_filters_change 
 enum err swarm_reply_filters(struct swarm *s, struct reply_to call);
 
 /* ---- swarm_report.c ---- */
+/* An inbound connection from the public network to an address of it. */
+bool swarm_is_reached(const struct swarm_conn *c);
 void swarm_tell_up(struct swarm *s, struct swarm_peer *peer);
 void swarm_tell_down(struct swarm *s, struct swarm_peer *peer);
 /* To one protocol actor whose life has begun again. */

@@ -62,6 +62,7 @@ static void on_upgraded(void *user, struct connection *engine, const struct conn
     if (c->attempt != 0)
         dialer_attempt_upgraded(s->dialer, c->attempt, info->peer, info->security);
     swarm_state_connection(c, false);
+    autonat_upgraded(c);
     identify_start(c);
 }
 

@@ -177,6 +177,7 @@ void swarm_tick(struct swarm *s)
     }
     if (s->push_at_ns != 0 && s->push_at_ns <= now)
         identify_push_all(s);
+    autonat_tick(s, now);
     dial_lost(s, now);
     trim(s);
     swarm_bandwidth_tick(s);

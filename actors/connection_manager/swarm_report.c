@@ -36,12 +36,17 @@ static uint32_t list_addr_bytes(const struct peer_entry *entry, struct buf *item
 }
 
 /* An own address that is public proves nothing: a firewall may stand before it. Addresses.Announce is where ports are forwarded. */
-static bool has_reached(const struct swarm *s, const struct swarm_peer *peer)
+bool swarm_is_reached(const struct swarm_conn *c)
 {
-    bool forwarded = s->config->addresses_announce.count > 0;
+    bool forwarded = c->swarm->config->addresses_announce.count > 0;
+    return c->inbound && reach_of(&c->remote.addr) == REACH_PUBLIC &&
+           (forwarded || reach_of(&c->local) == REACH_PUBLIC);
+}
+
+static bool has_reached(const struct swarm_peer *peer)
+{
     for (const struct swarm_conn *c = peer->conns; c != NULL; c = c->next_of_peer)
-        if (c->inbound && reach_of(&c->remote.addr) == REACH_PUBLIC &&
-            (forwarded || reach_of(&c->local) == REACH_PUBLIC))
+        if (swarm_is_reached(c))
             return true;
     return false;
 }
@@ -64,7 +69,7 @@ static void cast_up(struct swarm *s, const struct swarm_peer *peer, actor_id to)
                                  .seen_at = multiaddr_span(&seen_at),
                                  .protocols = schema_list_of(&items, count),
                                  .local = reach_is_near(&peer->conns->remote.addr),
-                                 .reached = has_reached(s, peer),
+                                 .reached = has_reached(peer),
                                  .addrs = schema_list_of(&addrs, addr_count)};
     backlog_cast(&s->backlog, s->ctx, to, &(struct msg){.kind = MSG_PEER_UP, .fields = &fields});
     buf_release(&addrs);
@@ -99,6 +104,8 @@ void swarm_tell_all_up(struct swarm *s, actor_id to)
     while (listens && (peer = table_next(&s->peers, &position, NULL)) != NULL)
         if (peer->told)
             cast_up(s, peer, to);
+    if (to == ACTOR_DISCOVERY)
+        autonat_tell_again(s);
 }
 
 /* ---- rows of state ---- */

@@ -86,6 +86,8 @@ void swarm_stream_forget(struct swarm_stream *st)
     rate_turn_leave(&st->turns[BANDWIDTH_OUT]);
     identify_reader_release(&st->reader);
     ping_free(st->ping);
+    if (st->kind == STREAM_AUTONAT_OUT)
+        autonat_ended(st);
     swarm_give(st, UINT64_MAX);
     resources_close(&c->swarm->resources, &st->resource);
     free(st->proposals);
@@ -226,6 +228,8 @@ void swarm_on_opened(void *user, struct connection_stream *engine)
         identify_opened(st);
     else if (st->kind == STREAM_PING_OUT)
         ping_opened(st);
+    else if (st->kind == STREAM_AUTONAT_OUT)
+        autonat_opened(st);
 }
 
 static void owned_data(struct swarm_stream *st, struct span bytes)
@@ -257,6 +261,8 @@ void swarm_on_data(void *user, struct connection_stream *engine, struct span byt
     connection_stream_consume(engine, bytes.len);
     if (st->kind == STREAM_PING_IN || st->kind == STREAM_PING_OUT)
         ping_data(st, bytes);
+    else if (st->kind == STREAM_AUTONAT_OUT)
+        autonat_data(st, bytes);
     else
         identify_data(st, bytes);
 }
@@ -273,6 +279,8 @@ void swarm_on_fin(void *user, struct connection_stream *engine)
         tell(st, MSG_STREAM_DATA, &fields, NULL);
     } else if (st->kind == STREAM_PING_IN || st->kind == STREAM_PING_OUT) {
         ping_fin(st);
+    } else if (st->kind == STREAM_AUTONAT_OUT) {
+        autonat_fin(st);
     } else {
         identify_fin(st);
     }

@@ -71,6 +71,7 @@ const struct operation_handler operation_handlers[OP_COUNT] = {
     [OP_SWARM_DISCONNECT] = RELAY,
     [OP_SWARM_ADDRS] = RELAY,
     [OP_SWARM_ADDRS_LOCAL] = RELAY,
+    [OP_SWARM_ADDRS_AUTONAT] = RELAY,
     [OP_SWARM_MDNS] = RELAY,
     [OP_SWARM_RESOURCES] = RELAY,
     [OP_SWARM_FILTERS] = RELAY,

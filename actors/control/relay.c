@@ -388,6 +388,8 @@ static enum err start_network(struct control *c, struct conversation *v)
         return ask_addrs(c, v, false);
     case OP_SWARM_ADDRS_LOCAL:
         return ask_addrs(c, v, true);
+    case OP_SWARM_ADDRS_AUTONAT:
+        return ask_plain(c, v, ACTOR_CONNECTION_MANAGER, MSG_SWARM_AUTONAT);
     case OP_SWARM_CONNECT:
         return ask_connect(c, v);
     case OP_SWARM_DISCONNECT:

@@ -9,6 +9,8 @@
 #include "wire/keys.h"
 #include "wire/multiaddr.h"
 
+/* As reachability_status of connection_manager. */
+enum { DHT_REACHABILITY_PUBLIC = 1, DHT_REACHABILITY_PRIVATE };
 enum { OWN_TIMEOUT_S = 5, OWN_REPLY_BYTES = 64 * 1024, RECORD_BYTES = 256 * 1024, STALE_MS = 2 * DHT_REFRESH_MS };
 
 /* ---- init ---- */
@@ -134,7 +136,8 @@ static void choose_mode(struct dht *d)
     bool changed = false;
     for (unsigned n = 0; n < DHT_NET_COUNT; n++) {
         struct dht_net *net = &d->nets[n];
-        bool server = !d->client_only && (n == DHT_LAN || d->server_always || (d->is_public && d->reached));
+        bool server =
+            !d->client_only && (n == DHT_LAN || d->server_always || (d->is_public && (d->reached || d->confirmed)));
         if (server == net->server)
             continue;
         changed = true;
@@ -174,6 +177,14 @@ static void take_up(struct dht *d, const struct msg_peer_up *fields)
     if (d->reached || !fields->reached)
         return;
     d->reached = true;
+    choose_mode(d);
+}
+
+/* What AutoNAT has found out: peers were asked to dial. That they cannot outweighs the visits before. */
+static void take_reachability(struct dht *d, uint64_t status)
+{
+    d->confirmed = status == DHT_REACHABILITY_PUBLIC;
+    d->reached = d->reached && status != DHT_REACHABILITY_PRIVATE;
     choose_mode(d);
 }
 
@@ -265,6 +276,8 @@ bool dht_cast(struct dht *d, struct ctx *ctx, const struct msg *msg)
         dht_denied_take(d, msg->tail);
     else if (msg->kind == MSG_PEER_UP)
         take_up(d, msg->fields);
+    else if (msg->kind == MSG_REACHABILITY)
+        take_reachability(d, ((const struct msg_reachability *)msg->fields)->status);
     else if (msg->kind == MSG_PEER_DOWN)
         dht_peer_down(d, msg->fields);
     else if (msg->kind == MSG_STREAM_OPENED)

@@ -142,7 +142,43 @@ def kubo_turns_server(lab):
     lab.figures["served_s"] = round(time.monotonic() - began, 1)
 
 
+def reachability(peer):
+    return json.loads(peer.hearth("swarm", "addrs", "autonat", "--enc=json"))
+
+
+def serves_wan(peer):
+    tables = json.loads(peer.hearth("stats", "dht", "--enc=json"))["tables"]
+    return any(one["name"] == "wan" and one.get("server") for one in tables)
+
+
+def turns_server(lab):
+    """hearth as it comes, which dials and whom nobody knows, serves because AutoNAT of Kubo has dialled it back.
+
+    Another one listens on loopback alone, so that those who try to dial it back meet a closed port: it hears that, and does not.
+    """
+    hosts = Internet(lab, 6).hosts
+    kubos = [lab.start(kubo(lab, hosts[0], "kubo-0", "dhtserver"))]
+    for number, host in enumerate(hosts[1:4], 1):
+        kubos.append(lab.start(kubo(lab, host, f"kubo-{number}", "dhtserver", [kubos[0].addr])))
+    known = [one.addr for one in kubos]
+    late, hidden = (lab.start(Hearth(lab, name=name, host=host, listen=listen, mdns=False, bootstrap=known,
+                                     HEARTH_ROUTING__TYPE="auto"))
+                    for name, host, listen in (("late", hosts[4], ANYWHERE), ("hidden", hosts[5], ("/ip4/127.0.0.1/tcp/0",))))
+    expect(reachability(late)["reachability"] == "Unknown" and not serves_wan(late), "it serves at once, so nothing is proved")
+    began = time.monotonic()
+    wait_until("hearth serves the public DHT", 150, lambda: serves_wan(late), every=1)
+    lab.figures["served_s"] = round(time.monotonic() - began, 1)
+    found = reachability(late)
+    expect(found["reachability"] == "Public", f"it serves, and AutoNAT says {found}")
+    expect(late.addr.startswith(found["reachable"][0]), f"{found} does not name {late.addr}")
+    wait_until("Kubo has hearth in its table", 90, lambda: any(late.id in table(one) for one in kubos), every=1)
+    wait_until("the hidden one is told", 200, lambda: reachability(hidden)["reachability"] == "Private", every=1)
+    lab.figures["private_s"] = round(time.monotonic() - began, 1)
+    expect(not serves_wan(hidden), "who cannot be dialled serves the public DHT")
+
+
 add_case("hearth/wan/kubo-turns-server", kubo_turns_server, ["hearth", "kubo"], deadline=300)
+add_case("hearth/wan/turns-server", turns_server, ["hearth", "kubo"], deadline=400)
 for who in ("kubo", "helia"):
     needs = ["hearth", "kubo", *({who} - {"kubo"})]
     add_case(f"hearth/wan/one-address-only/{who}", lambda lab, who=who: one_address_only(lab, who), needs)

@@ -175,6 +175,42 @@ static void a_neighbour_proves_nothing(void **state)
     nodes_end();
 }
 
+static void tell_reachability(unsigned n, uint64_t status)
+{
+    struct msg_reachability fields = {.status = status};
+    struct msg msg = {.kind = MSG_REACHABILITY, .fields = &fields};
+    assert_int_equal(node_do(n, (struct command){.kind = CMD_TELL, .msg = &msg, .to = ACTOR_DISCOVERY}), ERR_OK);
+    nodes_pass_ms(1000);
+    (void)in_tables(n);
+}
+
+/* It outweighs visits, both ways, and needs an address that is public. */
+static void who_autonat_found_reachable_serves_the_public_dht(void **state)
+{
+    (void)state;
+    enum { NOT_KNOWN, YES, NO };
+    nodes_begin(2, SIM, 77, on_wan);
+    nodes_pass_ms(15000);
+    tell_reachability(MIDDLE, NOT_KNOWN);
+    assert_int_equal(nodes[MIDDLE].server, 2);
+    tell_reachability(MIDDLE, YES);
+    assert_int_equal(nodes[MIDDLE].server, 3);
+    tell_reachability(MIDDLE, NO);
+    assert_int_equal(nodes[MIDDLE].server, 2);
+    assert_int_equal(node_connect(SOURCE, MIDDLE), ERR_OK);
+    nodes_pass_ms(15000);
+    (void)in_tables(MIDDLE);
+    assert_int_equal(nodes[MIDDLE].server, 3);
+    tell_reachability(MIDDLE, NO);
+    assert_int_equal(nodes[MIDDLE].server, 2);
+    nodes_end();
+    nodes_begin(1, SIM, 78, on_lan);
+    nodes_pass_ms(15000);
+    tell_reachability(MIDDLE, YES);
+    assert_int_equal(nodes[MIDDLE].server, 2);
+    nodes_end();
+}
+
 static void the_public_dht_takes_public_peers(void **state)
 {
     (void)state;
@@ -590,6 +626,7 @@ int main(void)
         cmocka_unit_test(what_is_known_here_is_not_asked_for),
         cmocka_unit_test(who_is_dialled_serves_the_public_dht),
         cmocka_unit_test(a_neighbour_proves_nothing),
+        cmocka_unit_test(who_autonat_found_reachable_serves_the_public_dht),
         cmocka_unit_test(the_public_dht_takes_public_peers),
         cmocka_unit_test(clients_are_in_no_table),
         cmocka_unit_test(values_follow_the_rules_of_their_namespace),

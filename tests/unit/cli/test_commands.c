@@ -71,6 +71,7 @@ static void flags_are_read_as_people_type_them(void **state)
     expect_args("ping -n=3 x", "ping", "{\"count\":3,\"peer\":\"x\"}");
     expect_args("pin ls --type recursive", "pin ls", "{\"type\":\"recursive\"}");
     expect_args("swarm addrs local", "swarm addrs local", "{}");
+    expect_args("swarm addrs autonat", "swarm addrs autonat", "{}");
     expect_args("--timeout 5s --enc=json id --api ipc:///x", "id", "{}");
 }
 
