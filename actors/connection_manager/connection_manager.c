@@ -89,9 +89,10 @@ static enum err init(struct ctx *ctx, void *state, const struct config *config)
     s->send = &budget->accounts[ACCOUNT_SEND];
     s->tables = &budget->accounts[ACCOUNT_TABLES];
     account_init(&s->windows, "receive windows", s->receive->limit_bytes / 32 * SWARM_WINDOWS_SHARE);
-    account_init(&s->identify, "receive identify", s->receive->limit_bytes / 16 * SWARM_IDENTIFY_SHARE);
-    if (!account_take(s->receive, s->identify.limit_bytes))
+    uint64_t identify = s->receive->limit_bytes / 16 * SWARM_IDENTIFY_SHARE;
+    if (!account_take(s->receive, identify)) /* what a life before received may be with others still */
         return ctx_fail(ctx, ERR_NOMEM, "the receive account is in use already");
+    account_init(&s->identify, "receive identify", identify); /* given back by terminate */
     backlog_init(&s->backlog);
     table_init(&s->conns, SWARM_CONNECTIONS_MAX, s->tables);
     table_init(&s->peers, SWARM_CONNECTIONS_MAX, s->tables);

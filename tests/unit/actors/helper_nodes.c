@@ -612,6 +612,8 @@ static void start(struct node *n)
                                     .log_arg = n,
                                     .log_level = LOG_DEBUG};
     memcpy(n->classes, classes, sizeof(classes));
+    if (n->manager != NULL)
+        n->classes[ACTOR_CONNECTION_MANAGER] = n->manager;
     if (n->discovers)
         n->classes[ACTOR_DISCOVERY] = &discovery_class;
     char name[16];

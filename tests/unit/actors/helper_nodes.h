@@ -93,6 +93,7 @@ struct node {
     struct sim_disk *disk; /* of a whole node */
     bool discovers;        /* set by change: the real discovery with multicast instead of a quiet probe (SIM) */
     unsigned segment;      /* set by change: of the simulated network */
+    const struct actor_class *manager; /* set by change: in connection_manager's place */
     const struct actor_class *classes[ACTOR_COUNT];
     const struct actor_class *state; /* set by change: of a whole node, in place of the real one */
     char addr[NODE_ADDR_MAX];        /* with /p2p, once it is known */

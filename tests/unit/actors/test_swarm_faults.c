@@ -3,6 +3,7 @@
 #include "helper_nodes.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { BULK = 3 * 1024 * 1024 };
@@ -237,10 +238,60 @@ static void peers_are_known_after_a_restart(void **state)
     nodes_end();
 }
 
+/* connection_manager, which ends when it is asked for its limits; what it leaves of the receive account then goes to others. */
+static uint64_t others_have;
+
+static enum err mortal_call(struct ctx *ctx, void *state, const struct msg *msg, struct reply_to call)
+{
+    if (msg->kind == MSG_SWARM_RESOURCES)
+        ctx_exit(ctx, EXIT_FAILED, "as the test wants it");
+    return connection_manager_class.handle_call(ctx, state, msg, call);
+}
+
+static void mortal_terminate(struct ctx *ctx, void *state, enum exit_reason reason)
+{
+    struct account *receive = &ctx_budget(ctx)->accounts[ACCOUNT_RECEIVE];
+    connection_manager_class.terminate(ctx, state, reason);
+    if (others_have != 0)
+        return;
+    others_have = account_free(receive);
+    if (!account_take(receive, others_have))
+        abort();
+}
+
+static void one_is_mortal(struct node *n)
+{
+    static struct actor_class mortal;
+    mortal = connection_manager_class;
+    mortal.handle_call = mortal_call;
+    mortal.terminate = mortal_terminate;
+    n->manager = n->index == 0 ? &mortal : NULL;
+}
+
+/* What the life before received is with others still when the next one begins: that begins later, and the account stays right. */
+static void a_start_without_room_is_tried_again(void **state)
+{
+    (void)state;
+    others_have = 0;
+    nodes_begin(2, SIM, 12, one_is_mortal);
+    struct account *receive = &nodes[0].budget.accounts[ACCOUNT_RECEIVE];
+    struct msg_swarm_resources fields = {0};
+    struct msg msg = {.kind = MSG_SWARM_RESOURCES, .fields = &fields};
+    assert_int_not_equal(node_do(0, (struct command){.kind = CMD_ASK, .msg = &msg}), ERR_OK);
+    nodes_pass_ms(50);
+    assert_true(others_have == receive->limit_bytes && account_used(receive) == others_have);
+    account_give(receive, others_have);
+    nodes_pass_ms(1000);
+    assert_int_equal(node_connect(0, 1), ERR_OK);
+    others_have = 1;
+    nodes_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_that_change_are_pushed),
+        cmocka_unit_test(a_start_without_room_is_tried_again),
         cmocka_unit_test(peers_are_known_after_a_restart),
         cmocka_unit_test(a_partition_delays_and_loses_nothing),
         cmocka_unit_test(a_half_open_peer_is_noticed_by_keepalive),
