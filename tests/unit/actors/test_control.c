@@ -275,7 +275,7 @@ static enum err silent_call(struct ctx *ctx, void *state, const struct msg *msg,
     if (msg->kind == MSG_SWARM_FILTERS || msg->kind == MSG_SWARM_FILTERS_CHANGE)
         reply_filters(ctx, s->filters || msg->kind == MSG_SWARM_FILTERS_CHANGE, to);
     if (msg->kind == MSG_SWARM_RESOURCES)
-        (void)ctx_fail(ctx, ERR_INTERNAL, "as the test wants it");
+        ctx_exit(ctx, EXIT_FAILED, "as the test wants it");
     if (msg->kind == MSG_PROBE)
         ctx_reply(ctx, to, &(struct msg){.kind = MSG_OK, .fields = &ok});
     if (msg->kind == MSG_NODE_ID)
@@ -479,10 +479,12 @@ static void filters_outlive_connection_manager(void **state)
         {"{\"op\":\"swarm filters add\",\"args\":{\"address\":[\"/ip4/192.0.2.0/ipcidr/24\"]}}", "192.0.2.0", 0},
         {"{\"op\":\"swarm filters\"}", "192.0.2.0", 0},
         {"{\"op\":\"swarm resources\"}", "\"ok\":false", 0},
+        {"{\"op\":\"stats bw\",\"timeout_ms\":11000}", "\"code\":\"timeout\"", 0}, /* it is back, and not new */
         {"{\"op\":\"ping\",\"args\":{\"peer\":\"x\"}}", "\"code\":\"invalid\"", 0},
         {"{\"op\":\"swarm filters\"}", "192.0.2.0", 0},
         {"{\"op\":\"swarm filters rm\",\"args\":{\"address\":[\"/ip4/192.0.2.0/ipcidr/24\"]}}", "192.0.2.0", 0},
         {"{\"op\":\"swarm resources\"}", "\"ok\":false", 0},
+        {"{\"op\":\"stats bw\",\"timeout_ms\":2000}", "\"code\":\"timeout\"", 0},
         {"{\"op\":\"swarm filters\"}", "\"filters\":[]", 0},
     };
     RUN_SIM_ONLY(steps);
