@@ -82,6 +82,14 @@ static void refill(struct gate_source *source, uint64_t burst, uint64_t now_ns)
     source->updated_ns = now_ns;
 }
 
+/* It has its whole burst again, so nothing is lost with it. */
+static bool is_rested(const struct gate_source *source, struct span key, uint64_t now_ns)
+{
+    bool prefix = key.data[1] == IP4_PREFIX_BITS || key.data[1] == IP6_PREFIX_BITS;
+    uint64_t full = (uint64_t)GATE_RATE_BURST * (prefix ? GATE_PREFIX_FACTOR : 1) * period_ns;
+    return now_ns > source->updated_ns && now_ns - source->updated_ns >= full - source->credit_ns;
+}
+
 /* Forgets sources: the rested ones, then the ones seen first until there is room for some newcomers. */
 static void make_room(struct gate *gate, uint64_t now_ns)
 {
@@ -92,8 +100,7 @@ static void make_room(struct gate *gate, uint64_t now_ns)
         while ((source = table_next(&gate->sources, &position, &key)) != NULL) {
             if (hard && table_len(&gate->sources) + SOURCES_ROOM <= GATE_SOURCES_MAX)
                 return;
-            bool rested = now_ns - source->updated_ns >= GATE_RATE_BURST * period_ns;
-            if (hard || rested)
+            if (hard || is_rested(source, key, now_ns))
                 source_free(gate, table_remove(&gate->sources, key));
         }
     }

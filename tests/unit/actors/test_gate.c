@@ -97,6 +97,36 @@ static void T18_a_flood_from_one_24_is_bounded(void **state)
     gate_release(&g);
 }
 
+/* A network that was exhausted is not forgotten before it has rested: a flood of others would give it its burst again. */
+static void T18_an_exhausted_24_is_not_forgotten_too_early(void **state)
+{
+    (void)state;
+    struct gate_config c = config_of();
+    struct gate g;
+    const uint64_t period_ns = GATE_RATE_PERIOD_MS * MS_NS;
+    const uint64_t later_ns = start_ns + (GATE_RATE_BURST + 1) * period_ns;
+    unsigned entered = 0;
+    gate_init(&g, &c, NULL);
+    for (unsigned i = 0; i < 2 * GATE_RATE_BURST * GATE_PREFIX_FACTOR; i++) {
+        struct net_addr a = ip4(198, 51, 100, (uint8_t)i);
+        entered += gate_enter(&g, &a, start_ns) == ERR_OK;
+    }
+    assert_int_equal(entered, GATE_RATE_BURST * GATE_PREFIX_FACTOR);
+    size_t before = 0;
+    for (unsigned i = 0; table_len(&g.sources) >= before; i++) { /* until room was made */
+        struct net_addr a = ip4(60, (uint8_t)(i >> 8), (uint8_t)i, 1);
+        before = table_len(&g.sources);
+        assert_int_equal(gate_enter(&g, &a, later_ns), ERR_OK);
+    }
+    entered = 0;
+    for (unsigned i = 0; i < 3 * GATE_RATE_BURST; i++) {
+        struct net_addr a = ip4(198, 51, 100, (uint8_t)i);
+        entered += gate_enter(&g, &a, later_ns) == ERR_OK;
+    }
+    assert_int_equal(entered, GATE_RATE_BURST + 1);
+    gate_release(&g);
+}
+
 static void T18_a_million_sources_leave_the_table_flat(void **state)
 {
     (void)state;
@@ -137,6 +167,7 @@ int main(void)
         cmocka_unit_test(ipv6_counts_by_56),
         cmocka_unit_test(T18_a_flood_of_addresses_keeps_nobody_out),
         cmocka_unit_test(T18_a_flood_from_one_24_is_bounded),
+        cmocka_unit_test(T18_an_exhausted_24_is_not_forgotten_too_early),
         cmocka_unit_test(T18_a_million_sources_leave_the_table_flat),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
