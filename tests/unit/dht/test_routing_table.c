@@ -265,6 +265,30 @@ static void a_newcomer_has_its_grace_and_the_oldest_goes(void **state)
     routing_table_release(&t);
 }
 
+/* Who leaves for a newcomer of its own network does not count against it. */
+static void one_of_a_full_network_replaces_another(void **state)
+{
+    (void)state;
+    struct routing_table t;
+    struct peer_id own = peer_of(0);
+    struct multiaddr seen_at = at(1, 2, 3);
+    routing_table_init(&t, &own, true, ROUTING_GRACE_MS, NULL);
+    uint64_t n = next_of_prefix_0(&t, 1);
+    struct peer_id failing = peer_of(n);
+    for (unsigned i = 0; i < ROUTING_GROUP_CPL_MAX; i++, n = next_of_prefix_0(&t, n + 1))
+        assert_ok(add(&t, n, &seen_at, true, NOW));
+    for (unsigned i = 0; t.bucket_count < 2 || t.buckets[0]->count < KAD_K; i++, n++) {
+        struct multiaddr other = at(60, i, 1);
+        (void)add(&t, n, &other, true, NOW);
+    }
+    n = next_of_prefix_0(&t, n);
+    assert_err(add(&t, n, &seen_at, true, NOW), ERR_BUSY);
+    assert_false(routing_table_failed(&t, &failing));
+    assert_ok(add(&t, n, &seen_at, true, NOW));
+    assert_null(routing_table_find(&t, &failing));
+    routing_table_release(&t);
+}
+
 static ip_group group_of(const char *text)
 {
     struct multiaddr addr;
@@ -391,6 +415,7 @@ int main(void)
         cmocka_unit_test(forty_of_one_network_get_three_places),
         cmocka_unit_test(only_failed_or_idle_peers_are_replaced),
         cmocka_unit_test(a_newcomer_has_its_grace_and_the_oldest_goes),
+        cmocka_unit_test(one_of_a_full_network_replaces_another),
         cmocka_unit_test(groups_are_networks),
         cmocka_unit_test(a_known_peer_is_renewed),
         cmocka_unit_test(memory_is_bounded),
