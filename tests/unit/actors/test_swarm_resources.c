@@ -128,11 +128,26 @@ static void who_is_worth_most_or_protected_stays(void **state)
     nodes_end();
 }
 
+/* Though it is silent longest. */
+static void who_was_asked_for_by_name_stays(void **state)
+{
+    (void)state;
+    nodes_begin(5, SIM, 4, few);
+    assert_int_equal(node_connect(0, 1), ERR_OK);
+    for (unsigned i = 2; i < 5; i++)
+        assert_int_equal(node_connect(i, 0), ERR_OK);
+    nodes_pass_ms(10000);
+    assert_int_equal(nodes[1].downs, 0);
+    assert_true(nodes[2].downs + nodes[3].downs + nodes[4].downs > 1);
+    nodes_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_peer_may_have_half_of_the_bytes),
         cmocka_unit_test(who_is_worth_most_or_protected_stays),
+        cmocka_unit_test(who_was_asked_for_by_name_stays),
         cmocka_unit_test(T1_streams_of_a_peer_are_capped_as_configured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

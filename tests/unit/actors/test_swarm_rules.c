@@ -172,15 +172,30 @@ static void deny_the_world(struct node *n)
         set(n, "Swarm.AddrFilters", "/ip4/0.0.0.0/ipcidr/0");
 }
 
-/* Before a byte is spent on it. */
+static uint64_t moved;
+
+static void note_moved(struct node *n, const struct msg *answer)
+{
+    const struct msg_stats_bw_ok *fields = answer->fields;
+    (void)n;
+    moved = fields->total_in + fields->total_out;
+}
+
+/* Before a byte is spent on it, whoever dials. */
 static void a_denied_address_is_closed_at_once(void **state)
 {
     (void)state;
     nodes_begin(2, SIM, 4, deny_the_world);
     uint64_t before = sim_now(nodes_sim);
+    moved = 1;
     assert_int_not_equal(node_connect(1, 0), ERR_OK);
     assert_true(sim_now(nodes_sim) - before < 5 * SECOND_NS);
+    assert_int_not_equal(node_connect(0, 1), ERR_OK);
     assert_int_equal(nodes[0].ups, 0);
+    struct msg_stats_bw fields = {0};
+    struct msg msg = {.kind = MSG_STATS_BW, .fields = &fields};
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_ASK, .msg = &msg, .take = note_moved}), ERR_OK);
+    assert_int_equal(moved, 0);
     assert_string_equal(filters(), "/ip4/0.0.0.0/ipcidr/0\n");
     nodes_end();
 }
