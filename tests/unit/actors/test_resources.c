@@ -222,6 +222,29 @@ static void streams_and_bytes_count_in_every_scope(void **state)
 }
 
 /* Random use: no scope of one kind is ever above its limit, and all sums agree. */
+/* Bytes that came before the protocol was agreed are its bytes, too; and more than the whole limit never fits. */
+static void bytes_go_with_their_stream(void **state)
+{
+    (void)state;
+    struct resources r;
+    struct resource_conn c = {0};
+    struct resource_stream s = {0};
+    begin(&r);
+    assert_int_equal(enter(&r, &c, ip4(203, 0, 113, 1)), ERR_OK);
+    assert_int_equal(upgrade(&r, &c, 1), ERR_OK);
+    assert_int_equal(resources_open(&r, &s, &c, true), ERR_OK);
+    assert_false(resources_hold(&r, &s, 501) || resources_hold(&r, &s, UINT64_MAX));
+    assert_true(resources_hold(&r, &s, 300));
+    assert_int_equal(resources_agree(&r, &s, "/a"), ERR_OK);
+    const struct resource_scope *protocol = table_get(&r.scopes[RESOURCE_PROTOCOL], span_text("/a"));
+    assert_int_equal(protocol->used[RESOURCE_BYTES], 300);
+    resources_give(&r, &s, 100);
+    assert_int_equal(protocol->used[RESOURCE_BYTES], 200);
+    resources_close(&r, &s);
+    resources_leave(&r, &c);
+    end(&r);
+}
+
 static void random_use_stays_within_and_adds_up(void **state)
 {
     (void)state;
@@ -289,6 +312,7 @@ int main(void)
         cmocka_unit_test(T1_half_open_is_capped_also_for_exempt_addresses),
         cmocka_unit_test(a_peer_has_so_many_connections_from_wherever),
         cmocka_unit_test(streams_and_bytes_count_in_every_scope),
+        cmocka_unit_test(bytes_go_with_their_stream),
         cmocka_unit_test(random_use_stays_within_and_adds_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,7 +47,7 @@ static void nobody_kept_or_new_goes_however_many_there_are(void **state)
         size_t may = 0;
         for (size_t i = 0; i < count; i++) {
             list[i] = (struct trimmer_candidate){.id = i,
-                                                 .opened_ns = now_ns - prng_below(&prng, 40 * SECOND_NS),
+                                                 .opened_ns = now_ns - prng_below(&prng, 41) * SECOND_NS,
                                                  .active_ns = now_ns - prng_below(&prng, 9),
                                                  .value = (int64_t)prng_below(&prng, 3),
                                                  .kept = prng_below(&prng, 4) == 0};
