@@ -128,6 +128,41 @@ static void who_is_worth_most_or_protected_stays(void **state)
     nodes_end();
 }
 
+/* connection_manager, which is told that control has ended when it is probed. */
+static enum err bereaved_call(struct ctx *ctx, void *state, const struct msg *msg, struct reply_to call)
+{
+    struct info down = {.kind = INFO_DOWN, .actor = ACTOR_CONTROL};
+    if (msg->kind == MSG_PROBE)
+        connection_manager_class.handle_info(ctx, state, &down);
+    return connection_manager_class.handle_call(ctx, state, msg, call);
+}
+
+static void few_and_bereaved(struct node *n)
+{
+    static struct actor_class bereaved;
+    few(n);
+    bereaved = connection_manager_class;
+    bereaved.handle_call = bereaved_call;
+    n->manager = n->index == 0 ? &bereaved : NULL;
+}
+
+static void what_an_actor_said_ends_with_it(void **state)
+{
+    (void)state;
+    nodes_begin(5, SIM, 3, few_and_bereaved);
+    struct msg_peer_protect protect = {.peer = peer_id_span(&nodes[1].id), .name = span_text("test"), .protect = true};
+    tell(MSG_PEER_PROTECT, &protect);
+    for (unsigned i = 1; i < 5; i++)
+        assert_int_equal(node_connect(i, 0), ERR_OK);
+    nodes_pass_ms(10000);
+    assert_int_equal(nodes[1].downs, 0);
+    struct msg msg = {.kind = MSG_PROBE, .fields = &(struct msg_probe){0}};
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_ASK, .msg = &msg}), ERR_OK);
+    nodes_pass_ms(10000);
+    assert_true(nodes[1].downs > 0);
+    nodes_end();
+}
+
 /* Though it is silent longest. */
 static void who_was_asked_for_by_name_stays(void **state)
 {
@@ -148,6 +183,7 @@ int main(void)
         cmocka_unit_test(a_peer_may_have_half_of_the_bytes),
         cmocka_unit_test(who_is_worth_most_or_protected_stays),
         cmocka_unit_test(who_was_asked_for_by_name_stays),
+        cmocka_unit_test(what_an_actor_said_ends_with_it),
         cmocka_unit_test(T1_streams_of_a_peer_are_capped_as_configured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
