@@ -53,11 +53,7 @@ static bool typed_by_people(const struct operation *op)
     return strcmp(op->words, "add open") != 0;
 }
 
-/* Other words that Kubo's users know for the same thing. */
-static const struct {
-    const char *words;
-    const char *meant;
-} aliases[] = {
+const struct command_alias command_aliases[] = {
     {"key ls", "key list"},
     {"provide once", "routing provide"},
     {"stats bitswap", "bitswap stat"},
@@ -65,13 +61,17 @@ static const struct {
     {"stats repo", "repo stat"},
     {"stats reprovide", "provide stat"},
     {"swarm addrs listen", "swarm addrs local"},
+    {NULL, NULL},
 };
 
 static const struct operation *find_words(const char *words, bool *ret_is_command)
 {
-    for (size_t i = 0; i < ARRAY_LEN(aliases); i++)
-        if (strcmp(words, aliases[i].words) == 0)
-            words = aliases[i].meant;
+    for (const struct command_alias *a = command_aliases; a->words != NULL; a++) {
+        if (strcmp(words, a->words) == 0) {
+            words = a->meant;
+            break;
+        }
+    }
     for (size_t i = 0; i < CMD_COUNT; i++) {
         if (strcmp(commands[i].words, words) == 0) {
             *ret_is_command = true;

@@ -20,6 +20,13 @@ enum command_id {
 /* CMD_COUNT rows, indexed by enum command_id. */
 extern const struct operation commands[];
 
+/* Other words that Kubo's users know for the same thing; the last row is NULL. */
+struct command_alias {
+    const char *words;
+    const char *meant;
+};
+extern const struct command_alias command_aliases[];
+
 enum { EXIT_OK = 0, EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_NOT_RUNNING = 3, EXIT_NOT_FOUND = 4, EXIT_TIMED_OUT = 124 };
 
 /* The flags that every command takes. */

@@ -59,6 +59,14 @@ static enum err document_flags(const struct operation *op, struct buf *to)
     return err == ERR_OK ? buf_appendf(to, " | %s |\n", op->args.doc) : err;
 }
 
+static enum err document_aliases(struct buf *to)
+{
+    enum err err = buf_append_text(to, "\nOther words that Kubo's users know:");
+    for (const struct command_alias *a = command_aliases; a->words != NULL && err == ERR_OK; a++)
+        err = buf_appendf(to, "%s `%s` is `%s`", a == command_aliases ? "" : ",", a->words, a->meant);
+    return err == ERR_OK ? buf_append_text(to, ".\n") : err;
+}
+
 enum err commands_document(struct buf *to)
 {
     const struct operation *rows[CMD_COUNT + OP_COUNT];
@@ -75,5 +83,7 @@ enum err commands_document(struct buf *to)
         if (err == ERR_OK)
             err = document_flags(rows[i], to);
     }
+    if (err == ERR_OK)
+        err = document_aliases(to);
     return err == ERR_OK ? buf_appendf(to, "\nFlags of all commands:\n\n```\n%s```\n", commands_flags) : err;
 }

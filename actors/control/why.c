@@ -137,7 +137,7 @@ static struct kad_key place_of(const struct cid *cid)
 static bool is_off(const struct config *config)
 {
     return !config->provide_enabled || config->offline || strcmp(config->provide_strategy, "off") == 0 ||
-           strcmp(config->routing_type, "none") == 0;
+           strcmp(config->routing_type, "none") == 0 || strcmp(config->routing_type, "delegated") == 0;
 }
 
 static void take_row(struct why_work *work, const struct cid *cid, const struct msg_state_provides_ok *m)

@@ -134,8 +134,10 @@ def names(router, node, giver, cid):
     check("as its record", node.run("name", "get", own)[1] == router.put[-1][1], router.put)
     node.run("swarm", "connect", f"/ip4/127.0.0.1/tcp/{giver.port()}/p2p/{giver.peer()}")
     check("no peer enters a table", said(node, "stats", "dht") == "DHT wan (0 peers):\nDHT lan (0 peers):\n", said(node, "stats", "dht"))
-    code, _, err = node.run("routing", "provide", said(node, "add", "-Q", __file__).strip())
+    added = said(node, "add", "-Q", __file__).strip()
+    code, _, err = node.run("routing", "provide", added)
     check("nothing is provided, and that is said", code == 1 and "Routing.Type delegated" in err, err)
+    check("why knows it, too", "Routing.Type says so" in said(node, "why", added), said(node, "why", added))
     check("nothing waits to be provided", said(node, "provide", "stat").startswith("Nothing is provided"))
 
 
