@@ -31,7 +31,7 @@ def kubo_routes(lab):
     sent = lab.file(300 * KIB)
     cid = source.add(sent)
     source.rpc("routing/provide", cid, seconds=60, sink=lambda piece: None)
-    name = new_key(source, "ed25519")
+    name = new_key(lab, source, "ed25519")
     publish(source, f"/ipfs/{cid}")
     hearth = lab.start(Hearth(lab, HEARTH_ROUTING__TYPE="delegated", HEARTH_ROUTING__DELEGATEDROUTERS=router.url()))
     expect(hearth.hearth("swarm", "peers") == "", "it is connected before it was asked for anything")
@@ -56,7 +56,7 @@ def name_put_at_kubo(lab):
     router, late = lab.start(Router(lab, name="router", routing="dht")), lab.start(FORMS["kubo"](lab, "late"))
     join(late, router)
     hearth = lab.start(Hearth(lab, HEARTH_ROUTING__TYPE="delegated", HEARTH_ROUTING__DELEGATEDROUTERS=router.url()))
-    name = new_key(hearth, "ed25519")
+    name = new_key(lab, hearth, "ed25519")
     for _ in range(2):
         path = f"/ipfs/{hearth.add(lab.file(KIB))}"
         publish(hearth, path)

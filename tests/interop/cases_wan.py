@@ -115,7 +115,7 @@ def names(lab, stranger):
     network = Network(lab, 2)
     peers = [network.guest(kind, kind) for kind in ("hearth", stranger)]
     for publisher, resolver in (peers, peers[::-1]):
-        name = new_key(publisher, "ed25519")
+        name = new_key(lab, publisher, "ed25519")
         for size in (3 * KIB, 30 * KIB):
             path = f"/ipfs/{publisher.add(lab.file(size))}"
             published = publish(publisher, path)

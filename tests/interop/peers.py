@@ -450,6 +450,10 @@ class Helia(Peer):
         """The addresses that its DHT knows of a peer."""
         return self.call("find_peer", seconds, peer=peer)["addrs"]
 
+    def key_gen(self, key, kind):
+        """Ed25519, RSA, ECDSA or secp256k1, for publish."""
+        self.call("key_gen", key=key, type=kind)
+
     def publish(self, key, path, seconds=CALL_SECONDS):
         """Under a key of its keychain, made when there is none; returns the name."""
         return self.call("publish", seconds, key=key, path=path)["name"].removeprefix("/ipns/")

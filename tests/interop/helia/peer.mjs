@@ -366,6 +366,10 @@ const operations = {
   find_peer: async ({ peer, signal }) => ({
     addrs: (await node.libp2p.peerRouting.findPeer(peerIdFromString(peer), { signal })).multiaddrs.map(String)
   }),
+  key_gen: async ({ key, type, signal }) => {
+    await node.keychain.generateKey(key, { type, signal })
+    return {}
+  },
   publish: async ({ key, path, signal }) => ({ name: (await names.publish(key, path, { signal })).name }),
   resolve: async ({ name, signal }) => {
     let value
