@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "actors/control/operations.h"
+#include "base/text.h"
 #include "schemas/pack.h"
 #include "wire/ipns.h"
 #include "wire/ipns_path.h"
@@ -28,7 +29,9 @@ struct names {
     bool once;        /* name resolve, not recursive */
     bool nocache;
     bool offline;
-    struct buf path; /* as far as it is resolved */
+    uint64_t enough;    /* records of a name, 0: all */
+    uint64_t within_ns; /* of each name, 0: as long as the operation lasts */
+    struct buf path;    /* as far as it is resolved */
     struct peer_id name;
     struct buf record; /* the best so far of the name; empty: none */
 };
@@ -138,7 +141,9 @@ static enum err ask_kept(struct control *c, struct conversation *v)
 static enum err ask_route(struct control *c, struct conversation *v)
 {
     uint8_t key[IPNS_KEY_BYTES_MAX];
-    struct msg_route_get ask = {.key = span_of(key, ipns_key_of_name(&v->names->name, key))};
+    struct msg_route_get ask = {.key = span_of(key, ipns_key_of_name(&v->names->name, key)),
+                                .count = v->names->enough,
+                                .within_ns = v->names->within_ns};
     return conversation_call(c, v, ACTOR_DISCOVERY, MSG_ROUTE_GET, &ask, NULL, SUB_ROUTE, RECORD_REPLY_MAX);
 }
 
@@ -368,6 +373,10 @@ enum err name_resolve_start(struct control *c, struct conversation *v)
     n->only_record = v->op->id == OP_NAME_GET;
     n->once = !n->only_record && !args->recursive;
     n->nocache = !n->only_record && args->nocache;
+    n->enough = n->only_record ? 0 : args->dht_record_count;
+    if (!n->only_record && args->dht_timeout.len > 0 &&
+        (text_parse_duration(args->dht_timeout, &n->within_ns) != ERR_OK || n->within_ns > INT64_MAX))
+        return conversation_error(v, ERR_INVALID, "the time for the DHT is no duration such as 30s");
     struct span name = args->name;
     if (name.len == 0) {
         enum err err = own_name(c, own);

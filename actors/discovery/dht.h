@@ -395,7 +395,7 @@ enum err dht_delegated_init(struct dht *d, const struct config *config) MUST_CHE
 void dht_delegated_ask(struct dht_search *s);
 
 /* ---- dht_answers.c ---- */
-/* Whether it has as many providers as are wanted; no others are told then. */
+/* Whether it has as many providers or values as are wanted; no other providers are told then. */
 bool dht_answers_enough(const struct dht_search *s);
 /* A provider was found: its row is kept until it is told. */
 void dht_answers_provider(struct dht_search *s, const struct peer_id *id, struct span addrs);

@@ -21,6 +21,8 @@ static uint32_t list_texts(struct span addrs, struct buf *items)
 
 bool dht_answers_enough(const struct dht_search *s)
 {
+    if (s->kind == DHT_GET_VALUE)
+        return s->wanted > 0 && s->values >= s->wanted;
     return s->kind == DHT_FIND_PROVIDERS && table_len(&s->told) >= s->wanted;
 }
 

@@ -78,6 +78,9 @@ static enum err route_get(struct dht *d, const struct msg_route_get *fields, con
     if (d->records != NULL && record_store_get(d->records, fields->key, ctx_real_now(d->ctx), &held) == ERR_OK &&
         buf_append_span(&s->value, held.value) == ERR_OK)
         s->values = 1;
+    s->wanted = (size_t)fields->count;
+    if (fields->within_ns > 0)
+        s->deadline_ns = MIN(s->deadline_ns, ctx_now(d->ctx) + fields->within_ns);
     dht_search_begin(s, NULL);
     return ERR_OK;
 }

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 
-from bad_input import Node, check, counts
+from bad_input import STRANGER, Node, check, counts, eventually
 from commands import ABSENT, said
 
 
@@ -25,7 +25,7 @@ class Router(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.mode, self.asked, self.peer = "json", [], None
-        self.record, self.put = None, []
+        self.record, self.put, self.hangs = None, [], False
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def url(self, more=""):
@@ -53,6 +53,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         router, record = self.server, json.dumps(self.server.peer)
         router.asked.append((self.path, self.headers.get("Accept", "")))
         if "/ipns/" in self.path:
+            while router.hangs:
+                time.sleep(0.05)
             if router.record is None:
                 self.say(404, "text/plain", b"nothing")
             else:
@@ -132,6 +134,13 @@ def names(router, node, giver, cid):
     own = said(node, "name", "publish", "-Q", cid).strip()
     check("a name is put there", [path for path, _ in router.put] == [f"/routing/v1/ipns/{own}"], router.put)
     check("as its record", node.run("name", "get", own)[1] == router.put[-1][1], router.put)
+    began, router.hangs = time.monotonic(), True
+    code, _, err = node.run("--timeout=15s", "name", "resolve", "--dht-timeout=1s", "--nocache", STRANGER)
+    check("a name is waited for as long as is said", code == 4 and 0.9 < time.monotonic() - began < 8, (code, err, time.monotonic() - began))
+    code, _, err = node.run("name", "resolve", "--dht-timeout=soon", "--dht-record-count=1", STRANGER)
+    check("no such time", code == 1 and "no duration" in err, err)
+    router.hangs = False
+    check("and is asked again after its rest", eventually(lambda: found(node) == [giver.peer()], 10))
     node.run("swarm", "connect", f"/ip4/127.0.0.1/tcp/{giver.port()}/p2p/{giver.peer()}")
     check("no peer enters a table", said(node, "stats", "dht") == "DHT wan (0 peers):\nDHT lan (0 peers):\n", said(node, "stats", "dht"))
     added = said(node, "add", "-Q", __file__).strip()
@@ -147,7 +156,7 @@ def run(folder, routing):
     folder = os.path.join(folder, routing)
     os.mkdir(folder)
     alone = {"DISCOVERY__MDNS": "false", "BOOTSTRAP": "", "ROUTING__TYPE": routing}
-    giver = Node(folder, "giver", **{**alone, "ROUTING__TYPE": "auto"})
+    giver = Node(folder, "giver", **{**alone, "ROUTING__TYPE": "auto" if routing == "delegated" else "none"})  # who provides dials
     asker = Node(folder, "asker", **alone, ROUTING__DELEGATEDROUTERS=router.url("/routing/v1") + ",http://127.0.0.1:1")
     wrong = Node(folder, "wrong", ROUTING__DELEGATEDROUTERS="auto")
     nobody = Node(folder, "nobody", ROUTING__TYPE="delegated")

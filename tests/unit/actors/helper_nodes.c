@@ -351,7 +351,7 @@ static enum err carry_out_routing(struct ctx *ctx, const struct command *c)
     struct msg_find_providers providers = {.cid = name, .count = c->count, .stream = c->bytes};
     struct msg_find_peer peer = {.peer = peer_id_span(target)};
     struct msg_route_put put = {.key = span_of(key, 4 + target->len), .value = c->payload};
-    struct msg_route_get get = {.key = span_of(key, 4 + target->len)};
+    struct msg_route_get get = {.key = span_of(key, 4 + target->len), .count = c->count};
     const struct msg asks[] = {{.kind = MSG_DHT_STAT, .fields = &stat},
                                {.kind = MSG_PROVIDE, .fields = &provide},
                                {.kind = MSG_FIND_PROVIDERS, .fields = &providers},

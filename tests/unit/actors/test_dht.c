@@ -255,7 +255,13 @@ static void values_follow_the_rules_of_their_namespace(void **state)
     assert_int_equal(node_do(SOURCE, lie), ERR_INVALID);
     assert_int_equal(node_do(SOURCE, put), ERR_OK);
     assert_true(nodes[SOURCE].rows >= 1);
+    uint64_t began = sim_now(nodes_sim);
     assert_int_equal(node_do(LATE, get), ERR_OK);
+    uint64_t all_asked = sim_now(nodes_sim) - began;
+    get.count = 1; /* which LATE holds itself */
+    began = sim_now(nodes_sim);
+    assert_int_equal(node_do(LATE, get), ERR_OK);
+    assert_true(sim_now(nodes_sim) - began < all_asked);
     nodes_end();
 }
 
