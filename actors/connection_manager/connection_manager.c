@@ -175,8 +175,12 @@ static enum err peer_disconnect(struct swarm *s, const struct msg_peer_disconnec
         return ERR_INVALID;
     swarm_return_forget(s, &id);
     struct swarm_peer *peer = swarm_peer_find(s, &id);
-    if (peer == NULL)
-        return ERR_NOT_FOUND;
+    if (peer == NULL) {
+        char text[PEER_ID_TEXT_MAX];
+        peer_id_text(&id, text);
+        ctx_reply_err(s->ctx, call, ERR_NOT_FOUND, "disconnect %s failure: not connected", text);
+        return ERR_OK;
+    }
     peer->wanted = false;
     for (struct swarm_conn *c = peer->conns; c != NULL; c = c->next_of_peer)
         swarm_close(c, ERR_CLOSED);

@@ -148,6 +148,9 @@ def peering(folder):
     expect(node, "swarm disconnect", ["swarm", "disconnect", address], 0, f"disconnect {target.peer()} success\n")
     check("it comes back", wait_for(has_peer(node, target)), peers(node))
     expect(node, "swarm peering rm", ["swarm", "peering", "rm", target.peer()], 0, f"remove {target.peer()} success\n")
+    expect(node, "swarm disconnect for good", ["swarm", "disconnect", target.peer()], 0)
+    expect(node, "swarm disconnect of one that is not connected", ["swarm", "disconnect", target.peer()], 4, "",
+           f"disconnect {target.peer()} failure: not connected")
     expect(node, "swarm peering ls after that", ["swarm", "peering", "ls"], 0, "")
     expect(node, "swarm peering add of no address", ["swarm", "peering", "add", "/ip4/127.0.0.1/tcp/1"], 1, "", "ends in /p2p/")
     expect(node, "swarm peering rm of no peer", ["swarm", "peering", "rm", "nobody"], 1, "", "peer id")
