@@ -25,7 +25,7 @@ help:
 	@echo "make interop      files and blocks exchanged with Kubo and Helia (needs Go and npm); interop-short leaves out what takes long"
 	@echo "make partition    twelve nodes in namespaces, parted for four minutes and healed (needs root; make interop has the short form)"
 	@echo "make sim-bitswap  Bitswap over Yamux with windows of one byte, SIM_SEEDS (10000) interleavings"
-	@echo "make sim-crowd    SIM_NODES (1,000) whole nodes with latencies and churn in one process: lookups, and 40 sybils; sim-large: 10,000"
+	@echo "make sim-crowd    SIM_NODES (1,000) whole nodes with latencies and churn in one process: lookups, 40 sybils, a sweep beside lookups one by one; sim-large: 10,000"
 	@echo "make bench        hearth beside a plain pipeline, Kubo, Helia, plain TCP (ONLY=suite,suite; QUICK=1 shows that it runs; RECORD=1 updates docs/results.md)"
 	@echo "make image        the container image of deploy/, built and tried (needs root, podman, buildah)"
 	@echo "make long         every call of a store's life failing once, blocks.db held by a reader for ten minutes, a folder of a million entries through the daemon"
@@ -83,9 +83,11 @@ sim-bitswap: build
 sim-crowd: build
 	@$(BUILD)/hearth-sim --nodes $(or $(SIM_NODES),1000) --actors $(or $(SIM_ACTORS),connection_manager$(comma)discovery$(comma)state) --minutes 1 --tasks 300
 	@$(BUILD)/hearth-sim --nodes $(or $(SIM_SYBIL_NODES),300) --sybils 40 --actors connection_manager,discovery --minutes 1 --tasks 200
+	@$(BUILD)/hearth-sim --nodes $(or $(SIM_PROVIDE_NODES),150) --actors connection_manager,discovery --minutes 0 --tasks 0 --provide 1000 --play-keys
 
 sim-large: build
-	@$(BUILD)/hearth-sim --nodes 10000 --actors connection_manager,discovery --minutes 10 --tasks 5000
+	@$(BUILD)/hearth-sim --nodes 10000 --actors connection_manager,discovery --minutes 2 --tasks 1000 --connections 32 --play-keys
+	@$(BUILD)/hearth-sim --nodes 1000 --actors connection_manager,discovery --minutes 1 --tasks 0 --provide 2000 --connections 64 --play-keys
 
 interop: build
 	@tools/install_deps.sh interop || echo "interop: going on without them, cases will be skipped"

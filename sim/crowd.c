@@ -28,6 +28,11 @@ static const char *const kind_names[CROWD_KINDS] = {[CROWD_CONNECT] = "connect",
                                                     [CROWD_PROVIDE_ATTACKED] = "provide_attacked",
                                                     [CROWD_FIND_ATTACKED] = "find_attacked"};
 
+unsigned crowd_size(const struct crowd_options *options)
+{
+    return options->nodes + options->sybils + (options->provide > 0 ? (unsigned)CROWD_WAYS : 0);
+}
+
 const char *crowd_kind_name(enum crowd_task_kind kind)
 {
     return kind_names[kind];
@@ -119,6 +124,14 @@ static struct crowd_task *give_task(struct crowd *c, enum crowd_task_kind kind)
     return task;
 }
 
+void crowd_give_check(struct crowd *c, unsigned provider, unsigned cid)
+{
+    struct crowd_task *task = give_task(c, CROWD_FIND_PROVIDERS);
+    task->kind = CROWD_FIND_PROVIDERS; /* it may be that no task provided anything */
+    task->target = provider;
+    task->cid = cid;
+}
+
 /* ---- time ---- */
 
 static struct crowd_node *next_to_change(const struct crowd *c)
@@ -140,6 +153,7 @@ static void plan_leaving(struct crowd *c, struct crowd_node *n)
 /* It leaves, half of the time without a word, or it is back. */
 static enum err change(struct crowd *c, struct crowd_node *n)
 {
+    n->changed_at_ns = sim_now(c->sim);
     if (n->runtime == NULL) {
         enum err err = crowd_node_start(n);
         plan_leaving(c, n);
@@ -151,7 +165,7 @@ static enum err change(struct crowd *c, struct crowd_node *n)
     return ERR_OK;
 }
 
-static enum err run_until(struct crowd *c, uint64_t at_ns)
+enum err crowd_run_until(struct crowd *c, uint64_t at_ns)
 {
     enum err err = ERR_OK;
     while (err == ERR_OK) {
@@ -165,7 +179,7 @@ static enum err run_until(struct crowd *c, uint64_t at_ns)
     return err;
 }
 
-static void tell(struct crowd *c, const char *what)
+void crowd_tell(struct crowd *c, const char *what)
 {
     if (c->options->progress == NULL)
         return;
@@ -193,7 +207,7 @@ static enum err join_all(struct crowd *c)
         err = join_one(c, i);
         sim_run_until(c->sim, sim_now(c->sim) + JOIN_EVERY_MS * MS_NS);
         if ((i + 1) % 1000 == 0)
-            tell(c, "joining");
+            crowd_tell(c, "joining");
     }
     return err;
 }
@@ -209,7 +223,7 @@ static enum err attack(struct crowd *c)
         c->attacked = give_task(c, CROWD_PROVIDE_ATTACKED);
     for (unsigned i = 0; i < LAST_TASKS_SECONDS && c->open_tasks > 0; i++)
         sim_run_until(c->sim, sim_now(c->sim) + SECOND_NS);
-    tell(c, "attacked");
+    crowd_tell(c, "attacked");
     return err;
 }
 
@@ -224,15 +238,23 @@ static enum err do_tasks(struct crowd *c, uint64_t from, uint64_t until, uint64_
     while (err == ERR_OK && sim_now(c->sim) < end) {
         uint64_t at = MIN(end, given < total ? from + (until - from) / total * given : end);
         if (at >= next_news) {
-            err = run_until(c, next_news);
-            tell(c, "living");
+            err = crowd_run_until(c, next_news);
+            crowd_tell(c, "living");
             next_news += PROGRESS_SECONDS * SECOND_NS;
             continue;
         }
-        err = run_until(c, at);
+        err = crowd_run_until(c, at);
         if (err == ERR_OK && given < total)
             (void)give_task(c, kinds[given++ % kind_count]);
     }
+    return err;
+}
+
+enum err crowd_end_tasks(struct crowd *c)
+{
+    enum err err = ERR_OK;
+    for (unsigned i = 0; i < LAST_TASKS_SECONDS && c->open_tasks > 0 && err == ERR_OK; i++)
+        err = crowd_run_until(c, sim_now(c->sim) + SECOND_NS);
     return err;
 }
 
@@ -246,9 +268,7 @@ static enum err live(struct crowd *c)
     if (err == ERR_OK)
         err = do_tasks(c, began + percent * TASKS_FROM_PERCENT, began + percent * TASKS_UNTIL_PERCENT,
                        began + c->options->life_ns);
-    for (unsigned i = 0; i < LAST_TASKS_SECONDS && c->open_tasks > 0 && err == ERR_OK; i++)
-        err = run_until(c, sim_now(c->sim) + SECOND_NS);
-    return err;
+    return err == ERR_OK ? crowd_end_tasks(c) : err;
 }
 
 /* ---- result ---- */
@@ -361,12 +381,22 @@ static enum err play(struct crowd *c, struct crowd_result *ret_result)
         err = join_all(c);
     if (err == ERR_OK)
         err = live(c);
-    return err == ERR_OK ? count(c, began, ret_result) : err;
+    struct crowd_result provided = {0};
+    if (err == ERR_OK && c->options->provide > 0)
+        err = crowd_provide_play(c, &provided);
+    if (err != ERR_OK)
+        return err;
+    err = count(c, began, ret_result);
+    if (err == ERR_OK) {
+        memcpy(ret_result->efforts, provided.efforts, sizeof(provided.efforts));
+        memcpy(ret_result->quiet, provided.quiet, sizeof(provided.quiet));
+    }
+    return err;
 }
 
 static void release(struct crowd *c)
 {
-    unsigned count = c->nodes == NULL ? 0 : c->options->nodes + c->options->sybils;
+    unsigned count = c->nodes == NULL ? 0 : crowd_size(c->options);
     for (unsigned i = 0; i < count; i++)
         if (c->nodes[i].crowd != NULL)
             crowd_node_stop(&c->nodes[i], true); /* nobody has to be told any more */
@@ -386,16 +416,16 @@ enum err crowd_play(const struct crowd_options *options, struct crowd_result *re
     struct crowd crowd = {.options = options, .why = why};
     why[0] = '\0';
     if (options->nodes < 2 || options->nodes > CROWD_NODES_MAX || options->tasks > CROWD_TASKS_MAX ||
-        options->sybils > CROWD_SYBILS_MAX) {
-        (void)snprintf(why, CROWD_WHY_BYTES, "2 to %d nodes, at most %d sybils and %d tasks", CROWD_NODES_MAX,
-                       CROWD_SYBILS_MAX, CROWD_TASKS_MAX);
+        options->sybils > CROWD_SYBILS_MAX || options->provide > CROWD_PROVIDE_MAX) {
+        (void)snprintf(why, CROWD_WHY_BYTES, "2 to %d nodes, at most %d sybils, %d tasks, %d to provide",
+                       CROWD_NODES_MAX, CROWD_SYBILS_MAX, CROWD_TASKS_MAX, CROWD_PROVIDE_MAX);
         return ERR_INVALID;
     }
     crowd_playing = &crowd;
     crowd.sim = sim_new(options->seed);
     crowd.net = crowd.sim == NULL ? NULL : sim_net_new(crowd.sim);
-    crowd.nodes = calloc(options->nodes + options->sybils, sizeof(*crowd.nodes));
-    crowd.tasks = calloc((size_t)options->tasks * CROWD_KINDS + 1, sizeof(*crowd.tasks));
+    crowd.nodes = calloc(crowd_size(options), sizeof(*crowd.nodes));
+    crowd.tasks = calloc((size_t)options->tasks * CROWD_KINDS + 1 + CROWD_CHECKS, sizeof(*crowd.tasks));
     enum err err =
         crowd.net == NULL || crowd.nodes == NULL || crowd.tasks == NULL ? ERR_NOMEM : play(&crowd, ret_result);
     release(&crowd);

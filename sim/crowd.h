@@ -22,7 +22,14 @@
 #include "base/err.h"
 #include "mailbox/runtime.h"
 
-enum { CROWD_NODES_MAX = 20000, CROWD_SYBILS_MAX = 200, CROWD_TASKS_MAX = 100000, CROWD_WHY_BYTES = 256 };
+enum {
+    CROWD_NODES_MAX = 20000,
+    CROWD_SYBILS_MAX = 200,
+    CROWD_TASKS_MAX = 100000,
+    CROWD_CONNECTIONS_MAX = 10000,
+    CROWD_PROVIDE_MAX = 100000,
+    CROWD_WHY_BYTES = 256
+};
 
 /* What a node is asked to do. */
 enum crowd_task_kind {
@@ -37,16 +44,18 @@ enum crowd_task_kind {
 
 struct crowd_options {
     uint64_t seed;
-    unsigned nodes;      /* at least 2 */
-    const char *actors;  /* by name, with commas; NULL: connection_manager,discovery,state */
-    uint64_t life_ns;    /* virtual, from when the last node has joined */
-    uint64_t session_ns; /* median; 0: nobody leaves */
-    uint64_t away_ns;    /* median, until a node that left is back */
-    unsigned sybils;     /* nodes of one /24 around the key of one CID, which want to hide who provides it */
-    bool sybils_spread;  /* not of one /24 but from anywhere: then nothing holds them off */
-    unsigned tasks;      /* of each kind that the actors can do */
-    log_fn *log;         /* may be NULL */
-    FILE *progress;      /* a line now and then; may be NULL */
+    unsigned nodes;       /* at least 2 */
+    const char *actors;   /* by name, with commas; NULL: connection_manager,discovery,state */
+    uint64_t life_ns;     /* virtual, from when the last node has joined */
+    uint64_t session_ns;  /* median; 0: nobody leaves */
+    uint64_t away_ns;     /* median, until a node that left is back */
+    unsigned sybils;      /* nodes of one /24 around the key of one CID, which want to hide who provides it */
+    bool sybils_spread;   /* not of one /24 but from anywhere: then nothing holds them off */
+    unsigned connections; /* each keeps at most so many, half of them when it trims; 0: as configured by default */
+    unsigned tasks;       /* of each kind that the actors can do */
+    unsigned provide;     /* CIDs that two further nodes provide when all else is done: by sweep, and one by one */
+    log_fn *log;          /* may be NULL */
+    FILE *progress;       /* a line now and then; may be NULL */
 };
 
 struct crowd_kind_result {
@@ -65,6 +74,23 @@ struct crowd_kind_result {
     double hops_mean;
 };
 
+enum crowd_way { CROWD_BY_SWEEP, CROWD_ONE_BY_ONE, CROWD_WAYS };
+
+/* What providing took its node. */
+struct crowd_effort {
+    uint64_t provided; /* CIDs */
+    uint64_t lookups;
+    uint64_t trips; /* requests with an answer */
+    uint64_t told;  /* ADD_PROVIDER, which has none */
+    uint64_t failed;
+    uint64_t streams;
+    uint64_t dials;
+    uint64_t bytes_out;
+    uint64_t bytes_in;
+    uint64_t bytes;
+    uint64_t took_ms;
+};
+
 struct crowd_result {
     uint64_t trace; /* the hash over all that was delivered */
     uint64_t steps;
@@ -75,6 +101,8 @@ struct crowd_result {
     unsigned left;        /* sessions that ended: half of them without a word */
     unsigned swallowed;   /* records of the attacked CID that sybils were given, of about 20 */
     struct crowd_kind_result kinds[CROWD_KINDS];
+    struct crowd_effort efforts[CROWD_WAYS]; /* with options.provide */
+    struct crowd_effort quiet[CROWD_WAYS];   /* of the same nodes in a minute in which nothing was asked of them */
 };
 
 const char *crowd_kind_name(enum crowd_task_kind kind);

@@ -45,11 +45,16 @@ static enum err find_peer(struct ctx *ctx, const struct crowd_node *target)
     return ask(ctx, ACTOR_DISCOVERY, MSG_FIND_PEER, &fields);
 }
 
+struct crowd_block crowd_block(unsigned number)
+{
+    return (struct crowd_block){.seed = crowd_playing->options->seed, .number = number};
+}
+
 size_t crowd_cid(unsigned number, uint8_t to[CID_BYTES_MAX])
 {
-    uint64_t text[2] = {crowd_playing->options->seed, number};
+    struct crowd_block block = crowd_block(number);
     struct multihash hash;
-    if (multihash_sum(MULTIHASH_SHA2_256, SHA256_BYTES, span_of(text, sizeof(text)), &hash) != ERR_OK)
+    if (multihash_sum(MULTIHASH_SHA2_256, SHA256_BYTES, span_of(&block, sizeof(block)), &hash) != ERR_OK)
         return 0;
     struct cid cid = cid_v1(CODEC_RAW, &hash);
     return cid_encode(&cid, to);
@@ -134,7 +139,8 @@ static void end(struct driver *d, bool done, enum err err)
 {
     struct crowd_task *task = d->task;
     bool by_id = task->kind == CROWD_CONNECT || task->kind == CROWD_FIND_PEER; /* records outlive their providers */
-    bool gone = by_id && crowd_playing->nodes[task->target].runtime == NULL;
+    const struct crowd_node *target = &crowd_playing->nodes[task->target];
+    bool gone = by_id && (target->runtime == NULL || target->changed_at_ns >= task->began_ns); /* it may be back */
     d->task = NULL;
     crowd_task_end(task, done ? TASK_DONE : gone ? TASK_VOID : TASK_FAILED, err);
 }

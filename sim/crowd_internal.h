@@ -21,7 +21,8 @@ enum {
     CROWD_CHILDREN_MAX = 8,
     CROWD_ADDR_MAX = 128,
     CROWD_PORT = 4001,
-    CROWD_ATTACKED_CID = 0
+    CROWD_ATTACKED_CID = 0,
+    CROWD_CHECKS = 200, /* of CIDs that were provided by sweep or one by one */
 };
 
 struct crowd;
@@ -43,6 +44,18 @@ struct crowd_task {
     uint64_t hops;
 };
 
+enum provider_order { PROVIDER_RESTS, PROVIDER_COUNTS, PROVIDER_PROVIDES };
+
+/* One of the two nodes that provide much, as scene and actor see it. */
+struct crowd_provider {
+    struct crowd_node *node;
+    enum crowd_way way;
+    enum provider_order order;   /* the actor obeys, and rests again */
+    struct crowd_effort counted; /* what its DHT says it did so far */
+    uint64_t provided;           /* CIDs */
+    enum err err;                /* of the first one that was not */
+};
+
 struct crowd_node {
     struct crowd *crowd;
     unsigned number;
@@ -54,6 +67,7 @@ struct crowd_node {
     struct peer_id id;
     struct budget budget;
     struct runtime *runtime; /* NULL: away */
+    uint64_t changed_at_ns;  /* it left, or came back; 0: never */
     uint64_t change_at_ns;   /* it leaves, or comes back; UINT64_MAX: never */
     struct crowd_task *first;
     struct crowd_task **last;
@@ -75,9 +89,11 @@ struct crowd {
     struct sim_net *net;
     struct prng prng;
     struct crowd_tree tree;
-    struct crowd_node *nodes; /* then the sybils */
-    unsigned *by_distance;    /* nodes, the nearest to the attacked key first; NULL without sybils */
-    unsigned bootstraps;      /* the first of the nodes; they stay */
+    struct crowd_tree whole;  /* all actors: of those that provide much */
+    struct crowd_node *nodes; /* then the sybils, then those that provide much */
+    struct crowd_provider providers[CROWD_WAYS];
+    unsigned *by_distance; /* nodes, the nearest to the attacked key first; NULL without sybils */
+    unsigned bootstraps;   /* the first of the nodes; they stay */
     struct crowd_task *tasks;
     size_t task_count;
     const struct crowd_task *attacked; /* the provide task of the attacked CID */
@@ -93,9 +109,30 @@ extern struct crowd *crowd_playing;
 
 extern const struct actor_class crowd_driver_class;
 extern const struct actor_class crowd_sybil_class;
+extern const struct actor_class crowd_provider_class;
 
 /* The bytes of a CID by its number; how many. */
 size_t crowd_cid(unsigned number, uint8_t to[CID_BYTES_MAX]);
+
+/* What a CID by its number is the hash of. */
+struct crowd_block {
+    uint64_t seed, number;
+};
+struct crowd_block crowd_block(unsigned number);
+
+/* All nodes, with the sybils and those that provide much. */
+unsigned crowd_size(const struct crowd_options *options);
+
+/* Lets the crowd live; nodes come and go. */
+enum err crowd_run_until(struct crowd *c, uint64_t at_ns) MUST_CHECK;
+/* Until the tasks given are done. */
+enum err crowd_end_tasks(struct crowd *c) MUST_CHECK;
+/* Some node looks for who provides the CID: it has to find that node. */
+void crowd_give_check(struct crowd *c, unsigned provider, unsigned cid);
+void crowd_tell(struct crowd *c, const char *what);
+
+/* Two more nodes come, and provide as many CIDs by sweep and one by one; others look for some of them. */
+enum err crowd_provide_play(struct crowd *c, struct crowd_result *result) MUST_CHECK;
 
 /* Bits that the key of a sybil shares with the attacked one. */
 unsigned crowd_sybil_bits(unsigned nodes);

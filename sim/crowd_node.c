@@ -10,7 +10,7 @@
 #include "sim/disk.h"
 #include "sim/globe.h"
 
-enum { DISK_MIB = 64, ADDRESS_TRIES = 100, KNOWN_BOOTSTRAPS = 4, STOP_SECONDS = 30 };
+enum { DISK_MIB = 64, ADDRESS_TRIES = 100, KNOWN_BOOTSTRAPS = 4, STOP_SECONDS = 30, BOOTSTRAP_CONNECTIONS = 1000 };
 
 /* ---- which actors ---- */
 
@@ -66,8 +66,12 @@ enum err crowd_tree_choose(struct crowd *c)
         (void)snprintf(c->why, CROWD_WHY_BYTES, "a crowd without connection_manager would be silent");
         err = ERR_INVALID;
     }
-    tree->used = 0;
     keep_wanted(tree, described.tree, &tree->supervisors[0]);
+    memcpy(c->whole.classes, described.classes, sizeof(c->whole.classes[0]) * described.class_count);
+    c->whole.classes[ACTOR_CONTROL] = &crowd_provider_class;
+    for (size_t i = 0; i < ACTOR_COUNT; i++)
+        c->whole.wanted[i] = true;
+    keep_wanted(&c->whole, described.tree, &c->whole.supervisors[0]);
     config_free(plain);
     return err;
 }
@@ -99,6 +103,29 @@ static void list_bootstraps(struct crowd *c, unsigned number, char *to, size_t s
     }
 }
 
+static bool is_provider(const struct crowd_node *n)
+{
+    return n->number >= n->crowd->options->nodes + n->crowd->options->sybils;
+}
+
+static bool is_sybil(const struct crowd_node *n)
+{
+    return n->number >= n->crowd->options->nodes && !is_provider(n);
+}
+
+static enum err limit_connections(struct config *config, unsigned most, const char *grace)
+{
+    char high[16];
+    char low[16];
+    char why[CONFIG_WHY_BYTES];
+    (void)snprintf(high, sizeof(high), "%u", most);
+    (void)snprintf(low, sizeof(low), "%u", most / 2);
+    enum err err = config_set(config, "Swarm.ConnMgr.HighWater", span_text(high), why);
+    if (err == ERR_OK)
+        err = config_set(config, "Swarm.ConnMgr.LowWater", span_text(low), why);
+    return err == ERR_OK ? config_set(config, "Swarm.ConnMgr.GracePeriod", span_text(grace), why) : err;
+}
+
 static enum err configure(struct crowd *c, struct crowd_node *n)
 {
     char path[32];
@@ -114,25 +141,24 @@ static enum err configure(struct crowd *c, struct crowd_node *n)
         {"Addresses.Swarm", addr},
         {"Bootstrap", bootstrap},
         {"Discovery.MDNS.Enabled", "false"},
+        {"Provide.Enabled",
+         is_provider(n) ? "true" : "false"}, /* they store nothing: its tables would be for nothing */
         {"Routing.Type",
          "dhtserver"}, /* a node that waits to be dialled first is in no table, and this is about tables */
         {"Swarm.Transports.Security", "noise"}, /* OpenSSL's own randomness would not repeat */
     };
     for (size_t i = 0; i < ARRAY_LEN(settings) && err == ERR_OK; i++)
         err = config_set(n->config, settings[i][0], span_text(settings[i][1]), why);
-    if (err == ERR_OK && n->number < c->bootstraps) { /* as those who run one do */
-        err = config_set(n->config, "Swarm.ConnMgr.HighWater", span_text("1000"), why);
-        if (err == ERR_OK)
-            err = config_set(n->config, "Swarm.ConnMgr.LowWater", span_text("500"), why);
-    }
+    if (err == ERR_OK && n->number < c->bootstraps) /* as those who run one do */
+        err = limit_connections(n->config, BOOTSTRAP_CONNECTIONS, "20s");
+    else if (err == ERR_OK && c->options->connections > 0)
+        err = limit_connections(n->config, c->options->connections, "5s");
+    if (err == ERR_OK && is_provider(n)) /* the last one is told what to provide */
+        err = config_set(n->config, "Provide.Strategy",
+                         span_text(n->number + 1 < crowd_size(c->options) ? "all" : "off"), why);
     if (err == ERR_OK)
         n->config->identity = n->identity;
     return err;
-}
-
-static bool is_sybil(const struct crowd_node *n)
-{
-    return n->number >= n->crowd->options->nodes;
 }
 
 static enum err place(struct crowd *c, struct crowd_node *n)
@@ -197,8 +223,9 @@ enum err crowd_node_start(struct crowd_node *n)
         return err;
     sim_host_set_power(n->host, true);
     tree_describe(&config);
-    config.classes = is_sybil(n) ? c->tree.sybils : c->tree.classes;
-    config.tree = &c->tree.supervisors[0];
+    const struct crowd_tree *tree = is_provider(n) ? &c->whole : &c->tree;
+    config.classes = is_sybil(n) ? tree->sybils : tree->classes;
+    config.tree = &tree->supervisors[0];
     return runtime_start(&config, &n->runtime, c->why, CROWD_WHY_BYTES);
 }
 

@@ -2,6 +2,8 @@
 #include "sim/crowd_report.h"
 
 #include <inttypes.h>
+#include <stddef.h>
+#include <string.h>
 
 enum { BUCKET = 20 };
 
@@ -15,11 +17,13 @@ static double milliseconds(uint64_t ns)
     return (double)ns / (double)MS_NS;
 }
 
-/* Of those that count; with none at all 100: nothing has failed. */
+/* Of those that count. When none was given nothing has failed; when all were void nothing was shown. */
 static double success(const struct crowd_kind_result *k)
 {
     unsigned counted = k->given - k->gone;
-    return counted == 0 ? 100.0 : 100.0 * k->done / counted;
+    if (k->given == 0)
+        return 100.0;
+    return counted == 0 ? 0.0 : 100.0 * k->done / counted;
 }
 
 double crowd_report_worst(const struct crowd_result *r)
@@ -38,6 +42,88 @@ static unsigned expected_hops(unsigned nodes)
         hops++;
     return hops;
 }
+
+/* ---- providing by sweep and one by one ---- */
+
+/* One figure of both ways. */
+struct effort_row {
+    const char *name; /* as in JSON */
+    const char *text;
+    size_t at; /* in struct crowd_effort */
+    bool judged;
+};
+
+/*
+ * What is sent is printed and not judged: most of what the sweep sends is ADD_PROVIDER, twenty per CID, which neither way can do without.
+ */
+static const struct effort_row effort_rows[] = {
+    {"provided", "CIDs provided", offsetof(struct crowd_effort, provided), false},
+    {"lookups", "lookups", offsetof(struct crowd_effort, lookups), true},
+    {"round_trips", "round trips", offsetof(struct crowd_effort, trips), true},
+    {"told", "ADD_PROVIDER", offsetof(struct crowd_effort, told), false},
+    {"failed", "failed requests", offsetof(struct crowd_effort, failed), false},
+    {"streams", "streams opened", offsetof(struct crowd_effort, streams), false},
+    {"dials", "dials", offsetof(struct crowd_effort, dials), false},
+    {"bytes_in", "bytes received", offsetof(struct crowd_effort, bytes_in), true},
+    {"bytes_out", "bytes sent", offsetof(struct crowd_effort, bytes_out), false},
+    {"bytes", "bytes both ways", offsetof(struct crowd_effort, bytes), false},
+    {"virtual_ms", "milliseconds", offsetof(struct crowd_effort, took_ms), false},
+};
+
+static uint64_t figure(const struct crowd_effort *e, const struct effort_row *row)
+{
+    uint64_t value;
+    memcpy(&value, (const char *)e + row->at, sizeof(value));
+    return value;
+}
+
+static double saved(const struct crowd_result *r, const struct effort_row *row)
+{
+    double whole = (double)figure(&r->efforts[CROWD_ONE_BY_ONE], row);
+    return whole == 0 ? 0 : 100.0 * (whole - (double)figure(&r->efforts[CROWD_BY_SWEEP], row)) / whole;
+}
+
+double crowd_report_saved(const struct crowd_result *r)
+{
+    double least = 100.0;
+    for (size_t i = 0; i < ARRAY_LEN(effort_rows); i++)
+        if (effort_rows[i].judged)
+            least = MIN(least, saved(r, &effort_rows[i]));
+    return least;
+}
+
+double crowd_report_provided(const struct crowd_options *options, const struct crowd_result *r)
+{
+    uint64_t fewest = options->provide;
+    for (size_t i = 0; i < CROWD_WAYS; i++)
+        fewest = MIN(fewest, r->efforts[i].provided);
+    return options->provide == 0 ? 100.0 : 100.0 * (double)fewest / options->provide;
+}
+
+static void efforts_text(FILE *to, const struct crowd_result *r)
+{
+    (void)fprintf(to, "%-16s%14s%14s%9s%30s\n", "", "by sweep", "one by one", "saved %", "in a quiet minute before");
+    for (size_t i = 0; i < ARRAY_LEN(effort_rows); i++) {
+        const struct effort_row *row = &effort_rows[i];
+        (void)fprintf(to, "%-16s%14" PRIu64 "%14" PRIu64 "%9.2f%15" PRIu64 "%15" PRIu64 "\n", row->text,
+                      figure(&r->efforts[CROWD_BY_SWEEP], row), figure(&r->efforts[CROWD_ONE_BY_ONE], row),
+                      saved(r, row), figure(&r->quiet[CROWD_BY_SWEEP], row), figure(&r->quiet[CROWD_ONE_BY_ONE], row));
+    }
+}
+
+static void efforts_json(FILE *to, const struct crowd_result *r)
+{
+    (void)fprintf(to, ",\"provide\":{");
+    for (size_t i = 0; i < ARRAY_LEN(effort_rows); i++) {
+        const struct effort_row *row = &effort_rows[i];
+        (void)fprintf(to, "%s\"%s\":{\"sweep\":%" PRIu64 ",\"single\":%" PRIu64 ",\"saved_percent\":%.3f}",
+                      i == 0 ? "" : ",", row->name, figure(&r->efforts[CROWD_BY_SWEEP], row),
+                      figure(&r->efforts[CROWD_ONE_BY_ONE], row), saved(r, row));
+    }
+    (void)fprintf(to, "}");
+}
+
+/* ---- the report ---- */
 
 void crowd_report_text(FILE *to, const struct crowd_options *options, const struct crowd_result *r,
                        const struct crowd_cost *cost)
@@ -59,6 +145,8 @@ void crowd_report_text(FILE *to, const struct crowd_options *options, const stru
     if (options->sybils > 0)
         (void)fprintf(to, "%u sybils of %s were given %u records of the attacked key\n", options->sybils,
                       options->sybils_spread ? "anywhere" : "one /24", r->swallowed);
+    if (options->provide > 0)
+        efforts_text(to, r);
     (void)fprintf(to,
                   "theory: %u hops at most with full buckets; a provide asks and tells the 20 closest: 40 requests\n",
                   expected_hops(options->nodes));
@@ -87,5 +175,8 @@ void crowd_report_json(FILE *to, const struct crowd_options *options, const stru
                       success(k), k->known, milliseconds(k->p50_ns), milliseconds(k->p95_ns), k->requests_mean,
                       k->requests_p50, k->requests_p95, k->hops_mean, k->hops_p50, k->hops_p95);
     }
-    (void)fprintf(to, "}}\n");
+    (void)fprintf(to, "}");
+    if (options->provide > 0)
+        efforts_json(to, r);
+    (void)fprintf(to, "}\n");
 }

@@ -23,4 +23,10 @@ void crowd_report_json(FILE *to, const struct crowd_options *options, const stru
 /* The success of the kind of task that did worst, in percent of those that count. */
 double crowd_report_worst(const struct crowd_result *r);
 
+/* What the sweep saved of the lookups, round trips and bytes received that one by one took, in percent: the least of the three. */
+double crowd_report_saved(const struct crowd_result *r);
+
+/* CIDs provided by sweep, or one by one, whichever are fewer, in percent; 100 when none were to be. */
+double crowd_report_provided(const struct crowd_options *options, const struct crowd_result *r);
+
 #endif

@@ -221,6 +221,11 @@ void sim_host_set_power(struct sim_host *host, bool on)
     host->off = !on;
 }
 
+struct sim_traffic sim_host_traffic(const struct sim_host *host)
+{
+    return host->traffic;
+}
+
 size_t sim_host_sockets(const struct sim_host *host)
 {
     return host->sockets;

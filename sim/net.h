@@ -92,6 +92,14 @@ void sim_host_vanish(struct sim_host *host);
  */
 void sim_host_set_power(struct sim_host *host, bool on);
 
+/* What went over the host's connections so far, without what TCP adds. */
+struct sim_traffic {
+    uint64_t bytes_out;
+    uint64_t bytes_in;
+    uint64_t dials; /* connections that it asked for */
+};
+struct sim_traffic sim_host_traffic(const struct sim_host *host);
+
 /* Open sockets of the host, for tests that look for leaks. */
 size_t sim_host_sockets(const struct sim_host *host);
 

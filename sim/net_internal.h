@@ -112,6 +112,7 @@ struct sim_host {
     uint16_t next_port;
     struct net_sock *first; /* of its sockets, the youngest */
     size_t sockets;
+    struct sim_traffic traffic;
 };
 
 /* A socket's number is its slot and how often that was taken: a closed one is not found any more. */

@@ -262,6 +262,7 @@ static void arrive_at(struct net_sock *s, struct segment *seg)
     case SEG_DATA:
         if (buf_append(&s->in, seg->data, seg->len) != ERR_OK)
             abort(); /* bounded by the link's buffer: a mistake of the simulator */
+        s->host->traffic.bytes_in += seg->len;
         break;
     case SEG_ROOM:
         s->unread_out -= seg->bytes;

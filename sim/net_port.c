@@ -46,6 +46,7 @@ static enum err net_connect(void *self, const struct net_addr *addr, uint64_t ta
     if (s == NULL)
         return ERR_NOMEM;
     s->connecting = true;
+    host->traffic.dials++;
     s->remote = *addr;
     s->local = host->ip;
     s->local.port = (uint16_t)(SIM_PORT_FIRST + s->number % SIM_PORT_FIRST);
@@ -97,6 +98,7 @@ static enum err net_write(struct net_sock *s, const struct iovec *iov, int count
     if (!sim_pipe_send(s->out, SEG_DATA, iov, count, total))
         return ERR_NOMEM;
     s->unread_out += total;
+    s->host->traffic.bytes_out += total;
     *ret_bytes = total;
     return ERR_OK;
 }

@@ -86,7 +86,9 @@ struct dht_search;
 struct dht_counters {
     uint64_t lookups;
     uint64_t requests_out;
+    uint64_t told_out; /* of these ADD_PROVIDER, which has no answer */
     uint64_t requests_failed;
+    uint64_t streams_out;
     uint64_t requests_in;
     uint64_t requests_refused;
 };

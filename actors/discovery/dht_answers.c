@@ -195,7 +195,9 @@ static enum err add_table(const struct dht_net *net, struct buf *tables)
                                    .refreshed_at = net->refreshed_real_ns,
                                    .lookups = net->counters.lookups,
                                    .requests_out = net->counters.requests_out,
+                                   .told_out = net->counters.told_out,
                                    .requests_failed = net->counters.requests_failed,
+                                   .streams_out = net->counters.streams_out,
                                    .requests_in = net->counters.requests_in,
                                    .requests_refused = net->counters.requests_refused,
                                    .peers = schema_list_of(&rows, count)};

@@ -150,10 +150,12 @@ static void touch(struct dht_channel *c)
 static void open_stream(struct dht_channel *c)
 {
     enum err err = dht_dial_stream(c);
-    if (err == ERR_OK)
-        c->state = DHT_CHANNEL_OPENING;
-    else
+    if (err != ERR_OK) {
         end_all(c, err);
+        return;
+    }
+    c->state = DHT_CHANNEL_OPENING;
+    c->net->counters.streams_out++;
 }
 
 static void write_next(struct dht_channel *c)
@@ -164,10 +166,10 @@ static void write_next(struct dht_channel *c)
         stream_orders_write(&c->net->dht->orders, c->stream, r->bytes, false);
         c->net->counters.requests_out++;
         touch(c);
-        if (r->type == KAD_ADD_PROVIDER)
-            end(r, ERR_OK, NULL); /* it has no answer */
-        else
-            c->awaiting = true;
+        c->awaiting = r->type != KAD_ADD_PROVIDER; /* that has no answer */
+        c->net->counters.told_out += !c->awaiting;
+        if (!c->awaiting)
+            end(r, ERR_OK, NULL);
     }
 }
 
