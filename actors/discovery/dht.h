@@ -250,9 +250,9 @@ struct dht {
     bool server_always; /* Routing.Type = dhtserver */
     bool client_only;
     bool routers_only; /* Routing.Type = delegated: no peer enters a table, so searches have routers alone to ask */
-    bool is_public; /* an own address is */
-    bool reached;   /* and a peer of the public network has dialled it */
-    bool confirmed; /* or AutoNAT has found that peers can */
+    bool is_public;    /* an own address is */
+    bool reached;      /* and a peer of the public network has dialled it */
+    bool confirmed;    /* or AutoNAT has found that peers can */
     struct peer_id self;
     struct stream_orders orders;
     struct account *tables;
