@@ -41,8 +41,18 @@ static void tell(double connected_s)
 {
     struct kad_peers_count now = kad_peers_count();
     printf("{\"up\": %zu, \"lost\": %zu, \"connected_s\": %.3f, \"in_bytes\": %" PRIu64 ", \"out_bytes\": %" PRIu64
-           ", \"asked_by_node\": %" PRIu64 "}\n",
-           now.up, now.lost, connected_s, now.in_bytes, now.out_bytes, now.asked_by_node);
+           ", \"asked_by_node\": [",
+           now.up, now.lost, connected_s, now.in_bytes, now.out_bytes);
+    for (unsigned i = 0; i < KAD_PEERS_TYPES; i++)
+        printf("%s%" PRIu64, i == 0 ? "" : ", ", now.asked_by_node[i]);
+    printf("]");
+    for (unsigned i = 0; i < KAD_PEERS_KINDS; i++) {
+        const struct kad_peers_moved *m = &now.moved[i];
+        printf(", \"%s\": {\"turns\": %" PRIu64 ", \"streams\": %" PRIu64 ", \"in_bytes\": %" PRIu64
+               ", \"out_bytes\": %" PRIu64 "}",
+               kad_peers_kind_name((enum kad_peers_kind)i), m->turns, m->streams, m->in_bytes, m->out_bytes);
+    }
+    printf("}\n");
     (void)fflush(stdout);
 }
 

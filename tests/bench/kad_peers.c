@@ -28,7 +28,7 @@ enum {
     ANNOUNCED = 2
 };
 
-enum { SPEAKS_KAD, SPEAKS_IDENTIFY, SPEAKS_PING, SPEAKS_BITSWAP };
+static const char *const kind_names[KAD_PEERS_KINDS] = {"kad", "identify", "push", "ping", "bitswap", "muxer"};
 
 struct peer {
     unsigned number;
@@ -57,6 +57,7 @@ static struct sockaddr_in node;
 static int epoll_fd;
 static unsigned flight_wanted;
 static struct kad_peers_count count;
+static enum kad_peers_kind moved_by; /* whose event the turn of a connection has brought */
 
 void kad_peers_check(enum err err, const char *what)
 {
@@ -98,7 +99,8 @@ static void write_all(struct connection_stream *s, struct span bytes)
 
 static void tell_identity(struct peer *peer, struct connection_stream *s)
 {
-    const char *protocols[] = {kad_protocol, IDENTIFY_PROTOCOL, PING_PROTOCOL, bitswap_protocol(BITSWAP_1_2)};
+    const char *protocols[] = {kad_protocol, IDENTIFY_PROTOCOL, IDENTIFY_PUSH_PROTOCOL, PING_PROTOCOL,
+                               bitswap_protocol(BITSWAP_1_2)};
     struct multiaddr addrs[ANNOUNCED];
     char ip[INET_ADDRSTRLEN];
     struct in_addr at = address_of(peer->number);
@@ -129,7 +131,8 @@ static void answer(struct connection_stream *s, struct span body)
     struct kad_writer w;
     struct buf out;
     kad_peers_check(kad_parse(body, false, &message), "a request of the node");
-    count.asked_by_node++;
+    if ((unsigned)message.type < KAD_PEERS_TYPES)
+        count.asked_by_node[message.type]++;
     if (message.type == KAD_ADD_PROVIDER)
         return;
     kad_writer_init(&w, NULL);
@@ -214,21 +217,31 @@ static int match(void *user, struct span name)
 {
     (void)user;
     if (span_equal_text(name, kad_protocol))
-        return SPEAKS_KAD;
+        return KAD_PEERS_KAD;
     if (span_equal_text(name, IDENTIFY_PROTOCOL))
-        return SPEAKS_IDENTIFY;
+        return KAD_PEERS_IDENTIFY;
+    if (span_equal_text(name, IDENTIFY_PUSH_PROTOCOL))
+        return KAD_PEERS_PUSH;
     if (span_equal_text(name, PING_PROTOCOL))
-        return SPEAKS_PING;
-    return span_equal_text(name, bitswap_protocol(BITSWAP_1_2)) ? SPEAKS_BITSWAP : -1;
+        return KAD_PEERS_PING;
+    return span_equal_text(name, bitswap_protocol(BITSWAP_1_2)) ? KAD_PEERS_BITSWAP : -1;
+}
+
+static void note_event(const struct connection_stream *s)
+{
+    int protocol = connection_stream_is_inbound(s) ? connection_stream_protocol(s) : KAD_PEERS_KAD;
+    moved_by = protocol < 0 ? KAD_PEERS_MUXER : (enum kad_peers_kind)protocol;
 }
 
 static void on_opened(void *user, struct connection_stream *s)
 {
+    note_event(s);
     if (!connection_stream_is_inbound(s))
         return;
-    if (connection_stream_protocol(s) == SPEAKS_IDENTIFY) {
+    count.moved[connection_stream_protocol(s)].streams++;
+    if (connection_stream_protocol(s) == KAD_PEERS_IDENTIFY) {
         tell_identity(user, s);
-    } else if (connection_stream_protocol(s) == SPEAKS_KAD) {
+    } else if (connection_stream_protocol(s) == KAD_PEERS_KAD) {
         struct inbound *in = calloc(1, sizeof(*in));
         kad_peers_check(in == NULL ? ERR_NOMEM : ERR_OK, "a stream");
         kad_reader_init(&in->reader, KAD_REQUEST_MAX, KAD_REQUEST_MAX, NULL);
@@ -240,9 +253,10 @@ static void on_data(void *user, struct connection_stream *s, struct span bytes)
 {
     struct peer *peer = user;
     size_t len = bytes.len;
+    note_event(s);
     if (s == peer->ask)
         take_answers(peer, bytes);
-    else if (connection_stream_protocol(s) == SPEAKS_PING)
+    else if (connection_stream_protocol(s) == KAD_PEERS_PING)
         write_all(s, bytes);
     else if (connection_stream_is_inbound(s) && connection_stream_user(s) != NULL)
         serve(s, connection_stream_user(s), bytes);
@@ -252,6 +266,7 @@ static void on_data(void *user, struct connection_stream *s, struct span bytes)
 static void on_fin(void *user, struct connection_stream *s)
 {
     struct peer *peer = user;
+    note_event(s);
     if (s == peer->ask)
         kad_peers_check(ERR_CLOSED, "the stream that is asked on");
     free_inbound(s);
@@ -262,6 +277,7 @@ static void on_stream_closed(void *user, struct connection_stream *s, enum err e
 {
     struct peer *peer = user;
     (void)code;
+    note_event(s);
     if (s == peer->ask)
         kad_peers_check(err == ERR_OK ? ERR_CLOSED : err, "the stream that is asked on");
     free_inbound(s);
@@ -358,6 +374,10 @@ static void flush(struct peer *peer)
 static void turn(struct peer *peer, uint32_t what)
 {
     static uint8_t scratch[READ_BYTES];
+    uint64_t in[2] = {0};
+    uint64_t out[2] = {0};
+    connection_traffic(peer->c, &in[0], &out[0]);
+    moved_by = KAD_PEERS_MUXER;
     if ((what & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
         ssize_t len = read(peer->fd, scratch, sizeof(scratch));
         if (len >= 0)
@@ -366,6 +386,11 @@ static void turn(struct peer *peer, uint32_t what)
             peer->over = true;
     }
     flush(peer);
+    connection_traffic(peer->c, &in[1], &out[1]);
+    struct kad_peers_moved *moved = &count.moved[moved_by];
+    moved->turns++;
+    moved->in_bytes += in[1] - in[0];
+    moved->out_bytes += out[1] - out[0];
     if (peer->upgraded && peer->identity != NULL) {
         connection_identity_free(peer->identity);
         peer->identity = NULL;
@@ -434,6 +459,11 @@ void kad_peers_ask(unsigned flight)
         ask_more(peer);
         flush(peer);
     }
+}
+
+const char *kad_peers_kind_name(enum kad_peers_kind kind)
+{
+    return kind_names[kind];
 }
 
 struct kad_peers_count kad_peers_count(void)

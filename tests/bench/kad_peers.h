@@ -14,7 +14,29 @@
 
 #include "base/err.h"
 
-enum { KAD_PEERS_MAX_COUNT = 16384, KAD_PEERS_FLIGHT_MAX = 256 };
+enum { KAD_PEERS_MAX_COUNT = 16384, KAD_PEERS_FLIGHT_MAX = 256, KAD_PEERS_TYPES = 6 };
+
+/* What a node's streams are for; the muxer's pings and what else belongs to no stream come last. */
+enum kad_peers_kind {
+    KAD_PEERS_KAD,
+    KAD_PEERS_IDENTIFY,
+    KAD_PEERS_PUSH,
+    KAD_PEERS_PING,
+    KAD_PEERS_BITSWAP,
+    KAD_PEERS_MUXER,
+    KAD_PEERS_KINDS
+};
+
+/*
+ * What the sockets carried, parted by turns of a connection: a turn is one read and what is written after it, and belongs to the stream
+ * whose event came last in it.
+ */
+struct kad_peers_moved {
+    uint64_t turns;
+    uint64_t streams; /* that the node opened */
+    uint64_t in_bytes;
+    uint64_t out_bytes;
+};
 
 /* Since the start; up: now. */
 struct kad_peers_count {
@@ -24,8 +46,9 @@ struct kad_peers_count {
     uint64_t answer_bytes;
     uint64_t sampled; /* answers of which closer was counted: one of 64 */
     uint64_t closer;
-    uint64_t asked_by_node; /* requests of the DHT */
-    uint64_t in_bytes;      /* of the connections that are up */
+    uint64_t asked_by_node[KAD_PEERS_TYPES]; /* requests of the DHT, by enum kad_type */
+    struct kad_peers_moved moved[KAD_PEERS_KINDS];
+    uint64_t in_bytes; /* of the connections that are up */
     uint64_t out_bytes;
 };
 
@@ -44,6 +67,9 @@ void kad_peers_watch(int fd);
 
 /* From now on: FIND_NODE and GET_PROVIDERS of random keys in turn, so many under way on one stream of each peer. */
 void kad_peers_ask(unsigned flight);
+
+/* "kad"; static. */
+const char *kad_peers_kind_name(enum kad_peers_kind kind);
 
 struct kad_peers_count kad_peers_count(void);
 

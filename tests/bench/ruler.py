@@ -179,8 +179,9 @@ def run_rounds(contenders, rounds):
     return failed
 
 
-def suite_result(title, contenders, targets, rounds, notes=()):
-    failed = run_rounds(contenders, rounds)
-    rows = [one.summary() for one in contenders if one.samples]
+def suite_result(title, contenders, targets, rounds, notes=(), last=()):
+    """last: contenders that run once, when the others are done."""
+    failed = {**run_rounds(contenders, rounds), **run_rounds(last, 1)}
+    rows = [one.summary() for one in (*contenders, *last) if one.samples]
     return {"title": title, "rounds": rounds, "rows": rows, "failed": failed, "notes": list(notes),
             "targets": [judged for judged in (target.judge() for target in targets) if judged is not None]}

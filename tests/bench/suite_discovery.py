@@ -15,6 +15,7 @@ from ruler import KIB, Contender, Meter, Target, cpu_seconds, program, ratio, re
 
 PROTOCOL = "/ipfs/lan/kad/1.0.0"
 FILES = 15000  # descriptors: of a node and of the peers' program each
+SPARE = 500  # of these, for other things than connections
 BUDGET_MIB = 384  # for 10,000 connections: its tables are what counts
 SERVER_TOLD, IDLE_TOLD = "DHT on, Noise", "DHT on, Noise, else as it comes"
 
@@ -100,47 +101,53 @@ def held(lab, programs, kind, count, seconds):
 
 
 class Idle:
-    """Nodes that only keep their peers, all in the same time: CPU by window, bytes on the connections over all windows."""
+    """
+    Nodes that only keep their peers, all in the same time, from the beginning of the suite on: what moves on their connections does not depend
+    on what else the machine does. Their CPU is measured when that is nothing.
+    """
 
-    def __init__(self, lab, programs, counts, seconds, windows):
-        self.lab, self.programs, self.counts, self.seconds, self.windows = lab, programs, counts, seconds, windows
-        self.found = None
-
-    def measure(self):
+    def __init__(self, lab, programs, count, quick):
+        self.seconds, self.windows = (2, 1) if quick else (60, 2)
+        self.settle, self.until = (5, 15) if quick else (30, 630)  # the first look around is over; the one ten minutes later, too
+        self.began = time.monotonic()
+        self.watched, self.percents = {}, None
         with contextlib.ExitStack() as stack:
-            watched = {}
             for kind, make in KINDS.items():
-                for count in self.counts:
-                    node = stack.enter_context(started(make(self.lab, f"{kind}-{count}-idle", 2 * count)))
-                    watched[kind, count] = (node.process.child.pid, stack.enter_context(contextlib.closing(Crowd(self.programs, node, count))))
-            time.sleep(20 if self.seconds >= 60 else 5)  # identify is over, and the first look around
-            cpu = {key: [cpu_seconds(pid)] for key, (pid, _) in watched.items()}
-            began = time.monotonic()
-            first = {key: crowd.ask() for key, (_, crowd) in watched.items()}
+                node = stack.enter_context(started(make(lab, f"{kind}-idle", 2 * count)))
+                self.watched[kind] = node.process.child.pid, stack.enter_context(contextlib.closing(Crowd(programs, node, count)))
+            self.pass_until(self.settle)
+            self.first = {kind: (time.monotonic(), crowd.ask()) for kind, (_, crowd) in self.watched.items()}
+            self.stack = stack.pop_all()  # until close(), unless something failed
+
+    def close(self):
+        self.stack.close()
+
+    def pass_until(self, seconds):
+        time.sleep(max(0, self.began + seconds - time.monotonic()))
+
+    def cpu(self, kind):
+        if self.percents is None:
+            seen = {one: [cpu_seconds(pid)] for one, (pid, _) in self.watched.items()}
             for _ in range(self.windows):
                 time.sleep(self.seconds)
-                for key, (pid, _) in watched.items():
-                    cpu[key].append(cpu_seconds(pid))
-            self.found = {}
-            minutes = (time.monotonic() - began) / 60
-            for key, (_, crowd) in watched.items():
-                last = crowd.ask()
-                moved = {way: last[way] - first[key][way] for way in ("in_bytes", "out_bytes", "asked_by_node")}
-                self.found[key] = {"percents": [100 * (b - a) / self.seconds for a, b in zip(cpu[key], cpu[key][1:])],
-                                   "bytes_per_min": (moved["in_bytes"] + moved["out_bytes"]) / minutes, **moved}
-
-    def take(self, kind, count):
-        if self.found is None:
-            self.measure()
-        return self.found[kind, count]
-
-    def cpu(self, kind, count):
-        percents = self.take(kind, count)["percents"]
+                for one, (pid, _) in self.watched.items():
+                    seen[one].append(cpu_seconds(pid))
+            self.percents = {one: [100 * (b - a) / self.seconds for a, b in zip(all_of, all_of[1:])] for one, all_of in seen.items()}
+        percents = self.percents[kind]
         return {"value": sum(percents) / len(percents), "most": max(percents)}
 
-    def traffic(self, kind, count):
-        found = self.take(kind, count)
-        return {"value": found["bytes_per_min"] / KIB, "asked_by_node": found["asked_by_node"]}
+    def traffic(self, kind):
+        """KiB a minute, and how much of it was what (kad_peers.h)."""
+        self.pass_until(self.until)
+        began, first = self.first[kind]
+        last = self.watched[kind][1].ask()
+        minutes = (time.monotonic() - began) / 60
+
+        def per_minute(now, before):
+            return sum(now[way] - before[way] for way in ("in_bytes", "out_bytes")) / KIB / minutes
+
+        return {"value": per_minute(last, first), "requests": sum(last["asked_by_node"]) - sum(first["asked_by_node"]), "minutes": minutes,
+                **{f"{what}_kib": per_minute(moved, first[what]) for what, moved in last.items() if isinstance(moved, dict)}}
 
 
 def served(programs, node, count, flight, seconds):
@@ -157,21 +164,22 @@ def summary(row, key="median"):
 
 
 def serving(lab, programs, options):
-    asking, flight, seconds = 64, 32, (2 if options.quick else 10)
+    asking, flight, seconds = 64, 32, (2 if options.quick else 5)
+    rounds = min(options.rounds, 5)
     nodes = {kind: lab.start(make(lab, f"{kind}-server", 2 * asking)) for kind, make in KINDS.items()}
     rows = {kind: Contender(f"{kind}, FIND_NODE and GET_PROVIDERS in turn", lambda node=node: served(programs, node, asking, flight, seconds),
-                            SERVER_TOLD, unit="answers/s") for kind, node in nodes.items()}
+                            SERVER_TOLD, unit="answers/s", rounds=rounds) for kind, node in nodes.items()}
     rows.update({f"{kind} CPU": Contender(f"{kind}, CPU of the node for each", lambda kind=kind: {"value": rows[kind].samples[-1]["us"]}, SERVER_TOLD, unit="us",
-                                          less=True) for kind in KINDS})
+                                          less=True, rounds=rounds) for kind in KINDS})
     note = (f"Answers: {asking} peers, which are the table too, ask on one stream each with {flight} requests under way, from the same cores; hearth lets a peer "
             "have 2,000 a second. An answer names 20 peers with two addresses each. CPU is that of whole runs, connecting included.")
     return rows, [Target("DHT requests/s, peers on the same cores", summary(rows["hearth"]), 20e3),
                   Target("DHT requests/s / Kubo", lambda: ratio(rows["hearth"], rows["Kubo"]), 1)], note
 
 
-def holding(lab, programs, options):
-    counts = {"hearth": 200, "Kubo": 100} if options.quick else {"hearth": 10000, "Kubo": 1000}
-    seconds = 2 if options.quick else 60
+def holding(lab, programs, options, files):
+    counts = {"hearth": 200, "Kubo": 100} if options.quick else {"hearth": min(10000, files - SPARE), "Kubo": 1000}
+    seconds = 2 if options.quick else 35
     told = {"hearth": f"budget of {BUDGET_MIB} MiB, high water raised, Noise", "Kubo": "high water raised, Noise"}
     rows = {kind: Contender(f"{kind}, {count:,} idle connections", lambda kind=kind, count=count: held(lab, programs, kind, count, seconds), told[kind],
                             unit="KiB each", less=True, rounds=1 if options.quick else 3) for kind, count in counts.items()}
@@ -180,33 +188,43 @@ def holding(lab, programs, options):
     return rows, [Target(f"resident KiB of each of {counts['hearth']:,} idle connections", summary(rows["hearth"]), 24, less=True)], note
 
 
-def quotient(rows):
-    """None too when nothing moved: windows of a second or two are for showing that it runs."""
-    return ratio(rows["hearth"], rows["Kubo"]) if rows["Kubo"].samples and rows["Kubo"].samples[-1]["value"] else None
+def resting(idle, count, quick):
+    def each(what, unit, take):
+        return {kind: Contender(f"{kind}, {what} with {count} idle peers", lambda kind=kind: take(kind), IDLE_TOLD, unit=unit, less=True) for kind in KINDS}
+
+    def part(key):
+        return lambda kind: {"value": traffic[kind].samples[-1][key]}
+
+    cpu = each("CPU", "% of a core", idle.cpu)
+    traffic = each("traffic", "KiB/min", idle.traffic)
+    pings = each("pings among it", "KiB/min", part("muxer_kib"))
+    requests = each("requests of the DHT", "requests", part("requests"))
+    note = (f"Idle: CPU in {idle.windows} windows of {idle.seconds} s with nothing else running. The traffic is that of {idle.settle} to {idle.until} s after the peers "
+            "came and holds one refresh of each node: Kubo looks itself up each 10 min and parts of the key space each 20, as hearth does. The peers serve the DHT and "
+            "begin nothing, so it is what the node begins, and the answers, both ways together: Yamux pings for the most part. What is asked for is that a node costs "
+            "its peers no more than Kubo does.")
+    targets = [Target(f"% of a core with {count} idle peers, most of {idle.windows} x {idle.seconds} s", summary(cpu["hearth"], "most"), 1, less=True),
+               Target(f"traffic with {count} idle peers / Kubo", lambda: None if quick else ratio(traffic["hearth"], traffic["Kubo"]), 1, less=True)]
+    return [one for rows in (cpu, traffic, pings, requests) for one in rows.values()], targets, note
 
 
-def resting(lab, programs, options):
-    few, many = (5, 10) if options.quick else (20, 100)
-    seconds, windows = (2, 1) if options.quick else (60, 10)
-    idle = Idle(lab, programs, (few, many), seconds, windows)
-    cpu = {kind: Contender(f"{kind}, CPU with {many} idle peers", lambda kind=kind: idle.cpu(kind, many), IDLE_TOLD, unit="% of a core", less=True,
-                           rounds=1) for kind in KINDS}
-    traffic = {kind: Contender(f"{kind}, traffic with {few} idle peers", lambda kind=kind: idle.traffic(kind, few), IDLE_TOLD, unit="KiB/min", less=True,
-                               rounds=1) for kind in KINDS}
-    note = (f"Idle: {windows} windows of {seconds} s, all nodes at once. The peers serve the DHT and begin nothing, so the traffic, both ways together, is what the "
-            "node begins, and the answers: a Yamux ping each 30 s for the most part.")
-    targets = [Target(f"% of a core with {many} idle peers, most of {windows} x {seconds} s", summary(cpu["hearth"], "most"), 1, less=True),
-               Target(f"traffic with {few} idle peers / Kubo", lambda: quotient(traffic), 1.1, less=True)]
-    return [*cpu.values(), *traffic.values()], targets, note
+def raise_descriptors():
+    """As many as are wanted, or as there may be; returns the number."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return limit
 
 
 def discovery(lab, programs, options):
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, FILES)), hard))
-    rows, targets, notes = [], [], []
-    for part in (serving, holding, resting):
-        more, asked, note = part(lab, programs, options)
-        rows += more.values() if isinstance(more, dict) else more
-        targets += asked
-        notes.append(note)
-    return suite_result("Discovery", rows, targets, options.rounds, notes)
+    files = raise_descriptors()
+    idle_peers = 10 if options.quick else 100
+    with contextlib.closing(Idle(lab, programs, idle_peers, options.quick)) as idle:
+        rows, targets, notes = [], [], []
+        for more, asked, note in (serving(lab, programs, options), holding(lab, programs, options, files)):
+            rows += more.values()
+            targets += asked
+            notes.append(note)
+        last, asked, note = resting(idle, idle_peers, options.quick)
+        return suite_result("Discovery", rows, targets + asked, options.rounds, notes + [note], last)
