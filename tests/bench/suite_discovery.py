@@ -16,11 +16,13 @@ from ruler import KIB, Contender, Meter, Target, cpu_seconds, program, ratio, re
 PROTOCOL = "/ipfs/lan/kad/1.0.0"
 FILES = 15000  # descriptors: of a node and of the peers' program each
 SPARE = 500  # of these, for other things than connections
+WATER_MAX = 10000  # of Swarm.ConnMgr.HighWater: so many are not trimmed
 BUDGET_MIB = 384  # for 10,000 connections: its tables are what counts
 SERVER_TOLD, IDLE_TOLD = "DHT on, Noise", "DHT on, Noise, else as it comes"
 
 
 def hearth(lab, name, high, **settings):
+    high = min(high, WATER_MAX)
     return Hearth(lab, name=name, HEARTH_SWARM__CONNMGR__LOWWATER=str(high), HEARTH_SWARM__CONNMGR__HIGHWATER=str(high),
                   HEARTH_ROUTING__TYPE="dht", HEARTH_ROUTING__LOOPBACKADDRESSESONLANDHT="true", HEARTH_SWARM__TRANSPORTS__SECURITY="noise",
                   **settings)
