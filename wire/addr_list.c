@@ -38,11 +38,21 @@ enum err addr_list_add(struct buf *list, struct span addr)
     return err;
 }
 
+/* Nearly all lengths are one byte, and an answer of the DHT takes some hundred of them. */
+static bool take_length(struct span *in, uint64_t *ret_len)
+{
+    if (in->len == 0 || in->data[0] >= 0x80)
+        return varint_decode(in, ret_len) == ERR_OK;
+    *ret_len = in->data[0];
+    *in = span_skip(*in, 1);
+    return true;
+}
+
 bool addr_list_next(struct span *list, struct span *ret_addr)
 {
     struct span in = *list;
     uint64_t len = 0;
-    if (varint_decode(&in, &len) != ERR_OK || len == 0 || len > in.len)
+    if (!take_length(&in, &len) || len == 0 || len > in.len)
         return false;
     *ret_addr = span_first(in, (size_t)len);
     *list = span_skip(in, (size_t)len);

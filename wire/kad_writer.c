@@ -50,15 +50,18 @@ void kad_writer_record(struct kad_writer *w, const struct kad_record *record)
     put_bytes(w, KAD_RECORD_TIME, record->time_received);
 }
 
-/* How many of the addresses fit `room` bytes of a peer that has *size already; adds their sizes. */
-static size_t fitting(struct span addrs, size_t room, size_t *size)
+/* How many of the addresses fit `room` bytes of a peer that has *size already; adds their sizes. The first that does not ends it. */
+static size_t fitting(struct span addrs, size_t room, size_t *size, size_t *ret_omitted)
 {
     struct span addr;
     size_t count = 0;
+    *ret_omitted = 0;
     while (addr_list_next(&addrs, &addr)) {
         size_t more = protobuf_size_bytes(KAD_PEER_ADDR, addr.len);
-        if (*size + more > room)
-            break;
+        if (*ret_omitted > 0 || *size + more > room) {
+            (*ret_omitted)++;
+            continue;
+        }
         *size += more;
         count++;
     }
@@ -93,13 +96,13 @@ bool kad_writer_peer(struct kad_writer *w, enum kad_list list, const struct peer
     }
     size_t room = MIN((size_t)KAD_PEER_MAX, KAD_SEND_MAX - used);
     size_t size = protobuf_size_bytes(KAD_PEER_ID, id->len) + connection_size(connection);
-    size_t total = addr_list_count(addrs);
-    size_t count = fitting(addrs, room, &size);
-    if (size > room || (total > 0 && count == 0)) {
+    size_t omitted;
+    size_t count = fitting(addrs, room, &size, &omitted);
+    if (size > room || (omitted > 0 && count == 0)) {
         w->peers_omitted++;
         return false;
     }
-    w->addrs_omitted += (unsigned)(total - count);
+    w->addrs_omitted += (unsigned)omitted;
     w->peers++;
     put_peer(w, list, id, addrs, count, connection, size);
     return w->err == ERR_OK;

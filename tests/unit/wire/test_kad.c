@@ -188,6 +188,19 @@ static void what_does_not_fit_is_left_out(void **state)
         (void)kad_writer_peer(&w, KAD_PROVIDERS, &id, buf_span(&addrs), KAD_NOT_CONNECTED, 6 * KIB);
     }
     assert_true(KAD_SEND_MAX - w.body.len >= 6 * KIB);
+    /* The first that does not fit is the last that is looked at: a short one behind it does not slip in. */
+    buf_clear(&addrs);
+    struct peer_id id = peer_of(1);
+    for (int i = 0; i < 8; i++) {
+        char text[64];
+        (void)snprintf(text, sizeof(text), i == 6 ? "/ip6/::%x/tcp/4001" : "/ip4/1.2.3.%d/tcp/4001", i + 1);
+        add_text(&addrs, text);
+    }
+    size_t room = 2 + 34 + 6 * (2 + 8) + (2 + 8) + 2; /* six, and one more of IPv4 */
+    kad_writer_begin(&w, KAD_FIND_NODE, span_text("key"));
+    size_t used = w.body.len + 4;
+    assert_true(kad_writer_peer(&w, KAD_CLOSER, &id, buf_span(&addrs), KAD_NOT_CONNECTED, KAD_SEND_MAX - used - room));
+    assert_int_equal(w.addrs_omitted, 2);
     buf_release(&addrs);
     buf_release(&out);
     kad_writer_release(&w);
@@ -385,6 +398,21 @@ static void a_list_of_addresses_is_what_was_added(void **state)
     assert_int_equal(addr_list_count(bytes_of_hex("05010203")), 0);
     assert_int_equal(addr_list_count(bytes_of_hex("00")), 0);
     buf_release(&list);
+    for (int len = 126; len <= 129; len++) { /* where a length grows to two bytes */
+        char text[200];
+        (void)snprintf(text, sizeof(text), "/dns4/%0*d/tcp/1", len - 5, 0);
+        struct multiaddr addr = addr_of(text);
+        struct span rest, back;
+        assert_int_equal(multiaddr_span(&addr).len, len);
+        buf_init(&list, 400, NULL);
+        assert_ok(addr_list_add(&list, multiaddr_span(&addr)));
+        assert_ok(addr_list_add(&list, multiaddr_span(&third)));
+        rest = buf_span(&list);
+        assert_true(addr_list_next(&rest, &back) && span_equal(back, multiaddr_span(&addr)));
+        assert_true(addr_list_next(&rest, &back) && span_equal(back, multiaddr_span(&third)));
+        assert_false(addr_list_next(&rest, &back));
+        buf_release(&list);
+    }
 }
 
 int main(void)
