@@ -361,8 +361,9 @@ void yamux_ping(struct yamux *y, uint64_t now_ns)
 
 static uint64_t ping_deadline(const struct yamux *y)
 {
+    uint64_t silence_s = y->config.dialer ? YAMUX_KEEPALIVE_S : YAMUX_KEEPALIVE_LISTENER_S;
     if (!y->ping_waits)
-        return y->ping_at + YAMUX_KEEPALIVE_S * SECOND_NS;
+        return MIN(MAX(y->ping_at, y->heard_at) + silence_s * SECOND_NS, y->ping_at + YAMUX_RTT_S * SECOND_NS);
     return MAX(y->ping_at, y->heard_at) + YAMUX_PONG_TIMEOUT_S * SECOND_NS;
 }
 

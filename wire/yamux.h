@@ -55,7 +55,9 @@ enum {
     YAMUX_REPLY_BYTES_MAX = 16 * 1024, /* queued answers to the peer's frames, then reading pauses */
     YAMUX_QUEUE_BYTES = 256 * 1024,    /* queued in all, then writes are refused */
     YAMUX_UNCHARGED_BYTES = 16 * 1024, /* of the queue: so that an exhausted account slows but never stops a session */
-    YAMUX_KEEPALIVE_S = 30,            /* js closes what is silent for 120 s */
+    YAMUX_KEEPALIVE_S = 30,            /* of silence, then a ping: js closes what is silent for 120 s */
+    YAMUX_KEEPALIVE_LISTENER_S = 35,   /* so that of two who keep the same time only one pings */
+    YAMUX_RTT_S = 120,                 /* a ping for the round trip, however much is heard */
     YAMUX_PONG_TIMEOUT_S = 20,         /* nothing at all heard after a ping */
     YAMUX_DRAIN_TIMEOUT_S = 60         /* a closed stream waits that long for the peer's end */
 };

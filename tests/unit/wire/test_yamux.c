@@ -823,6 +823,32 @@ static void keepalive_pings_and_notices_silence(void **state)
     side_release(&a);
 }
 
+/* Who hears its peer, be it the peer's own pings, need not ask whether it lives; a round trip is measured all the same now and then. */
+static void what_is_heard_spares_a_ping(void **state)
+{
+    (void)state;
+    struct side sides[2];
+    for (size_t i = 0; i < 2; i++) {
+        struct side *a = &sides[i];
+        uint64_t silence = (i == 0 ? YAMUX_KEEPALIVE_S : YAMUX_KEEPALIVE_LISTENER_S) * SECOND_NS;
+        uint8_t ping[12];
+        side_init(a, i == 0, 0);
+        assert_int_equal(yamux_deadline(a->y), silence);
+        for (uint32_t n = 1; n <= 5; n++) {
+            uint64_t now = n * 20 * SECOND_NS;
+            frame(ping, PING, SYN, 0, n);
+            assert_int_equal(yamux_tick(a->y, now), ERR_OK);
+            assert_int_equal(yamux_feed(a->y, span_of(ping, sizeof(ping)), now), ERR_OK);
+            expect_frame(a, PING, ACK, 0, n);
+            expect_nothing(a);
+            assert_int_equal(yamux_deadline(a->y), MIN(now + silence, YAMUX_RTT_S * SECOND_NS));
+        }
+        assert_int_equal(yamux_tick(a->y, YAMUX_RTT_S * SECOND_NS), ERR_OK);
+        expect_frame(a, PING, SYN, 0, 1);
+        side_release(a);
+    }
+}
+
 /* ---- a random model ---- */
 
 enum { MODEL_STREAMS = 12 };
@@ -1124,6 +1150,7 @@ int main(void)
         cmocka_unit_test(closing_drains_late_data_and_gives_up_in_time),
         cmocka_unit_test(closed_streams_wait_in_a_bounded_line),
         cmocka_unit_test(keepalive_pings_and_notices_silence),
+        cmocka_unit_test(what_is_heard_spares_a_ping),
         cmocka_unit_test(random_sessions_lose_and_invent_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
