@@ -171,15 +171,16 @@ enum err yamux_queue_data(struct yamux_queue *q, uint32_t id, uint16_t flags, st
     enum err err = make_room(q, YAMUX_HEADER_BYTES + bytes.len);
     if (err != ERR_OK)
         return err;
-    if (reply)
-        q->replies += YAMUX_HEADER_BYTES + bytes.len;
-    if (flags == 0 && join_open_frame(q, id, bytes))
-        return ERR_OK;
-    struct yamux_header h = {.type = YAMUX_DATA, .flags = flags, .id = id, .length = (uint32_t)bytes.len};
-    push_header(q, &h);
-    push_inline(q, bytes.data, bytes.len);
-    q->open_id = id;
-    q->open_len = h.length;
+    uint64_t before = q->put;
+    if (flags != 0 || !join_open_frame(q, id, bytes)) {
+        struct yamux_header h = {.type = YAMUX_DATA, .flags = flags, .id = id, .length = (uint32_t)bytes.len};
+        push_header(q, &h);
+        push_inline(q, bytes.data, bytes.len);
+        q->open_id = id;
+        q->open_len = h.length;
+    }
+    if (reply) /* without a header where it joined a frame: what was never put never leaves */
+        q->replies += q->put - before;
     return ERR_OK;
 }
 

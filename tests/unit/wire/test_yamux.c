@@ -578,6 +578,26 @@ static void t5_opens_of_a_peer_that_never_reads_pause_reading(void **state)
     side_release(&b);
 }
 
+/* What a negotiation says goes into one frame where it can; when all was taken, nothing of it is held against the peer. */
+static void answers_that_left_never_pause_reading(void **state)
+{
+    (void)state;
+    struct side b;
+    side_init(&b, false, 0);
+    b.accept = false;
+    for (uint32_t id = 1; id < 2 * 3000; id += 2) {
+        size_t n;
+        assert_int_equal(feed_frame(&b, WINDOW, SYN, id, 0), ERR_OK);
+        assert_int_equal(yamux_stream_write(b.last, span_text("header"), &n), ERR_OK);
+        assert_int_equal(yamux_stream_write(b.last, span_text("protocol"), &n), ERR_OK);
+        drain(&b);
+        assert_int_equal(feed_frame(&b, WINDOW, RST, id, 0), ERR_OK);
+        drain(&b);
+        assert_true(yamux_wants_read(b.y));
+    }
+    side_release(&b);
+}
+
 static void t6_streams_that_nobody_accepts_are_capped(void **state)
 {
     (void)state;
@@ -1137,6 +1157,7 @@ int main(void)
         cmocka_unit_test(t4_credit_saturates_and_never_wraps),
         cmocka_unit_test(t5_pings_of_a_peer_that_never_reads_pause_reading),
         cmocka_unit_test(t5_opens_of_a_peer_that_never_reads_pause_reading),
+        cmocka_unit_test(answers_that_left_never_pause_reading),
         cmocka_unit_test(t6_streams_that_nobody_accepts_are_capped),
         cmocka_unit_test(t6_open_streams_are_capped),
         cmocka_unit_test(streams_are_few_while_the_tables_are_short),
