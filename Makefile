@@ -126,7 +126,7 @@ budget-short: build
 	@HEARTH_BUILD=$(BUILD) tests/budget/run.py --short
 
 chaos-peers: build
-	@HEARTH_BUILD=$(BUILD) tests/chaos/run.py
+	@HEARTH_BUILD=$(BUILD) tests/chaos/run.py --full
 	@HEARTH_BUILD=$(BUILD) tests/chaos/sybils.py
 	@HEARTH_BUILD=$(BUILD) tests/chaos/run.py --mix 60
 

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Rows P1 to P17 and D18 of the attack list: identify, peer records, the DHT, names. As rows_transport.py."""
+import hashlib
 import json
 import os
+import threading
 import time
 
-from peer import (DATA, FIN, IDENTIFY, LAN, PING_PROTOCOL, PUSH, base58, field, fields, framed, identify_of, ip4_tcp, seed_of, serve_kad, unframed, varint)
+from peer import (DATA, FIN, HELLO, IDENTIFY, LAN, PING_PROTOCOL, PUSH, SYN, Refused, base58, field, fields, framed, header, identify_of, ip4_tcp, proposal,
+                  seed_of, serve_kad, unframed, varint)
 
 PUT_VALUE, GET_VALUE, ADD_PROVIDER, GET_PROVIDERS, FIND_NODE = range(5)
-PEERS_MAX, PROTOCOLS_MAX = 4096, 64
+PEERS_MAX, PROTOCOLS_MAX, PROVIDERS_OF_A_KEY_MAX = 4096, 64, 64
 RECORD_BYTES_MAX = 10 * 1024
 HOUR_S = 3600
 
@@ -129,25 +132,62 @@ def p2_records(w):
     peer.close()
 
 
+def at_once(jobs):
+    """Runs them in threads of their own, to the end of each."""
+    threads = [threading.Thread(target=job, daemon=True) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def push_records(w, name, records, times):
+    """A peer that pushes all of them, over and over, as fast as it goes; how many were taken off its hands."""
+    peer, stream, pushed = polite(w, name, lambda seed: identify_of(w.keys, seed, [IDENTIFY])), 1, 0
+    for _ in range(times):
+        for at in range(0, len(records), 50):
+            batch = bytearray()
+            for record in records[at:at + 50]:
+                body = HELLO + proposal(PUSH) + record
+                batch += header(DATA, SYN | FIN, stream, len(body)) + body
+                stream += 2
+            if peer.closed or not peer.send(bytes(batch), 10):
+                break
+            pushed += len(records[at:at + 50])
+            peer.pump(0.001)
+    lives = peer.lives(seconds=10)
+    peer.close()
+    return pushed, lives
+
+
 def p1_random_peers(w):
-    """Records of peers that nobody met, as pushes and in answers of the DHT, and peers that come with good ones and go."""
-    before = peers_known(w)
-    for n in range(w.many(10, 2)):
-        peer = polite(w, f"gossip {n}", lambda seed: identify_of(w.keys, seed, [IDENTIFY]))
-        for k in range(100):
-            other = seed_of(f"random {n} {k}")
-            peer.open(2 * k + 1, PUSH, framed(field(8, envelope(w, other, w.keys.ask(other)[0], 1, [ip4_tcp("127.78.1.1", 4001)]))), FIN)
-        peer.pump(0.3)
-        peer.close()
-    w.check("records of others bring no peer into the table", "127.78.1.1/" not in w.node.run("swarm", "addrs")[1].decode())
-    for n in range(w.many(400, 40)):
-        seed = seed_of(f"passer {n}")
-        peer = polite_quick(w, seed, identify_of(w.keys, seed, [IDENTIFY], f8=envelope(w, seed, w.keys.ask(seed)[0], 1, [ip4_tcp("127.79.1.1", 4001)])))
-        peer.close()
+    """Records of peers that nobody met, as pushes; then peers that come with good ones, and go: in full more than the table has room for."""
+    before, strangers = peers_known(w), []
+    for n in range(w.many(1000, 200)):
+        other = seed_of(f"random {n}")
+        strangers.append(framed(field(8, envelope(w, other, w.keys.ask(other)[0], 1, [ip4_tcp("127.78.1.1", 4001)]))))
+    told = [push_records(w, f"gossip {n}", strangers, w.full_size(100, 1)) for n in range(w.many(10, 1))]
+    print(f"# {sum(pushed for pushed, _ in told)} records of others pushed")
+    w.check("records of others bring no peer into the table, the connections live", all(lives for _, lives in told) and
+            "127.78.1.1/" not in w.node.run("swarm", "addrs")[1].decode(), told)
+    come, count = [0], w.full_size(PEERS_MAX + 500, w.many(400, 40))
+
+    def pass_by(turn):
+        for n in range(turn, count, 4):
+            seed = seed_of(f"passer {n}")
+            try:
+                polite_quick(w, seed, identify_of(w.keys, seed, [IDENTIFY], f8=envelope(w, seed, w.keys.ask(seed)[0], 1, [ip4_tcp("127.79.1.1", 4001)]))).close()
+                come[0] += 1
+            except (Refused, OSError):
+                pass  # turned away, for others came before it
+
+    at_once([lambda turn=turn: pass_by(turn) for turn in range(4)])
     time.sleep(2)
     now = peers_known(w)
-    w.check(f"those who came are at most {PEERS_MAX}", now <= PEERS_MAX, (before, now))
-    print(f"# {before} peers known before, {now} after")
+    w.check(f"those who came are at most {PEERS_MAX}", 0 < now <= PEERS_MAX, (before, now))
+    if count > PEERS_MAX:
+        w.check("and more than that came", come[0] > PEERS_MAX, come)
+    print(f"# {before} peers known before, {come[0]} came, {now} known after")
 
 
 def polite_quick(w, seed, identify):
@@ -157,8 +197,14 @@ def polite_quick(w, seed, identify):
 
 
 def peers_known(w):
-    code, out, _ = w.node.run("sql", "select count(*) from peers")
-    return int(out.split()[-1]) if code == 0 and out.split() else 0
+    return number_of(w, "select count(*) from peers")
+
+
+def number_of(w, query):
+    """The one number that a query of state.db gives."""
+    code, out, _ = w.node.run("sql", query)
+    words = out.split()
+    return int(words[-1]) if code == 0 and words and words[-1].isdigit() else 0
 
 
 # ---- the DHT ----
@@ -197,31 +243,71 @@ def p11_providers(w):
     other = polite(w, "asker", lambda seed: identify_of(w.keys, seed, [IDENTIFY]))
     found = providers_of(ask(other, field(1, GET_PROVIDERS) + field(2, key)))
     w.check("the sender is", found == [peer.id], found)
-    flood(w, peer, [field(1, ADD_PROVIDER) + field(2, multihash(f"key {n}")) + provider(peer.id) for n in range(w.many(20000, 3000))])
-    crowd = multihash(w.unique("crowd"))
-    for n in range(w.many(60, 10)):
+    one_key, many = multihash(w.unique("flooded")), w.full_size(62500, w.many(10000, 1500))
+    flooders = [peer] + [polite(w, f"flooder {n}", lambda seed: identify_of(w.keys, seed, [IDENTIFY])) for n in range(w.full_size(7, 0))]
+    began = time.monotonic()
+    at_once([lambda each=each: flood(each, one_key, many) for each in flooders])
+    sent = sum(each.flooded for each in flooders)
+    print(f"# {sent} ADD_PROVIDER of {len(flooders)} peers in {time.monotonic() - began:.0f} s, half of them on one key, the others on a key each")
+    other.close()  # nobody answered its keepalive meanwhile
+    other = polite(w, "asker", lambda seed: identify_of(w.keys, seed, [IDENTIFY]))
+    found = providers_of(ask(other, field(1, GET_PROVIDERS) + field(2, one_key)))
+    w.check("on the flooded key each sender is once", 0 < len(found) == len(set(found)) <= len(flooders), len(found))
+    crowd, told = multihash(w.unique("crowd")), 0
+    for n in range(w.many(PROVIDERS_OF_A_KEY_MAX + 16, 10)):
         seed = seed_of(f"crowd {n}")
         one = w.peer_of(seed)
         me = w.keys.ask(seed)[0]
-        one.open(1, LAN, framed(field(1, ADD_PROVIDER) + field(2, crowd) + provider(me)) * 100)
-        one.pump(0.05)
+        one.open(1, LAN, framed(field(1, ADD_PROVIDER) + field(2, crowd) + provider(me)) * 100 + framed(field(1, GET_PROVIDERS) + field(2, crowd)))
+        told += one.pump(3, lambda: bool(one.payload(1, LAN)))  # what came before the question was read
         one.close()
     answer = ask(other, field(1, GET_PROVIDERS) + field(2, crowd))
     w.check("a crowd on a key: an answer within 16 KiB, nobody twice", answer is not None and len(answer) < 16384 and
             len(set(providers_of(answer))) == len(providers_of(answer)), len(answer or b""))
-    code, out, _ = w.node.run("stats", "dht", "--enc=json")
-    print("# stats dht: " + out.decode().strip()[:600])
-    for each in (peer, other):
+    if not w.mixed:
+        kept = rows_of_key(w, crowd, min(told, PROVIDERS_OF_A_KEY_MAX))
+        print(f"# {told} of a crowd were heard, {kept} are kept")
+        w.check(f"and at most {PROVIDERS_OF_A_KEY_MAX} are kept", 0 < kept <= PROVIDERS_OF_A_KEY_MAX and kept >= min(told, PROVIDERS_OF_A_KEY_MAX), (kept, told))
+    if w.full_size(True, False):
+        held = providers_held(w)
+        flood(peer, one_key, 5000)
+        now = providers_held(w)
+        print(f"# {held} provider records in state.db, {now} after 5,000 keys more")
+        w.check("the table is flat at its cap", 0 < now <= held, (held, now))
+    for each in [other, *flooders]:
         each.close()
 
 
-def flood(w, peer, messages):
-    """All on one stream, as its credit allows; at most 10 s."""
+def providers_held(w, seconds=30):
+    """Rows of state.db, once no more come: they are written bit by bit."""
+    deadline, rows, before = time.monotonic() + seconds, -1, -2
+    while rows != before and time.monotonic() < deadline:
+        time.sleep(1.5)
+        before, rows = rows, number_of(w, "select count(*) from providers")
+    return rows
+
+
+def rows_of_key(w, key, awaited, seconds=60):
+    """How many of a key are in state.db, once so many are, and what might come after them has come: a flooded table is a while in writing."""
+    deadline, rows = time.monotonic() + seconds, 0
+    while rows < awaited and time.monotonic() < deadline:
+        time.sleep(1)
+        rows = number_of(w, f"select count(*) from v_providers where key = '{hashlib.sha256(key).hexdigest()}'")
+    time.sleep(2)
+    return number_of(w, f"select count(*) from v_providers where key = '{hashlib.sha256(key).hexdigest()}'")
+
+
+def flood(peer, key, count, seconds=120):
+    """So many on one key, and as many on a key each, on one stream, as its credit allows."""
     peer.next_stream = getattr(peer, "next_stream", -1) + 2
-    peer.open(peer.next_stream, LAN)
-    peer.queue(peer.next_stream, b"".join(framed(message) for message in messages))
-    peer.pump(10, lambda: peer.queued(peer.next_stream) == 0)
-    print(f"# {peer.queued(peer.next_stream)} bytes of the flood were not taken within 10 s")
+    stream, peer.flooded, deadline = peer.next_stream, 0, time.monotonic() + seconds
+    peer.open(stream, LAN)
+    tail = provider(peer.id)
+    again = framed(field(1, ADD_PROVIDER) + field(2, key) + tail)
+    while peer.flooded < 2 * count and time.monotonic() < deadline and not peer.closed:
+        peer.queue(stream, b"".join(again + framed(field(1, ADD_PROVIDER) + field(2, b"\x12\x20" + os.urandom(32)) + tail) for _ in range(500)))
+        if peer.pump(deadline - time.monotonic(), lambda: peer.queued(stream) == 0):
+            peer.flooded += 1000
 
 
 def invented():

@@ -169,23 +169,53 @@ def t4_credit(w):
     peer.close()
 
 
+def say_unheard(peer, frame, most, each, rest_s=0.0):
+    """Frames, so many in a piece, by a peer that reads nothing: how many went out until none was taken for a while."""
+    taken = 0
+    while taken < most and peer.send(b"".join(frame(taken + k) for k in range(each)), 0.5):
+        taken += each
+        if rest_s:
+            time.sleep(rest_s)
+    return taken
+
+
 def t5_never_reads(w):
-    """Pings, then opens, by a peer that reads nothing: the node stops reading from it."""
-    for name, frame in (("pings", lambda n: header(PING, SYN, 0, n)), ("opens", lambda n: header(WINDOW, SYN, 2 * n + 1, 0))):
-        peer = w.peer(room=4096)
+    """By a peer that reads nothing: a million pings in large pieces, of which one read brings thousands; pings whose pongs fill the way back;
+    opens. At most 32 pongs wait, whatever comes; where the answers cannot leave, the node reads no more, and after 10 s the peer is let go."""
+    def ping(n):
+        return header(PING, SYN, 0, n)
+
+    peer = w.peer(room=4096)
+    peer.deafen()
+    taken = say_unheard(peer, ping, 1000000, 1000)
+    peer.deafen(False)
+    deadline, lives = time.monotonic() + 10, False
+    while not lives and not peer.closed and time.monotonic() < deadline:
+        lives = peer.lives(2**32 - 1, 0.5)  # again and again: what comes with the rest of the flood is dropped like it
+    print(f"# {taken} pings ({taken * 12 / 2**20:.1f} MiB) went out in pieces of 1,000, {len(peer.acks) - lives} were answered")
+    w.check("pings: all but a few are dropped when their pongs would wait", 0 < len(peer.acks) < taken / 20 or taken < 1000000, (len(peer.acks), taken))
+    w.check("pings: it reads again, and is answered", lives)
+    peer.close()
+    for name, frame, each, rest_s in (("pings in pieces of 32", ping, 32, 0.0005), ("opens", lambda n: header(WINDOW, SYN, 2 * n + 1, 0), 1000, 0)):
+        if rest_s and w.short:
+            continue
+        peer, most = w.peer(room=4096), 4000000
         peer.deafen()
-        taken, most = 0, 1000000 if name == "pings" else 4000000
-        while taken < most and peer.send(b"".join(frame(taken + k) for k in range(1000)), 0.5):
-            taken += 1000
+        taken = say_unheard(peer, frame, most, each, rest_s)
         print(f"# {taken} {name} ({taken * 12 / 2**20:.1f} MiB, the kernel's buffers among them) went out")
-        if name == "opens":
-            w.check("opens: reading pauses", taken < most and not peer.closed, taken)
-        else:  # 32 pongs for whatever one read brings: the way back fills too slowly to pause within a million
-            peer.deafen(False)
-            peer.pump(1)
-            w.check("pings: all but a few are dropped when their pongs would wait", 0 < len(peer.acks) < taken / 20 or taken < most, (len(peer.acks), taken))
-            w.check("pings: it reads again, and is answered", peer.lives(2**32 - 1))
+        w.check(f"{name}: reading pauses", 0 < taken < most and (rest_s or not peer.closed), taken)  # at that pace it may be let go already
+        if not w.short:
+            w.check(f"{name}: let go when it took nothing for 10 s", gone(peer, 25))
         peer.close()
+
+
+def gone(peer, seconds):
+    """The deaf peer's process ends when the node hangs up on it."""
+    try:
+        peer.process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def t6_unaccepted(w):

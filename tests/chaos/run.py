@@ -7,7 +7,8 @@ attacker has an address of 127.0.0.0/8 of its own. During each row an honest cli
 ends with four checks: what it expects, the same process lives, memory grew by no more than the row's bound, and the honest client was
 always served within a second, less what a second daemon, which nobody attacks, took to serve the same at the same time: that is the machine's.
 
-Usage: tests/chaos/run.py [--short] [--mix SECONDS] [row ...]; --short leaves out what takes long, --mix plays all at once for so long. HEARTH_BUILD names another build folder.
+Usage: tests/chaos/run.py [--short|--full] [--mix SECONDS] [row ...]; --short leaves out what takes long, --full plays millions where the others play
+thousands, --mix plays all at once for so long. HEARTH_BUILD names another build folder.
 """
 import argparse
 import multiprocessing
@@ -53,8 +54,8 @@ class Victim(Node):
 class World:
     """What the rows share."""
 
-    def __init__(self, folder, group, short):
-        self.folder, self.group, self.short, self.stranger = folder, group, short, STRANGER
+    def __init__(self, folder, group, short, full=False):
+        self.folder, self.group, self.short, self.full, self.stranger = folder, group, short, full, STRANGER
         self.keys, self.sources, self.peers = Keys(), Sources(), 0
         self.names, self.mixed = NameServer(rows_protocols.name_records(STRANGER)), False
         self.node = Victim(folder, group)
@@ -89,6 +90,9 @@ class World:
 
     def many(self, full, short):
         return short if self.short else full
+
+    def full_size(self, full, usual):
+        return full if self.full and not self.mixed else usual
 
     def scratch(self, name):
         return os.path.join(self.folder, name)
@@ -219,6 +223,7 @@ def mix(w, seconds):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--short", action="store_true")
+    parser.add_argument("--full", action="store_true")
     parser.add_argument("--mix", type=int, metavar="SECONDS")
     parser.add_argument("rows", nargs="*")
     options = parser.parse_args()
@@ -232,7 +237,7 @@ def main():
     folder = tempfile.mkdtemp(prefix="hearth-chaos-", dir="/tmp")
     world = None
     try:
-        world = World(folder, group, options.short)
+        world = World(folder, group, options.short, options.full)
         for name, row, bound_mib, smoke in ROWS if options.mix is None else []:
             if name.split()[0] in options.rows or not options.rows and (smoke or not options.short):
                 play(world, name, row, bound_mib)
