@@ -6,6 +6,7 @@
 
 #include "dht/kad_key.h"
 #include "dht/provide_sweep.h"
+#include "wire/ipns.h"
 
 enum { MIDDLE = 0, SOURCE = 1, SEEKER = 2, FEW = 3, SOME = 5, BLOCKS = 60 };
 
@@ -51,6 +52,7 @@ static void whole_on_lan(struct node *n)
     set(n, "Routing.Type", "auto");
     set(n, "Provide.Strategy", n->index == SOURCE ? strategy : "off");
     set(n, "Provide.DHT.Interval", interval);
+    set(n, "Ipns.RepublishPeriod", "2h");
 }
 
 static struct span block_of(unsigned number)
@@ -178,12 +180,61 @@ static void what_is_stored_stays_provided(void **state)
     nodes_end();
 }
 
+/* ---- names ---- */
+
+static uint64_t ends_ns; /* of the record that was found */
+
+static void note_record(struct node *n, const struct msg *answer)
+{
+    struct ipns_record record;
+    const struct msg_route_value *fields = answer->fields;
+    (void)n;
+    if (answer->kind == MSG_ROUTE_VALUE && ipns_record_decode(fields->value, &record) == ERR_OK)
+        ends_ns = record.eol_ns;
+}
+
+static enum err ask(unsigned n, actor_id actor, uint16_t kind, const void *fields)
+{
+    const struct msg msg = {.kind = kind, .fields = fields};
+    return node_do(n, (struct command){.kind = CMD_ASK, .to = actor, .msg = &msg, .take = note_record});
+}
+
+static enum err find_name(unsigned n)
+{
+    uint8_t key[IPNS_KEY_BYTES_MAX];
+    size_t len = ipns_key_of_name(&nodes[SOURCE].id, key);
+    struct msg_route_get get = {.key = span_of(key, len)};
+    return ask(n, ACTOR_DISCOVERY, MSG_ROUTE_GET, &get);
+}
+
+/* Peers forget a record after two days, and it ends: a name lives on as long as its node does. */
+static void names_are_published_again(void **state)
+{
+    (void)state;
+    begin(95, FEW, "off", "22h");
+    struct msg_ipns_sign sign = {
+        .key = span_text("self"), .value = span_text("/ipfs/x"), .lifetime_ns = 48 * 3600 * SECOND_NS};
+    assert_int_equal(ask(SOURCE, ACTOR_STATE, MSG_IPNS_SIGN, &sign), ERR_OK);
+    nodes_pass_ms(5000);
+    assert_int_equal(find_name(SEEKER), ERR_NOT_FOUND);
+    nodes_pass_ms(60000);
+    assert_int_equal(find_name(SEEKER), ERR_OK);
+    uint64_t first_ns = ends_ns;
+    nodes_pass_ms(3600 * 1000);
+    assert_int_equal(find_name(SEEKER), ERR_OK);
+    assert_true(ends_ns == first_ns); /* not without need */
+    nodes_pass_ms(3600 * 1000 + 600 * 1000);
+    assert_int_equal(find_name(SEEKER), ERR_OK);
+    assert_true(ends_ns >= first_ns + 3600 * SECOND_NS);
+    nodes_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stored_blocks_are_provided),      cmocka_unit_test(hot_blocks_are_provided_first),
         cmocka_unit_test(heat_provides_nothing_by_itself), cmocka_unit_test(what_is_not_wanted_is_not_provided),
-        cmocka_unit_test(what_is_stored_stays_provided),
+        cmocka_unit_test(what_is_stored_stays_provided),   cmocka_unit_test(names_are_published_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
