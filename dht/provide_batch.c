@@ -89,11 +89,6 @@ enum err provide_batch_add(struct provide_batch *batch, struct span multihash)
     return ERR_OK;
 }
 
-uint32_t provide_batch_len(const struct provide_batch *batch)
-{
-    return batch->len;
-}
-
 /* Insertion into the KAD_K best so far: most peers are farther than the last of these and cost one comparison. */
 static void assign_key(const struct provide_batch *batch, struct batch_key *key)
 {

@@ -46,7 +46,6 @@ void provide_batch_clear(struct provide_batch *batch);
 
 /* Takes a copy of a multihash. ERR_BUSY: full; ERR_TOO_LARGE. */
 enum err provide_batch_add(struct provide_batch *batch, struct span multihash) MUST_CHECK;
-uint32_t provide_batch_len(const struct provide_batch *batch);
 
 /* peers are borrowed until the batch is cleared; at most PROVIDE_REGION_PEERS_MAX. Nothing may be added any more. */
 void provide_batch_assign(struct provide_batch *batch, const struct region_peer *peers, size_t count);

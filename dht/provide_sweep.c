@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "dht/provide_sweep.h"
 
-#include <string.h>
-
 #include "dht/provide_region.h"
 
 static const double ring = 18446744073709551616.0; /* 2^64 */
@@ -36,23 +34,12 @@ void provide_sweep_hot(struct provide_sweep *sweep)
 
 /* ---- positions ---- */
 
-static struct kad_key key_at(uint64_t position, uint8_t rest)
+struct kad_key provide_sweep_first(uint64_t position)
 {
-    struct kad_key key;
-    memset(key.bytes, rest, sizeof(key.bytes));
+    struct kad_key key = {{0}};
     for (size_t i = 0; i < sizeof(position); i++)
         key.bytes[i] = (uint8_t)(position >> (56 - 8 * i));
     return key;
-}
-
-struct kad_key provide_sweep_first(uint64_t position)
-{
-    return key_at(position, 0);
-}
-
-struct kad_key provide_sweep_last(uint64_t position)
-{
-    return key_at(position, 0xff);
 }
 
 uint64_t provide_sweep_position(const struct kad_key *key)

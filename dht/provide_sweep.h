@@ -53,9 +53,8 @@ void provide_sweep_wake(struct provide_sweep *sweep);
 /* Stored ones have become hot: if the hand is among the stored ones, it does the hot ones first, and then goes on where it was. */
 void provide_sweep_hot(struct provide_sweep *sweep);
 
-/* The first key of a position, its last one is of all bits 1 after the first 64. */
+/* The first key of a position: of all bits 0 after the first 64. */
 struct kad_key provide_sweep_first(uint64_t position);
-struct kad_key provide_sweep_last(uint64_t position);
 uint64_t provide_sweep_position(const struct kad_key *key);
 
 /* Of the fresh hand: nothing of the class lies at or after its position. It turns to the next class, or is done. */

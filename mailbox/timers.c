@@ -135,9 +135,3 @@ bool timers_pop(struct timers *t, uint64_t now_ns, uint64_t *ret_tag)
     remove_at(t, 0);
     return true;
 }
-
-void timers_clear(struct timers *t)
-{
-    while (t->count > 0)
-        remove_at(t, t->count - 1);
-}

@@ -46,8 +46,6 @@ uint64_t timers_set(struct timers *t, uint64_t at_ns, uint64_t tag) MUST_CHECK;
 bool timers_cancel(struct timers *t, uint64_t handle);
 /* Takes the earliest timer that is due. */
 bool timers_pop(struct timers *t, uint64_t now_ns, uint64_t *ret_tag);
-/* Forgets all. */
-void timers_clear(struct timers *t);
 
 /* When the next is due; UINT64_MAX = none. */
 static inline uint64_t timers_next(const struct timers *t)

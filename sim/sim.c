@@ -82,11 +82,6 @@ void sim_shift_real_clock(struct sim *sim, int64_t by_ns)
     sim->real_shift_ns += by_ns;
 }
 
-uint64_t sim_seed(const struct sim *sim)
-{
-    return sim->seed;
-}
-
 uint64_t sim_random(struct sim *sim)
 {
     return prng_next(&sim->world);

@@ -31,7 +31,6 @@ void sim_free(struct sim *sim);
 
 uint64_t sim_now(const struct sim *sim);      /* ns */
 uint64_t sim_real_now(const struct sim *sim); /* ns since the epoch; a run does not depend on the day */
-uint64_t sim_seed(const struct sim *sim);
 /* Moves the wall clock (ctx_real_now) by this much, without touching the monotonic one. */
 void sim_shift_real_clock(struct sim *sim, int64_t by_ns);
 

@@ -346,11 +346,6 @@ enum err cold_pack_end(struct cold_pack *pack, struct cold_call *call, struct pa
     return err;
 }
 
-uint64_t cold_pack_bytes(const struct cold_pack *pack)
-{
-    return pack_writer_bytes(pack->writer);
-}
-
 uint32_t cold_pack_records(const struct cold_pack *pack)
 {
     return pack_writer_records(pack->writer);

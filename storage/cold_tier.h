@@ -64,7 +64,6 @@ enum err cold_pack_end(struct cold_pack *pack, struct cold_call *call, struct pa
 /* NULL-safe. */
 void cold_pack_abandon(struct cold_pack *pack, struct cold_call *call);
 
-uint64_t cold_pack_bytes(const struct cold_pack *pack);
 uint32_t cold_pack_records(const struct cold_pack *pack);
 
 /* ---- packs that are there ---- */

@@ -40,8 +40,7 @@ enum {
     IMPORT_LINKS_MAX = 8192,
     IMPORT_LEVELS_MAX = 64,
     IMPORT_INLINE_MAX = MULTIHASH_DIGEST_MAX, /* bytes that an identity CID may carry */
-    IMPORT_INLINE_DEFAULT = 32,
-    IMPORT_HAMT_THRESHOLD_BYTES = 262144 /* sharded when strictly greater */
+    IMPORT_HAMT_THRESHOLD_BYTES = 262144      /* sharded when strictly greater */
 };
 
 struct import_options {

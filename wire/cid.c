@@ -90,12 +90,6 @@ size_t cid_encode(const struct cid *cid, uint8_t to[CID_BYTES_MAX])
     return n + multihash_encode(&cid->hash, to + n);
 }
 
-enum err cid_append(struct buf *out, const struct cid *cid)
-{
-    uint8_t bytes[CID_BYTES_MAX];
-    return buf_append(out, bytes, cid_encode(cid, bytes));
-}
-
 static enum err parse_v0_text(struct span text, struct cid *ret_cid)
 {
     uint8_t bytes[V0_BYTES];

@@ -69,7 +69,6 @@ enum err cid_parse(struct span in, struct cid *ret_cid) MUST_CHECK;
 
 /* Writes the bytes and returns their number. */
 size_t cid_encode(const struct cid *cid, uint8_t to[CID_BYTES_MAX]);
-enum err cid_append(struct buf *out, const struct cid *cid) MUST_CHECK;
 
 /* Reads the text of a v0 or v1 CID, nothing around it. ERR_INVALID, ERR_UNSUPPORTED, ERR_TOO_LARGE as above. */
 enum err cid_parse_text(struct span text, struct cid *ret_cid) MUST_CHECK;

@@ -9,16 +9,6 @@
 #include "wire/protobuf.h"
 #include "wire/varint.h"
 
-static const char *const type_names[KAD_TYPE_COUNT] = {
-    [KAD_PUT_VALUE] = "PUT_VALUE",         [KAD_GET_VALUE] = "GET_VALUE", [KAD_ADD_PROVIDER] = "ADD_PROVIDER",
-    [KAD_GET_PROVIDERS] = "GET_PROVIDERS", [KAD_FIND_NODE] = "FIND_NODE", [KAD_PING] = "PING",
-};
-
-const char *kad_type_name(enum kad_type type)
-{
-    return type < KAD_TYPE_COUNT ? type_names[type] : "unknown";
-}
-
 static enum err parse_record(struct span in, struct kad_record *ret_record)
 {
     struct kad_record record = {.key = {0}};

@@ -57,9 +57,6 @@ enum kad_connection { KAD_NOT_CONNECTED = 0, KAD_CONNECTED = 1, KAD_CAN_CONNECT 
 /* The number of the field. */
 enum kad_list { KAD_CLOSER = 8, KAD_PROVIDERS = 9 };
 
-/* "FIND_NODE", a static string. */
-const char *kad_type_name(enum kad_type type);
-
 /* ---- reading ---- */
 
 struct kad_record {

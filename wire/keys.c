@@ -170,21 +170,6 @@ enum err public_key_verify(struct span protobuf, struct span message, struct spa
     return ERR_UNSUPPORTED;
 }
 
-const char *key_type_name(enum key_type type)
-{
-    switch (type) {
-    case KEY_RSA:
-        return "RSA";
-    case KEY_ED25519:
-        return "Ed25519";
-    case KEY_SECP256K1:
-        return "Secp256k1";
-    case KEY_ECDSA:
-        return "ECDSA";
-    }
-    return "unknown";
-}
-
 struct key_pair {
     uint8_t secret[crypto_sign_SECRETKEYBYTES]; /* seed, then public key */
     uint8_t public_key[ED25519_PUBLIC_KEY_BYTES];

@@ -53,8 +53,6 @@ enum err public_key_parse(struct span protobuf, struct public_key *ret_key) MUST
  */
 enum err public_key_verify(struct span protobuf, struct span message, struct span signature) MUST_CHECK;
 
-const char *key_type_name(enum key_type type);
-
 /* Our own Ed25519 pair, in guarded memory that is wiped when freed. */
 struct key_pair;
 

@@ -19,7 +19,6 @@ enum {
     S3_UPLOAD_ID_MAX = 1024,
     S3_CODE_MAX = 64,
     S3_PART_MIN = 5 * 1024 * 1024, /* of every part but the last */
-    S3_PARTS_MAX = 10000,
     S3_MD5_BYTES = 16,
     S3_ETAG_CHARS = 56, /* of those that we make ourselves, with the NUL */
     S3_SHA256_CHARS = 65,

@@ -330,16 +330,6 @@ size_t bitswap_session_count(const struct bitswap_session *s)
     return table_len(&s->wants);
 }
 
-size_t bitswap_session_peer_count(const struct bitswap_session *s)
-{
-    return table_len(&s->peers);
-}
-
-const struct peer_id *bitswap_session_peer_id(const struct bitswap_session_peer *peer)
-{
-    return &peer->id;
-}
-
 bool bitswap_session_next_want(const struct bitswap_session *s, size_t *position, struct cid *ret_cid)
 {
     const struct want *want = table_next(&s->wants, position, NULL);

@@ -100,8 +100,6 @@ struct bitswap_session_peer *bitswap_session_next_dirty(struct bitswap_session *
 bool bitswap_session_next_search(struct bitswap_session *s, uint64_t now_ns, struct cid *ret_cid);
 
 size_t bitswap_session_count(const struct bitswap_session *s);
-size_t bitswap_session_peer_count(const struct bitswap_session *s);
-const struct peer_id *bitswap_session_peer_id(const struct bitswap_session_peer *peer);
 
 /* Iterates the wants; *position starts at 0. */
 bool bitswap_session_next_want(const struct bitswap_session *s, size_t *position, struct cid *ret_cid);

@@ -40,7 +40,6 @@ struct connection_identity;
 enum {
     CONNECTION_UPGRADE_TIMEOUT_S = 15,   /* first byte to muxer */
     CONNECTION_NEGOTIATE_TIMEOUT_S = 10, /* one multistream negotiation: of a layer or of a stream */
-    CONNECTION_KEEPALIVE_S = 30,         /* Yamux ping when nothing else was heard */
     CONNECTION_STREAMS_IN_MAX = 512,     /* default cap of open streams that the peer opened */
     CONNECTION_STREAMS_OUT_MAX = 512,    /* rust refuses more */
     CONNECTION_OUTPUT_BYTES = 128 * 1024 /* ciphertext made ahead of the socket */
@@ -208,9 +207,6 @@ enum err connection_stream_write(struct connection_stream *s, struct span bytes,
 /* The same for a part of a shared buffer, without a copy: a reference is taken for what was accepted. */
 enum err connection_stream_write_ref(struct connection_stream *s, struct block_ref *ref, size_t offset, size_t len,
                                      size_t *ret_accepted) MUST_CHECK;
-
-/* Bytes that a write would take now. */
-size_t connection_stream_room(const struct connection_stream *s);
 
 /* Ends the own direction after what was written. Once; further calls do nothing. */
 void connection_stream_fin(struct connection_stream *s);

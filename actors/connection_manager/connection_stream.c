@@ -288,11 +288,6 @@ enum err connection_stream_write_ref(struct connection_stream *s, struct block_r
     return err == ERR_OK ? yamux_stream_write_ref(s->yamux, ref, offset, len, ret_accepted) : err;
 }
 
-size_t connection_stream_room(const struct connection_stream *s)
-{
-    return may_write(s) == ERR_OK ? yamux_stream_room(s->yamux) : 0;
-}
-
 void connection_stream_fin(struct connection_stream *s)
 {
     if (s->yamux == NULL || s->fin_wanted)

@@ -36,7 +36,6 @@ enum {
     PROVIDE_SETTLE_S = 30,     /* after the start at most, for the routing tables to fill */
     PROVIDE_PAUSE_S = 60,      /* after a page of which nothing could be provided */
     PROVIDE_CALL_S = 30,
-    PROVIDE_LOOKUP_S = 60,
     PROVIDE_WALK_SOON_S = 20, /* after a change of the pins */
 };
 
