@@ -52,7 +52,7 @@ struct config_list {
       "and HEARTH_DISCOVERY__MDNS")                                                                                    \
     X(CHOICE, routing_type, "Routing.Type", "auto", 0, 0, "auto|autoclient|delegated|dht|dhtclient|dhtserver|none",    \
       "how peers and providers are found: auto and dht by the DHTs, public and local, as server of the public one "    \
-      "once a peer of the public network has dialled a public address of this node; the client forms never serve, "    \
+      "when peers of the public network can reach this node; the client forms never serve, "                           \
       "dhtserver always does; delegated asks Routing.DelegatedRouters alone; none knows connected peers only")         \
     X(BOOL, routing_loopback_addresses_on_lan_dht, "Routing.LoopbackAddressesOnLanDHT", "false", 0, 1, NULL,           \
       "tell and believe loopback addresses in the local DHT: for several nodes on one machine")                        \
