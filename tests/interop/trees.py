@@ -10,8 +10,12 @@ RAW, DAG_PB = 0x55, 0x70
 NAMES = ("a", "B", "b", "é", "ß", "z", "Z", "0", "10", "2", "x y", "x.y", "ａ", "😀", "name-with-many-letters-in-it")
 
 
-def make_tree(lab, files, bytes_max, symlinks=0, folders=None, empty=True):
-    """A directory with `files` files in nested folders, some of either empty."""
+# As many random bytes are never twice the same.
+ALL_DIFFER = 16
+
+
+def make_tree(lab, files, bytes_max, symlinks=0, folders=None, empty=True, bytes_least=1):
+    """A directory with `files` files in nested folders, some of either empty; many of the small ones are alike, unless bytes_least is ALL_DIFFER."""
     root = lab.directory("tree")
     rand = lab.random
     places = [root]
@@ -20,7 +24,7 @@ def make_tree(lab, files, bytes_max, symlinks=0, folders=None, empty=True):
         os.mkdir(made)
         places.append(made)
     for number in range(files):
-        size = rand.choice((0 if empty else 1, 1, rand.randint(1, bytes_max), rand.randint(1, bytes_max)))
+        size = rand.choice((0 if empty else bytes_least, bytes_least, rand.randint(bytes_least, bytes_max), rand.randint(bytes_least, bytes_max)))
         path = os.path.join(rand.choice(places), f"{rand.choice(NAMES)}-{number}")
         with open(path, "wb") as out:
             out.write(rand.randbytes(size))
@@ -29,13 +33,13 @@ def make_tree(lab, files, bytes_max, symlinks=0, folders=None, empty=True):
     return root
 
 
-def wide_tree(lab, entries, name_bytes=20):
+def wide_tree(lab, entries, name_bytes=20, bytes_least=0):
     """One folder with many small files: beyond 256 KiB of links it becomes a HAMT."""
     root = lab.directory("wide")
     for number in range(entries):
         name = f"{number:0{name_bytes}d}"
         with open(os.path.join(root, name), "wb") as out:
-            out.write(lab.random.randbytes(lab.random.randrange(40)))
+            out.write(lab.random.randbytes(bytes_least + lab.random.randrange(40)))
     return root
 
 
