@@ -237,6 +237,12 @@ void command_flag_name(const struct field *f, char to[COMMAND_FLAG_MAX])
         *c = *c == '_' ? '-' : *c;
 }
 
+static bool is_boolean(const struct reader *r, size_t index)
+{
+    const struct operation *op = r->to->what;
+    return op->args.fields[index].type == FIELD_BOOL || op->arguments[index].place == ARGUMENT_SWITCH;
+}
+
 static enum err pack_argument(struct reader *r, size_t index, const char *value)
 {
     const struct field *f = &r->to->what->args.fields[index];
@@ -245,11 +251,14 @@ static enum err pack_argument(struct reader *r, size_t index, const char *value)
     r->seen[index] = true;
     r->pairs++;
     pack_text(&r->p, f->name);
-    if (f->type == FIELD_BOOL) {
+    if (is_boolean(r, index)) {
         bool flag = false;
         if (text_parse_bool(span_text(value), &flag) != ERR_OK)
             return usage(r->to, "a flag is true or false, not \"%s\"", value);
-        pack_bool(&r->p, flag);
+        if (f->type == FIELD_BOOL)
+            pack_bool(&r->p, flag);
+        else
+            pack_text(&r->p, flag ? "true" : "false");
     } else if (f->type == FIELD_U64) {
         uint64_t number = 0;
         if (text_parse_u64(span_text(value), &number) != ERR_OK)
@@ -265,7 +274,7 @@ static enum err read_flag_value(struct reader *r, size_t index, const char *valu
 {
     if (value != NULL)
         return pack_argument(r, index, value);
-    if (r->to->what->args.fields[index].type == FIELD_BOOL)
+    if (is_boolean(r, index))
         return pack_argument(r, index, "true");
     if (r->at + 1 >= r->argc)
         return usage(r->to, "%s needs a value", r->argv[r->at]);
@@ -279,7 +288,7 @@ static enum err read_long(struct reader *r)
         char name[COMMAND_FLAG_MAX];
         const char *value = NULL;
         command_flag_name(&op->args.fields[i], name);
-        if (op->arguments[i].place == ARGUMENT_FLAG && is_long_flag(r->argv[r->at], name, &value))
+        if (argument_is_flag(&op->arguments[i]) && is_long_flag(r->argv[r->at], name, &value))
             return read_flag_value(r, i, value);
     }
     return usage(r->to, "unknown flag %s", r->argv[r->at]);
@@ -292,13 +301,12 @@ static enum err read_short(struct reader *r)
     const char *letters = r->argv[r->at] + 1;
     while (*letters != '\0') {
         size_t i = 0;
-        while (i < op->args.field_count &&
-               (op->arguments[i].place != ARGUMENT_FLAG || op->arguments[i].flag != *letters))
+        while (i < op->args.field_count && (!argument_is_flag(&op->arguments[i]) || op->arguments[i].flag != *letters))
             i++;
         if (i == op->args.field_count)
             return usage(r->to, "unknown flag %s", r->argv[r->at]);
         letters++;
-        bool value_follows = *letters == '=' || op->args.fields[i].type != FIELD_BOOL;
+        bool value_follows = *letters == '=' || !is_boolean(r, i);
         if (value_follows && *letters != '\0')
             return read_flag_value(r, i, *letters == '=' ? letters + 1 : letters);
         enum err err = read_flag_value(r, i, NULL);

@@ -48,7 +48,7 @@ static enum err document_flags(const struct operation *op, struct buf *to)
     for (size_t i = 0; i < op->args.field_count && err == ERR_OK; i++) {
         char word[COMMAND_FLAG_MAX];
         char letter[8] = "";
-        if (op->arguments[i].place != ARGUMENT_FLAG)
+        if (!argument_is_flag(&op->arguments[i]))
             continue;
         command_flag_name(&op->args.fields[i], word);
         if (op->arguments[i].flag != 0)

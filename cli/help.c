@@ -32,9 +32,9 @@ static void print_flag(const struct field *f, const struct argument *a)
     char name[COMMAND_FLAG_MAX + 8];
     command_flag_name(f, word);
     (void)snprintf(name, sizeof(name), "%s%s", word,
-                   f->type == FIELD_BOOL  ? ""
-                   : f->type == FIELD_U64 ? " N"
-                                          : " TEXT");
+                   f->type == FIELD_BOOL || a->place == ARGUMENT_SWITCH ? ""
+                   : f->type == FIELD_U64                               ? " N"
+                                                                        : " TEXT");
     char flag[8] = "    ";
     if (a->flag != 0)
         (void)snprintf(flag, sizeof(flag), "-%c, ", a->flag);
@@ -57,7 +57,7 @@ static void help_one(const struct operation *op)
             printf("  %-30s %s\n", op->args.fields[i].name, op->args.fields[i].doc);
     }
     for (size_t i = 0; i < op->args.field_count; i++) {
-        if (op->arguments[i].place == ARGUMENT_FLAG)
+        if (argument_is_flag(&op->arguments[i]))
             print_flag(&op->args.fields[i], &op->arguments[i]);
     }
     print_global_flags();

@@ -25,13 +25,19 @@ enum {
     BATCH_BLOCKS_MAX = 1024 /* of one request about many */
 };
 
-enum argument_place { ARGUMENT_POSITIONAL, ARGUMENT_FLAG, ARGUMENT_HIDDEN };
+/* A switch is a flag of type TEXT: true or false as one of type BOOL, and empty where it is not given. */
+enum argument_place { ARGUMENT_POSITIONAL, ARGUMENT_FLAG, ARGUMENT_SWITCH, ARGUMENT_HIDDEN };
 
 struct argument {
     enum argument_place place;
     char flag;            /* 0 = none */
     const char *fallback; /* NULL = zero */
 };
+
+static inline bool argument_is_flag(const struct argument *a)
+{
+    return a->place == ARGUMENT_FLAG || a->place == ARGUMENT_SWITCH;
+}
 
 /* An operation of the control socket or a command of the client. */
 struct operation {

@@ -14,7 +14,7 @@ SAME_FLAGS = (
     ("--max-directory-links=4", "--max-hamt-fanout=8"), ("--max-hamt-fanout=64", "--max-directory-links=1"),
     ("--inline",), ("--inline", "--inline-limit=0"), ("--inline", "--inline-limit=128"),
     ("--inline", "--inline-limit=100", "--max-directory-links=2"), ("--inline", "--raw-leaves=false"),
-    ("--cid-version=1", "--raw-leaves=true"), ("--cid-version=0", "--raw-leaves=false"), ("-w",),
+    ("--cid-version=1", "--raw-leaves"), ("--cid-version=0", "--raw-leaves=false"), ("-w",),
     ("--preserve-mode",), ("--preserve-mtime",), ("--preserve-mode", "--preserve-mtime"),
     ("--preserve-mode", "--preserve-mtime", "-w"),
     ("--preserve-mode", "--preserve-mtime", "--max-directory-links=3"),

@@ -62,6 +62,8 @@ static void flags_are_read_as_people_type_them(void **state)
     expect_args("add --chunker=size-1000 --pin=false a", "add",
                 "{\"chunker\":\"size-1000\",\"pin\":false,\"path\":[\"a\"]}");
     expect_args("add a --cid-version 1 -n", "add", "{\"cid_version\":1,\"only_hash\":true,\"path\":[\"a\"]}");
+    expect_args("add --raw-leaves a", "add", "{\"raw_leaves\":\"true\",\"path\":[\"a\"]}");
+    expect_args("add --raw-leaves=false a", "add", "{\"raw_leaves\":\"false\",\"path\":[\"a\"]}");
     expect_args("add -- -r", "add", "{\"path\":[\"-r\"]}");
     expect_args("add -", "add", "{\"path\":[\"-\"]}");
     expect_args("add", "add", "{}");
@@ -114,6 +116,7 @@ static void mistakes_are_usage_errors(void **state)
     expect_usage("id --enc xml", "json or text");
     expect_usage("id --timeout", "--timeout needs a value");
     expect_usage("add --pin=perhaps a", "");
+    expect_usage("add --raw-leaves=perhaps a", "true or false");
 }
 
 static void unknown_words_name_no_command(void **state)
