@@ -8,5 +8,5 @@ python3 tools/check_source.py
 git ls-files '*.c' '*.h' | xargs clang-format-14 --dry-run --Werror
 echo "formatting holds"
 git ls-files 'base/*.c' 'schemas/*.c' 'wire/*.c' 'dht/*.c' 'mailbox/*.c' 'storage/*.c' 'net/*.c' 'actors/*.c' 'sim/*.c' 'tiersim/*.c' 'cli/*.c' |
-  xargs -P "$(nproc)" -n 8 clang-tidy-14 --quiet -p "$build" 2> >(grep -vE 'warnings? generated|Suppressed|Use -header-filter' >&2)
+  xargs -P "$(nproc)" -n 1 clang-tidy-14 --quiet -p "$build" 2> >(grep -vE 'warnings? generated|Suppressed|Use -header-filter' >&2)
 echo "clang-tidy holds"
