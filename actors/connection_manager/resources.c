@@ -317,10 +317,14 @@ bool resources_have_room(const struct resources *r, const struct resource_conn *
              fits(r, RESOURCE_PREFIX, conn->prefix, RESOURCE_BYTES, bytes)));
 }
 
+bool resources_are_full(const struct resources *r)
+{
+    return !fits(r, RESOURCE_SYSTEM, &r->system, RESOURCE_CONNS, 1);
+}
+
 bool resources_are_crowded(const struct resources *r)
 {
-    bool system_full = !fits(r, RESOURCE_SYSTEM, &r->system, RESOURCE_CONNS_IN, 1) ||
-                       !fits(r, RESOURCE_SYSTEM, &r->system, RESOURCE_CONNS, 1);
+    bool system_full = !fits(r, RESOURCE_SYSTEM, &r->system, RESOURCE_CONNS_IN, 1) || resources_are_full(r);
     return !fits(r, RESOURCE_TRANSIENT, &r->transient, RESOURCE_CONNS_IN, 1) ||
            (system_full && r->transient.used[RESOURCE_CONNS_IN] > 0);
 }

@@ -127,6 +127,9 @@ bool resources_have_room(const struct resources *r, const struct resource_conn *
 /* The next newcomer needs a victim among those not upgraded yet: they are too many, or all that the system has is taken and some of it theirs. */
 bool resources_are_crowded(const struct resources *r);
 
+/* Not one connection more, whoever begins it. */
+bool resources_are_full(const struct resources *r);
+
 /* The bits of the networks of a kind, IP or PREFIX, in the family of this one. */
 uint8_t resources_network_bits(enum resource_kind kind, const uint8_t ip[16]);
 

@@ -320,6 +320,9 @@ enum err swarm_conn_to(const struct swarm *s, struct span peer, struct swarm_con
 void swarm_release(struct swarm *s);
 void swarm_resume_reading(struct swarm *s);
 
+/* For a dial: closes a quiet connection that we dialled by chance, if there is one, and counts it no more. */
+void swarm_make_room(struct swarm *s);
+
 /* The last connection to a wanted peer is gone, after so long. */
 void swarm_return_later(struct swarm *s, const struct peer_id *peer, uint64_t lasted_ns);
 /* A dial has ended without a connection. */

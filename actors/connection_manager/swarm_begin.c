@@ -146,6 +146,8 @@ void swarm_connect(struct swarm *s, const struct dialer_order *order)
         return;
     }
     c->attempt = order->attempt;
+    if (resources_are_full(&s->resources))
+        swarm_make_room(s);
     enum err err =
         resources_enter(&s->resources, &c->resource, &order->to.addr, false, gate_is_exempt(&s->gate, &order->to.addr));
     if (err == ERR_OK)

@@ -49,6 +49,40 @@ void swarm_forget_marks(struct swarm *s, actor_id from)
     peer_tags_forget(&s->tags, mark_name(from, span_text(""), text));
 }
 
+static struct trimmer_candidate candidate_of(struct swarm_conn *c, uint64_t now)
+{
+    struct swarm *s = c->swarm;
+    return (struct trimmer_candidate){.id = c->id,
+                                      .opened_ns = c->opened_ns,
+                                      .active_ns = c->active_ns,
+                                      .value = peer_tags_value(&s->tags, &c->peer->id, now),
+                                      .streams = c->owned_streams,
+                                      .kept = is_kept(c),
+                                      .own = !c->inbound};
+}
+
+void swarm_make_room(struct swarm *s)
+{
+    uint64_t now = ctx_now(s->ctx);
+    size_t position = 0;
+    struct swarm_conn *c;
+    struct trimmer_candidate first = {0};
+    while ((c = table_next(&s->conns, &position, NULL)) != NULL) {
+        if (!c->up || c->over)
+            continue;
+        struct trimmer_candidate next = candidate_of(c, now);
+        if (trimmer_may_give_way(&next, now) && (first.id == 0 || trimmer_goes_before(&next, &first)))
+            first = next;
+    }
+    c = first.id == 0 ? NULL : table_get(&s->conns, table_key_u64(&first.id));
+    if (c == NULL)
+        return;
+    swarm_close(c, ERR_BUSY);
+    while (c->streams != NULL)
+        swarm_stream_forget(c->streams);
+    resources_leave(&s->resources, &c->resource); /* who needs the room does so now */
+}
+
 static void trim(struct swarm *s)
 {
     size_t count = table_len(&s->conns);
@@ -65,12 +99,7 @@ static void trim(struct swarm *s)
     struct swarm_conn *c;
     while ((c = table_next(&s->conns, &position, NULL)) != NULL)
         if (c->up && !c->over)
-            list[n++] = (struct trimmer_candidate){.id = c->id,
-                                                   .opened_ns = c->opened_ns,
-                                                   .active_ns = c->active_ns,
-                                                   .value = peer_tags_value(&s->tags, &c->peer->id, now),
-                                                   .streams = c->owned_streams,
-                                                   .kept = is_kept(c)};
+            list[n++] = candidate_of(c, now);
     size_t go;
     trimmer_choose(&s->trimmer, total, list, n, now, &go);
     for (size_t i = 0; i < go; i++)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/attr.h"
+#include "base/limits.h"
 
 static bool may_go(const struct trimmer *trimmer, const struct trimmer_candidate *c, uint64_t now_ns)
 {
@@ -39,4 +40,14 @@ void trimmer_choose(const struct trimmer *trimmer, uint64_t total, struct trimme
     }
     qsort(candidates, may, sizeof(*candidates), goes_before);
     *ret_count = (size_t)MIN((uint64_t)may, total - trimmer->low);
+}
+
+bool trimmer_may_give_way(const struct trimmer_candidate *c, uint64_t now_ns)
+{
+    return c->own && !c->kept && now_ns - c->active_ns >= TRIMMER_QUIET_MS * MS_NS;
+}
+
+bool trimmer_goes_before(const struct trimmer_candidate *a, const struct trimmer_candidate *b)
+{
+    return goes_before(a, b) < 0;
 }

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "actors/connection_manager/resources.h"
+#include "actors/connection_manager/swarm.h"
 
 enum { BULK = 8 * 1024 * 1024 };
 
@@ -177,6 +177,61 @@ static void who_was_asked_for_by_name_stays(void **state)
     nodes_end();
 }
 
+/* ---- room for dials ---- */
+
+enum { ROOM = 3 };
+
+/* connection_manager, which has room for few connections from when it is probed. */
+static enum err cramped_call(struct ctx *ctx, void *state, const struct msg *msg, struct reply_to call)
+{
+    struct swarm *s = state;
+    if (msg->kind == MSG_PROBE)
+        s->resources.limits.of[RESOURCE_SYSTEM][RESOURCE_CONNS] = ROOM;
+    return connection_manager_class.handle_call(ctx, state, msg, call);
+}
+
+static void cramped(struct node *n)
+{
+    static struct actor_class manager;
+    manager = connection_manager_class;
+    manager.handle_call = cramped_call;
+    n->manager = n->index == 0 ? &manager : NULL;
+}
+
+/* As the DHT dials. */
+static enum err dial_by_chance(unsigned target)
+{
+    struct buf addrs;
+    buf_init(&addrs, 1024, NULL);
+    assert_int_equal(schema_list_add_text(&addrs, span_text(nodes[target].addr)), ERR_OK);
+    struct msg_peer_connect fields = {
+        .peer = peer_id_span(&nodes[target].id), .addrs = schema_list_of(&addrs, 1), .casual = true, .needed = true};
+    struct msg msg = {.kind = MSG_PEER_CONNECT, .fields = &fields};
+    enum err err = node_do(0, (struct command){.kind = CMD_ASK, .msg = &msg});
+    buf_release(&addrs);
+    return err;
+}
+
+/* A lookup dials more than there is room for before the grace period of the first has ended. */
+static void a_dial_takes_the_place_of_a_quiet_one(void **state)
+{
+    (void)state;
+    nodes_begin(7, SIM, 6, cramped);
+    struct msg probe = {.kind = MSG_PROBE, .fields = &(struct msg_probe){0}};
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_ASK, .msg = &probe}), ERR_OK);
+    assert_int_equal(node_connect(1, 0), ERR_OK); /* it came by itself */
+    assert_int_equal(node_connect(0, 2), ERR_OK); /* wanted */
+    assert_int_equal(dial_by_chance(3), ERR_OK);
+    assert_int_equal(dial_by_chance(4), ERR_BUSY); /* the third may have an answer to come */
+    assert_int_equal(nodes[1].downs + nodes[2].downs + nodes[3].downs, 0);
+    nodes_pass_ms(TRIMMER_QUIET_MS + 100);
+    assert_int_equal(dial_by_chance(5), ERR_OK);
+    nodes_pass_ms(1000);
+    assert_int_equal(nodes[3].downs, 1);
+    assert_int_equal(nodes[1].downs + nodes[2].downs + nodes[5].downs, 0);
+    nodes_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +239,7 @@ int main(void)
         cmocka_unit_test(who_is_worth_most_or_protected_stays),
         cmocka_unit_test(who_was_asked_for_by_name_stays),
         cmocka_unit_test(what_an_actor_said_ends_with_it),
+        cmocka_unit_test(a_dial_takes_the_place_of_a_quiet_one),
         cmocka_unit_test(T1_streams_of_a_peer_are_capped_as_configured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,11 +63,31 @@ static void nobody_kept_or_new_goes_however_many_there_are(void **state)
     }
 }
 
+static void a_dial_takes_the_place_of_a_quiet_one_of_ours(void **state)
+{
+    (void)state;
+    const uint64_t quiet_ns = now_ns - TRIMMER_QUIET_MS * MS_NS;
+    const struct trimmer_candidate quiet = {.id = 1, .opened_ns = quiet_ns, .active_ns = quiet_ns, .own = true};
+    struct trimmer_candidate other = quiet;
+    assert_true(trimmer_may_give_way(&quiet, now_ns));
+    other.active_ns++;
+    assert_false(trimmer_may_give_way(&other, now_ns));
+    assert_true(trimmer_goes_before(&quiet, &other));
+    assert_false(trimmer_goes_before(&other, &quiet));
+    other = quiet;
+    other.kept = true;
+    assert_false(trimmer_may_give_way(&other, now_ns));
+    other = quiet;
+    other.own = false;
+    assert_false(trimmer_may_give_way(&other, now_ns));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_worthless_the_idle_and_the_silent_go_first),
         cmocka_unit_test(nobody_kept_or_new_goes_however_many_there_are),
+        cmocka_unit_test(a_dial_takes_the_place_of_a_quiet_one_of_ours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
