@@ -281,13 +281,6 @@ void routing_table_answered(struct routing_table *t, const struct peer_id *id, b
         peer->last_useful_ms = now_ms;
 }
 
-void routing_table_there(struct routing_table *t, const struct peer_id *id, uint64_t now_ms)
-{
-    struct routing_peer *peer = find_id(t, id);
-    if (peer != NULL)
-        peer->there_ms = now_ms;
-}
-
 bool routing_table_failed(struct routing_table *t, const struct peer_id *id)
 {
     struct routing_peer *peer = find_id(t, id);
@@ -353,20 +346,16 @@ size_t routing_table_closest(const struct routing_table *t, const struct kad_key
     return count;
 }
 
-static uint64_t last_seen(const struct routing_peer *peer)
-{
-    return MAX(MAX(peer->added_ms, peer->there_ms), peer->last_queried_ms);
-}
-
 const struct routing_peer *routing_table_stale(const struct routing_table *t, uint64_t age_ms, uint64_t now_ms)
 {
     const struct routing_peer *oldest = NULL;
     const struct routing_peer *peer;
     for (size_t position = 0; (peer = routing_table_next(t, &position)) != NULL;) {
-        if (oldest == NULL || last_seen(peer) < last_seen(oldest))
+        if (oldest == NULL ||
+            MAX(peer->added_ms, peer->last_queried_ms) < MAX(oldest->added_ms, oldest->last_queried_ms))
             oldest = peer;
     }
-    if (oldest == NULL || now_ms - MIN(now_ms, last_seen(oldest)) < age_ms)
+    if (oldest == NULL || now_ms - MIN(now_ms, MAX(oldest->added_ms, oldest->last_queried_ms)) < age_ms)
         return NULL;
     return oldest;
 }
@@ -392,12 +381,6 @@ void routing_table_refreshed(struct routing_table *t, const struct kad_key *targ
     unsigned cpl = kad_key_common_prefix(&t->own, target);
     if (cpl <= ROUTING_REFRESH_CPL_MAX)
         t->refreshed_ms[cpl] = MAX(now_ms, 1);
-}
-
-void routing_table_refreshed_from(struct routing_table *t, unsigned cpl, uint64_t now_ms)
-{
-    for (unsigned c = cpl; c <= ROUTING_REFRESH_CPL_MAX; c++)
-        t->refreshed_ms[c] = MAX(now_ms, 1);
 }
 
 bool routing_table_target(const struct routing_table *t, unsigned cpl, const uint8_t random[32], struct peer_id *ret_id)

@@ -54,7 +54,6 @@ struct routing_peer {
     uint64_t added_ms;
     uint64_t last_useful_ms;  /* it told us something a lookup needed */
     uint64_t last_queried_ms; /* it answered us last */
-    uint64_t there_ms;        /* routing_table_there */
 };
 
 static inline struct span routing_peer_addrs(const struct routing_peer *peer)
@@ -104,9 +103,6 @@ bool routing_table_remove(struct routing_table *t, const struct peer_id *id);
 /* It answered a query; useful: with something new. Its failures are forgotten. Unknown peers are ignored. */
 void routing_table_answered(struct routing_table *t, const struct peer_id *id, bool useful, uint64_t now_ms);
 
-/* It is connected: that is proof enough that it need not be asked anything for it. Unknown peers are ignored. */
-void routing_table_there(struct routing_table *t, const struct peer_id *id, uint64_t now_ms);
-
 /* A query or dial failed: the peer may be replaced; after ROUTING_FAILURES_MAX in a row it is removed. True if it was removed. */
 enum { ROUTING_FAILURES_MAX = 2 };
 bool routing_table_failed(struct routing_table *t, const struct peer_id *id);
@@ -118,7 +114,7 @@ const struct routing_peer *routing_table_find(const struct routing_table *t, con
 size_t routing_table_closest(const struct routing_table *t, const struct kad_key *target,
                              const struct routing_peer **ret_peers, size_t max);
 
-/* The peer that was longest neither heard nor there, for age_ms at least, to be pinged by a refresh; NULL: none. */
+/* The peer whose last answer is the oldest and at least age_ms ago, to be pinged by a refresh; NULL: none. */
 const struct routing_peer *routing_table_stale(const struct routing_table *t, uint64_t age_ms, uint64_t now_ms);
 
 /* Iterates all peers: *position starts at 0; NULL at the end. The table must not change meanwhile. */
@@ -140,9 +136,6 @@ size_t routing_table_due(const struct routing_table *t, uint64_t interval_ms, ui
 
 /* A lookup for this key ended: its part counts as refreshed. */
 void routing_table_refreshed(struct routing_table *t, const struct kad_key *target, uint64_t now_ms);
-
-/* All parts from cpl on count as refreshed: a lookup of ourselves has seen whoever is in them. */
-void routing_table_refreshed_from(struct routing_table *t, unsigned cpl, uint64_t now_ms);
 
 /*
  * Makes a peer id (sha2-256 form, 34 bytes) whose key has exactly this common prefix length with ours, for a FIND_NODE of a refresh: the

@@ -11,7 +11,7 @@
 
 /* As reachability_status of connection_manager. */
 enum { DHT_REACHABILITY_PUBLIC = 1, DHT_REACHABILITY_PRIVATE };
-enum { OWN_TIMEOUT_S = 5, OWN_REPLY_BYTES = 64 * 1024, RECORD_BYTES = 256 * 1024, STALE_MS = DHT_PART_REFRESH_MS };
+enum { OWN_TIMEOUT_S = 5, OWN_REPLY_BYTES = 64 * 1024, RECORD_BYTES = 256 * 1024, STALE_MS = 2 * DHT_REFRESH_MS };
 
 /* ---- init ---- */
 
@@ -199,26 +199,11 @@ static void refresh(struct dht_net *net, struct span key)
     dht_search_begin(s, net);
 }
 
-/* The next one that is not connected: of those that are, the muxer's keepalive knows whether they live. */
-static const struct routing_peer *next_stale(struct dht_net *net)
-{
-    struct dht *d = net->dht;
-    const struct routing_peer *stale;
-    while ((stale = routing_table_stale(&net->table, STALE_MS, dht_ms(d))) != NULL) {
-        const struct dht_peer *peer = dht_peer_find(d, &stale->id);
-        if (peer == NULL || !peer->up)
-            return stale;
-        struct peer_id id = stale->id;
-        routing_table_there(&net->table, &id, dht_ms(d));
-    }
-    return NULL;
-}
-
-/* Peers that were not heard for long are asked something: who does not answer twice goes. */
+/* Peers that were of no use for long are asked something: who does not answer twice goes. */
 static void look_at_stale(struct dht_net *net)
 {
     struct dht *d = net->dht;
-    const struct routing_peer *stale = next_stale(net);
+    const struct routing_peer *stale = routing_table_stale(&net->table, STALE_MS, dht_ms(d));
     if (stale == NULL)
         return;
     struct peer_id id = stale->id;
@@ -248,7 +233,7 @@ static void look_after(struct dht_net *net)
         return;
     }
     look_at_stale(net);
-    if (routing_table_due(&net->table, DHT_PART_REFRESH_MS, dht_ms(d), cpls) == 0)
+    if (routing_table_due(&net->table, DHT_REFRESH_MS, dht_ms(d), cpls) == 0)
         return;
     ctx_random(d->ctx, random, sizeof(random));
     if (routing_table_target(&net->table, cpls[0], random, &target))

@@ -59,11 +59,9 @@ enum {
     DHT_SEARCH_MS = 60000, /* when the caller has no deadline */
     DHT_OPTIMISTIC_MS =
         500, /* a lookup that takes longer is provided to those that are closest by then, and to the closest when it ends */
-    DHT_EARLY_MS = 300,      /* before the caller's deadline, at most: partial results must get there */
-    DHT_QUORUM = 16,         /* values of a key that are compared */
-    DHT_REFRESH_MS = 600000, /* a lookup of ourselves */
-    DHT_PART_REFRESH_MS =
-        1200000, /* of a part of the key space: as go-libp2p's in effect, whose parts are just not due at each other tick of ten minutes */
+    DHT_EARLY_MS = 300, /* before the caller's deadline, at most: partial results must get there */
+    DHT_QUORUM = 16,    /* values of a key that are compared */
+    DHT_REFRESH_MS = 600000,
     DHT_LOOK_MS = 10000, /* between looks at the tables */
     DHT_TAG_VALUE =
         5, /* of a peer in a table, and one more for each bit of its key that is ours: buckets near us have few to choose from */

@@ -335,42 +335,20 @@ static void search_run(struct dht_search *s)
         dht_answers_stream(s);
 }
 
-/*
- * The closest that answered a lookup of ourselves are all there are that share more bits with us than the farthest of them, so those parts
- * need no lookup of their own. The first part gets one in any case: when few peers are known, they may have known few themselves.
- */
-static void looked_up_self(struct dht_net *net, const struct lookup *l)
-{
-    struct dht *d = net->dht;
-    struct lookup_peer closest[KAD_K];
-    unsigned whole_from = 1;
-    size_t count = lookup_closest(l, closest, KAD_K);
-    net->refreshed_real_ns = ctx_real_now(d->ctx);
-    if (lookup_state(l) != LOOKUP_DONE)
-        return;
-    if (count == KAD_K) {
-        struct kad_key farthest = kad_key_of_peer(&closest[count - 1].id);
-        whole_from = kad_key_common_prefix(&net->table.own, &farthest) + 1;
-    }
-    routing_table_refreshed_from(&net->table, whole_from, dht_ms(d));
-}
-
-/* Whatever a lookup was for, its part of the key space was looked at if it ended with the closest. */
-static void looked_up(struct dht_search *s, struct dht_net *net)
+static void refreshed(struct dht_search *s)
 {
     struct dht *d = s->dht;
-    const struct lookup *l = s->lookups[net->number];
-    bool ours = net->refresh_search == s->id;
-    if (ours) {
+    for (unsigned n = 0; n < DHT_NET_COUNT; n++) {
+        struct dht_net *net = &d->nets[n];
+        if (net->refresh_search != s->id)
+            continue;
         net->refresh_search = 0;
         net->look_at_ns = ctx_now(d->ctx) + SECOND_NS; /* for the next part */
+        struct kad_key target = kad_key_of(key_of(s));
+        routing_table_refreshed(&net->table, &target, dht_ms(d));
+        if (span_equal(key_of(s), peer_id_span(&d->self)))
+            net->refreshed_real_ns = ctx_real_now(d->ctx);
     }
-    if (l == NULL)
-        return; /* nobody is in the table, or there was no room for it */
-    if (ours && span_equal(key_of(s), peer_id_span(&d->self)))
-        looked_up_self(net, l);
-    else if (ours || (lookup_state(l) == LOOKUP_DONE && lookup_type(l) == KAD_FIND_NODE && s->kind != DHT_FIND_PEER))
-        routing_table_refreshed(&net->table, lookup_target(l), dht_ms(d));
 }
 
 static void search_free(struct dht_search *s)
@@ -398,8 +376,8 @@ void dht_searches_run(struct dht *d)
             continue;
         if (s->kind == DHT_GET_VALUE)
             correct(s);
-        for (unsigned n = 0; n < DHT_NET_COUNT; n++)
-            looked_up(s, &d->nets[n]);
+        if (s->kind == DHT_REFRESH)
+            refreshed(s);
         if (!s->has_call && d->provide != NULL)
             provide_search_ended(d->provide, s);
         dht_answers_end(s);

@@ -202,7 +202,7 @@ def resting(idle, count, quick):
     pings = each("pings among it", "KiB/min", part("muxer_kib"))
     requests = each("requests of the DHT", "requests", part("requests"))
     note = (f"Idle: CPU in {idle.windows} windows of {idle.seconds} s with nothing else running. The traffic is that of {idle.settle} to {idle.until} s after the peers "
-            "came and holds one refresh of each node: Kubo looks itself up each 10 min and parts of the key space each 20, as hearth does. The peers serve the DHT and "
+            "came and holds one refresh of each node: Kubo looks itself up each 10 min and parts of the key space each 20 in effect, hearth both each 10: without that a thousand nodes did not all find each other. The peers serve the DHT and "
             "begin nothing, so it is what the node begins, and the answers, both ways together: Yamux pings for the most part. What is asked for is that a node costs "
             "its peers no more than Kubo does.")
     targets = [Target(f"% of a core with {count} idle peers, most of {idle.windows} x {idle.seconds} s", summary(cpu["hearth"], "most"), 1, less=True),

@@ -420,15 +420,12 @@ static void take_dht(struct node *n, const struct msg_dht_stat_ok *fields)
     size_t position = 0;
     uint64_t rows = 0;
     uint64_t server = 0;
-    uint64_t lookups = 0;
     while (schema_list_next_map(&fields->tables, &schema_item_dht_table, &position, &row)) {
         rows += row.peers.count;
-        lookups += row.lookups;
         server |= row.server ? span_equal_text(row.name, "wan") ? 1U : 2U : 0U;
     }
     atomic_store(&n->rows, rows);
     atomic_store(&n->server, server);
-    atomic_store(&n->lookups, lookups);
 }
 
 static void take_providers(struct node *n, const struct msg_providers *fields)

@@ -51,9 +51,9 @@ enum command_kind {
     CMD_ADDRS,
     CMD_KNOWN,
     CMD_MDNS,
-    CMD_ASK,  /* msg to an actor; the answer goes to take */
-    CMD_TELL, /* the same without an answer */
-    CMD_DHT,  /* rows: peers in the tables of discovery; server: bits of those served, 1 wan, 2 lan; lookups: begun */
+    CMD_ASK,       /* msg to an actor; the answer goes to take */
+    CMD_TELL,      /* the same without an answer */
+    CMD_DHT,       /* rows: peers in the tables of discovery; server: bits of those served, 1 wan, 2 lan */
     CMD_PROVIDE,   /* the block payload; rows: peers told */
     CMD_PROVIDERS, /* of the block payload; rows: how many, found: bits of nodes */
     CMD_FIND_PEER, /* target */
@@ -105,7 +105,6 @@ struct node {
     _Atomic uint64_t rtt_ns;
     _Atomic uint64_t found;
     _Atomic uint64_t server;
-    _Atomic uint64_t lookups;
     char text[1024]; /* of an error, or the addresses of a reply (CMD_KNOWN: of the target); read after done */
 
     _Atomic uint64_t ups;

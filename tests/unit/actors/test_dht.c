@@ -279,59 +279,6 @@ static void alone_it_fails_at_once(void **state)
     nodes_end();
 }
 
-/* ---- refresh ---- */
-
-static uint64_t lookups_of(unsigned n)
-{
-    (void)in_tables(n);
-    return nodes[n].lookups;
-}
-
-/* In the half of the key space that is not the node's own: part 0. */
-static void choose_a_block_far_from(unsigned n)
-{
-    static uint8_t bytes[sizeof(content)];
-    struct kad_key own = kad_key_of_peer(&nodes[n].id);
-    unsigned bits = 1;
-    memcpy(bytes, content, sizeof(bytes));
-    block = span_of(bytes, sizeof(bytes));
-    for (uint8_t i = 0; bits != 0; i++) {
-        uint8_t cid[CID_BYTES_MAX];
-        bytes[0] = i;
-        struct cid named = nodes_cid_of(block);
-        struct kad_key key =
-            kad_key_of(span_of(cid + 2, cid_encode(&named, cid) - 2)); /* the multihash of a raw CIDv1 */
-        bits = kad_key_common_prefix(&own, &key);
-    }
-}
-
-/*
- * So few are all seen by a lookup of oneself, each minute; beside that one part of the key space is looked up, each twenty minutes, unless
- * another lookup was there.
- */
-static void few_peers_need_few_lookups(void **state)
-{
-    (void)state;
-    enum { MINUTE_MS = 60000, TO_NEXT_MS = 19 * MINUTE_MS + MINUTE_MS / 2 };
-    nodes_begin(8, SIM, 77, on_lan);
-    all_connect_to_the_middle(8);
-    assert_int_equal(lookups_of(MIDDLE), 2);
-    nodes_pass_ms(TO_NEXT_MS);
-    assert_int_equal(lookups_of(MIDDLE), 2 + 19);
-    nodes_pass_ms(MINUTE_MS);
-    assert_int_equal(lookups_of(MIDDLE), 2 + 20 + 1);
-
-    nodes_pass_ms(MINUTE_MS);
-    choose_a_block_far_from(MIDDLE);
-    assert_int_equal(node_do(MIDDLE, (struct command){.kind = CMD_PROVIDE, .payload = block}), ERR_OK);
-    uint64_t before = lookups_of(MIDDLE);
-    nodes_pass_ms(TO_NEXT_MS);
-    assert_int_equal(lookups_of(MIDDLE), before + 19);
-    nodes_pass_ms(MINUTE_MS);
-    assert_int_equal(lookups_of(MIDDLE), before + 20 + 1);
-    nodes_end();
-}
-
 /* ---- trimming ---- */
 
 static void one_keeps_few(struct node *n)
@@ -690,7 +637,6 @@ int main(void)
         cmocka_unit_test(clients_are_in_no_table),
         cmocka_unit_test(values_follow_the_rules_of_their_namespace),
         cmocka_unit_test(alone_it_fails_at_once),
-        cmocka_unit_test(few_peers_need_few_lookups),
         cmocka_unit_test(the_nearest_of_the_table_are_kept),
         cmocka_unit_test(p11_a_foreign_provider_is_not_believed),
         cmocka_unit_test(p11_keys_without_end_from_one_peer),
