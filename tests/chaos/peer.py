@@ -394,6 +394,8 @@ STALLS = Stalls()
 class Honest(threading.Thread):
     """Asks all the time, over one connection, for a ping, a block and who is near a key; remembers how long the three took."""
 
+    dialling = threading.Lock()  # held by who forks, too: the fork has the pipe that a Popen beside it waits for, which then takes as long as the fork lives
+
     def __init__(self, port, sources, keys, cid, block, dht=True):
         super().__init__(daemon=True)
         self.port, self.sources, self.keys, self.cid, self.block, self.dht = port, sources, keys, cid, block, dht
@@ -401,7 +403,8 @@ class Honest(threading.Thread):
         self.took, self.when, self.stopping, self.peer, self.blocks = [], [], threading.Event(), None, bytearray()
 
     def dial(self):
-        self.peer = Peer(self.port, next(self.sources), self.seed, polite=True, identify=identify_of(self.keys, self.seed, [IDENTIFY, PING_PROTOCOL, BITSWAP]))
+        with Honest.dialling:
+            self.peer = Peer(self.port, next(self.sources), self.seed, polite=True, identify=identify_of(self.keys, self.seed, [IDENTIFY, PING_PROTOCOL, BITSWAP]))
         self.peer.serve = {BITSWAP: self.on_bitswap}
         self.stream = -1
 

@@ -203,8 +203,9 @@ def mix(w, seconds):
     began, mark, told = time.monotonic(), len(w.honest.took), multiprocessing.Queue()
     forget_peak(w.pids[0])
     processes = [multiprocessing.Process(target=attack, args=(w, turn, row[1], began + seconds, told)) for turn, row in enumerate(rows)]
-    for process in processes:
-        process.start()
+    with Honest.dialling:
+        for process in processes:
+            process.start()
     for _ in processes:
         turn, times, held, broken = told.get(timeout=seconds + 120)
         print(f"# {rows[turn][0]}: played {times} times, {held} of {held + len(broken)} answers as when alone{', not: ' + broken[-1][:100] if broken else ''}", flush=True)
