@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "actors/connection_manager/dial_memory.h"
 #include "actors/connection_manager/dial_pace.h"
 #include "actors/connection_manager/reach.h"
 #include "base/limits.h"
-#include "base/table.h"
 
 struct attempt {
     uint64_t id;
@@ -37,15 +37,6 @@ struct dial {
     bool over;
 };
 
-/* What earlier dials have taught about a peer (or an address whose peer is not known). */
-struct memory {
-    bool known;
-    enum connection_security security; /* known: what it accepted last */
-    uint8_t refused;                   /* bits of channels refused when proposed optimistically */
-    uint32_t failures;
-    uint64_t retry_ns;
-};
-
 struct dialer {
     enum connection_security security[2];
     size_t security_count;
@@ -56,7 +47,7 @@ struct dialer {
     size_t in_flight_max;
     struct dial_pace pace;
     uint64_t last_id;
-    struct table memories;
+    struct dial_memories memories;
 };
 
 static void add_addrs(struct dial *dial, const struct endpoint *addrs, size_t count)
@@ -71,81 +62,10 @@ static void add_addrs(struct dial *dial, const struct endpoint *addrs, size_t co
     reach_sort(dial->addrs + dial->next, dial->addr_count - dial->next);
 }
 
-/* ---- memories ---- */
-
-/* Addresses are keyed by their bytes, since a struct may have padding. */
-struct memory_key {
-    size_t len;
-    uint8_t bytes[48];
-};
-
-static struct memory_key key_for(const struct peer_id *peer, const struct endpoint *addr)
+static void give(struct dialer *d, size_t bytes)
 {
-    struct memory_key key = {.len = peer->len};
-    if (!peer_id_is_empty(peer)) {
-        memcpy(key.bytes, peer->bytes, peer->len);
-        return key;
-    }
-    key.bytes[0] = (uint8_t)addr->addr.family;
-    key.bytes[1] = (uint8_t)(addr->addr.port >> 8);
-    key.bytes[2] = (uint8_t)addr->addr.port;
-    key.bytes[3] = addr->websocket;
-    memcpy(key.bytes + 4, addr->addr.ip, addr->addr.family == NET_IP4 ? 4 : 16);
-    key.len = 4 + 16;
-    return key;
-}
-
-static struct memory *recall(const struct dialer *d, const struct peer_id *peer, const struct endpoint *addr)
-{
-    struct memory_key key = key_for(peer, addr);
-    return table_get(&d->memories, span_of(key.bytes, key.len));
-}
-
-static void forget(struct dialer *d, struct span key)
-{
-    struct memory *m = table_remove(&d->memories, key);
-    if (m != NULL && d->account != NULL)
-        account_give(d->account, sizeof(*m));
-    free(m);
-}
-
-static struct memory *remember(struct dialer *d, const struct peer_id *peer, const struct endpoint *addr)
-{
-    struct memory *m = recall(d, peer, addr);
-    if (m != NULL)
-        return m;
-    struct memory_key name = key_for(peer, addr);
-    struct span key = span_of(name.bytes, name.len);
-    if (table_len(&d->memories) == DIALER_MEMORIES_MAX) {
-        size_t position = 0;
-        struct span oldest;
-        struct memory_key gone = {0};
-        (void)table_next(&d->memories, &position, &oldest);
-        gone.len = MIN(oldest.len, sizeof(gone.bytes));
-        memcpy(gone.bytes, oldest.data, gone.len);
-        forget(d, span_of(gone.bytes, gone.len));
-    }
-    if (d->account != NULL && !account_take(d->account, sizeof(*m)))
-        return NULL;
-    m = calloc(1, sizeof(*m));
-    if (m != NULL && table_put(&d->memories, key, m, NULL) == ERR_OK)
-        return m;
     if (d->account != NULL)
-        account_give(d->account, sizeof(*m));
-    free(m);
-    return NULL;
-}
-
-static void remember_failure(struct dialer *d, const struct dial *dial, uint64_t now_ns)
-{
-    if (dial->addr_count == 0)
-        return;
-    struct memory *m = remember(d, &dial->peer, &dial->addrs[0]);
-    if (m == NULL)
-        return;
-    m->failures = MIN(m->failures + 1, 100u);
-    uint64_t wait_ms = (uint64_t)DIALER_BACKOFF_MS * m->failures * m->failures;
-    m->retry_ns = now_ns + MIN(wait_ms, (uint64_t)DIALER_BACKOFF_MAX_MS) * MS_NS;
+        account_give(d->account, bytes);
 }
 
 /* ---- life cycle ---- */
@@ -162,7 +82,7 @@ enum err dialer_new(const enum connection_security *security, size_t security_co
     d->security_count = security_count;
     d->account = account;
     d->in_flight_max = DIALER_ATTEMPTS_MAX;
-    table_init(&d->memories, DIALER_MEMORIES_MAX, account);
+    dial_memories_init(&d->memories, account);
     *ret_dialer = d;
     return ERR_OK;
 }
@@ -178,8 +98,7 @@ static void dial_free(struct dialer *d, size_t index)
     free(d->dials[index]);
     d->dial_count--;
     memmove(&d->dials[index], &d->dials[index + 1], (d->dial_count - index) * sizeof(d->dials[0]));
-    if (d->account != NULL)
-        account_give(d->account, sizeof(struct dial));
+    give(d, sizeof(struct dial));
 }
 
 void dialer_free(struct dialer *d)
@@ -188,14 +107,7 @@ void dialer_free(struct dialer *d)
         return;
     while (d->dial_count > 0)
         dial_free(d, d->dial_count - 1);
-    size_t position = 0;
-    struct memory *m;
-    while ((m = table_next(&d->memories, &position, NULL)) != NULL) {
-        if (d->account != NULL)
-            account_give(d->account, sizeof(*m));
-        free(m);
-    }
-    table_release(&d->memories);
+    dial_memories_release(&d->memories);
     free(d);
 }
 
@@ -223,8 +135,7 @@ static enum err dial_new(struct dialer *d, const struct peer_id *peer, uint64_t 
         return ERR_NOMEM;
     struct dial *dial = calloc(1, sizeof(*dial));
     if (dial == NULL) {
-        if (d->account != NULL)
-            account_give(d->account, sizeof(*dial));
+        give(d, sizeof(*dial));
         return ERR_NOMEM;
     }
     dial->id = ++d->last_id;
@@ -245,7 +156,7 @@ enum err dialer_start(struct dialer *d, const struct peer_id *peer, const struct
     if (dial == NULL && count == 0 && names == 0)
         return ERR_NOT_FOUND;
     if (dial == NULL && !forced && (count > 0 || !peer_id_is_empty(peer))) {
-        const struct memory *m = recall(d, peer, addrs);
+        const struct dial_memory *m = dial_memory_find(&d->memories, peer, addrs);
         if (m != NULL && m->retry_ns > now_ns)
             return ERR_UNAVAILABLE;
     }
@@ -319,7 +230,7 @@ void dialer_attempt_upgraded(struct dialer *d, uint64_t attempt, const struct pe
     struct attempt *a = find_attempt(d, attempt, &dial);
     if (a == NULL)
         return;
-    struct memory *m = remember(d, peer, &dial->addrs[a->addr]);
+    struct dial_memory *m = dial_memory_make(&d->memories, peer, &dial->addrs[a->addr]);
     if (m != NULL) {
         m->known = true;
         m->security = security;
@@ -327,8 +238,7 @@ void dialer_attempt_upgraded(struct dialer *d, uint64_t attempt, const struct pe
         m->retry_ns = 0;
     }
     if (peer_id_is_empty(&dial->peer)) {
-        struct memory_key nameless = key_for(&dial->peer, &dial->addrs[0]);
-        forget(d, span_of(nameless.bytes, nameless.len));
+        dial_memory_forget(&d->memories, &dial->peer, &dial->addrs[0]);
         dial->peer = *peer;
     }
     drop_attempt(d, dial, a);
@@ -348,7 +258,7 @@ void dialer_attempt_failed(struct dialer *d, uint64_t attempt, enum err err)
     if (a == NULL)
         return;
     if (a->connected && a->optimistic && blames_optimism(err) && dial->again == SIZE_MAX) {
-        struct memory *m = remember(d, &dial->peer, &dial->addrs[a->addr]);
+        struct dial_memory *m = dial_memory_make(&d->memories, &dial->peer, &dial->addrs[a->addr]);
         uint8_t bit = (uint8_t)(1u << a->first);
         bool other_left = m != NULL && d->security_count == 2 && (m->refused & ~bit) == 0;
         if (m != NULL)
@@ -370,7 +280,7 @@ static enum connection_security other(const struct dialer *d, enum connection_se
 
 static void fill_order(struct dialer *d, struct dial *dial, size_t addr, struct dialer_order *order)
 {
-    const struct memory *m = recall(d, &dial->peer, &dial->addrs[addr]);
+    const struct dial_memory *m = dial_memory_find(&d->memories, &dial->peer, &dial->addrs[addr]);
     enum connection_security first = d->security[0];
     bool offered = m != NULL && m->known && (m->security == d->security[0] || d->security_count == 2);
     if (offered)
@@ -454,6 +364,12 @@ static bool take_abandoned(struct dialer *d, struct dial *dial, struct dialer_or
     return false;
 }
 
+/* Not what we gave up, or had no room for. */
+static bool is_the_peers(enum err err)
+{
+    return err != ERR_OK && err != ERR_CANCELLED && err != ERR_BUSY && err != ERR_NOMEM;
+}
+
 bool dialer_next(struct dialer *d, uint64_t now_ns, struct dialer_order *ret_order)
 {
     for (size_t i = 0; i < d->dial_count; i++) {
@@ -468,8 +384,8 @@ bool dialer_next(struct dialer *d, uint64_t now_ns, struct dialer_order *ret_ord
         bool exhausted = !has_address(dial) && dial->names == 0 && dial->attempt_count == 0;
         if (!dial->over && !exhausted)
             continue;
-        if (dial->err != ERR_OK && dial->err != ERR_CANCELLED)
-            remember_failure(d, dial, now_ns);
+        if (is_the_peers(dial->err) && dial->addr_count > 0)
+            dial_memory_failed(&d->memories, &dial->peer, &dial->addrs[0], now_ns);
         *ret_order = (struct dialer_order){.kind = DIALER_DONE, .dial = dial->id, .peer = dial->peer, .err = dial->err};
         dial_free(d, i);
         return true;

@@ -36,14 +36,11 @@ enum {
     DIALER_ADDRS_MAX = 100,   /* of one dial */
     DIALER_ATTEMPTS_MAX = 64, /* of all dials at once */
     DIALER_PER_DIAL_MAX = 8,  /* of one dial at once */
-    DIALER_MEMORIES_MAX = 1024,
     DIALER_STAGGER_MS = 250,
     DIALER_CONNECT_MS = 5000,  /* TCP */
     DIALER_ATTEMPT_MS = 15000, /* TCP and upgrade */
     DIALER_LOCAL_MS = 5000,    /* the same on loopback and private addresses */
-    DIALER_DIAL_MS = 60000,    /* all addresses */
-    DIALER_BACKOFF_MS = 5000,  /* times the square of the failures in a row */
-    DIALER_BACKOFF_MAX_MS = 300000
+    DIALER_DIAL_MS = 60000     /* all addresses */
 };
 
 struct dialer;
@@ -76,7 +73,7 @@ void dialer_pace(struct dialer *d, unsigned rate, unsigned burst, unsigned attem
 
 /*
  * Starts a dial, or joins the one to the same peer under way (then ret_dial is its id and the addresses are added). names: how many
- * names are still being resolved; dialer_add brings their addresses. forced ignores the backoff. ERR_BUSY: too many dials;
+ * names are still being resolved; dialer_add brings their addresses. forced ignores the backoff (dial_memory.h). ERR_BUSY: too many dials;
  * ERR_UNAVAILABLE: the peer failed a moment ago and its backoff runs; ERR_NOT_FOUND: no address; ERR_NOMEM.
  */
 enum err dialer_start(struct dialer *d, const struct peer_id *peer, const struct endpoint *addrs, size_t count,

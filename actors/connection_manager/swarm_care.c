@@ -124,6 +124,14 @@ void swarm_return_forget(struct swarm *s, const struct peer_id *peer)
         *r = s->returns[--s->return_count];
 }
 
+/* They are kept for their count of tries, and go when others need the room. */
+static void forget_who_came_back(struct swarm *s)
+{
+    for (size_t i = s->return_count; i-- > 0;)
+        if (swarm_peer_find(s, &s->returns[i].peer) != NULL)
+            s->returns[i] = s->returns[--s->return_count];
+}
+
 static void try_later(struct swarm *s, struct swarm_return *r)
 {
     if (r->tries >= SWARM_RETURN_TRIES) {
@@ -137,6 +145,8 @@ static void try_later(struct swarm *s, struct swarm_return *r)
 void swarm_return_later(struct swarm *s, const struct peer_id *peer, uint64_t lasted_ns)
 {
     struct swarm_return *r = find_return(s, peer);
+    if (r == NULL && s->return_count == SWARM_RETURNS_MAX)
+        forget_who_came_back(s);
     if (r == NULL && s->return_count == SWARM_RETURNS_MAX)
         return;
     if (r == NULL) {

@@ -303,13 +303,14 @@ static enum err read_places(struct swarm *s, const struct msg_peer_connect *fiel
     return first == ERR_OK ? ERR_NOT_FOUND : first;
 }
 
-static enum err start_dial(struct swarm *s, struct places *p, bool casual, struct reply_to call)
+static enum err start_dial(struct swarm *s, struct places *p, const struct msg_peer_connect *fields,
+                           struct reply_to call)
 {
     uint64_t dial;
-    enum err err =
-        dialer_start(s->dialer, &p->peer, p->addrs, p->count, (unsigned)p->name_count, true, ctx_now(s->ctx), &dial);
+    enum err err = dialer_start(s->dialer, &p->peer, p->addrs, p->count, (unsigned)p->name_count, !fields->patient,
+                                ctx_now(s->ctx), &dial);
     if (err == ERR_OK)
-        err = add_waiter(s, call, dial, &p->peer, casual);
+        err = add_waiter(s, call, dial, &p->peer, fields->casual);
     if (err == ERR_OK)
         start_names(s, p, dial);
     return err;
@@ -353,7 +354,7 @@ enum err swarm_peer_connect(struct swarm *s, const struct msg_peer_connect *fiel
     else if (err == ERR_OK && fields->casual && !fields->needed && table_len(&s->peers) >= casual_max(s->config))
         err = ERR_BUSY; /* it would only push out others */
     else if (err == ERR_OK)
-        err = start_dial(s, &places, fields->casual, call);
+        err = start_dial(s, &places, fields, call);
     places_free_names(&places);
     if (err == ERR_OK || why[0] == '\0')
         return err;

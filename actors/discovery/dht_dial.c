@@ -77,8 +77,11 @@ static void connect_to(struct dht_peer *peer)
     struct buf items;
     buf_init(&items, LIST_BYTES_MAX, NULL);
     uint32_t count = list_addrs(peer, &items);
-    struct msg_peer_connect fields = {
-        .peer = peer_id_span(&peer->id), .addrs = schema_list_of(&items, count), .casual = true, .needed = true};
+    struct msg_peer_connect fields = {.peer = peer_id_span(&peer->id),
+                                      .addrs = schema_list_of(&items, count),
+                                      .casual = true,
+                                      .needed = true,
+                                      .patient = true};
     enum err err = call(d, OP_DIAL, peer, DHT_WAN, &(struct msg){.kind = MSG_PEER_CONNECT, .fields = &fields});
     buf_release(&items);
     peer->dialling = err == ERR_OK;

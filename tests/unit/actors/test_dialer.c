@@ -243,6 +243,23 @@ static void failures_back_off_unless_forced(void **state)
     assert_int_equal(dialer_start(f->d, &peer, &addr, 1, 0, false, f->now, &dial), ERR_OK);
 }
 
+static void what_we_had_no_room_for_does_not_count_against_the_peer(void **state)
+{
+    struct fixture *f = *state;
+    struct peer_id peer = peer_of(1);
+    struct endpoint addr = public4(1);
+    uint64_t dial;
+    const enum err ours[] = {ERR_BUSY, ERR_NOMEM};
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+        start(f, &peer, &addr, 1);
+        dialer_attempt_failed(f->d, expect(f, DIALER_CONNECT).attempt, ours[i]);
+        assert_int_equal(expect(f, DIALER_DONE).err, ours[i]);
+        assert_int_equal(dialer_start(f->d, &peer, &addr, 1, 0, false, f->now, &dial), ERR_OK);
+        dialer_cancel(f->d, dial);
+        expect(f, DIALER_DONE);
+    }
+}
+
 static void dials_to_one_peer_join(void **state)
 {
     struct fixture *f = *state;
@@ -394,6 +411,7 @@ int main(void)
         T(a_refused_socket_is_no_reason_to_doubt_noise),
         T(another_identity_is_not_retried),
         T(failures_back_off_unless_forced),
+        T(what_we_had_no_room_for_does_not_count_against_the_peer),
         T(dials_to_one_peer_join),
         T(a_name_may_come_later),
         T(random_dials_all_end_within_bounds),

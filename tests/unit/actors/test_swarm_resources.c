@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "actors/connection_manager/dial_memory.h"
 #include "actors/connection_manager/swarm.h"
 
 enum { BULK = 8 * 1024 * 1024 };
@@ -177,6 +178,40 @@ static void who_was_asked_for_by_name_stays(void **state)
     nodes_end();
 }
 
+/* ---- lost peers ---- */
+
+/* connection_manager, which remembers as many that came back as it can from when it is probed: 2, time and again. */
+static enum err forgetful_call(struct ctx *ctx, void *state, const struct msg *msg, struct reply_to call)
+{
+    struct swarm *s = state;
+    for (; msg->kind == MSG_PROBE && s->return_count < SWARM_RETURNS_MAX; s->return_count++)
+        s->returns[s->return_count] = (struct swarm_return){.peer = nodes[2].id};
+    return connection_manager_class.handle_call(ctx, state, msg, call);
+}
+
+static void forgetful(struct node *n)
+{
+    static struct actor_class manager;
+    manager = connection_manager_class;
+    manager.handle_call = forgetful_call;
+    n->manager = n->index == 0 ? &manager : NULL;
+}
+
+static void who_came_back_leaves_room_for_the_next_lost(void **state)
+{
+    (void)state;
+    nodes_begin(3, SIM, 12, forgetful);
+    assert_int_equal(node_connect(0, 1), ERR_OK);
+    assert_int_equal(node_connect(0, 2), ERR_OK);
+    struct msg probe = {.kind = MSG_PROBE, .fields = &(struct msg_probe){0}};
+    assert_int_equal(node_do(0, (struct command){.kind = CMD_ASK, .msg = &probe}), ERR_OK);
+    assert_int_equal(node_do(1, (struct command){.kind = CMD_DISCONNECT, .target = 0}), ERR_OK);
+    nodes_pass_ms(SWARM_RETURN_MS * 2 + 1000);
+    assert_int_equal(nodes[1].downs, 1);
+    assert_int_equal(nodes[1].ups, 2);
+    nodes_end();
+}
+
 /* ---- room for dials ---- */
 
 enum { ROOM = 3 };
@@ -199,17 +234,40 @@ static void cramped(struct node *n)
 }
 
 /* As the DHT dials. */
-static enum err dial_by_chance(unsigned target)
+static enum err dial_at(unsigned target, const char *addr, bool patient)
 {
     struct buf addrs;
     buf_init(&addrs, 1024, NULL);
-    assert_int_equal(schema_list_add_text(&addrs, span_text(nodes[target].addr)), ERR_OK);
-    struct msg_peer_connect fields = {
-        .peer = peer_id_span(&nodes[target].id), .addrs = schema_list_of(&addrs, 1), .casual = true, .needed = true};
+    assert_int_equal(schema_list_add_text(&addrs, span_text(addr)), ERR_OK);
+    struct msg_peer_connect fields = {.peer = peer_id_span(&nodes[target].id),
+                                      .addrs = schema_list_of(&addrs, 1),
+                                      .casual = true,
+                                      .needed = true,
+                                      .patient = patient};
     struct msg msg = {.kind = MSG_PEER_CONNECT, .fields = &fields};
     enum err err = node_do(0, (struct command){.kind = CMD_ASK, .msg = &msg});
     buf_release(&addrs);
     return err;
+}
+
+static enum err dial_by_chance(unsigned target)
+{
+    return dial_at(target, nodes[target].addr, true);
+}
+
+/* A lookup hears of a dead peer from each of its neighbours. */
+static void who_failed_a_moment_ago_is_not_dialled_again_by_the_patient(void **state)
+{
+    (void)state;
+    nodes_begin(3, SIM, 11, NULL);
+    for (unsigned i = 1; i <= 2; i++) {
+        assert_int_not_equal(dial_at(i, "/ip4/10.9.9.9/tcp/9", true), ERR_OK);
+        assert_int_equal(dial_by_chance(i), ERR_UNAVAILABLE);
+    }
+    assert_int_equal(dial_at(1, nodes[1].addr, false), ERR_OK); /* others wait for nothing */
+    nodes_pass_ms(DIAL_BACKOFF_MS + 100);
+    assert_int_equal(dial_by_chance(2), ERR_OK);
+    nodes_end();
 }
 
 /* A lookup dials more than there is room for before the grace period of the first has ended. */
@@ -239,6 +297,8 @@ int main(void)
         cmocka_unit_test(who_is_worth_most_or_protected_stays),
         cmocka_unit_test(who_was_asked_for_by_name_stays),
         cmocka_unit_test(what_an_actor_said_ends_with_it),
+        cmocka_unit_test(who_came_back_leaves_room_for_the_next_lost),
+        cmocka_unit_test(who_failed_a_moment_ago_is_not_dialled_again_by_the_patient),
         cmocka_unit_test(a_dial_takes_the_place_of_a_quiet_one),
         cmocka_unit_test(T1_streams_of_a_peer_are_capped_as_configured),
     };
