@@ -57,11 +57,12 @@ struct config *tiers_bucket_config(const char *path, const char *bucket, uint64_
 
 /* ---- the stage ---- */
 
+/* Whom tiered_storage tells runs before it: what it says to one that does not run yet is lost. */
 static const struct child_spec children[] = {{.id = "state", .start = ACTOR_STATE},
+                                             {.id = "bitswap", .start = ACTOR_BITSWAP},
                                              {.id = "cold_store", .start = ACTOR_COLD_STORE},
                                              {.id = "tiered_storage", .start = ACTOR_TIERED_STORAGE},
                                              {.id = "heat_tracker", .start = ACTOR_HEAT_TRACKER},
-                                             {.id = "bitswap", .start = ACTOR_BITSWAP},
                                              {.id = "control", .start = ACTOR_CONTROL}};
 static const struct supervisor_spec tree = {.name = "root",
                                             .strategy = STRATEGY_ONE_FOR_ONE,
