@@ -165,7 +165,7 @@ void scene_failed(const char *file, int line, const char *what)
 void scene_done(void)
 {
     atomic_store(&scene.done, true);
-    if (scene.rt != NULL)
+    if (atomic_load(&booted) && scene.rt != NULL) /* before, the driver may be about to set it */
         runtime_notify(scene.rt);
 }
 
