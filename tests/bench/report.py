@@ -3,12 +3,11 @@
 """Tables and plots of make bench's results.json.
 
 usage: tests/bench/report.py RESULTS.json docs/results.md     writes the generated part of that page, its plots beside it in plots/, and
-                                                            keeps the JSON as results.json
+                                                            keeps the JSON as results.json; suites that were not measured stay
 The page keeps what people wrote outside the two marks.
 """
 import json
 import os
-import shutil
 import sys
 
 BEGIN, END = "<!-- made by tests/bench/report.py: begin -->", "<!-- made by tests/bench/report.py: end -->"
@@ -140,14 +139,26 @@ def write_all(results, folder):
         out.write(page(results, "."))
 
 
+def merged(before, now):
+    """What was measured now, and of the suites that were not, what is known from before."""
+    results = {"suites": {}, "versions": {}}
+    for path in (before, now):
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as kept:
+                known = json.load(kept)
+            for part in results:
+                results[part].update(known[part])
+    return results
+
+
 def main():
     if len(sys.argv) != 3:
         print(__doc__, file=sys.stderr)
         return 2
     source, target = sys.argv[1:]
-    with open(source, encoding="utf-8") as kept:
-        results = json.load(kept)
     folder = os.path.dirname(os.path.abspath(target))
+    kept_json = os.path.join(folder, "results.json")
+    results = merged(kept_json, source)
     with open(target, encoding="utf-8") as kept:
         before, mark, rest = kept.read().partition(BEGIN)
     old, end, after = rest.partition(END)
@@ -158,9 +169,9 @@ def main():
     write_plots(results, os.path.join(folder, "plots"))
     with open(target, "w", encoding="utf-8") as out:
         out.write(before + BEGIN + "\n\n" + page(results, "plots") + "\n" + END + after)
-    kept_json = os.path.join(folder, "results.json")
-    if os.path.abspath(source) != kept_json:
-        shutil.copyfile(source, kept_json)
+    with open(kept_json, "w", encoding="utf-8") as kept:
+        json.dump(results, kept, indent=1, sort_keys=True)
+        kept.write("\n")
     return 0
 
 
