@@ -15,13 +15,13 @@
 
 struct denylist_builder {
     struct account *account;
-    struct denylist head; /* what the image will begin with */
-    uint32_t *counts;     /* rules by bucket, then where the next one goes */
+    uint32_t *counts; /* rules by bucket, then where the next one goes */
     struct block_ref *image;
     uint32_t run;
     bool allows; /* the run's rules */
     bool second; /* round */
     enum err err;
+    struct denylist head; /* what the image will begin with */
 };
 
 /* rules_guess decides how large the directory is. key: random, of this image alone. The image is charged to the account. ERR_NOMEM. */
