@@ -26,8 +26,9 @@ enum {
     TURN_CONTROL_MAX = 16,
     TURN_DATA_MAX = 64,
     TURN_DATA_NS_MAX = 2000000,
-    PARKED_MAX = 64,    /* drop_oldest messages kept by a sender for a full receiver */
-    CANCELLED_MAX = 64, /* cancels remembered in case they overtook their call */
+    STOP_DRAIN_MS = 1000, /* once told to stop, for what was sent before: well under a child's shutdown time */
+    PARKED_MAX = 64,      /* drop_oldest messages kept by a sender for a full receiver */
+    CANCELLED_MAX = 64,   /* cancels remembered in case they overtook their call */
     WATCHES_MAX = 8,
     TEXT_MAX = 256,
     CALL_TIMEOUT_DEFAULT_S = 30,
@@ -142,11 +143,13 @@ struct ctx {
     /* the life's own */
     uint32_t epoch;
     bool over;
+    bool stopping;    /* told to: it ends when what waits in its mailbox is handled, or at stop_by_ns */
     bool initialised; /* init was called: terminate must be */
     bool started;     /* init succeeded */
     enum exit_reason reason;
     char text[TEXT_MAX];
     uint64_t now_ns;
+    uint64_t stop_by_ns;
     void *state;
     struct peer_out *peers; /* by actor_id */
     uint16_t *dirty;        /* actor_id * 2 + lane */

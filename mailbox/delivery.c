@@ -219,7 +219,8 @@ static void deliver(struct ctx *c, const struct record *r)
         tell_room(c, r->from);
         break;
     case RECORD_STOP:
-        ctx_exit(c, EXIT_SHUTDOWN, "%s", "asked to stop");
+        c->stopping = true;
+        c->stop_by_ns = c->now_ns + STOP_DRAIN_MS * MS_NS;
         break;
     case RECORD_STARTED:
     case RECORD_EXITED:

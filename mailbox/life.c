@@ -31,7 +31,7 @@ static void turn_ends(struct ctx *c)
 
 static void reset(struct ctx *c)
 {
-    c->over = c->initialised = c->started = false;
+    c->over = c->stopping = c->initialised = c->started = false;
     c->reason = EXIT_NORMAL;
     c->text[0] = '\0';
     c->cancelled_count = 0;
@@ -140,6 +140,19 @@ static void tell_waiters(struct ctx *c)
     }
 }
 
+/*
+ * The order to stop overtakes what others sent before, and some of them have ended by now: it is handled first, as an exit that comes
+ * through OTP's one mailbox would find it handled. The box says what is under way, which an empty lane does not.
+ */
+static bool has_stopped(struct ctx *c)
+{
+    if (!c->stopping || c->over)
+        return c->over;
+    if (box_records(atomic_load(&c->box.held)) == 0 || c->now_ns >= c->stop_by_ns)
+        ctx_exit(c, EXIT_SHUTDOWN, "%s", "asked to stop");
+    return c->over;
+}
+
 bool actor_turn(struct ctx *c, uint64_t *ret_wake_at_ns)
 {
     turn_begins(c);
@@ -156,6 +169,8 @@ bool actor_turn(struct ctx *c, uint64_t *ret_wake_at_ns)
     tell_waiters(c);
     (void)outbox_flush(c);
     *ret_wake_at_ns = more ? 0 : MIN(timers_next(&c->timers), timers_next(&c->deadlines));
+    if (!has_stopped(c) && c->stopping)
+        *ret_wake_at_ns = MIN(*ret_wake_at_ns, c->stop_by_ns);
     turn_ends(c);
     return !c->over;
 }

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/clock.h"
+
 /* ---- monitors and epochs ---- */
 
 static enum err die_when_asked(struct ctx *c, const struct msg *msg, struct reply_to call)
@@ -263,6 +265,90 @@ static void test_children_start_in_order_and_stop_in_reverse(void **state)
     assert_int_equal(scene.exit, RUNTIME_EXIT_OK);
 }
 
+enum { LAST_WORDS = 100, TOLD = 1, ORDERED = 10 }; /* of scene.n, and one more for each actor from there on */
+
+/* Each tells its neighbour, who is stopped next. */
+static void tell_last_words(struct ctx *c, enum exit_reason reason)
+{
+    CHECK(reason == EXIT_SHUTDOWN);
+    CHECK(scene_cast(c, ctx_self(c) - 1, URGENT, 0) == ERR_OK);
+    for (uint64_t i = 0; i < LAST_WORDS; i++)
+        CHECK(scene_cast(c, ctx_self(c) - 1, TELL, i) == ERR_OK);
+}
+
+static void note_order_to_stop(void *arg, struct ctx *root, const struct supervision_event *event)
+{
+    (void)arg;
+    (void)root;
+    if (event->kind == SUPERVISION_STOPPING && event->actor != 0)
+        count(ORDERED + event->actor);
+}
+
+/* Until the order to stop must have come: it is given a little after it was noted. The simulator's order of turns has the same cases. */
+static void wait_for_order(actor_id self)
+{
+    uint64_t end = clock_mono_ns() + 2 * SECOND_NS;
+    while (!scene.is_sim && counted(ORDERED + self) == 0 && clock_mono_ns() < end) {
+    }
+    uint64_t later = clock_mono_ns() + 10 * MS_NS;
+    while (!scene.is_sim && clock_mono_ns() < later) {
+    }
+}
+
+static void hear_last_words(struct ctx *c, const struct msg *msg)
+{
+    actor_id self = ctx_self(c);
+    if (msg->kind == URGENT) {
+        wait_for_order(self);
+        return;
+    }
+    CHECK(note_of(msg)->n == counted(TOLD + self));
+    count(TOLD + self);
+}
+
+/* The order to stop comes on the lane that overtakes. */
+static void test_what_was_sent_before_the_order_to_stop_is_handled(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.config.event = note_order_to_stop;
+    for (int i = A; i < E; i++) {
+        scene.on_end[i + 1] = tell_last_words;
+        scene.on_cast[i] = hear_last_words;
+    }
+    char why[256];
+    assert_int_equal(scene_start(why, sizeof(why)), ERR_OK);
+    scene_stop();
+    for (int i = A; i < E; i++)
+        assert_int_equal(counted(TOLD + i), LAST_WORDS);
+    assert_int_equal(scene.exit, RUNTIME_EXIT_OK);
+}
+
+static void tell_oneself(struct ctx *c, const struct info *info)
+{
+    if (is_start(info))
+        CHECK(scene_cast(c, ctx_self(c), TELL, 0) == ERR_OK);
+    if (is_start(info))
+        scene_done();
+}
+
+static void tell_oneself_again(struct ctx *c, const struct msg *msg)
+{
+    CHECK(scene_cast(c, ctx_self(c), TELL, note_of(msg)->n) == ERR_OK);
+}
+
+static void test_a_mailbox_that_is_never_empty_stops_all_the_same(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.on_info[C] = tell_oneself;
+    scene.on_cast[C] = tell_oneself_again;
+    scene.on_end[C] = count_ends;
+    scene_play(20);
+    assert_int_equal(counted(2), 1);
+    assert_int_equal(scene.exit, RUNTIME_EXIT_OK);
+}
+
 /* ---- stuck ---- */
 
 static void hang(struct ctx *c, const struct msg *msg)
@@ -391,6 +477,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_restart_that_fails_is_tried_again_with_backoff),
         cmocka_unit_test(test_too_many_restarts_end_the_runtime),
         cmocka_unit_test(test_children_start_in_order_and_stop_in_reverse),
+        cmocka_unit_test(test_what_was_sent_before_the_order_to_stop_is_handled),
+        cmocka_unit_test(test_a_mailbox_that_is_never_empty_stops_all_the_same),
         cmocka_unit_test(test_a_declared_long_turn_is_left_alone),
         cmocka_unit_test(test_an_actor_that_does_not_turn_is_slow_then_stuck),
         cmocka_unit_test(test_a_thousand_lives_leave_nothing_behind),
