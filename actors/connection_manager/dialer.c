@@ -364,10 +364,9 @@ static bool take_abandoned(struct dialer *d, struct dial *dial, struct dialer_or
     return false;
 }
 
-/* Not what we gave up, or had no room for. */
-static bool is_the_peers(enum err err)
+bool dialer_was_the_peers(const struct dialer_order *done)
 {
-    return err != ERR_OK && err != ERR_CANCELLED && err != ERR_BUSY && err != ERR_NOMEM;
+    return done->err != ERR_OK && done->err != ERR_CANCELLED && done->err != ERR_BUSY && done->err != ERR_NOMEM;
 }
 
 bool dialer_next(struct dialer *d, uint64_t now_ns, struct dialer_order *ret_order)
@@ -384,9 +383,9 @@ bool dialer_next(struct dialer *d, uint64_t now_ns, struct dialer_order *ret_ord
         bool exhausted = !has_address(dial) && dial->names == 0 && dial->attempt_count == 0;
         if (!dial->over && !exhausted)
             continue;
-        if (is_the_peers(dial->err) && dial->addr_count > 0)
-            dial_memory_failed(&d->memories, &dial->peer, &dial->addrs[0], now_ns);
         *ret_order = (struct dialer_order){.kind = DIALER_DONE, .dial = dial->id, .peer = dial->peer, .err = dial->err};
+        if (dialer_was_the_peers(ret_order) && dial->addr_count > 0)
+            dial_memory_failed(&d->memories, &dial->peer, &dial->addrs[0], now_ns);
         dial_free(d, i);
         return true;
     }

@@ -94,6 +94,9 @@ void dialer_attempt_failed(struct dialer *d, uint64_t attempt, enum err err);
 /* The next thing to do; false: nothing until dialer_deadline or another event. */
 bool dialer_next(struct dialer *d, uint64_t now_ns, struct dialer_order *ret_order);
 
+/* Whether a dial that is over failed by the peer: not what we gave up, or had no room for. */
+bool dialer_was_the_peers(const struct dialer_order *done);
+
 /* When dialer_next may have something by itself; UINT64_MAX: never. */
 uint64_t dialer_deadline(struct dialer *d, uint64_t now_ns);
 

@@ -214,11 +214,12 @@ static bool is_casual(const struct swarm *s, uint64_t dial)
     return waited;
 }
 
-/* What we were cancelled in, or did not try, says nothing of the peer. */
+/* What was not the peer's, or not tried for want of an address, says nothing of it. */
 static void note_result(struct swarm *s, const struct dialer_order *order, bool connected)
 {
     struct peer_entry *entry = peerstore_find(&s->store, &order->peer);
-    if (entry == NULL || order->err == ERR_CANCELLED || order->err == ERR_NOT_FOUND || order->err == ERR_BUSY)
+    bool tried = order->err == ERR_OK || (order->err != ERR_NOT_FOUND && dialer_was_the_peers(order));
+    if (entry == NULL || !tried)
         return;
     peerstore_dialled(entry, connected);
     swarm_state_peer(s, entry);

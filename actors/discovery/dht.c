@@ -328,6 +328,7 @@ void dht_run(struct dht *d, struct ctx *ctx)
     dht_ask_tick(d, now);
     dht_serve_tick(d, now);
     dht_keep_tick(d, now);
+    dht_dial_next(d);
     if (d->look_at_ns <= now)
         look(d);
     for (unsigned n = 0; n < DHT_NET_COUNT; n++)
@@ -339,7 +340,7 @@ void dht_run(struct dht *d, struct ctx *ctx)
         d->searches_due_ns = MAX(dht_searches_due(d), now + 1);
     }
     uint64_t due = MIN(MIN(dht_ask_due(d), dht_serve_due(d)), MIN(d->look_at_ns, d->searches_due_ns));
-    due = MIN(due, dht_keep_due(d));
+    due = MIN(due, MIN(dht_keep_due(d), dht_dial_due(d)));
     for (unsigned n = 0; n < DHT_NET_COUNT; n++)
         if (routing_table_len(&d->nets[n].table) > 0)
             due = MIN(due, d->nets[n].look_at_ns);

@@ -46,6 +46,8 @@ enum {
     DHT_REQUESTS_MAX = 1024,     /* in all, waiting or under way */
     DHT_REQUESTS_PEER = 64,      /* of one peer and DHT */
     DHT_DIALS_MAX = 48,          /* at a time */
+    DHT_DIAL_PAUSE_MS = 250,     /* once the node had no room for one */
+    DHT_DIAL_ROOM_MS = 4000,     /* so long it is tried again: who has been quiet for 3 s gives way */
     DHT_REQUEST_MS = 10000,      /* dial, stream and answer */
     DHT_CHANNEL_IDLE_MS = 30000, /* then our stream is ended: servers reset theirs after a minute */
     DHT_INBOUND_MAX = 2048,      /* streams that peers ask on */
@@ -174,8 +176,9 @@ struct dht_peer {
     int64_t tag; /* what connection_manager was told that it is worth */
     bool dialling;
     bool dial_waits;
-    struct buf addrs;   /* addr_list: what it says of itself, or what others say as long as it is not connected */
-    struct buf seen_at; /* multiaddr of its connection */
+    uint64_t dial_until_ns; /* for want of room since the first time that there was none; 0: there was some */
+    struct buf addrs;       /* addr_list: what it says of itself, or what others say as long as it is not connected */
+    struct buf seen_at;     /* multiaddr of its connection */
     struct dht_channel *channels[DHT_NET_COUNT];
     size_t inbound;
     uint64_t credit_ns; /* of its rate, as time */
@@ -271,6 +274,7 @@ struct dht {
     struct dht_inbound_list waiting; /* for their peers' rate */
     struct dht_peer_list to_dial;
     size_t dials;
+    uint64_t dial_at_ns; /* no dial before */
     uint64_t last_tag;
     uint64_t last_search;
     uint64_t timer;
@@ -344,6 +348,10 @@ void dht_dial(struct dht_peer *peer);
 enum err dht_dial_stream(struct dht_channel *c) MUST_CHECK;
 /* The end of a call of these two. */
 void dht_dial_reply(struct dht *d, const struct info *info);
+/* Dials who waits, as far as there is room for it. */
+void dht_dial_next(struct dht *d);
+/* When it should be called, or UINT64_MAX. */
+uint64_t dht_dial_due(const struct dht *d);
 void dht_dial_release(struct dht *d);
 
 /* ---- dht_serve.c ---- */

@@ -331,7 +331,7 @@ static void timed_out(struct dht_request *r)
 {
     struct dht_channel *c = r->channel;
     bool under_way = c->awaiting && r == TAILQ_FIRST(&c->queue);
-    end(r, ERR_TIMEOUT, NULL);
+    end(r, c->peer->dial_waits ? ERR_BUSY : ERR_TIMEOUT, NULL); /* who was not dialled was not silent */
     if (under_way) /* its answer may still come, and would be taken for that of the next */
         channel_fail(c, ERR_TIMEOUT);
     else

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The way to a peer: connections and streams that connection_manager is asked for. At most DHT_DIALS_MAX dials at a time, the others wait in
- * line. What is dialled is needed now, but no wish: it may be trimmed as soon as it is quiet.
+ * line, and all of them for a moment when the node itself had no room for one: that says nothing of the peer. What is dialled is needed now,
+ * but no wish: it may be trimmed as soon as it is quiet.
  */
 #include <stdlib.h>
 
@@ -90,12 +91,17 @@ static void connect_to(struct dht_peer *peer)
         dht_ask_connected(peer, err);
 }
 
+static bool may_dial(const struct dht *d)
+{
+    return d->dials < DHT_DIALS_MAX && d->dial_at_ns <= ctx_now(d->ctx);
+}
+
 void dht_dial(struct dht_peer *peer)
 {
     struct dht *d = peer->dht;
     if (peer->dialling || peer->dial_waits)
         return;
-    if (d->dials < DHT_DIALS_MAX) {
+    if (may_dial(d)) {
         connect_to(peer);
         return;
     }
@@ -103,10 +109,10 @@ void dht_dial(struct dht_peer *peer)
     TAILQ_INSERT_TAIL(&d->to_dial, peer, to_dial);
 }
 
-static void dial_next(struct dht *d)
+void dht_dial_next(struct dht *d)
 {
     struct dht_peer *peer;
-    while (d->dials < DHT_DIALS_MAX && (peer = TAILQ_FIRST(&d->to_dial)) != NULL) {
+    while (may_dial(d) && (peer = TAILQ_FIRST(&d->to_dial)) != NULL) {
         TAILQ_REMOVE(&d->to_dial, peer, to_dial);
         peer->dial_waits = false;
         if (peer->channels[DHT_WAN] != NULL || peer->channels[DHT_LAN] != NULL)
@@ -116,6 +122,21 @@ static void dial_next(struct dht *d)
     }
 }
 
+/* False: it has waited long enough. */
+static bool wait_for_room(struct dht_peer *peer)
+{
+    struct dht *d = peer->dht;
+    uint64_t now = ctx_now(d->ctx);
+    if (peer->dial_until_ns == 0)
+        peer->dial_until_ns = now + DHT_DIAL_ROOM_MS * MS_NS;
+    if (peer->dial_until_ns <= now)
+        return false;
+    d->dial_at_ns = now + DHT_DIAL_PAUSE_MS * MS_NS;
+    peer->dial_waits = true;
+    TAILQ_INSERT_HEAD(&d->to_dial, peer, to_dial);
+    return true;
+}
+
 static void dialled(struct dht *d, const struct dht_op *op, const struct info *info)
 {
     struct dht_peer *peer = dht_peer_find(d, &op->peer);
@@ -123,6 +144,9 @@ static void dialled(struct dht *d, const struct dht_op *op, const struct info *i
     if (peer == NULL || !peer->dialling)
         return;
     peer->dialling = false;
+    if (info->err == ERR_BUSY && wait_for_room(peer))
+        return;
+    peer->dial_until_ns = 0;
     dht_ask_connected(peer, info->err);
 }
 
@@ -136,7 +160,12 @@ void dht_dial_reply(struct dht *d, const struct info *info)
     else
         dht_ask_opened(d, &op->peer, op->net, info);
     free(op);
-    dial_next(d);
+    dht_dial_next(d);
+}
+
+uint64_t dht_dial_due(const struct dht *d)
+{
+    return TAILQ_EMPTY(&d->to_dial) || d->dials == DHT_DIALS_MAX ? UINT64_MAX : d->dial_at_ns;
 }
 
 void dht_dial_release(struct dht *d)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "actors/discovery/dht.h"
 #include "dht/kad_key.h"
 #include "dht/provider_store.h"
 #include "wire/addr_list.h"
@@ -99,6 +100,47 @@ static void what_is_provided_is_found(void **state)
     }
     assert_int_equal(node_do(LATE, (struct command){.kind = CMD_FIND_PEER, .target = SOURCE}), ERR_OK);
     nodes_end();
+}
+
+/* connection_manager, which has no room for what lookups dial before a time. */
+static uint64_t full_until_ns;
+
+static enum err full_call(struct ctx *ctx, void *state, const struct msg *msg, struct reply_to call)
+{
+    const struct msg_peer_connect *fields = msg->fields;
+    if (msg->kind == MSG_PEER_CONNECT && fields->needed && ctx_now(ctx) < full_until_ns)
+        return ERR_BUSY;
+    return connection_manager_class.handle_call(ctx, state, msg, call);
+}
+
+static void full_late(struct node *n)
+{
+    static struct actor_class manager;
+    manager = connection_manager_class;
+    manager.handle_call = full_call;
+    n->manager = n->index == LATE ? &manager : NULL;
+    clients_late(n); /* nobody dials a client */
+}
+
+/* How many are told when there is no room for dials for so long. */
+static uint64_t told_without_room(uint64_t ms)
+{
+    full_until_ns = UINT64_MAX;
+    nodes_begin(6, SIM, 63, full_late);
+    all_connect_to_the_middle(6);
+    full_until_ns = sim_now(nodes_sim) + ms * MS_NS;
+    assert_int_equal(node_do(LATE, (struct command){.kind = CMD_PROVIDE, .payload = block}), ERR_OK);
+    uint64_t told = nodes[LATE].rows;
+    nodes_end();
+    return told;
+}
+
+static void a_dial_waits_for_room(void **state)
+{
+    (void)state;
+    assert_int_equal(told_without_room(0), 5);
+    assert_int_equal(told_without_room(DHT_DIAL_ROOM_MS - 1000), 5);
+    assert_in_range(told_without_room(60000), 1, 4); /* not for ever */
 }
 
 static uint64_t asked;
@@ -629,6 +671,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_provided_is_found),
+        cmocka_unit_test(a_dial_waits_for_room),
         cmocka_unit_test(what_is_known_here_is_not_asked_for),
         cmocka_unit_test(who_is_dialled_serves_the_public_dht),
         cmocka_unit_test(a_neighbour_proves_nothing),
