@@ -87,7 +87,7 @@ sim-crowd: build
 
 sim-large: build
 	@$(BUILD)/hearth-sim --nodes 10000 --actors connection_manager,discovery --minutes 2 --tasks 1000 --connections 64 --play-keys
-	@$(BUILD)/hearth-sim --nodes 500 --actors connection_manager,discovery --minutes 0 --tasks 0 --provide 1000 --play-keys
+	@$(BUILD)/hearth-sim --nodes 500 --actors connection_manager,discovery --minutes 0 --tasks 0 --provide 100000 --singles 1000 --play-keys
 
 interop: build
 	@tools/install_deps.sh interop || echo "interop: going on without them, cases will be skipped"

@@ -54,6 +54,7 @@ struct crowd_options {
     unsigned connections; /* each keeps at most so many, half of them when it trims; 0: as configured by default */
     unsigned tasks;       /* of each kind that the actors can do */
     unsigned provide;     /* CIDs that two further nodes provide when all else is done: by sweep, and one by one */
+    unsigned singles;     /* at most so many of them one by one, as a sample; 0: all */
     log_fn *log;          /* may be NULL */
     FILE *progress;       /* a line now and then; may be NULL */
 };
@@ -90,6 +91,13 @@ struct crowd_effort {
     uint64_t bytes;
     uint64_t took_ms;
 };
+
+/* How many CIDs are to be provided in that way. */
+static inline unsigned crowd_provider_all(const struct crowd_options *options, enum crowd_way way)
+{
+    bool sample = way == CROWD_ONE_BY_ONE && options->singles > 0;
+    return sample ? MIN(options->singles, options->provide) : options->provide;
+}
 
 struct crowd_result {
     uint64_t trace; /* the hash over all that was delivered */

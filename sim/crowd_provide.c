@@ -29,6 +29,8 @@ enum {
     SECONDS_PER_CID = 5,
 };
 
+static const char *const ways[CROWD_WAYS] = {[CROWD_BY_SWEEP] = "by sweep", [CROWD_ONE_BY_ONE] = "one by one"};
+
 /* The n-th CID that is provided in that way. */
 static unsigned cid_of(enum crowd_way way, unsigned n)
 {
@@ -77,7 +79,7 @@ static bool provide(struct ctx *ctx, unsigned number)
 
 static void go_on(struct ctx *ctx, struct provider *p)
 {
-    const unsigned all = crowd_playing->options->provide;
+    const unsigned all = crowd_provider_all(crowd_playing->options, p->job->way);
     bool sweeps = p->job->way == CROWD_BY_SWEEP;
     unsigned most = sweeps ? (unsigned)PUTS_AT_ONCE : (unsigned)PROVIDE_QUEUE_RUNNING_MAX;
     while (p->under_way < most && p->next < all) {
@@ -200,7 +202,9 @@ static enum err order(struct crowd *c, struct crowd_provider *p, enum provider_o
             return ERR_TIMEOUT;
         err = crowd_run_until(c, sim_now(c->sim) + LOOK_MS * MS_NS);
         if (sim_now(c->sim) >= news) {
-            crowd_tell(c, p->way == CROWD_BY_SWEEP ? "sweeping" : "one by one");
+            char text[64];
+            (void)snprintf(text, sizeof(text), "%s, %llu provided", ways[p->way], (unsigned long long)p->provided);
+            crowd_tell(c, text);
             news += QUIET_SECONDS * SECOND_NS;
         }
     }
@@ -242,7 +246,7 @@ static struct crowd_effort between(const struct crowd_effort *a, const struct cr
 /* Others find the node as the provider of some of its CIDs. */
 static enum err check(struct crowd *c, const struct crowd_provider *p)
 {
-    unsigned all = c->options->provide;
+    unsigned all = crowd_provider_all(c->options, p->way);
     unsigned checks = MIN(all, (unsigned)CROWD_CHECKS / CROWD_WAYS);
     for (unsigned i = 0; i < checks; i++)
         crowd_give_check(c, p->node->number, cid_of(p->way, (unsigned)((uint64_t)all * i / checks)));
@@ -265,7 +269,7 @@ static enum err play(struct crowd *c, struct crowd_provider *p, struct crowd_eff
         err = effort(c, p, &at[2]);
     if (err != ERR_OK) {
         (void)snprintf(c->why, CROWD_WHY_BYTES, "%llu of %u CIDs were provided %s: %s", (unsigned long long)p->provided,
-                       c->options->provide, p->way == CROWD_BY_SWEEP ? "by sweep" : "one by one", err_text(err));
+                       crowd_provider_all(c->options, p->way), ways[p->way], err_text(err));
         return err;
     }
     *ret_quiet = between(&at[0], &at[1]);

@@ -77,10 +77,16 @@ static uint64_t figure(const struct crowd_effort *e, const struct effort_row *ro
     return value;
 }
 
+/* For each CID that was provided. */
+static double each(const struct crowd_effort *e, const struct effort_row *row)
+{
+    return e->provided == 0 ? 0 : (double)figure(e, row) / (double)e->provided;
+}
+
 static double saved(const struct crowd_result *r, const struct effort_row *row)
 {
-    double whole = (double)figure(&r->efforts[CROWD_ONE_BY_ONE], row);
-    return whole == 0 ? 0 : 100.0 * (whole - (double)figure(&r->efforts[CROWD_BY_SWEEP], row)) / whole;
+    double whole = each(&r->efforts[CROWD_ONE_BY_ONE], row);
+    return whole == 0 ? 0 : 100.0 * (whole - each(&r->efforts[CROWD_BY_SWEEP], row)) / whole;
 }
 
 double crowd_report_saved(const struct crowd_result *r)
@@ -94,18 +100,19 @@ double crowd_report_saved(const struct crowd_result *r)
 
 double crowd_report_provided(const struct crowd_options *options, const struct crowd_result *r)
 {
-    uint64_t fewest = options->provide;
-    for (size_t i = 0; i < CROWD_WAYS; i++)
-        fewest = MIN(fewest, r->efforts[i].provided);
-    return options->provide == 0 ? 100.0 : 100.0 * (double)fewest / options->provide;
+    double worst = 100.0;
+    for (size_t i = 0; i < CROWD_WAYS && options->provide > 0; i++)
+        worst = MIN(worst, 100.0 * (double)r->efforts[i].provided / crowd_provider_all(options, (enum crowd_way)i));
+    return worst;
 }
 
 static void efforts_text(FILE *to, const struct crowd_result *r)
 {
-    (void)fprintf(to, "%-16s%14s%14s%9s%30s\n", "", "by sweep", "one by one", "saved %", "in a quiet minute before");
+    (void)fprintf(to, "%-16s%14s%14s%14s%30s\n", "", "by sweep", "one by one", "saved % each",
+                  "in a quiet minute before");
     for (size_t i = 0; i < ARRAY_LEN(effort_rows); i++) {
         const struct effort_row *row = &effort_rows[i];
-        (void)fprintf(to, "%-16s%14" PRIu64 "%14" PRIu64 "%9.2f%15" PRIu64 "%15" PRIu64 "\n", row->text,
+        (void)fprintf(to, "%-16s%14" PRIu64 "%14" PRIu64 "%14.2f%15" PRIu64 "%15" PRIu64 "\n", row->text,
                       figure(&r->efforts[CROWD_BY_SWEEP], row), figure(&r->efforts[CROWD_ONE_BY_ONE], row),
                       saved(r, row), figure(&r->quiet[CROWD_BY_SWEEP], row), figure(&r->quiet[CROWD_ONE_BY_ONE], row));
     }

@@ -67,11 +67,45 @@ bool provide_add_row(struct buf *rows, struct span multihash)
            schema_list_add_map(rows, &schema_item_provide_row, &row) == ERR_OK;
 }
 
-void provide_tell_rows(struct provide *p, struct buf *rows, uint32_t count, enum provide_class class)
+bool provide_tell_rows(struct provide *p, struct buf *rows, uint32_t count, enum provide_class class)
 {
     struct msg_state_provide fields = {.rows = schema_list_of(rows, count), .class = class, .seen = p->walk.seen};
-    if (count > 0)
-        (void)ctx_cast(p->ctx, ACTOR_STATE, &(struct msg){.kind = MSG_STATE_PROVIDE, .fields = &fields});
+    struct msg msg = {.kind = MSG_STATE_PROVIDE, .fields = &fields};
+    return count == 0 || ctx_cast(p->ctx, ACTOR_STATE, &msg) != ERR_BUSY;
+}
+
+bool provide_probe(struct provide *p, uint64_t tag)
+{
+    struct msg_state_probe fields = {0};
+    struct call_opts opts = {.timeout_ns = PROVIDE_CALL_S * SECOND_NS};
+    return ctx_call(p->ctx, ACTOR_STATE, &(struct msg){.kind = MSG_STATE_PROBE, .fields = &fields}, opts, tag) ==
+           ERR_OK;
+}
+
+static void probe_rows(struct provide *p)
+{
+    struct provide_rows *r = &p->rows;
+    if (r->probing || r->told < PROVIDE_ROWS_MAX / 4)
+        return;
+    r->probed = r->told;
+    r->probing = provide_probe(p, TAG_PROVIDE_WRITTEN);
+}
+
+static void rows_written(struct provide *p)
+{
+    p->rows.probing = false;
+    p->rows.told -= p->rows.probed;
+    probe_rows(p);
+}
+
+/* Blocks for which there is no room now are found by a walk, which goes at the pace of state. */
+static void tell_stored(struct provide *p, struct buf *rows, uint32_t count, enum provide_class class)
+{
+    if (p->rows.told + count > PROVIDE_ROWS_MAX || !provide_tell_rows(p, rows, count, class))
+        provide_walk_soon(p);
+    else
+        p->rows.told += count;
+    probe_rows(p);
 }
 
 static void tell_row(struct provide *p, struct span multihash, enum provide_class class, bool provided)
@@ -80,7 +114,7 @@ static void tell_row(struct provide *p, struct span multihash, enum provide_clas
     struct kad_key key = kad_key_of(multihash);
     buf_init(&bytes, 1024, NULL);
     if (provide_add_row(&bytes, multihash))
-        provide_tell_rows(p, &bytes, 1, class);
+        tell_stored(p, &bytes, 1, class);
     buf_clear(&bytes);
     if (provided && schema_list_add_bytes(&bytes, span_of(key.bytes, sizeof(key.bytes))) == ERR_OK) {
         struct msg_state_provided fields = {.keys = schema_list_of(&bytes, 1), .at = ctx_real_now(p->ctx)};
@@ -153,7 +187,9 @@ static void take_stored(struct provide *p, const struct msg_block_stored *fields
             provide_add_row(&rows, span_of(hash, multihash_encode(&cid.hash, hash))))
             count++;
     }
-    provide_tell_rows(p, &rows, count, PROVIDE_STORED);
+    tell_stored(p, &rows, count, PROVIDE_STORED);
+    if (fields->missed)
+        provide_walk_soon(p);
     buf_release(&rows);
     p->wake_ns = MIN(p->wake_ns, ctx_now(p->ctx) + PROVIDE_WAKE_S * SECOND_NS);
 }
@@ -168,8 +204,8 @@ static void take_root(struct provide *p, const struct msg_provide_root *fields)
         return;
     (void)!provide_queue_push(&p->queue, fields->cid, PROVIDE_ROOT, now);
     tell_row(p, span_of(hash, multihash_encode(&cid.hash, hash)), PROVIDE_ROOT, false);
-    if (p->strategy == PROVIDE_STRATEGY_PINNED && p->walk.state == WALK_IDLE) /* what it reaches */
-        p->walk.due_ns = MIN(p->walk.due_ns, now + MAX(PROVIDE_WALK_SOON_S * SECOND_NS, 10 * p->walk.took_ns));
+    if (p->strategy == PROVIDE_STRATEGY_PINNED) /* what it reaches */
+        provide_walk_soon(p);
 }
 
 void provide_cast(struct provide *p, struct ctx *ctx, const struct msg *msg)
@@ -243,8 +279,10 @@ void provide_info(struct provide *p, struct ctx *ctx, const struct info *info)
         answer_figures(p, info);
     else if (info->tag == TAG_PROVIDE_STAT)
         restore(p, info);
-    else if (info->tag == TAG_PROVIDE_ROWS || info->tag == TAG_PROVIDE_HAS)
+    else if (info->tag == TAG_PROVIDE_ROWS || info->tag == TAG_PROVIDE_HAS || info->tag == TAG_PROVIDE_MARKED)
         provide_page_reply(p, info);
+    else if (info->tag == TAG_PROVIDE_WRITTEN)
+        rows_written(p);
     else if (info->tag == TAG_PROVIDE_WALK || info->tag == TAG_PROVIDE_PROBE)
         provide_walk_reply(p, info);
 }

@@ -37,6 +37,7 @@ enum {
     PROVIDE_PAUSE_S = 60,      /* after a page of which nothing could be provided */
     PROVIDE_CALL_S = 30,
     PROVIDE_WALK_SOON_S = 20, /* after a change of the pins */
+    PROVIDE_ROWS_MAX = 1024,  /* that state was told and has not written, as far as known: some 100 KiB */
 };
 
 enum provide_strategy { PROVIDE_STRATEGY_OFF, PROVIDE_STRATEGY_ROOTS, PROVIDE_STRATEGY_PINNED, PROVIDE_STRATEGY_ALL };
@@ -48,7 +49,9 @@ enum {
     TAG_PROVIDE_HAS,
     TAG_PROVIDE_WALK,
     TAG_PROVIDE_PROBE,
-    TAG_PROVIDE_FIGURES
+    TAG_PROVIDE_FIGURES,
+    TAG_PROVIDE_MARKED,
+    TAG_PROVIDE_WRITTEN
 };
 
 /* A search number that no search has: ADD_PROVIDER of pages. */
@@ -62,7 +65,7 @@ struct provide_key {
     bool provided; /* in one DHT at least */
 };
 
-enum page_state { PAGE_IDLE, PAGE_LOADING, PAGE_CHECKING, PAGE_TELLING };
+enum page_state { PAGE_IDLE, PAGE_LOADING, PAGE_CHECKING, PAGE_TELLING, PAGE_MARKING };
 
 struct provide_page {
     enum page_state state;
@@ -116,6 +119,7 @@ struct provide_walk {
     uint8_t after[CID_BYTES_MAX];
     size_t after_len;
     bool more;
+    bool missed; /* what came meanwhile was not written: it begins again soon */
     uint64_t rows;
 };
 
@@ -129,6 +133,13 @@ struct provide_hot {
         uint8_t len;
         uint8_t multihash[PROVIDE_BATCH_KEY_BYTES_MAX];
     } blocks[PROVIDE_HOT_MAX];
+};
+
+/* Rows outside of walks: blocks that are stored may come faster than state writes. */
+struct provide_rows {
+    uint32_t told;   /* since state last said that all were written */
+    uint32_t probed; /* of these, before it was asked */
+    bool probing;
 };
 
 struct provide {
@@ -147,6 +158,7 @@ struct provide {
     struct provide_page page;
     struct provide_tell tell;
     struct provide_walk walk;
+    struct provide_rows rows;
     struct provide_hot hot;
     struct reply_to figures_for; /* a provide_stat that waits for the rows' figures */
     bool figures_asked;
@@ -168,12 +180,16 @@ void provide_search_ended(struct provide *p, struct dht_search *s);
 /* A message to a peer, of PROVIDE_SEARCH, was written or failed. */
 void provide_heard(struct provide *p, struct dht_net *net, const struct peer_id *peer, enum err err);
 void provide_save(struct provide *p);
-/* Rows for state: which of them. */
-void provide_tell_rows(struct provide *p, struct buf *rows, uint32_t count, enum provide_class class);
+/* Rows for state, to be written. False: it has no room for them. */
+bool provide_tell_rows(struct provide *p, struct buf *rows, uint32_t count, enum provide_class class);
+/* Asks state to write what it was told; the reply has the tag. */
+bool provide_probe(struct provide *p, uint64_t tag);
 bool provide_add_row(struct buf *rows, struct span multihash);
 
 /* ---- provide_walk.c ---- */
 void provide_walk_begin(struct provide *p);
+/* Something is not in the rows: a walk begins in a moment, later when they take long. */
+void provide_walk_soon(struct provide *p);
 void provide_walk_reply(struct provide *p, const struct info *info);
 
 /* ---- provide_hot.c ---- */
@@ -185,8 +201,8 @@ void provide_hot_tell(struct provide *p);
 /* The next page, if one is due. */
 void provide_page_begin(struct provide *p);
 void provide_page_reply(struct provide *p, const struct info *info);
-/* All DHTs have heard of it. */
-void provide_page_end(struct provide *p);
+/* All DHTs have heard of it: it ends when that is written. */
+void provide_page_told(struct provide *p);
 
 /* ---- provide_tell.c ---- */
 void provide_tell_begin(struct provide *p);

@@ -16,7 +16,7 @@ void provide_hot_tell(struct provide *p)
     buf_init(&rows, ROWS_BYTES, NULL);
     for (size_t i = 0; i < p->hot.count; i++)
         count += provide_add_row(&rows, span_of(p->hot.blocks[i].multihash, p->hot.blocks[i].len));
-    provide_tell_rows(p, &rows, count, PROVIDE_HOT);
+    (void)provide_tell_rows(p, &rows, count, PROVIDE_HOT); /* they are told again */
     buf_release(&rows);
     if (count > 0)
         p->hot.turn_ns = MIN(p->hot.turn_ns, ctx_now(p->ctx) + PROVIDE_WAKE_S * SECOND_NS);

@@ -151,14 +151,19 @@ static void take_stored(struct provide *p, const struct msg_block_have *have)
     provide_tell_begin(p);
 }
 
+static void end(struct provide *p);
+
 void provide_page_reply(struct provide *p, const struct info *info)
 {
     if (info->err != ERR_OK) {
         pause_page(p, info->text[0] != '\0' ? info->text : err_text(info->err));
         return;
     }
-    if (info->tag == TAG_PROVIDE_HAS) {
-        take_stored(p, info->msg->fields);
+    if (info->tag == TAG_PROVIDE_HAS || info->tag == TAG_PROVIDE_MARKED) {
+        if (info->tag == TAG_PROVIDE_HAS)
+            take_stored(p, info->msg->fields);
+        else
+            end(p);
         return;
     }
     take_rows(p, info->msg->fields);
@@ -184,7 +189,14 @@ static void learn(struct provide *p)
     p->sweep.network = MAX(nets[DHT_WAN].network, nets[DHT_LAN].network);
 }
 
-void provide_page_end(struct provide *p)
+static void end(struct provide *p)
+{
+    learn(p);
+    pass(p);
+}
+
+/* Marks that are lost would leave keys behind the hand that nobody turns back for. */
+void provide_page_told(struct provide *p)
 {
     size_t provided = 0;
     size_t here = 0;
@@ -197,10 +209,10 @@ void provide_page_end(struct provide *p)
     p->sweep.provided += provided;
     if (provided > 0)
         p->provided_last_ns = ctx_real_now(p->ctx);
-    if (here > 0 && provided == 0) {
+    if (here > 0 && provided == 0)
         pause_page(p, "no peer took what was provided");
-        return;
-    }
-    learn(p);
-    pass(p);
+    else if (provide_probe(p, TAG_PROVIDE_MARKED))
+        p->page.state = PAGE_MARKING;
+    else
+        pause_page(p, "state does not answer");
 }

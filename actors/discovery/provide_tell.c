@@ -294,7 +294,7 @@ void provide_tell_go_on(struct provide *p)
 {
     while (p->page.state == PAGE_TELLING) {
         if (p->tell.net == DHT_NET_COUNT)
-            provide_page_end(p);
+            provide_page_told(p);
         else if (!step(p))
             return;
     }

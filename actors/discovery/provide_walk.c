@@ -34,9 +34,23 @@ static void ask_page(struct provide *p)
         stop(p, AGAIN_S * SECOND_NS);
 }
 
+static uint64_t soon(const struct provide_walk *w)
+{
+    return MAX(PROVIDE_WALK_SOON_S * SECOND_NS, 10 * w->took_ns);
+}
+
+void provide_walk_soon(struct provide *p)
+{
+    struct provide_walk *w = &p->walk;
+    w->missed = w->state != WALK_IDLE;
+    if (!w->missed)
+        w->due_ns = MIN(w->due_ns, ctx_now(p->ctx) + soon(w));
+}
+
 void provide_walk_begin(struct provide *p)
 {
     struct provide_walk *w = &p->walk;
+    w->missed = false;
     w->state = WALK_PINS;
     w->seen++;
     w->rows = 0;
@@ -90,11 +104,10 @@ static void take_page(struct provide *p, const struct msg *msg)
                                                            : PROVIDE_STORED;
     buf_init(&rows, ROWS_BYTES, NULL);
     uint32_t count = msg->kind == MSG_BLOCK_PAGE ? add_blocks(w, msg->fields, &rows) : add_pins(w, msg->fields, &rows);
-    provide_tell_rows(p, &rows, count, class);
+    bool told = provide_tell_rows(p, &rows, count, class);
     buf_release(&rows);
     w->rows += count;
-    struct msg_state_probe probe = {0};
-    if (!ask(p, ACTOR_STATE, MSG_STATE_PROBE, &probe, TAG_PROVIDE_PROBE))
+    if (!told || !provide_probe(p, TAG_PROVIDE_PROBE))
         stop(p, AGAIN_S * SECOND_NS);
 }
 
@@ -118,7 +131,7 @@ static void end(struct provide *p)
     struct msg_state_provide_walked fields = {.seen = w->seen};
     (void)ctx_cast(p->ctx, ACTOR_STATE, &(struct msg){.kind = MSG_STATE_PROVIDE_WALKED, .fields = &fields});
     w->took_ns = ctx_now(p->ctx) - w->began_ns;
-    stop(p, p->sweep.interval_ns / 4);
+    stop(p, w->missed ? soon(w) : p->sweep.interval_ns / 4);
     p->wake_ns = ctx_now(p->ctx);
 }
 

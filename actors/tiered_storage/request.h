@@ -49,6 +49,7 @@ struct storage_state {
     struct buf stored; /* CIDs that became durable, to be told to bitswap */
     uint32_t stored_count;
     bool provides_all;          /* discovery is told too */
+    bool provides_missed;       /* it had no room for some, and does not know yet */
     bool cold;                  /* there is a cold tier */
     bool told_cold_up;          /* to bitswap, since it was away */
     struct storage_move *moves; /* that people asked for */

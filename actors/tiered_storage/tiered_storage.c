@@ -46,13 +46,16 @@ static void free_job(void *arg)
 
 static void tell_stored(struct storage_state *s)
 {
-    if (s->stored_count == 0)
+    if (s->stored_count == 0 && !s->provides_missed)
         return;
-    struct msg_block_stored fields = {.cids = schema_list_of(&s->stored, s->stored_count)};
-    /* When bitswap has no room the news are dropped: peers that still want the blocks ask again. */
-    (void)ctx_cast(s->ctx, ACTOR_BITSWAP, &(struct msg){.kind = MSG_BLOCK_STORED, .fields = &fields});
-    if (s->provides_all) /* what discovery has no room for it finds when it goes over the store next */
-        (void)ctx_cast(s->ctx, ACTOR_DISCOVERY, &(struct msg){.kind = MSG_BLOCK_STORED, .fields = &fields});
+    struct msg_block_stored fields = {.cids = schema_list_of(&s->stored, s->stored_count),
+                                      .missed = s->provides_missed};
+    struct msg msg = {.kind = MSG_BLOCK_STORED, .fields = &fields};
+    if (s->stored_count >
+        0) /* When bitswap has no room the news are dropped: peers that still want the blocks ask again. */
+        (void)ctx_cast(s->ctx, ACTOR_BITSWAP, &msg);
+    if (s->provides_all) /* discovery goes over the store for what it had no room for */
+        s->provides_missed = ctx_cast(s->ctx, ACTOR_DISCOVERY, &msg) == ERR_BUSY;
     buf_clear(&s->stored);
     s->stored_count = 0;
 }

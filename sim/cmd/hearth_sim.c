@@ -30,7 +30,8 @@ static const double WANTED_SAVED_PERCENT = 95.0;
 static const char usage[] =
     "usage: hearth-sim [--seed N] [--seeds COUNT] [--nodes N] [--blocks N] [--size BYTES] [--reset-at DURATION] [-v]\n"
     "       hearth-sim --nodes N --actors NAME,... [--minutes M] [--seed N] [--session DURATION] [--away DURATION]\n"
-    "                  [--tasks N] [--connections N] [--provide N] [--sybils N [--sybils-spread]] [--play-keys] "
+    "                  [--tasks N] [--connections N] [--provide N [--singles N]] [--sybils N [--sybils-spread]] "
+    "[--play-keys] "
     "[--json] [-v]\n"
     "       hearth-sim --exchange [--seed N] [--seeds COUNT] [--blocks N] [--size BYTES] [-v]\n";
 
@@ -61,6 +62,7 @@ enum crowd_option {
     OPTION_TASKS,
     OPTION_CONNECTIONS,
     OPTION_PROVIDE,
+    OPTION_SINGLES,
     OPTION_PLAY_KEYS,
     OPTION_SYBILS,
     OPTION_SPREAD,
@@ -94,6 +96,10 @@ static bool take_crowd_option(int option, struct arguments *a)
     case OPTION_PROVIDE:
         good = take_number(optarg, CROWD_PROVIDE_MAX, &number);
         a->crowd.provide = (unsigned)number;
+        return good;
+    case OPTION_SINGLES:
+        good = take_number(optarg, CROWD_PROVIDE_MAX, &number);
+        a->crowd.singles = (unsigned)number;
         return good;
     case OPTION_PLAY_KEYS:
         play_keys();
@@ -131,6 +137,7 @@ static bool parse(int argc, char **argv, struct arguments *a)
         {"tasks", required_argument, NULL, OPTION_TASKS},
         {"connections", required_argument, NULL, OPTION_CONNECTIONS},
         {"provide", required_argument, NULL, OPTION_PROVIDE},
+        {"singles", required_argument, NULL, OPTION_SINGLES},
         {"play-keys", no_argument, NULL, OPTION_PLAY_KEYS},
         {"sybils", required_argument, NULL, OPTION_SYBILS},
         {"sybils-spread", no_argument, NULL, OPTION_SPREAD},

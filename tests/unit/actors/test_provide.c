@@ -6,6 +6,7 @@
 
 #include "dht/kad_key.h"
 #include "dht/provide_sweep.h"
+#include "mailbox/ctx.h"
 #include "wire/ipns.h"
 
 enum { MIDDLE = 0, SOURCE = 1, SEEKER = 2, FEW = 3, SOME = 5, BLOCKS = 60 };
@@ -107,6 +108,23 @@ static void stored_blocks_are_provided(void **state)
     put(BLOCKS, 5);
     nodes_pass_ms(15000);
     assert_int_equal(found(BLOCKS, 5), 5);
+    nodes_end();
+}
+
+/* What state had no room for. */
+static void blocks_whose_rows_were_refused_are_provided_soon(void **state)
+{
+    (void)state;
+    begin(84, FEW, "all", "22h");
+    struct box *box = &nodes[SOURCE].rt->actors[ACTOR_STATE].box;
+    uint64_t room = box->records_max;
+    put(0, 3);
+    box->records_max = 0;
+    put(3, 7);
+    nodes_pass_ms(1000);
+    box->records_max = room;
+    nodes_pass_ms(30000);
+    assert_int_equal(found(0, 10), 10);
     nodes_end();
 }
 
@@ -232,9 +250,13 @@ static void names_are_published_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stored_blocks_are_provided),      cmocka_unit_test(hot_blocks_are_provided_first),
-        cmocka_unit_test(heat_provides_nothing_by_itself), cmocka_unit_test(what_is_not_wanted_is_not_provided),
-        cmocka_unit_test(what_is_stored_stays_provided),   cmocka_unit_test(names_are_published_again),
+        cmocka_unit_test(stored_blocks_are_provided),
+        cmocka_unit_test(blocks_whose_rows_were_refused_are_provided_soon),
+        cmocka_unit_test(hot_blocks_are_provided_first),
+        cmocka_unit_test(heat_provides_nothing_by_itself),
+        cmocka_unit_test(what_is_not_wanted_is_not_provided),
+        cmocka_unit_test(what_is_stored_stays_provided),
+        cmocka_unit_test(names_are_published_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,6 +128,13 @@ static void what_was_not_done_or_saved_is_seen(void **state)
     assert_true(crowd_report_saved(&r) < 95.0);
     r.efforts[CROWD_BY_SWEEP].provided = 9;
     assert_true(crowd_report_provided(&options, &r) < 99.5);
+    const struct crowd_options sample = {.provide = 10, .singles = 2}; /* each CID for itself is compared */
+    r.efforts[CROWD_BY_SWEEP].provided = 10;
+    r.efforts[CROWD_ONE_BY_ONE] = (struct crowd_effort){.provided = 2, .lookups = 20, .trips = 20, .bytes_in = 20};
+    assert_true(crowd_report_provided(&sample, &r) >= 100.0);
+    assert_true(crowd_report_saved(&r) >= 94.0 && crowd_report_saved(&r) < 94.1);
+    r.efforts[CROWD_ONE_BY_ONE].provided = 1;
+    assert_true(crowd_report_provided(&sample, &r) < 99.5);
     r.kinds[CROWD_FIND_PEER] = (struct crowd_kind_result){.given = 200, .done = 198, .gone = 1};
     assert_true(crowd_report_worst(&r) < 99.5);
     r.kinds[CROWD_FIND_PEER].gone = 2;
