@@ -83,7 +83,7 @@ sim-bitswap: build
 sim-crowd: build
 	@$(BUILD)/hearth-sim --nodes $(or $(SIM_NODES),1000) --actors $(or $(SIM_ACTORS),connection_manager$(comma)discovery$(comma)state) --minutes 1 --tasks 300
 	@$(BUILD)/hearth-sim --nodes $(or $(SIM_SYBIL_NODES),300) --sybils 40 --actors connection_manager,discovery --minutes 1 --tasks 200
-	@$(BUILD)/hearth-sim --nodes $(or $(SIM_PROVIDE_NODES),150) --actors connection_manager,discovery --minutes 0 --tasks 0 --provide 1000 --play-keys
+	@$(BUILD)/hearth-sim --nodes $(or $(SIM_PROVIDE_NODES),150) --actors connection_manager,discovery --minutes 0 --tasks 0 --provide 20000 --singles 300 --play-keys
 
 sim-large: build
 	@$(BUILD)/hearth-sim --nodes 10000 --actors connection_manager,discovery --minutes 2 --tasks 1000 --connections 64 --play-keys
