@@ -101,6 +101,7 @@ void dht_dial(struct dht_peer *peer)
     struct dht *d = peer->dht;
     if (peer->dialling || peer->dial_waits)
         return;
+    peer->dial_until_ns = 0;
     if (may_dial(d)) {
         connect_to(peer);
         return;
@@ -146,7 +147,6 @@ static void dialled(struct dht *d, const struct dht_op *op, const struct info *i
     peer->dialling = false;
     if (info->err == ERR_BUSY && wait_for_room(peer))
         return;
-    peer->dial_until_ns = 0;
     dht_ask_connected(peer, info->err);
 }
 
