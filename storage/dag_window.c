@@ -138,8 +138,8 @@ static void link_before(struct dag_window *w, struct dag_slot *before, struct da
 /* What was reserved by guess becomes what the block takes. */
 static void settle(struct dag_window *w, struct dag_slot *slot, struct block_ref *block)
 {
-    reserve(w, slot, block->len);
-    hold(w, slot, block->len);
+    reserve(w, slot, block->cap);
+    hold(w, slot, block->cap);
     uncharge(w);
     slot->block = block_ref_ref(block);
     slot->state = DAG_ARRIVED;
@@ -149,7 +149,7 @@ static void settle(struct dag_window *w, struct dag_slot *slot, struct block_ref
 static void take_in(struct dag_window *w, struct dag_slot *slot, struct block_ref *block)
 {
     w->waited += slot == w->first ? block->len : 0;
-    reserve(w, slot, block->len);
+    reserve(w, slot, block->cap);
     if (admit(w, slot)) {
         settle(w, slot, block);
         return;
@@ -294,8 +294,33 @@ bool dag_window_put(struct dag_window *w, const struct cid *cid, struct block_re
     return any;
 }
 
+/* Whether its block can be had again, with nothing done yet that hangs on it. */
+static bool may_give_back(const struct dag_slot *slot)
+{
+    bool whole = slot->state == DAG_ARRIVED || (slot->state == DAG_READY && slot->cid.codec == CODEC_RAW);
+    return whole && slot->block != NULL && slot->cid.hash.code != MULTIHASH_IDENTITY;
+}
+
+bool dag_window_give_back(struct dag_window *w)
+{
+    struct dag_slot *slot = w->last;
+    while (slot != NULL && !may_give_back(slot))
+        slot = slot->prev;
+    if (slot == NULL)
+        return false;
+    block_ref_unref(slot->block);
+    slot->block = NULL;
+    slot->bytes = (struct span){0};
+    slot->state = DAG_STORED;
+    hold(w, slot, 0);
+    come_back(w);
+    return true;
+}
+
 void dag_window_retry(struct dag_window *w, const struct cid *cid)
 {
+    if (w->first != NULL && waits(w->first, cid))
+        (void)dag_window_give_back(w);
     for (struct dag_slot *slot = w->first; slot != NULL; slot = slot->next) {
         if (waits(slot, cid))
             slot->state = DAG_WANTED;

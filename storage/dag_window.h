@@ -7,7 +7,7 @@
  *        | READY | WANTED | READY | OPEN (a node) | ASKED | OPEN (its parent) |
  *                                   ^ its next children are put in here, before it
  *
- * Slots stand in reading order. A block that arrives turns its slot into something to read (READY) or into a node whose
+ * What a block takes is its memory, which may be twice its length (base/pool.h). Slots stand in reading order. A block that arrives turns its slot into something to read (READY) or into a node whose
  * children come one by one before it (OPEN); so nothing is expanded further than the window allows, and depth costs one
  * slot per level, no stack. New slots need room; only the foremost slot may always add one, so that reading never
  * stalls behind what was read ahead.
@@ -124,8 +124,14 @@ enum err dag_window_next_want(struct dag_window *w, struct cid *ret_cid) MUST_CH
 /* Hands a block to the slots that wait for it; false when there are none. Takes references of its own. */
 bool dag_window_put(struct dag_window *w, const struct cid *cid, struct block_ref *block);
 
-/* The block could not be had for the moment: it is wanted again. Ignored when it is not waited for. */
+/*
+ * The block could not be had for the moment, for want of memory: it is wanted again. When it is the foremost one, the last block that was
+ * read ahead gives its memory back: it may be what is missing. Ignored when it is not waited for.
+ */
 void dag_window_retry(struct dag_window *w, const struct cid *cid);
+
+/* Gives back the last block that was read ahead and can be had again, to be asked for when there is room. False: there is none. */
+bool dag_window_give_back(struct dag_window *w);
 
 /* The block cannot be had at all: the slots that wait for it are READY without one. */
 void dag_window_skip(struct dag_window *w, const struct cid *cid);

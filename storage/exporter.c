@@ -245,6 +245,11 @@ void exporter_retry(struct exporter *exporter, const struct cid *cid)
     dag_window_retry(&exporter->window, cid);
 }
 
+bool exporter_give_back(struct exporter *exporter)
+{
+    return dag_window_give_back(&exporter->window);
+}
+
 bool exporter_waits_for(const struct exporter *exporter, const struct cid *cid)
 {
     return dag_window_waits_for(&exporter->window, cid);

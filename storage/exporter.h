@@ -70,6 +70,9 @@ uint64_t exporter_position(const struct exporter *exporter);
 /* The block cannot be had for the moment: it comes out of exporter_next_want again. */
 void exporter_retry(struct exporter *exporter, const struct cid *cid);
 
+/* As dag_window_give_back. */
+bool exporter_give_back(struct exporter *exporter);
+
 bool exporter_waits_for(const struct exporter *exporter, const struct cid *cid);
 
 /* A static sentence about the error, "" when there is none. */

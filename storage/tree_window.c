@@ -297,8 +297,27 @@ enum err tree_window_put(struct tree_window *w, const struct cid *cid, struct bl
     return w->failure;
 }
 
+/* What is needed first had no memory: the files that are read ahead give theirs back, the last first. */
+static void give_back(struct tree_window *w)
+{
+    struct tree_entry *e = w->last;
+    while (e != NULL && e != w->first && (e->file == NULL || !exporter_give_back(e->file)))
+        e = e->prev;
+}
+
+static bool entry_waits_for(const struct tree_entry *e, const struct cid *cid)
+{
+    if ((e->state == ENTRY_ASKED || e->state == ENTRY_WANTED) && cid_same_block(&e->cid, cid))
+        return true;
+    if (e->file != NULL && exporter_waits_for(e->file, cid))
+        return true;
+    return e->folder != NULL && dir_lister_waits_for(e->folder, cid);
+}
+
 void tree_window_retry(struct tree_window *w, const struct cid *cid)
 {
+    if (w->first != NULL && entry_waits_for(w->first, cid))
+        give_back(w);
     for (struct tree_entry *e = w->first; e != NULL; e = e->next) {
         if (e->file != NULL)
             exporter_retry(e->file, cid);
@@ -311,15 +330,10 @@ void tree_window_retry(struct tree_window *w, const struct cid *cid)
 
 bool tree_window_waits_for(const struct tree_window *w, const struct cid *cid)
 {
-    for (const struct tree_entry *e = w->first; e != NULL; e = e->next) {
-        if ((e->state == ENTRY_ASKED || e->state == ENTRY_WANTED) && cid_same_block(&e->cid, cid))
-            return true;
-        if (e->file != NULL && exporter_waits_for(e->file, cid))
-            return true;
-        if (e->folder != NULL && dir_lister_waits_for(e->folder, cid))
-            return true;
-    }
-    return false;
+    const struct tree_entry *e = w->first;
+    while (e != NULL && !entry_waits_for(e, cid))
+        e = e->next;
+    return e != NULL;
 }
 
 /* ---- life ---- */

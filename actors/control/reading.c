@@ -232,6 +232,7 @@ void reader_flight_ended(struct control *c, struct file_session *s, const struct
 {
     if (info->err == ERR_BUSY) {
         reader_retry_block(s->reader, &flight->cid);
+        sessions_make_room(c);
         file_session_pause(c, s);
     } else if (info->err == ERR_OK && info->msg->tail != NULL)
         reader_put_block(s->reader, &flight->cid, info->msg->tail);

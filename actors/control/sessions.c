@@ -7,7 +7,7 @@
 #include "base/limits.h"
 
 enum { SUB_LEASE = 0xffff, LEASE_MAX_S = 7 * 24 * 3600 };
-enum { LEASE_TICK_S = 5, RETRY_MS = 20, SHOWN_EVERY_MS = 500, WINDOWS_BYTES_MIN = 4 * 1024 * 1024 };
+enum { LEASE_TICK_S = 5, IDLE_S = 5, RETRY_MS = 20, SHOWN_EVERY_MS = 500, WINDOWS_BYTES_MIN = 4 * 1024 * 1024 };
 
 /* A budget over the default one reads further ahead, as a long path needs it. */
 enum err sessions_init(struct control *c)
@@ -217,6 +217,20 @@ void file_session_pause(struct control *c, struct file_session *s)
     s->paused = true;
     if (!ticking)
         (void)ctx_timer(c->ctx, ctx_now(c->ctx) + RETRY_MS * MS_NS, tag_make(TAG_RETRY, 0, 0, 0));
+}
+
+void sessions_make_room(struct control *c)
+{
+    struct file_session *idle = NULL;
+    for (size_t i = 0; i < READERS_MAX; i++) {
+        struct file_session *s = &c->sessions[i];
+        bool is_idle =
+            s->kind == SESSION_READER && s->queued == 0 && s->used_at + IDLE_S * SECOND_NS <= ctx_now(c->ctx);
+        if (is_idle && (idle == NULL || s->used_at < idle->used_at))
+            idle = s;
+    }
+    if (idle != NULL)
+        file_session_free(c, idle);
 }
 
 void sessions_retry(struct control *c)

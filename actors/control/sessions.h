@@ -83,6 +83,8 @@ enum err file_session_lease(struct control *c, struct file_session *s) MUST_CHEC
 
 /* A block could not be had because the store is busy: the session's wants rest for some milliseconds. */
 void file_session_pause(struct control *c, struct file_session *s);
+/* The store had no memory for a block: a reader that nobody has asked for a while ends, and gives back what it read ahead. */
+void sessions_make_room(struct control *c);
 
 /* For control.c. */
 void sessions_reply(struct control *c, const struct info *info);
