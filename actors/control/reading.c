@@ -232,8 +232,8 @@ void reader_flight_ended(struct control *c, struct file_session *s, const struct
 {
     if (info->err == ERR_BUSY) {
         reader_retry_block(s->reader, &flight->cid);
-        sessions_make_room(c);
         file_session_pause(c, s);
+        sessions_make_room(c); /* the last: it may end this one */
     } else if (info->err == ERR_OK && info->msg->tail != NULL)
         reader_put_block(s->reader, &flight->cid, info->msg->tail);
     else if (info->err == ERR_OK)

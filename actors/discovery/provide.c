@@ -71,7 +71,7 @@ bool provide_tell_rows(struct provide *p, struct buf *rows, uint32_t count, enum
 {
     struct msg_state_provide fields = {.rows = schema_list_of(rows, count), .class = class, .seen = p->walk.seen};
     struct msg msg = {.kind = MSG_STATE_PROVIDE, .fields = &fields};
-    return count == 0 || ctx_cast(p->ctx, ACTOR_STATE, &msg) != ERR_BUSY;
+    return count == 0 || ctx_cast(p->ctx, ACTOR_STATE, &msg) == ERR_OK;
 }
 
 bool provide_probe(struct provide *p, uint64_t tag)
@@ -91,9 +91,11 @@ static void probe_rows(struct provide *p)
     r->probing = provide_probe(p, TAG_PROVIDE_WRITTEN);
 }
 
-static void rows_written(struct provide *p)
+static void rows_written(struct provide *p, enum err err)
 {
     p->rows.probing = false;
+    if (err != ERR_OK) /* with state's life they may be gone */
+        provide_walk_soon(p);
     p->rows.told -= p->rows.probed;
     probe_rows(p);
 }
@@ -282,7 +284,7 @@ void provide_info(struct provide *p, struct ctx *ctx, const struct info *info)
     else if (info->tag == TAG_PROVIDE_ROWS || info->tag == TAG_PROVIDE_HAS || info->tag == TAG_PROVIDE_MARKED)
         provide_page_reply(p, info);
     else if (info->tag == TAG_PROVIDE_WRITTEN)
-        rows_written(p);
+        rows_written(p, info->err);
     else if (info->tag == TAG_PROVIDE_WALK || info->tag == TAG_PROVIDE_PROBE)
         provide_walk_reply(p, info);
 }

@@ -180,7 +180,7 @@ void provide_search_ended(struct provide *p, struct dht_search *s);
 /* A message to a peer, of PROVIDE_SEARCH, was written or failed. */
 void provide_heard(struct provide *p, struct dht_net *net, const struct peer_id *peer, enum err err);
 void provide_save(struct provide *p);
-/* Rows for state, to be written. False: it has no room for them. */
+/* Rows for state, to be written. False: it has no room for them, or is away. */
 bool provide_tell_rows(struct provide *p, struct buf *rows, uint32_t count, enum provide_class class);
 /* Asks state to write what it was told; the reply has the tag. */
 bool provide_probe(struct provide *p, uint64_t tag);

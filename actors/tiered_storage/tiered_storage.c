@@ -51,8 +51,8 @@ static void tell_stored(struct storage_state *s)
     struct msg_block_stored fields = {.cids = schema_list_of(&s->stored, s->stored_count),
                                       .missed = s->provides_missed};
     struct msg msg = {.kind = MSG_BLOCK_STORED, .fields = &fields};
-    if (s->stored_count >
-        0) /* When bitswap has no room the news are dropped: peers that still want the blocks ask again. */
+    /* When bitswap has no room the news are dropped: peers that still want the blocks ask again. */
+    if (s->stored_count > 0)
         (void)ctx_cast(s->ctx, ACTOR_BITSWAP, &msg);
     if (s->provides_all) /* discovery goes over the store for what it had no room for */
         s->provides_missed = ctx_cast(s->ctx, ACTOR_DISCOVERY, &msg) == ERR_BUSY;

@@ -30,9 +30,8 @@ static const double WANTED_SAVED_PERCENT = 95.0;
 static const char usage[] =
     "usage: hearth-sim [--seed N] [--seeds COUNT] [--nodes N] [--blocks N] [--size BYTES] [--reset-at DURATION] [-v]\n"
     "       hearth-sim --nodes N --actors NAME,... [--minutes M] [--seed N] [--session DURATION] [--away DURATION]\n"
-    "                  [--tasks N] [--connections N] [--provide N [--singles N]] [--sybils N [--sybils-spread]] "
-    "[--play-keys] "
-    "[--json] [-v]\n"
+    "                  [--tasks N] [--connections N] [--provide N [--singles N]] [--sybils N [--sybils-spread]]\n"
+    "                  [--play-keys] [--json] [-v]\n"
     "       hearth-sim --exchange [--seed N] [--seeds COUNT] [--blocks N] [--size BYTES] [-v]\n";
 
 static bool take_number(const char *text, uint64_t max, uint64_t *ret_number)
