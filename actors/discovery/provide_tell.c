@@ -246,12 +246,19 @@ void provide_tell_found(struct provide *p, struct dht_search *s)
 
 /* ---- a page ---- */
 
-void provide_tell_begin(struct provide *p)
+/* A lookup that is still on its way is another DHT's, or another page's: what it finds is for nobody. */
+static void begin_net(struct provide *p, unsigned net)
 {
-    p->tell.net = 0;
+    p->tell.net = net;
     p->tell.at = 0;
     p->tell.search = 0;
-    p->tell.exploring = p->tell.single = p->tell.batched = false;
+    p->tell.exploring = p->tell.single = false;
+}
+
+void provide_tell_begin(struct provide *p)
+{
+    begin_net(p, 0);
+    p->tell.batched = false;
 }
 
 static bool knows_region(const struct provide *p)
@@ -275,8 +282,7 @@ static bool step(struct provide *p)
     while (t->at < p->page.count && p->page.keys[t->at].gone)
         t->at++;
     if (t->at == p->page.count || !is_usable(p, t->net)) {
-        t->net++;
-        t->at = 0;
+        begin_net(p, t->net + 1);
         return true;
     }
     if (t->search != 0)
