@@ -61,7 +61,7 @@ static uint32_t trace_of(struct ctx *c, const struct reply_to *scope)
         return scope->trace;
     if (c->current.correlation != 0)
         return c->current.trace;
-    return atomic_fetch_add_explicit(&c->rt->trace, 1, memory_order_relaxed) + 1;
+    return atomic_fetch_add_explicit(&c->rt->shared->trace, 1, memory_order_relaxed) + 1;
 }
 
 /* Who may be asked is the table of the configuration; a call outside it is a bug that must not reach users. */
@@ -116,7 +116,7 @@ enum err ctx_call(struct ctx *c, actor_id to, const struct msg *msg, struct call
         return ERR_TIMEOUT;
     struct call *call = new_call(c, to, life_epoch(life), &opts, deadline, tag);
     if (call == NULL) {
-        count_up(&c->counters.busy);
+        count_up(&c->shared->counters.busy);
         return ERR_BUSY;
     }
     struct record record = {.type = RECORD_CALL,
@@ -134,7 +134,7 @@ enum err ctx_call(struct ctx *c, actor_id to, const struct msg *msg, struct call
         delivery_drop_call(c, call, false);
         return err;
     }
-    count_up(&c->counters.calls);
+    count_up(&c->shared->counters.calls);
     return ERR_OK;
 }
 
@@ -154,7 +154,7 @@ enum err ctx_cast(struct ctx *c, actor_id to, const struct msg *msg)
     assert(to < c->rt->actor_count && to != ROOT_ID);
     uint64_t life = life_of(actor_of(c->rt, to));
     if (life_state(life) != LIFE_RUNNING) {
-        count_up(&c->counters.dropped);
+        count_up(&c->shared->counters.dropped);
         return ERR_OK;
     }
     struct record record = {.type = RECORD_CAST,
@@ -166,7 +166,7 @@ enum err ctx_cast(struct ctx *c, actor_id to, const struct msg *msg)
                             .deadline_ns = UINT64_MAX};
     enum err err = outbox_message(c, &record, msg, false);
     if (err == ERR_OK)
-        count_up(&c->counters.casts);
+        count_up(&c->shared->counters.casts);
     c->peers[to].wants_room = c->peers[to].wants_room || err == ERR_BUSY;
     return err;
 }
@@ -177,7 +177,7 @@ static bool reply_wanted(struct ctx *c, const struct reply_to *call)
     assert(call->from < c->rt->actor_count && call->correlation != 0);
     if (life_of(actor_of(c->rt, call->from)) == life_word(call->epoch, LIFE_RUNNING))
         return true;
-    count_up(&c->counters.stale);
+    count_up(&c->shared->counters.stale);
     return false;
 }
 
@@ -335,7 +335,7 @@ enum err ctx_fail(struct ctx *c, enum err err, const char *fmt, ...)
 
 void ctx_long(struct ctx *c, uint64_t bound_ns)
 {
-    atomic_store_explicit(&c->turn_bound_ns, bound_ns, memory_order_relaxed);
+    atomic_store_explicit(&c->shared->turn_bound_ns, bound_ns, memory_order_relaxed);
 }
 
 /* ---- stats and log ---- */
@@ -352,7 +352,7 @@ bool ctx_actor_stats(const struct ctx *c, size_t index, struct actor_stats *ret_
 
 void ctx_log(struct ctx *c, enum log_level level, const char *fmt, ...)
 {
-    if ((uint32_t)level > atomic_load_explicit(&c->rt->log_level, memory_order_relaxed))
+    if ((uint32_t)level > atomic_load_explicit(&c->rt->shared->log_level, memory_order_relaxed))
         return;
     char text[1024];
     va_list args;

@@ -2,8 +2,8 @@
 /*
  * The inside of an actor's context and of the runtime. Private to mailbox/ and the backends: actors see actor.h only.
  *
- * A ctx has a shared part, atomics that any thread reads (is it alive and in which epoch, how full is its box, when did its turn
- * begin), and an own part that only the thread of its current life touches. Root, actor 0, is a ctx like the others whose class
+ * A ctx has a shared part (shared.h), atomics that any thread reads (is it alive and in which epoch, how full is its box, when did its
+ * turn begin), and an own part that only the thread of its current life touches. Root, actor 0, is a ctx like the others whose class
  * drives the supervisors.
  */
 #ifndef HEARTH_MAILBOX_CTX_H
@@ -15,10 +15,10 @@
 #include "mailbox/actor.h"
 #include "mailbox/backend.h"
 #include "mailbox/batch.h"
-#include "mailbox/box.h"
 #include "mailbox/calls.h"
 #include "mailbox/envelope.h"
 #include "mailbox/runtime.h"
+#include "mailbox/shared.h"
 #include "mailbox/timers.h"
 
 enum {
@@ -44,8 +44,6 @@ enum {
 #define RETRY_TAG  (UINT64_C(1) << 63)
 #define UP_TAG     (UINT64_C(1) << 62)
 #define REPORT_TAG (UINT64_C(1) << 61)
-
-enum life_state { LIFE_NONE, LIFE_STARTING, LIFE_RUNNING, LIFE_ENDED };
 
 /* Records on their way to one lane of one actor. */
 struct outbox {
@@ -83,17 +81,6 @@ struct watch {
     bool ready;
 };
 
-/* A counter that one thread writes and any thread reads. */
-typedef _Atomic uint64_t counter;
-static inline void count_up(counter *c)
-{
-    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + 1, memory_order_relaxed);
-}
-
-struct counters {
-    counter calls, casts, batches, busy, expired, stale, late, dropped, jobs_abandoned;
-};
-
 struct job {
     struct ctx *owner;
     const char *lane_name;
@@ -126,19 +113,8 @@ struct ctx {
     void *carrier; /* the backend's */
     actor_id id;
 
-    /* shared */
-    struct box box;
-    _Atomic uint64_t life; /* epoch << 8 | enum life_state; release by its owner pairs with the senders' acquire */
-    _Atomic uint64_t turn_since_ns; /* 0 = waiting */
-    _Atomic uint64_t turn_bound_ns; /* ctx_long */
-    _Atomic uint64_t heartbeat_ns;  /* monotonic */
-    _Atomic uint32_t turn_kind;     /* message in progress */
-    _Atomic uint32_t restarts;
-    _Atomic uint32_t last_exit; /* enum exit_reason + 1; 0 = none */
-    _Atomic uint32_t waiting;   /* restarting or failed, as root sees it: enum waiting */
-    _Atomic uint32_t watch_state;
-    struct jobs jobs;
-    struct counters counters;
+    struct actor_shared *shared; /* what others read of it */
+    struct jobs jobs;            /* shared with the workers */
 
     /* the life's own */
     uint32_t epoch;
@@ -187,12 +163,10 @@ struct runtime {
     uint64_t root_timer;
     bool root_stopping;
 
-    _Atomic bool stop_requested;
+    struct runtime_shared *shared;
     _Atomic bool booted; /* the first start has succeeded or failed; release pairs with the acquire in runtime_start */
     _Atomic bool ended;
     _Atomic uint32_t exit_code;
-    _Atomic uint32_t log_level;
-    _Atomic uint32_t trace;
 
     pthread_mutex_t wait_lock; /* for runtime_await on inproc */
     pthread_cond_t wait_cond;
@@ -202,24 +176,9 @@ struct runtime {
     _Atomic bool watchdog_stop;
 };
 
-static inline enum life_state life_state(uint64_t life)
-{
-    return (enum life_state)(life & 0xff);
-}
-
-static inline uint32_t life_epoch(uint64_t life)
-{
-    return (uint32_t)(life >> 8);
-}
-
-static inline uint64_t life_word(uint32_t epoch, enum life_state state)
-{
-    return (uint64_t)epoch << 8 | state;
-}
-
 static inline uint64_t life_of(const struct ctx *actor)
 {
-    return atomic_load_explicit(&actor->life, memory_order_acquire);
+    return atomic_load_explicit(&actor->shared->life, memory_order_acquire);
 }
 
 static inline struct ctx *actor_of(const struct runtime *rt, actor_id id)

@@ -89,7 +89,7 @@ static bool was_cancelled(struct ctx *c, const struct record *r)
 static void deliver_call(struct ctx *c, const struct record *r)
 {
     if (r->deadline_ns <= c->now_ns) {
-        count_up(&c->counters.expired);
+        count_up(&c->shared->counters.expired);
         return;
     }
     if (c->cancelled_count > 0 && was_cancelled(c, r))
@@ -117,7 +117,7 @@ static void deliver_cast(struct ctx *c, const struct record *r)
     struct msg msg;
     enum err err = unpack(c, r, &msg, why, sizeof(why));
     if (err != ERR_OK) {
-        count_up(&c->counters.dropped);
+        count_up(&c->shared->counters.dropped);
         ctx_log(c, LOG_ERROR, "dropped a message of kind %u: %s %s", r->kind, err_text(err), why);
         return;
     }
@@ -129,7 +129,7 @@ static void deliver_reply(struct ctx *c, const struct record *r)
 {
     struct call *call = calls_find(&c->calls, r->correlation);
     if (call == NULL || call->to != r->from) {
-        count_up(&c->counters.late);
+        count_up(&c->shared->counters.late);
         return;
     }
     char text[TEXT_MAX] = "";
@@ -255,9 +255,9 @@ static void walk(struct ctx *c, struct batch *batch, bool deliver_them)
         envelope_decode(at, &r);
         assert(r.to == c->id);
         if (!deliver_them || c->over || r.to_epoch != c->epoch) {
-            count_up(&c->counters.stale);
+            count_up(&c->shared->counters.stale);
         } else {
-            atomic_store_explicit(&c->turn_kind, r.kind, memory_order_relaxed);
+            atomic_store_explicit(&c->shared->turn_kind, r.kind, memory_order_relaxed);
             if (c->rt->backend->trace != NULL)
                 trace_record(c, at, &r);
             deliver(c, &r);
@@ -269,11 +269,11 @@ static void walk(struct ctx *c, struct batch *batch, bool deliver_them)
         records++;
         bytes += r.length;
         if (records == GIVE_RECORDS) {
-            box_give(&c->box, records, bytes);
+            box_give(&c->shared->box, records, bytes);
             records = bytes = 0;
         }
     }
-    box_give(&c->box, records, bytes);
+    box_give(&c->shared->box, records, bytes);
     batch_free(batch, account_of(c));
 }
 
@@ -365,13 +365,13 @@ void delivery_watches(struct ctx *c)
 /* A handler that the outside world runs, between turns or within one. */
 static void tell_outside(struct ctx *c, const struct info *info, uint64_t traced)
 {
-    uint64_t turn_since = atomic_load_explicit(&c->turn_since_ns, memory_order_relaxed);
+    uint64_t turn_since = atomic_load_explicit(&c->shared->turn_since_ns, memory_order_relaxed);
     c->now_ns = c->rt->backend->now(c->rt);
-    atomic_store_explicit(&c->turn_since_ns, c->now_ns,
+    atomic_store_explicit(&c->shared->turn_since_ns, c->now_ns,
                           memory_order_relaxed); /* between turns the watchdog looks too */
     trace_info(c, info->kind, traced);
     tell_info(c, info);
-    atomic_store_explicit(&c->turn_since_ns, turn_since, memory_order_relaxed);
+    atomic_store_explicit(&c->shared->turn_since_ns, turn_since, memory_order_relaxed);
     c->rt->backend->wake(c);
 }
 

@@ -135,7 +135,7 @@ void jobs_abandon(struct ctx *c)
     (void)pthread_mutex_lock(&c->jobs.lock);
     for (struct job *job = c->jobs.running; job != NULL; job = job->next) {
         if (!job->abandoned)
-            count_up(&c->counters.jobs_abandoned);
+            count_up(&c->shared->counters.jobs_abandoned);
         job->abandoned = true;
         atomic_store(&job->cancelled, true);
     }

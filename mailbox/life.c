@@ -19,14 +19,14 @@ static void take_now(struct ctx *c)
 static void turn_begins(struct ctx *c)
 {
     take_now(c);
-    atomic_store_explicit(&c->heartbeat_ns, c->now_ns, memory_order_relaxed);
-    atomic_store_explicit(&c->turn_since_ns, c->now_ns, memory_order_relaxed);
+    atomic_store_explicit(&c->shared->heartbeat_ns, c->now_ns, memory_order_relaxed);
+    atomic_store_explicit(&c->shared->turn_since_ns, c->now_ns, memory_order_relaxed);
 }
 
 static void turn_ends(struct ctx *c)
 {
-    atomic_store_explicit(&c->turn_bound_ns, 0, memory_order_relaxed);
-    atomic_store_explicit(&c->turn_since_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&c->shared->turn_bound_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&c->shared->turn_since_ns, 0, memory_order_relaxed);
 }
 
 static void reset(struct ctx *c)
@@ -72,7 +72,7 @@ static enum err init_actor(struct ctx *c)
 static bool running_now(struct ctx *c)
 {
     uint64_t starting = life_word(c->epoch, LIFE_STARTING);
-    return atomic_compare_exchange_strong_explicit(&c->life, &starting, life_word(c->epoch, LIFE_RUNNING),
+    return atomic_compare_exchange_strong_explicit(&c->shared->life, &starting, life_word(c->epoch, LIFE_RUNNING),
                                                    memory_order_acq_rel, memory_order_acquire);
 }
 
@@ -127,7 +127,7 @@ static bool receive(struct ctx *c, enum lane lane, uint32_t max)
 
 static void tell_waiters(struct ctx *c)
 {
-    uint64_t waiters = box_take_waiters(&c->box);
+    uint64_t waiters = box_take_waiters(&c->shared->box);
     while (waiters != 0) {
         actor_id who = (actor_id)__builtin_ctzll(waiters);
         waiters &= waiters - 1;
@@ -148,7 +148,7 @@ static bool has_stopped(struct ctx *c)
 {
     if (!c->stopping || c->over)
         return c->over;
-    if (box_records(atomic_load(&c->box.held)) == 0 || c->now_ns >= c->stop_by_ns)
+    if (box_records(atomic_load(&c->shared->box.held)) == 0 || c->now_ns >= c->stop_by_ns)
         ctx_exit(c, EXIT_SHUTDOWN, "%s", "asked to stop");
     return c->over;
 }
@@ -209,7 +209,7 @@ void life_end(struct ctx *c)
 {
     turn_begins(c);
     c->over = true;
-    atomic_store_explicit(&c->life, life_word(c->epoch, LIFE_ENDED), memory_order_release);
+    atomic_store_explicit(&c->shared->life, life_word(c->epoch, LIFE_ENDED), memory_order_release);
     if (c->initialised && c->class->terminate != NULL)
         c->class->terminate(c, c->state, c->reason);
     jobs_abandon(c);

@@ -32,7 +32,7 @@ static void send_batch(struct ctx *c, struct outbox *ob, actor_id to, enum lane 
     ob->blocked = err != ERR_OK && !gone;
     if (ob->blocked)
         return;
-    count_up(&c->counters.batches);
+    count_up(&c->shared->counters.batches);
     ob->used = 0;
     ob->count = 0;
 }
@@ -83,7 +83,7 @@ static enum err pack(struct ctx *c, struct outbox *ob, actor_id to, const struct
                      bool force, uint32_t *ret_len)
 {
     enum { FIRST_BODY_BYTES = 64 };
-    const uint64_t limit = actor_of(c->rt, to)->box.bytes_max;
+    const uint64_t limit = actor_of(c->rt, to)->shared->box.bytes_max;
     for (size_t want = FIRST_BODY_BYTES;;) {
         uint8_t *at = room_for(c, ob, to, want, force);
         if (at == NULL)
@@ -123,7 +123,7 @@ static void park(struct ctx *c, actor_id to, const uint8_t *bytes, size_t len)
         const uint8_t *victim = copy == NULL ? bytes : parked->ring[parked->head].bytes;
         envelope_decode(victim, &record);
         block_ref_unref(record.tail);
-        count_up(&c->counters.dropped);
+        count_up(&c->shared->counters.dropped);
         if (copy == NULL)
             return;
         free(parked->ring[parked->head].bytes);
@@ -147,19 +147,19 @@ static enum err refused(struct ctx *c, struct record *record, const struct msg *
         return ERR_OK;
     case OVERFLOW_REFUSE:
         if (record->type == RECORD_CAST)
-            count_up(&c->counters.dropped);
+            count_up(&c->shared->counters.dropped);
         break;
     case OVERFLOW_PUSH_BACK:
     case OVERFLOW_RESERVED:
         break;
     }
-    count_up(&c->counters.busy);
+    count_up(&c->shared->counters.busy);
     return ERR_BUSY;
 }
 
 static bool admit(struct ctx *c, const struct record *record, const struct schema *schema, bool force)
 {
-    struct box *box = &actor_of(c->rt, record->to)->box;
+    struct box *box = &actor_of(c->rt, record->to)->shared->box;
     uint32_t bytes = (uint32_t)envelope_record_bytes(record->body_len);
     struct peer_out *peer = &c->peers[record->to];
     if (record->type == RECORD_REPLY)
@@ -180,7 +180,7 @@ enum err outbox_message(struct ctx *c, struct record *record, const struct msg *
     force = force || schema->overflow == OVERFLOW_RESERVED;
     enum err err = pack(c, ob, record->to, schema, msg->fields, force, &record->body_len);
     if (err == ERR_BUSY) {
-        count_up(&c->counters.busy);
+        count_up(&c->shared->counters.busy);
         retry_later(c, record->to);
     }
     if (err == ERR_OK && record->type == RECORD_REPLY && record->body_len > record->body_max)
@@ -245,14 +245,14 @@ void outbox_room(struct ctx *c, actor_id to)
         struct parked_record *oldest = &parked->ring[parked->head];
         struct record record;
         envelope_decode(oldest->bytes, &record);
-        if (!box_take_or_wait(&actor_of(c->rt, to)->box, record.length, c->id))
+        if (!box_take_or_wait(&actor_of(c->rt, to)->shared->box, record.length, c->id))
             return;
         const struct schema *schema = runtime_schema(c->rt, record.kind);
         enum lane lane = schema->control_lane ? LANE_CONTROL : LANE_DATA;
         struct outbox *ob = outbox_of(c, to, lane);
         uint8_t *at = room_for(c, ob, to, record.body_len, false);
         if (at == NULL) {
-            box_give(&actor_of(c->rt, to)->box, 1, record.length);
+            box_give(&actor_of(c->rt, to)->shared->box, 1, record.length);
             retry_later(c, to);
             return;
         }
@@ -274,7 +274,7 @@ void outbox_forget(struct ctx *c, actor_id to)
         free(parked->ring[parked->head].bytes);
         parked->head = (parked->head + 1) % PARKED_MAX;
         parked->count--;
-        count_up(&c->counters.dropped);
+        count_up(&c->shared->counters.dropped);
     }
     free(parked);
     c->peers[to].parked = NULL;

@@ -23,14 +23,14 @@ static void order_start(void *self, actor_id id)
     struct ctx *child = actor_of(rt, id);
     uint32_t epoch = life_epoch(life_of(child)) + 1;
     if (epoch > 1)
-        atomic_fetch_add_explicit(&child->restarts, 1, memory_order_relaxed);
-    atomic_store_explicit(&child->waiting, WAITING_NOT, memory_order_relaxed);
-    atomic_store_explicit(&child->watch_state, WATCH_FINE, memory_order_relaxed);
-    atomic_store_explicit(&child->life, life_word(epoch, LIFE_STARTING), memory_order_release);
+        atomic_fetch_add_explicit(&child->shared->restarts, 1, memory_order_relaxed);
+    atomic_store_explicit(&child->shared->waiting, WAITING_NOT, memory_order_relaxed);
+    atomic_store_explicit(&child->shared->watch_state, WATCH_FINE, memory_order_relaxed);
+    atomic_store_explicit(&child->shared->life, life_word(epoch, LIFE_STARTING), memory_order_release);
     if (rt->backend->spawn(child) == ERR_OK)
         return;
     /* No thread: the engine hears of it as of any failed start, in a later turn. */
-    atomic_store_explicit(&child->life, life_word(epoch, LIFE_ENDED), memory_order_release);
+    atomic_store_explicit(&child->shared->life, life_word(epoch, LIFE_ENDED), memory_order_release);
     struct record failed = {.type = RECORD_STARTED,
                             .from = id,
                             .to = ROOT_ID,
@@ -73,8 +73,8 @@ static void order_kill(void *self, actor_id id)
 {
     struct ctx *child = actor_of(self, id);
     uint32_t epoch = life_epoch(life_of(child));
-    atomic_store_explicit(&child->life, life_word(epoch, LIFE_ENDED), memory_order_release);
-    atomic_store_explicit(&child->last_exit, EXIT_STUCK + 1, memory_order_relaxed);
+    atomic_store_explicit(&child->shared->life, life_word(epoch, LIFE_ENDED), memory_order_release);
+    atomic_store_explicit(&child->shared->last_exit, EXIT_STUCK + 1, memory_order_relaxed);
     broadcast(root_of(self), RECORD_DOWN, id, epoch, EXIT_STUCK);
 }
 
@@ -111,7 +111,7 @@ static void order_event(void *self, const struct supervision_event *event)
     struct runtime *rt = self;
     struct ctx *root = root_of(self);
     if (event->kind == SUPERVISION_RESTARTING && event->actor != 0)
-        atomic_store_explicit(&actor_of(rt, event->actor)->waiting, WAITING_RESTART, memory_order_relaxed);
+        atomic_store_explicit(&actor_of(rt, event->actor)->shared->waiting, WAITING_RESTART, memory_order_relaxed);
     bool booting = !atomic_load_explicit(&rt->booted, memory_order_relaxed);
     if (booting && rt->why[0] == '\0' && (event->kind == SUPERVISION_START_FAILED || event->kind == SUPERVISION_STUCK))
         (void)snprintf(rt->why, sizeof(rt->why), "%s: %s", event->child, event->text);
@@ -177,7 +177,7 @@ void root_record(struct ctx *root, const struct record *r)
     if (has_thread)
         rt->backend->reap(child);
     enum exit_reason reason = r->type == RECORD_EXITED ? (enum exit_reason)r->kind : EXIT_FAILED;
-    atomic_store_explicit(&child->last_exit, (uint32_t)reason + 1, memory_order_relaxed);
+    atomic_store_explicit(&child->shared->last_exit, (uint32_t)reason + 1, memory_order_relaxed);
     if (r->type == RECORD_EXITED) {
         broadcast(root, RECORD_DOWN, r->from, r->from_epoch, reason);
         supervisor_exited(rt->supervisor, root->now_ns, r->from, reason, text);
@@ -193,7 +193,7 @@ static void look_at_watchdog(struct ctx *root)
     for (size_t i = 1; i < root->rt->actor_count; i++) {
         struct ctx *c = actor_of(root->rt, (actor_id)i);
         uint32_t seen = WATCH_SLOW;
-        if (atomic_compare_exchange_strong(&c->watch_state, &seen, WATCH_SLOW_TOLD)) {
+        if (atomic_compare_exchange_strong(&c->shared->watch_state, &seen, WATCH_SLOW_TOLD)) {
             struct supervision_event slow = {.kind = SUPERVISION_SLOW,
                                              .child = c->class->name,
                                              .actor = c->id,
@@ -202,7 +202,7 @@ static void look_at_watchdog(struct ctx *root)
             order_event(root->rt, &slow);
         }
         seen = WATCH_STUCK;
-        if (atomic_compare_exchange_strong(&c->watch_state, &seen, WATCH_STUCK_TOLD)) {
+        if (atomic_compare_exchange_strong(&c->shared->watch_state, &seen, WATCH_STUCK_TOLD)) {
             supervisor_abandon(root->rt->supervisor, root->now_ns, c->id);
             settle(root);
         }
@@ -214,7 +214,7 @@ void root_turn(struct ctx *root)
     struct runtime *rt = root->rt;
     if (root->over)
         return;
-    if (atomic_load_explicit(&rt->stop_requested, memory_order_acquire) && !rt->root_stopping) {
+    if (atomic_load_explicit(&rt->shared->stop_requested, memory_order_acquire) && !rt->root_stopping) {
         rt->root_stopping = true;
         supervisor_stop(rt->supervisor, root->now_ns);
         settle(root);

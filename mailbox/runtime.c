@@ -89,7 +89,8 @@ static enum err open_actor(struct runtime *rt, struct ctx *c, actor_id id)
     c->rt = rt;
     c->id = id;
     c->class = class == NULL ? &no_class : class;
-    box_init(&c->box, c->class->mailbox_records, c->class->mailbox_bytes);
+    c->shared = &rt->shared->actors[id];
+    box_init(&c->shared->box, c->class->mailbox_records, c->class->mailbox_bytes);
     calls_init(&c->calls);
     timers_init(&c->timers, TIMERS_MAX);
     timers_init(&c->deadlines, CALLS_IN_FLIGHT_MAX + 3 * (RUNTIME_ACTORS_MAX + 1));
@@ -124,6 +125,7 @@ static void free_runtime(struct runtime *rt)
     (void)pthread_cond_destroy(&rt->watchdog_cond);
     (void)pthread_mutex_destroy(&rt->wait_lock);
     free(rt->actors);
+    free(rt->shared);
     free(rt->by_kind);
     free(rt);
 }
@@ -143,7 +145,10 @@ static enum err build(struct runtime *rt, char *why, size_t why_bytes)
 {
     rt->actor_count = rt->config.class_count;
     rt->actors = calloc(rt->actor_count, sizeof(*rt->actors));
-    enum err err = rt->actors == NULL ? ERR_NOMEM : index_schemas(rt);
+    rt->shared = calloc(1, shared_bytes(rt->actor_count));
+    enum err err = rt->actors == NULL || rt->shared == NULL ? ERR_NOMEM : index_schemas(rt);
+    if (err == ERR_OK)
+        runtime_set_log_level(rt, rt->config.log_level);
     if (err == ERR_OK)
         err = root_open(rt, why, why_bytes);
     for (size_t i = 0; i < rt->actor_count && err == ERR_OK; i++)
@@ -167,7 +172,6 @@ static enum err open_runtime(const struct runtime_config *config, struct runtime
     rt->config = *config;
     rt->backend = config->backend == NULL ? &backend_inproc : config->backend;
     rt->account = config->budget == NULL ? NULL : &config->budget->accounts[ACCOUNT_MAILBOX];
-    atomic_store(&rt->log_level, (uint32_t)config->log_level);
     init_waiting(rt);
     err = build(rt, why, why_bytes);
     if (err == ERR_OK) {
@@ -208,7 +212,7 @@ enum err runtime_start(const struct runtime_config *config, struct runtime **ret
     if (err != ERR_OK)
         return err;
     struct ctx *root = &rt->actors[ROOT_ID];
-    atomic_store_explicit(&root->life, life_word(1, LIFE_STARTING), memory_order_release);
+    atomic_store_explicit(&root->shared->life, life_word(1, LIFE_STARTING), memory_order_release);
     err = rt->backend->watches ? watchdog_start(rt) : ERR_OK;
     if (err == ERR_OK)
         err = rt->backend->spawn(root);
@@ -232,7 +236,7 @@ enum err runtime_start(const struct runtime_config *config, struct runtime **ret
 
 void runtime_request_stop(struct runtime *rt)
 {
-    atomic_store_explicit(&rt->stop_requested, true, memory_order_release);
+    atomic_store_explicit(&rt->shared->stop_requested, true, memory_order_release);
     rt->backend->wake(&rt->actors[ROOT_ID]);
 }
 
@@ -289,7 +293,7 @@ void runtime_log(const struct runtime *rt, enum log_level level, const char *act
 
 void runtime_set_log_level(struct runtime *rt, enum log_level level)
 {
-    atomic_store_explicit(&rt->log_level, (uint32_t)level, memory_order_relaxed);
+    atomic_store_explicit(&rt->shared->log_level, (uint32_t)level, memory_order_relaxed);
 }
 
 /* ---- stats ---- */
@@ -303,7 +307,7 @@ void runtime_stats(const struct runtime *rt, struct runtime_stats *ret_stats)
 {
     struct runtime_stats sum = {0};
     for (size_t i = 0; i < rt->actor_count; i++) {
-        const struct counters *c = &rt->actors[i].counters;
+        const struct counters *c = &rt->actors[i].shared->counters;
         sum.calls += get(&c->calls);
         sum.casts += get(&c->casts);
         sum.batches += get(&c->batches);
@@ -337,9 +341,9 @@ static const char *state_name(const struct ctx *c)
     case LIFE_ENDED:
         break;
     }
-    if (atomic_load_explicit(&c->waiting, memory_order_relaxed) == WAITING_RESTART)
+    if (atomic_load_explicit(&c->shared->waiting, memory_order_relaxed) == WAITING_RESTART)
         return "restarting";
-    uint32_t last = atomic_load_explicit(&c->last_exit, memory_order_relaxed);
+    uint32_t last = atomic_load_explicit(&c->shared->last_exit, memory_order_relaxed);
     return last == EXIT_NORMAL + 1 || last == EXIT_SHUTDOWN + 1 ? "stopped" : "failed";
 }
 
@@ -353,19 +357,19 @@ bool runtime_actor_stats(const struct runtime *rt, size_t index, struct actor_st
     if (id >= rt->actor_count)
         return false;
     const struct ctx *c = &rt->actors[id];
-    uint64_t held = atomic_load_explicit(&c->box.held, memory_order_relaxed);
-    uint64_t beat = atomic_load_explicit(&c->heartbeat_ns, memory_order_relaxed);
+    uint64_t held = atomic_load_explicit(&c->shared->box.held, memory_order_relaxed);
+    uint64_t beat = atomic_load_explicit(&c->shared->heartbeat_ns, memory_order_relaxed);
     uint64_t now = rt->backend->now(rt);
-    uint32_t last = atomic_load_explicit(&c->last_exit, memory_order_relaxed);
+    uint32_t last = atomic_load_explicit(&c->shared->last_exit, memory_order_relaxed);
     *ret_stats = (struct actor_stats){
         .name = c->class->name,
         .state = state_name(c),
         .epoch = life_epoch(life_of(c)),
-        .restarts = atomic_load_explicit(&c->restarts, memory_order_relaxed),
+        .restarts = atomic_load_explicit(&c->shared->restarts, memory_order_relaxed),
         .last_exit_reason = last == 0 ? "" : exit_reason_name((enum exit_reason)(last - 1)),
         .mailbox_records = box_records(held),
         .mailbox_bytes = box_bytes(held),
-        .refused = atomic_load_explicit(&c->box.refused, memory_order_relaxed),
+        .refused = atomic_load_explicit(&c->shared->box.refused, memory_order_relaxed),
         .heartbeat_ns = beat == 0 ? 0 : rt->backend->real_now(rt) - (now - MIN(beat, now)),
     };
     return true;

@@ -12,8 +12,8 @@
 
 static uint64_t turn_age(const struct ctx *c, uint64_t now_ns)
 {
-    uint64_t since = atomic_load_explicit(&c->turn_since_ns, memory_order_relaxed);
-    uint64_t bound = atomic_load_explicit(&c->turn_bound_ns, memory_order_relaxed);
+    uint64_t since = atomic_load_explicit(&c->shared->turn_since_ns, memory_order_relaxed);
+    uint64_t bound = atomic_load_explicit(&c->shared->turn_bound_ns, memory_order_relaxed);
     if (since == 0 || now_ns < since)
         return 0;
     uint64_t age = now_ns - since;
@@ -22,7 +22,7 @@ static uint64_t turn_age(const struct ctx *c, uint64_t now_ns)
 
 static bool raise_state(struct ctx *c, uint32_t from, uint32_t to)
 {
-    return atomic_compare_exchange_strong(&c->watch_state, &from, to);
+    return atomic_compare_exchange_strong(&c->shared->watch_state, &from, to);
 }
 
 static uint64_t bound_ns(uint32_t configured_ms, uint32_t default_ms)
