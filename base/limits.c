@@ -80,38 +80,118 @@ uint64_t budget_detect(const char *root)
 void account_init(struct account *account, const char *name, uint64_t limit_bytes)
 {
     memset(account, 0, sizeof(*account));
-    account->name = name;
+    (void)snprintf(account->name, sizeof(account->name), "%s", name);
     account->limit_bytes = limit_bytes;
+}
+
+/* ---- cells ---- */
+
+static uint32_t own_holder;
+
+static _Atomic uint64_t *cells_of(struct account *account)
+{
+    return (_Atomic uint64_t *)(void *)((uint8_t *)account + account->cells);
+}
+
+void budget_share(struct budget *budget, _Atomic uint64_t *cells, uint32_t holders)
+{
+    for (size_t i = 0; i < ACCOUNT_COUNT; i++) {
+        struct account *account = &budget->accounts[i];
+        account->holders = holders;
+        account->cells = (uint32_t)((uintptr_t)&cells[i * holders] - (uintptr_t)account);
+    }
+}
+
+void budget_holder(uint32_t holder)
+{
+    own_holder = holder;
+}
+
+void budget_forget(struct budget *budget, uint32_t holder)
+{
+    for (size_t i = 0; i < ACCOUNT_COUNT; i++) {
+        if (holder < budget->accounts[i].holders)
+            atomic_store_explicit(&cells_of(&budget->accounts[i])[holder], 0, memory_order_relaxed);
+    }
+}
+
+static uint64_t sum_of(const struct account *account)
+{
+    const _Atomic uint64_t *cells = (const _Atomic uint64_t *)(const void *)((const uint8_t *)account + account->cells);
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < account->holders; i++)
+        sum += atomic_load_explicit(&cells[i], memory_order_relaxed);
+    return sum;
+}
+
+/* ---- taking and giving ---- */
+
+/* Relaxed throughout: the counters guard no other memory. */
+
+static void note_peak(struct account *account, uint64_t used)
+{
+    uint64_t peak = atomic_load_explicit(&account->peak_bytes, memory_order_relaxed);
+    while (used > peak && !atomic_compare_exchange_weak_explicit(&account->peak_bytes, &peak, used,
+                                                                 memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
+static bool refuse(struct account *account)
+{
+    atomic_fetch_add_explicit(&account->refused, 1, memory_order_relaxed);
+    return false;
+}
+
+/* Counted first, so that two who take at once cannot both have the last bytes; both may be refused. */
+static bool take_in_cell(struct account *account, uint64_t bytes, bool force)
+{
+    _Atomic uint64_t *cell = &cells_of(account)[own_holder];
+    if (bytes > account->limit_bytes && !force)
+        return refuse(account);
+    atomic_fetch_add(cell, bytes);
+    uint64_t used = sum_of(account);
+    if (used > account->limit_bytes && !force && bytes > 0) {
+        atomic_fetch_sub(cell, bytes);
+        return refuse(account);
+    }
+    note_peak(account, used);
+    return true;
 }
 
 bool account_take(struct account *account, uint64_t bytes)
 {
-    /* Relaxed: the counters guard no other memory. */
+    if (account->holders > 0)
+        return take_in_cell(account, bytes, false);
     uint64_t used = atomic_load_explicit(&account->used_bytes, memory_order_relaxed);
     do {
-        if (used > account->limit_bytes || bytes > account->limit_bytes - used) {
-            atomic_fetch_add_explicit(&account->refused, 1, memory_order_relaxed);
-            return false;
-        }
+        if (used > account->limit_bytes || bytes > account->limit_bytes - used)
+            return refuse(account);
     } while (!atomic_compare_exchange_weak_explicit(&account->used_bytes, &used, used + bytes, memory_order_relaxed,
                                                     memory_order_relaxed));
-    uint64_t peak = atomic_load_explicit(&account->peak_bytes, memory_order_relaxed);
-    while (used + bytes > peak && !atomic_compare_exchange_weak_explicit(&account->peak_bytes, &peak, used + bytes,
-                                                                         memory_order_relaxed, memory_order_relaxed)) {
-    }
+    note_peak(account, used + bytes);
     return true;
+}
+
+void account_force(struct account *account, uint64_t bytes)
+{
+    if (account->holders > 0) {
+        (void)take_in_cell(account, bytes, true);
+        return;
+    }
+    note_peak(account, atomic_fetch_add_explicit(&account->used_bytes, bytes, memory_order_relaxed) + bytes);
 }
 
 void account_give(struct account *account, uint64_t bytes)
 {
-    uint64_t before = atomic_fetch_sub_explicit(&account->used_bytes, bytes, memory_order_relaxed);
+    _Atomic uint64_t *used = account->holders > 0 ? &cells_of(account)[own_holder] : &account->used_bytes;
+    uint64_t before = atomic_fetch_sub_explicit(used, bytes, memory_order_relaxed);
     assert(before >= bytes);
     (void)before;
 }
 
 uint64_t account_used(const struct account *account)
 {
-    return atomic_load_explicit(&account->used_bytes, memory_order_relaxed);
+    return account->holders > 0 ? sum_of(account) : atomic_load_explicit(&account->used_bytes, memory_order_relaxed);
 }
 
 uint64_t account_free(const struct account *account)

@@ -8,6 +8,9 @@
  * With a cold tier a fifth of what scales is for its packs.
  *
  * Accounts are atomic: any thread may take and give. Nothing here blocks.
+ *
+ * A budget may lie in memory that processes share. Then each process (a holder) counts what it has taken in cells of its own and the sum
+ * over all is what the limit bounds: when a process dies, wherever it was, its cells are what it held, and setting them to zero gives it back.
  */
 #ifndef HEARTH_BASE_LIMITS_H
 #define HEARTH_BASE_LIMITS_H
@@ -34,9 +37,13 @@ enum budget_account {
     ACCOUNT_COUNT
 };
 
+enum { ACCOUNT_NAME_MAX = 24 };
+
 struct account {
-    const char *name;
+    char name[ACCOUNT_NAME_MAX];
     uint64_t limit_bytes;
+    uint32_t holders; /* processes that share it; 0 = one, which counts in used_bytes */
+    uint32_t cells;   /* of the holders: bytes from here to the first */
     _Atomic uint64_t used_bytes;
     _Atomic uint64_t peak_bytes;
     _Atomic uint64_t refused; /* how often a take did not fit */
@@ -61,11 +68,24 @@ void budget_share_cold(struct budget *budget);
  */
 uint64_t budget_detect(const char *root);
 
-/* An account of its own, for a part that subdivides its share, and for tests. name is borrowed. */
+/*
+ * From here on holders 0 to holders - 1 count in cells (ACCOUNT_COUNT times holders, zero), which lie behind the budget in the same mapping.
+ * Before anybody takes.
+ */
+void budget_share(struct budget *budget, _Atomic uint64_t *cells, uint32_t holders);
+/* Which holder of shared budgets this process is, 0 at first. Before other threads exist. */
+void budget_holder(uint32_t holder);
+/* Gives back all that a holder had: its process has ended. */
+void budget_forget(struct budget *budget, uint32_t holder);
+
+/* An account of its own, for a part that subdivides its share, and for tests. name is copied, cut to ACCOUNT_NAME_MAX - 1. */
 void account_init(struct account *account, const char *name, uint64_t limit_bytes);
 
 /* Takes bytes; false, counted as refused, when they do not fit. Taking 0 succeeds. */
 bool account_take(struct account *account, uint64_t bytes) MUST_CHECK;
+
+/* Takes bytes that are there already, whatever the limit: nothing more fits until as much has been given back. */
+void account_force(struct account *account, uint64_t bytes);
 
 /* Gives back what was taken before. */
 void account_give(struct account *account, uint64_t bytes);

@@ -243,13 +243,43 @@ static void trace_record(struct ctx *c, const uint8_t *at, const struct record *
     c->rt->backend->trace(c->rt, &tail_len, sizeof(tail_len));
 }
 
+static struct box_pair pair_of(const struct record *r)
+{
+    return box_pair_of(r->from, r->from_epoch, r->to_epoch);
+}
+
+/* Room in the box that is given back together. */
+struct giving {
+    struct box *box;
+    struct box_pair pair;
+    uint64_t records;
+    uint64_t bytes;
+};
+
+static void give(struct giving *g)
+{
+    box_give(g->box, g->pair, g->records, g->bytes);
+    g->records = g->bytes = 0;
+}
+
+static void give_record(struct giving *g, const struct record *r)
+{
+    enum { GIVE_RECORDS = 64 };
+    struct box_pair pair = pair_of(r);
+    if (pair.sender != g->pair.sender || pair.generation != g->pair.generation)
+        give(g);
+    g->pair = pair;
+    g->records++;
+    g->bytes += r->length;
+    if (g->records == GIVE_RECORDS)
+        give(g);
+}
+
 /* Walks the records; each is delivered, or dropped when deliver_them is false or the life is over. */
 static void walk(struct ctx *c, struct batch *batch, bool deliver_them)
 {
-    enum { GIVE_RECORDS = 64 };
     const uint8_t *at = batch_body(batch) + ENVELOPE_BATCH_BYTES;
-    uint64_t records = 0;
-    uint64_t bytes = 0;
+    struct giving giving = {.box = &c->shared->box};
     for (uint32_t left = batch_count(batch); left > 0; left--) {
         struct record r;
         envelope_decode(at, &r);
@@ -264,16 +294,10 @@ static void walk(struct ctx *c, struct batch *batch, bool deliver_them)
         }
         block_ref_unref(r.tail);
         at += r.length;
-        if (!is_counted(&r))
-            continue;
-        records++;
-        bytes += r.length;
-        if (records == GIVE_RECORDS) {
-            box_give(&c->shared->box, records, bytes);
-            records = bytes = 0;
-        }
+        if (is_counted(&r))
+            give_record(&giving, &r);
     }
-    box_give(&c->shared->box, records, bytes);
+    give(&giving);
     batch_free(batch, account_of(c));
 }
 

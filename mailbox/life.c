@@ -148,7 +148,7 @@ static bool has_stopped(struct ctx *c)
 {
     if (!c->stopping || c->over)
         return c->over;
-    if (box_records(atomic_load(&c->shared->box.held)) == 0 || c->now_ns >= c->stop_by_ns)
+    if (box_records(box_held(&c->shared->box)) == 0 || c->now_ns >= c->stop_by_ns)
         ctx_exit(c, EXIT_SHUTDOWN, "%s", "asked to stop");
     return c->over;
 }

@@ -157,6 +157,11 @@ static enum err refused(struct ctx *c, struct record *record, const struct msg *
     return ERR_BUSY;
 }
 
+static struct box_pair pair_of(const struct record *record)
+{
+    return box_pair_of(record->from, record->from_epoch, record->to_epoch);
+}
+
 static bool admit(struct ctx *c, const struct record *record, const struct schema *schema, bool force)
 {
     struct box *box = &actor_of(c->rt, record->to)->shared->box;
@@ -167,8 +172,8 @@ static bool admit(struct ctx *c, const struct record *record, const struct schem
     if (peer->parked != NULL && peer->parked->count > 0 && schema->overflow == OVERFLOW_DROP_OLDEST)
         return false; /* behind its elders */
     if (schema->overflow == OVERFLOW_REFUSE)
-        return box_take(box, bytes, force);
-    return force ? box_take(box, bytes, true) : box_take_or_wait(box, bytes, c->id);
+        return box_take(box, pair_of(record), bytes, force);
+    return force ? box_take(box, pair_of(record), bytes, true) : box_take_or_wait(box, pair_of(record), bytes);
 }
 
 enum err outbox_message(struct ctx *c, struct record *record, const struct msg *msg, bool force)
@@ -245,14 +250,14 @@ void outbox_room(struct ctx *c, actor_id to)
         struct parked_record *oldest = &parked->ring[parked->head];
         struct record record;
         envelope_decode(oldest->bytes, &record);
-        if (!box_take_or_wait(&actor_of(c->rt, to)->shared->box, record.length, c->id))
+        if (!box_take_or_wait(&actor_of(c->rt, to)->shared->box, pair_of(&record), record.length))
             return;
         const struct schema *schema = runtime_schema(c->rt, record.kind);
         enum lane lane = schema->control_lane ? LANE_CONTROL : LANE_DATA;
         struct outbox *ob = outbox_of(c, to, lane);
         uint8_t *at = room_for(c, ob, to, record.body_len, false);
         if (at == NULL) {
-            box_give(&actor_of(c->rt, to)->shared->box, 1, record.length);
+            box_give(&actor_of(c->rt, to)->shared->box, pair_of(&record), 1, record.length);
             retry_later(c, to);
             return;
         }

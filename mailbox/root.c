@@ -16,6 +16,18 @@ static struct ctx *root_of(void *self)
 
 /* ---- orders of the engine ---- */
 
+/* What the ended life had under way, in either direction, no longer counts: perhaps nobody is left to give it back. */
+static void renew_boxes(struct runtime *rt, const struct ctx *child)
+{
+    uint32_t epoch = life_epoch(life_of(child)) + 1; /* of the next life */
+    for (size_t i = 0; i < rt->actor_count; i++) {
+        const struct ctx *other = &rt->actors[i];
+        uint32_t other_epoch = other == child ? epoch : life_epoch(life_of(other));
+        box_renew(&child->shared->box, box_pair_of(other->id, other_epoch, epoch));
+        box_renew(&other->shared->box, box_pair_of(child->id, epoch, other_epoch));
+    }
+}
+
 static void order_start(void *self, actor_id id)
 {
     struct runtime *rt = self;
@@ -75,6 +87,7 @@ static void order_kill(void *self, actor_id id)
     uint32_t epoch = life_epoch(life_of(child));
     atomic_store_explicit(&child->shared->life, life_word(epoch, LIFE_ENDED), memory_order_release);
     atomic_store_explicit(&child->shared->last_exit, EXIT_STUCK + 1, memory_order_relaxed);
+    renew_boxes(self, child);
     broadcast(root_of(self), RECORD_DOWN, id, epoch, EXIT_STUCK);
 }
 
@@ -178,6 +191,7 @@ void root_record(struct ctx *root, const struct record *r)
         rt->backend->reap(child);
     enum exit_reason reason = r->type == RECORD_EXITED ? (enum exit_reason)r->kind : EXIT_FAILED;
     atomic_store_explicit(&child->shared->last_exit, (uint32_t)reason + 1, memory_order_relaxed);
+    renew_boxes(rt, child);
     if (r->type == RECORD_EXITED) {
         broadcast(root, RECORD_DOWN, r->from, r->from_epoch, reason);
         supervisor_exited(rt->supervisor, root->now_ns, r->from, reason, text);

@@ -90,7 +90,7 @@ static enum err open_actor(struct runtime *rt, struct ctx *c, actor_id id)
     c->id = id;
     c->class = class == NULL ? &no_class : class;
     c->shared = &rt->shared->actors[id];
-    box_init(&c->shared->box, c->class->mailbox_records, c->class->mailbox_bytes);
+    box_init(&c->shared->box, (uint32_t)rt->actor_count, c->class->mailbox_records, c->class->mailbox_bytes);
     calls_init(&c->calls);
     timers_init(&c->timers, TIMERS_MAX);
     timers_init(&c->deadlines, CALLS_IN_FLIGHT_MAX + 3 * (RUNTIME_ACTORS_MAX + 1));
@@ -357,7 +357,7 @@ bool runtime_actor_stats(const struct runtime *rt, size_t index, struct actor_st
     if (id >= rt->actor_count)
         return false;
     const struct ctx *c = &rt->actors[id];
-    uint64_t held = atomic_load_explicit(&c->shared->box.held, memory_order_relaxed);
+    uint64_t held = box_held(&c->shared->box);
     uint64_t beat = atomic_load_explicit(&c->shared->heartbeat_ns, memory_order_relaxed);
     uint64_t now = rt->backend->now(rt);
     uint32_t last = atomic_load_explicit(&c->shared->last_exit, memory_order_relaxed);
