@@ -65,6 +65,13 @@ bool block_ref_recharge(struct block_ref *ref, struct account *to)
     return true;
 }
 
+void block_ref_charge(struct block_ref *ref, struct account *to)
+{
+    assert(ref->account == NULL);
+    account_force(to, ref->cap);
+    ref->account = to;
+}
+
 void block_ref_uncharge(struct block_ref *ref)
 {
     if (ref->account != NULL)

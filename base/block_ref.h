@@ -41,6 +41,9 @@ void block_ref_unref(struct block_ref *ref);
 /* Moves the charge to another account; false, and nothing moved, when it does not fit. Only by the sole owner. */
 bool block_ref_recharge(struct block_ref *ref, struct account *to) MUST_CHECK;
 
+/* Charges a buffer that nobody is charged for yet, whatever the limit: its bytes are there already. Only by the sole owner. */
+void block_ref_charge(struct block_ref *ref, struct account *to);
+
 /*
  * Ends the charge though others hold references: from here on they account for what they keep. Only by the one that had it charged,
  * who holds a reference.

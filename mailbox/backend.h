@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The seam between the runtime and what carries it: threads and nng (inproc) or a seeded scheduler (sim).
+ * The seam between the runtime and what carries it: threads and nng (inproc), processes (ipc) or a seeded scheduler (sim).
  *
  * Everything above is one code: the backend gives time, randomness, a place where an actor's life runs, lanes that carry batches
  * from one actor to another in order, and workers for jobs. It calls back life_begin, actor_turn and life_end.
@@ -22,6 +22,11 @@ struct runtime;
 struct backend {
     const char *name;
 
+    /* Sets rt->shared, to memory that processes have in common, and moves the budget there. NULL: ordinary memory does. */
+    enum err (*share)(struct runtime *rt);
+    /* After close, or after a share that failed. */
+    void (*unshare)(struct runtime *rt);
+
     /* Opens mailboxes and edges for all actors (rt->actor_count, root included) and the job workers. Nothing runs yet. */
     enum err (*open)(struct runtime *rt);
     /* After the last life has ended: waits for the workers, at most timeout_ns, then frees what open made. False, and nothing
@@ -32,6 +37,10 @@ struct backend {
     enum err (*spawn)(struct ctx *actor);
     /* The life has reported its end: waits for the last of it (a thread: join). */
     void (*reap)(struct ctx *actor);
+    /* Ends a life from outside; its end is reported like any other, as stuck. NULL: it cannot be ended (a thread). */
+    void (*kill)(struct ctx *actor);
+    /* The life is over but for its report: waits for what must be done before. NULL: nothing. */
+    void (*drain)(struct ctx *actor);
     /* The life is at its end and batches are left: waits a little for room in their sockets. */
     void (*settle)(struct ctx *actor);
     /* Makes the actor turn soon. Any thread. */
@@ -58,6 +67,8 @@ struct backend {
 
 /* Thread per actor; nng inproc. */
 extern const struct backend backend_inproc;
+/* Process per actor; Unix sockets (backend_ipc.h). */
+extern const struct backend backend_ipc;
 
 /* ---- what a backend calls ---- */
 

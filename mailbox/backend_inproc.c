@@ -25,15 +25,14 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/random.h"
 #include "mailbox/ctx.h"
+#include "mailbox/machine.h"
 #include "mailbox/workers.h"
 
 enum {
     SEND_BUFFER = 2, /* batches; more wait in the outbox, where they coalesce */
     SETTLE_MS = 200,
     BLOCKED_RETRY_MS = 1, /* in an event loop, which does not watch the senders' sockets */
-    AWAIT_LOOK_MS = 10,
     DRAIN_ROUNDS = 5,
 };
 
@@ -270,13 +269,6 @@ static int send_fd(struct ctx *c, uint16_t index)
     return a->send_fd[index];
 }
 
-static struct timespec left_until(uint64_t wake_at_ns)
-{
-    uint64_t now = clock_mono_ns();
-    uint64_t left = wake_at_ns <= now ? 0 : MIN(wake_at_ns - now, 3600 * SECOND_NS);
-    return (struct timespec){.tv_sec = (time_t)(left / SECOND_NS), .tv_nsec = (long)(left % SECOND_NS)};
-}
-
 static void wait_for_work(struct ctx *c, uint64_t wake_at_ns)
 {
     enum { FIXED = LANE_COUNT + 1, BLOCKED_MAX = 16, ALL_MAX = FIXED + WATCHES_MAX + MULTICAST_DESCRIPTORS_MAX };
@@ -295,7 +287,7 @@ static void wait_for_work(struct ctx *c, uint64_t wake_at_ns)
         fds[count++] = (struct pollfd){.fd = groups[i], .events = POLLIN};
     for (uint32_t i = 0; i < MIN(c->dirty_count, (uint32_t)BLOCKED_MAX); i++)
         fds[count++] = (struct pollfd){.fd = send_fd(c, c->dirty[i]), .events = POLLIN};
-    struct timespec left = left_until(wake_at_ns);
+    struct timespec left = machine_left(wake_at_ns);
     if (ppoll(fds, count, &left, NULL) <= 0)
         return;
     for (int lane = 0; lane < LANE_COUNT; lane++)
@@ -405,39 +397,6 @@ static enum err submit(struct job *job)
     return workers_submit(job->owner->rt->carrier, job);
 }
 
-static uint64_t now(const struct runtime *rt)
-{
-    (void)rt;
-    return clock_mono_ns();
-}
-
-static uint64_t real_now(const struct runtime *rt)
-{
-    (void)rt;
-    return clock_real_ns();
-}
-
-static void fill_random(struct ctx *c, void *to, size_t len)
-{
-    (void)c;
-    random_fill(to, len);
-}
-
-static bool await_done(struct runtime *rt, bool (*done)(void *arg), void *arg, uint64_t timeout_ns)
-{
-    uint64_t end = clock_mono_ns() + MIN(timeout_ns, UINT64_MAX / 2);
-    bool is_done = done(arg); /* not under the lock: it may ask the runtime */
-    while (!is_done && clock_mono_ns() < end) {
-        uint64_t at = MIN(end, clock_mono_ns() + AWAIT_LOOK_MS * MS_NS);
-        struct timespec until = {.tv_sec = (time_t)(at / SECOND_NS), .tv_nsec = (long)(at % SECOND_NS)};
-        (void)pthread_mutex_lock(&rt->wait_lock);
-        (void)pthread_cond_timedwait(&rt->wait_cond, &rt->wait_lock, &until);
-        (void)pthread_mutex_unlock(&rt->wait_lock);
-        is_done = done(arg);
-    }
-    return is_done;
-}
-
 const struct backend backend_inproc = {
     .name = "inproc",
     .open = open_backend,
@@ -449,9 +408,9 @@ const struct backend backend_inproc = {
     .send = send_batch,
     .recv = recv_batch,
     .job = submit,
-    .now = now,
-    .real_now = real_now,
-    .random = fill_random,
-    .await = await_done,
+    .now = machine_now,
+    .real_now = machine_real_now,
+    .random = machine_random,
+    .await = machine_await,
     .watches = true,
 };

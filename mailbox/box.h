@@ -105,13 +105,19 @@ static inline bool box_add(struct box *box, struct box_pair pair, uint64_t add)
     return true;
 }
 
+/* Never under zero, whatever a sender in another process did to its cell. */
 static inline void box_give(struct box *box, struct box_pair pair, uint64_t records, uint64_t bytes)
 {
     _Atomic uint64_t *cell = &box->cells[pair.sender];
     uint64_t word = atomic_load(cell);
-    while (records > 0 && box_age(word, pair) == 0 &&
-           !atomic_compare_exchange_weak(cell, &word, word - (records << BOX_BYTES_BITS | bytes))) {
-    }
+    uint64_t rest;
+    do {
+        uint64_t held = word & ((UINT64_C(1) << BOX_GENERATION_AT) - 1);
+        if (records == 0 || box_age(word, pair) != 0)
+            return;
+        bool sound = box_records(held) >= records && box_bytes(held) >= bytes;
+        rest = sound ? word - (records << BOX_BYTES_BITS | bytes) : word - held;
+    } while (!atomic_compare_exchange_weak(cell, &word, rest));
 }
 
 /* One record of so many bytes; force: whatever the limits. What is meant for a life that is over counts for nothing. */

@@ -164,6 +164,7 @@ struct runtime {
     bool root_stopping;
 
     struct runtime_shared *shared;
+    bool joined;         /* another process made what is shared */
     _Atomic bool booted; /* the first start has succeeded or failed; release pairs with the acquire in runtime_start */
     _Atomic bool ended;
     _Atomic uint32_t exit_code;
@@ -241,6 +242,8 @@ enum err root_open(struct runtime *rt, char *ret_why, size_t why_bytes);
 void root_close(struct runtime *rt);
 /* STARTED and EXITED records. */
 void root_record(struct ctx *root, const struct record *record);
+/* An actor says that another's process sent it what is no batch. */
+void root_accused(struct ctx *root, const struct record *record);
 /* At the top of root's turn: stop requests and what the watchdog saw. */
 void root_turn(struct ctx *root);
 
@@ -252,6 +255,10 @@ void watchdog_stop(struct runtime *rt);
 
 /* ---- runtime.c ---- */
 
+/* As runtime_start, but nothing runs yet. */
+enum err runtime_open(const struct runtime_config *config, struct runtime **ret_runtime, char *why, size_t why_bytes);
+/* After the backend was closed. */
+void runtime_free(struct runtime *rt);
 const struct schema *runtime_schema(const struct runtime *rt, uint16_t kind);
 void runtime_log(const struct runtime *rt, enum log_level level, const char *actor, const char *text);
 

@@ -226,6 +226,9 @@ static void deliver(struct ctx *c, const struct record *r)
     case RECORD_EXITED:
         root_record(c, r);
         break;
+    case RECORD_ACCUSED:
+        root_accused(c, r);
+        break;
     case RECORD_DOWN:
         deliver_down(c, r);
         break;

@@ -73,3 +73,40 @@ void envelope_decode(const uint8_t *at, struct record *ret_record)
         .body = at + ENVELOPE_RECORD_BYTES,
     };
 }
+
+bool envelope_whole(const uint8_t *at, size_t left)
+{
+    struct wire_record wire;
+    if (left < sizeof(wire))
+        return false;
+    memcpy(&wire, at, sizeof(wire));
+    return wire.length <= left && wire.zero == 0 && wire.length == envelope_record_bytes(wire.body_len);
+}
+
+enum { MARK_LEN_BITS = 47, MARK_ACCOUNT_AT = 48 };
+#define MARK_THERE (UINT64_C(1) << MARK_LEN_BITS)
+
+static void set_tail_word(uint8_t *at, uint64_t word)
+{
+    memcpy(at + offsetof(struct wire_record, tail), &word, sizeof(word));
+}
+
+void envelope_set_tail(uint8_t *at, struct block_ref *tail)
+{
+    set_tail_word(at, (uint64_t)(uintptr_t)tail);
+}
+
+void envelope_set_mark(uint8_t *at, const struct tail_mark *mark)
+{
+    assert(mark->len < MARK_THERE);
+    set_tail_word(at, mark->there ? MARK_THERE | mark->len | (uint64_t)mark->account << MARK_ACCOUNT_AT : 0);
+}
+
+struct tail_mark envelope_mark(const uint8_t *at)
+{
+    uint64_t word;
+    memcpy(&word, at + offsetof(struct wire_record, tail), sizeof(word));
+    return (struct tail_mark){.there = (word & MARK_THERE) != 0,
+                              .account = (uint16_t)(word >> MARK_ACCOUNT_AT),
+                              .len = word & (MARK_THERE - 1)};
+}

@@ -12,12 +12,16 @@
  *              40        44        48             56
  *
  * A record is 56 bytes and a body packed by its schema. length counts header, body and padding. tail is, on backends that share an
- * address space, a counted pointer that the record owns; a backend that crosses address spaces would write the bytes instead.
- * Batches are made by the runtime's own threads only, so a malformed one is a programmer error.
+ * address space, a counted pointer that the record owns. On its way between processes it says how long the tail is and which
+ * account it was charged to (struct tail_mark), and the bytes follow behind the batch, in the order of the records.
+ *
+ * Within a process batches are made by the runtime's own threads only, so a malformed one is a programmer error; what comes from
+ * another process is checked first (batch_check.h).
  */
 #ifndef HEARTH_MAILBOX_ENVELOPE_H
 #define HEARTH_MAILBOX_ENVELOPE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,6 +47,7 @@ enum record_type {
     RECORD_EXITED,  /* to root; kind is the exit_reason, the body is text */
     RECORD_DOWN,    /* from root: the life from_epoch of `from` ended; kind is the exit_reason */
     RECORD_UP,      /* from root */
+    RECORD_ACCUSED, /* to root; kind is the actor whose process sent what is no batch */
 };
 
 enum lane { LANE_CONTROL, LANE_DATA, LANE_COUNT };
@@ -76,5 +81,18 @@ void envelope_encode(uint8_t *to, const struct record *record);
 
 /* Reads the record at `at`, body pointing into it. */
 void envelope_decode(const uint8_t *at, struct record *ret_record);
+
+/* True when a record lies at `at` of which all `length` bytes are among the `left` that follow: it can be decoded. */
+bool envelope_whole(const uint8_t *at, size_t left);
+
+/* What the tail field says between processes. */
+struct tail_mark {
+    bool there;
+    uint16_t account; /* index in the budget + 1; 0 = of none of it */
+    uint64_t len;
+};
+void envelope_set_mark(uint8_t *at, const struct tail_mark *mark);
+struct tail_mark envelope_mark(const uint8_t *at);
+void envelope_set_tail(uint8_t *at, struct block_ref *tail);
 
 #endif

@@ -223,6 +223,8 @@ void life_end(struct ctx *c)
     c->multicast_ready = false;
     free(c->state);
     c->state = NULL;
+    if (c->rt->backend->drain != NULL)
+        c->rt->backend->drain(c);
     if (c->id != ROOT_ID)
         report_end(c);
     if (!outbox_flush(c))

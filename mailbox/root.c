@@ -80,10 +80,14 @@ static void broadcast(struct ctx *root, enum record_type type, actor_id about, u
     }
 }
 
-/* The thread cannot be ended, but nobody listens to it any more. */
+/* A process is ended, and says so. A thread cannot be, but nobody listens to it any more. */
 static void order_kill(void *self, actor_id id)
 {
     struct ctx *child = actor_of(self, id);
+    if (child->rt->backend->kill != NULL) {
+        child->rt->backend->kill(child);
+        return;
+    }
     uint32_t epoch = life_epoch(life_of(child));
     atomic_store_explicit(&child->shared->life, life_word(epoch, LIFE_ENDED), memory_order_release);
     atomic_store_explicit(&child->shared->last_exit, EXIT_STUCK + 1, memory_order_relaxed);
@@ -177,6 +181,8 @@ void root_record(struct ctx *root, const struct record *r)
     struct runtime *rt = root->rt;
     assert(root->id == ROOT_ID);
     struct ctx *child = actor_of(rt, r->from);
+    if (r->from_epoch != life_epoch(life_of(child)))
+        return; /* of a life that root has already seen the end of */
     char text[TEXT_MAX] = "";
     memcpy(text, r->body, MIN(r->body_len, sizeof(text) - 1));
     bool up = r->type == RECORD_STARTED && r->err == ERR_OK;
@@ -199,6 +205,15 @@ void root_record(struct ctx *root, const struct record *r)
         supervisor_start_failed(rt->supervisor, root->now_ns, r->from, text);
     }
     settle(root);
+}
+
+void root_accused(struct ctx *root, const struct record *r)
+{
+    struct ctx *child = actor_of(root->rt, r->kind);
+    ctx_log(root, LOG_ERROR, "%s says that the process of %s sent what is no message: it is ended",
+            actor_of(root->rt, r->from)->class->name, child->class->name);
+    if (root->rt->backend->kill != NULL)
+        root->rt->backend->kill(child);
 }
 
 /* What the watchdog, a plain thread, left for us. */
@@ -267,6 +282,7 @@ enum err root_open(struct runtime *rt, char *ret_why, size_t why_bytes)
                                        .start = order_start,
                                        .stop = order_stop,
                                        .kill = order_kill,
+                                       .kills = rt->backend->kill != NULL,
                                        .event = order_event,
                                        .random = order_random};
     rt->root_class = (struct actor_class){.name = "root", .init = init, .handle_info = handle_info};

@@ -90,7 +90,8 @@ static enum err open_actor(struct runtime *rt, struct ctx *c, actor_id id)
     c->id = id;
     c->class = class == NULL ? &no_class : class;
     c->shared = &rt->shared->actors[id];
-    box_init(&c->shared->box, (uint32_t)rt->actor_count, c->class->mailbox_records, c->class->mailbox_bytes);
+    if (!rt->joined)
+        box_init(&c->shared->box, (uint32_t)rt->actor_count, c->class->mailbox_records, c->class->mailbox_bytes);
     calls_init(&c->calls);
     timers_init(&c->timers, TIMERS_MAX);
     timers_init(&c->deadlines, CALLS_IN_FLIGHT_MAX + 3 * (RUNTIME_ACTORS_MAX + 1));
@@ -116,7 +117,7 @@ static void close_actor(struct ctx *c)
     (void)pthread_mutex_destroy(&c->jobs.lock);
 }
 
-static void free_runtime(struct runtime *rt)
+void runtime_free(struct runtime *rt)
 {
     for (size_t i = 0; rt->actors != NULL && i < rt->actor_count; i++)
         close_actor(&rt->actors[i]);
@@ -125,7 +126,10 @@ static void free_runtime(struct runtime *rt)
     (void)pthread_cond_destroy(&rt->watchdog_cond);
     (void)pthread_mutex_destroy(&rt->wait_lock);
     free(rt->actors);
-    free(rt->shared);
+    if (rt->backend->unshare != NULL)
+        rt->backend->unshare(rt);
+    else
+        free(rt->shared);
     free(rt->by_kind);
     free(rt);
 }
@@ -141,14 +145,31 @@ static void init_waiting(struct runtime *rt)
     (void)pthread_condattr_destroy(&attr);
 }
 
+/* The budget's accounts may have moved to where all processes count in them. */
+static enum err share(struct runtime *rt)
+{
+    enum err err = ERR_OK;
+    if (rt->backend->share != NULL)
+        err = rt->backend->share(rt);
+    else
+        rt->shared = calloc(1, shared_bytes(rt->actor_count));
+    if (err == ERR_OK && rt->shared == NULL)
+        err = ERR_NOMEM;
+    if (err != ERR_OK)
+        return err;
+    rt->account = rt->config.budget == NULL ? NULL : &rt->config.budget->accounts[ACCOUNT_MAILBOX];
+    if (!rt->joined)
+        runtime_set_log_level(rt, rt->config.log_level);
+    return ERR_OK;
+}
+
 static enum err build(struct runtime *rt, char *why, size_t why_bytes)
 {
     rt->actor_count = rt->config.class_count;
     rt->actors = calloc(rt->actor_count, sizeof(*rt->actors));
-    rt->shared = calloc(1, shared_bytes(rt->actor_count));
-    enum err err = rt->actors == NULL || rt->shared == NULL ? ERR_NOMEM : index_schemas(rt);
+    enum err err = rt->actors == NULL ? ERR_NOMEM : share(rt);
     if (err == ERR_OK)
-        runtime_set_log_level(rt, rt->config.log_level);
+        err = index_schemas(rt);
     if (err == ERR_OK)
         err = root_open(rt, why, why_bytes);
     for (size_t i = 0; i < rt->actor_count && err == ERR_OK; i++)
@@ -160,8 +181,7 @@ static enum err build(struct runtime *rt, char *why, size_t why_bytes)
     return ERR_OK;
 }
 
-static enum err open_runtime(const struct runtime_config *config, struct runtime **ret_runtime, char *why,
-                             size_t why_bytes)
+enum err runtime_open(const struct runtime_config *config, struct runtime **ret_runtime, char *why, size_t why_bytes)
 {
     enum err err = check(config, why, why_bytes);
     if (err != ERR_OK)
@@ -171,7 +191,6 @@ static enum err open_runtime(const struct runtime_config *config, struct runtime
         return ERR_NOMEM;
     rt->config = *config;
     rt->backend = config->backend == NULL ? &backend_inproc : config->backend;
-    rt->account = config->budget == NULL ? NULL : &config->budget->accounts[ACCOUNT_MAILBOX];
     init_waiting(rt);
     err = build(rt, why, why_bytes);
     if (err == ERR_OK) {
@@ -180,7 +199,7 @@ static enum err open_runtime(const struct runtime_config *config, struct runtime
             (void)refuse(why, why_bytes, "cannot open the mailboxes: %s", err_text(err));
     }
     if (err != ERR_OK) {
-        free_runtime(rt);
+        runtime_free(rt);
         return err;
     }
     *ret_runtime = rt;
@@ -208,7 +227,7 @@ enum err runtime_start(const struct runtime_config *config, struct runtime **ret
     struct runtime *rt;
     if (why_bytes > 0)
         ret_why[0] = '\0';
-    enum err err = open_runtime(config, &rt, ret_why, why_bytes);
+    enum err err = runtime_open(config, &rt, ret_why, why_bytes);
     if (err != ERR_OK)
         return err;
     struct ctx *root = &rt->actors[ROOT_ID];
@@ -219,7 +238,7 @@ enum err runtime_start(const struct runtime_config *config, struct runtime **ret
     if (err != ERR_OK) {
         watchdog_stop(rt);
         (void)rt->backend->close(rt, 0);
-        free_runtime(rt);
+        runtime_free(rt);
         (void)refuse(ret_why, why_bytes, "%s", "no thread to run root");
         return err;
     }
@@ -261,7 +280,7 @@ enum runtime_exit runtime_stop(struct runtime **rt_ptr, uint64_t timeout_ns)
     watchdog_stop(rt);
     if (!rt->backend->close(rt, WORKERS_STOP_S * SECOND_NS))
         return RUNTIME_EXIT_STUCK;
-    free_runtime(rt);
+    runtime_free(rt);
     return code;
 }
 

@@ -314,6 +314,7 @@ void supervisor_start_failed(struct supervisor *s, uint64_t now_ns, actor_id act
         return;
     bool expected = c->state == NODE_STOPPING;
     c->state = NODE_DOWN;
+    c->killed = false;
     tell(s, c, SUPERVISION_START_FAILED, EXIT_FAILED, text, 0);
     if (!expected)
         child_ended(s, c, EXIT_FAILED, true);
@@ -328,6 +329,7 @@ void supervisor_exited(struct supervisor *s, uint64_t now_ns, actor_id actor, en
         return;
     bool expected = c->state == NODE_STOPPING;
     c->state = NODE_DOWN;
+    c->killed = false;
     tell(s, c, SUPERVISION_EXITED, reason, text, 0);
     if (!expected)
         child_ended(s, c, reason, false);
@@ -339,6 +341,12 @@ static void give_up_on(struct supervisor *s, struct node *c)
 {
     tell(s, c, SUPERVISION_STUCK, EXIT_STUCK,
          c->state == NODE_STARTING ? "did not start in time" : "did not stop in time", 0);
+    if (s->ops.kills && !c->killed) { /* its end is told like any other */
+        c->killed = true;
+        c->deadline_ns = s->now_ns + SUPERVISOR_KILL_MS * MS_NS;
+        s->ops.kill(s->ops.self, c->spec->start);
+        return;
+    }
     c->state = NODE_STUCK;
     c->want = false;
     s->stuck = true;
@@ -348,7 +356,8 @@ static void give_up_on(struct supervisor *s, struct node *c)
 
 static bool is_late(const struct supervisor *s, const struct node *c)
 {
-    return c->tree == NULL && (c->state == NODE_STARTING || c->state == NODE_STOPPING) && c->deadline_ns <= s->now_ns;
+    bool waits = c->state == NODE_STARTING || c->state == NODE_STOPPING || (c->state == NODE_RUNNING && c->killed);
+    return c->tree == NULL && waits && c->deadline_ns <= s->now_ns;
 }
 
 void supervisor_tick(struct supervisor *s, uint64_t now_ns)
@@ -382,7 +391,7 @@ uint64_t supervisor_wake_at(const struct supervisor *s)
     uint64_t at = UINT64_MAX;
     for (size_t i = 1; i < s->node_count; i++) {
         const struct node *c = &s->nodes[i];
-        if (c->tree == NULL && (c->state == NODE_STARTING || c->state == NODE_STOPPING))
+        if (c->tree == NULL && (c->state == NODE_STARTING || c->state == NODE_STOPPING || c->killed))
             at = MIN(at, c->deadline_ns);
         if (c->state == NODE_DOWN && c->want && c->not_before_ns > s->now_ns)
             at = MIN(at, c->not_before_ns);

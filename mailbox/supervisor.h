@@ -25,6 +25,7 @@
 enum {
     SUPERVISOR_START_MS = 10000,   /* a start not acknowledged by then has failed */
     SUPERVISOR_SHUTDOWN_MS = 5000, /* a child that has not stopped by then is stuck */
+    SUPERVISOR_KILL_MS = 5000,     /* one that was killed and has not ended by then is, too */
     SUPERVISOR_BACKOFF_FIRST_MS = 100,
     SUPERVISOR_BACKOFF_MAX_MS = 30000,
     SUPERVISOR_HEALTHY_MS = 10000,
@@ -99,6 +100,7 @@ struct supervisor_ops {
     void (*start)(void *self, actor_id actor);
     void (*stop)(void *self, actor_id actor);
     void (*kill)(void *self, actor_id actor); /* its bound has passed: fence its epoch */
+    bool kills; /* kill ends it, and its end is told as any other (a process); else its carrier stays (a thread) */
     void (*event)(void *self, const struct supervision_event *event);
     uint64_t (*random)(void *self);
 };

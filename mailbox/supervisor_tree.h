@@ -18,6 +18,7 @@ struct node {
     enum node_state state;
     bool want;              /* is to run */
     bool doomed;            /* its supervisor stops it */
+    bool killed;            /* its bound has passed and it was killed */
     uint64_t deadline_ns;   /* of a worker's start or stop */
     uint64_t not_before_ns; /* backoff */
     uint64_t started_ns;    /* 0 = not in this row of failures */

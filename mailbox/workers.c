@@ -18,7 +18,9 @@ struct lane_workers {
     uint32_t queue_max;
     bool stop;
     pthread_t *threads;
+    uint32_t thread_max;
     uint32_t thread_count;
+    uint32_t idle;    /* threads that wait for work */
     uint32_t at_work; /* threads that have not come to their end */
 };
 
@@ -30,8 +32,10 @@ struct workers {
 static struct job *next_job(struct lane_workers *lane)
 {
     (void)pthread_mutex_lock(&lane->lock);
+    lane->idle++;
     while (lane->head == NULL && !lane->stop)
         (void)pthread_cond_wait(&lane->work, &lane->lock);
+    lane->idle--;
     struct job *job = lane->head;
     if (job != NULL) {
         lane->head = job->queue;
@@ -59,7 +63,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-static void init_lane(struct lane_workers *lane, uint32_t queue_max)
+static enum err init_lane(struct lane_workers *lane, const struct lane_spec *spec)
 {
     pthread_condattr_t attr;
     (void)pthread_condattr_init(&attr);
@@ -68,28 +72,24 @@ static void init_lane(struct lane_workers *lane, uint32_t queue_max)
     (void)pthread_cond_init(&lane->work, NULL);
     (void)pthread_cond_init(&lane->left, &attr);
     (void)pthread_condattr_destroy(&attr);
-    lane->queue_max = queue_max;
+    lane->queue_max = spec->queue;
+    lane->thread_max = spec->workers;
+    lane->threads = calloc(spec->workers, sizeof(*lane->threads));
+    return lane->threads == NULL ? ERR_NOMEM : ERR_OK;
 }
 
-static enum err start_lane(struct lane_workers *lane, const struct lane_spec *spec)
+/* One more thread, while all that are there are busy. Under the lock. */
+static void add_thread(struct lane_workers *lane)
 {
-    init_lane(lane, spec->queue);
-    lane->threads = calloc(spec->workers, sizeof(*lane->threads));
     pthread_attr_t attr;
-    if (lane->threads == NULL || pthread_attr_init(&attr) != 0)
-        return ERR_NOMEM;
+    if (lane->thread_count == lane->thread_max || pthread_attr_init(&attr) != 0)
+        return;
     (void)pthread_attr_setstacksize(&attr, WORKERS_STACK_BYTES);
-    enum err err = ERR_OK;
-    for (uint32_t i = 0; i < spec->workers && err == ERR_OK; i++) {
-        (void)pthread_mutex_lock(&lane->lock);
-        bool made = pthread_create(&lane->threads[i], &attr, work, lane) == 0;
-        lane->thread_count += made;
-        lane->at_work += made;
-        (void)pthread_mutex_unlock(&lane->lock);
-        err = made ? ERR_OK : ERR_NOMEM;
+    if (pthread_create(&lane->threads[lane->thread_count], &attr, work, lane) == 0) {
+        lane->thread_count++;
+        lane->at_work++;
     }
     (void)pthread_attr_destroy(&attr);
-    return err;
 }
 
 enum err workers_start(const struct lane_spec *lanes, size_t count, struct workers **ret_workers)
@@ -99,7 +99,7 @@ enum err workers_start(const struct lane_spec *lanes, size_t count, struct worke
         return ERR_NOMEM;
     for (size_t i = 0; i < count; i++) {
         w->count++;
-        enum err err = start_lane(&w->lanes[i], &lanes[i]);
+        enum err err = init_lane(&w->lanes[i], &lanes[i]);
         if (err != ERR_OK) {
             (void)workers_stop(w, SECOND_NS);
             return err;
@@ -113,7 +113,9 @@ enum err workers_submit(struct workers *w, struct job *job)
 {
     struct lane_workers *lane = &w->lanes[job->lane];
     (void)pthread_mutex_lock(&lane->lock);
-    bool full = lane->queued >= lane->queue_max;
+    if (lane->queued >= lane->idle)
+        add_thread(lane);
+    bool full = lane->queued >= lane->queue_max || lane->thread_count == 0;
     if (!full) {
         job->queue = NULL;
         if (lane->tail == NULL)

@@ -6,18 +6,21 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "helper_process.h"
 #include "mailbox/backend.h"
 #include "schemas/schema.h"
 #include "sim/sim.h"
 
 struct scene scene;
 
-static bool use_sim;
+enum on { ON_INPROC, ON_IPC, ON_SIM };
+static const char *const backend_names[] = {"inproc", "ipc", "sim"};
+
+static enum on on;
+static size_t test_now; /* of the tests of this program */
 static uint64_t seed = 1;
 static uint64_t traces; /* of all scenes of a run */
 static struct sim *sim;
-static _Atomic int failures;
-static _Atomic bool booted; /* all actors run */
 
 /* ---- messages ---- */
 
@@ -99,7 +102,7 @@ static void handle_cast(struct ctx *c, void *state, const struct msg *msg)
 static void handle_info(struct ctx *c, void *state, const struct info *info)
 {
     (void)state;
-    if (is_start(info) && !atomic_load(&booted))
+    if (is_start(info) && !atomic_load(&scene_memory()->booted))
         (void)ctx_timer(c, ctx_now(c) + MS_NS, START);
     else if (scene.on_info[ctx_self(c)] != NULL)
         scene.on_info[ctx_self(c)](c, info);
@@ -139,8 +142,13 @@ static void print_log(void *arg, enum log_level level, const char *actor, const 
 
 void scene_begin(void)
 {
+    static _Atomic uint64_t
+        apart[SCENE_NUMBERS]; /* what a test sets before it plays was set when the first process did */
+    struct scene_memory *memory = scene_memory();
     memset(&scene, 0, sizeof(scene));
-    scene.is_sim = use_sim;
+    scene.n = scene_is_process() ? apart : memory->n;
+    scene.is_sim = on == ON_SIM;
+    scene.is_ipc = on == ON_IPC;
     scene.config = (struct runtime_config){.name = "scene",
                                            .tree = &tree,
                                            .edges = edges,
@@ -152,21 +160,46 @@ void scene_begin(void)
         scene.config.log = print_log;
         scene.config.log_level = LOG_DEBUG;
     }
-    atomic_store(&failures, 0);
+    if (scene_is_process())
+        return;
+    memset(memory, 0, sizeof(*memory));
 }
 
 void scene_failed(const char *file, int line, const char *what)
 {
     fprintf(stderr, "%s:%d: %s\n", file, line, what);
-    atomic_fetch_add(&failures, 1);
+    atomic_fetch_add(&scene_memory()->failures, 1);
     scene_done();
 }
 
 void scene_done(void)
 {
-    atomic_store(&scene.done, true);
-    if (atomic_load(&booted) && scene.rt != NULL) /* before, the driver may be about to set it */
+    atomic_store(&scene_memory()->done, true);
+    if (atomic_load(&scene_memory()->booted) && scene.rt != NULL) /* before, the driver may be about to set it */
         runtime_notify(scene.rt);
+}
+
+bool scene_is_done(void)
+{
+    return atomic_load(&scene_memory()->done);
+}
+
+static void choose_backend(void)
+{
+    switch (on) {
+    case ON_INPROC:
+        scene.config.backend = &backend_inproc;
+        break;
+    case ON_IPC:
+        scene.config.backend = &backend_ipc;
+        scene.config.backend_arg = (void *)(uintptr_t)scene_process_options(test_now);
+        break;
+    case ON_SIM:
+        sim = scene.sim = sim_new(seed);
+        scene.config.backend = &backend_sim;
+        scene.config.backend_arg = sim;
+        break;
+    }
 }
 
 enum err scene_start(char *why, size_t why_bytes)
@@ -186,15 +219,18 @@ enum err scene_start(char *why, size_t why_bytes)
     }
     scene.config.classes = class_list;
     scene.config.class_count = SCENE_ACTORS;
-    scene.config.backend = use_sim ? &backend_sim : &backend_inproc;
-    if (use_sim)
-        sim = scene.sim = sim_new(seed);
-    scene.config.backend_arg = sim;
-    atomic_store(&booted, false);
+    if (scene_is_process() && scene_process_here()) {
+        scene.n = scene_memory()->n;
+        scene_process_play(&scene.config);
+    }
+    if (scene_is_process())
+        return ERR_OK; /* the test's scenes before the one that this process is part of */
+    choose_backend();
+    atomic_store(&scene_memory()->booted, false);
     struct runtime *rt = NULL;
     enum err err = runtime_start(&scene.config, &rt, why, why_bytes);
     scene.rt = rt;
-    atomic_store(&booted, true);
+    atomic_store(&scene_memory()->booted, true);
     return err;
 }
 
@@ -202,7 +238,7 @@ static bool is_done(void *arg)
 {
     (void)arg;
     enum runtime_exit code;
-    return atomic_load(&scene.done) || runtime_wait(scene.rt, 0, &code);
+    return scene_is_done() || runtime_wait(scene.rt, 0, &code);
 }
 
 bool scene_wait(uint64_t timeout_s)
@@ -226,19 +262,35 @@ void scene_play(uint64_t timeout_s)
     char why[256];
     if (scene_start(why, sizeof(why)) != ERR_OK)
         fail_msg("start: %s", why);
+    if (scene_is_process())
+        return;
     bool done = scene_wait(timeout_s);
     scene_stop();
-    assert_int_equal(atomic_load(&failures), 0);
+    assert_int_equal(atomic_load(&scene_memory()->failures), 0);
     assert_true(done);
 }
 
 /* ---- running ---- */
 
-static int run_on(bool on_sim, const struct CMUnitTest *tests, size_t count)
+static int run_on(enum on where, const struct CMUnitTest *tests, size_t count)
 {
-    use_sim = on_sim;
+    int failed = 0;
+    on = where;
     traces = 0;
-    return _cmocka_run_group_tests(on_sim ? "sim" : "inproc", tests, count, NULL, NULL);
+    if (where != ON_IPC)
+        return _cmocka_run_group_tests(backend_names[where], tests, count, NULL, NULL);
+    for (test_now = 0; test_now < count; test_now++) /* each actor's process must know of which it is part */
+        failed += _cmocka_run_group_tests(tests[test_now].name, tests + test_now, 1, NULL, NULL);
+    return failed;
+}
+
+static int run_process(const struct CMUnitTest *tests, size_t count)
+{
+    void *state = NULL;
+    on = ON_IPC;
+    if (scene_process_test() < count)
+        tests[scene_process_test()].test_func(&state);
+    return 98; /* its scene was not played */
 }
 
 /* The trace that another process prints for the same tests: its addresses differ, its run must not. */
@@ -263,7 +315,7 @@ static bool trace_elsewhere(const char *program, const char *filter, uint64_t *r
 static int run_sim(const struct CMUnitTest *tests, size_t test_count, const char *program, const char *filter,
                    bool once)
 {
-    int failed = run_on(true, tests, test_count);
+    int failed = run_on(ON_SIM, tests, test_count);
     printf("seed %llu trace %016llx\n", (unsigned long long)seed, (unsigned long long)traces);
     (void)fflush(stdout);
     uint64_t other;
@@ -278,15 +330,15 @@ static int run_sim(const struct CMUnitTest *tests, size_t test_count, const char
 
 int scene_main(int argc, char **argv, const struct CMUnitTest *tests, size_t test_count)
 {
-    bool inproc = true;
-    bool on_sim = true;
+    bool wanted[] = {true, true, true};
     bool once = false;
     const char *filter = "";
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--backend=sim") == 0)
-            inproc = false;
-        else if (strcmp(argv[i], "--backend=inproc") == 0)
-            on_sim = false;
+        if (strncmp(argv[i], "--backend=", 10) == 0)
+            for (size_t k = 0; k < ARRAY_LEN(wanted); k++)
+                wanted[k] = strcmp(argv[i] + 10, backend_names[k]) == 0;
+        else if (scene_process_argument(argv[i]))
+            continue;
         else if (strncmp(argv[i], "--seed=", 7) == 0)
             seed = strtoull(argv[i] + 7, NULL, 10);
         else if (strcmp(argv[i], "--once") == 0)
@@ -294,6 +346,9 @@ int scene_main(int argc, char **argv, const struct CMUnitTest *tests, size_t tes
         else
             cmocka_set_test_filter(filter = argv[i]);
     }
-    int failed = inproc ? run_on(false, tests, test_count) : 0;
-    return failed + (on_sim ? run_sim(tests, test_count, argv[0], filter, once) : 0);
+    if (scene_is_process())
+        return run_process(tests, test_count);
+    int failed = wanted[ON_INPROC] ? run_on(ON_INPROC, tests, test_count) : 0;
+    failed += wanted[ON_IPC] ? run_on(ON_IPC, tests, test_count) : 0;
+    return failed + (wanted[ON_SIM] ? run_sim(tests, test_count, argv[0], filter, once) : 0);
 }

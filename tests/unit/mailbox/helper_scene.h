@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A scene: a few actors whose handlers a test sets, run on either backend.
+ * A scene: a few actors whose handlers a test sets, run on any backend.
  *
  *      scene_begin();  scene.on_info[A] = ...;  scene_play(timeout);  checks on scene.n[...]
  *
  * Actors A to E have the ids 1 to 5; A may call all others, B may call C, C may call D. An INFO_TIMER with tag START reaches every
  * actor with an on_info after its init, in its first life once all run. Handlers run on other threads than the test (inproc), so they use CHECK, which
  * notes a failure for scene_play to report, and the atomics of the scene. scene_main runs the tests with --backend=inproc,
- * --backend=sim (twice, with one trace) or, without an argument, both.
+ * --backend=ipc (helper_process.h), --backend=sim (twice, with one trace) or, without an argument, all of them.
  */
 #ifndef HEARTH_TESTS_UNIT_MAILBOX_HELPER_SCENE_H
 #define HEARTH_TESTS_UNIT_MAILBOX_HELPER_SCENE_H
@@ -47,12 +47,12 @@ struct scene {
     uint32_t mailbox_records[SCENE_ACTORS];
     uint32_t mailbox_bytes[SCENE_ACTORS];
     uint32_t ports[SCENE_ACTORS]; /* beside PORT_JOBS and PORT_WATCH */
-    struct sim *sim;              /* NULL on inproc */
+    struct sim *sim;              /* NULL on inproc and ipc */
     struct runtime *rt;
     enum runtime_exit exit;
     bool is_sim;
-    _Atomic bool done;
-    _Atomic uint64_t n[32]; /* for the test */
+    bool is_ipc;
+    _Atomic uint64_t *n; /* 32 for the test; all processes count in them */
 };
 extern struct scene scene;
 
@@ -65,6 +65,7 @@ enum err scene_start(char *why, size_t why_bytes);
 bool scene_wait(uint64_t timeout_s);
 void scene_stop(void);
 void scene_done(void);
+bool scene_is_done(void);
 /* The actor of the running handler as a letter, for messages. */
 void scene_failed(const char *file, int line, const char *what);
 #define CHECK(cond) ((cond) ? (void)0 : scene_failed(__FILE__, __LINE__, #cond))
@@ -77,6 +78,13 @@ static inline uint64_t counted(int i)
 {
     return atomic_load(&scene.n[i]);
 }
+
+/* In the test, behind scene_begin: it uses what processes do not share, and says what. */
+#define SCENE_ONE_PROCESS(why)                                                                                         \
+    do {                                                                                                               \
+        if (scene.is_ipc)                                                                                              \
+            skip();                                                                                                    \
+    } while (0)
 
 /* Short forms. */
 enum err scene_call(struct ctx *c, actor_id to, uint64_t n, uint64_t timeout_ns, uint64_t tag);

@@ -5,11 +5,11 @@
 #include "mailbox/backend.h"
 
 /* B's handler holds its mailbox shut on inproc for as long as the gate is closed: B has taken one record, the rest waits. */
-static _Atomic bool gate_open;
+enum { GATE = 31 }; /* of scene.n: open when not 0 */
 
 static void open_gate(void)
 {
-    atomic_store(&gate_open, true);
+    atomic_store(&scene.n[GATE], true);
 }
 
 /* Takes its time by the clock, so that A outruns B on both backends. */
@@ -18,7 +18,7 @@ static void slow_cast(struct ctx *c, const struct msg *msg)
     (void)c;
     CHECK(note_of(msg)->n == counted(0));
     count(0);
-    while (!scene.is_sim && !atomic_load(&gate_open)) {
+    while (!scene.is_sim && !atomic_load(&scene.n[GATE])) {
     }
 }
 
@@ -53,7 +53,7 @@ static void test_a_full_mailbox_pushes_back_and_tells_of_room(void **state)
 {
     (void)state;
     scene_begin();
-    atomic_store(&gate_open, false);
+    atomic_store(&scene.n[GATE], false);
     scene.mailbox_records[B] = 16;
     scene.on_info[A] = push_until_busy;
     scene.on_cast[B] = finish_at_500;
@@ -94,7 +94,7 @@ static void test_bytes_are_bounded_too(void **state)
 {
     (void)state;
     scene_begin();
-    atomic_store(&gate_open, false);
+    atomic_store(&scene.n[GATE], false);
     scene.mailbox_bytes[B] = 10000;
     scene.on_info[A] = push_bytes;
     scene.on_cast[B] = finish_at_3;
@@ -117,7 +117,7 @@ static void overflow_latest(struct ctx *c, const struct info *info)
 static void expect_newest(struct ctx *c, const struct msg *msg)
 {
     (void)c;
-    while (!scene.is_sim && !atomic_load(&gate_open)) {
+    while (!scene.is_sim && !atomic_load(&scene.n[GATE])) {
     }
     uint64_t n = note_of(msg)->n;
     CHECK(msg->kind != HINT);
@@ -137,7 +137,7 @@ static void test_drop_oldest_keeps_the_newest(void **state)
 {
     (void)state;
     scene_begin();
-    atomic_store(&gate_open, false);
+    atomic_store(&scene.n[GATE], false);
     scene.mailbox_records[B] = 16;
     scene.on_info[A] = overflow_latest;
     scene.on_cast[B] = expect_newest;
@@ -298,9 +298,8 @@ static void exhaust_account(struct ctx *c, const struct info *info)
 {
     if (is_start(info)) {
         struct account *account = &ctx_budget(c)->accounts[ACCOUNT_MAILBOX];
-        uint64_t rest = account_free(account);
-        CHECK(account_take(account, rest));
-        atomic_store(&scene.n[5], rest);
+        uint64_t rest = account->limit_bytes; /* whatever others give back meanwhile */
+        account_force(account, rest);
         CHECK(scene_cast(c, E, TELL, 1) == ERR_BUSY); /* no batch to E is open, and none can be */
         account_give(account, rest);
         return;
@@ -319,6 +318,8 @@ static void test_an_empty_account_is_busy_and_room_comes_by_time(void **state)
     scene.config.budget = &budget;
     scene.on_info[A] = exhaust_account;
     scene_play(10);
+    if (scene.is_ipc)
+        return; /* the budget was copied to where all processes see it, and is gone */
     assert_int_equal(account_used(&budget.accounts[ACCOUNT_MAILBOX]), 0); /* all of it came back */
     assert_true(atomic_load(&budget.accounts[ACCOUNT_MAILBOX].peak_bytes) > 0);
 }

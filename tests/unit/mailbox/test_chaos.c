@@ -21,7 +21,7 @@ static _Thread_local struct asker {
 } asker;
 
 static struct account tails;
-static _Atomic uint64_t deaths[SCENE_ACTORS];
+enum { DEATHS = 16 }; /* of scene.n, by actor */
 
 static uint64_t dice(struct ctx *c, uint64_t sides)
 {
@@ -52,9 +52,9 @@ static void expect_own_life(struct ctx *c, const struct msg *msg)
 static bool dies(struct ctx *c)
 {
     actor_id self = ctx_self(c);
-    if (dice(c, 150) != 0 || atomic_load(&deaths[self]) >= DEATHS_MAX)
+    if (dice(c, 150) != 0 || atomic_load(&scene.n[DEATHS + self]) >= DEATHS_MAX)
         return false;
-    atomic_fetch_add(&deaths[self], 1);
+    atomic_fetch_add(&scene.n[DEATHS + self], 1);
     ctx_exit(c, EXIT_FAILED, "by dice");
     return true;
 }
@@ -190,7 +190,6 @@ static void test_every_call_ends_once_whoever_dies(void **state)
     struct budget budget;
     assert_int_equal(budget_init(&budget, 64 * MIB), ERR_OK);
     account_init(&tails, "tails", 64 * MIB);
-    memset(deaths, 0, sizeof(deaths));
     scene_begin();
     static struct supervisor_spec tree;
     tree = *scene.config.tree;
@@ -207,7 +206,8 @@ static void test_every_call_ends_once_whoever_dies(void **state)
     }
     scene_play(60);
     assert_true(counted(0) > 100 && counted(1) > 100 && counted(2) > 10);
-    assert_true(atomic_load(&deaths[A]) + atomic_load(&deaths[B]) + atomic_load(&deaths[C]) > 3);
+    assert_true(
+        atomic_load(&scene.n[DEATHS + A]) + atomic_load(&scene.n[DEATHS + B]) + atomic_load(&scene.n[DEATHS + C]) > 3);
     assert_true(counted(7) > 100);
     assert_int_equal(account_used(&tails), 0);
     assert_int_equal(account_used(&budget.accounts[ACCOUNT_MAILBOX]), 0);

@@ -234,17 +234,15 @@ static void test_too_many_restarts_end_the_runtime(void **state)
     assert_int_equal(counted(2), 4); /* the first life and three restarts */
 }
 
-static _Atomic uint64_t order;
-
 static void note_order(struct ctx *c, enum exit_reason reason)
 {
     CHECK(reason == EXIT_SHUTDOWN);
-    atomic_store(&order, atomic_load(&order) * 10 + ctx_self(c));
+    atomic_store(&scene.n[9], atomic_load(&scene.n[9]) * 10 + ctx_self(c));
 }
 
 static enum err note_start(struct ctx *c)
 {
-    atomic_store(&order, atomic_load(&order) * 10 + ctx_self(c));
+    atomic_store(&scene.n[9], atomic_load(&scene.n[9]) * 10 + ctx_self(c));
     return ERR_OK;
 }
 
@@ -252,16 +250,16 @@ static void test_children_start_in_order_and_stop_in_reverse(void **state)
 {
     (void)state;
     scene_begin();
-    atomic_store(&order, 0);
+    atomic_store(&scene.n[9], 0);
     for (int i = A; i <= E; i++) {
         scene.on_init[i] = note_start;
         scene.on_end[i] = note_order;
     }
     char why[256];
     assert_int_equal(scene_start(why, sizeof(why)), ERR_OK);
-    assert_int_equal(atomic_load(&order), 12345);
+    assert_int_equal(atomic_load(&scene.n[9]), 12345);
     scene_stop();
-    assert_int_equal(atomic_load(&order), 1234554321);
+    assert_int_equal(atomic_load(&scene.n[9]), 1234554321);
     assert_int_equal(scene.exit, RUNTIME_EXIT_OK);
 }
 
@@ -356,7 +354,7 @@ static void hang(struct ctx *c, const struct msg *msg)
     if (note_of(msg)->n == 1)
         ctx_long(c, 60 * SECOND_NS); /* declared: is left alone */
     count(0);
-    while (!atomic_load(&scene.done)) {
+    while (!scene_is_done()) {
     }
     while (note_of(msg)->n == 0 && counted(5) == 0) { /* until the test has seen what it wanted */
     }
@@ -403,6 +401,7 @@ static void test_an_actor_that_does_not_turn_is_slow_then_stuck(void **state)
 {
     (void)state;
     begin_hang(0);
+    SCENE_ONE_PROCESS("the process that cannot be ended: where it can, test_processes has the case");
     char why[256];
     assert_int_equal(scene_start(why, sizeof(why)), ERR_OK);
     enum runtime_exit code = RUNTIME_EXIT_OK;

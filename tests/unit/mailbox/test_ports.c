@@ -173,8 +173,9 @@ static void write_fd(struct ctx *c, const struct info *info)
 static void test_a_watched_descriptor_wakes_its_actor(void **state)
 {
     (void)state;
-    watched_fd = eventfd(0, EFD_NONBLOCK);
     scene_begin();
+    SCENE_ONE_PROCESS("the descriptor that one actor writes and the other watches");
+    watched_fd = eventfd(0, EFD_NONBLOCK);
     scene.on_init[A] = watch_fd;
     scene.on_info[A] = on_watch;
     scene.on_info[B] = write_fd;

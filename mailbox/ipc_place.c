@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include "mailbox/ipc_place.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { SOCKET_BYTES = 1024 * 1024 };
+
+static int *slot(const struct ipc_sockets *s, size_t actor, size_t peer, int lane)
+{
+    return &s->fds[(actor * s->actor_count + peer) * LANE_COUNT + (size_t)lane];
+}
+
+static enum err connect_pair(struct ipc_sockets *s, size_t a, size_t b, int lane)
+{
+    int pair[2];
+    int bytes = SOCKET_BYTES; /* as much of it as the system allows */
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+        return err_from_errno(errno);
+    for (int i = 0; i < 2; i++)
+        (void)setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+    *slot(s, a, b, lane) = pair[0];
+    *slot(s, b, a, lane) = pair[1];
+    return ERR_OK;
+}
+
+enum err ipc_sockets_open(size_t actor_count, const bool *exists, struct ipc_sockets *ret_sockets)
+{
+    size_t count = actor_count * actor_count * LANE_COUNT;
+    struct ipc_sockets s = {.actor_count = actor_count, .fds = calloc(count, sizeof(*s.fds))};
+    if (s.fds == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < count; i++)
+        s.fds[i] = -1;
+    enum err err = ERR_OK;
+    for (size_t a = 0; a < actor_count; a++) {
+        for (size_t b = a + 1; b < actor_count && exists[a]; b++) {
+            for (int lane = 0; lane < LANE_COUNT && exists[b] && err == ERR_OK; lane++)
+                err = connect_pair(&s, a, b, lane);
+        }
+    }
+    if (err != ERR_OK) {
+        ipc_sockets_close(&s);
+        return err;
+    }
+    *ret_sockets = s;
+    return ERR_OK;
+}
+
+void ipc_sockets_close(struct ipc_sockets *s)
+{
+    for (size_t i = 0; s->fds != NULL && i < s->actor_count * s->actor_count * LANE_COUNT; i++) {
+        if (s->fds[i] >= 0)
+            (void)close(s->fds[i]);
+    }
+    free(s->fds);
+    *s = (struct ipc_sockets){0};
+}
+
+const int *ipc_sockets_of(const struct ipc_sockets *s, actor_id actor)
+{
+    return slot(s, actor, 0, 0);
+}
+
+void ipc_place_print(char to[PLACE_TEXT_MAX], const struct ipc_sockets *s, actor_id actor, int region_fd)
+{
+    const int *fds = ipc_sockets_of(s, actor);
+    int at = snprintf(to, PLACE_TEXT_MAX, "%u:%d:", actor, region_fd);
+    for (size_t i = 0; i < s->actor_count * LANE_COUNT; i++) {
+        const char *comma = i == 0 ? "" : ",";
+        if (fds[i] < 0)
+            at += snprintf(to + at, PLACE_TEXT_MAX - (size_t)at, "%s-", comma);
+        else
+            at += snprintf(to + at, PLACE_TEXT_MAX - (size_t)at, "%s%d", comma, fds[i]);
+    }
+}
+
+/* A number from 0 to max and the character behind it. */
+static bool number(const char **text, int max, char end, int *ret_value)
+{
+    int value = 0;
+    const char *at = *text;
+    for (; *at >= '0' && *at <= '9' && value <= max; at++)
+        value = value * 10 + (*at - '0');
+    if (at == *text || *at != end || value > max)
+        return false;
+    *text = at + (end != '\0');
+    *ret_value = value;
+    return true;
+}
+
+enum err ipc_place_parse(const char *text, size_t actor_count, struct ipc_place *ret_place)
+{
+    enum { FD_MAX = 1 << 20 };
+    struct ipc_place place = {0};
+    int actor = 0;
+    size_t count = actor_count * LANE_COUNT;
+    if (actor_count > RUNTIME_ACTORS_MAX + 1 || !number(&text, (int)actor_count - 1, ':', &actor) || actor == ROOT_ID ||
+        !number(&text, FD_MAX, ':', &place.region_fd))
+        return ERR_INVALID;
+    for (size_t i = 0; i < count; i++) {
+        char end = i + 1 < count ? ',' : '\0';
+        if (text[0] == '-' && text[1] == end) {
+            place.fds[i] = -1;
+            text += 1 + (end != '\0');
+        } else if (!number(&text, FD_MAX, end, &place.fds[i])) {
+            return ERR_INVALID;
+        }
+    }
+    place.actor = (actor_id)actor;
+    *ret_place = place;
+    return ERR_OK;
+}

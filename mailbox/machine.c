@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#include "mailbox/machine.h"
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "mailbox/ctx.h"
+
+enum { AWAIT_LOOK_MS = 10 };
+
+uint64_t machine_now(const struct runtime *rt)
+{
+    (void)rt;
+    return clock_mono_ns();
+}
+
+uint64_t machine_real_now(const struct runtime *rt)
+{
+    (void)rt;
+    return clock_real_ns();
+}
+
+void machine_random(struct ctx *c, void *to, size_t len)
+{
+    (void)c;
+    random_fill(to, len);
+}
+
+bool machine_await(struct runtime *rt, bool (*done)(void *arg), void *arg, uint64_t timeout_ns)
+{
+    uint64_t end = clock_mono_ns() + MIN(timeout_ns, UINT64_MAX / 2);
+    bool is_done = done(arg); /* not under the lock: it may ask the runtime */
+    while (!is_done && clock_mono_ns() < end) {
+        uint64_t at = MIN(end, clock_mono_ns() + AWAIT_LOOK_MS * MS_NS);
+        struct timespec until = {.tv_sec = (time_t)(at / SECOND_NS), .tv_nsec = (long)(at % SECOND_NS)};
+        (void)pthread_mutex_lock(&rt->wait_lock);
+        (void)pthread_cond_timedwait(&rt->wait_cond, &rt->wait_lock, &until);
+        (void)pthread_mutex_unlock(&rt->wait_lock);
+        is_done = done(arg);
+    }
+    return is_done;
+}
+
+struct timespec machine_left(uint64_t wake_at_ns)
+{
+    uint64_t now = clock_mono_ns();
+    uint64_t left = wake_at_ns <= now ? 0 : MIN(wake_at_ns - now, 3600 * SECOND_NS);
+    return (struct timespec){.tv_sec = (time_t)(left / SECOND_NS), .tv_nsec = (long)(left % SECOND_NS)};
+}
