@@ -67,6 +67,7 @@ smoke: build
 	@HEARTH_BUILD=$(BUILD) tests/smoke/outside.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/keep.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/stranger.py
+	@HEARTH_BUILD=$(BUILD) tests/smoke/processes.py
 
 cold: build
 	@tools/install_deps.sh cold || echo "cold: going on without them, it will be skipped"

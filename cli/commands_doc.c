@@ -16,7 +16,7 @@ static const char preamble[] =
     "\n"
     "| command | flags | |\n"
     "|---|---|---|\n"
-    "| `daemon` | `--init-profile`, `--offline`, `--no-serve`, `--no-provide` | Runs the node; makes the repository on "
+    "| `daemon` | `--init-profile`, `--backend`, `--offline`, `--no-serve`, `--no-provide` | Runs the node; makes the repository on "
     "the "
     "first start. |\n"
     "| `init` | `--profile` | Makes a repository, its configuration with one or more profiles. |\n"

@@ -14,9 +14,11 @@
 #include "actors/tree.h"
 #include "base/limits.h"
 #include "cli/announce.h"
+#include "cli/daemon_process.h"
 #include "cli/log.h"
 #include "cli/name_servers.h"
 #include "cli/repository.h"
+#include "mailbox/confine.h"
 #include "mailbox/crash.h"
 #include "mailbox/runtime.h"
 #include "net/http_client.h"
@@ -61,7 +63,8 @@ struct life {
     struct budget budget;
     struct reactor *reactor;
     struct name_resolver *resolver;
-    struct http_client *http; /* of a cold tier on S3 and of delegated routers; else NULL */
+    struct http_client *http;      /* of a cold tier on S3 and of delegated routers; else NULL */
+    struct daemon_process process; /* with --backend ipc */
     struct runtime *runtime;
 };
 
@@ -71,6 +74,7 @@ static void release(struct life *life)
     name_resolver_free(life->resolver);
     http_client_free(life->http);
     key_pair_free(life->identity);
+    daemon_process_release(&life->process);
     sodium_memzero(life->swarm_key, sizeof(life->swarm_key));
     config_free(life->config);
     if (life->lock_fd >= 0)
@@ -133,11 +137,11 @@ static enum err provide_http(struct life *life)
     return http_client_new(&(struct http_client_options){0}, &life->http);
 }
 
-/* Makes the repository on the first start, as `hearth daemon` promises. */
-static enum err open_repository(struct life *life, const struct daemon_options *options, char why[CONFIG_WHY_BYTES])
+/* The daemon's own: makes the repository on the first start, as `hearth daemon` promises, and is the only one to use it. */
+static enum err claim_repository(struct life *life, const struct daemon_options *options, char why[CONFIG_WHY_BYTES])
 {
-    enum err err = repository_find(options->repo_dir, life->path, why);
-    if (err == ERR_OK && !repository_exists(life->path)) {
+    enum err err = ERR_OK;
+    if (!repository_exists(life->path)) {
         err = repository_init(life->path, options->profiles, why);
         if (err == ERR_OK)
             printf("initialised the repository %s\n", life->path);
@@ -149,13 +153,19 @@ static enum err open_repository(struct life *life, const struct daemon_options *
     if (err == ERR_OK)
         err = check_restored(life->path, why);
     if (err == ERR_OK)
-        err = repository_identity(life->path, &life->identity, why);
+        tell_of_lost_state(life->path);
+    return err;
+}
+
+/* What every process of a daemon knows. */
+static enum err read_repository(struct life *life, const struct daemon_options *options, char why[CONFIG_WHY_BYTES])
+{
     bool private = false;
+    enum err err = repository_identity(life->path, &life->identity, why);
     if (err == ERR_OK)
         err = repository_swarm_key(life->config, life->swarm_key, &private, why);
     if (err != ERR_OK)
         return err;
-    tell_of_lost_state(life->path);
     life->config->offline = options->offline;
     life->config->bitswap_server_enabled = life->config->bitswap_server_enabled && !options->no_serve;
     life->config->provide_enabled = life->config->provide_enabled && !options->no_provide;
@@ -165,33 +175,71 @@ static enum err open_repository(struct life *life, const struct daemon_options *
     err = budget_init(&life->budget, total == 0 ? budget_detect("") : total);
     if (err != ERR_OK)
         (void)snprintf(why, CONFIG_WHY_BYTES, "Memory.Budget must be at least %d MiB", BUDGET_MIN_MIB);
-    if (err == ERR_OK)
-        err = provide_for_cold_tier(life, why);
-    return err == ERR_OK ? provide_http(life) : err;
+    return err == ERR_OK ? provide_for_cold_tier(life, why) : err;
 }
 
-static enum err start_tree(struct life *life, const struct daemon_options *options, char why[CONFIG_WHY_BYTES])
+static enum err open_repository(struct life *life, const struct daemon_options *options, char why[CONFIG_WHY_BYTES])
 {
-    life->reactor = reactor_new();
-    if (life->reactor == NULL) {
-        (void)snprintf(why, CONFIG_WHY_BYTES, "out of memory");
-        return ERR_NOMEM;
+    enum err err = repository_find(options->repo_dir, life->path, why);
+    if (err == ERR_OK)
+        err = options->place == NULL ? claim_repository(life, options, why)
+                                     : repository_config(life->path, options->config_file, &life->config, why);
+    if (err == ERR_OK)
+        err = read_repository(life, options, why);
+    if (err == ERR_OK && options->processes)
+        err = daemon_process_prepare(&life->process, options, life->path, why);
+    return err;
+}
+
+/* Opens what actors with these ports use. */
+static enum err open_ports(struct life *life, uint32_t ports, char why[CONFIG_WHY_BYTES])
+{
+    enum err err = ERR_OK;
+    if ((ports & PORT_NET) != 0) {
+        life->reactor = reactor_new();
+        if (life->reactor == NULL) {
+            (void)snprintf(why, CONFIG_WHY_BYTES, "out of memory");
+            return ERR_NOMEM;
+        }
     }
-    enum err err = name_servers_open(life->config, &life->resolver, why);
-    if (err != ERR_OK)
-        return err;
+    if ((ports & PORT_DNS) != 0)
+        err = name_servers_open(life->config, &life->resolver, why);
+    return err == ERR_OK && (ports & PORT_HTTP) != 0 ? provide_http(life) : err;
+}
+
+static struct runtime_config describe(struct life *life, const struct daemon_options *options)
+{
     struct runtime_config config = {
         .config = life->config,
         .budget = &life->budget,
         .disk = disk_posix(),
-        .dns = name_resolver_port(life->resolver),
-        .http = life->http == NULL ? NULL : http_client_port(life->http),
-        .loop = reactor_port(life->reactor),
         .multicast = multicast_port(),
         .log = log_write,
         .log_level = options->debug ? LOG_DEBUG : log_level_of(life->config->log_level),
     };
     tree_describe(&config);
+    return config;
+}
+
+static void describe_ports(const struct life *life, struct runtime_config *config)
+{
+    config->dns = life->resolver == NULL ? NULL : name_resolver_port(life->resolver);
+    config->http = life->http == NULL ? NULL : http_client_port(life->http);
+    config->loop = life->reactor == NULL ? NULL : reactor_port(life->reactor);
+}
+
+/* With processes, each actor's opens what it uses, and this one nothing. */
+static enum err start_tree(struct life *life, const struct daemon_options *options, char why[CONFIG_WHY_BYTES])
+{
+    struct runtime_config config = describe(life, options);
+    enum err err = open_ports(life, options->processes ? 0 : UINT32_MAX, why);
+    if (err != ERR_OK)
+        return err;
+    describe_ports(life, &config);
+    if (options->processes) {
+        config.backend = &backend_ipc;
+        config.backend_arg = &life->process.ipc;
+    }
     return runtime_start(&config, &life->runtime, why, CONFIG_WHY_BYTES);
 }
 
@@ -209,27 +257,40 @@ static enum runtime_exit wait_for_end(struct life *life, const sigset_t *signals
     }
 }
 
+/* Of each process, before any thread exists. False when the libraries cannot start. */
+static bool settle_process(void)
+{
+    settle_allocator();
+    settle_scheduler();
+    crash_install();
+    (void)umask(0077);
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
+    if (sodium_init() >= 0)
+        return true;
+    (void)fprintf(stderr, "Error: libsodium cannot start\n");
+    return false;
+}
+
+static int fail(enum err err, const char *why)
+{
+    (void)fprintf(stderr, "Error: %s\n", why[0] == '\0' ? err_text(err) : why);
+    return DAEMON_EXIT_FAILED;
+}
+
 int daemon_run(const struct daemon_options *options, unsigned life_number)
 {
     struct life life = {.lock_fd = -1};
     char why[CONFIG_WHY_BYTES] = "";
     sigset_t signals;
-    settle_allocator();
-    settle_scheduler();
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);
     (void)sigaddset(&signals, SIGHUP);            /* kept from ending the daemon; nothing is reloaded */
     (void)sigprocmask(SIG_BLOCK, &signals, NULL); /* before any thread exists, so that all inherit it */
-    crash_install();
-    (void)umask(0077);
-    (void)setvbuf(stdout, NULL, _IOLBF, 0);
 
     int code = DAEMON_EXIT_FAILED;
-    if (sodium_init() < 0) {
-        (void)fprintf(stderr, "Error: libsodium cannot start\n");
+    if (!settle_process())
         return code;
-    }
     enum err err = open_repository(&life, options, why);
     if (err == ERR_OK)
         err = start_tree(&life, options, why);
@@ -241,9 +302,47 @@ int daemon_run(const struct daemon_options *options, unsigned life_number)
         if (how == RUNTIME_EXIT_OK && stopped == RUNTIME_EXIT_STUCK)
             code = DAEMON_EXIT_HELD;
     } else {
-        (void)fprintf(stderr, "Error: %s\n", why[0] == '\0' ? err_text(err) : why);
+        code = fail(err, why);
     }
     if (code != DAEMON_EXIT_STUCK && code != DAEMON_EXIT_HELD) /* a thread that is left may still use these */
         release(&life);
     return code;
+}
+
+/* Where the system cannot, the actor runs all the same: it is what threads are, too. */
+static bool confine(void *arg, struct ctx *ctx)
+{
+    const uint32_t *ports = arg;
+    enum err err = confine_process(*ports);
+    if (err == ERR_UNSUPPORTED)
+        ctx_log(ctx, LOG_WARN, "this system has no filter of system calls: the process is not confined");
+    return err == ERR_OK || err == ERR_UNSUPPORTED;
+}
+
+int daemon_play(const struct daemon_options *options)
+{
+    struct life life = {.lock_fd = -1};
+    char why[CONFIG_WHY_BYTES] = "";
+    if (!settle_process())
+        return DAEMON_EXIT_FAILED;
+    enum err err = open_repository(&life, options, why);
+    if (err != ERR_OK)
+        return fail(err, why);
+    struct runtime_config config = describe(&life, options);
+    actor_id actor = runtime_place_actor(options->place);
+    if (actor == 0 || actor >= config.class_count)
+        return fail(ERR_INVALID, "--actor is for the daemon's own use");
+    err = open_ports(&life, config.classes[actor]->ports, why);
+    if (err != ERR_OK)
+        return fail(err, why);
+    uint32_t ports = config.classes[actor]->ports;
+    struct ipc_options ipc = {.started = confine, .arg = &ports};
+    describe_ports(&life, &config);
+    config.backend = &backend_ipc;
+    config.backend_arg = &ipc;
+    err = runtime_play(&config, options->place);
+    if (err != ERR_OK)
+        return fail(err, "--actor is for the daemon's own use");
+    release(&life);
+    return DAEMON_EXIT_OK;
 }

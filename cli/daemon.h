@@ -15,6 +15,8 @@ struct daemon_options {
     bool no_serve;   /* Bitswap.ServerEnabled: false */
     bool no_provide; /* Provide.Enabled: false */
     bool debug;
+    bool processes;    /* --backend ipc */
+    const char *place; /* --actor: this process is to be one of them; else NULL */
 };
 
 enum {
@@ -30,5 +32,8 @@ enum {
 
 /* Runs until SIGTERM, SIGINT or `shutdown`. Returns the exit code. Call once per process, before other threads exist. */
 int daemon_run(const struct daemon_options *options, unsigned life);
+
+/* In a process that such a daemon started: is the actor that options->place names until it ends. Returns the exit code. */
+int daemon_play(const struct daemon_options *options);
 
 #endif

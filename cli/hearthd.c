@@ -17,7 +17,7 @@
 enum { EXIT_USAGE = 2 };
 
 static const char usage[] = "usage: hearthd daemon [--repo-dir DIR] [--config-file FILE] [--init-profile NAMES] "
-                            "[--backend inproc] [--offline] [--no-serve] [--no-provide] [-D]\n"
+                            "[--backend inproc|ipc] [--offline] [--no-serve] [--no-provide] [-D]\n"
                             "       hearthd init [--repo-dir DIR] [--profile NAMES]\n"
                             "       hearthd config show|check|diff [--repo-dir DIR] [--config-file FILE]\n";
 
@@ -39,12 +39,19 @@ static int usage_error(const char *why, const char *what)
 static int parse(int argc, char **argv, struct arguments *ret_arguments)
 {
     static const struct option options[] = {
-        {"repo-dir", required_argument, NULL, 'r'}, {"config-file", required_argument, NULL, 'c'},
-        {"profile", required_argument, NULL, 'p'},  {"init-profile", required_argument, NULL, 'p'},
-        {"backend", required_argument, NULL, 'b'},  {"offline", no_argument, NULL, 'o'},
-        {"debug", no_argument, NULL, 'D'},          {"no-nanny", no_argument, NULL, 'n'},
-        {"no-serve", no_argument, NULL, 's'},       {"no-provide", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
+        {"repo-dir", required_argument, NULL, 'r'},
+        {"config-file", required_argument, NULL, 'c'},
+        {"profile", required_argument, NULL, 'p'},
+        {"init-profile", required_argument, NULL, 'p'},
+        {"backend", required_argument, NULL, 'b'},
+        {"offline", no_argument, NULL, 'o'},
+        {"debug", no_argument, NULL, 'D'},
+        {"no-nanny", no_argument, NULL, 'n'},
+        {"no-serve", no_argument, NULL, 's'},
+        {"no-provide", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},
+        {"actor", required_argument, NULL, 'a'},
+        {NULL, 0, NULL, 0},
     };
     struct arguments a = {0};
     int option;
@@ -60,8 +67,12 @@ static int parse(int argc, char **argv, struct arguments *ret_arguments)
             a.daemon.profiles = optarg;
             break;
         case 'b':
-            if (strcmp(optarg, "inproc") != 0)
-                return usage_error("this version has one backend, inproc, not", optarg);
+            a.daemon.processes = strcmp(optarg, "ipc") == 0;
+            if (!a.daemon.processes && strcmp(optarg, "inproc") != 0)
+                return usage_error("the backends are inproc and ipc, not", optarg);
+            break;
+        case 'a': /* for the daemon's own use */
+            a.daemon.place = optarg;
             break;
         case 'o':
             a.daemon.offline = true;
@@ -117,6 +128,8 @@ static void log_nanny(void *arg, const char *text)
 static int run_daemon(struct arguments *a)
 {
     static const int final[] = {DAEMON_EXIT_FAILED, DAEMON_EXIT_HELD};
+    if (a->daemon.place != NULL)
+        return daemon_play(&a->daemon);
     if (a->no_nanny)
         return daemon_run(&a->daemon, 0);
     const struct nanny_config config = {

@@ -225,6 +225,9 @@ struct actor_stats {
 size_t ctx_actor_count(const struct ctx *);
 bool ctx_actor_stats(const struct ctx *, size_t index, struct actor_stats *ret_stats);
 
+/* Asks the program that started this runtime to end it in order, as SIGTERM does. */
+void ctx_end_runtime(struct ctx *);
+
 /* ---- log ---- */
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 void ctx_log(struct ctx *, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);

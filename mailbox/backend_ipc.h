@@ -12,6 +12,8 @@
 
 #include "mailbox/runtime.h"
 
+extern const struct backend backend_ipc;
+
 /* runtime_config.backend_arg; borrowed until runtime_free. */
 struct ipc_options {
     const char *const

@@ -2,10 +2,12 @@
 #include "mailbox/ctx.h"
 
 #include <assert.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- time and randomness ---- */
 
@@ -360,6 +362,11 @@ void ctx_log(struct ctx *c, enum log_level level, const char *fmt, ...)
     (void)vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
     runtime_log(c->rt, level, c->class->name, text);
+}
+
+void ctx_end_runtime(struct ctx *c)
+{
+    (void)kill(c->rt->joined ? getppid() : getpid(), SIGTERM);
 }
 
 void ctx_set_log_level(struct ctx *c, enum log_level level)

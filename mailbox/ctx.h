@@ -115,6 +115,7 @@ struct ctx {
 
     struct actor_shared *shared; /* what others read of it */
     struct jobs jobs;            /* shared with the workers */
+    uint64_t asked_ns;           /* root's: when it asked it for a turn (pulse.h); 0 = not */
 
     /* the life's own */
     uint32_t epoch;
@@ -161,6 +162,7 @@ struct runtime {
     struct supervisor *supervisor;
     char why[TEXT_MAX]; /* of a failed first start; root writes it before booted */
     uint64_t root_timer;
+    uint64_t pulse_due_ns; /* when root looks next (pulse.h) */
     bool root_stopping;
 
     struct runtime_shared *shared;

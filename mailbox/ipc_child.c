@@ -29,7 +29,7 @@ enum err child_spawn(struct ipc_child *child, const char *const *argv, const int
     if (posix_spawn_file_actions_init(&actions) != 0)
         return ERR_NOMEM;
     bool spawned = keep_open(&actions, fds, fd_count) &&
-                   posix_spawn(&pid, argv[0], &actions, NULL, (char *const *)(uintptr_t)argv, environ) == 0;
+                   posix_spawn(&pid, "/proc/self/exe", &actions, NULL, (char *const *)(uintptr_t)argv, environ) == 0;
     (void)posix_spawn_file_actions_destroy(&actions);
     if (!spawned)
         return ERR_NOMEM;

@@ -23,7 +23,7 @@ struct ipc_child {
     bool overdue;   /* killed because its time was up */
 };
 
-/* Runs argv[0] with these descriptors under their own numbers, beside 0 to 2. ERR_NOMEM. */
+/* Runs this program anew with these descriptors under their own numbers, beside 0 to 2. ERR_NOMEM. */
 enum err child_spawn(struct ipc_child *child, const char *const *argv, const int *fds, size_t fd_count) MUST_CHECK;
 /* Returns at once; pidfd tells when it has come to pass. */
 void child_kill(struct ipc_child *child);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "mailbox/ctx.h"
+#include "mailbox/pulse.h"
 
 static struct ctx *root_of(void *self)
 {
@@ -259,7 +260,13 @@ static enum err init(struct ctx *root, void *state, const struct config *config)
     (void)state;
     (void)config;
     (void)ctx_timer(root, ctx_now(root), 1);
+    pulse_begin(root);
     return ERR_OK;
+}
+
+static void give_up_on(struct ctx *root, struct ctx *frozen)
+{
+    supervisor_abandon(root->rt->supervisor, root->now_ns, frozen->id);
 }
 
 static void handle_info(struct ctx *root, void *state, const struct info *info)
@@ -267,6 +274,11 @@ static void handle_info(struct ctx *root, void *state, const struct info *info)
     (void)state;
     if (info->kind != INFO_TIMER)
         return;
+    if (info->tag == PULSE_TAG) {
+        pulse_look(root, give_up_on);
+        settle(root);
+        return;
+    }
     if (info->tag == 1) {
         supervisor_start(root->rt->supervisor, root->now_ns);
     } else {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* What the node says of itself: id, version, help, actors, accounts, health, log level, configuration, shutdown. */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/utsname.h>
@@ -200,7 +199,7 @@ enum err shutdown_start(struct control *c, struct conversation *v)
     conversation_finish(c, v, (struct span){0});
     ctx_log(c->ctx, LOG_INFO, "shutdown was asked for");
     if (c->listener != NULL)
-        (void)kill(getpid(), SIGTERM);
+        ctx_end_runtime(c->ctx);
     return ERR_OK;
 }
 

@@ -62,6 +62,7 @@ class Node:
 
     all = []
     launcher = []  # words before the command
+    flags = ["--backend", os.environ["BACKEND"]] if "BACKEND" in os.environ else []  # of the daemon
 
     def __init__(self, folder, name, **settings):
         self.path = os.path.join(folder, name)
@@ -77,7 +78,7 @@ class Node:
 
     def start(self):
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen([*self.launcher, HEARTH, "daemon"], env=self.env, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen([*self.launcher, HEARTH, "daemon", *self.flags], env=self.env, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline and self.process.poll() is None:
             if "Daemon is ready" in self.said():

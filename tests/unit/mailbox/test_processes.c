@@ -10,7 +10,7 @@
 #include "helper_scene.h"
 #include "mailbox/ctx.h"
 
-/* Numbers of the scene: 0 deaths seen, 1 calls that ended unavailable, 2 pid of A's process, 3 stuck, 4 text as told, 5 lives of B. */
+/* Numbers of the scene: 0 deaths seen, 1 calls that ended unavailable, 2 pid of A's process, 3 stuck, 4 text as told, 5 lives of B, 6 pid of B's. */
 
 /* ---- signals ---- */
 
@@ -143,6 +143,45 @@ static void test_a_process_that_hangs_is_killed_and_started_anew(void **state)
     assert_int_equal(counted(1), 1);
     assert_int_equal(counted(3), 1);
     assert_int_equal(scene.exit, RUNTIME_EXIT_OK);
+}
+
+/* Frozen while it waits: no turn of it takes long. */
+static void freeze_b(struct ctx *c, const struct info *info)
+{
+    if (is_start(info))
+        CHECK(ctx_monitor(c, B) == ERR_OK);
+    if (info->kind == INFO_UP && counted(0) == 0) /* the first life: it says who it is */
+        (void)ctx_timer(c, ctx_now(c) + MS_NS, 7);
+    if (info->kind == INFO_TIMER && info->tag == 7 && counted(6) == 0)
+        (void)ctx_timer(c, ctx_now(c) + MS_NS, 7);
+    else if (info->kind == INFO_TIMER && info->tag == 7)
+        CHECK(kill((pid_t)counted(6), SIGSTOP) == 0);
+    if (info->kind == INFO_DOWN && counted(0) == 0) {
+        CHECK(info->reason == EXIT_STUCK);
+        count(0);
+    } else if (info->kind == INFO_UP && counted(0) == 1) {
+        scene_done();
+    }
+}
+
+static enum err say_pid(struct ctx *c)
+{
+    (void)c;
+    atomic_store(&scene.n[6], (uint64_t)getpid());
+    return ERR_OK;
+}
+
+static void test_a_process_that_is_frozen_is_killed_and_started_anew(void **state)
+{
+    (void)state;
+    begin();
+    scene.config.slow_ms = 50;
+    scene.config.stuck_ms = 150;
+    scene.on_init[B] = say_pid;
+    scene.on_info[A] = freeze_b;
+    scene_play(20);
+    assert_int_equal(counted(0), 1);
+    assert_int_equal(counted(3), 1);
 }
 
 /* ---- what it held ---- */
@@ -287,6 +326,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_process_that_dies_takes_nobody_with_it),
         cmocka_unit_test(test_a_process_that_hangs_is_killed_and_started_anew),
+        cmocka_unit_test(test_a_process_that_is_frozen_is_killed_and_started_anew),
         cmocka_unit_test(test_what_a_dead_process_held_comes_back),
         cmocka_unit_test(test_tails_of_megabytes_go_there_and_back),
         cmocka_unit_test(test_who_sends_garbage_is_ended),

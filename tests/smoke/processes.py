@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""`hearth daemon --backend ipc` on real daemons: two nodes that exchange blocks; then the process of each actor in turn is killed, crashed and frozen while
+the others go on: the daemon stays, the actor comes back, what was acknowledged is there. Memory of a node at rest, as PSS over all its processes.
+
+Usage: tests/smoke/processes.py [exchange] [deaths] [memory] [confinement]; HEARTH_BUILD names another build folder.
+"""
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+
+from bad_input import Node, check, counts, eventually, spawned_children
+
+PSS_KIB_MAX = 96 * 1024
+ACTORS = ["state", "tiered_storage", "heat_tracker", "connection_manager", "discovery", "bitswap", "control"]
+COMM_MAX = 15  # of the name that the kernel keeps
+
+
+class Processes(Node):
+    flags = ["--backend", "ipc"]
+
+    def daemon(self):
+        """The pid of root's process: the nanny's child."""
+        return spawned_children(self.process.pid)[0]
+
+    def children(self):
+        """Of all threads of root's process: one of them starts the others."""
+        pid = self.daemon()
+        return [child for task in os.listdir(f"/proc/{pid}/task") for child in read_children(pid, task)]
+
+    def of(self, actor):
+        """The pid of the actor's process, or None."""
+        for pid in self.children():
+            try:
+                with open(f"/proc/{pid}/comm") as file:
+                    if file.read().strip() == actor[:COMM_MAX]:
+                        return pid
+            except OSError:
+                pass
+        return None
+
+    def connects(self, other):
+        return self.run("swarm", "connect", f"/ip4/127.0.0.1/tcp/{other.port()}/p2p/{other.peer()}")[0] == 0
+
+
+def read_children(pid, task):
+    try:
+        with open(f"/proc/{pid}/task/{task}/children") as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        return []
+
+
+def pss_kib(pid):
+    with open(f"/proc/{pid}/smaps_rollup") as file:
+        return int(re.search(r"^Pss:\s+(\d+)", file.read(), re.M).group(1))
+
+
+def exchange(folder):
+    here, there = Processes(folder, "here"), Processes(folder, "there")
+    data = os.urandom(3_000_000)
+    if not check("exchange: two nodes start", here.start() and there.start(), here.said() + there.said()):
+        return
+    check("exchange: a process for each actor", all(here.of(actor) for actor in ACTORS), here.children())
+    cid = there.add(data)
+    check("exchange: one adds", cid is not None, there.said())
+    check("exchange: and reads", there.reads(cid, data))
+    check("exchange: they connect", here.connects(there), here.said())
+    check("exchange: the other fetches", here.reads(cid, data), here.said())
+    code, out, err = here.run("shutdown")
+    check("exchange: shutdown ends one", code == 0 and eventually(lambda: not here.alive()), err)
+    check("exchange: in order", here.process.wait() == 0, here.said())
+    check("exchange: SIGTERM the other", there.stop() == 0, there.said())
+    check("exchange: what was fetched is kept", here.start() and here.reads(cid, data), here.said())
+    here.stop()
+
+
+def die(node, actor, how, name):
+    pid = node.of(actor)
+    if not check(f"{name}: has a process", pid is not None):
+        return None
+    os.kill(pid, how)
+    return pid
+
+
+def comes_back(node, actor, before):
+    return eventually(lambda: node.of(actor) not in (None, before))
+
+
+def deaths(folder):
+    node, peer = Processes(folder, "mortal"), Processes(folder, "peer")
+    if not check("deaths: two nodes start", node.start() and peer.start(), node.said() + peer.said()):
+        return
+    root = node.daemon()
+    stored = []
+    for actor in ACTORS:
+        for how in (signal.SIGKILL, signal.SIGSEGV):
+            name = f"deaths: {actor} by {how.name}"
+            data = os.urandom(300_000)
+            cid = node.add(data)
+            check(f"{name}: a block is acknowledged", cid is not None, node.said()[-500:])
+            others = {other: node.of(other) for other in ("state", "tiered_storage", "control", "connection_manager") if other != actor}
+            began = time.monotonic()
+            pid = die(node, actor, how, name)
+            if pid is None:
+                continue
+            check(f"{name}: comes back", comes_back(node, actor, pid), node.said()[-800:])
+            check(f"{name}: answers", eventually(lambda: node.run("diag", "healthy")[0] == 0), node.said()[-800:])
+            took = time.monotonic() - began
+            check(f"{name}: the others go on", all(node.of(other) == was for other, was in others.items() if not goes_with(actor, other)), others)
+            stored.append((cid, data))
+            check(f"{name}: what was acknowledged is there ({took:.2f} s)", eventually(lambda: node.reads(cid, data), 10), node.said()[-800:])
+            check(f"{name}: the daemon is the same", node.daemon() == root)
+            time.sleep(7)  # ten restarts a minute are an illness
+    check("deaths: all that was ever acknowledged is there", all(node.reads(cid, data) for cid, data in stored))
+    check("deaths: a peer can still fetch", peer.connects(node) and peer.reads(*stored[0]), peer.said()[-500:])
+    frozen(node)
+    check("deaths: it ends in order", node.stop() == 0, node.said()[-800:])
+    peer.stop()
+
+
+def goes_with(actor, other):
+    """rest_for_one: who is started anew with it."""
+    return (actor == "tiered_storage" and other == "heat_tracker") or (actor == "connection_manager" and other in ("bitswap", "discovery"))
+
+
+def frozen(node):
+    """SIGSTOP: what it would answer ends at the deadline, the others answer; SIGCONT, and all is well."""
+    pid = node.of("bitswap")
+    os.kill(pid, signal.SIGSTOP)
+    began = time.monotonic()
+    code, _, err = node.run("cat", "--timeout=2s", "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy")
+    check("deaths: asking the frozen ends at the deadline", code != 0 and time.monotonic() - began < 6, f"{time.monotonic() - began:.1f} s {err}")
+    check("deaths: the others answer meanwhile", node.add(b"meanwhile") is not None)
+    os.kill(pid, signal.SIGCONT)
+    check("deaths: it goes on when it may", eventually(lambda: node.run("diag", "healthy")[0] == 0))
+
+
+def memory(folder):
+    node = Processes(folder, "idle")
+    if not check("memory: a node starts", node.start(), node.said()):
+        return
+    time.sleep(5)
+    pids = [node.process.pid, node.daemon(), *node.children()]
+    sizes = {pid: pss_kib(pid) for pid in pids}
+    total = sum(sizes.values())
+    check(f"memory: {len(pids)} processes at rest have {total / 1024:.1f} MiB (PSS) of 96", total <= PSS_KIB_MAX, sizes)
+    node.stop()
+
+
+def confinement(folder):
+    node = Processes(folder, "confined")
+    if not check("confinement: a node starts", node.start(), node.said()):
+        return
+    for actor in ACTORS:
+        with open(f"/proc/{node.of(actor)}/status") as file:
+            text = file.read()
+        check(f"confinement: {actor}", "NoNewPrivs:\t1" in text and "Seccomp:\t2" in text, text)
+    node.stop()
+
+
+GROUPS = {"exchange": exchange, "deaths": deaths, "memory": memory, "confinement": confinement}
+
+
+def main():
+    folder = tempfile.mkdtemp(prefix="hearth-processes-")
+    try:
+        for name in sys.argv[1:] or GROUPS:
+            GROUPS[name](folder)
+    finally:
+        for node in Node.all:
+            node.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    print(f"{counts['ok']} ok, {counts['FAIL']} failed")
+    return counts["FAIL"] != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
