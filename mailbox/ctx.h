@@ -163,6 +163,7 @@ struct runtime {
     char why[TEXT_MAX]; /* of a failed first start; root writes it before booted */
     uint64_t root_timer;
     uint64_t pulse_due_ns; /* when root looks next (pulse.h) */
+    uint64_t away_ns;      /* for how long root was kept from looking, in all */
     bool root_stopping;
 
     struct runtime_shared *shared;

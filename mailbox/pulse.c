@@ -21,6 +21,22 @@ void pulse_begin(struct ctx *root)
     (void)ctx_timer(root, root->rt->pulse_due_ns, PULSE_TAG);
 }
 
+void pulse_turn(struct ctx *root)
+{
+    struct runtime *rt = root->rt;
+    if (rt->pulse_due_ns == 0 || root->now_ns < rt->pulse_due_ns + slow_ns(root) / 2)
+        return;
+    rt->away_ns += root->now_ns - rt->pulse_due_ns;
+    rt->pulse_due_ns = root->now_ns;
+    for (size_t i = 1; i < rt->actor_count; i++)
+        actor_of(rt, (actor_id)i)->asked_ns = 0;
+}
+
+uint64_t pulse_now(const struct ctx *root)
+{
+    return root->now_ns - root->rt->away_ns;
+}
+
 /* Word of room that it does not wait for: it turns, and finds nothing to do. */
 static void ask(struct ctx *root, struct ctx *c, uint32_t epoch)
 {
@@ -49,9 +65,6 @@ static bool is_frozen(struct ctx *root, struct ctx *c)
 
 void pulse_look(struct ctx *root, void (*give_up)(struct ctx *root, struct ctx *frozen))
 {
-    bool was_away = root->now_ns - root->rt->pulse_due_ns > slow_ns(root) / 2;
-    for (size_t i = 1; was_away && i < root->rt->actor_count; i++)
-        actor_of(root->rt, (actor_id)i)->asked_ns = 0;
     for (size_t i = 1; i < root->rt->actor_count; i++) {
         struct ctx *c = actor_of(root->rt, (actor_id)i);
         if (!is_frozen(root, c))

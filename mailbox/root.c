@@ -165,7 +165,7 @@ static void settle(struct ctx *root)
     if (rt->root_timer != 0)
         ctx_timer_cancel(root, rt->root_timer);
     uint64_t at = supervisor_wake_at(s);
-    rt->root_timer = at == UINT64_MAX ? 0 : ctx_timer(root, at, 0);
+    rt->root_timer = at == UINT64_MAX ? 0 : ctx_timer(root, at + rt->away_ns, 0);
     enum supervisor_state state = supervisor_state(s);
     if (state == SUPERVISOR_RUNNING && !atomic_load_explicit(&rt->booted, memory_order_relaxed)) {
         atomic_store_explicit(&rt->booted, true, memory_order_release);
@@ -189,7 +189,7 @@ void root_record(struct ctx *root, const struct record *r)
     bool up = r->type == RECORD_STARTED && r->err == ERR_OK;
     if (up) {
         broadcast(root, RECORD_UP, r->from, r->from_epoch, EXIT_NORMAL);
-        supervisor_started(rt->supervisor, root->now_ns, r->from, r->from_epoch);
+        supervisor_started(rt->supervisor, pulse_now(root), r->from, r->from_epoch);
         settle(root);
         return;
     }
@@ -201,9 +201,9 @@ void root_record(struct ctx *root, const struct record *r)
     renew_boxes(rt, child);
     if (r->type == RECORD_EXITED) {
         broadcast(root, RECORD_DOWN, r->from, r->from_epoch, reason);
-        supervisor_exited(rt->supervisor, root->now_ns, r->from, reason, text);
+        supervisor_exited(rt->supervisor, pulse_now(root), r->from, reason, text);
     } else {
-        supervisor_start_failed(rt->supervisor, root->now_ns, r->from, text);
+        supervisor_start_failed(rt->supervisor, pulse_now(root), r->from, text);
     }
     settle(root);
 }
@@ -233,7 +233,7 @@ static void look_at_watchdog(struct ctx *root)
         }
         seen = WATCH_STUCK;
         if (atomic_compare_exchange_strong(&c->shared->watch_state, &seen, WATCH_STUCK_TOLD)) {
-            supervisor_abandon(root->rt->supervisor, root->now_ns, c->id);
+            supervisor_abandon(root->rt->supervisor, pulse_now(root), c->id);
             settle(root);
         }
     }
@@ -244,9 +244,10 @@ void root_turn(struct ctx *root)
     struct runtime *rt = root->rt;
     if (root->over)
         return;
+    pulse_turn(root);
     if (atomic_load_explicit(&rt->shared->stop_requested, memory_order_acquire) && !rt->root_stopping) {
         rt->root_stopping = true;
-        supervisor_stop(rt->supervisor, root->now_ns);
+        supervisor_stop(rt->supervisor, pulse_now(root));
         settle(root);
     }
     if (rt->watchdog_runs)
@@ -266,7 +267,7 @@ static enum err init(struct ctx *root, void *state, const struct config *config)
 
 static void give_up_on(struct ctx *root, struct ctx *frozen)
 {
-    supervisor_abandon(root->rt->supervisor, root->now_ns, frozen->id);
+    supervisor_abandon(root->rt->supervisor, pulse_now(root), frozen->id);
 }
 
 static void handle_info(struct ctx *root, void *state, const struct info *info)
@@ -280,10 +281,10 @@ static void handle_info(struct ctx *root, void *state, const struct info *info)
         return;
     }
     if (info->tag == 1) {
-        supervisor_start(root->rt->supervisor, root->now_ns);
+        supervisor_start(root->rt->supervisor, pulse_now(root));
     } else {
         root->rt->root_timer = 0;
-        supervisor_tick(root->rt->supervisor, root->now_ns);
+        supervisor_tick(root->rt->supervisor, pulse_now(root));
     }
     settle(root);
 }
