@@ -209,6 +209,8 @@ void ctx_exit(struct ctx *, enum exit_reason reason, const char *fmt, ...) PRINT
 void ctx_long(struct ctx *, uint64_t bound_ns);
 /* Says why init fails. Returns err, so that init can return it. */
 enum err ctx_fail(struct ctx *, enum err err, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* There is nothing to run, which is no failure: the actor stays down, those after it start. Returns what init then returns. */
+enum err ctx_ignore(struct ctx *, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* ---- what the runtime knows of each actor (state, control) ---- */
 struct actor_stats {

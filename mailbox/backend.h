@@ -37,8 +37,11 @@ struct backend {
     enum err (*spawn)(struct ctx *actor);
     /* The life has reported its end: waits for the last of it (a thread: join). */
     void (*reap)(struct ctx *actor);
-    /* Ends a life from outside; its end is reported like any other, as stuck. NULL: it cannot be ended (a thread). */
-    void (*kill)(struct ctx *actor);
+    /*
+     * Ends a life from outside; its end is reported like any other, for this reason (EXIT_STUCK, EXIT_KILLED). NULL: it cannot be ended (a
+     * thread).
+     */
+    void (*kill)(struct ctx *actor, enum exit_reason reason);
     /* The life is over but for its report: waits for what must be done before. NULL: nothing. */
     void (*drain)(struct ctx *actor);
     /* The life is at its end and batches are left: waits a little for room in their sockets. */

@@ -307,10 +307,10 @@ static void reap(struct ctx *c)
         forget(c);
 }
 
-static void kill_process(struct ctx *c)
+static void kill_process(struct ctx *c, enum exit_reason reason)
 {
     struct ipc_child *child = &ipc_of(c)->children[c->id];
-    child->overdue = true;
+    child->overdue = reason == EXIT_STUCK;
     child_kill(child);
 }
 

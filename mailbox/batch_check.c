@@ -29,7 +29,7 @@ static bool may_say(const struct runtime *rt, const struct record *r, actor_id f
     case RECORD_ROOM:
         return true;
     case RECORD_STARTED:
-        return to == ROOT_ID && r->err < ERR_COUNT;
+        return to == ROOT_ID && r->err < ERR_COUNT && r->kind < EXIT_REASON_COUNT;
     case RECORD_EXITED:
         return to == ROOT_ID && r->kind < EXIT_REASON_COUNT;
     case RECORD_ACCUSED:

@@ -335,6 +335,16 @@ enum err ctx_fail(struct ctx *c, enum err err, const char *fmt, ...)
     return err;
 }
 
+enum err ctx_ignore(struct ctx *c, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(c->text, sizeof(c->text), fmt, args);
+    va_end(args);
+    c->ignored = true;
+    return ERR_UNAVAILABLE;
+}
+
 void ctx_long(struct ctx *c, uint64_t bound_ns)
 {
     atomic_store_explicit(&c->shared->turn_bound_ns, bound_ns, memory_order_relaxed);

@@ -123,6 +123,7 @@ struct ctx {
     bool stopping;    /* told to: it ends when what waits in its mailbox is handled, or at stop_by_ns */
     bool initialised; /* init was called: terminate must be */
     bool started;     /* init succeeded */
+    bool ignored;     /* init said ctx_ignore */
     enum exit_reason reason;
     char text[TEXT_MAX];
     uint64_t now_ns;
@@ -145,7 +146,7 @@ struct ctx {
     bool multicast_ready;        /* a descriptor of it is readable */
 };
 
-enum waiting { WAITING_NOT, WAITING_RESTART, WAITING_FAILED };
+enum waiting { WAITING_NOT, WAITING_RESTART, WAITING_STOPPED };
 
 struct runtime {
     struct runtime_config config;

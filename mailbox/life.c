@@ -31,7 +31,7 @@ static void turn_ends(struct ctx *c)
 
 static void reset(struct ctx *c)
 {
-    c->over = c->stopping = c->initialised = c->started = false;
+    c->over = c->stopping = c->initialised = c->started = c->ignored = false;
     c->reason = EXIT_NORMAL;
     c->text[0] = '\0';
     c->cancelled_count = 0;
@@ -88,7 +88,7 @@ bool life_begin(struct ctx *c)
         if (c->text[0] == '\0')
             (void)ctx_fail(c, err, "%s", err_text(err));
         c->over = true;
-        c->reason = EXIT_FAILED;
+        c->reason = c->ignored ? EXIT_NORMAL : EXIT_FAILED;
         return false;
     }
     c->started = true;

@@ -45,6 +45,7 @@ static void order_start(void *self, actor_id id)
     /* No thread: the engine hears of it as of any failed start, in a later turn. */
     atomic_store_explicit(&child->shared->life, life_word(epoch, LIFE_ENDED), memory_order_release);
     struct record failed = {.type = RECORD_STARTED,
+                            .kind = EXIT_FAILED,
                             .from = id,
                             .to = ROOT_ID,
                             .from_epoch = epoch,
@@ -82,18 +83,18 @@ static void broadcast(struct ctx *root, enum record_type type, actor_id about, u
 }
 
 /* A process is ended, and says so. A thread cannot be, but nobody listens to it any more. */
-static void order_kill(void *self, actor_id id)
+static void order_kill(void *self, actor_id id, enum exit_reason reason)
 {
     struct ctx *child = actor_of(self, id);
     if (child->rt->backend->kill != NULL) {
-        child->rt->backend->kill(child);
+        child->rt->backend->kill(child, reason);
         return;
     }
     uint32_t epoch = life_epoch(life_of(child));
     atomic_store_explicit(&child->shared->life, life_word(epoch, LIFE_ENDED), memory_order_release);
-    atomic_store_explicit(&child->shared->last_exit, EXIT_STUCK + 1, memory_order_relaxed);
+    atomic_store_explicit(&child->shared->last_exit, (uint32_t)reason + 1, memory_order_relaxed);
     renew_boxes(self, child);
-    broadcast(root_of(self), RECORD_DOWN, id, epoch, EXIT_STUCK);
+    broadcast(root_of(self), RECORD_DOWN, id, epoch, reason);
 }
 
 static uint64_t order_random(void *self)
@@ -115,6 +116,9 @@ static enum log_level level_of(const struct supervision_event *event)
         return LOG_WARN;
     case SUPERVISION_EXITED:
         return event->reason == EXIT_SHUTDOWN || event->reason == EXIT_NORMAL ? LOG_DEBUG : LOG_WARN;
+    case SUPERVISION_STOPPED:
+    case SUPERVISION_IGNORED:
+        return LOG_INFO;
     case SUPERVISION_STARTING:
     case SUPERVISION_STARTED:
     case SUPERVISION_STOPPING:
@@ -124,12 +128,19 @@ static enum log_level level_of(const struct supervision_event *event)
     return LOG_DEBUG;
 }
 
+/* What the rows of actors say of one that is down. */
+static void note_waiting(struct runtime *rt, const struct supervision_event *event)
+{
+    uint32_t waiting = event->kind == SUPERVISION_STOPPED ? WAITING_STOPPED : WAITING_RESTART;
+    if (event->actor != 0 && (event->kind == SUPERVISION_RESTARTING || event->kind == SUPERVISION_STOPPED))
+        atomic_store_explicit(&actor_of(rt, event->actor)->shared->waiting, waiting, memory_order_relaxed);
+}
+
 static void order_event(void *self, const struct supervision_event *event)
 {
     struct runtime *rt = self;
     struct ctx *root = root_of(self);
-    if (event->kind == SUPERVISION_RESTARTING && event->actor != 0)
-        atomic_store_explicit(&actor_of(rt, event->actor)->shared->waiting, WAITING_RESTART, memory_order_relaxed);
+    note_waiting(rt, event);
     bool booting = !atomic_load_explicit(&rt->booted, memory_order_relaxed);
     if (booting && rt->why[0] == '\0' && (event->kind == SUPERVISION_START_FAILED || event->kind == SUPERVISION_STUCK))
         (void)snprintf(rt->why, sizeof(rt->why), "%s: %s", event->child, event->text);
@@ -196,12 +207,14 @@ void root_record(struct ctx *root, const struct record *r)
     bool has_thread = r->type == RECORD_EXITED || r->err != ERR_NOMEM;
     if (has_thread)
         rt->backend->reap(child);
-    enum exit_reason reason = r->type == RECORD_EXITED ? (enum exit_reason)r->kind : EXIT_FAILED;
+    enum exit_reason reason = (enum exit_reason)r->kind;
     atomic_store_explicit(&child->shared->last_exit, (uint32_t)reason + 1, memory_order_relaxed);
     renew_boxes(rt, child);
     if (r->type == RECORD_EXITED) {
         broadcast(root, RECORD_DOWN, r->from, r->from_epoch, reason);
         supervisor_exited(rt->supervisor, pulse_now(root), r->from, reason, text);
+    } else if (reason == EXIT_NORMAL) {
+        supervisor_ignored(rt->supervisor, pulse_now(root), r->from, text);
     } else {
         supervisor_start_failed(rt->supervisor, pulse_now(root), r->from, text);
     }
@@ -214,7 +227,7 @@ void root_accused(struct ctx *root, const struct record *r)
     ctx_log(root, LOG_ERROR, "%s says that the process of %s sent what is no message: it is ended",
             actor_of(root->rt, r->from)->class->name, child->class->name);
     if (root->rt->backend->kill != NULL)
-        root->rt->backend->kill(child);
+        root->rt->backend->kill(child, EXIT_KILLED);
 }
 
 /* What the watchdog, a plain thread, left for us. */

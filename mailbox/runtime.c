@@ -360,8 +360,9 @@ static const char *state_name(const struct ctx *c)
     case LIFE_ENDED:
         break;
     }
-    if (atomic_load_explicit(&c->shared->waiting, memory_order_relaxed) == WAITING_RESTART)
-        return "restarting";
+    uint32_t waiting = atomic_load_explicit(&c->shared->waiting, memory_order_relaxed);
+    if (waiting != WAITING_NOT)
+        return waiting == WAITING_RESTART ? "restarting" : "stopped";
     uint32_t last = atomic_load_explicit(&c->shared->last_exit, memory_order_relaxed);
     return last == EXIT_NORMAL + 1 || last == EXIT_SHUTDOWN + 1 ? "stopped" : "failed";
 }

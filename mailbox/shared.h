@@ -41,7 +41,7 @@ struct actor_shared {
     _Atomic uint32_t turn_kind;     /* message in progress */
     _Atomic uint32_t restarts;
     _Atomic uint32_t last_exit; /* enum exit_reason + 1; 0 = none */
-    _Atomic uint32_t waiting;   /* restarting or failed, as root sees it: enum waiting */
+    _Atomic uint32_t waiting;   /* restarting or stopped as ordered, as root sees it: enum waiting */
     _Atomic uint32_t watch_state;
     struct counters counters;
 };

@@ -10,7 +10,8 @@
  * its siblings from being looked after.
  *
  * The engine has no thread, clock or I/O of its own: events and the time go in, orders come out through struct supervisor_ops. The
- * root actor drives it, tests drive it by hand.
+ * root actor drives it, tests drive it by hand. What can be asked of and ordered about single children is in
+ * supervisor_children.h; it answers in every state.
  */
 #ifndef HEARTH_MAILBOX_SUPERVISOR_H
 #define HEARTH_MAILBOX_SUPERVISOR_H
@@ -33,7 +34,11 @@ enum {
     SUPERVISOR_NODES_MAX = 128,
 };
 
-enum strategy { STRATEGY_ONE_FOR_ONE, STRATEGY_ONE_FOR_ALL, STRATEGY_REST_FOR_ONE };
+/* Beside a number of ms, of child_spec.shutdown_ms. Brutal is at once, where the carrier can kill; else as SUPERVISOR_SHUTDOWN_MS. */
+#define SUPERVISOR_SHUTDOWN_BRUTAL   UINT32_MAX
+#define SUPERVISOR_SHUTDOWN_INFINITY (UINT32_MAX - 1)
+
+enum strategy { STRATEGY_ONE_FOR_ONE, STRATEGY_ONE_FOR_ALL, STRATEGY_REST_FOR_ONE, STRATEGY_SIMPLE_ONE_FOR_ONE };
 enum restart { RESTART_PERMANENT, RESTART_TRANSIENT, RESTART_TEMPORARY };
 enum child_type { CHILD_WORKER, CHILD_SUPERVISOR };
 enum auto_shutdown { AUTO_SHUTDOWN_NEVER, AUTO_SHUTDOWN_ANY_SIGNIFICANT, AUTO_SHUTDOWN_ALL_SIGNIFICANT };
@@ -59,6 +64,9 @@ struct supervisor_spec {
     enum auto_shutdown auto_shutdown;
     const struct child_spec *children;
     size_t child_count;
+    /* So many workers can be added later (supervisor_start_child). Under simple_one_for_one, whose one child is the pattern of
+     * all and is not started by itself: so many at once, the actors from the pattern's start on. */
+    uint32_t dynamic_max;
 };
 
 /* What happened, for the log, the events table and tests. */
@@ -72,6 +80,8 @@ enum supervision_kind {
     SUPERVISION_STUCK,
     SUPERVISION_ESCALATED, /* a supervisor passed its intensity */
     SUPERVISION_SLOW,      /* the watchdog: a turn takes more than 5 s */
+    SUPERVISION_STOPPED,   /* as ordered: it stays down until it is ordered to start */
+    SUPERVISION_IGNORED,   /* its start said that there is nothing to run */
     SUPERVISION_KIND_COUNT
 };
 
@@ -99,7 +109,8 @@ struct supervisor_ops {
     void *self;
     void (*start)(void *self, actor_id actor);
     void (*stop)(void *self, actor_id actor);
-    void (*kill)(void *self, actor_id actor); /* its bound has passed: fence its epoch */
+    void (*kill)(void *self, actor_id actor,
+                 enum exit_reason reason); /* stuck: its bound has passed; killed: as ordered */
     bool kills; /* kill ends it, and its end is told as any other (a process); else its carrier stays (a thread) */
     void (*event)(void *self, const struct supervision_event *event);
     uint64_t (*random)(void *self);
@@ -125,6 +136,9 @@ void supervisor_start(struct supervisor *s, uint64_t now_ns);
 void supervisor_stop(struct supervisor *s, uint64_t now_ns);
 void supervisor_started(struct supervisor *s, uint64_t now_ns, actor_id actor, uint32_t epoch);
 void supervisor_start_failed(struct supervisor *s, uint64_t now_ns, actor_id actor, const char *text);
+/* Its start says ignore: it is not there, which is no failure. Nobody starts it again by himself, but a restart of its supervisor does. */
+void supervisor_ignored(struct supervisor *s, uint64_t now_ns, actor_id actor, const char *text);
+/* During its start it is a start that failed. */
 void supervisor_exited(struct supervisor *s, uint64_t now_ns, actor_id actor, enum exit_reason reason,
                        const char *text);
 void supervisor_tick(struct supervisor *s, uint64_t now_ns);

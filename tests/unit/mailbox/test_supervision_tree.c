@@ -229,6 +229,14 @@ static void fake_stop(void *self, actor_id actor)
     fakes[actor] = FAKE_STOPPING;
 }
 
+static void fake_kill(void *self, actor_id actor, enum exit_reason reason)
+{
+    (void)self;
+    assert_int_equal(reason, EXIT_STUCK);
+    assert_int_not_equal(fakes[actor], FAKE_DOWN);
+    fakes[actor] = FAKE_DOWN; /* its carrier stays, and says nothing more */
+}
+
 static void fake_event(void *self, const struct supervision_event *event)
 {
     (void)self;
@@ -268,35 +276,130 @@ static void one_random_event(struct supervisor *s, struct prng *prng, uint64_t n
     }
 }
 
+static const struct supervisor_spec roomy = {.name = "roomy",
+                                             .strategy = STRATEGY_REST_FOR_ONE,
+                                             .intensity = 20,
+                                             .period_ms = 5000,
+                                             .children = three,
+                                             .child_count = 1,
+                                             .dynamic_max = 2};
+static const struct supervisor_spec pattern = {.name = "pattern",
+                                               .strategy = STRATEGY_SIMPLE_ONE_FOR_ONE,
+                                               .intensity = 20,
+                                               .period_ms = 5000,
+                                               .children = three,
+                                               .child_count = 1,
+                                               .dynamic_max = 4};
+
+static void one_random_order(struct supervisor *s, struct prng *prng, uint64_t now_ns)
+{
+    static const char *const ids[] = {"", "a", "b", "c", "d"};
+    child_index child = supervisor_next(s, CHILD_NONE);
+    for (uint64_t left = prng_below(prng, 6); left > 0 && child != CHILD_NONE; left--)
+        child = supervisor_next(s, child);
+    struct child_spec spec = {.start = (actor_id)(1 + prng_below(prng, 4)),
+                              .restart = (enum restart)prng_below(prng, 3)};
+    spec.id = ids[spec.start];
+    switch (prng_below(prng, 6)) {
+    case 0:
+        (void)supervisor_terminate_child(s, now_ns, child);
+        break;
+    case 1:
+        (void)supervisor_cycle_child(s, now_ns, child);
+        break;
+    case 2:
+        (void)supervisor_delete_child(s, now_ns, child);
+        break;
+    case 3:
+        (void)supervisor_start_child(s, now_ns, 0, prng_below(prng, 2) == 0 ? NULL : &spec, &child, NULL, 0);
+        break;
+    default:
+        (void)supervisor_restart_child(s, now_ns, child);
+    }
+}
+
+/* What the engine says of each child is what it was ordered to be. */
+static void check_states(const struct supervisor *s)
+{
+    bool seen[6] = {false};
+    for (child_index i = supervisor_next(s, CHILD_NONE); i != CHILD_NONE; i = supervisor_next(s, i)) {
+        struct child_info info;
+        assert_true(supervisor_child(s, i, &info));
+        if (info.actor == 0)
+            continue;
+        enum fake fake = fakes[info.actor];
+        assert_false(seen[info.actor]);
+        seen[info.actor] = true;
+        assert_int_equal(info.state == CHILD_STATE_STARTING, fake == FAKE_STARTING);
+        assert_int_equal(info.state == CHILD_STATE_RUNNING, fake == FAKE_UP);
+        assert_int_equal(info.state == CHILD_STATE_STOPPING, fake == FAKE_STOPPING);
+    }
+    for (int i = 1; i <= 5; i++)
+        assert_true(seen[i] || fakes[i] == FAKE_DOWN);
+}
+
+static void play_random(const struct supervisor_spec *spec, uint64_t seed, bool orders)
+{
+    struct prng prng;
+    struct supervisor *s;
+    prng_init(&prng, seed);
+    const struct supervisor_ops ops = {.self = &prng,
+                                       .start = fake_start,
+                                       .stop = fake_stop,
+                                       .kill = fake_kill,
+                                       .event = fake_event,
+                                       .random = fake_random};
+    memset(fakes, 0, sizeof(fakes));
+    assert_int_equal(supervisor_new(spec, &ops, &s, NULL, 0), ERR_OK);
+    uint64_t now_ns = SECOND_NS;
+    supervisor_start(s, now_ns);
+    for (int i = 0; i < 2000 && supervisor_state(s) != SUPERVISOR_ENDED; i++) {
+        now_ns += prng_below(&prng, 300) * MS_NS;
+        if (i == 1500)
+            supervisor_stop(s, now_ns);
+        if (orders && prng_below(&prng, 4) == 0)
+            one_random_order(s, &prng, now_ns);
+        else
+            one_random_event(s, &prng, now_ns);
+        check_states(s);
+    }
+    assert_int_equal(supervisor_state(s), SUPERVISOR_ENDED); /* and it always comes to an end */
+    for (int i = 1; i <= 4; i++)
+        assert_int_equal(fakes[i], FAKE_DOWN);
+    supervisor_free(s);
+}
+
 static void random_events_never_give_impossible_orders(void **state)
 {
     (void)state;
     static const struct supervisor_spec *const specs[] = {&outer, &one, &rest, &all, &mixed_rest, &any_significant};
-    for (uint64_t seed = 0; seed < 600; seed++) {
-        struct prng prng;
-        struct supervisor *s;
-        prng_init(&prng, seed);
-        const struct supervisor_ops ops = {.self = &prng,
-                                           .start = fake_start,
-                                           .stop = fake_stop,
-                                           .kill = fake_stop,
-                                           .event = fake_event,
-                                           .random = fake_random};
-        memset(fakes, 0, sizeof(fakes));
-        assert_int_equal(supervisor_new(specs[seed % ARRAY_LEN(specs)], &ops, &s, NULL, 0), ERR_OK);
-        uint64_t now_ns = SECOND_NS;
-        supervisor_start(s, now_ns);
-        for (int i = 0; i < 2000 && supervisor_state(s) != SUPERVISOR_ENDED; i++) {
-            now_ns += prng_below(&prng, 300) * MS_NS;
-            if (i == 1500)
-                supervisor_stop(s, now_ns);
-            one_random_event(s, &prng, now_ns);
-        }
-        assert_int_equal(supervisor_state(s), SUPERVISOR_ENDED); /* and it always comes to an end */
-        for (int i = 1; i <= 4; i++)
-            assert_int_equal(fakes[i], FAKE_DOWN);
-        supervisor_free(s);
-    }
+    for (uint64_t seed = 0; seed < 600; seed++)
+        play_random(specs[seed % ARRAY_LEN(specs)], seed, false);
+}
+
+static void random_orders_among_them_do_not_either(void **state)
+{
+    (void)state;
+    static const struct supervisor_spec *const specs[] = {&outer,           &one,   &rest,  &all,    &mixed_rest,
+                                                          &any_significant, &roomy, &roomy, &pattern};
+    for (uint64_t seed = 0; seed < 1800; seed++)
+        play_random(specs[seed % ARRAY_LEN(specs)], seed, true);
+}
+
+static void every_event_and_state_has_a_word(void **state)
+{
+    (void)state;
+    for (int i = 0; i < SUPERVISION_KIND_COUNT; i++)
+        assert_string_not_equal(supervision_kind_name((enum supervision_kind)i), "unknown");
+    for (int i = 0; i < CHILD_STATE_COUNT; i++)
+        assert_string_not_equal(child_state_name((enum child_state)i), "unknown");
+    for (int i = 0; i < CHILD_ANSWER_COUNT; i++)
+        assert_string_not_equal(child_answer_text((enum child_answer)i), "unknown");
+    assert_string_equal(supervision_kind_name(SUPERVISION_KIND_COUNT), "unknown");
+    assert_string_equal(child_state_name(CHILD_STATE_COUNT), "unknown");
+    assert_string_equal(child_answer_text(CHILD_ANSWER_COUNT), "unknown");
+    assert_string_equal(strategy_name(STRATEGY_SIMPLE_ONE_FOR_ONE), "simple_one_for_one");
+    assert_string_equal(restart_name(RESTART_TEMPORARY), "temporary");
 }
 
 int main(void)
@@ -311,6 +414,8 @@ int main(void)
         cmocka_unit_test(a_significant_child_takes_its_supervisor_along),
         cmocka_unit_test(broken_specifications_are_refused_by_name),
         cmocka_unit_test(random_events_never_give_impossible_orders),
+        cmocka_unit_test(random_orders_among_them_do_not_either),
+        cmocka_unit_test(every_event_and_state_has_a_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
