@@ -58,6 +58,7 @@ asan tsan: deps
 smoke: build
 	@tests/smoke/run.sh
 	@HEARTH_BUILD=$(BUILD) tests/smoke/commands.py
+	@HEARTH_BUILD=$(BUILD) tests/smoke/actors.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/names.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/tiers.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/denylists.py

@@ -10,7 +10,8 @@
 #include "mailbox/runtime.h"
 
 enum {
-    ACTOR_STATE = 1,
+    ACTOR_ROOT, /* the runtime's: asked about the tree */
+    ACTOR_STATE,
     ACTOR_TIERED_STORAGE,
     ACTOR_HEAT_TRACKER,
     ACTOR_CONNECTION_MANAGER,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands that page through something or ask more than once: ls, repo verify, log level, query, top. */
+/* Commands that page through something or ask more than once: ls, repo verify, log level, query. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -7,7 +7,7 @@
 #include "cli/run.h"
 #include "schemas/pack.h"
 
-enum { PAGE = 256, TOP_SECONDS = 1 };
+enum { PAGE = 256 };
 
 /* ---- ls ---- */
 
@@ -227,25 +227,5 @@ int run_query(struct client *client, const struct invocation *in, const struct c
     }
     call_free(call);
     buf_release(&request);
-    return status;
-}
-
-int run_top(struct client *client, const struct invocation *in, const struct cmd_top *args)
-{
-    struct invocation actors = {.what = &operations[OP_ACTORS], .globals = in->globals};
-    bool terminal = isatty(STDOUT_FILENO) == 1;
-    uint64_t times = args->times != 0 ? args->times : terminal ? UINT64_MAX : 1;
-    int status = EXIT_OK;
-    for (uint64_t i = 0; i < times && status == EXIT_OK; i++) {
-        if (i > 0)
-            (void)sleep(TOP_SECONDS);
-        struct outcome outcome;
-        struct call *call = ask(client, "actors", (struct span){0}, client_timeout(client, 5000), false, &outcome);
-        if (terminal)
-            (void)fputs("\033[H\033[2J", stdout);
-        status = outcome.code == CODE_OK ? print_result(&actors, outcome.result) : say_outcome_error(&outcome);
-        (void)fflush(stdout);
-        call_free(call);
-    }
     return status;
 }

@@ -64,6 +64,11 @@ void progress_begin(struct progress *p, const char *name, uint64_t total, bool w
 void progress_add(struct progress *p, uint64_t bytes);
 void progress_end(struct progress *p);
 
+/* Text forms of `actors`, `actors tree` and the orders about actors. */
+void print_actors(const struct invocation *in, struct span result);
+void print_tree(const struct invocation *in, struct span result);
+void print_ordered(const struct invocation *in, struct span result);
+
 /* Text form of `swarm resources`. */
 void print_resources(const struct invocation *in, struct span result);
 

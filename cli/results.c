@@ -81,24 +81,6 @@ static void print_id(const struct invocation *in, struct span result)
 
 /* ---- the node ---- */
 
-static void print_actors(const struct invocation *in, struct span result)
-{
-    (void)in;
-    struct elements rows = value_elements(result, "actors");
-    struct span row;
-    printf("%-20s %-11s %5s %8s %8s %9s %8s  %s\n", "NAME", "STATE", "EPOCH", "RESTARTS", "MAILBOX", "BYTES", "REFUSED",
-           "LAST EXIT");
-    while (elements_next(&rows, &row)) {
-        struct span name = value_text(row, "name");
-        struct span state = value_text(row, "state");
-        printf("%-20.*s %-11.*s %5llu %8llu %8llu %9llu %8llu  ", (int)name.len, (const char *)name.data,
-               (int)state.len, (const char *)state.data, (unsigned long long)value_u64(row, "epoch"),
-               (unsigned long long)value_u64(row, "restarts"), (unsigned long long)value_u64(row, "mailbox_records"),
-               (unsigned long long)value_u64(row, "mailbox_bytes"), (unsigned long long)value_u64(row, "refused"));
-        print_line(value_text(row, "last_exit_reason"));
-    }
-}
-
 static void print_accounts(const struct invocation *in, struct span result)
 {
     (void)in;
@@ -409,6 +391,10 @@ static printer *const printers[OP_COUNT] = {
     [OP_ID] = print_id,
     [OP_VERSION] = print_version,
     [OP_ACTORS] = print_actors,
+    [OP_ACTORS_TREE] = print_tree,
+    [OP_ACTORS_STOP] = print_ordered,
+    [OP_ACTORS_START] = print_ordered,
+    [OP_ACTORS_RESTART] = print_ordered,
     [OP_ACCOUNTS] = print_accounts,
     [OP_EVENTS] = print_events,
     [OP_DIAG_HEALTHY] = print_healthy,

@@ -212,6 +212,17 @@ enum err ctx_fail(struct ctx *, enum err err, const char *fmt, ...) PRINTF_LIKE(
 /* There is nothing to run, which is no failure: the actor stays down, those after it start. Returns what init then returns. */
 enum err ctx_ignore(struct ctx *, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/*
+ * What an actor whose row in the call table says so may ask of root, actor 0, by the messages of schemas/messages/root.def. Nobody
+ * may stop or restart what would take himself along: ERR_DENIED.
+ */
+enum actor_order {
+    ORDER_STOP,    /* and keep it down until ORDER_START, whatever restarts around it */
+    ORDER_START,   /* one start: when it fails, it stays down */
+    ORDER_RESTART, /* with those that its supervisor's strategy takes along; counts as no failure, waits for no backoff */
+    ORDER_DELETE, /* forget one that is down */
+};
+
 /* ---- what the runtime knows of each actor (state, control) ---- */
 struct actor_stats {
     const char *name;
@@ -223,9 +234,15 @@ struct actor_stats {
     uint64_t mailbox_bytes;
     uint64_t refused;
     uint64_t heartbeat_ns; /* realtime */
+    uint64_t messages;     /* handled since the node's start */
+    double messages_per_s; /* these three: of the last 10 to 20 s */
+    uint64_t p50_ns;       /* of the time that a handler takes, to a quarter; 0: none ran */
+    uint64_t p99_ns;
+    uint64_t cpu_ns; /* of its thread, in all its lives; not of jobs */
 };
 size_t ctx_actor_count(const struct ctx *);
 bool ctx_actor_stats(const struct ctx *, size_t index, struct actor_stats *ret_stats);
+bool ctx_actor_stats_of(const struct ctx *, actor_id id, struct actor_stats *ret_stats); /* root is 0 */
 
 /* Asks the program that started this runtime to end it in order, as SIGTERM does. */
 void ctx_end_runtime(struct ctx *);

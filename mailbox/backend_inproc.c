@@ -343,7 +343,10 @@ static void *run(void *arg)
 {
     struct ctx *c = arg;
     struct carrier *a = carrier_of(c);
+    clockid_t clock = 0;
     running = c;
+    if (pthread_getcpuclockid(pthread_self(), &clock) == 0)
+        atomic_store(&c->shared->cpu_clock, clock);
     /* What came before this life lets its first turn look at both lanes. */
     a->readable[LANE_CONTROL] = a->readable[LANE_DATA] = true;
     if (life_begin(c)) {
@@ -355,6 +358,8 @@ static void *run(void *arg)
                 wait_for_work(c, wake_at_ns);
     }
     life_end(c);
+    atomic_store(&c->shared->cpu_clock, 0);
+    atomic_fetch_add(&c->shared->cpu_past_ns, machine_cpu(CLOCK_THREAD_CPUTIME_ID));
     return NULL;
 }
 

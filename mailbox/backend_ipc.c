@@ -229,6 +229,29 @@ static void drain(struct ctx *c)
 
 /* ---- processes ---- */
 
+/* Takes the end of its process: what it held is given back, and no turn of it goes on. False while it has not ended. */
+static bool bury(struct ctx *c, struct child_end *ret_end)
+{
+    struct ipc_child *child = &ipc_of(c)->children[c->id];
+    *ret_end = (struct child_end){0};
+    if (!child_reap(child, ret_end))
+        return false;
+    if (c->rt->config.budget != NULL)
+        budget_forget(c->rt->config.budget, c->id);
+    atomic_store_explicit(&c->shared->turn_since_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&c->shared->turn_bound_ns, 0, memory_order_relaxed);
+    atomic_store(&c->shared->cpu_clock, 0);
+    atomic_fetch_add(&c->shared->cpu_past_ns, ret_end->cpu_ns);
+    return true;
+}
+
+static void note_clock(struct ctx *c, pid_t pid)
+{
+    clockid_t clock = 0;
+    if (clock_getcpuclockid(pid, &clock) == 0)
+        atomic_store(&c->shared->cpu_clock, clock);
+}
+
 static enum err spawn_process(struct ctx *c)
 {
     struct ipc *ipc = ipc_of(c);
@@ -238,8 +261,8 @@ static enum err spawn_process(struct ctx *c)
     char text[PLACE_TEXT_MAX + 16];
     int fds[PLACE_SOCKETS_MAX + ARGUMENTS_MAX];
     size_t argc = 0;
-    char how[CHILD_HOW_BYTES];
-    if (child->pid > 0 && !child_reap(child, how))
+    struct child_end end;
+    if (!bury(c, &end))
         return ERR_NOMEM; /* it was killed, and the kernel has not let it go yet */
     while (options->command[argc] != NULL && argc < ARGUMENTS_MAX) {
         argv[argc] = options->command[argc];
@@ -258,6 +281,7 @@ static enum err spawn_process(struct ctx *c)
     if (err != ERR_OK)
         return err;
     child->epoch = life_epoch(life_of(c));
+    note_clock(c, child->pid);
     err = desk_watch_child(&ipc->desk, c->id, child->pidfd);
     if (err != ERR_OK)
         child_kill(child);
@@ -278,22 +302,14 @@ static enum err spawn(struct ctx *c)
     if (!ipc->has_thread)
         return ERR_NOMEM;
     (void)pthread_setname_np(ipc->thread, "root");
+    note_clock(c, getpid()); /* a thread's clock is not for other processes, and root has this one for itself */
     return ERR_OK;
-}
-
-/* What the process held is given back, and no turn of it goes on. */
-static void forget(struct ctx *c)
-{
-    if (c->rt->config.budget != NULL)
-        budget_forget(c->rt->config.budget, c->id);
-    atomic_store_explicit(&c->shared->turn_since_ns, 0, memory_order_relaxed);
-    atomic_store_explicit(&c->shared->turn_bound_ns, 0, memory_order_relaxed);
 }
 
 static void reap(struct ctx *c)
 {
     struct ipc *ipc = ipc_of(c);
-    char how[CHILD_HOW_BYTES];
+    struct child_end end;
     if (c->id == ROOT_ID) {
         if (ipc->has_thread)
             (void)pthread_join(ipc->thread, NULL);
@@ -303,8 +319,7 @@ static void reap(struct ctx *c)
     struct ipc_child *child = &ipc->children[c->id];
     child->reported = true;
     child_kill(child); /* it has nothing left to do: its report is the last */
-    if (child_reap(child, how))
-        forget(c);
+    (void)bury(c, &end);
 }
 
 static void kill_process(struct ctx *c, enum exit_reason reason)
@@ -320,16 +335,15 @@ static struct batch *last_words(struct ctx *root, actor_id who)
     struct ipc_child *child = &ipc_of(root)->children[who];
     struct ctx *c = actor_of(root->rt, who);
     const struct ipc_child was = *child;
-    char how[CHILD_HOW_BYTES] = "";
-    if (!child_reap(child, how))
+    struct child_end end;
+    if (!bury(c, &end))
         return NULL;
-    forget(c);
     uint64_t life = life_of(c);
     if (was.reported || life_epoch(life) != was.epoch)
         return NULL;
     atomic_store_explicit(&c->shared->life, life_word(was.epoch, LIFE_ENDED), memory_order_release);
     bool began = life_state(life) != LIFE_STARTING;
-    size_t len = strlen(how);
+    size_t len = strlen(end.how);
     struct record record = {.type = began ? RECORD_EXITED : RECORD_STARTED,
                             .kind = was.overdue ? EXIT_STUCK : EXIT_KILLED,
                             .from = who,
@@ -344,7 +358,7 @@ static struct batch *last_words(struct ctx *root, actor_id who)
         batch == NULL ? NULL : batch_reserve(batch, ENVELOPE_BATCH_BYTES, envelope_record_bytes(len), account, true);
     if (at == NULL)
         abort(); /* not a kilobyte of memory left: the nanny takes over */
-    memcpy(at + ENVELOPE_RECORD_BYTES, how, len);
+    memcpy(at + ENVELOPE_RECORD_BYTES, end.how, len);
     envelope_encode(at, &record);
     batch_seal(batch, 1);
     return batch;

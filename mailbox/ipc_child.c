@@ -6,6 +6,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -49,18 +50,25 @@ void child_kill(struct ipc_child *child)
         (void)kill(child->pid, SIGKILL); /* not reaped yet, so the number is still its own */
 }
 
-bool child_reap(struct ipc_child *child, char ret_how[CHILD_HOW_BYTES])
+static uint64_t ns_of(const struct timeval *time)
+{
+    return (uint64_t)time->tv_sec * SECOND_NS + (uint64_t)time->tv_usec * 1000;
+}
+
+bool child_reap(struct ipc_child *child, struct child_end *ret_end)
 {
     int status = 0;
+    struct rusage used = {0};
     struct pollfd ended = {.fd = child->pidfd, .events = POLLIN};
     if (child->pid <= 0)
         return true;
-    if (poll(&ended, 1, CHILD_REAP_MS) <= 0 || waitpid(child->pid, &status, WNOHANG) != child->pid)
+    if (poll(&ended, 1, CHILD_REAP_MS) <= 0 || wait4(child->pid, &status, WNOHANG, &used) != child->pid)
         return false;
     if (WIFSIGNALED(status))
-        (void)snprintf(ret_how, CHILD_HOW_BYTES, "its process was ended by signal %d", WTERMSIG(status));
+        (void)snprintf(ret_end->how, CHILD_HOW_BYTES, "its process was ended by signal %d", WTERMSIG(status));
     else
-        (void)snprintf(ret_how, CHILD_HOW_BYTES, "its process ended with code %d", WEXITSTATUS(status));
+        (void)snprintf(ret_end->how, CHILD_HOW_BYTES, "its process ended with code %d", WEXITSTATUS(status));
+    ret_end->cpu_ns = ns_of(&used.ru_utime) + ns_of(&used.ru_stime);
     (void)close(child->pidfd);
     *child = (struct ipc_child){.pidfd = -1, .reported = true};
     return true;

@@ -27,10 +27,12 @@ struct ipc_child {
 enum err child_spawn(struct ipc_child *child, const char *const *argv, const int *fds, size_t fd_count) MUST_CHECK;
 /* Returns at once; pidfd tells when it has come to pass. */
 void child_kill(struct ipc_child *child);
-/*
- * Takes the end of the process, which is at hand, and closes pidfd; false when it is not within CHILD_REAP_MS. ret_how says how it ended, for people.
- */
+/* Takes the end of the process, which is at hand, and closes pidfd; false when it is not within CHILD_REAP_MS. */
 enum { CHILD_REAP_MS = 2000, CHILD_HOW_BYTES = 64 };
-bool child_reap(struct ipc_child *child, char ret_how[CHILD_HOW_BYTES]);
+struct child_end {
+    char how[CHILD_HOW_BYTES]; /* for people */
+    uint64_t cpu_ns;           /* that it has used */
+};
+bool child_reap(struct ipc_child *child, struct child_end *ret_end);
 
 #endif

@@ -46,3 +46,10 @@ struct timespec machine_left(uint64_t wake_at_ns)
     uint64_t left = wake_at_ns <= now ? 0 : MIN(wake_at_ns - now, 3600 * SECOND_NS);
     return (struct timespec){.tv_sec = (time_t)(left / SECOND_NS), .tv_nsec = (long)(left % SECOND_NS)};
 }
+
+uint64_t machine_cpu(clockid_t clock)
+{
+    struct timespec used = {0};
+    (void)clock_gettime(clock, &used);
+    return (uint64_t)used.tv_sec * SECOND_NS + (uint64_t)used.tv_nsec;
+}

@@ -19,5 +19,7 @@ void machine_random(struct ctx *actor, void *to, size_t len);
 bool machine_await(struct runtime *rt, bool (*done)(void *arg), void *arg, uint64_t timeout_ns);
 /* How long until then, for ppoll: 0 when it has passed, an hour at most. */
 struct timespec machine_left(uint64_t wake_at_ns);
+/* What a thread or a process has used, in ns; 0 when it is not there any more. */
+uint64_t machine_cpu(clockid_t clock);
 
 #endif

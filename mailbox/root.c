@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Root, actor 0: drives the supervision engine with what its mailbox, its timer and the watchdog say, and tells everybody who is
- * up and who is down.
+ * Root, actor 0: drives the supervision engine with what its mailbox, its timer and the watchdog say, tells everybody who is up and who
+ * is down, and answers what is asked and ordered about actors (orders.h).
  */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "mailbox/ctx.h"
+#include "mailbox/orders.h"
 #include "mailbox/pulse.h"
 
 static struct ctx *root_of(void *self)
@@ -148,6 +149,7 @@ static void order_event(void *self, const struct supervision_event *event)
             event->kind == SUPERVISION_EXITED ? " " : "",
             event->kind == SUPERVISION_EXITED ? exit_reason_name(event->reason) : "",
             event->text[0] == '\0' ? "" : ": ", event->text);
+    orders_event(root, event);
     if (rt->config.event != NULL)
         rt->config.event(rt->config.event_arg, root, event);
 }
@@ -197,6 +199,8 @@ void root_record(struct ctx *root, const struct record *r)
         return; /* of a life that root has already seen the end of */
     char text[TEXT_MAX] = "";
     memcpy(text, r->body, MIN(r->body_len, sizeof(text) - 1));
+    if (r->type == RECORD_EXITED || r->err != ERR_OK)
+        memcpy(child->last_text, text, sizeof(text));
     bool up = r->type == RECORD_STARTED && r->err == ERR_OK;
     if (up) {
         broadcast(root, RECORD_UP, r->from, r->from_epoch, EXIT_NORMAL);
@@ -286,6 +290,8 @@ static void give_up_on(struct ctx *root, struct ctx *frozen)
 static void handle_info(struct ctx *root, void *state, const struct info *info)
 {
     (void)state;
+    if (info->kind == INFO_CANCEL)
+        orders_cancel(root, &info->call);
     if (info->kind != INFO_TIMER)
         return;
     if (info->tag == PULSE_TAG) {
@@ -302,6 +308,14 @@ static void handle_info(struct ctx *root, void *state, const struct info *info)
     settle(root);
 }
 
+static enum err handle_call(struct ctx *root, void *state, const struct msg *msg, struct reply_to call)
+{
+    (void)state;
+    enum err err = orders_call(root, msg, call);
+    settle(root);
+    return err;
+}
+
 enum err root_open(struct runtime *rt, char *ret_why, size_t why_bytes)
 {
     const struct supervisor_ops ops = {.self = rt,
@@ -311,13 +325,19 @@ enum err root_open(struct runtime *rt, char *ret_why, size_t why_bytes)
                                        .kills = rt->backend->kill != NULL,
                                        .event = order_event,
                                        .random = order_random};
-    rt->root_class = (struct actor_class){.name = "root", .init = init, .handle_info = handle_info};
+    rt->root_class =
+        (struct actor_class){.name = "root", .init = init, .handle_call = handle_call, .handle_info = handle_info};
     rt->actors[ROOT_ID].class = &rt->root_class;
+    rt->orders = orders_new();
+    if (rt->orders == NULL)
+        return ERR_NOMEM;
     return supervisor_new(rt->config.tree, &ops, &rt->supervisor, ret_why, why_bytes);
 }
 
 void root_close(struct runtime *rt)
 {
     supervisor_free(rt->supervisor);
+    orders_free(rt->orders);
     rt->supervisor = NULL;
+    rt->orders = NULL;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "mailbox/ctx.h"
+#include "mailbox/machine.h"
 
 enum { STOP_AFTER_FAILED_START_S = 10, WORKERS_STOP_S = 10 };
 
@@ -50,7 +51,8 @@ static enum err check(const struct runtime_config *config, char *why, size_t why
     if (config->lane_count > RUNTIME_LANES_MAX)
         return refuse(why, why_bytes, "at most %d job lanes are possible", RUNTIME_LANES_MAX);
     for (size_t i = 0; i < config->edge_count; i++) {
-        if (!has_class(config, config->edges[i].from) || !has_class(config, config->edges[i].to))
+        const struct edge_spec *edge = &config->edges[i];
+        if (!has_class(config, edge->from) || (edge->to != ROOT_ID && !has_class(config, edge->to)))
             return refuse(why, why_bytes, "row %zu of the call table names an unknown actor", i);
     }
     for (size_t i = 0; i < config->lane_count; i++) {
@@ -367,20 +369,23 @@ static const char *state_name(const struct ctx *c)
     return last == EXIT_NORMAL + 1 || last == EXIT_SHUTDOWN + 1 ? "stopped" : "failed";
 }
 
-bool runtime_actor_stats(const struct runtime *rt, size_t index, struct actor_stats *ret_stats)
+static uint64_t cpu_of(const struct actor_shared *shared)
 {
-    size_t id = 1;
-    for (; id < rt->actor_count; id++) {
-        if (rt->config.classes[id] != NULL && index-- == 0)
-            break;
-    }
-    if (id >= rt->actor_count)
+    clockid_t clock = atomic_load(&shared->cpu_clock);
+    return atomic_load(&shared->cpu_past_ns) + (clock == 0 ? 0 : machine_cpu(clock));
+}
+
+bool runtime_actor_stats_of(const struct runtime *rt, actor_id id, struct actor_stats *ret_stats)
+{
+    if (id >= rt->actor_count || (id != ROOT_ID && rt->config.classes[id] == NULL))
         return false;
     const struct ctx *c = &rt->actors[id];
     uint64_t held = box_held(&c->shared->box);
     uint64_t beat = atomic_load_explicit(&c->shared->heartbeat_ns, memory_order_relaxed);
     uint64_t now = rt->backend->now(rt);
     uint32_t last = atomic_load_explicit(&c->shared->last_exit, memory_order_relaxed);
+    struct handling_figures figures;
+    handling_read(&c->shared->handling, now, &figures);
     *ret_stats = (struct actor_stats){
         .name = c->class->name,
         .state = state_name(c),
@@ -391,6 +396,21 @@ bool runtime_actor_stats(const struct runtime *rt, size_t index, struct actor_st
         .mailbox_bytes = box_bytes(held),
         .refused = atomic_load_explicit(&c->shared->box.refused, memory_order_relaxed),
         .heartbeat_ns = beat == 0 ? 0 : rt->backend->real_now(rt) - (now - MIN(beat, now)),
+        .messages = figures.messages,
+        .messages_per_s = figures.messages_per_s,
+        .p50_ns = figures.p50_ns,
+        .p99_ns = figures.p99_ns,
+        .cpu_ns = cpu_of(c->shared),
     };
     return true;
+}
+
+bool runtime_actor_stats(const struct runtime *rt, size_t index, struct actor_stats *ret_stats)
+{
+    size_t id = 1;
+    for (; id < rt->actor_count; id++) {
+        if (rt->config.classes[id] != NULL && index-- == 0)
+            break;
+    }
+    return id < rt->actor_count && runtime_actor_stats_of(rt, (actor_id)id, ret_stats);
 }

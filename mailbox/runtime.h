@@ -34,7 +34,7 @@ enum {
     WATCHDOG_STUCK_MS = 30000,
 };
 
-/* One row of the call table: `from` may call `to`. Casts are free to go anywhere, but only these pairs have a socket of their own. */
+/* One row of the call table: `from` may call `to`, which may be root (0). Casts are free to go anywhere, but only these pairs have a socket of their own. */
 struct edge_spec {
     actor_id from;
     actor_id to;
@@ -137,5 +137,6 @@ struct runtime_stats {
 void runtime_stats(const struct runtime *rt, struct runtime_stats *ret_stats);
 size_t runtime_actor_count(const struct runtime *rt);
 bool runtime_actor_stats(const struct runtime *rt, size_t index, struct actor_stats *ret_stats);
+bool runtime_actor_stats_of(const struct runtime *rt, actor_id id, struct actor_stats *ret_stats); /* root is 0 */
 
 #endif

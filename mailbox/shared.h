@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "mailbox/box.h"
+#include "mailbox/handling.h"
 
 enum life_state { LIFE_NONE, LIFE_STARTING, LIFE_RUNNING, LIFE_ENDED };
 
@@ -43,7 +44,11 @@ struct actor_shared {
     _Atomic uint32_t last_exit; /* enum exit_reason + 1; 0 = none */
     _Atomic uint32_t waiting;   /* restarting or stopped as ordered, as root sees it: enum waiting */
     _Atomic uint32_t watch_state;
+    _Atomic int32_t
+        cpu_clock; /* of what carries its life, a thread or a process; 0 = none. A dead one's is refused by the kernel */
+    _Atomic uint64_t cpu_past_ns; /* of those that carried its lives before */
     struct counters counters;
+    struct handling handling;
 };
 
 struct runtime_shared {

@@ -258,7 +258,7 @@ static uint64_t backoff(struct supervisor *s, struct node *c, bool failed_start)
     return delay / 2 + s->ops.random(s->ops.self) % (delay / 2 + 1);
 }
 
-static bool goes_with(const struct node *p, const struct node *c, const struct node *other)
+bool node_goes_with(const struct node *p, const struct node *c, const struct node *other)
 {
     return other != c && other->present &&
            (p->tree->strategy == STRATEGY_ONE_FOR_ALL || (p->tree->strategy == STRATEGY_REST_FOR_ONE && other > c));
@@ -268,7 +268,7 @@ void node_doom_others(struct node *p, const struct node *c)
 {
     for (size_t i = 0; i < p->room; i++) {
         struct node *other = &p->children[i];
-        if (!goes_with(p, c, other))
+        if (!node_goes_with(p, c, other))
             continue;
         node_doom(other);
         /* Also one that had ended in peace begins anew; one that was ordered to stop does not. */

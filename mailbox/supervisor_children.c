@@ -66,6 +66,21 @@ bool supervisor_is_under(const struct supervisor *s, child_index child, child_in
     return n != NULL;
 }
 
+bool supervisor_restart_reaches(const struct supervisor *s, child_index child, child_index who)
+{
+    if (supervisor_is_under(s, who, child))
+        return true;
+    const struct node *c = child < s->node_count ? &s->nodes[child] : NULL;
+    if (c == NULL || c->parent == NULL)
+        return false;
+    for (size_t i = 0; i < c->parent->room; i++) {
+        const struct node *other = &c->parent->children[i];
+        if (node_goes_with(c->parent, c, other) && supervisor_is_under(s, who, index_of(s, other)))
+            return true;
+    }
+    return false;
+}
+
 static bool supervisor_runs(const struct node *supervisor)
 {
     return supervisor->state == NODE_RUNNING || supervisor->state == NODE_STARTING;

@@ -84,6 +84,9 @@ child_index supervisor_next(const struct supervisor *s, child_index child);
 /* True when `child` is `above` or anywhere under it. */
 bool supervisor_is_under(const struct supervisor *s, child_index child, child_index above);
 
+/* True when a restart of `child` ends `who` too: it is under it, or goes with it by the strategy. */
+bool supervisor_restart_reaches(const struct supervisor *s, child_index child, child_index who);
+
 struct child_counts {
     uint32_t specs;  /* under simple_one_for_one: 1 */
     uint32_t active; /* alive */

@@ -69,6 +69,8 @@ static inline bool node_has_deadline(const struct node *n)
 void node_tell(struct supervisor *s, const struct node *n, enum supervision_kind kind, enum exit_reason reason,
                const char *text, uint64_t delay_ns);
 void node_doom(struct node *n);
+/* By the supervisor's strategy, when the child restarts. */
+bool node_goes_with(const struct node *supervisor, const struct node *child, const struct node *other);
 /* Dooms those that go with a child by its supervisor's strategy. */
 void node_doom_others(struct node *supervisor, const struct node *child);
 /* The child, and those under it, are not there any more. */

@@ -13,7 +13,7 @@
  *
  * The arguments: name in capitals, name, kind (unique, ascending over messages/all.def), what a full mailbox does (PUSH_BACK,
  * DROP_OLDEST, REFUSE, RESERVED), lane (DATA or CONTROL), one sentence, fields. Replies are messages too (RESERVED: the caller
- * keeps room for them). A new .def file is one line in messages/all.def. Kinds under 0x0100 belong to the runtime.
+ * keeps room for them). A new .def file is one line in messages/all.def. Kinds under 0x0100 belong to the runtime: those of root.def to its root.
  */
 #ifndef HEARTH_SCHEMAS_MESSAGES_H
 #define HEARTH_SCHEMAS_MESSAGES_H

@@ -21,6 +21,12 @@ void healthy_end(struct control *c, struct conversation *v);
 enum err log_level_start(struct control *c, struct conversation *v);
 enum err config_show_start(struct control *c, struct conversation *v);
 
+/* supervision.c: actors tree, stop, start, restart: asked of root */
+enum err actors_tree_start(struct control *c, struct conversation *v);
+enum err actors_tree_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+enum err actors_order_start(struct control *c, struct conversation *v);
+enum err actors_order_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
+
 /* keys.c */
 enum err key_start(struct control *c, struct conversation *v);
 enum err key_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);

@@ -52,7 +52,11 @@ const struct supervisor_spec stage_tree = {.name = "root",
                                            .period_ms = 1000,
                                            .children = children,
                                            .child_count = ARRAY_LEN(children)};
-static const struct edge_spec edges[] = {{ACTOR_CONTROL, ACTOR_TIERED_STORAGE}, {ACTOR_CONTROL, ACTOR_STATE}};
+static const struct edge_spec edges[] = {{ACTOR_CONTROL, ACTOR_TIERED_STORAGE},
+                                         {ACTOR_CONTROL, ACTOR_STATE},
+                                         {ACTOR_CONTROL, ACTOR_CONNECTION_MANAGER},
+                                         {ACTOR_CONTROL, ACTOR_BITSWAP},
+                                         {ACTOR_CONTROL, ACTOR_ROOT}};
 static const struct lane_spec lanes[] = {{.name = "files", .workers = 2, .queue = 16}};
 static const struct actor_class *classes[ACTOR_COUNT] = {
     [ACTOR_STATE] = &idle_class,     [ACTOR_HEAT_TRACKER] = &idle_class, [ACTOR_CONNECTION_MANAGER] = &idle_class,

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "helper_process.h"
 #include "mailbox/backend.h"
+#include "schemas/messages.h"
 #include "schemas/schema.h"
 #include "sim/sim.h"
 
@@ -46,7 +47,22 @@ static const struct schema notes[] = {
     NOTE(HINT, "hint", OVERFLOW_REFUSE, false),         NOTE(URGENT, "urgent", OVERFLOW_PUSH_BACK, true),
     NOTE(GRANTED, "granted", OVERFLOW_RESERVED, false),
 };
-static const struct schema_set note_set = {.schemas = notes, .count = ARRAY_LEN(notes)};
+
+/* The notes, and what root is asked and answers. */
+static struct schema schemas[ARRAY_LEN(notes) + 8];
+static struct schema_set schema_set = {.schemas = schemas};
+
+static void fill_schemas(void)
+{
+    enum { ROOT_KINDS = 0xc0, ROOT_KINDS_END = 0xd0 };
+    memcpy(schemas, notes, sizeof(notes));
+    schema_set.count = ARRAY_LEN(notes);
+    for (size_t i = 0; i < schema_messages.count && schema_set.count < ARRAY_LEN(schemas); i++) {
+        uint16_t kind = schema_messages.schemas[i].kind;
+        if (kind >= ROOT_KINDS && kind < ROOT_KINDS_END)
+            schemas[schema_set.count++] = schema_messages.schemas[i];
+    }
+}
 
 const struct note *note_of(const struct msg *msg)
 {
@@ -119,7 +135,7 @@ static struct actor_class classes[SCENE_ACTORS];
 static const struct actor_class *class_list[SCENE_ACTORS];
 static const char *const letters[] = {"", "a", "b", "c", "d", "e"};
 
-static const struct edge_spec edges[] = {{A, B}, {A, C}, {A, D}, {A, E}, {B, C}, {C, D}};
+static const struct edge_spec edges[] = {{A, B}, {A, C}, {A, D}, {A, E}, {A, 0}, {B, C}, {C, D}};
 static const struct lane_spec lanes[] = {{"work", 2, 8}, {"one", 1, 2}};
 static const struct child_spec children[] = {
     {.id = "a", .start = A}, {.id = "b", .start = B}, {.id = "c", .start = C},
@@ -147,6 +163,7 @@ void scene_begin(void)
     struct scene_memory *memory = scene_memory();
     memset(&scene, 0, sizeof(scene));
     scene.n = scene_is_process() ? apart : memory->n;
+    fill_schemas();
     scene.is_sim = on == ON_SIM;
     scene.is_ipc = on == ON_IPC;
     scene.config = (struct runtime_config){.name = "scene",
@@ -155,7 +172,7 @@ void scene_begin(void)
                                            .edge_count = ARRAY_LEN(edges),
                                            .lanes = lanes,
                                            .lane_count = ARRAY_LEN(lanes),
-                                           .schemas = &note_set};
+                                           .schemas = &schema_set};
     if (getenv("SCENE_LOG") != NULL) {
         scene.config.log = print_log;
         scene.config.log_level = LOG_DEBUG;

@@ -4,7 +4,7 @@
  *
  *      scene_begin();  scene.on_info[A] = ...;  scene_play(timeout);  checks on scene.n[...]
  *
- * Actors A to E have the ids 1 to 5; A may call all others, B may call C, C may call D. An INFO_TIMER with tag START reaches every
+ * Actors A to E have the ids 1 to 5; A may call all others and root, B may call C, C may call D. An INFO_TIMER with tag START reaches every
  * actor with an on_info after its init, in its first life once all run. Handlers run on other threads than the test (inproc), so they use CHECK, which
  * notes a failure for scene_play to report, and the atomics of the scene. scene_main runs the tests with --backend=inproc,
  * --backend=ipc (helper_process.h), --backend=sim (twice, with one trace) or, without an argument, all of them.
