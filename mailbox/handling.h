@@ -4,7 +4,8 @@
  *
  *      bucket = (octave - 8) * 4 + the two bits behind the leading one      256 ns ... 4 s, a quarter of an octave each
  *
- * Two windows: one is filled for 10 s, then the other begins anew. The actor's thread writes, any thread reads; a reader may see a
+ * Timers, jobs and what the network tells are timed as well; of messages in large batches every eighth (delivery.c). Two windows: one is
+ * filled for 10 s, then the other begins anew. The actor's thread writes, any thread reads; a reader may see a
  * window half begun, which is a figure in passing and no more.
  */
 #ifndef HEARTH_MAILBOX_HANDLING_H
@@ -59,8 +60,8 @@ static inline void handling_add(_Atomic uint64_t *to, uint64_t by)
     atomic_store_explicit(to, atomic_load_explicit(to, memory_order_relaxed) + by, memory_order_relaxed);
 }
 
-/* A handler began and ended; messages is 1 when it was for a message, 0 for a timer, a job, the network. The actor's thread only. */
-static inline void handling_note(struct handling *h, uint64_t began_ns, uint64_t ended_ns, uint64_t messages)
+/* A handler began and ended. The actor's thread only. */
+static inline void handling_note(struct handling *h, uint64_t began_ns, uint64_t ended_ns)
 {
     struct handling_window *w = &h->windows[atomic_load_explicit(&h->current, memory_order_relaxed)];
     if (ended_ns - atomic_load_explicit(&w->since_ns, memory_order_relaxed) >= HANDLING_WINDOW_S * SECOND_NS) {
@@ -69,6 +70,12 @@ static inline void handling_note(struct handling *h, uint64_t began_ns, uint64_t
     }
     _Atomic uint32_t *bucket = &w->times[handling_bucket(ended_ns - began_ns)];
     atomic_store_explicit(bucket, atomic_load_explicit(bucket, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+/* So many messages were handled, timed or not. The actor's thread only. */
+static inline void handling_count(struct handling *h, uint64_t messages)
+{
+    struct handling_window *w = &h->windows[atomic_load_explicit(&h->current, memory_order_relaxed)];
     handling_add(&w->messages, messages);
     handling_add(&h->messages, messages);
 }

@@ -49,7 +49,8 @@ static void quantiles_are_those_of_a_sorted_list_to_a_quarter(void **state)
         memset(&h, 0, sizeof(h));
         for (size_t i = 0; i < COUNT; i++) {
             times[i] = 300 + prng_below(&prng, UINT64_C(1) << (9 + prng_below(&prng, 20)));
-            handling_note(&h, 100 * SECOND_NS + i - times[i], 100 * SECOND_NS + i, i % 2);
+            handling_note(&h, 100 * SECOND_NS + i - times[i], 100 * SECOND_NS + i);
+            handling_count(&h, i % 2);
         }
         qsort(times, COUNT, sizeof(times[0]), compare);
         struct handling_figures f;
@@ -58,6 +59,12 @@ static void quantiles_are_those_of_a_sorted_list_to_a_quarter(void **state)
         assert_in_range(f.p50_ns, times[COUNT / 2 - 1] * 4 / 5, times[COUNT / 2 - 1] * 5 / 4);
         assert_in_range(f.p99_ns, times[COUNT * 99 / 100 - 1] * 4 / 5, times[COUNT * 99 / 100 - 1] * 5 / 4);
     }
+}
+
+static void one(struct handling *h, uint64_t began_ns, uint64_t took_ns)
+{
+    handling_note(h, began_ns, began_ns + took_ns);
+    handling_count(h, 1);
 }
 
 static void figures_are_of_the_last_seconds(void **state)
@@ -70,12 +77,12 @@ static void figures_are_of_the_last_seconds(void **state)
     assert_int_equal(f.p99_ns, 0);
     assert_true(f.messages_per_s < 0.001);
     for (uint64_t i = 0; i < 1000; i++) /* slow ones, then a minute later fast ones, 100 a second each */
-        handling_note(&h, 100 * SECOND_NS + i * 10 * MS_NS, 100 * SECOND_NS + i * 10 * MS_NS + 5 * MS_NS, 1);
+        one(&h, 100 * SECOND_NS + i * 10 * MS_NS, 5 * MS_NS);
     handling_read(&h, 110 * SECOND_NS, &f);
     assert_in_range(f.p50_ns, 4 * MS_NS, 6 * MS_NS);
     assert_true(f.messages_per_s > 95 && f.messages_per_s < 105);
     for (uint64_t i = 0; i < 1500; i++)
-        handling_note(&h, 160 * SECOND_NS + i * 10 * MS_NS, 160 * SECOND_NS + i * 10 * MS_NS + 2000, 1);
+        one(&h, 160 * SECOND_NS + i * 10 * MS_NS, 2000);
     handling_read(&h, 175 * SECOND_NS, &f);
     assert_in_range(f.p99_ns, 1600, 2500); /* nothing of the slow ones */
     assert_true(f.messages_per_s > 95 && f.messages_per_s < 105);

@@ -596,5 +596,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_the_end_of_a_significant_child_ends_all),
         cmocka_unit_test(test_figures_of_an_actor),
     };
-    return SCENE_MAIN(tests);
+    return scene_main(argc, argv, tests, ARRAY_LEN(tests));
 }
