@@ -238,7 +238,7 @@ struct actor_stats {
     double messages_per_s; /* these three: of the last 10 to 20 s */
     uint64_t p50_ns;       /* of the time that a handler takes, to a quarter; 0: none ran */
     uint64_t p99_ns;
-    uint64_t cpu_ns; /* of its thread, in all its lives; not of jobs */
+    uint64_t cpu_ns; /* in all its lives: of its thread, or of its process with its jobs */
 };
 size_t ctx_actor_count(const struct ctx *);
 bool ctx_actor_stats(const struct ctx *, size_t index, struct actor_stats *ret_stats);
