@@ -145,6 +145,17 @@ static void a_stop_crosses_a_failure(void **state)
     script_down('a', EXIT_SHUTDOWN);
     EXPECT("+a");
     script_end();
+    script_begin_up(&rest, "abc");
+    assert_int_equal(script_cycle("a"), CHILD_OK);
+    assert_int_equal(script_terminate("b"), CHILD_OK);
+    script_down('b', EXIT_FAILED); /* before its turn: it was told to, all the same */
+    EXPECT("-c");
+    assert_int_equal(script.restarts, 1); /* that of a, as ordered */
+    script_down('c', EXIT_SHUTDOWN);
+    script_down('a', EXIT_SHUTDOWN);
+    script_up("a");
+    EXPECT("=b-a+a+c");
+    script_end();
 }
 
 static void a_restart_takes_along_whom_the_strategy_says_and_counts_nothing(void **state)
