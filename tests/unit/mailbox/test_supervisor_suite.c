@@ -554,9 +554,10 @@ static void added_children_end_with_their_supervisor(void **state)
     script_down('c', EXIT_SHUTDOWN);
     script_down('a', EXIT_SHUTDOWN);
     EXPECT("-c-a+a");
+    assert_string_equal(script_children("inner"), "b:waiting"); /* c was of its life */
     assert_int_equal(script_add("inner", 'd', RESTART_PERMANENT), CHILD_SUPERVISOR_ENDED);
     script_up("ab");
-    EXPECT("+b"); /* c was of the life before */
+    EXPECT("+b");
     assert_string_equal(script_children("inner"), "b:running");
     assert_int_equal(script_add("inner", 'c', RESTART_PERMANENT), CHILD_OK);
     script_end();
