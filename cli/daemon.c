@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "actors/tree.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "cli/announce.h"
 #include "cli/daemon_process.h"
@@ -20,7 +21,10 @@
 #include "cli/repository.h"
 #include "mailbox/confine.h"
 #include "mailbox/crash.h"
+#include "mailbox/crash_page.h"
+#include "mailbox/nanny.h"
 #include "mailbox/runtime.h"
+#include "mailbox/service.h"
 #include "net/http_client.h"
 #include "net/multicast.h"
 #include "net/reactor.h"
@@ -66,6 +70,7 @@ struct life {
     struct http_client *http;      /* of a cold tier on S3 and of delegated routers; else NULL */
     struct daemon_process process; /* with --backend ipc */
     struct runtime *runtime;
+    struct service *service; /* NULL: the nanny tells it */
 };
 
 static void release(struct life *life)
@@ -207,13 +212,16 @@ static enum err open_ports(struct life *life, uint32_t ports, char why[CONFIG_WH
     return err == ERR_OK && (ports & PORT_HTTP) != 0 ? provide_http(life) : err;
 }
 
-static struct runtime_config describe(struct life *life, const struct daemon_options *options)
+static struct runtime_config describe(struct life *life, const struct daemon_options *options,
+                                      const struct nanny_life *given)
 {
     struct runtime_config config = {
         .config = life->config,
         .budget = &life->budget,
         .disk = disk_posix(),
         .multicast = multicast_port(),
+        .crash_page = given->page,
+        .crash_history = given->history,
         .log = log_write,
         .log_level = options->debug ? LOG_DEBUG : log_level_of(life->config->log_level),
     };
@@ -229,9 +237,10 @@ static void describe_ports(const struct life *life, struct runtime_config *confi
 }
 
 /* With processes, each actor's opens what it uses, and this one nothing. */
-static enum err start_tree(struct life *life, const struct daemon_options *options, char why[CONFIG_WHY_BYTES])
+static enum err start_tree(struct life *life, const struct daemon_options *options, const struct nanny_life *given,
+                           char why[CONFIG_WHY_BYTES])
 {
-    struct runtime_config config = describe(life, options);
+    struct runtime_config config = describe(life, options, given);
     enum err err = open_ports(life, options->processes ? 0 : UINT32_MAX, why);
     if (err != ERR_OK)
         return err;
@@ -244,13 +253,16 @@ static enum err start_tree(struct life *life, const struct daemon_options *optio
 }
 
 /* Waits for a signal or for the tree to end by itself (`shutdown`, escalation). */
-static enum runtime_exit wait_for_end(struct life *life, const sigset_t *signals)
+static enum runtime_exit wait_for_end(struct life *life, const struct nanny_life *given, const sigset_t *signals)
 {
     const struct timespec poll = {.tv_nsec = POLL_MS * 1000000L};
     for (;;) {
         enum runtime_exit how = RUNTIME_EXIT_OK;
         if (runtime_wait(life->runtime, 0, &how))
             return how;
+        if (life->service != NULL)
+            (void)service_turn(life->service, &(struct service_view){.page = given->page, .life_since_ns = 1},
+                               clock_mono_ns());
         int got = sigtimedwait(signals, NULL, &poll);
         if (got == SIGTERM || got == SIGINT)
             return RUNTIME_EXIT_OK;
@@ -258,11 +270,11 @@ static enum runtime_exit wait_for_end(struct life *life, const sigset_t *signals
 }
 
 /* Of each process, before any thread exists. False when the libraries cannot start. */
-static bool settle_process(void)
+static bool settle_process(struct crash_page *page)
 {
     settle_allocator();
     settle_scheduler();
-    crash_install();
+    crash_install(page);
     (void)umask(0077);
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
     if (sodium_init() >= 0)
@@ -277,9 +289,9 @@ static int fail(enum err err, const char *why)
     return DAEMON_EXIT_FAILED;
 }
 
-int daemon_run(const struct daemon_options *options, unsigned life_number)
+static int run(const struct daemon_options *options, const struct nanny_life *given, struct service *service)
 {
-    struct life life = {.lock_fd = -1};
+    struct life life = {.lock_fd = -1, .service = service};
     char why[CONFIG_WHY_BYTES] = "";
     sigset_t signals;
     (void)sigemptyset(&signals);
@@ -289,14 +301,19 @@ int daemon_run(const struct daemon_options *options, unsigned life_number)
     (void)sigprocmask(SIG_BLOCK, &signals, NULL); /* before any thread exists, so that all inherit it */
 
     int code = DAEMON_EXIT_FAILED;
-    if (!settle_process())
+    if (!settle_process(given->page))
         return code;
     enum err err = open_repository(&life, options, why);
     if (err == ERR_OK)
-        err = start_tree(&life, options, why);
+        err = start_tree(&life, options, given, why);
     if (err == ERR_OK) {
-        announce(life.config, life_number);
-        enum runtime_exit how = wait_for_end(&life, &signals);
+        announce(life.config, given->number);
+        crash_page_tell(given->page, CRASH_PHASE_READY);
+        enum runtime_exit how = wait_for_end(&life, given, &signals);
+        crash_page_tell(given->page, CRASH_PHASE_STOPPING);
+        if (service != NULL)
+            (void)service_turn(service, &(struct service_view){.page = given->page, .life_since_ns = 1},
+                               clock_mono_ns());
         enum runtime_exit stopped = runtime_stop(&life.runtime, STOP_SECONDS * SECOND_NS);
         code = (int)(stopped == RUNTIME_EXIT_OK ? how : stopped);
         if (how == RUNTIME_EXIT_OK && stopped == RUNTIME_EXIT_STUCK)
@@ -307,6 +324,22 @@ int daemon_run(const struct daemon_options *options, unsigned life_number)
     if (code != DAEMON_EXIT_STUCK && code != DAEMON_EXIT_HELD) /* a thread that is left may still use these */
         release(&life);
     return code;
+}
+
+int daemon_run(const struct daemon_options *options, const struct nanny_life *life)
+{
+    return run(options, life, NULL);
+}
+
+int daemon_run_alone(const struct daemon_options *options)
+{
+    struct service service;
+    const struct nanny_life life = {.page = crash_page_new()};
+    if (!service_open(&service))
+        (void)fprintf(stderr, "NOTIFY_SOCKET or WATCHDOG_USEC is not one that can be used\n");
+    int code = run(options, &life, &service);
+    service_close(&service);
+    return code; /* the page stays: a thread that is left may still use it */
 }
 
 /* Where the system cannot, the actor runs all the same: it is what threads are, too. */
@@ -323,12 +356,13 @@ int daemon_play(const struct daemon_options *options)
 {
     struct life life = {.lock_fd = -1};
     char why[CONFIG_WHY_BYTES] = "";
-    if (!settle_process())
+    if (!settle_process(NULL))
         return DAEMON_EXIT_FAILED;
     enum err err = open_repository(&life, options, why);
     if (err != ERR_OK)
         return fail(err, why);
-    struct runtime_config config = describe(&life, options);
+    const struct nanny_life none = {.number = 0};
+    struct runtime_config config = describe(&life, options, &none);
     actor_id actor = runtime_place_actor(options->place);
     if (actor == 0 || actor >= config.class_count)
         return fail(ERR_INVALID, "--actor is for the daemon's own use");

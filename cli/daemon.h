@@ -30,8 +30,13 @@ enum {
         73, /* told to end, it ended, but for threads that wait for a disk that does not answer: no crash */
 };
 
+struct nanny_life;
+
 /* Runs until SIGTERM, SIGINT or `shutdown`. Returns the exit code. Call once per process, before other threads exist. */
-int daemon_run(const struct daemon_options *options, unsigned life);
+int daemon_run(const struct daemon_options *options, const struct nanny_life *life);
+
+/* The same without a nanny: a crash ends it for good and leaves no record; what the service manager hears it tells itself. */
+int daemon_run_alone(const struct daemon_options *options);
 
 /* In a process that such a daemon started: is the actor that options->place names until it ends. Returns the exit code. */
 int daemon_play(const struct daemon_options *options);

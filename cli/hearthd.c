@@ -113,10 +113,10 @@ static int fail(const char *why)
 }
 
 /* The first life says what is wrong to whoever started it. What keeps a later one from starting may pass. */
-static int run_life(void *arg, unsigned life)
+static int run_life(void *arg, const struct nanny_life *life)
 {
     int code = daemon_run(arg, life);
-    return code == DAEMON_EXIT_FAILED && life > 0 ? DAEMON_EXIT_AGAIN : code;
+    return code == DAEMON_EXIT_FAILED && life->number > 0 ? DAEMON_EXIT_AGAIN : code;
 }
 
 static void log_nanny(void *arg, const char *text)
@@ -131,7 +131,7 @@ static int run_daemon(struct arguments *a)
     if (a->daemon.place != NULL)
         return daemon_play(&a->daemon);
     if (a->no_nanny)
-        return daemon_run(&a->daemon, 0);
+        return daemon_run_alone(&a->daemon);
     const struct nanny_config config = {
         .daemon = run_life, .arg = &a->daemon, .final_codes = final, .final_count = ARRAY_LEN(final), .log = log_nanny};
     return nanny_run(&config);

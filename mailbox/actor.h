@@ -20,11 +20,13 @@
 #include "base/attr.h"
 #include "base/block_ref.h"
 #include "base/err.h"
+#include "mailbox/crash_page.h"
 #include "mailbox/ports.h"
 
 struct account;
 struct budget;
 struct config;
+struct crash_history;
 struct ctx;
 struct runtime;
 
@@ -246,6 +248,19 @@ bool ctx_actor_stats_of(const struct ctx *, actor_id id, struct actor_stats *ret
 
 /* Asks the program that started this runtime to end it in order, as SIGTERM does. */
 void ctx_end_runtime(struct ctx *);
+
+/* ---- crashes ---- */
+/*
+ * What this handler does from here on it does with bytes of this peer: a binary peer id, or before it is known the IP in mapped form (16
+ * bytes). Two crashes in a row in the same actor and with the same peer's bytes, and the peer is banned for an hour. Cheap.
+ */
+void ctx_of_peer(struct ctx *, enum crash_who kind, struct span who);
+/* What the nanny knows of earlier lives; NULL: nothing. For the life of the process. */
+const struct crash_history *ctx_crashes(const struct ctx *);
+/* The records up to this one are kept now: the nanny may forget them. */
+void ctx_crashes_stored(struct ctx *, uint64_t id);
+/* What an actor did, in words: "stream_data", "a timer". Static or of the schemas. */
+const char *ctx_crash_does(const struct ctx *, uint32_t does);
 
 /* ---- log ---- */
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };

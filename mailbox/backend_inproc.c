@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "mailbox/crash.h"
 #include "mailbox/ctx.h"
 #include "mailbox/machine.h"
 #include "mailbox/workers.h"
@@ -347,6 +348,7 @@ static void *run(void *arg)
     running = c;
     if (pthread_getcpuclockid(pthread_self(), &clock) == 0)
         atomic_store(&c->shared->cpu_clock, clock);
+    crash_thread(c->class->name, c->id);
     /* What came before this life lets its first turn look at both lanes. */
     a->readable[LANE_CONTROL] = a->readable[LANE_DATA] = true;
     if (life_begin(c)) {

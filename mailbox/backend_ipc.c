@@ -201,6 +201,7 @@ static void *run(void *arg)
 {
     struct ctx *c = arg;
     running = c;
+    crash_thread(c->class->name, c->id);
     desk_look(&ipc_of(c)->desk);
     if (life_begin(c) && may_go_on(c)) {
         uint64_t wake_at_ns;
@@ -487,7 +488,6 @@ enum err runtime_play(const struct runtime_config *config, const char *text)
     if (!bind_to_root(&ipc_of(self)->region))
         return ERR_MISMATCH;
     (void)prctl(PR_SET_NAME, self->class->name);
-    crash_thread(self->class->name);
     (void)run(self);
     if (rt->backend->close(rt, 0))
         runtime_free(rt);

@@ -112,6 +112,7 @@ struct ctx {
     const struct actor_class *class;
     void *carrier; /* the backend's */
     actor_id id;
+    struct crash_slot *slot; /* written by the life; NULL: the runtime has no crash page */
 
     struct actor_shared *shared; /* what others read of it */
     struct jobs jobs;            /* shared with the workers */
@@ -165,6 +166,7 @@ struct runtime {
     struct actor_class root_class;
     struct supervisor *supervisor;
     struct orders *orders; /* root's: who waits for what was ordered */
+    uint64_t poison_kinds; /* of messages to be looked at before they are handled, as crash_history_kinds */
     char why[TEXT_MAX];    /* of a failed first start; root writes it before booted */
     uint64_t root_timer;
     uint64_t pulse_due_ns; /* when root looks next (pulse.h) */
@@ -234,6 +236,20 @@ void delivery_net(void *ctx, const struct net_event *event);
 void delivery_multicast(void *ctx, const struct multicast_datagram *datagram);
 /* Takes what is there, when a descriptor of the port is readable. */
 void delivery_multicast_ready(struct ctx *c);
+
+/* ---- poison.c ---- */
+
+/* What counts of a message: its tail, which is what peers sent, else its body. */
+static inline struct span poison_bytes(const struct record *r)
+{
+    return r->tail == NULL ? span_of(r->body, r->body_len) : span_of(r->tail->data, r->tail->len);
+}
+/* Notes the message in the slot. True when it is poison: it was dropped, and whoever waits for an answer has one. */
+bool poison_stops(struct ctx *c, const struct record *record);
+/* The actor is given up: the page says so. */
+void poison_stuck(struct ctx *c);
+/* A slot of the page and what is known of earlier lives. */
+void poison_open(struct ctx *c);
 
 /* ---- jobs.c ---- */
 

@@ -35,6 +35,7 @@ static uint64_t now_of(const struct ctx *c)
 /* What is no message: its handler's time is noted here, a message's in walk(). */
 static void tell_timed(struct ctx *c, const struct info *info, uint64_t began_ns)
 {
+    crash_slot_does(c->slot, CRASH_DOES_INFO | (uint32_t)info->kind);
     tell_info(c, info);
     handling_note(&c->shared->handling, began_ns, now_of(c));
 }
@@ -313,7 +314,8 @@ static void walk(struct ctx *c, struct batch *batch, bool deliver_them)
             bool timed = time_all || left % TIMED_EACH == 0;
             if (timed && !time_all)
                 began_ns = now_of(c);
-            deliver(c, &r);
+            if (!poison_stops(c, &r))
+                deliver(c, &r);
             uint64_t ended_ns = timed ? now_of(c) : 0; /* and the next one begins */
             if (timed)
                 handling_note(&c->shared->handling, began_ns, ended_ns);
@@ -326,6 +328,7 @@ static void walk(struct ctx *c, struct batch *batch, bool deliver_them)
             give_record(&giving, &r);
     }
     give(&giving);
+    crash_slot_done(c->slot);
     handling_count(&c->shared->handling, handled);
     batch_free(batch, account_of(c));
 }
@@ -378,6 +381,7 @@ void delivery_deadlines(struct ctx *c)
         struct call *call = calls_find(&c->calls, tag);
         assert(call != NULL);
         call->timer = 0;
+        crash_slot_does(c->slot, CRASH_DOES_INFO | INFO_REPLY);
         delivery_end_call(c, call, ERR_TIMEOUT, "", true);
     }
 }
@@ -415,6 +419,15 @@ void delivery_watches(struct ctx *c)
     }
 }
 
+/* What the crash page has of it: since when (0: it is over). */
+static void note_outside(struct ctx *c, enum info_kind kind, uint64_t since_ns)
+{
+    if (c->slot == NULL)
+        return;
+    crash_slot_does(c->slot, since_ns == 0 ? 0 : CRASH_DOES_INFO | (uint32_t)kind);
+    atomic_store_explicit(&c->slot->turn_since_ns, since_ns, memory_order_relaxed);
+}
+
 /* A handler that the outside world runs, between turns or within one. */
 static void tell_outside(struct ctx *c, const struct info *info, uint64_t traced)
 {
@@ -423,8 +436,10 @@ static void tell_outside(struct ctx *c, const struct info *info, uint64_t traced
     atomic_store_explicit(&c->shared->turn_since_ns, c->now_ns,
                           memory_order_relaxed); /* between turns the watchdog looks too */
     trace_info(c, info->kind, traced);
+    note_outside(c, info->kind, c->now_ns);
     tell_timed(c, info, c->now_ns);
     atomic_store_explicit(&c->shared->turn_since_ns, turn_since, memory_order_relaxed);
+    note_outside(c, info->kind, turn_since);
     c->rt->backend->wake(c);
 }
 

@@ -21,12 +21,19 @@ static void turn_begins(struct ctx *c)
     take_now(c);
     atomic_store_explicit(&c->shared->heartbeat_ns, c->now_ns, memory_order_relaxed);
     atomic_store_explicit(&c->shared->turn_since_ns, c->now_ns, memory_order_relaxed);
+    if (c->slot == NULL)
+        return;
+    atomic_store_explicit(&c->slot->heartbeat_ns, c->now_ns, memory_order_relaxed);
+    atomic_store_explicit(&c->slot->turn_since_ns, c->now_ns, memory_order_relaxed);
 }
 
 static void turn_ends(struct ctx *c)
 {
     atomic_store_explicit(&c->shared->turn_bound_ns, 0, memory_order_relaxed);
     atomic_store_explicit(&c->shared->turn_since_ns, 0, memory_order_relaxed);
+    crash_slot_done(c->slot);
+    if (c->slot != NULL)
+        atomic_store_explicit(&c->slot->turn_since_ns, 0, memory_order_relaxed);
 }
 
 static void reset(struct ctx *c)
@@ -81,6 +88,9 @@ bool life_begin(struct ctx *c)
     c->epoch = life_epoch(life_of(c));
     reset(c);
     turn_begins(c);
+    if (c->slot != NULL)
+        atomic_store_explicit(&c->slot->epoch, c->epoch, memory_order_relaxed);
+    crash_slot_does(c->slot, CRASH_DOES_STEP | CRASH_STEP_INIT);
     enum err err = init_actor(c);
     if (err == ERR_OK && !running_now(c))
         err = ctx_fail(c, ERR_TIMEOUT, "the start took too long");
@@ -209,6 +219,7 @@ void life_end(struct ctx *c)
 {
     turn_begins(c);
     c->over = true;
+    crash_slot_does(c->slot, CRASH_DOES_STEP | CRASH_STEP_TERMINATE);
     atomic_store_explicit(&c->shared->life, life_word(c->epoch, LIFE_ENDED), memory_order_release);
     if (c->initialised && c->class->terminate != NULL)
         c->class->terminate(c, c->state, c->reason);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -11,6 +12,9 @@
 
 #include "base/attr.h"
 #include "base/clock.h"
+#include "mailbox/crash.h"
+#include "mailbox/crash_history.h"
+#include "mailbox/service.h"
 
 enum { CRASHES_KEPT = 64 };
 
@@ -24,6 +28,10 @@ struct nanny {
     uint64_t kill_at_ns; /* UINT64_MAX: not stopping */
     uint64_t crashes_ns[CRASHES_KEPT];
     size_t crash_count;
+    struct crash_page *page;       /* NULL without memory: lives leave nothing */
+    struct crash_history *history; /* as page */
+    struct service service;
+    uint64_t child_since_ns;
 };
 
 static void say(const struct nanny *n, const char *text)
@@ -35,6 +43,8 @@ static void say(const struct nanny *n, const char *text)
 static bool start_child(struct nanny *n)
 {
     pid_t parent = getpid();
+    if (n->page != NULL)
+        crash_page_clear(n->page, parent);
     pid_t child = fork();
     if (child < 0)
         return false;
@@ -44,9 +54,12 @@ static bool start_child(struct nanny *n)
         if (getppid() != parent)
             _exit(NANNY_EXIT_ESCALATED);
         (void)sigprocmask(SIG_SETMASK, &n->before, NULL);
-        _exit(n->config->daemon(n->config->arg, n->lives));
+        service_close(&n->service);
+        const struct nanny_life life = {.number = n->lives, .page = n->page, .history = n->history};
+        _exit(n->config->daemon(n->config->arg, &life));
     }
     n->child = child;
+    n->child_since_ns = clock_mono_ns();
     n->lives++;
     return true;
 }
@@ -105,10 +118,20 @@ static void pass_on(struct nanny *n, int signal_number)
     (void)kill(n->child, signal_number);
 }
 
-/* Waits for one signal until the time; 0 at the time. */
-static int wait_signal(const struct nanny *n, uint64_t until_ns)
+static uint64_t tell_service(struct nanny *n, uint64_t now_ns)
+{
+    const struct service_view view = {.page = n->page,
+                                      .life = n->lives == 0 ? 0 : n->lives - (n->child != 0),
+                                      .life_since_ns = n->child == 0 ? 0 : n->child_since_ns,
+                                      .stopping = n->stopping};
+    return service_turn(&n->service, &view, now_ns);
+}
+
+/* Waits for one signal until the time; 0 at the time, or when something else was due. */
+static int wait_signal(struct nanny *n, uint64_t until_ns)
 {
     uint64_t now = clock_mono_ns();
+    until_ns = MIN(until_ns, tell_service(n, now));
     uint64_t left = until_ns <= now ? 0 : MIN(until_ns - now, 3600 * SECOND_NS);
     struct timespec wait = {.tv_sec = (time_t)(left / SECOND_NS), .tv_nsec = (long)(left % SECOND_NS)};
     int got = sigtimedwait(&n->signals, NULL, &wait);
@@ -123,7 +146,7 @@ static int watch_child(struct nanny *n)
         if (reap(n, &status))
             return status;
         int got = wait_signal(n, n->kill_at_ns);
-        if (got == SIGCHLD || got == 0) {
+        if (got == SIGCHLD || got == SIGUSR1 || got == 0) {
             if (clock_mono_ns() >= n->kill_at_ns && n->child != 0) {
                 say(n, "the daemon did not stop in time and is killed");
                 (void)kill(n->child, SIGKILL);
@@ -161,9 +184,26 @@ static void wait_backoff(struct nanny *n, uint64_t wait_ns)
         int status;
         if (got == SIGCHLD)
             (void)reap(n, &status);
-        else if (got != 0)
+        else if (got != 0 && got != SIGUSR1)
             pass_on(n, got);
     }
+}
+
+/* One line for the log, the rest for the next life. */
+static void note_crash(struct nanny *n, int status)
+{
+    char text[256];
+    const struct crash_end end = {.status = status, .now_ns = clock_mono_ns(), .real_ns = clock_real_ns()};
+    const struct crash_record *r =
+        n->page == NULL ? NULL : crash_history_note(n->history, n->page, &end, crash_describe);
+    (void)snprintf(text, sizeof(text), "the daemon ended by %s %d%s%s%s%s%s",
+                   WIFSIGNALED(status) ? "signal" : "exit code",
+                   WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+                   r == NULL || r->subject.actor[0] == '\0' ? "" : " in ", r == NULL ? "" : r->subject.actor,
+                   r != NULL && strcmp(r->cause, "stuck") == 0 ? ", which was stuck" : "",
+                   r != NULL && r->poisoned ? "; the same message as before: it is dropped from now on" : "",
+                   r != NULL && r->banned ? "; the same peer as before: banned for an hour" : "");
+    say(n, text);
 }
 
 static int keep_running(struct nanny *n)
@@ -176,10 +216,7 @@ static int keep_running(struct nanny *n)
         int status = watch_child(n);
         if (n->stopping || is_final(n, status))
             return code_of(status);
-        char text[128];
-        (void)snprintf(text, sizeof(text), "the daemon ended by %s %d", WIFSIGNALED(status) ? "signal" : "exit code",
-                       WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-        say(n, text);
+        note_crash(n, status);
         uint64_t wait_ns = 0;
         if (!may_restart(n, &wait_ns)) {
             say(n, "too many crashes: giving up");
@@ -193,13 +230,25 @@ static int keep_running(struct nanny *n)
 
 int nanny_run(const struct nanny_config *config)
 {
-    static const int watched[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
+    static const int watched[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGUSR1};
     struct nanny n = {.config = config, .kill_at_ns = UINT64_MAX};
+    n.page = crash_page_new();
+    n.history = calloc(1, sizeof(*n.history));
+    if (n.page == NULL || n.history == NULL) {
+        crash_page_free(n.page);
+        n.page = NULL;
+    }
+    if (!service_open(&n.service))
+        say(&n, "NOTIFY_SOCKET or WATCHDOG_USEC is not one that can be used: not all is told to the service manager");
     (void)sigemptyset(&n.signals);
     for (size_t i = 0; i < ARRAY_LEN(watched); i++)
         (void)sigaddset(&n.signals, watched[i]);
     (void)sigprocmask(SIG_BLOCK, &n.signals, &n.before);
     int code = keep_running(&n);
+    (void)tell_service(&n, clock_mono_ns());
+    service_close(&n.service);
+    crash_page_free(n.page);
+    free(n.history);
     (void)sigprocmask(SIG_SETMASK, &n.before, NULL);
     return code;
 }

@@ -6,6 +6,8 @@
  *        | forwards SIGTERM, SIGINT and SIGHUP; a second SIGTERM or SIGINT kills
  *        | reaps whatever becomes its child (it may be pid 1)
  *        | starts the daemon again after a crash, with backoff, within an intensity
+ *        | keeps what it saw of the crash (crash_page.h, crash_history.h), which the next life is forked with
+ *        | tells the service manager (service.h); SIGUSR1 from the daemon: how far it is has changed
  *
  * It forks before nng starts (a fork after that aborts), has one thread, opens no database and no socket, so that nothing the daemon
  * does can take it down too. An ordered end (exit code 0 or a code the caller lists as final) ends the nanny with the same code.
@@ -26,8 +28,18 @@ enum {
     NANNY_EXIT_ESCALATED = 70,
 };
 
+struct crash_history;
+struct crash_page;
+
+/* What a life begins with; all of it outlives the life. */
+struct nanny_life {
+    unsigned number;                     /* from 0 */
+    struct crash_page *page;             /* for this life to write; NULL without memory */
+    const struct crash_history *history; /* of the lives before */
+};
+
 struct nanny_config {
-    int (*daemon)(void *arg, unsigned life); /* in the child; life counts from 0; its result is the exit code */
+    int (*daemon)(void *arg, const struct nanny_life *life); /* in the child; its result is the exit code */
     void *arg;
     const int *final_codes; /* exit codes that are not crashes, besides 0 */
     size_t final_count;

@@ -92,6 +92,7 @@ static void order_kill(void *self, actor_id id, enum exit_reason reason)
         return;
     }
     uint32_t epoch = life_epoch(life_of(child));
+    poison_stuck(child);
     atomic_store_explicit(&child->shared->life, life_word(epoch, LIFE_ENDED), memory_order_release);
     atomic_store_explicit(&child->shared->last_exit, (uint32_t)reason + 1, memory_order_relaxed);
     renew_boxes(self, child);

@@ -92,6 +92,7 @@ static enum err open_actor(struct runtime *rt, struct ctx *c, actor_id id)
     c->id = id;
     c->class = class == NULL ? &no_class : class;
     c->shared = &rt->shared->actors[id];
+    poison_open(c);
     if (!rt->joined)
         box_init(&c->shared->box, (uint32_t)rt->actor_count, c->class->mailbox_records, c->class->mailbox_bytes);
     calls_init(&c->calls);
@@ -338,6 +339,7 @@ void runtime_stats(const struct runtime *rt, struct runtime_stats *ret_stats)
         sum.late += get(&c->late);
         sum.dropped += get(&c->dropped);
         sum.jobs_abandoned += get(&c->jobs_abandoned);
+        sum.poison += get(&c->poison);
     }
     *ret_stats = sum;
 }

@@ -24,6 +24,8 @@
 #include "schemas/schema.h"
 
 struct backend;
+struct crash_history;
+struct crash_page;
 struct runtime;
 
 enum {
@@ -80,8 +82,10 @@ struct runtime_config {
     enum log_level log_level;
     event_fn *event; /* may be NULL */
     void *event_arg;
-    uint32_t slow_ms;  /* 0 = WATCHDOG_SLOW_MS */
-    uint32_t stuck_ms; /* 0 = WATCHDOG_STUCK_MS */
+    struct crash_page *crash_page;             /* what this life leaves to the nanny; NULL: nothing is kept */
+    const struct crash_history *crash_history; /* of earlier lives; NULL: none */
+    uint32_t slow_ms;                          /* 0 = WATCHDOG_SLOW_MS */
+    uint32_t stuck_ms;                         /* 0 = WATCHDOG_STUCK_MS */
 };
 
 /* How a runtime ended; also the process's exit code, by which the nanny decides. */
@@ -133,6 +137,7 @@ struct runtime_stats {
     uint64_t late;    /* replies without a call waiting */
     uint64_t dropped; /* casts to dead actors, drop_oldest */
     uint64_t jobs_abandoned;
+    uint64_t poison; /* dropped, since they were being handled at two crashes in a row */
 };
 void runtime_stats(const struct runtime *rt, struct runtime_stats *ret_stats);
 size_t runtime_actor_count(const struct runtime *rt);

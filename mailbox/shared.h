@@ -30,7 +30,7 @@ static inline void count_up(counter *c)
 }
 
 struct counters {
-    counter calls, casts, batches, busy, expired, stale, late, dropped, jobs_abandoned;
+    counter calls, casts, batches, busy, expired, stale, late, dropped, jobs_abandoned, poison;
 };
 
 struct actor_shared {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "mailbox/crash.h"
 #include "mailbox/ctx.h"
 
 static uint64_t turn_age(const struct ctx *c, uint64_t now_ns)
@@ -38,8 +39,10 @@ static void look_at(struct ctx *c, uint64_t now_ns)
         return;
     }
     bool stuck = age >= bound_ns(c->rt->config.stuck_ms, WATCHDOG_STUCK_MS);
-    if (stuck && c->id == ROOT_ID)
-        abort(); /* nobody is left to tell; the nanny restarts the process */
+    if (stuck && c->id == ROOT_ID) { /* nobody is left to tell; the nanny restarts the process */
+        poison_stuck(c);
+        abort();
+    }
     bool news = stuck ? raise_state(c, WATCH_SLOW_TOLD, WATCH_STUCK) : raise_state(c, WATCH_FINE, WATCH_SLOW);
     if (news)
         c->rt->backend->wake(&c->rt->actors[ROOT_ID]);
@@ -48,6 +51,7 @@ static void look_at(struct ctx *c, uint64_t now_ns)
 static void *watch(void *arg)
 {
     struct runtime *rt = arg;
+    crash_thread("watchdog", -1);
     uint64_t pause_ns = MIN(SECOND_NS, bound_ns(rt->config.slow_ms, WATCHDOG_SLOW_MS) / 2);
     (void)pthread_mutex_lock(&rt->wait_lock);
     while (!atomic_load(&rt->watchdog_stop)) {
@@ -55,6 +59,8 @@ static void *watch(void *arg)
         struct timespec until = {.tv_sec = (time_t)(at / SECOND_NS), .tv_nsec = (long)(at % SECOND_NS)};
         (void)pthread_cond_timedwait(&rt->watchdog_cond, &rt->wait_lock, &until);
         uint64_t now_ns = clock_mono_ns();
+        if (rt->config.crash_page != NULL)
+            atomic_store_explicit(&rt->config.crash_page->alive_ns, now_ns, memory_order_relaxed);
         for (size_t i = 0; i < rt->actor_count; i++)
             look_at(&rt->actors[i], now_ns);
     }

@@ -6,9 +6,11 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "mailbox/crash.h"
 #include "mailbox/ctx.h"
 
 struct lane_workers {
+    const char *name; /* borrowed from the runtime's configuration */
     pthread_mutex_t lock;
     pthread_cond_t work;
     pthread_cond_t left; /* a worker is about to end */
@@ -51,6 +53,7 @@ static void *work(void *arg)
 {
     struct lane_workers *lane = arg;
     struct job *job;
+    crash_thread(lane->name, -1);
     while ((job = next_job(lane)) != NULL) {
         if (!job_abandoned(job))
             job_run(job);
@@ -72,6 +75,7 @@ static enum err init_lane(struct lane_workers *lane, const struct lane_spec *spe
     (void)pthread_cond_init(&lane->work, NULL);
     (void)pthread_cond_init(&lane->left, &attr);
     (void)pthread_condattr_destroy(&attr);
+    lane->name = spec->name;
     lane->queue_max = spec->queue;
     lane->thread_max = spec->workers;
     lane->threads = calloc(spec->workers, sizeof(*lane->threads));

@@ -37,16 +37,16 @@ static int drop_shared(void **state)
     return munmap(shared, sizeof(*shared));
 }
 
-static int crash_twice_then_end(void *arg, unsigned life)
+static int crash_twice_then_end(void *arg, const struct nanny_life *life)
 {
     (void)arg;
     atomic_fetch_add(&shared->lives, 1);
-    if (life < 2)
+    if (life->number < 2)
         (void)raise(SIGKILL);
     return 0;
 }
 
-static int crash_always(void *arg, unsigned life)
+static int crash_always(void *arg, const struct nanny_life *life)
 {
     (void)arg;
     (void)life;
@@ -55,7 +55,7 @@ static int crash_always(void *arg, unsigned life)
     return 0;
 }
 
-static int fail_for_good(void *arg, unsigned life)
+static int fail_for_good(void *arg, const struct nanny_life *life)
 {
     (void)arg;
     (void)life;
@@ -69,7 +69,7 @@ static void on_term(int number)
     atomic_store(&shared->got_signal, true);
 }
 
-static int wait_for_term(void *arg, unsigned life)
+static int wait_for_term(void *arg, const struct nanny_life *life)
 {
     (void)arg;
     (void)life;
@@ -80,7 +80,7 @@ static int wait_for_term(void *arg, unsigned life)
     return 0;
 }
 
-static int ignore_term(void *arg, unsigned life)
+static int ignore_term(void *arg, const struct nanny_life *life)
 {
     (void)arg;
     (void)life;
@@ -117,7 +117,7 @@ static void a_final_code_is_not_a_crash(void **state)
 }
 
 /* Runs the nanny in a process of its own, sends it signals once the daemon is ready, returns its wait status. */
-static int run_and_signal(int (*daemon)(void *, unsigned), uint32_t stop_ms)
+static int run_and_signal(int (*daemon)(void *, const struct nanny_life *), uint32_t stop_ms)
 {
     pid_t nanny = fork();
     assert_true(nanny >= 0);
