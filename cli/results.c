@@ -111,6 +111,27 @@ static void print_events(const struct invocation *in, struct span result)
     }
 }
 
+static void print_crashes(const struct invocation *in, struct span result)
+{
+    static const char *const parts[][2] = {{" in ", "actor"},       {", thread ", "thread"}, {", handling ", "message"},
+                                           {", bytes of ", "peer"}, {"; ", "verdict"},       {"\n    ", "backtrace"}};
+    (void)in;
+    struct elements rows = value_elements(result, "crashes");
+    struct span row;
+    while (elements_next(&rows, &row)) {
+        print_time(value_u64(row, "at"));
+        (void)putchar(' ');
+        print_escaped(stdout, value_text(row, "cause"));
+        for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+            struct span part = value_text(row, parts[i][1]);
+            if (part.len > 0)
+                (void)fputs(parts[i][0], stdout);
+            print_escaped(stdout, part);
+        }
+        (void)putchar('\n');
+    }
+}
+
 static void print_healthy(const struct invocation *in, struct span result)
 {
     (void)in;
@@ -397,6 +418,7 @@ static printer *const printers[OP_COUNT] = {
     [OP_ACTORS_RESTART] = print_ordered,
     [OP_ACCOUNTS] = print_accounts,
     [OP_EVENTS] = print_events,
+    [OP_ACTORS_CRASHES] = print_crashes,
     [OP_DIAG_HEALTHY] = print_healthy,
     [OP_SHUTDOWN] = print_nothing,
     [OP_LOG_LEVEL] = print_level,

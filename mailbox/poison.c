@@ -95,10 +95,12 @@ const struct crash_history *ctx_crashes(const struct ctx *c)
     return c->rt->config.crash_history;
 }
 
-void ctx_crashes_stored(struct ctx *c, uint64_t id)
+uint64_t ctx_crashes_stored(struct ctx *c, uint64_t id)
 {
-    if (c->rt->config.crash_page != NULL)
-        atomic_store(&c->rt->config.crash_page->stored_id, id);
+    struct crash_page *page = c->rt->config.crash_page;
+    if (page != NULL && id > 0)
+        atomic_store(&page->stored_id, id);
+    return page == NULL ? id : atomic_load(&page->stored_id);
 }
 
 const char *ctx_crash_does(const struct ctx *c, uint32_t does)

@@ -2,13 +2,19 @@
 /*
  * state.db: what the node knows of itself, for people and scripts. The state actor alone writes it; everyone may read it at any
  * time (WAL). Times are nanoseconds since the epoch; the views v_* show them, and sizes, as people read them. Rows of connections,
- * wants, transfers, hot blocks, actors and accounts are of this life; peers, events, moves, costs and records of names are kept.
+ * wants, transfers, hot blocks, actors and accounts are of this life; peers, events, crashes, moves, costs and records of names are kept.
  */
 #ifndef HEARTH_SCHEMAS_STATE_SQL_H
 #define HEARTH_SCHEMAS_STATE_SQL_H
 
 /* Grows with each change of the tables; a file of another version is moved aside and made anew. */
-enum { STATE_SQL_VERSION = 4, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, STATE_MOVES_MAX = 1000 };
+enum {
+    STATE_SQL_VERSION = 4,
+    STATE_EVENTS_MAX = 10000,
+    STATE_PEERS_MAX = 4096,
+    STATE_MOVES_MAX = 1000,
+    STATE_CRASHES_MAX = 100
+};
 
 #define STATE_SQL_PRAGMAS                                                                                              \
     "PRAGMA journal_mode=WAL;"                                                                                         \
@@ -23,6 +29,8 @@ enum { STATE_SQL_VERSION = 4, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
     " last_exit_reason TEXT, mailbox_records INTEGER, mailbox_bytes INTEGER, refused INTEGER, heartbeat_at INTEGER)"   \
     " WITHOUT ROWID;"                                                                                                  \
     "CREATE TABLE IF NOT EXISTS events(id INTEGER PRIMARY KEY, at INTEGER, actor TEXT, event TEXT, reason TEXT);"      \
+    "CREATE TABLE IF NOT EXISTS crashes(at INTEGER PRIMARY KEY, cause TEXT, actor TEXT, epoch INTEGER, thread TEXT,"   \
+    " message TEXT, digest BLOB, peer TEXT, address INTEGER, backtrace TEXT, verdict TEXT);"                           \
     "CREATE TABLE IF NOT EXISTS accounts(name TEXT PRIMARY KEY, limit_bytes INTEGER, used_bytes INTEGER,"              \
     " peak_bytes INTEGER, refused INTEGER) WITHOUT ROWID;"                                                             \
     "CREATE TABLE IF NOT EXISTS peers(peer TEXT PRIMARY KEY, addrs TEXT, protocols TEXT, agent TEXT,"                  \
@@ -95,6 +103,9 @@ enum { STATE_SQL_VERSION = 4, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
     " CASE WHEN told_at>0 THEN datetime(told_at/1000000000,'unixepoch') END AS told FROM ipns_records ORDER BY name;"  \
     "CREATE VIEW IF NOT EXISTS v_events AS SELECT datetime(at/1000000000,'unixepoch') AS at, actor, event, reason"     \
     " FROM events ORDER BY id DESC;"                                                                                   \
+    "CREATE VIEW IF NOT EXISTS v_crashes AS SELECT datetime(at/1000000000,'unixepoch') AS at, cause, actor, epoch,"    \
+    " thread, message, lower(hex(digest)) AS digest, peer, printf('0x%x',address) AS address, backtrace, verdict"      \
+    " FROM crashes ORDER BY crashes.at DESC;"                                                                          \
     "CREATE VIEW IF NOT EXISTS v_actors AS SELECT name, state, epoch, restarts, last_exit_reason, mailbox_records,"    \
     " mailbox_bytes, refused, datetime(heartbeat_at/1000000000,'unixepoch') AS heartbeat FROM actors;"
 
@@ -112,8 +123,12 @@ enum { STATE_SQL_VERSION = 4, STATE_EVENTS_MAX = 10000, STATE_PEERS_MAX = 4096, 
 #define STATE_SQL_ACCOUNT                                                                                              \
     "INSERT INTO accounts VALUES(?1,?2,?3,?4,?5) ON CONFLICT(name) DO UPDATE SET limit_bytes=?2, used_bytes=?3,"       \
     " peak_bytes=?4, refused=?5"
-#define STATE_SQL_EVENT       "INSERT INTO events(at, actor, event, reason) VALUES(?1,?2,?3,?4)"
-#define STATE_SQL_EVENTS_TRIM "DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?1"
+#define STATE_SQL_EVENT        "INSERT INTO events(at, actor, event, reason) VALUES(?1,?2,?3,?4)"
+#define STATE_SQL_EVENTS_TRIM  "DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?1"
+#define STATE_SQL_CRASH        "INSERT OR IGNORE INTO crashes VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)"
+#define STATE_SQL_CRASHES_TRIM "DELETE FROM crashes WHERE at NOT IN (SELECT at FROM crashes ORDER BY at DESC LIMIT ?1)"
+#define STATE_SQL_CRASHES_LOAD                                                                                         \
+    "SELECT at, cause, actor, thread, message, peer, backtrace, verdict FROM crashes ORDER BY at DESC LIMIT 20"
 #define STATE_SQL_PEER                                                                                                 \
     "INSERT INTO peers VALUES(?1,?2,?3,?4,?5,?5,?6,?7,?8) ON CONFLICT(peer) DO UPDATE SET"                             \
     " addrs=CASE ?2 WHEN '[]' THEN addrs ELSE ?2 END, protocols=CASE ?3 WHEN '[]' THEN protocols ELSE ?3 END,"         \

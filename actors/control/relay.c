@@ -432,6 +432,8 @@ static enum err start_store(struct control *c, struct conversation *v)
         return ask_plain(c, v, ACTOR_TIERED_STORAGE, MSG_REPO_STAT);
     case OP_EVENTS:
         return ask_events(c, v);
+    case OP_ACTORS_CRASHES:
+        return ask_plain(c, v, ACTOR_STATE, MSG_STATE_CRASHES);
     case OP_BITSWAP_WANTLIST:
         return ask_wantlist(c, v);
     case OP_BLOCK_RM:

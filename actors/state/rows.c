@@ -325,6 +325,8 @@ static int write_record(struct state_rows *rows, const struct state_record *reco
         return write_hot(rows, record->at, (const void *)fields);
     case MSG_STATE_COST:
         return write_cost(rows, record->at, (const void *)fields);
+    case MSG_STATE_CRASH:
+        return state_rows_write_crash(rows, (const void *)fields);
     case MSG_STATE_DHT:
         return write_dht(rows, (const void *)fields);
     }

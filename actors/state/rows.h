@@ -13,6 +13,9 @@
     X(ACCOUNT) \
     X(EVENT) \
     X(EVENTS_TRIM) \
+    X(CRASH) \
+    X(CRASHES_TRIM) \
+    X(CRASHES_LOAD) \
     X(PEER) \
     X(PEER_GONE) \
     X(PEERS_TRIM) \
@@ -69,6 +72,11 @@ int state_rows_write(struct state_rows *rows, const struct state_batch *batch);
 
 /* Of what the DHT keeps and what is provided (rows_provide.c): the message is one of these, or nothing is done. */
 int state_rows_write_provide(struct state_rows *rows, uint16_t kind, const void *fields);
+
+/* Of crashes (crashes.c): a row, and the oldest go. */
+struct msg_state_crash;
+int state_rows_write_crash(struct state_rows *rows, const struct msg_state_crash *m);
+int state_rows_load_crashes(struct state_rows *rows, struct buf *items, uint32_t *ret_count);
 
 /* As state_store_load. */
 int state_rows_load(struct state_rows *rows, uint16_t kind, const struct state_page *page, struct buf *items,

@@ -231,8 +231,9 @@ static int load_stat(sqlite3_stmt *statement, struct msg_state_provide_stat_ok *
 
 bool state_page_is(uint16_t kind)
 {
-    return kind == MSG_STATE_PEERS || kind == MSG_STATE_EVENTS || kind == MSG_STATE_PROVIDERS ||
-           kind == MSG_STATE_VALUES || kind == MSG_STATE_PROVIDES || kind == MSG_STATE_PROVIDE_STAT;
+    return kind == MSG_STATE_PEERS || kind == MSG_STATE_EVENTS || kind == MSG_STATE_CRASHES ||
+           kind == MSG_STATE_PROVIDERS || kind == MSG_STATE_VALUES || kind == MSG_STATE_PROVIDES ||
+           kind == MSG_STATE_PROVIDE_STAT;
 }
 
 void state_page_of(uint16_t kind, const void *fields, struct state_page *ret_page)
@@ -267,6 +268,8 @@ int state_rows_load(struct state_rows *rows, uint16_t kind, const struct state_p
         return state_rows_load_peers(rows, page->limit, items, ret_count);
     if (kind == MSG_STATE_EVENTS)
         return state_rows_load_events(rows, page->limit, items, ret_count);
+    if (kind == MSG_STATE_CRASHES)
+        return state_rows_load_crashes(rows, items, ret_count);
     if (kind == MSG_STATE_PROVIDE_STAT)
         return load_stat(statement_of(rows, STATEMENT_PROVIDE_STAT), ret_stat);
     if (kind == MSG_STATE_PROVIDERS) {

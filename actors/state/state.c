@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "actors/state/crashes.h"
 #include "actors/state/names.h"
 #include "actors/state/store_ref.h"
 #include "actors/tree.h"
@@ -44,6 +45,7 @@ struct state_state {
     size_t actor_count;
     struct state_account_row accounts[ACCOUNT_COUNT];
     uint64_t dropped;
+    uint64_t crashes; /* the last of those in the first batch; 0: none, or they are written */
     struct state_names names;
 };
 
@@ -270,6 +272,9 @@ static void write_done(struct ctx *ctx, struct state_state *s, struct write_job 
         ctx_log(ctx, LOG_INFO, "state.db is written again");
         note_event(ctx, s, "recovered", "state.db is written again");
     }
+    if (s->crashes != 0)
+        ctx_crashes_stored(ctx, s->crashes);
+    s->crashes = 0; /* they were in the first batch */
     if (job->replaced[0] != '\0') {
         ctx_log(ctx, LOG_WARN, "%s; moved aside and made anew", job->replaced);
         note_event(ctx, s, "database replaced", job->replaced);
@@ -310,12 +315,14 @@ static void handle_loaded(struct ctx *ctx, struct load_job *job, enum err err)
     struct schema_list rows = schema_list_of(&job->items, job->count);
     struct msg_state_peers_ok peers = {.peers = rows};
     struct msg_state_events_ok events = {.events = rows};
+    struct msg_state_crashes_ok crashes = {.crashes = rows};
     struct msg_state_providers_ok providers = {.rows = rows};
     struct msg_state_values_ok values = {.rows = rows};
     struct msg_state_provides_ok provides = {.rows = rows, .more = job->count == job->page.limit};
     struct msg answer = {.kind = job->kind + 1}; /* each answer is numbered behind its question */
     answer.fields = job->kind == MSG_STATE_PEERS       ? (const void *)&peers
                     : job->kind == MSG_STATE_EVENTS    ? (const void *)&events
+                    : job->kind == MSG_STATE_CRASHES   ? (const void *)&crashes
                     : job->kind == MSG_STATE_PROVIDERS ? (const void *)&providers
                     : job->kind == MSG_STATE_VALUES    ? (const void *)&values
                     : job->kind == MSG_STATE_PROVIDES  ? (const void *)&provides
@@ -358,6 +365,7 @@ static enum err state_init(struct ctx *ctx, void *state, const struct config *co
         return ctx_fail(ctx, ERR_NOMEM, "no memory for the store");
     if (names_init(&s->names, ctx, config, s->shared, TAG_NAMES_TIMER) != ERR_OK)
         return ctx_fail(ctx, ERR_TOO_LARGE, "HEARTH_PATH is too long");
+    s->crashes = crashes_report(ctx, s->filling);
     arm(ctx, s, 0);
     return ERR_OK;
 }

@@ -91,7 +91,7 @@ struct state_page {
     uint8_t from[32];
 };
 
-/* Whether it asks for rows: state_peers, state_events, state_providers, state_values, state_provides; or state_provide_stat. */
+/* Whether it asks for rows: state_peers, state_events, state_crashes, state_providers, state_values, state_provides; or state_provide_stat. */
 bool state_page_is(uint16_t kind);
 void state_page_of(uint16_t kind, const void *fields, struct state_page *ret_page);
 
