@@ -21,7 +21,7 @@ help:
 	@echo "make asan tsan    the same under AddressSanitizer+UBSan, under ThreadSanitizer"
 	@echo "make cold         the S3 client against a real server (from PyPI) with faults between"
 	@echo "make lint         source laws, formatting, clang-tidy"
-	@echo "make smoke        the commands of the README, bad input, peers found by names, queries from outside, what it keeps, its files read by a stranger"
+	@echo "make smoke        the commands of the README, bad input, peers found by names, queries from outside, what it keeps, what it does after a crash, its files read by a stranger"
 	@echo "make interop      files and blocks exchanged with Kubo and Helia (needs Go and npm); interop-short leaves out what takes long"
 	@echo "make partition    twelve nodes in namespaces, parted for four minutes and healed (needs root; make interop has the short form)"
 	@echo "make sim-bitswap  Bitswap over Yamux with windows of one byte, SIM_SEEDS (10000) interleavings"
@@ -67,6 +67,7 @@ smoke: build
 	@HEARTH_BUILD=$(BUILD) tests/smoke/discovery.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/outside.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/keep.py
+	@HEARTH_BUILD=$(BUILD) tests/smoke/crashes.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/stranger.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/processes.py
 

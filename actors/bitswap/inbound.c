@@ -147,6 +147,7 @@ static void credit(struct inbound *in, size_t bytes)
 /* Feeds what came. False when the stream was reset and is gone. */
 static bool feed(struct inbound *in)
 {
+    ctx_of_peer(in->node->ctx, CRASH_WHO_PEER, peer_id_span(&in->partner->id));
     const struct bitswap_sink sink = {in, on_acquire, on_want, on_presence, on_block, on_rejected, on_end};
     while (in->pieces.first != NULL) {
         struct span rest = stream_pieces_front(&in->pieces);

@@ -183,6 +183,7 @@ static void arm(struct swarm_conn *c, bool blocked)
 static void read_in(struct swarm_conn *c)
 {
     struct swarm *s = c->swarm;
+    swarm_blame(c);
     for (int i = 0; i < SWARM_READS_PER_EVENT && !c->over && may_read(c); i++) {
         struct iovec iov = {.iov_base = s->scratch, .iov_len = swarm_may_move(c, BANDWIDTH_IN, SWARM_READ_BYTES)};
         size_t n = 0;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "actors/connection_manager/swarm.h"
+#include "mailbox/crash_history.h"
 #include "net/addr.h"
 #include "schemas/messages.h"
 
@@ -36,11 +37,35 @@ enum err swarm_rules_init(struct swarm *s)
     return ERR_OK;
 }
 
+void swarm_blame(const struct swarm_conn *c)
+{
+    uint8_t ip[IP_BYTES];
+    if (c->peer != NULL) {
+        ctx_of_peer(c->swarm->ctx, CRASH_WHO_PEER, peer_id_span(&c->peer->id));
+        return;
+    }
+    addr_map(&c->remote.addr, ip);
+    ctx_of_peer(c->swarm->ctx, CRASH_WHO_ADDR, span_of(ip, sizeof(ip)));
+}
+
+/* With whose bytes the daemon crashed twice in a row. An exempt address may be that of many. */
+static bool is_banned(const struct swarm *s, const struct peer_id *peer, const struct net_addr *addr,
+                      const uint8_t ip[IP_BYTES])
+{
+    const struct crash_history *h = ctx_crashes(s->ctx);
+    uint64_t now = ctx_now(s->ctx);
+    if (h == NULL || h->ban_count == 0)
+        return false;
+    if (peer != NULL && peer->len > 0 && crash_history_banned(h, CRASH_WHO_PEER, peer_id_span(peer), now))
+        return true;
+    return crash_history_banned(h, CRASH_WHO_ADDR, span_of(ip, IP_BYTES), now) && !gate_is_exempt(&s->gate, addr);
+}
+
 bool swarm_may_speak(struct swarm *s, const struct peer_id *peer, const struct net_addr *addr)
 {
     uint8_t ip[IP_BYTES];
     addr_map(addr, ip);
-    bool may = peer_rules_allow(&s->rules, peer, ip);
+    bool may = peer_rules_allow(&s->rules, peer, ip) && !is_banned(s, peer, addr, ip);
     s->denied += !may;
     return may;
 }

@@ -270,6 +270,8 @@ bool dht_cast(struct dht *d, struct ctx *ctx, const struct msg *msg)
         stream = data->stream;
     struct dht_channel *out = stream == 0 ? NULL : table_get(&d->outs, table_key_u64(&stream));
     struct dht_inbound *in = stream == 0 ? NULL : table_get(&d->ins, table_key_u64(&stream));
+    if (in != NULL || out != NULL)
+        ctx_of_peer(ctx, CRASH_WHO_PEER, peer_id_span(in != NULL ? &in->peer->id : &out->peer->id));
     if (msg->kind == MSG_ROUTE_PUT) /* what finds no room now comes again */
         (void)!dht_calls_put(d, msg->fields, NULL);
     else if (msg->kind == MSG_DENYLIST)
