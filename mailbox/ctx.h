@@ -97,6 +97,12 @@ struct job {
     struct job *queue; /* the backend's link */
 };
 
+/* What the watchdog remembers of an actor's turn. */
+struct watched {
+    uint64_t since_ns; /* when it began */
+    uint64_t lost_ns;  /* of the time since then, in which nobody ran */
+};
+
 struct jobs {
     pthread_mutex_t lock; /* between the actor's thread and the workers */
     struct job *running;  /* queued or at work */
@@ -116,6 +122,7 @@ struct ctx {
 
     struct actor_shared *shared; /* what others read of it */
     struct jobs jobs;            /* shared with the workers */
+    struct watched watched;      /* the watchdog's own */
 
     /* root's own */
     uint64_t asked_ns;        /* when it asked it for a turn (pulse.h); 0 = not */
@@ -275,6 +282,11 @@ void root_turn(struct ctx *root);
 
 enum watch_state { WATCH_FINE, WATCH_SLOW, WATCH_SLOW_TOLD, WATCH_STUCK, WATCH_STUCK_TOLD };
 enum err watchdog_start(struct runtime *rt);
+/*
+ * How long a turn that began at since_ns (0: none) has lasted. The watchdog, which was to look at due_ns and looks at now_ns, itself ran late by
+ * the difference: a process that was stopped or frozen, or a machine that had no time for it. That is nobody's turn.
+ */
+uint64_t watchdog_age(struct watched *w, uint64_t since_ns, uint64_t due_ns, uint64_t now_ns);
 void watchdog_stop(struct runtime *rt);
 
 /* ---- runtime.c ---- */

@@ -11,13 +11,24 @@
 #include "mailbox/crash.h"
 #include "mailbox/ctx.h"
 
-static uint64_t turn_age(const struct ctx *c, uint64_t now_ns)
+uint64_t watchdog_age(struct watched *w, uint64_t since_ns, uint64_t due_ns, uint64_t now_ns)
+{
+    uint64_t late = now_ns > due_ns ? now_ns - due_ns : 0;
+    if (since_ns == 0 || now_ns < since_ns)
+        return 0;
+    if (w->since_ns != since_ns)
+        *w = (struct watched){.since_ns = since_ns};
+    /* A turn that began while we were late may have run since then. */
+    w->lost_ns += since_ns <= due_ns ? late : 0;
+    uint64_t age = now_ns - since_ns;
+    return age - MIN(age, w->lost_ns);
+}
+
+static uint64_t turn_age(struct ctx *c, uint64_t due_ns, uint64_t now_ns)
 {
     uint64_t since = atomic_load_explicit(&c->shared->turn_since_ns, memory_order_relaxed);
     uint64_t bound = atomic_load_explicit(&c->shared->turn_bound_ns, memory_order_relaxed);
-    if (since == 0 || now_ns < since)
-        return 0;
-    uint64_t age = now_ns - since;
+    uint64_t age = watchdog_age(&c->watched, since, due_ns, now_ns);
     return age < bound ? 0 : age;
 }
 
@@ -31,9 +42,9 @@ static uint64_t bound_ns(uint32_t configured_ms, uint32_t default_ms)
     return (configured_ms == 0 ? default_ms : configured_ms) * MS_NS;
 }
 
-static void look_at(struct ctx *c, uint64_t now_ns)
+static void look_at(struct ctx *c, uint64_t due_ns, uint64_t now_ns)
 {
-    uint64_t age = turn_age(c, now_ns);
+    uint64_t age = turn_age(c, due_ns, now_ns);
     if (age < bound_ns(c->rt->config.slow_ms, WATCHDOG_SLOW_MS)) {
         (void)raise_state(c, WATCH_SLOW_TOLD, WATCH_FINE);
         return;
@@ -62,7 +73,7 @@ static void *watch(void *arg)
         if (rt->config.crash_page != NULL)
             atomic_store_explicit(&rt->config.crash_page->alive_ns, now_ns, memory_order_relaxed);
         for (size_t i = 0; i < rt->actor_count; i++)
-            look_at(&rt->actors[i], now_ns);
+            look_at(&rt->actors[i], at, now_ns);
     }
     (void)pthread_mutex_unlock(&rt->wait_lock);
     return NULL;
