@@ -34,6 +34,7 @@ enum {
     RUNTIME_STACK_BYTES = 1024 * 1024,
     WATCHDOG_SLOW_MS = 5000,
     WATCHDOG_STUCK_MS = 30000,
+    WATCHDOG_LATE_MS = 500, /* so late is the watchdog on a busy machine; when it is later, nobody ran */
 };
 
 /* One row of the call table: `from` may call `to`, which may be root (0). Casts are free to go anywhere, but only these pairs have a socket of their own. */

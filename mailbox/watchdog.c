@@ -13,7 +13,7 @@
 
 uint64_t watchdog_age(struct watched *w, uint64_t since_ns, uint64_t due_ns, uint64_t now_ns)
 {
-    uint64_t late = now_ns > due_ns ? now_ns - due_ns : 0;
+    uint64_t late = now_ns > due_ns + WATCHDOG_LATE_MS * MS_NS ? now_ns - due_ns : 0;
     if (since_ns == 0 || now_ns < since_ns)
         return 0;
     if (w->since_ns != since_ns)

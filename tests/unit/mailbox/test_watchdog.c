@@ -33,6 +33,8 @@ static void time_in_which_nobody_ran_is_not_counted(void **state)
     assert_int_equal(watchdog_age(&w, 10 * SECOND_NS, 74 * SECOND_NS, 104 * SECOND_NS), 4 * SECOND_NS); /* and again */
     /* A turn that the watchdog sees for the first time behind it, begun before. */
     assert_int_equal(watchdog_age(&w, 104 * SECOND_NS + 1, 105 * SECOND_NS, 165 * SECOND_NS), SECOND_NS - 1);
+    /* A little late is as usual. */
+    assert_int_equal(watchdog_age(&w, 170 * SECOND_NS, 171 * SECOND_NS, 171 * SECOND_NS + 400 * MS_NS), 1400 * MS_NS);
     /* Begun behind it. */
     assert_int_equal(watchdog_age(&w, 200 * SECOND_NS, 180 * SECOND_NS, 201 * SECOND_NS), SECOND_NS);
 }
