@@ -136,8 +136,22 @@ void crash_install(struct crash_page *shared)
     (void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of its write */
 }
 
+/* The file of the program: dladdr knows it only by what it was called as. */
+static const char *program_file(char *to, size_t bytes)
+{
+    ssize_t len = readlink("/proc/self/exe", to, bytes - 1);
+    if (len <= 0)
+        return NULL;
+    to[len] = '\0';
+    return to;
+}
+
 void crash_describe(const uint64_t *frames, size_t count, char *to, size_t bytes)
 {
+    char path[512];
+    const char *program = program_file(path, sizeof(path));
+    Dl_info own = {0};
+    (void)dladdr((const void *)&page, &own); /* something of the program's own */
     size_t used = 0;
     to[0] = '\0';
     for (size_t i = 0; i < count && used < bytes; i++) {
@@ -145,8 +159,9 @@ void crash_describe(const uint64_t *frames, size_t count, char *to, size_t bytes
         const char *module = "?";
         uint64_t base = 0;
         if (dladdr((const void *)(uintptr_t)frames[i], &info) != 0 && info.dli_fname != NULL) {
-            const char *slash = strrchr(info.dli_fname, '/');
-            module = slash == NULL ? info.dli_fname : slash + 1;
+            const char *file = info.dli_fbase == own.dli_fbase && program != NULL ? program : info.dli_fname;
+            const char *slash = strrchr(file, '/');
+            module = slash == NULL ? file : slash + 1;
             base = (uint64_t)(uintptr_t)info.dli_fbase;
         }
         int len = snprintf(to + used, bytes - used, "%s%s+0x%llx", i == 0 ? "" : " ", module,

@@ -93,7 +93,7 @@ def fault(folder):
     check("fault: the actor, its thread and its life", row["actor"] == "bitswap" and row["thread"] == "bitswap" and row["epoch"] == 1, row)
     check("fault: the message that was handled", row["message"] == "bitswap_stat" and re.fullmatch("[0-9a-f]{64}", row["digest"]), row)
     check("fault: the address", row["address"] == "0x8", row)
-    check("fault: the backtrace leads to the program", row["backtrace"].startswith("crashing.so+0x") and "hearth+0x" in row["backtrace"], row)
+    check("fault: the backtrace leads to the program", row["backtrace"].startswith("crashing.so+0x") and "hearthd+0x" in row["backtrace"], row)
     check("fault: one line of log", node.said().count("the daemon had crashed: signal 11") == 1 and "handling bitswap_stat" in node.said(), node.said())
     code, out, err = node.run("actors", "crashes")
     check("fault: actors crashes", code == 0 and b"signal 11" in out and b"in bitswap" in out and b"handling bitswap_stat" in out, f"{out} {err}")
