@@ -164,6 +164,54 @@ void ctx_detach(struct ctx *);
 /* Cancels a call of this actor by its tag: no INFO_REPLY follows, the callee hears INFO_CANCEL. */
 void ctx_cancel_call(struct ctx *, uint64_t tag);
 
+/* ---- requests and their traces ---- */
+/*
+ * A request from outside, which no message brought, becomes a scope: what is asked on its behalf (call_opts.scope, or in this handler) carries
+ * its trace, and by the scope its deadline. trace: what the user named, 0 = that of the call being handled, or else a new one. operation
+ * and, at its end, code are numbers of the actor's own. One end for each begin.
+ */
+void ctx_request_begin(struct ctx *, uint32_t trace, uint16_t operation, uint64_t deadline_ns,
+                       struct reply_to *ret_scope);
+void ctx_request_end(struct ctx *, const struct reply_to *scope, uint8_t code);
+
+/*
+ * From here on to the end of the handler, or the next time, what is asked is shown in the trace of the call: for what is done in a later turn, and
+ * without its deadline or cancel reaching it. NULL: in none.
+ */
+void ctx_caused_by(struct ctx *, const struct reply_to *call);
+
+enum trace_what { TRACE_REQUEST, TRACE_CALL, TRACE_CAST, TRACE_JOB };
+
+/* A row of a trace. Times are of ctx_now; 0: not yet, or overwritten. */
+struct trace_hop {
+    enum trace_what what;
+    uint16_t depth; /* of rows in front, the last with one less caused it */
+    uint16_t kind;  /* of the message; the operation of a request; the number of a job's lane */
+    actor_id from;
+    actor_id to;
+    uint64_t sent_ns;
+    uint64_t received_ns; /* its handler, or the job, began */
+    uint64_t handled_ns;  /* and returned */
+    uint64_t ended_ns;    /* the caller had its answer, or gave up */
+    uint64_t deadline_ns; /* 0: of a cast or job */
+    bool ended;
+    bool dropped; /* it was not handled: too late, or given up before */
+    uint8_t err;  /* enum err; the code of a request */
+};
+
+enum { TRACE_ROWS_MAX = 2048 };
+
+/*
+ * What is known of a trace, in the order of a tree; returns how many rows, at most max and TRACE_ROWS_MAX. ret_whole: nothing of it was overwritten
+ * and all fit. The last hops of all requests are kept, so 0 rows may be one of long ago. Takes some milliseconds.
+ */
+size_t ctx_trace_read(struct ctx *, uint32_t trace, struct trace_hop *ret_rows, size_t max, bool *ret_whole);
+/* The last trace that a request without one was given. */
+uint32_t ctx_trace_last(const struct ctx *);
+/* "" for what is not there. */
+const char *ctx_actor_name(const struct ctx *, actor_id id);
+const char *ctx_lane_name(const struct ctx *, uint16_t lane);
+
 /* The time left of a deadline in ns, 0 when passed. */
 uint64_t ctx_left(const struct ctx *, uint64_t deadline_ns);
 

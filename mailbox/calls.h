@@ -14,6 +14,7 @@
 
 #include "base/attr.h"
 #include "mailbox/actor.h"
+#include "mailbox/hops.h"
 
 struct call {
     uint64_t correlation; /* 0 = the slot is free */
@@ -21,6 +22,7 @@ struct call {
     uint64_t deadline_ns;
     uint64_t timer;        /* of the deadline; 0 = none */
     struct reply_to scope; /* scope.correlation 0 = none */
+    struct hop_ref cause;  /* what it was made for, if that is traced */
     uint32_t to_epoch;
     uint32_t reply_bytes; /* reserved */
     uint32_t next_free;   /* slot + 1 */

@@ -57,15 +57,6 @@ static uint64_t call_deadline(const struct ctx *c, const struct call_opts *opts)
     return timeout == 0 ? inherited : MIN(inherited, sum_saturated(c->now_ns, timeout));
 }
 
-static uint32_t trace_of(struct ctx *c, const struct reply_to *scope)
-{
-    if (scope != NULL)
-        return scope->trace;
-    if (c->current.correlation != 0)
-        return c->current.trace;
-    return atomic_fetch_add_explicit(&c->rt->shared->trace, 1, memory_order_relaxed) + 1;
-}
-
 /* Who may be asked is the table of the configuration; a call outside it is a bug that must not reach users. */
 static bool may_call(const struct ctx *c, actor_id to)
 {
@@ -93,6 +84,7 @@ static struct call *new_call(struct ctx *c, actor_id to, uint32_t to_epoch, cons
         call->scope = *opts->scope;
     else
         call->scope = c->current;
+    call->cause = trace_cause(c, opts->scope);
     call->timer = timers_set(&c->deadlines, deadline_ns, call->correlation);
     if (call->timer == 0) {
         calls_remove(&c->calls, call);
@@ -121,19 +113,20 @@ enum err ctx_call(struct ctx *c, actor_id to, const struct msg *msg, struct call
         count_up(&c->shared->counters.busy);
         return ERR_BUSY;
     }
+    trace_call(c, call, msg->kind);
     struct record record = {.type = RECORD_CALL,
                             .from = c->id,
                             .to = to,
                             .from_epoch = c->epoch,
                             .to_epoch = call->to_epoch,
-                            .trace = trace_of(c, opts.scope),
+                            .trace = call->cause.trace,
                             .correlation = call->correlation,
                             .deadline_ns = deadline,
                             .err = (enum err)call->reply_bytes};
     enum err err = outbox_message(c, &record, msg, false);
     if (err != ERR_OK) {
         c->peers[to].wants_room = c->peers[to].wants_room || err == ERR_BUSY;
-        delivery_drop_call(c, call, false);
+        delivery_drop_call(c, call, err, false);
         return err;
     }
     count_up(&c->shared->counters.calls);
@@ -145,7 +138,7 @@ void ctx_cancel_call(struct ctx *c, uint64_t tag)
     for (uint32_t i = 0; i < c->calls.cap; i++) {
         struct call *call = calls_at(&c->calls, i);
         if (call != NULL && call->tag == tag)
-            delivery_drop_call(c, call, true);
+            delivery_drop_call(c, call, ERR_CANCELLED, true);
     }
 }
 
@@ -164,9 +157,12 @@ enum err ctx_cast(struct ctx *c, actor_id to, const struct msg *msg)
                             .to = to,
                             .from_epoch = c->epoch,
                             .to_epoch = life_epoch(life),
-                            .trace = c->current.trace,
+                            .trace = c->cause.trace,
                             .deadline_ns = UINT64_MAX};
+    if (record.trace != 0)
+        record.correlation = HOP_CAST_BIT | ++c->traced_casts;
     enum err err = outbox_message(c, &record, msg, false);
+    trace_cast(c, &record, err);
     if (err == ERR_OK)
         count_up(&c->shared->counters.casts);
     c->peers[to].wants_room = c->peers[to].wants_room || err == ERR_BUSY;

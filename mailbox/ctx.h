@@ -17,6 +17,7 @@
 #include "mailbox/batch.h"
 #include "mailbox/calls.h"
 #include "mailbox/envelope.h"
+#include "mailbox/hops.h"
 #include "mailbox/runtime.h"
 #include "mailbox/shared.h"
 #include "mailbox/timers.h"
@@ -90,6 +91,10 @@ struct job {
     void *arg;
     uint64_t tag;
     enum err result;
+    struct hop_ref cause;
+    uint64_t submitted_ns; /* these three of a traced one only */
+    uint64_t begun_ns;
+    uint64_t done_ns;
     _Atomic bool cancelled;
     bool abandoned;    /* its life ended; under owner->jobs.lock */
     struct job *prev;  /* of owner->jobs.running, under the lock */
@@ -149,7 +154,10 @@ struct ctx {
     struct reply_to cancelled[CANCELLED_MAX];
     uint32_t cancelled_count;
     struct reply_to current; /* the call being handled; correlation 0 = none */
-    void *scratch;           /* the unpacked fields of the message being handled */
+    struct hop_ref cause;    /* what is traced of the handler's cause; trace 0 = nothing */
+    uint64_t traced_casts;
+    uint64_t requests;
+    void *scratch; /* the unpacked fields of the message being handled */
     struct watch watches[WATCHES_MAX];
     uint32_t watch_count;
     struct loop *loop;           /* PORT_NET */
@@ -185,6 +193,7 @@ struct runtime {
     _Atomic bool booted; /* the first start has succeeded or failed; release pairs with the acquire in runtime_start */
     _Atomic bool ended;
     _Atomic uint32_t exit_code;
+    struct hops *hops; /* of shared; NULL: nothing is recorded */
 
     pthread_mutex_t wait_lock; /* for runtime_await on inproc */
     pthread_cond_t wait_cond;
@@ -234,8 +243,8 @@ void delivery_jobs(struct ctx *c);
 void delivery_watches(struct ctx *c);
 /* Ends a call of this actor with an error: INFO_REPLY to it, and CANCEL to the callee when tell is set. */
 void delivery_end_call(struct ctx *c, struct call *call, enum err err, const char *text, bool tell);
-/* Forgets a call; tells the callee when tell is set. */
-void delivery_drop_call(struct ctx *c, struct call *call, bool tell);
+/* Forgets a call, which ended with err; tells the callee when tell is set. */
+void delivery_drop_call(struct ctx *c, struct call *call, enum err err, bool tell);
 /* The net port's sink: runs the handler at once. */
 void delivery_net(void *ctx, const struct net_event *event);
 
@@ -266,6 +275,23 @@ void job_done(struct job *job);
 bool job_abandoned(struct job *job);
 void jobs_abandon(struct ctx *c);
 struct job *jobs_take_done(struct ctx *c);
+
+/* ---- trace.c: notes in the ring; each is one branch for what is not traced ---- */
+
+/* What a call is made for: its scope, else what this handler runs for. */
+struct hop_ref trace_cause(const struct ctx *c, const struct reply_to *scope);
+void trace_call(struct ctx *c, const struct call *call, uint16_t kind);
+void trace_call_ended(struct ctx *c, const struct call *call, enum err err);
+/* One that was refused is none. */
+void trace_cast(struct ctx *c, const struct record *record, enum err err);
+/* Before a record's handler: what it does from here on is done for it. Returns when that was, 0 = it is not traced. */
+uint64_t trace_handler_begins(struct ctx *c, const struct record *record);
+/* err: why it was dropped instead. */
+void trace_handler_ended(struct ctx *c, const struct record *record, uint64_t began_ns, enum err err);
+void trace_job_submitted(struct ctx *c, struct job *job);
+void trace_job_begins(struct job *job); /* on a worker, as is its end */
+void trace_job_ends(struct job *job);
+void trace_job_done(struct ctx *c, const struct job *job);
 
 /* ---- root.c ---- */
 

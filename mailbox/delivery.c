@@ -21,10 +21,19 @@ static bool is_counted(const struct record *r)
     return r->type == RECORD_CALL || r->type == RECORD_CAST;
 }
 
-static void tell_info(struct ctx *c, const struct info *info)
+/* cause: what the actor is told of was done for it, and so is what it does next. */
+static void tell_caused(struct ctx *c, const struct info *info, struct hop_ref cause)
 {
+    struct hop_ref outer = c->cause; /* a handler may run within another: tell_outside */
+    c->cause = cause;
     if (!c->over && c->class->handle_info != NULL)
         c->class->handle_info(c, c->state, info);
+    c->cause = outer;
+}
+
+static void tell_info(struct ctx *c, const struct info *info)
+{
+    tell_caused(c, info, c->cause);
 }
 
 static uint64_t now_of(const struct ctx *c)
@@ -33,17 +42,18 @@ static uint64_t now_of(const struct ctx *c)
 }
 
 /* What is no message: its handler's time is noted here, a message's in walk(). */
-static void tell_timed(struct ctx *c, const struct info *info, uint64_t began_ns)
+static void tell_timed(struct ctx *c, const struct info *info, struct hop_ref cause, uint64_t began_ns)
 {
     crash_slot_does(c->slot, CRASH_DOES_INFO | (uint32_t)info->kind);
-    tell_info(c, info);
+    tell_caused(c, info, cause);
     handling_note(&c->shared->handling, began_ns, now_of(c));
 }
 
 /* ---- ends of own calls ---- */
 
-void delivery_drop_call(struct ctx *c, struct call *call, bool tell)
+void delivery_drop_call(struct ctx *c, struct call *call, enum err err, bool tell)
 {
+    trace_call_ended(c, call, err);
     if (call->timer != 0)
         (void)timers_cancel(&c->deadlines, call->timer);
     if (tell && life_of(actor_of(c->rt, call->to)) == life_word(call->to_epoch, LIFE_RUNNING)) {
@@ -61,8 +71,9 @@ void delivery_drop_call(struct ctx *c, struct call *call, bool tell)
 void delivery_end_call(struct ctx *c, struct call *call, enum err err, const char *text, bool tell)
 {
     struct info info = {.kind = INFO_REPLY, .tag = call->tag, .err = err, .text = text, .actor = call->to};
-    delivery_drop_call(c, call, tell);
-    tell_info(c, &info);
+    struct hop_ref cause = call->cause;
+    delivery_drop_call(c, call, err, tell);
+    tell_caused(c, &info, cause);
 }
 
 /* ---- messages ---- */
@@ -103,10 +114,13 @@ static void deliver_call(struct ctx *c, const struct record *r)
 {
     if (r->deadline_ns <= c->now_ns) {
         count_up(&c->shared->counters.expired);
+        trace_handler_ended(c, r, c->now_ns, ERR_TIMEOUT);
         return;
     }
-    if (c->cancelled_count > 0 && was_cancelled(c, r))
+    if (c->cancelled_count > 0 && was_cancelled(c, r)) {
+        trace_handler_ended(c, r, c->now_ns, ERR_CANCELLED);
         return;
+    }
     c->current = (struct reply_to){.correlation = r->correlation,
                                    .deadline_ns = r->deadline_ns,
                                    .epoch = r->from_epoch,
@@ -114,12 +128,14 @@ static void deliver_call(struct ctx *c, const struct record *r)
                                    .bytes_max = (uint32_t)r->err,
                                    .from = r->from};
     const struct reply_to call = c->current;
+    uint64_t began = trace_handler_begins(c, r);
     char why[TEXT_MAX] = "";
     struct msg msg;
     enum err err = unpack(c, r, &msg, why, sizeof(why));
     if (err == ERR_OK)
         err = c->class->handle_call == NULL ? ERR_UNSUPPORTED : c->class->handle_call(c, c->state, &msg, call);
     c->current = (struct reply_to){0};
+    trace_handler_ended(c, r, began, ERR_OK);
     if (err != ERR_OK)
         ctx_reply_err(c, call, err, "%s", why);
 }
@@ -134,8 +150,10 @@ static void deliver_cast(struct ctx *c, const struct record *r)
         ctx_log(c, LOG_ERROR, "dropped a message of kind %u: %s %s", r->kind, err_text(err), why);
         return;
     }
+    uint64_t began = trace_handler_begins(c, r);
     if (c->class->handle_cast != NULL)
         c->class->handle_cast(c, c->state, &msg);
+    trace_handler_ended(c, r, began, ERR_OK);
 }
 
 static void deliver_reply(struct ctx *c, const struct record *r)
@@ -148,14 +166,15 @@ static void deliver_reply(struct ctx *c, const struct record *r)
     char text[TEXT_MAX] = "";
     struct msg msg;
     struct info info = {.kind = INFO_REPLY, .tag = call->tag, .err = r->err, .text = text, .actor = r->from};
-    delivery_drop_call(c, call, false);
+    struct hop_ref cause = call->cause;
+    delivery_drop_call(c, call, r->err, false);
     if (r->type == RECORD_REPLY) {
         info.err = unpack(c, r, &msg, text, sizeof(text)) == ERR_OK ? ERR_OK : ERR_INTERNAL;
         info.msg = info.err == ERR_OK ? &msg : NULL;
     } else {
         memcpy(text, r->body, MIN(r->body_len, sizeof(text) - 1));
     }
-    tell_info(c, &info);
+    tell_caused(c, &info, cause);
 }
 
 /* ---- control ---- */
@@ -392,7 +411,7 @@ void delivery_timers(struct ctx *c)
     /* A timer set for now by a timer's handler waits for the next turn. */
     for (uint32_t left = c->timers.count; left > 0 && !c->over && timers_pop(&c->timers, c->now_ns, &tag); left--) {
         trace_info(c, INFO_TIMER, tag);
-        tell_timed(c, &(struct info){.kind = INFO_TIMER, .tag = tag}, now_of(c));
+        tell_timed(c, &(struct info){.kind = INFO_TIMER, .tag = tag}, c->cause, now_of(c));
     }
 }
 
@@ -403,9 +422,11 @@ void delivery_jobs(struct ctx *c)
         if (job == NULL)
             return;
         struct info info = {.kind = INFO_JOB, .tag = job->tag, .err = job->result, .arg = job->arg};
+        struct hop_ref cause = job->cause;
+        trace_job_done(c, job);
         free(job);
         trace_info(c, INFO_JOB, info.tag);
-        tell_timed(c, &info, now_of(c));
+        tell_timed(c, &info, cause, now_of(c));
     }
 }
 
@@ -415,7 +436,7 @@ void delivery_watches(struct ctx *c)
         if (!c->watches[i].ready)
             continue;
         c->watches[i].ready = false;
-        tell_timed(c, &(struct info){.kind = INFO_WATCH, .tag = c->watches[i].tag}, now_of(c));
+        tell_timed(c, &(struct info){.kind = INFO_WATCH, .tag = c->watches[i].tag}, c->cause, now_of(c));
     }
 }
 
@@ -437,7 +458,7 @@ static void tell_outside(struct ctx *c, const struct info *info, uint64_t traced
                           memory_order_relaxed); /* between turns the watchdog looks too */
     trace_info(c, info->kind, traced);
     note_outside(c, info->kind, c->now_ns);
-    tell_timed(c, info, c->now_ns);
+    tell_timed(c, info, c->cause, c->now_ns);
     atomic_store_explicit(&c->shared->turn_since_ns, turn_since, memory_order_relaxed);
     note_outside(c, info->kind, turn_since);
     c->rt->backend->wake(c);

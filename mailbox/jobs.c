@@ -51,6 +51,7 @@ enum err ctx_job(struct ctx *c, const char *lane, job_fn *fn, void *arg, void (*
     if (job == NULL)
         return ERR_NOMEM;
     *job = (struct job){.owner = c, .lane = index, .fn = fn, .free_fn = free_fn, .arg = arg, .tag = tag};
+    trace_job_submitted(c, job);
     (void)pthread_mutex_lock(&c->jobs.lock);
     list_running(&c->jobs, job);
     (void)pthread_mutex_unlock(&c->jobs.lock);
@@ -84,7 +85,9 @@ bool job_abandoned(struct job *job)
 
 void job_run(struct job *job)
 {
+    trace_job_begins(job);
     job->result = job->fn(job->arg, &job->cancelled);
+    trace_job_ends(job);
 }
 
 static void free_job(struct job *job)

@@ -44,6 +44,7 @@ static void reset(struct ctx *c)
     c->cancelled_count = 0;
     c->watch_count = 0;
     c->current = (struct reply_to){0};
+    c->cause = (struct hop_ref){0};
     for (size_t i = 0; i < c->rt->actor_count; i++) {
         c->peers[i].monitored = false;
         c->peers[i].wants_room = false;
@@ -192,7 +193,7 @@ static void drop_calls(struct ctx *c)
     for (uint32_t i = 0; i < c->calls.cap; i++) {
         struct call *call = calls_at(&c->calls, i);
         if (call != NULL)
-            delivery_drop_call(c, call, true);
+            delivery_drop_call(c, call, ERR_CANCELLED, true);
     }
     calls_release(&c->calls);
     timers_release(&c->timers);

@@ -125,6 +125,8 @@ void runtime_free(struct runtime *rt)
     for (size_t i = 0; rt->actors != NULL && i < rt->actor_count; i++)
         close_actor(&rt->actors[i]);
     root_close(rt);
+    if (rt->hops != NULL && rt->account != NULL && !rt->joined)
+        account_give(rt->account, sizeof(*rt->hops));
     (void)pthread_cond_destroy(&rt->wait_cond);
     (void)pthread_cond_destroy(&rt->watchdog_cond);
     (void)pthread_mutex_destroy(&rt->wait_lock);
@@ -161,6 +163,8 @@ static enum err share(struct runtime *rt)
     if (err != ERR_OK)
         return err;
     rt->account = rt->config.budget == NULL ? NULL : &rt->config.budget->accounts[ACCOUNT_MAILBOX];
+    if (rt->account == NULL || rt->joined || account_take(rt->account, sizeof(*rt->hops)))
+        rt->hops = &rt->shared->hops; /* untouched pages cost nothing until something is traced */
     if (!rt->joined)
         runtime_set_log_level(rt, rt->config.log_level);
     return ERR_OK;

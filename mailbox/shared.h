@@ -2,7 +2,7 @@
 /*
  * What actors and the runtime read of each other beside messages: numbers, nothing else.
  *
- *      struct runtime_shared  { stop_requested, log level, trace, actors[count] }
+ *      struct runtime_shared  { stop_requested, log level, trace, hops, actors[count] }
  *      struct actor_shared    { box, life, turn, heartbeat, counters, what root and the watchdog note }
  *
  * One allocation without pointers, so that it may lie in memory that processes have in common: ordinary memory where all actors are
@@ -19,6 +19,7 @@
 
 #include "mailbox/box.h"
 #include "mailbox/handling.h"
+#include "mailbox/hops.h"
 
 enum life_state { LIFE_NONE, LIFE_STARTING, LIFE_RUNNING, LIFE_ENDED };
 
@@ -54,7 +55,8 @@ struct actor_shared {
 struct runtime_shared {
     _Atomic bool stop_requested;
     _Atomic uint32_t log_level;
-    _Atomic uint32_t trace;       /* the last id given to a request */
+    _Atomic uint32_t trace; /* the last id given to a request */
+    struct hops hops;
     struct actor_shared actors[]; /* by actor_id */
 };
 

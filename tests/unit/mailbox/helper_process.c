@@ -7,7 +7,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "helper_scene.h"
 #include "mailbox/ctx.h"
 
 static struct scene_memory *memory;

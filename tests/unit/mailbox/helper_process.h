@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "helper_scene.h"
 #include "mailbox/backend_ipc.h"
 
 enum { SCENE_NUMBERS = 32 };
@@ -21,6 +22,7 @@ struct scene_memory {
     _Atomic bool done;
     _Atomic bool booted; /* all actors run */
     _Atomic int failures;
+    _Alignas(64) uint8_t page[SCENE_PAGE_BYTES];
 };
 
 /* Made by the first call, or what was inherited. */

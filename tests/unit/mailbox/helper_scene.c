@@ -163,6 +163,7 @@ void scene_begin(void)
     struct scene_memory *memory = scene_memory();
     memset(&scene, 0, sizeof(scene));
     scene.n = scene_is_process() ? apart : memory->n;
+    scene.page = memory->page;
     fill_schemas();
     scene.is_sim = on == ON_SIM;
     scene.is_ipc = on == ON_IPC;

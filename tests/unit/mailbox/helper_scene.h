@@ -28,7 +28,7 @@
 struct sim;
 
 enum { A = 1, B, C, D, E, SCENE_ACTORS };
-enum { START = 0xfffffff };
+enum { START = 0xfffffff, SCENE_PAGE_BYTES = 8192 };
 
 /* All messages are a number and some bytes. */
 struct note {
@@ -53,6 +53,7 @@ struct scene {
     bool is_sim;
     bool is_ipc;
     _Atomic uint64_t *n; /* 32 for the test; all processes count in them */
+    void *page;          /* SCENE_PAGE_BYTES, zeroed, for what one actor leaves to the test; all processes have it */
 };
 extern struct scene scene;
 
