@@ -44,6 +44,7 @@ struct client {
     void (*progress)(void *arg, uint64_t done); /* NULL = nobody looks */
     void *progress_arg;
     bool abandoned; /* a call was freed before its answer came */
+    uint64_t trace; /* of all requests; 0 = the daemon's choice */
     bool offline;   /* operations that can do without peers are asked to */
     _Atomic bool gone;
     nng_mtx *lock; /* of running: nng's threads look at it when the connection ends */
@@ -141,6 +142,10 @@ enum err client_open(const struct globals *globals, struct client **ret_client, 
     }
     client->timeout_ms = globals->timeout_ms;
     client->offline = globals->offline;
+    if (globals->trace) {
+        random_fill(&client->trace, sizeof(client->trace));
+        client->trace = (client->trace & INT32_MAX) | UINT64_C(1) << REQUEST_TRACE_BIT;
+    }
     enum err err = choose_url(globals, client, why);
     int code = err == ERR_OK ? open_socket(client) : 0;
     if (err == ERR_OK && code == 0) {
@@ -167,6 +172,11 @@ void client_close(struct client *client)
     (void)nng_close(client->socket);
     nng_mtx_free(client->lock);
     free(client);
+}
+
+uint32_t client_trace(const struct client *client)
+{
+    return (uint32_t)client->trace;
 }
 
 bool client_sibling(const struct client *client, const char *name, char *to, size_t to_bytes)
@@ -283,7 +293,7 @@ static enum err add_offline(const char *op, struct span args, struct buf *to)
 
 struct call *call_start(struct client *client, const char *op, struct span args, uint64_t timeout_ms, bool mutates)
 {
-    struct request request = {.op = span_text(op), .args = args, .timeout_ms = timeout_ms};
+    struct request request = {.op = span_text(op), .args = args, .timeout_ms = timeout_ms, .trace = client->trace};
     char id[40];
     uint64_t random[2];
     if (mutates) {

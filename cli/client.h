@@ -28,6 +28,9 @@ struct outcome {
 enum err client_open(const struct globals *globals, struct client **ret_client, char why[512]) MUST_CHECK;
 void client_close(struct client *client);
 
+/* The trace that all requests carry, 0 without --trace. */
+uint32_t client_trace(const struct client *client);
+
 /* The path of another socket beside a control socket on this machine; false when it is elsewhere or the path does not fit. */
 bool client_sibling(const struct client *client, const char *name, char *to, size_t to_bytes) MUST_CHECK;
 

@@ -169,6 +169,7 @@ static enum err read_global(struct reader *r)
     bool *flag = strcmp(arg, "-h") == 0 || strcmp(arg, "--help") == 0    ? &g->help
                  : strcmp(arg, "-D") == 0 || strcmp(arg, "--debug") == 0 ? &g->debug
                  : strcmp(arg, "--offline") == 0                         ? &g->offline
+                 : strcmp(arg, "--trace") == 0                           ? &g->trace
                                                                          : NULL;
     r->used[r->at] = true;
     if (flag != NULL) {

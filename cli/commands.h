@@ -40,6 +40,7 @@ struct globals {
     bool json;
     bool offline;
     bool debug;
+    bool trace; /* the number of what was asked is printed, for `trace` */
     bool help;
 };
 

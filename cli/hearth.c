@@ -146,6 +146,9 @@ static int run_asking(const struct invocation *in, const void *args)
         return err == ERR_UNAVAILABLE ? EXIT_NOT_RUNNING : EXIT_ERROR;
     }
     int status = in->is_command ? run_command(client, in, args) : run_operation(client, in);
+    if (client_trace(client) != 0)
+        (void)fprintf(stderr, "trace %u: `hearth trace %u` tells what was done\n", client_trace(client),
+                      client_trace(client));
     client_close(client);
     return status;
 }

@@ -18,6 +18,7 @@ const char commands_flags[] =
     "  --enc json|text      how results are printed\n"
     "  --cid-base BASE      multibase of printed CIDs\n"
     "  --ipns-base BASE     multibase of printed names, or b58mh\n"
+    "  --trace              print the number that `trace` tells of what was done by\n"
     "  -D, --debug          more on stderr\n"
     "  -h, --help           this\n"
     "\nExit status: 0 success, 1 error, 2 usage, 3 daemon not reachable, 4 not found, 124 timeout.\n";

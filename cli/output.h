@@ -69,6 +69,9 @@ void print_actors(const struct invocation *in, struct span result);
 void print_tree(const struct invocation *in, struct span result);
 void print_ordered(const struct invocation *in, struct span result);
 
+/* Text form of `trace`. */
+void print_trace(const struct invocation *in, struct span result);
+
 /* Text form of `swarm resources`. */
 void print_resources(const struct invocation *in, struct span result);
 

@@ -419,6 +419,7 @@ static printer *const printers[OP_COUNT] = {
     [OP_ACCOUNTS] = print_accounts,
     [OP_EVENTS] = print_events,
     [OP_ACTORS_CRASHES] = print_crashes,
+    [OP_TRACE] = print_trace,
     [OP_DIAG_HEALTHY] = print_healthy,
     [OP_SHUTDOWN] = print_nothing,
     [OP_LOG_LEVEL] = print_level,

@@ -204,7 +204,7 @@ uint32_t ctx_trace_last(const struct ctx *c)
 
 const char *ctx_actor_name(const struct ctx *c, actor_id id)
 {
-    return id != ROOT_ID && id < c->rt->actor_count ? c->rt->actors[id].class->name : "";
+    return id < c->rt->actor_count ? c->rt->actors[id].class->name : "";
 }
 
 const char *ctx_lane_name(const struct ctx *c, uint16_t lane)

@@ -98,6 +98,7 @@ static const struct field request_fields[] = {
      .offset = offsetof(struct request, timeout_ms),
      .max = REQUEST_TIMEOUT_MAX_MS},
     {.name = "id", .type = FIELD_TEXT, .offset = offsetof(struct request, id), .max = REQUEST_ID_MAX},
+    {.name = "trace", .type = FIELD_U64, .offset = offsetof(struct request, trace), .max = UINT32_MAX},
 };
 
 static const struct schema request_schema = {.name = "request",
@@ -122,26 +123,39 @@ enum err request_pack(const struct request *request, struct buf *to)
     return schema_pack(&request_schema, SCHEMA_MAP, request, to);
 }
 
-enum err answer_pack(struct span result, struct span id, struct buf *to)
+/* What the frame of an answer has beside ok and its result. */
+static uint32_t count_more(struct span id, uint32_t trace)
+{
+    return (uint32_t)(id.len > 0) + (uint32_t)(trace != 0);
+}
+
+static enum err pack_more(struct pack *p, struct span id, uint32_t trace)
+{
+    if (id.len > 0)
+        pack_pair_span(p, "id", id);
+    if (trace != 0)
+        pack_pair_u64(p, "trace", trace);
+    return pack_end(p);
+}
+
+enum err answer_pack(struct span result, struct span id, uint32_t trace, struct buf *to)
 {
     struct pack p = pack_begin(to);
-    pack_map(&p, id.len > 0 ? 3 : 2);
+    pack_map(&p, 2 + count_more(id, trace));
     pack_pair_bool(&p, "ok", true);
     pack_text(&p, "result");
     if (result.len > 0)
         pack_raw(&p, result);
     else
         pack_map(&p, 0);
-    if (id.len > 0)
-        pack_pair_span(&p, "id", id);
-    return pack_end(&p);
+    return pack_more(&p, id, trace);
 }
 
 enum err answer_pack_error(enum control_code code, const char *message, const char *hint, struct span id,
-                           struct buf *to)
+                           uint32_t trace, struct buf *to)
 {
     struct pack p = pack_begin(to);
-    pack_map(&p, id.len > 0 ? 3 : 2);
+    pack_map(&p, 2 + count_more(id, trace));
     pack_pair_bool(&p, "ok", false);
     pack_text(&p, "error");
     pack_map(&p, hint != NULL && hint[0] != '\0' ? 3 : 2);
@@ -149,9 +163,7 @@ enum err answer_pack_error(enum control_code code, const char *message, const ch
     pack_pair_text(&p, "message", message);
     if (hint != NULL && hint[0] != '\0')
         pack_pair_text(&p, "hint", hint);
-    if (id.len > 0)
-        pack_pair_span(&p, "id", id);
-    return pack_end(&p);
+    return pack_more(&p, id, trace);
 }
 
 static struct span text_or_empty(struct span map, const char *key)

@@ -2,8 +2,8 @@
 /*
  * The operations of the control socket and the frame around them.
  *
- *      request   {op, args?, timeout_ms?, id?}
- *      answer    {ok: true, result, id?} or {ok: false, error: {code, message, hint?}, id?}
+ *      request   {op, args?, timeout_ms?, id?, trace?}
+ *      answer    {ok: true, result, id?, trace?} or {ok: false, error: {code, message, hint?}, id?, trace?}
  *
  * in msgpack or JSON (schemas/json.h): the first byte tells, the answer comes in the same. operations.def declares the operations.
  */
@@ -76,17 +76,21 @@ struct request {
     struct span args; /* msgpack map, empty when absent */
     uint64_t timeout_ms;
     struct span id; /* of the client's choice, empty when absent */
+    uint64_t trace; /* the number under which `trace` tells what it did; 0 = the daemon chooses one */
 };
+
+/* Numbers that clients choose are of the upper half, so that they meet none of the daemon's. */
+enum { REQUEST_TRACE_BIT = 31 };
 
 /* Unpacks the frame of a msgpack request. Errors and ret_why as schema_unpack. */
 enum err request_unpack(struct span from, struct request *ret_request, char *ret_why, size_t why_bytes) MUST_CHECK;
 
 enum err request_pack(const struct request *request, struct buf *to) MUST_CHECK;
 
-/* Packs answers; result is one packed value, empty = the empty map. hint may be empty. */
-enum err answer_pack(struct span result, struct span id, struct buf *to) MUST_CHECK;
+/* Packs answers; result is one packed value, empty = the empty map. hint may be empty; trace 0: it was refused before it had one. */
+enum err answer_pack(struct span result, struct span id, uint32_t trace, struct buf *to) MUST_CHECK;
 enum err answer_pack_error(enum control_code code, const char *message, const char *hint, struct span id,
-                           struct buf *to) MUST_CHECK;
+                           uint32_t trace, struct buf *to) MUST_CHECK;
 
 struct answer {
     bool ok;

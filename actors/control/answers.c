@@ -27,7 +27,7 @@ enum err router_pack_busy(bool json, struct buf *to)
     struct buf packed;
     buf_init(&packed, LISTENER_BUSY_BYTES, NULL);
     enum err err = answer_pack_error(CODE_BUSY, "too many bytes of requests at the moment: try again", "",
-                                     (struct span){0}, json ? &packed : to);
+                                     (struct span){0}, 0, json ? &packed : to);
     if (err == ERR_OK && json)
         err = json_from_msgpack(buf_span(&packed), to);
     buf_release(&packed);
@@ -72,7 +72,7 @@ void router_refuse(struct control *c, unsigned slot, struct reply_to caller, boo
     struct buf answer;
     buf_init(&answer, ANSWER_BYTES_MAX, NULL);
     const char *hint = code == CODE_USAGE ? "the operation `help` lists what there is" : "";
-    if (answer_pack_error(code, message, hint, id, &answer) == ERR_OK)
+    if (answer_pack_error(code, message, hint, id, 0, &answer) == ERR_OK)
         router_send(c, slot, caller, json, buf_span(&answer));
     else
         deliver(c, slot, caller, (struct span){0});

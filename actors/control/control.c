@@ -170,6 +170,7 @@ static void handle_listener(struct control *c)
     listener_acknowledge(c->listener);
     while (listener_next(c->listener, &slot, &client, &bytes))
         router_request(c, slot, (struct reply_to){0}, client, UINT64_MAX, bytes);
+    ctx_caused_by(c->ctx, NULL); /* who is gone now is not the last one's doing */
     while (listener_gone(c->listener, &slot))
         router_gone_slot(c, slot);
 }

@@ -66,6 +66,7 @@ const struct operation_handler operation_handlers[OP_COUNT] = {
     [OP_ACCOUNTS] = {.start = accounts_start},
     [OP_EVENTS] = RELAY,
     [OP_ACTORS_CRASHES] = RELAY,
+    [OP_TRACE] = {.start = trace_start},
     [OP_SHUTDOWN] = {.start = shutdown_start},
     [OP_CANCEL] = {.start = cancel_start},
     [OP_DIAG_HEALTHY] = {.start = healthy_start, .reply = healthy_reply, .end = healthy_end},

@@ -78,7 +78,7 @@ void job_keep(struct control *c, int conversation, struct span answer)
     if (err != ERR_OK) {
         buf_release(&job->answer);
         buf_init(&job->answer, ANSWER_KEPT_BYTES, NULL);
-        err = answer_pack_error(CODE_BUSY, "no memory for the answer", "", (struct span){0}, &job->answer);
+        err = answer_pack_error(CODE_BUSY, "no memory for the answer", "", (struct span){0}, 0, &job->answer);
     }
     if (err != ERR_OK)
         job_free(job);

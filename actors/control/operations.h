@@ -31,6 +31,9 @@ enum err actors_order_reply(struct control *c, struct conversation *v, unsigned 
 enum err key_start(struct control *c, struct conversation *v);
 enum err key_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 
+/* traces.c */
+enum err trace_start(struct control *c, struct conversation *v);
+
 /* publishing.c */
 enum err name_publish_start(struct control *c, struct conversation *v);
 enum err name_publish_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);

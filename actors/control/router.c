@@ -86,9 +86,10 @@ static void release(struct conversation *v)
     v->generation = generation;
 }
 
-static void answer_one(struct control *c, struct conversation *v, struct span answer)
+static void answer_one(struct control *c, struct conversation *v, enum control_code code, struct span answer)
 {
     end_work(c, v);
+    ctx_request_end(c->ctx, &v->scope, (uint8_t)code);
     if (v->slot == SLOT_JOB)
         job_keep(c, (int)index_of(c, v), answer);
     else
@@ -96,13 +97,13 @@ static void answer_one(struct control *c, struct conversation *v, struct span an
     release(v);
 }
 
-static void answer_all(struct control *c, struct conversation *v, struct span answer)
+static void answer_all(struct control *c, struct conversation *v, enum control_code code, struct span answer)
 {
     int self = (int)index_of(c, v);
-    answer_one(c, v, answer);
+    answer_one(c, v, code, answer);
     for (size_t i = 0; i < CONVERSATIONS_MAX; i++) {
         if (c->conversations[i].open && c->conversations[i].follows == self)
-            answer_one(c, &c->conversations[i], answer);
+            answer_one(c, &c->conversations[i], code, answer);
     }
 }
 
@@ -110,9 +111,9 @@ void conversation_finish(struct control *c, struct conversation *v, struct span 
 {
     struct buf answer;
     buf_init(&answer, ANSWER_BYTES_MAX, NULL);
-    if (answer_pack(result, span_text(v->id), &answer) == ERR_OK) {
+    if (answer_pack(result, span_text(v->id), v->scope.trace, &answer) == ERR_OK) {
         keep_answer(c, v, buf_span(&answer));
-        answer_all(c, v, buf_span(&answer));
+        answer_all(c, v, CODE_OK, buf_span(&answer));
     } else {
         conversation_fail(c, v, CODE_BUSY, "no memory for the answer");
     }
@@ -124,10 +125,10 @@ void conversation_fail(struct control *c, struct conversation *v, enum control_c
     struct buf answer;
     buf_init(&answer, ANSWER_BYTES_MAX, NULL);
     const char *hint = code == CODE_USAGE ? "the operation `help` lists what there is" : "";
-    enum err err = answer_pack_error(code, message, hint, span_text(v->id), &answer);
+    enum err err = answer_pack_error(code, message, hint, span_text(v->id), v->scope.trace, &answer);
     if (code != CODE_BUSY) /* the same id may try again */
         keep_answer(c, v, buf_span(&answer));
-    answer_all(c, v, err == ERR_OK ? buf_span(&answer) : (struct span){0});
+    answer_all(c, v, code, err == ERR_OK ? buf_span(&answer) : (struct span){0});
     buf_release(&answer);
 }
 
@@ -148,10 +149,8 @@ static void fail_with(struct control *c, struct conversation *v, enum err err)
 enum err conversation_call(struct control *c, struct conversation *v, actor_id to, uint16_t kind, const void *fields,
                            struct block_ref *tail, unsigned sub, uint32_t reply_bytes_max)
 {
-    struct call_opts opts = {.timeout_ns = ctx_left(c->ctx, v->deadline_ns), .reply_bytes_max = reply_bytes_max};
+    const struct call_opts opts = {.scope = &v->scope, .reply_bytes_max = reply_bytes_max};
     struct msg msg = {.kind = kind, .fields = fields, .tail = tail};
-    if (opts.timeout_ns == 0)
-        return ERR_TIMEOUT;
     enum err err = ctx_call(c->ctx, to, &msg, opts, tag_make(TAG_CALL, v->generation, index_of(c, v), sub));
     if (err == ERR_OK)
         v->calls |= UINT64_C(1) << sub;
@@ -274,7 +273,7 @@ static bool executed_before(struct control *c, struct conversation *v)
         return false;
     const struct kept_answer *kept = find_kept(c, v->op, v->id);
     if (kept != NULL) {
-        answer_one(c, v, buf_span(&kept->answer));
+        answer_one(c, v, CODE_OK, buf_span(&kept->answer));
         return true;
     }
     v->follows = running_with_id(c, v->op, v->id);
@@ -285,6 +284,7 @@ static void begin(struct control *c, struct conversation *v, const struct reques
 {
     uint64_t asked = ctx_now(c->ctx) + request->timeout_ms * MS_NS;
     v->deadline_ns = MIN(asked, deadline_ns);
+    ctx_request_begin(c->ctx, (uint32_t)request->trace, (uint16_t)v->op->id, v->deadline_ns, &v->scope);
     v->timer = ctx_timer(c->ctx, v->deadline_ns, tag_make(TAG_DEADLINE, v->generation, index_of(c, v), 0));
     v->admitted = !v->op->urgent;
     uint64_t patience_ends = ctx_now(c->ctx) + JOB_AFTER_S * SECOND_NS;
@@ -410,14 +410,14 @@ void router_patience(struct control *c, uint64_t tag)
     struct pack p = pack_begin(&result);
     pack_map(&p, 1);
     pack_pair_u64(&p, "job", job->number);
-    if (pack_end(&p) == ERR_OK && answer_pack(buf_span(&result), span_text(v->id), &answer) == ERR_OK) {
+    if (pack_end(&p) == ERR_OK && answer_pack(buf_span(&result), span_text(v->id), v->scope.trace, &answer) == ERR_OK) {
         keep_answer(c, v, buf_span(&answer));
         router_send(c, v->slot, v->caller, v->json, buf_span(&answer));
         v->slot = SLOT_JOB;
         v->client = 0;
         job_lease(c, v, tag);
         for (struct conversation *f = follower_of(c, v); f != NULL; f = follower_of(c, v))
-            answer_one(c, f, buf_span(&answer));
+            answer_one(c, f, CODE_OK, buf_span(&answer));
     }
     buf_release(&answer);
     buf_release(&result);

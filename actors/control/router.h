@@ -75,12 +75,13 @@ struct conversation {
     struct span packed; /* the request as it came, in the slot or in request */
     int follows;        /* index of the conversation whose answer this one gets too, or -1 */
     uint64_t deadline_ns;
-    uint64_t timer;     /* of the deadline; 0 = none */
-    uint64_t job_timer; /* of the patience before it becomes a job, then of the job's lease; 0 = none */
-    uint64_t again;     /* of those that rest; 0 = none */
-    uint64_t calls;     /* one bit per call in flight */
-    uint64_t rested;    /* one bit per call that is to be made again */
-    struct buf request; /* msgpack; args borrow from it */
+    struct reply_to scope; /* what is asked on its behalf: its deadline and its trace */
+    uint64_t timer;        /* of the deadline; 0 = none */
+    uint64_t job_timer;    /* of the patience before it becomes a job, then of the job's lease; 0 = none */
+    uint64_t again;        /* of those that rest; 0 = none */
+    uint64_t calls;        /* one bit per call in flight */
+    uint64_t rested;       /* one bit per call that is to be made again */
+    struct buf request;    /* msgpack; args borrow from it */
     struct buf scratch;
     uint64_t args[ARGS_BYTES_MAX / sizeof(uint64_t)];
     char why[WHY_BYTES]; /* the sentence for the error that start or reply returns, "" = the error's own */

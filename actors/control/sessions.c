@@ -144,6 +144,8 @@ enum err file_session_send(struct control *c, struct file_session *s, const stru
     if (i == s->flights_max)
         return ERR_BUSY;
     struct msg msg = {.kind = kind, .fields = fields, .tail = tail};
+    if (s->queued > 0) /* whoever waits first; without one it is for whom it was that got the session to go on */
+        ctx_caused_by(c->ctx, &s->queue[0]->scope);
     enum err err = ctx_call(c->ctx, to, &msg, (struct call_opts){.timeout_ns = timeout_ns},
                             tag_make(TAG_SESSION, s->generation, index_of(c, s), i));
     if (err != ERR_OK)

@@ -8,6 +8,7 @@ import base64
 import gzip
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -336,6 +337,23 @@ def reasons(node, root):
     expect(node, "why: no CID", ["why", "nonsense"], 1, "", "nonsense")
 
 
+def traces(node, root):
+    """--trace: a number under which all that a command's requests did is told, as a tree."""
+    code, out, err = node.run("--trace", "cat", f"/ipfs/{root}/a/g")
+    number = re.match(r"trace (\d+): `hearth trace \1`", err)
+    check("--trace prints its number", code == 0 and out == b"1\n" and number is not None, err)
+    if number is None:
+        return
+    text = said(node, "trace", number[1])
+    lines = text.splitlines()
+    check("trace: a tree with times", lines[0].startswith(f"trace {number[1]}, began ") and re.search(r"^ +\+\d+\.\d{3}  control: read  ok, in ", text, re.M) and re.search(r"^ +\+\d+\.\d{3}    control -> bitswap: fetch  ok, in \d+\.\d{3}, waited ", text, re.M) and re.search(r"^ +\+\d+\.\d{3}      bitswap -> tiered_storage: block_get  ok", text, re.M), text)
+    told = json.loads(said(node, "trace", "--enc=json", number[1]))
+    check("trace --enc=json", told["whole"] and [hop["depth"] for hop in told["hops"]][:2] == [0, 1] and all(hop["code"] == "ok" for hop in told["hops"] if "code" in hop), told)
+    answer = json.loads(said(node, "query", '{"op":"version"}'))
+    check("an answer has the number of its trace", f"trace {answer['trace']}, began" in said(node, "trace", str(answer["trace"])), answer)
+    expect(node, "trace: a number that no request had yet", ["trace", "1000000"], 4, "", "no request had trace 1000000 yet")
+
+
 def large(node, folder):
     """A large file is written by the daemon itself, or sent when it takes no files: the same bytes, mode and time."""
     path, out = os.path.join(folder, "film"), os.path.join(folder, "film-out")
@@ -430,6 +448,7 @@ def main():
             batches(node, folder)
             notes(node, root)
             reasons(node, root)
+            traces(node, root)
             cars(node, folder, root, dags(node, root))
             large(node, folder)
             errors(node)

@@ -446,6 +446,25 @@ static void run_steps(const struct step *steps, size_t count, bool together, int
 
 /* ---- scripts ---- */
 
+/* The requests of a trace that the client named are told together; the others have one each. */
+static void what_a_request_caused_is_told(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {"{\"op\":\"version\"}", "\"trace\":1", 0},
+        {"{\"op\":\"block stat\",\"trace\":3000000000,\"args\":{\"cid\":\"bafkqaaa\"}}", "\"trace\":3000000000", 0},
+        {"{\"op\":\"repo stat\",\"trace\":3000000000}", "\"blocks\":0", 0},
+        {"{\"op\":\"trace\",\"args\":{\"trace\":3000000000}}", "\"what\":\"request\",\"name\":\"block stat\"", 0},
+        {"{\"op\":\"trace\",\"args\":{\"trace\":3000000000}}",
+         "\"depth\":1,\"what\":\"call\",\"name\":\"repo_stat\",\"from\":\"control\",\"to\":\"tiered_storage\"", 0},
+        {"{\"op\":\"trace\",\"args\":{\"trace\":1}}", "\"whole\":true,\"hops\":[{\"depth\":0", 0},
+        {"{\"op\":\"trace\",\"args\":{\"trace\":4000000000}}", "\"code\":\"not_found\"", 0},
+        {"{\"op\":\"trace\",\"args\":{\"trace\":100}}", "no request had trace 100 yet: the last was", 0},
+        {"{\"op\":\"trace\",\"args\":{\"trace\":0}}", "\"code\":\"usage\"", 0},
+    };
+    RUN(steps, false);
+}
+
 static void requests_are_answered_or_refused(void **state)
 {
     (void)state;
@@ -906,6 +925,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_are_answered_or_refused),
+        cmocka_unit_test(what_a_request_caused_is_told),
         cmocka_unit_test(filters_outlive_connection_manager),
         cmocka_unit_test(files_go_in_and_come_out),
         cmocka_unit_test(batches_answer_for_each_block),

@@ -162,9 +162,9 @@ static void answer_large(const struct request *request, struct buf *to)
     else
         answer_large_get(request->args, &result);
     if (done)
-        assert_int_equal(answer_pack(buf_span(&result), request->id, to), ERR_OK);
+        assert_int_equal(answer_pack(buf_span(&result), request->id, 0, to), ERR_OK);
     else
-        assert_int_equal(answer_pack_error(large.as, "it cannot", "", request->id, to), ERR_OK);
+        assert_int_equal(answer_pack_error(large.as, "it cannot", "", request->id, 0, to), ERR_OK);
     buf_release(&result);
 }
 
@@ -189,7 +189,7 @@ static void answer_one(struct span bytes, struct buf *to)
     pack_bytes(&p, span_skip(buf_span(&stream), (size_t)value_u64(request.args, "offset")));
     pack_pair_bool(&p, "end", true);
     buf_release(&stream);
-    if (pack_end(&p) == ERR_OK && answer_pack(buf_span(&result), request.id, to) != ERR_OK)
+    if (pack_end(&p) == ERR_OK && answer_pack(buf_span(&result), request.id, 0, to) != ERR_OK)
         buf_clear(to);
     buf_release(&result);
 }

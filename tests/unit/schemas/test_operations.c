@@ -93,7 +93,7 @@ static void requests_and_answers_round_trip(void **state)
     assert_int_equal(request_unpack(packed_json(&b, "{\"op\":\"id\",\"opp\":1}"), &request, why, sizeof(why)),
                      ERR_INVALID);
     buf_clear(&b);
-    assert_ok(answer_pack_error(CODE_NOT_FOUND, "no such block", "try the network", span_text("7"), &b));
+    assert_ok(answer_pack_error(CODE_NOT_FOUND, "no such block", "try the network", span_text("7"), 0, &b));
     struct answer answer;
     assert_ok(answer_unpack(buf_span(&b), &answer));
     assert_false(answer.ok);
@@ -102,7 +102,7 @@ static void requests_and_answers_round_trip(void **state)
     assert_true(span_equal_text(answer.hint, "try the network"));
     assert_true(span_equal_text(answer.id, "7"));
     buf_clear(&b);
-    assert_ok(answer_pack((struct span){0}, (struct span){0}, &b));
+    assert_ok(answer_pack((struct span){0}, (struct span){0}, 0, &b));
     assert_ok(answer_unpack(buf_span(&b), &answer));
     assert_true(answer.ok && answer.result.len == 1);
     for (size_t cut = 0; cut < b.len; cut++)
