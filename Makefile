@@ -12,7 +12,7 @@ CMAKE     := cmake -G Ninja -S .
 comma     := ,
 NODE_PATH := $(or $(HEARTH_PATH),$(CURDIR)/data)
 
-.PHONY: help build run test smoke cold asan tsan lint interop interop-short interop-full sim-bitswap sim-crowd sim-large bench long image budget budget-short crash crash-smoke fuzz partition chaos-peers chaos-smoke docs clean
+.PHONY: help build run test smoke cold asan tsan lint interop interop-short interop-full sim-bitswap sim-crowd sim-large bench long image budget budget-short crash crash-smoke fuzz partition chaos-peers boundaries chaos-smoke docs clean
 
 help:
 	@echo "make build        build/hearth and build/hearthd"
@@ -31,6 +31,7 @@ help:
 	@echo "make long         every call of a store's life failing once, blocks.db held by a reader for ten minutes, a folder of a million entries through the daemon"
 	@echo "make budget       ten minutes with 96 peers in a cgroup of 64 MiB (budget-short: two)"
 	@echo "make chaos-peers  hostile peers against the daemon, over sockets: row by row, then a minute of all at once (chaos-smoke: the fastest)"
+	@echo "make boundaries   an add and a fetch given up, or their client dead, at each message: nothing is left of them"
 	@echo "make crash        power loss and kill -9 replayed against the store"
 	@echo "make fuzz         each decoder fuzzed for FUZZ_SECONDS (60), JOBS at a time"
 	@echo "make docs         regenerate docs/commands.md, docs/control.md and docs/config.md"
@@ -132,6 +133,9 @@ chaos-peers: build
 	@HEARTH_BUILD=$(BUILD) tests/chaos/run.py --full
 	@HEARTH_BUILD=$(BUILD) tests/chaos/sybils.py
 	@HEARTH_BUILD=$(BUILD) tests/chaos/run.py --mix 60
+
+boundaries: build
+	@$(BUILD)/tests/actors_test_boundaries --all
 
 chaos-smoke: build
 	@HEARTH_BUILD=$(BUILD) tests/chaos/run.py --short

@@ -303,8 +303,8 @@ enum err batch_start(struct control *c, struct conversation *v)
         return ERR_BUSY;
     v->work = work;
     v->number = ++c->next_upload; /* one session: its wants share their peers */
-    uint64_t left = ctx_left(c->ctx, v->deadline_ns);
-    v->deadline_ns -= MIN(left / 8, SPARE_MS * MS_NS);
+    uint64_t left = ctx_left(c->ctx, v->scope.deadline_ns);
+    v->scope.deadline_ns -= MIN(left / 8, SPARE_MS * MS_NS);
     if (put) {
         enum err err = sum_items(v, work);
         if (err != ERR_OK)

@@ -294,7 +294,7 @@ enum err healthy_start(struct control *c, struct conversation *v)
     v->work = work;
     work->healthy = true;
     work->left = ARRAY_LEN(checks);
-    v->deadline_ns = MIN(v->deadline_ns, ctx_now(c->ctx) + HEALTHY_NS * SECOND_NS);
+    v->scope.deadline_ns = MIN(v->scope.deadline_ns, ctx_now(c->ctx) + HEALTHY_NS * SECOND_NS);
     static const struct msg_probe probe = {0};
     for (unsigned i = 0; i < ARRAY_LEN(checks); i++) {
         enum err err = conversation_call(c, v, checks[i].actor, checks[i].kind, &probe, NULL, i, 0);

@@ -206,7 +206,7 @@ static enum err fetch(struct control *c, struct file_session *s, const struct ci
     if (s->offline && control_denies(c, cid))
         return ERR_DENIED;
     if (s->queued > 0)
-        left = MAX(ctx_left(c->ctx, s->queue[0]->deadline_ns), (uint64_t)1);
+        left = MAX(ctx_left(c->ctx, s->queue[0]->scope.deadline_ns), (uint64_t)1);
     if (s->offline)
         return file_session_send(c, s, &flight, ACTOR_TIERED_STORAGE, MSG_BLOCK_GET, &look, NULL, left);
     return file_session_send(c, s, &flight, ACTOR_BITSWAP, MSG_FETCH, &ask, NULL, left);

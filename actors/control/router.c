@@ -283,12 +283,11 @@ static bool executed_before(struct control *c, struct conversation *v)
 static void begin(struct control *c, struct conversation *v, const struct request *request, uint64_t deadline_ns)
 {
     uint64_t asked = ctx_now(c->ctx) + request->timeout_ms * MS_NS;
-    v->deadline_ns = MIN(asked, deadline_ns);
-    ctx_request_begin(c->ctx, (uint32_t)request->trace, (uint16_t)v->op->id, v->deadline_ns, &v->scope);
-    v->timer = ctx_timer(c->ctx, v->deadline_ns, tag_make(TAG_DEADLINE, v->generation, index_of(c, v), 0));
+    ctx_request_begin(c->ctx, (uint32_t)request->trace, (uint16_t)v->op->id, MIN(asked, deadline_ns), &v->scope);
+    v->timer = ctx_timer(c->ctx, v->scope.deadline_ns, tag_make(TAG_DEADLINE, v->generation, index_of(c, v), 0));
     v->admitted = !v->op->urgent;
     uint64_t patience_ends = ctx_now(c->ctx) + JOB_AFTER_S * SECOND_NS;
-    if (v->admitted && v->deadline_ns > patience_ends)
+    if (v->admitted && v->scope.deadline_ns > patience_ends)
         v->job_timer = ctx_timer(c->ctx, patience_ends, tag_make(TAG_JOB, v->generation, index_of(c, v), 0));
     c->admitted += v->admitted;
     memcpy(v->id, request->id.data == NULL ? (const uint8_t *)"" : request->id.data, request->id.len);

@@ -72,10 +72,9 @@ struct conversation {
     struct reply_to caller;
     const struct operation *op;
     char id[REQUEST_ID_MAX + 1];
-    struct span packed; /* the request as it came, in the slot or in request */
-    int follows;        /* index of the conversation whose answer this one gets too, or -1 */
-    uint64_t deadline_ns;
-    struct reply_to scope; /* what is asked on its behalf: its deadline and its trace */
+    struct span packed;    /* the request as it came, in the slot or in request */
+    int follows;           /* index of the conversation whose answer this one gets too, or -1 */
+    struct reply_to scope; /* of what is asked on its behalf: its deadline, which start may shorten, and its trace */
     uint64_t timer;        /* of the deadline; 0 = none */
     uint64_t job_timer;    /* of the patience before it becomes a job, then of the job's lease; 0 = none */
     uint64_t again;        /* of those that rest; 0 = none */

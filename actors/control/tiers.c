@@ -49,7 +49,7 @@ static struct tiers_work *begin(struct control *c, struct conversation *v)
     for (size_t i = 0; i < PART_COUNT; i++)
         buf_init(&work->parts[i], RESULT_BYTES_MAX / 4, NULL);
     v->work = work;
-    v->deadline_ns -= MIN(ctx_left(c->ctx, v->deadline_ns) / 8, SPARE_MS * MS_NS);
+    v->scope.deadline_ns -= MIN(ctx_left(c->ctx, v->scope.deadline_ns) / 8, SPARE_MS * MS_NS);
     return work;
 }
 

@@ -266,7 +266,7 @@ enum err why_start(struct control *c, struct conversation *v)
         return err == ERR_OK ? ERR_NOMEM : err;
     buf_init(&work->pairs, RESULT_BYTES_MAX / 2, NULL);
     v->work = work;
-    v->deadline_ns -= MIN(ctx_left(c->ctx, v->deadline_ns) / 8, SPARE_MS * MS_NS);
+    v->scope.deadline_ns -= MIN(ctx_left(c->ctx, v->scope.deadline_ns) / 8, SPARE_MS * MS_NS);
     struct span cid = span_of(bytes, cid_encode(&v->cid, bytes));
     ask_part(c, v, PART_STORE, ACTOR_TIERED_STORAGE, MSG_BLOCK_FACTS, &(struct msg_block_facts){.cid = cid});
     ask_part(c, v, PART_HEAT, ACTOR_HEAT_TRACKER, MSG_HEAT_FIND, &(struct msg_heat_find){.cid = cid});
