@@ -16,7 +16,8 @@
 #include "storage/sqlite_vfs.h"
 #include "wire/keys.h"
 
-enum { POLL_TAG = 1, ASK_TAG = 2, ASK_S = 60, EDGES_MAX = 32 };
+/* Shorter than what becomes a job. */
+enum { POLL_TAG = 1, ASK_TAG = 2, ASK_S = 40, EDGES_MAX = 32, LOOKS = 5, LOOK_MS = 130 };
 
 enum client_state { CLIENT_IDLE, CLIENT_GIVEN, CLIENT_WAITS, CLIENT_ANSWERED, CLIENT_STRUCK };
 
@@ -77,7 +78,8 @@ static void send_request(struct ctx *ctx, struct pair_node *n)
     struct block_ref *tail = block_ref_copy(buf_span(&n->request), NULL);
     struct msg_control_request fields = {.client = 1};
     const struct msg msg = {.kind = MSG_CONTROL_REQUEST, .fields = &fields, .tail = tail};
-    if (ctx_call(ctx, ACTOR_CONTROL, &msg, (struct call_opts){.timeout_ns = ASK_S * SECOND_NS}, ASK_TAG) == ERR_OK)
+    if (ctx_call(ctx, ACTOR_CONTROL, &msg, (struct call_opts){.timeout_ns = (ASK_S + 5) * SECOND_NS}, ASK_TAG) ==
+        ERR_OK)
         n->state = CLIENT_WAITS;
     block_ref_unref(tail);
 }
@@ -380,6 +382,11 @@ static uint64_t count_rows(const struct pair_node *n)
     return rows;
 }
 
+uint64_t pair_rows(void)
+{
+    return count_rows(&nodes[0]) + count_rows(&nodes[1]);
+}
+
 /* Of all scopes that `swarm resources` names, so each stream counts a few times. */
 static uint64_t count_streams(unsigned node)
 {
@@ -413,6 +420,20 @@ static uint64_t count_jobs(struct ctx *c)
     return count;
 }
 
+/* Now and then something is said on any node; what stays is of interest. */
+static void look_at_mailboxes(struct pair_measure *measure)
+{
+    for (unsigned i = 0; i < PAIR_NODES; i++) {
+        struct pair_node_measure *m = &measure->node[i];
+        for (size_t a = 1; a < ACTOR_COUNT; a++) {
+            struct ctx *c = actor_of(nodes[i].rt, (actor_id)a);
+            m->mailbox[a] = MIN(m->mailbox[a], box_records(box_held(&c->shared->box)));
+        }
+        m->accounts[ACCOUNT_MAILBOX] =
+            MIN(m->accounts[ACCOUNT_MAILBOX], account_used(&nodes[i].budget.accounts[ACCOUNT_MAILBOX]));
+    }
+}
+
 void pair_measure(struct pair_measure *ret_measure)
 {
     memset(ret_measure, 0, sizeof(*ret_measure));
@@ -428,10 +449,14 @@ void pair_measure(struct pair_measure *ret_measure)
             m->calls[a] = c->calls.count;
             m->timers[a] = c->timers.count;
             m->jobs[a] = count_jobs(c);
-            m->mailbox[a] = box_records(box_held(&c->shared->box));
+            m->mailbox[a] = UINT64_MAX;
         }
     }
     ret_measure->files = files_open;
+    for (int i = 0; i < LOOKS; i++) {
+        look_at_mailboxes(ret_measure);
+        sim_run_until(sim, sim_now(sim) + LOOK_MS * MS_NS);
+    }
 }
 
 static void expect_row(const char *what, unsigned node, const char *of, const char *name, uint64_t now, uint64_t then)

@@ -65,6 +65,9 @@ struct pair_measure {
 };
 void pair_measure(struct pair_measure *ret_measure);
 
+/* Those of both nodes. */
+uint64_t pair_rows(void);
+
 /* Fails the test when something is held that was not then; what says which run it is. */
 void pair_expect_no_more(const struct pair_measure *now, const struct pair_measure *then, const char *what);
 

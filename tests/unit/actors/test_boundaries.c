@@ -14,11 +14,14 @@
 
 #include "base/random.h"
 #include "schemas/walk.h"
+#include "wire/cid.h"
+#include "wire/multihash.h"
 
 enum {
     CONTENT = 200 * 1000,
     CHUNK = 64 * 1024,
     PIECE = 100 * 1000,
+    SOON_S = 5,    /* state.db is written each second */
     QUIET_S = 150, /* leases of uploads and readers end, streams at rest are closed */
     SAMPLES = 6,   /* of each scene and blow */
     ROUNDS = 4,    /* of a run, each with a file of its own: what is left of each adds up */
@@ -132,6 +135,23 @@ static bool fetch(unsigned node)
     return true;
 }
 
+/* Of a block that nobody has: it is wanted until the deadline. */
+static bool want(unsigned node)
+{
+    struct answer answer;
+    struct multihash hash;
+    char text[CID_TEXT_MAX];
+    assert_int_equal(multihash_sum(MULTIHASH_SHA2_256, SHA256_BYTES, span_of(content, CONTENT), &hash), ERR_OK);
+    struct cid cid = cid_v1(CODEC_RAW, &hash);
+    cid_text(&cid, text);
+    if (!ask_text(node, "block get", "cid", text, &answer))
+        return false;
+    if (answer.ok || answer.code != CODE_TIMEOUT)
+        fail_msg("block get: %s, %.*s", control_code_name(answer.code), (int)answer.message.len,
+                 (const char *)answer.message.data);
+    return true;
+}
+
 /* ---- scenes ---- */
 
 struct scene {
@@ -139,6 +159,7 @@ struct scene {
     void (*warm)(void); /* with the first file */
     void (*prepare)(void);
     bool (*request)(unsigned node);
+    bool ends_at_once; /* given up, nothing is wanted any more */
 };
 
 static void choose(size_t file)
@@ -175,6 +196,7 @@ static void nothing(void)
 static const struct scene scenes[] = {
     {.name = "add", .warm = prepare_add, .prepare = nothing, .request = add},
     {.name = "fetch", .warm = prepare_fetch, .prepare = put_there, .request = fetch},
+    {.name = "want", .warm = prepare_fetch, .prepare = nothing, .request = want, .ends_at_once = true},
 };
 
 struct outcome {
@@ -200,6 +222,9 @@ static void play(const struct scene *scene, enum pair_blow blow, uint64_t at, st
         uint64_t boundaries = pair_boundaries();
         assert_true(answered || boundaries >= at);
         ret_outcome->boundaries = MIN(ret_outcome->boundaries, boundaries);
+        pair_pass_s(SOON_S);
+        if (scene->ends_at_once)
+            assert_int_equal(pair_rows(), 0);
         pair_pass_s(QUIET_S);
     }
     pair_measure(&ret_outcome->quiet);
@@ -229,7 +254,9 @@ static void play_scene(const struct scene *scene)
     static struct outcome reference;
     struct prng prng;
     play(scene, BLOW_CANCEL, PAIR_NEVER, &reference);
-    assert_in_range(reference.boundaries, 20, 5000);
+    assert_in_range(reference.boundaries, 10, 5000);
+    for (unsigned i = 0; i < PAIR_NODES; i++)
+        assert_int_equal(reference.quiet.node[i].rows, 0);
     for (int blow = BLOW_CANCEL; blow <= BLOW_CLIENT_DIES; blow++) {
         prng_init(&prng, seed * 2 + (uint64_t)blow);
         for (uint64_t i = 1; all && i <= reference.boundaries; i++)
@@ -251,6 +278,12 @@ static void a_fetch_is_given_up_anywhere(void **state)
     play_scene(&scenes[1]);
 }
 
+static void a_want_is_given_up_anywhere(void **state)
+{
+    (void)state;
+    play_scene(&scenes[2]);
+}
+
 int main(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
@@ -258,6 +291,8 @@ int main(int argc, char **argv)
             all = true;
         else if (strncmp(argv[i], "--seed=", 7) == 0)
             seed = strtoull(argv[i] + 7, NULL, 10);
+        else if (strncmp(argv[i], "--test=", 7) == 0)
+            cmocka_set_test_filter(argv[i] + 7);
     }
     struct prng prng;
     prng_init(&prng, 7);
@@ -265,6 +300,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_add_is_given_up_anywhere),
         cmocka_unit_test(a_fetch_is_given_up_anywhere),
+        cmocka_unit_test(a_want_is_given_up_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
