@@ -237,6 +237,7 @@ static bool bury(struct ctx *c, struct child_end *ret_end)
     *ret_end = (struct child_end){0};
     if (!child_reap(child, ret_end))
         return false;
+    ipc_of(c)->desk.ended &= ~(UINT64_C(1) << c->id); /* the word of its end is not the next one's */
     if (c->rt->config.budget != NULL)
         budget_forget(c->rt->config.budget, c->id);
     atomic_store_explicit(&c->shared->turn_since_ns, 0, memory_order_relaxed);
