@@ -219,12 +219,16 @@ static struct runtime_config describe(struct life *life, const struct daemon_opt
         .config = life->config,
         .budget = &life->budget,
         .disk = disk_posix(),
+        .chaos = life->config->chaos_enabled || options->chaos,
         .multicast = multicast_port(),
         .crash_page = given->page,
         .crash_history = given->history,
         .log = log_write,
         .log_level = options->debug ? LOG_DEBUG : log_level_of(life->config->log_level),
     };
+    config.unbounded_restarts = config.chaos && life->config->chaos_unbounded;
+    if (config.chaos && options->place == NULL)
+        (void)fprintf(stderr, "the chaos switch is on: parts of this daemon may be told to fail (`hearth chaos`)\n");
     tree_describe(&config);
     return config;
 }

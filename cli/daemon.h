@@ -14,6 +14,7 @@ struct daemon_options {
     bool offline;
     bool no_serve;   /* Bitswap.ServerEnabled: false */
     bool no_provide; /* Provide.Enabled: false */
+    bool chaos;      /* Chaos.Enabled */
     bool debug;
     bool processes;    /* --backend ipc */
     const char *place; /* --actor: this process is to be one of them; else NULL */

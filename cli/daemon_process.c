@@ -51,6 +51,8 @@ enum err daemon_process_prepare(struct daemon_process *p, const struct daemon_op
         p->command[count++] = "--no-serve";
     if (options->no_provide)
         p->command[count++] = "--no-provide";
+    if (options->chaos)
+        p->command[count++] = "--chaos";
     if (options->debug)
         p->command[count++] = "--debug";
     p->command[count] = NULL;

@@ -17,7 +17,7 @@
 enum { EXIT_USAGE = 2 };
 
 static const char usage[] = "usage: hearthd daemon [--repo-dir DIR] [--config-file FILE] [--init-profile NAMES] "
-                            "[--backend inproc|ipc] [--offline] [--no-serve] [--no-provide] [-D]\n"
+                            "[--backend inproc|ipc] [--offline] [--no-serve] [--no-provide] [--chaos] [-D]\n"
                             "       hearthd init [--repo-dir DIR] [--profile NAMES]\n"
                             "       hearthd config show|check|diff [--repo-dir DIR] [--config-file FILE]\n";
 
@@ -49,6 +49,7 @@ static int parse(int argc, char **argv, struct arguments *ret_arguments)
         {"no-nanny", no_argument, NULL, 'n'},
         {"no-serve", no_argument, NULL, 's'},
         {"no-provide", no_argument, NULL, 'v'},
+        {"chaos", no_argument, NULL, 'C'},
         {"help", no_argument, NULL, 'h'},
         {"actor", required_argument, NULL, 'a'},
         {NULL, 0, NULL, 0},
@@ -82,6 +83,9 @@ static int parse(int argc, char **argv, struct arguments *ret_arguments)
             break;
         case 'v':
             a.daemon.no_provide = true;
+            break;
+        case 'C':
+            a.daemon.chaos = true;
             break;
         case 'D':
             a.daemon.debug = true;

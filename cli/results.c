@@ -145,6 +145,8 @@ static void print_healthy(const struct invocation *in, struct span result)
         (void)fputs(reason.len > 0 ? ": " : "", stdout);
         print_line(reason);
     }
+    if (value_bool(result, "chaos"))
+        (void)puts("the chaos switch is on: parts of this daemon may be told to fail");
     (void)puts(healthy ? "healthy" : "not healthy");
 }
 
@@ -422,6 +424,7 @@ static printer *const printers[OP_COUNT] = {
     [OP_TRACE] = print_trace,
     [OP_DIAG_HEALTHY] = print_healthy,
     [OP_SHUTDOWN] = print_nothing,
+    [OP_CHAOS] = print_nothing,
     [OP_LOG_LEVEL] = print_level,
     [OP_SWARM_PEERS] = print_peers,
     [OP_SWARM_CONNECT] = print_connect,

@@ -46,6 +46,8 @@ struct backend {
     void (*drain)(struct ctx *actor);
     /* The life is at its end and batches are left: waits a little for room in their sockets. */
     void (*settle)(struct ctx *actor);
+    /* Its life does nothing for so long: in its turn, for the chaos switch. UINT64_MAX = never again. */
+    void (*stall)(struct ctx *actor, uint64_t ns);
     /* Makes the actor turn soon. Any thread. */
     void (*wake)(struct ctx *actor);
 

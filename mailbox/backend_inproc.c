@@ -411,6 +411,7 @@ const struct backend backend_inproc = {
     .spawn = spawn,
     .reap = reap,
     .settle = settle,
+    .stall = machine_stall,
     .wake = wake,
     .send = send_batch,
     .recv = recv_batch,

@@ -24,38 +24,18 @@
 
 #include "base/clock.h"
 #include "mailbox/crash.h"
-#include "mailbox/ipc_child.h"
-#include "mailbox/ipc_desk.h"
-#include "mailbox/ipc_place.h"
-#include "mailbox/ipc_region.h"
+#include "mailbox/ipc_carrier.h"
+#include "mailbox/ipc_processes.h"
 #include "mailbox/machine.h"
 #include "mailbox/workers.h"
 
 enum {
     SETTLE_MS = 200,
     DRAIN_MS = 4000, /* for the workers, within the 5 s that an actor has to stop */
-    ARGUMENTS_MAX = 64,
-};
-
-struct ipc {
-    const struct ipc_options *options;
-    struct ipc_region region;
-    struct ipc_sockets sockets; /* root's */
-    struct ipc_desk desk;
-    struct workers *workers;
-    pthread_t thread; /* root's */
-    bool has_thread;
-    struct ipc_child children[RUNTIME_ACTORS_MAX + 1]; /* root's; by actor_id */
-    uint32_t accused[RUNTIME_ACTORS_MAX + 1];          /* the epoch that was told of */
 };
 
 /* The actor whose thread this is. */
 static _Thread_local struct ctx *running;
-
-static struct ipc *ipc_of(const struct ctx *c)
-{
-    return c->rt->carrier;
-}
 
 /* Where this process stands: set by runtime_play before anything is opened; root's has none. */
 static const struct ipc_place *place;
@@ -228,74 +208,14 @@ static void drain(struct ctx *c)
         ipc->workers = NULL;
 }
 
-/* ---- processes ---- */
-
-/* Takes the end of its process: what it held is given back, and no turn of it goes on. False while it has not ended. */
-static bool bury(struct ctx *c, struct child_end *ret_end)
-{
-    struct ipc_child *child = &ipc_of(c)->children[c->id];
-    *ret_end = (struct child_end){0};
-    if (!child_reap(child, ret_end))
-        return false;
-    ipc_of(c)->desk.ended &= ~(UINT64_C(1) << c->id); /* the word of its end is not the next one's */
-    if (c->rt->config.budget != NULL)
-        budget_forget(c->rt->config.budget, c->id);
-    atomic_store_explicit(&c->shared->turn_since_ns, 0, memory_order_relaxed);
-    atomic_store_explicit(&c->shared->turn_bound_ns, 0, memory_order_relaxed);
-    atomic_store(&c->shared->cpu_clock, 0);
-    atomic_fetch_add(&c->shared->cpu_past_ns, ret_end->cpu_ns);
-    return true;
-}
-
-static void note_clock(struct ctx *c, pid_t pid)
-{
-    clockid_t clock = 0;
-    if (clock_getcpuclockid(pid, &clock) == 0)
-        atomic_store(&c->shared->cpu_clock, clock);
-}
-
-static enum err spawn_process(struct ctx *c)
-{
-    struct ipc *ipc = ipc_of(c);
-    const struct ipc_options *options = ipc->options;
-    struct ipc_child *child = &ipc->children[c->id];
-    const char *argv[ARGUMENTS_MAX + 2];
-    char text[PLACE_TEXT_MAX + 16];
-    int fds[PLACE_SOCKETS_MAX + ARGUMENTS_MAX];
-    size_t argc = 0;
-    struct child_end end;
-    if (!bury(c, &end))
-        return ERR_NOMEM; /* it was killed, and the kernel has not let it go yet */
-    while (options->command[argc] != NULL && argc < ARGUMENTS_MAX) {
-        argv[argc] = options->command[argc];
-        argc++;
-    }
-    memcpy(text, "--actor=", 8);
-    ipc_place_print(text + 8, &ipc->sockets, c->id, ipc->region.fd);
-    argv[argc++] = text;
-    argv[argc] = NULL;
-    size_t count = c->rt->actor_count * LANE_COUNT;
-    memcpy(fds, ipc_sockets_of(&ipc->sockets, c->id), count * sizeof(*fds));
-    for (size_t i = 0; i < MIN(options->descriptor_count, (size_t)ARGUMENTS_MAX - 1); i++)
-        fds[count++] = options->descriptors[i];
-    fds[count++] = ipc->region.fd;
-    enum err err = child_spawn(child, argv, fds, count);
-    if (err != ERR_OK)
-        return err;
-    child->epoch = life_epoch(life_of(c));
-    note_clock(c, child->pid);
-    err = desk_watch_child(&ipc->desk, c->id, child->pidfd);
-    if (err != ERR_OK)
-        child_kill(child);
-    return err;
-}
+/* ---- lives ---- */
 
 static enum err spawn(struct ctx *c)
 {
     struct ipc *ipc = ipc_of(c);
     pthread_attr_t attr;
     if (c->id != ROOT_ID)
-        return spawn_process(c);
+        return process_spawn(c);
     if (pthread_attr_init(&attr) != 0)
         return ERR_NOMEM;
     (void)pthread_attr_setstacksize(&attr, RUNTIME_STACK_BYTES);
@@ -304,78 +224,20 @@ static enum err spawn(struct ctx *c)
     if (!ipc->has_thread)
         return ERR_NOMEM;
     (void)pthread_setname_np(ipc->thread, "root");
-    note_clock(c, getpid()); /* a thread's clock is not for other processes, and root has this one for itself */
+    process_note_clock(c, getpid()); /* a thread's clock is not for other processes, and root has this one for itself */
     return ERR_OK;
 }
 
 static void reap(struct ctx *c)
 {
     struct ipc *ipc = ipc_of(c);
-    struct child_end end;
-    if (c->id == ROOT_ID) {
-        if (ipc->has_thread)
-            (void)pthread_join(ipc->thread, NULL);
-        ipc->has_thread = false;
+    if (c->id != ROOT_ID) {
+        process_reap(c);
         return;
     }
-    struct ipc_child *child = &ipc->children[c->id];
-    child->reported = true;
-    child_kill(child); /* it has nothing left to do: its report is the last */
-    (void)bury(c, &end);
-}
-
-static void kill_process(struct ctx *c, enum exit_reason reason)
-{
-    struct ipc_child *child = &ipc_of(c)->children[c->id];
-    child->overdue = reason == EXIT_STUCK;
-    child_kill(child);
-}
-
-/* The record that an ended process could not send; NULL when it did. */
-static struct batch *last_words(struct ctx *root, actor_id who)
-{
-    struct ipc_child *child = &ipc_of(root)->children[who];
-    struct ctx *c = actor_of(root->rt, who);
-    const struct ipc_child was = *child;
-    struct child_end end;
-    if (!bury(c, &end))
-        return NULL;
-    uint64_t life = life_of(c);
-    if (was.reported || life_epoch(life) != was.epoch)
-        return NULL;
-    atomic_store_explicit(&c->shared->life, life_word(was.epoch, LIFE_ENDED), memory_order_release);
-    bool began = life_state(life) != LIFE_STARTING;
-    size_t len = strlen(end.how);
-    struct record record = {.type = began ? RECORD_EXITED : RECORD_STARTED,
-                            .kind = was.overdue ? EXIT_STUCK : EXIT_KILLED,
-                            .from = who,
-                            .to = ROOT_ID,
-                            .from_epoch = was.epoch,
-                            .to_epoch = root->epoch,
-                            .body_len = (uint32_t)len,
-                            .err = began ? ERR_OK : ERR_UNAVAILABLE};
-    struct account *account = root->rt->account;
-    struct batch *batch = batch_new(who, ROOT_ID, account, true);
-    uint8_t *at =
-        batch == NULL ? NULL : batch_reserve(batch, ENVELOPE_BATCH_BYTES, envelope_record_bytes(len), account, true);
-    if (at == NULL)
-        abort(); /* not a kilobyte of memory left: the nanny takes over */
-    memcpy(at + ENVELOPE_RECORD_BYTES, end.how, len);
-    envelope_encode(at, &record);
-    batch_seal(batch, 1);
-    return batch;
-}
-
-static struct batch *next_last_words(struct ctx *root)
-{
-    struct ipc_desk *desk = &ipc_of(root)->desk;
-    struct batch *batch = NULL;
-    while (desk->ended != 0 && batch == NULL) {
-        actor_id who = (actor_id)__builtin_ctzll(desk->ended);
-        desk->ended &= desk->ended - 1;
-        batch = last_words(root, who);
-    }
-    return batch;
+    if (ipc->has_thread)
+        (void)pthread_join(ipc->thread, NULL);
+    ipc->has_thread = false;
 }
 
 /* ---- lanes ---- */
@@ -408,23 +270,44 @@ static void accuse(struct ctx *c, actor_id who)
     outbox_raw(c, LANE_CONTROL, &accused, NULL);
 }
 
+/* Another process turns on word of room that it does not wait for. */
+static void wake_others(struct ctx *self)
+{
+    uint64_t others = atomic_exchange(&ipc_of(self)->to_wake, 0);
+    for (; others != 0; others &= others - 1) {
+        actor_id who = (actor_id)__builtin_ctzll(others);
+        struct record room = {.type = RECORD_ROOM,
+                              .from = self->id,
+                              .to = who,
+                              .from_epoch = self->epoch,
+                              .to_epoch = life_epoch(life_of(actor_of(self->rt, who)))};
+        outbox_raw(self, LANE_CONTROL, &room, NULL);
+    }
+}
+
 static enum err recv_batch(struct ctx *c, enum lane lane, struct batch **ret_batch)
 {
     struct ipc_desk *desk = &ipc_of(c)->desk;
+    if (atomic_load(&ipc_of(c)->to_wake) != 0)
+        wake_others(c);
     actor_id bad = 0;
     enum err err;
     while ((err = desk_receive(desk, lane, ret_batch, &bad)) == ERR_PROTOCOL)
         accuse(c, bad);
     if (err == ERR_OK || c->id != ROOT_ID || lane != LANE_CONTROL)
         return err;
-    *ret_batch = next_last_words(c);
+    *ret_batch = process_last_words(c);
     return *ret_batch == NULL ? ERR_AGAIN : ERR_OK;
 }
 
 static void wake(struct ctx *c)
 {
-    if (running != c)
-        desk_wake(&ipc_of(c)->desk);
+    struct ipc *ipc = ipc_of(c);
+    if (running == c)
+        return;
+    if (c != ipc->desk.actor)
+        atomic_fetch_or(&ipc->to_wake, UINT64_C(1) << c->id);
+    desk_wake(&ipc->desk);
 }
 
 static enum err submit(struct job *job)
@@ -441,8 +324,9 @@ const struct backend backend_ipc = {
     .close = close_all,
     .spawn = spawn,
     .reap = reap,
-    .kill = kill_process,
+    .kill = process_kill,
     .settle = settle,
+    .stall = machine_stall,
     .drain = drain,
     .wake = wake,
     .send = send_batch,

@@ -16,6 +16,7 @@
 #include "mailbox/backend.h"
 #include "mailbox/batch.h"
 #include "mailbox/calls.h"
+#include "mailbox/chaos.h"
 #include "mailbox/envelope.h"
 #include "mailbox/hops.h"
 #include "mailbox/runtime.h"
@@ -40,11 +41,12 @@ enum {
 
 /*
  * Tags in the heap of deadlines that are not correlations, with an actor in the low bits: ROOM by time, the first INFO_UP, reports
- * that have waited long enough.
+ * that have waited long enough; and the end of what the chaos switch ordered.
  */
 #define RETRY_TAG  (UINT64_C(1) << 63)
 #define UP_TAG     (UINT64_C(1) << 62)
 #define REPORT_TAG (UINT64_C(1) << 61)
+#define CHAOS_TAG  (UINT64_C(1) << 60)
 
 /* Records on their way to one lane of one actor. */
 struct outbox {
@@ -163,6 +165,9 @@ struct ctx {
     struct loop *loop;           /* PORT_NET */
     struct multicast *multicast; /* PORT_MULTICAST */
     bool multicast_ready;        /* a descriptor of it is readable */
+    uint64_t chaos_filled;       /* taken from the box, as it counts; 0 = nothing */
+    uint64_t chaos_filled_until_ns;
+    struct chaos_leak *chaos_leaks;
 };
 
 enum waiting { WAITING_NOT, WAITING_RESTART, WAITING_STOPPED };
@@ -303,6 +308,12 @@ void root_record(struct ctx *root, const struct record *record);
 void root_accused(struct ctx *root, const struct record *record);
 /* At the top of root's turn: stop requests and what the watchdog saw. */
 void root_turn(struct ctx *root);
+
+/* The chaos switch has an order for this actor. */
+static inline bool chaos_ordered(const struct ctx *c)
+{
+    return __builtin_expect(atomic_load_explicit(&c->shared->chaos, memory_order_relaxed) != 0, 0);
+}
 
 /* ---- watchdog.c ---- */
 

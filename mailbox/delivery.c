@@ -393,6 +393,10 @@ void delivery_deadlines(struct ctx *c)
 {
     uint64_t tag;
     while (!c->over && timers_pop(&c->deadlines, c->now_ns, &tag)) {
+        if (tag == CHAOS_TAG) {
+            chaos_due(c);
+            continue;
+        }
         if ((tag & (RETRY_TAG | UP_TAG | REPORT_TAG)) != 0) {
             note_due(c, tag);
             continue;

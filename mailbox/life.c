@@ -56,6 +56,8 @@ static void reset(struct ctx *c)
 static enum err init_actor(struct ctx *c)
 {
     const struct loop_port *loop = c->rt->config.loop;
+    if (c->rt->config.chaos && chaos_fails_start(c))
+        return ctx_fail(c, ERR_INTERNAL, "chaos: this start was told to fail");
     c->state = calloc(1, MAX(c->class->state_bytes, 1));
     if (c->state == NULL)
         return ctx_fail(c, ERR_NOMEM, "no memory for the actor's state");
@@ -169,6 +171,11 @@ bool actor_turn(struct ctx *c, uint64_t *ret_wake_at_ns)
     turn_begins(c);
     if (c->id == ROOT_ID)
         root_turn(c);
+    if (chaos_ordered(c) && chaos_turn(c)) {
+        *ret_wake_at_ns = 0;
+        turn_ends(c);
+        return !c->over;
+    }
     bool more = receive(c, LANE_CONTROL, TURN_CONTROL_MAX);
     more = (!c->over && receive(c, LANE_DATA, TURN_DATA_MAX)) || more;
     delivery_watches(c);
@@ -226,6 +233,7 @@ void life_end(struct ctx *c)
         c->class->terminate(c, c->state, c->reason);
     jobs_abandon(c);
     drop_calls(c);
+    chaos_end_life(c);
     if (c->loop != NULL)
         c->rt->config.loop->close(c->loop);
     c->loop = NULL;

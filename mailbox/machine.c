@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "mailbox/machine.h"
 
+#include <poll.h>
+
 #include "base/clock.h"
 #include "base/random.h"
 #include "mailbox/ctx.h"
@@ -38,6 +40,16 @@ bool machine_await(struct runtime *rt, bool (*done)(void *arg), void *arg, uint6
         is_done = done(arg);
     }
     return is_done;
+}
+
+void machine_stall(struct ctx *c, uint64_t ns)
+{
+    (void)c;
+    while (ns == UINT64_MAX)
+        (void)poll(NULL, 0, -1);
+    uint64_t until = clock_mono_ns() + ns;
+    for (uint64_t now = clock_mono_ns(); now < until; now = clock_mono_ns())
+        (void)poll(NULL, 0, (int)((until - now) / MS_NS + 1));
 }
 
 struct timespec machine_left(uint64_t wake_at_ns)

@@ -332,7 +332,10 @@ enum err root_open(struct runtime *rt, char *ret_why, size_t why_bytes)
     rt->orders = orders_new();
     if (rt->orders == NULL)
         return ERR_NOMEM;
-    return supervisor_new(rt->config.tree, &ops, &rt->supervisor, ret_why, why_bytes);
+    enum err err = supervisor_new(rt->config.tree, &ops, &rt->supervisor, ret_why, why_bytes);
+    if (err == ERR_OK && rt->config.unbounded_restarts)
+        supervisor_unbound(rt->supervisor);
+    return err;
 }
 
 void root_close(struct runtime *rt)

@@ -97,7 +97,7 @@ static enum err open_actor(struct runtime *rt, struct ctx *c, actor_id id)
         box_init(&c->shared->box, (uint32_t)rt->actor_count, c->class->mailbox_records, c->class->mailbox_bytes);
     calls_init(&c->calls);
     timers_init(&c->timers, TIMERS_MAX);
-    timers_init(&c->deadlines, CALLS_IN_FLIGHT_MAX + 3 * (RUNTIME_ACTORS_MAX + 1));
+    timers_init(&c->deadlines, CALLS_IN_FLIGHT_MAX + 3 * (RUNTIME_ACTORS_MAX + 1) + 1);
     c->peers = calloc(rt->actor_count, sizeof(*c->peers));
     c->dirty = calloc(rt->actor_count * LANE_COUNT, sizeof(*c->dirty));
     c->scratch = calloc(1, MAX(rt->struct_bytes, 1));
@@ -111,6 +111,7 @@ static void close_actor(struct ctx *c)
         return; /* never opened */
     if (c->peers != NULL)
         outbox_release(c);
+    chaos_release(c);
     calls_release(&c->calls);
     timers_release(&c->timers);
     timers_release(&c->deadlines);

@@ -87,6 +87,8 @@ struct runtime_config {
     const struct crash_history *crash_history; /* of earlier lives; NULL: none */
     uint32_t slow_ms;                          /* 0 = WATCHDOG_SLOW_MS */
     uint32_t stuck_ms;                         /* 0 = WATCHDOG_STUCK_MS */
+    bool chaos;                                /* the chaos switch (mailbox/chaos.h) may be used */
+    bool unbounded_restarts;                   /* for tests: neither intensity nor backoff, whatever the tree says */
 };
 
 /* How a runtime ended; also the process's exit code, by which the nanny decides. */

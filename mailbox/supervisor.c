@@ -232,6 +232,8 @@ void node_reconcile(struct supervisor *s, struct node *n)
 /* Counts a restart; false when there were more than intensity within the period. */
 static bool count_restart(struct supervisor *s, struct node *n)
 {
+    if (s->unbounded)
+        return true;
     uint64_t period_ns = n->tree->period_ms * MS_NS;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < n->restart_count; i++) {
@@ -245,6 +247,8 @@ static bool count_restart(struct supervisor *s, struct node *n)
 
 static uint64_t backoff(struct supervisor *s, struct node *c, bool failed_start)
 {
+    if (s->unbounded)
+        return failed_start ? SUPERVISOR_BACKOFF_FIRST_MS * MS_NS : 0;
     if (c->started_ns != 0 && s->now_ns - c->started_ns >= SUPERVISOR_HEALTHY_MS * MS_NS)
         c->failures = 0;
     c->started_ns = 0;

@@ -131,6 +131,9 @@ enum err supervisor_new(const struct supervisor_spec *spec, const struct supervi
                         struct supervisor **ret_supervisor, char *ret_why, size_t why_bytes) MUST_CHECK;
 void supervisor_free(struct supervisor *s);
 
+/* For tests that make actors fail all the time: no number of restarts is too many, and only failed starts wait, SUPERVISOR_BACKOFF_FIRST_MS. */
+void supervisor_unbound(struct supervisor *s);
+
 /* Events. now_ns is monotonic and never goes back. Those of an unknown or unexpected actor are ignored. */
 void supervisor_start(struct supervisor *s, uint64_t now_ns);
 void supervisor_stop(struct supervisor *s, uint64_t now_ns);

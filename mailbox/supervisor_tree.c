@@ -156,6 +156,11 @@ enum err supervisor_new(const struct supervisor_spec *spec, const struct supervi
     return ERR_OK;
 }
 
+void supervisor_unbound(struct supervisor *s)
+{
+    s->unbounded = true;
+}
+
 void supervisor_free(struct supervisor *s)
 {
     if (s == NULL)

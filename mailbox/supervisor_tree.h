@@ -44,6 +44,7 @@ struct supervisor {
     uint64_t now_ns;
     bool stuck;
     bool escalated;
+    bool unbounded;
     bool ended;
 };
 

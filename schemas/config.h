@@ -184,6 +184,11 @@ struct config_list {
       "group, by name or number, that may read the databases and reach the control socket, which answers AllowedUIDs") \
     X(LIST, control_allowed_uids, "Control.AllowedUIDs", "", 0, 16, NULL,                                              \
       "further user ids that may use the control socket; the daemon's own always may")                                 \
+    X(BOOL, chaos_enabled, "Chaos.Enabled", "false", 0, 1, NULL,                                                       \
+      "for tests only: whoever may use the control socket may make parts of the daemon fail, by `chaos`; also "        \
+      "--chaos")                                                                                                       \
+    X(BOOL, chaos_unbounded, "Chaos.Unbounded", "false", 0, 1, NULL,                                                   \
+      "for tests only: with Chaos.Enabled, parts that fail are restarted without delay however often they do")         \
     X(CHOICE, log_level, "Log.Level", "info", 0, 0, "error|warn|info|debug", "how much is logged to stderr")
 
 #define CONFIG_C_LIST     struct config_list

@@ -47,6 +47,7 @@ struct sim_actor {
     uint64_t step;          /* scheduled event, 0 = none */
     uint64_t step_at_ns;
     uint64_t busy_until_ns;
+    uint64_t stalled_ns; /* what the step that runs takes longer; UINT64_MAX = it never ends */
     bool alive;
     bool begun;
     struct prng random;
@@ -90,7 +91,7 @@ static void schedule_step(struct sim_actor *a, uint64_t at_ns)
 {
     struct sim *sim = sim_of(a->ctx->rt);
     at_ns = MAX(at_ns, MAX(a->busy_until_ns, sim_now(sim)));
-    if (!a->alive || (a->step != 0 && a->step_at_ns <= at_ns))
+    if (!a->alive || a->stalled_ns == UINT64_MAX || (a->step != 0 && a->step_at_ns <= at_ns))
         return;
     if (a->step != 0)
         sim_cancel(sim, a->step);
@@ -118,6 +119,10 @@ static void step(void *arg)
         goes_on = life_begin(a->ctx);
     }
     a->busy_until_ns = sim_now(sim) + 1 + sim_below(sim, STEP_COST_NS_MAX);
+    if (a->stalled_ns == UINT64_MAX)
+        return;
+    a->busy_until_ns += a->stalled_ns;
+    a->stalled_ns = 0;
     if (!goes_on) {
         a->alive = false;
         life_end(a->ctx);
@@ -164,6 +169,12 @@ static void arrive(void *arg)
         a->tail[arrival->lane]->next = arrival;
     a->tail[arrival->lane] = arrival;
     wake(arrival->to);
+}
+
+static void stall(struct ctx *c, uint64_t ns)
+{
+    struct sim_actor *a = actor(c);
+    a->stalled_ns = ns > UINT64_MAX - a->stalled_ns ? UINT64_MAX : a->stalled_ns + ns;
 }
 
 /* Root and a life at its end are never refused: nobody would try again for them. */
@@ -387,6 +398,7 @@ const struct backend backend_sim = {
     .spawn = spawn,
     .reap = reap,
     .settle = settle,
+    .stall = stall,
     .wake = wake,
     .send = send_batch,
     .recv = recv_batch,

@@ -70,6 +70,7 @@ const struct operation_handler operation_handlers[OP_COUNT] = {
     [OP_SHUTDOWN] = {.start = shutdown_start},
     [OP_CANCEL] = {.start = cancel_start},
     [OP_DIAG_HEALTHY] = {.start = healthy_start, .reply = healthy_reply, .end = healthy_end},
+    [OP_CHAOS] = {.start = chaos_start},
     [OP_LOG_LEVEL] = {.start = log_level_start},
     [OP_CONFIG_SHOW] = {.start = config_show_start},
     [OP_SWARM_PEERS] = RELAY,

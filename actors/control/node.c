@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "actors/control/operations.h"
+#include "mailbox/chaos.h"
 #include "schemas/blocks_sql.h"
 #include "schemas/pack.h"
 #include "wire/keys.h"
@@ -234,6 +235,39 @@ enum err log_level_start(struct control *c, struct conversation *v)
                               (int)args->level.len, (const char *)args->level.data);
 }
 
+static enum err say_chaos_error(struct conversation *v, const struct op_chaos *args, enum chaos_kind kind, enum err err)
+{
+    int len = (int)args->actor.len;
+    const char *actor = (const char *)args->actor.data;
+    if (err == ERR_DENIED)
+        return conversation_error(v, err, "the chaos switch is off: start the daemon with --chaos, for tests only");
+    if (err == ERR_NOT_FOUND)
+        return conversation_error(v, err, "no actor is named \"%.*s\"", len, actor);
+    if (err == ERR_TOO_LARGE)
+        return conversation_error(v, err, "the value of this order is at most %llu",
+                                  (unsigned long long)chaos_value_max(kind));
+    return err == ERR_UNAVAILABLE ? conversation_error(v, err, "%.*s does not run at the moment", len, actor) : err;
+}
+
+enum err chaos_start(struct control *c, struct conversation *v)
+{
+    const struct op_chaos *args = (const void *)v->args;
+    enum chaos_kind kind = chaos_kind_of(args->order);
+    if (kind == CHAOS_NONE && ctx_chaos_allowed(c->ctx))
+        return conversation_error(v, ERR_INVALID, "there is no order \"%.*s\"", (int)args->order.len,
+                                  (const char *)args->order.data);
+    enum err err = ctx_chaos(c->ctx, args->actor, kind, args->value);
+    if (err != ERR_OK)
+        return say_chaos_error(v, args, kind, err);
+    struct buf result;
+    buf_init(&result, RESULT_BYTES_MAX, NULL);
+    struct pack p = pack_begin(&result);
+    pack_map(&p, 2);
+    pack_pair_span(&p, "actor", args->actor);
+    pack_pair_span(&p, "order", args->order);
+    return conversation_finish_packed(c, v, &result, &p);
+}
+
 /* ---- diag healthy ---- */
 
 /* The essential actors, then the write to the store and to state.db. */
@@ -261,8 +295,9 @@ static enum err finish_healthy(struct control *c, struct conversation *v, const 
     struct buf result;
     buf_init(&result, RESULT_BYTES_MAX, NULL);
     struct pack p = pack_begin(&result);
-    pack_map(&p, 2);
+    pack_map(&p, 3);
     pack_pair_bool(&p, "healthy", work->healthy);
+    pack_pair_bool(&p, "chaos", ctx_chaos_allowed(c->ctx));
     pack_text(&p, "checks");
     pack_array(&p, ARRAY_LEN(checks));
     for (size_t i = 0; i < ARRAY_LEN(checks); i++) {

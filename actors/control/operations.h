@@ -18,6 +18,7 @@ enum err cancel_start(struct control *c, struct conversation *v);
 enum err healthy_start(struct control *c, struct conversation *v);
 enum err healthy_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 void healthy_end(struct control *c, struct conversation *v);
+enum err chaos_start(struct control *c, struct conversation *v);
 enum err log_level_start(struct control *c, struct conversation *v);
 enum err config_show_start(struct control *c, struct conversation *v);
 

@@ -485,6 +485,7 @@ static void requests_are_answered_or_refused(void **state)
         {"{\"op\":\"config show\"}", "StorageMax", 0},
         {"{\"op\":\"log level\",\"args\":{\"level\":\"loud\"}}", "\"code\":\"invalid\"", 0},
         {"{\"op\":\"diag healthy\"}", "\"healthy\":true", 0},
+        {"{\"op\":\"chaos\",\"args\":{\"actor\":\"state\",\"order\":\"fail\"}}", "\"code\":\"denied\"", 0},
         {"{\"op\":\"repo stat\"}", "\"blocks\":0", 0},
     };
     RUN(steps, false);
