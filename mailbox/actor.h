@@ -33,6 +33,9 @@ struct runtime;
 /* An index into the runtime's tree of actors; the production tree numbers them in actors/tree.h. 0 is nobody. */
 typedef uint16_t actor_id;
 
+/* The text of an INFO_REPLY with ERR_UNAVAILABLE when the callee's life ended, which its next life may mend. */
+#define WENT_DOWN_TEXT "it went down"
+
 enum { CALLS_IN_FLIGHT_MAX = 1024, REPLY_BYTES_DEFAULT = 4096 };
 
 /* How a life of an actor ended, as its supervisor, the events table and terminate() see it. */
@@ -255,6 +258,14 @@ void ctx_unwatch(struct ctx *, int fd);
 /* ---- life ---- */
 /* Ends this life after the handler; text says why, for the events table. */
 void ctx_exit(struct ctx *, enum exit_reason reason, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/*
+ * In terminate: leaves a thing to the next life of this actor, so that a socket stays open and those who wait at it are not sent away. It is
+ * freed by free_fn where there will be no next life: at once when the tree is being stopped, else when the runtime is freed. One thing; a
+ * second takes the place of the first. A life in a process of its own leaves nothing.
+ */
+void ctx_bequeath(struct ctx *, void *thing, void (*free_fn)(void *thing));
+/* What the last life left, the caller's from now on; NULL: nothing. */
+void *ctx_inherit(struct ctx *);
 /* Declares that this handler may take up to bound_ns, so that the watchdog does not call the actor stuck before. */
 void ctx_long(struct ctx *, uint64_t bound_ns);
 /* Says why init fails. Returns err, so that init can return it. */

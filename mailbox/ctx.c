@@ -322,6 +322,30 @@ void ctx_exit(struct ctx *c, enum exit_reason reason, const char *fmt, ...)
     va_end(args);
 }
 
+static void free_heirloom(struct ctx *c)
+{
+    if (c->heirloom != NULL)
+        c->heirloom_free(c->heirloom);
+    c->heirloom = NULL;
+}
+
+void ctx_bequeath(struct ctx *c, void *thing, void (*free_fn)(void *thing))
+{
+    free_heirloom(c);
+    c->heirloom = thing;
+    c->heirloom_free = free_fn;
+    /* Nobody inherits when all end, and a process takes along what it has. */
+    if (c->rt->joined || atomic_load_explicit(&c->rt->shared->stop_requested, memory_order_acquire))
+        free_heirloom(c);
+}
+
+void *ctx_inherit(struct ctx *c)
+{
+    void *thing = c->heirloom;
+    c->heirloom = NULL;
+    return thing;
+}
+
 enum err ctx_fail(struct ctx *c, enum err err, const char *fmt, ...)
 {
     va_list args;

@@ -165,7 +165,9 @@ struct ctx {
     struct loop *loop;           /* PORT_NET */
     struct multicast *multicast; /* PORT_MULTICAST */
     bool multicast_ready;        /* a descriptor of it is readable */
-    uint64_t chaos_filled;       /* taken from the box, as it counts; 0 = nothing */
+    void *heirloom;              /* ctx_bequeath: between two lives nobody touches it */
+    void (*heirloom_free)(void *thing);
+    uint64_t chaos_filled; /* taken from the box, as it counts; 0 = nothing */
     uint64_t chaos_filled_until_ns;
     struct chaos_leak *chaos_leaks;
 };

@@ -211,7 +211,7 @@ static void deliver_down(struct ctx *c, const struct record *r)
     for (uint32_t i = 0; i < c->calls.cap; i++) {
         struct call *call = calls_at(&c->calls, i);
         if (call != NULL && call->to == r->from && call->to_epoch == r->from_epoch)
-            delivery_end_call(c, call, ERR_UNAVAILABLE, "it went down", false);
+            delivery_end_call(c, call, ERR_UNAVAILABLE, WENT_DOWN_TEXT, false);
     }
     tell_room(c, r->from); /* whoever waits for room tries again and learns that it is down */
     uint64_t news = (uint64_t)r->from_epoch * 2 + 1;

@@ -112,6 +112,8 @@ static void close_actor(struct ctx *c)
     if (c->peers != NULL)
         outbox_release(c);
     chaos_release(c);
+    if (c->heirloom != NULL)
+        c->heirloom_free(c->heirloom);
     calls_release(&c->calls);
     timers_release(&c->timers);
     timers_release(&c->deadlines);

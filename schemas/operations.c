@@ -79,6 +79,17 @@ enum control_code control_code_from_err(enum err err)
     return (unsigned)err < ERR_COUNT ? map[err] : CODE_INTERNAL;
 }
 
+bool operation_repeatable(const struct operation *op)
+{
+    static const int repeatable[] = {OP_BLOCK_PUT,     OP_BLOCK_PUT_MANY, OP_PIN_ADD,        OP_ADD_OPEN,
+                                     OP_SWARM_CONNECT, OP_LOG_LEVEL,      OP_METADATA_PUT,   OP_METADATA_RM,
+                                     OP_REPLICATE_SET, OP_REPLICATE_RM,   OP_ROUTING_PROVIDE};
+    bool found = !op->mutates;
+    for (size_t i = 0; i < ARRAY_LEN(repeatable); i++)
+        found = found || op->id == repeatable[i];
+    return found;
+}
+
 const struct operation *operation_find(struct span words)
 {
     for (size_t i = 0; i < OP_COUNT; i++) {

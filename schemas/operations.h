@@ -67,6 +67,12 @@ enum operation_id {
 /* OP_COUNT rows, indexed by enum operation_id. */
 extern const struct operation operations[];
 
+/*
+ * Whether it may be executed again when nobody knows whether it was: twice leaves what once leaves, and the answer is the same. All that only
+ * reads, and some of the rest.
+ */
+bool operation_repeatable(const struct operation *op);
+
 /* By words, or NULL. */
 const struct operation *operation_find(struct span words);
 

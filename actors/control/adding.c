@@ -139,12 +139,28 @@ static bool hold_next(struct file_session *s)
     return true;
 }
 
+/* The lease that ended with the store's life is asked of the next one. What was collected in between, its pin will miss. */
+static bool lease_again(struct control *c, struct file_session *s)
+{
+    enum err err = s->wants_lease ? file_session_lease(c, s) : ERR_OK;
+    s->wants_lease = err != ERR_OK;
+    if (err == ERR_BUSY || (err == ERR_UNAVAILABLE && control_waits(c, &s->patience)))
+        file_session_pause(c, s);
+    return err == ERR_OK;
+}
+
 void adding_send_puts(struct control *c, struct file_session *s)
 {
+    if (!lease_again(c, s))
+        return;
     while (!s->paused && (s->held || hold_next(s))) {
         enum err err = s->only_hash ? ERR_OK : put(c, s);
         if (err == ERR_BUSY)
             return; /* goes on with the next acknowledgement or INFO_ROOM */
+        if (err == ERR_UNAVAILABLE && control_waits(c, &s->patience)) {
+            file_session_pause(c, s);
+            return;
+        }
         s->held = false;
         if (err == ERR_OK && !s->only_hash)
             continue; /* the flight has the block until it is acknowledged */
@@ -156,7 +172,9 @@ void adding_send_puts(struct control *c, struct file_session *s)
 void upload_flight_ended(struct control *c, struct file_session *s, const struct flight *flight,
                          const struct info *info)
 {
-    if (info->err == ERR_BUSY) {
+    if (info->err == ERR_OK)
+        s->patience = (struct patience){0};
+    if (info->err == ERR_BUSY || (control_is_down(info) && control_waits_again(c, &s->patience))) {
         s->retries[s->retry_count++] = *flight;
         file_session_pause(c, s);
         return;
@@ -299,7 +317,11 @@ static enum err go_on_pinning(struct control *c, struct file_session *s, struct 
         uint8_t bytes[CID_BYTES_MAX];
         struct msg_pin_add m = {.cid = span_of(bytes, cid_encode(&cid, bytes)), .recursive = true};
         enum err err = conversation_call(c, v, ACTOR_TIERED_STORAGE, MSG_PIN_ADD, &m, NULL, SUB_PIN, 0);
-        return err == ERR_OK ? ERR_AGAIN : err;
+        if (err == ERR_BUSY || (err == ERR_UNAVAILABLE && control_waits(c, &s->patience)))
+            conversation_rest(c, v, SUB_PIN);
+        else if (err != ERR_OK)
+            return err;
+        return ERR_AGAIN;
     }
     adding_answer(c, v, work);
     file_session_free(c, s);
@@ -335,9 +357,23 @@ static enum err go_on_closing(struct control *c, struct file_session *s, struct 
 /* A pin is committed, or not. */
 enum err add_close_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info)
 {
-    (void)sub;
+    struct file_session *s = v->session;
+    if (control_is_down(info) && control_waits_again(c, &s->patience)) {
+        conversation_rest(c, v, sub);
+        return ERR_OK;
+    }
     if (info->err != ERR_OK)
         return info->err;
+    s->patience = (struct patience){0};
+    enum err err = go_on_pinning(c, s, v);
+    return err == ERR_AGAIN ? ERR_OK : err;
+}
+
+/* The pin that was not made is made again: twice is once. */
+enum err add_close_again(struct control *c, struct conversation *v, unsigned sub)
+{
+    (void)sub;
+    ((struct adding *)v->work)->pinned--;
     enum err err = go_on_pinning(c, v->session, v);
     return err == ERR_AGAIN ? ERR_OK : err;
 }
@@ -348,11 +384,6 @@ static void fail_all(struct control *c, struct file_session *s, enum err err)
     const char *said = upload_why(s->upload);
     (void)snprintf(why, sizeof(why), "%s", said[0] != '\0' ? said : err_text(err));
     file_session_fail(c, s, err, why);
-}
-
-void upload_lease_lost(struct control *c, struct file_session *s, enum err err)
-{
-    fail_all(c, s, err == ERR_OK ? ERR_UNAVAILABLE : err);
 }
 
 static enum err go_on(struct control *c, struct file_session *s, struct conversation *v)
@@ -393,6 +424,16 @@ void upload_drive(struct control *c, struct file_session *s)
         fail_all(c, s, err);
 }
 
+void upload_lease_lost(struct control *c, struct file_session *s, enum err err)
+{
+    if (err != ERR_UNAVAILABLE || !control_waits_again(c, &s->patience)) {
+        fail_all(c, s, err == ERR_OK ? ERR_UNAVAILABLE : err);
+        return;
+    }
+    s->wants_lease = true;
+    upload_drive(c, s);
+}
+
 /* ---- beginnings and ends ---- */
 
 /* Pieces that came too early hold at most half of the room, so that the ones they wait for can always come. */
@@ -402,7 +443,7 @@ enum err adding_join(struct control *c, struct conversation *v, uint64_t number,
     if (s == NULL)
         return no_upload(v, number);
     bool ahead = kind == ADDING_BYTES && offset > s->next_offset;
-    if (ahead && account_free(&c->requests) < c->requests.limit_bytes / 2)
+    if (ahead && account_free(c->requests) < c->requests->limit_bytes / 2)
         return conversation_error(v, ERR_BUSY, "an earlier piece is missing, and others need the room: try again");
     struct adding *work = calloc(1, sizeof(*work));
     if (work == NULL)

@@ -20,6 +20,22 @@ struct control_state {
     struct control c;
 };
 
+/*
+ * What a life leaves to the next: clients stay connected while this actor is restarted, hear that what they asked for has failed, and what
+ * came in meanwhile is answered by the next life. To close the socket instead would lock clients out of nng 1.5.2 that were just coming in.
+ */
+struct entrance {
+    struct account requests;
+    struct listener *listener; /* NULL where no descriptors are watched */
+};
+
+static void entrance_free(void *thing)
+{
+    struct entrance *entrance = thing;
+    listener_close(entrance->listener);
+    free(entrance);
+}
+
 static enum err listener_options_of(struct ctx *ctx, const struct config *config, char *folder, size_t folder_bytes,
                                     struct listener_options *options)
 {
@@ -63,11 +79,11 @@ static enum err open_with_busy(struct control *c, struct listener_options *optio
     enum err err = router_pack_busy(false, &packed);
     if (err == ERR_OK)
         err = router_pack_busy(true, &json);
-    options->requests = &c->requests;
+    options->requests = c->requests;
     options->busy = buf_span(&packed);
     options->busy_json = buf_span(&json);
     if (err == ERR_OK)
-        err = listener_open(options, &c->listener, why);
+        err = listener_open(options, &c->entrance->listener, why);
     buf_release(&packed);
     buf_release(&json);
     return err;
@@ -113,11 +129,13 @@ static enum err open_listener(struct ctx *ctx, struct control *c, const struct c
     enum err err = listener_options_of(ctx, config, folder, sizeof(folder), &options);
     if (err == ERR_OK && !watch_possible(ctx))
         return ERR_OK;
-    if (err == ERR_OK)
+    if (err == ERR_OK && c->entrance->listener == NULL)
         err = open_with_busy(c, &options, why);
     if (err != ERR_OK)
         return why[0] == '\0' ? err : ctx_fail(ctx, err, "%s", why);
+    c->listener = c->entrance->listener;
     err = ctx_watch(ctx, listener_fd(c->listener), tag_make(TAG_LISTENER, 0, 0, 0));
+    listener_resume(c->listener);
     open_file_door(c, &options);
     check_later(c);
     return err == ERR_OK ? ERR_OK : ctx_fail(ctx, err, "the control socket cannot be watched");
@@ -129,7 +147,15 @@ static enum err control_init(struct ctx *ctx, void *state, const struct config *
     c->ctx = ctx;
     c->config = config;
     struct account *slack = &ctx_budget(ctx)->accounts[ACCOUNT_SLACK];
-    account_init(&c->requests, "control_requests", MAX(slack->limit_bytes, REQUESTS_BYTES_MIN));
+    c->entrance = ctx_inherit(ctx);
+    bool inherited = c->entrance != NULL;
+    if (!inherited)
+        c->entrance = calloc(1, sizeof(*c->entrance));
+    if (c->entrance == NULL)
+        return ctx_fail(ctx, ERR_NOMEM, "no memory for the control socket");
+    c->requests = &c->entrance->requests;
+    if (!inherited)
+        account_init(c->requests, "control_requests", MAX(slack->limit_bytes, REQUESTS_BYTES_MIN));
     c->requests_taken = account_take(slack, slack->limit_bytes) ? slack->limit_bytes : 0;
     buf_init(&c->filters, 0, NULL);
     name_cache_init(&c->names, config->ipns_resolve_cache_size, &ctx_budget(ctx)->accounts[ACCOUNT_TABLES]);
@@ -237,11 +263,10 @@ static void control_handle_info(struct ctx *ctx, void *state, const struct info 
 
 static void control_terminate(struct ctx *ctx, void *state, enum exit_reason reason)
 {
-    (void)reason;
     struct control *c = &((struct control_state *)state)->c;
     c->ctx = ctx;
     if (c->sessions != NULL) {
-        router_close(c);
+        router_close(c, reason != EXIT_SHUTDOWN);
         sessions_close(c);
     }
     control_take_denylist(c, NULL);
@@ -253,7 +278,10 @@ static void control_terminate(struct ctx *ctx, void *state, enum exit_reason rea
     c->files = NULL;
     if (c->listener != NULL)
         ctx_unwatch(ctx, listener_fd(c->listener));
-    listener_close(c->listener);
+    c->listener = NULL;
+    if (c->entrance != NULL)
+        ctx_bequeath(ctx, c->entrance, entrance_free);
+    c->entrance = NULL;
     account_give(&ctx_budget(ctx)->accounts[ACCOUNT_SLACK], c->requests_taken);
     c->requests_taken = 0;
 }

@@ -150,7 +150,7 @@ const struct operation_handler operation_handlers[OP_COUNT] = {
     [OP_ADD_OPEN] = {.start = add_open_start},
     [OP_ADD_WRITE] = {.start = add_write_start, .end = adding_end},
     [OP_ADD_FILE] = {.start = add_file_start, .end = adding_end},
-    [OP_ADD_CLOSE] = {.start = add_close_start, .reply = add_close_reply, .end = adding_end},
+    [OP_ADD_CLOSE] = {.start = add_close_start, .reply = add_close_reply, .again = add_close_again, .end = adding_end},
     [OP_READ] = {.start = read_start, .end = reading_end},
     [OP_GET] = {.start = get_start, .end = reading_end},
     [OP_DAG_EXPORT] = {.start = dag_export_start, .end = reading_end},

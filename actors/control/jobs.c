@@ -73,7 +73,7 @@ void job_keep(struct control *c, int conversation, struct span answer)
         return;
     job->conversation = -1;
     job->touched_at = ctx_now(c->ctx);
-    buf_init(&job->answer, ANSWER_BYTES_MAX, &c->requests);
+    buf_init(&job->answer, ANSWER_BYTES_MAX, c->requests);
     enum err err = buf_append_span(&job->answer, answer);
     if (err != ERR_OK) {
         buf_release(&job->answer);

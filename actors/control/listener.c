@@ -29,6 +29,7 @@ struct slot {
     nng_aio *aio;
     nng_msg *msg;           /* of nng or of the actor, as state says */
     bool sending;           /* only touched by whoever owns the slot, as charged is */
+    uint8_t returned;       /* lives of the actor that ended with it */
     size_t charged;         /* to the account of requests */
     _Atomic int state;      /* the release that hands over pairs with the acquire of the taker */
     _Atomic uint64_t order; /* of arrival */
@@ -84,6 +85,7 @@ static void discharge(struct slot *slot)
 static void receive_next(struct slot *slot)
 {
     slot->sending = false;
+    slot->returned = 0;
     atomic_store_explicit(&slot->pipe, 0, memory_order_relaxed);
     if (!atomic_load_explicit(&slot->owner->stopping, memory_order_acquire))
         nng_ctx_recv(slot->ctx, slot->aio);
@@ -372,6 +374,15 @@ bool listener_check(struct listener *listener, char why[LISTENER_WHY_BYTES])
 
 /* ---- the actor's side ---- */
 
+void listener_resume(struct listener *listener)
+{
+    for (unsigned i = 0; i < LISTENER_SLOTS; i++) {
+        if (atomic_load_explicit(&listener->slots[i].state, memory_order_relaxed) == SLOT_TAKEN)
+            listener_answer(listener, i, span_of(listener->busy[0], listener->busy_len[0]));
+    }
+    wake(listener);
+}
+
 int listener_fd(const struct listener *listener)
 {
     return listener->fd;
@@ -415,6 +426,16 @@ bool listener_gone(struct listener *listener, unsigned *ret_slot)
         }
     }
     return false;
+}
+
+bool listener_return(struct listener *listener, unsigned index)
+{
+    struct slot *slot = &listener->slots[index];
+    if (slot->msg == NULL || slot->returned == LISTENER_RETURNS_MAX)
+        return false;
+    slot->returned++;
+    atomic_store_explicit(&slot->state, SLOT_ARRIVED, memory_order_release);
+    return true;
 }
 
 void listener_drop_bytes(struct listener *listener, unsigned index)

@@ -34,6 +34,7 @@ enum {
     LISTENER_CHECK_MS = 2000,        /* between calls of listener_check */
     LISTENER_FREE_BYTES = 16 * 1024, /* requests up to here are not charged: the slots bound them */
     LISTENER_BUSY_BYTES = 256,
+    LISTENER_RETURNS_MAX = 3, /* a request that was there at the end of so many lives may be what ended them */
 };
 
 struct account;
@@ -54,6 +55,12 @@ struct listener_options {
 /* Opens the socket and begins to listen. On an error why has a sentence that names the path or the setting. */
 enum err listener_open(const struct listener_options *options, struct listener **ret_listener,
                        char why[LISTENER_WHY_BYTES]) MUST_CHECK;
+
+/*
+ * A new life of the actor goes on with a listener of the last: a request that was taken and is owed an answer still is told `busy`, and what
+ * came meanwhile makes listener_fd readable.
+ */
+void listener_resume(struct listener *listener);
 
 /* Stops all callbacks, then closes and frees. Waits for callbacks in progress, which never block. NULL is ignored. */
 void listener_close(struct listener *listener);
@@ -82,6 +89,12 @@ bool listener_next(struct listener *listener, unsigned *ret_slot, uint32_t *ret_
 
 /* A slot that was taken and whose client has gone, be it before its request got here; each is told once. */
 bool listener_gone(struct listener *listener, unsigned *ret_slot);
+
+/*
+ * Gives a taken request back unanswered, for the next life to take. False, and nothing changed, when its bytes were dropped or it has been
+ * given back LISTENER_RETURNS_MAX times.
+ */
+bool listener_return(struct listener *listener, unsigned slot) MUST_CHECK;
 
 /* Frees the bytes of a taken request that was copied; its charge stays until the answer, on behalf of the copy. */
 void listener_drop_bytes(struct listener *listener, unsigned slot);

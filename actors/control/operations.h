@@ -163,6 +163,7 @@ enum err add_open_start(struct control *c, struct conversation *v);
 enum err add_write_start(struct control *c, struct conversation *v);
 enum err add_file_start(struct control *c, struct conversation *v);
 enum err add_close_start(struct control *c, struct conversation *v);
+enum err add_close_again(struct control *c, struct conversation *v, unsigned sub);
 enum err add_close_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info);
 void adding_end(struct control *c, struct conversation *v);
 

@@ -221,6 +221,10 @@ static void send_wants(struct control *c, struct file_session *s)
         enum err err = fetch(c, s, &s->held_flight.cid);
         if (err == ERR_BUSY)
             return; /* INFO_ROOM or the next reply comes back here */
+        if (err == ERR_UNAVAILABLE && control_waits(c, &s->patience)) {
+            file_session_pause(c, s);
+            return;
+        }
         s->held = false;
         if (err != ERR_OK)
             reader_fail_block(s->reader, &s->held_flight.cid, err, "");
@@ -230,7 +234,9 @@ static void send_wants(struct control *c, struct file_session *s)
 void reader_flight_ended(struct control *c, struct file_session *s, const struct flight *flight,
                          const struct info *info)
 {
-    if (info->err == ERR_BUSY) {
+    if (info->err == ERR_OK)
+        s->patience = (struct patience){0};
+    if (info->err == ERR_BUSY || (control_is_down(info) && control_waits_again(c, &s->patience))) {
         reader_retry_block(s->reader, &flight->cid);
         file_session_pause(c, s);
         sessions_make_room(c); /* the last: it may end this one */

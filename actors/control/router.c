@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "actors/control/conversation.h"
 #include "actors/control/names.h"
 
 #include <stdio.h>
@@ -7,141 +8,73 @@
 #include "schemas/json.h"
 #include "schemas/pack.h"
 
-enum { AGAIN_MS = 20, SUBJECT_BYTES_MAX = 120 };
+enum { AGAIN_MS = 20 };
 
-/* ---- what was answered before ---- */
+/* ---- what is down ---- */
 
-static const struct kept_answer *find_kept(const struct control *c, const struct operation *op, const char *id)
+static enum err unpack_arguments(struct conversation *v, const struct request *request, char why[WHY_BYTES]);
+
+bool control_waits(const struct control *c, struct patience *patience)
 {
-    for (size_t i = 0; i < ANSWERS_KEPT; i++) {
-        if (c->kept[i].op == op && strcmp(c->kept[i].id, id) == 0)
-            return &c->kept[i];
-    }
-    return NULL;
+    uint64_t now = ctx_now(c->ctx);
+    if (patience->since == 0)
+        patience->since = now;
+    return now < patience->since + PATIENCE_S * SECOND_NS;
 }
 
-static void keep_answer(struct control *c, const struct conversation *v, struct span answer)
+/* All calls that one end of it has ended count as one. */
+bool control_waits_again(const struct control *c, struct patience *patience)
 {
-    if (!v->op->mutates || v->id[0] == '\0' || answer.len > ANSWER_KEPT_BYTES)
-        return;
-    struct kept_answer *kept = &c->kept[c->kept_next];
-    c->kept_next = (c->kept_next + 1) % ANSWERS_KEPT;
-    buf_release(&kept->answer);
-    buf_init(&kept->answer, ANSWER_KEPT_BYTES, NULL);
-    kept->op = buf_append_span(&kept->answer, answer) == ERR_OK ? v->op : NULL;
-    memcpy(kept->id, v->id, sizeof(kept->id));
+    uint64_t now = ctx_now(c->ctx);
+    if (patience->ended_at != now)
+        patience->ended++;
+    patience->ended_at = now;
+    return patience->ended <= DEATHS_MAX && control_waits(c, patience);
 }
 
-/* ---- the end of a conversation ---- */
-
-static unsigned index_of(const struct control *c, const struct conversation *v)
+/* A part is down that is about to come back: what may be executed twice begins anew in a moment. */
+static bool start_over(struct control *c, struct conversation *v)
 {
-    return (unsigned)(v - c->conversations);
-}
-
-/* The conversation that a timer's or call's tag names; NULL when it has ended. */
-static struct conversation *conversation_of(struct control *c, uint64_t tag)
-{
-    struct conversation *v = &c->conversations[(tag >> 16 & 0xffff) % CONVERSATIONS_MAX];
-    return v->open && (v->generation & 0xfffffff) == (tag >> 32 & 0xfffffff) ? v : NULL;
-}
-
-static void cancel_calls(struct control *c, struct conversation *v)
-{
-    for (unsigned sub = 0; sub < CONVERSATION_CALLS; sub++) {
-        if ((v->calls >> sub & 1) != 0)
-            ctx_cancel_call(c->ctx, tag_make(TAG_CALL, v->generation, index_of(c, v), sub));
-    }
-    v->calls = 0;
-}
-
-/* Timers end with their conversation: a client may ask far more often than one waits. */
-static void cancel_timer(struct control *c, uint64_t *timer)
-{
-    if (*timer != 0)
-        ctx_timer_cancel(c->ctx, *timer);
-    *timer = 0;
-}
-
-/* Lets go of all but the way to answer. */
-static void end_work(struct control *c, struct conversation *v)
-{
-    cancel_calls(c, v);
-    if (v->op != NULL && v->follows < 0 && operation_handlers[v->op->id].end != NULL)
-        operation_handlers[v->op->id].end(c, v);
-    cancel_timer(c, &v->timer);
-    cancel_timer(c, &v->job_timer);
-    cancel_timer(c, &v->again);
-    c->admitted -= v->admitted;
-    v->admitted = false;
-}
-
-static void release(struct conversation *v)
-{
-    buf_release(&v->request);
-    buf_release(&v->scratch);
+    const struct operation_handler *handler = &operation_handlers[v->op->id];
+    if (v->follows >= 0 || !operation_repeatable(v->op))
+        return false;
+    conversation_cancel_calls(c, v);
+    if (handler->end != NULL)
+        handler->end(c, v);
+    conversation_cancel_timer(c, &v->again);
     names_end(v);
-    uint32_t generation = v->generation + 1;
-    memset(v, 0, sizeof(*v));
-    v->generation = generation;
+    v->names = NULL;
+    v->rested = v->number = v->done = 0;
+    v->step = 0;
+    v->why[0] = '\0';
+    v->starts_over = true;
+    v->again = ctx_timer(c->ctx, ctx_now(c->ctx) + AGAIN_MS * MS_NS,
+                         tag_make(TAG_AGAIN, v->generation, conversation_index(c, v), 0));
+    return true;
 }
 
-static void answer_one(struct control *c, struct conversation *v, enum control_code code, struct span answer)
+/* The arguments as they came: names in them were replaced by what they stood for. */
+static enum err begin_anew(struct control *c, struct conversation *v)
 {
-    end_work(c, v);
-    ctx_request_end(c->ctx, &v->scope, (uint8_t)code);
-    if (v->slot == SLOT_JOB)
-        job_keep(c, (int)index_of(c, v), answer);
-    else
-        router_send(c, v->slot, v->caller, v->json, answer);
-    release(v);
+    struct request request;
+    v->starts_over = false;
+    buf_release(&v->scratch);
+    enum err err = request_unpack(v->packed, &request, v->why, sizeof(v->why));
+    if (err == ERR_OK)
+        err = unpack_arguments(v, &request, v->why);
+    if (err == ERR_OK)
+        err = conversation_denied(c, v);
+    return err == ERR_OK ? names_start(c, v) : err;
 }
 
-static void answer_all(struct control *c, struct conversation *v, enum control_code code, struct span answer)
+/* How the start of an operation went; it may have answered already. */
+static void started(struct control *c, struct conversation *v, uint32_t generation, enum err err)
 {
-    int self = (int)index_of(c, v);
-    answer_one(c, v, code, answer);
-    for (size_t i = 0; i < CONVERSATIONS_MAX; i++) {
-        if (c->conversations[i].open && c->conversations[i].follows == self)
-            answer_one(c, &c->conversations[i], code, answer);
-    }
-}
-
-void conversation_finish(struct control *c, struct conversation *v, struct span result)
-{
-    struct buf answer;
-    buf_init(&answer, ANSWER_BYTES_MAX, NULL);
-    if (answer_pack(result, span_text(v->id), v->scope.trace, &answer) == ERR_OK) {
-        keep_answer(c, v, buf_span(&answer));
-        answer_all(c, v, CODE_OK, buf_span(&answer));
-    } else {
-        conversation_fail(c, v, CODE_BUSY, "no memory for the answer");
-    }
-    buf_release(&answer);
-}
-
-void conversation_fail(struct control *c, struct conversation *v, enum control_code code, const char *message)
-{
-    struct buf answer;
-    buf_init(&answer, ANSWER_BYTES_MAX, NULL);
-    const char *hint = code == CODE_USAGE ? "the operation `help` lists what there is" : "";
-    enum err err = answer_pack_error(code, message, hint, span_text(v->id), v->scope.trace, &answer);
-    if (code != CODE_BUSY) /* the same id may try again */
-        keep_answer(c, v, buf_span(&answer));
-    answer_all(c, v, code, err == ERR_OK ? buf_span(&answer) : (struct span){0});
-    buf_release(&answer);
-}
-
-/* An error without a sentence of its own names at least what was asked for: the operation's first text. */
-static void fail_with(struct control *c, struct conversation *v, enum err err)
-{
-    char message[WHY_BYTES];
-    struct span subject = {0};
-    if (v->op->args.field_count > 0 && v->op->args.fields[0].type == FIELD_TEXT)
-        memcpy(&subject, (const uint8_t *)v->args + v->op->args.fields[0].offset, sizeof(subject));
-    (void)snprintf(message, sizeof(message), "%.*s%s%s", (int)MIN(subject.len, (size_t)SUBJECT_BYTES_MAX),
-                   (const char *)subject.data, subject.len > 0 ? ": " : "", err_text(err));
-    conversation_fail(c, v, control_code_from_err(err), v->why[0] != '\0' ? v->why : message);
+    if (err == ERR_OK || v->generation != generation)
+        return;
+    if (err == ERR_UNAVAILABLE && v->why[0] == '\0' && control_waits(c, &v->patience) && start_over(c, v))
+        return;
+    conversation_fail_with(c, v, err);
 }
 
 /* ---- calls ---- */
@@ -151,37 +84,42 @@ enum err conversation_call(struct control *c, struct conversation *v, actor_id t
 {
     const struct call_opts opts = {.scope = &v->scope, .reply_bytes_max = reply_bytes_max};
     struct msg msg = {.kind = kind, .fields = fields, .tail = tail};
-    enum err err = ctx_call(c->ctx, to, &msg, opts, tag_make(TAG_CALL, v->generation, index_of(c, v), sub));
+    enum err err = ctx_call(c->ctx, to, &msg, opts, tag_make(TAG_CALL, v->generation, conversation_index(c, v), sub));
     if (err == ERR_OK)
         v->calls |= UINT64_C(1) << sub;
     return err;
 }
 
 /* Whoever has no room now may have it soon: the conversation's own deadline bounds how often it is asked. */
-static void rest(struct control *c, struct conversation *v, unsigned sub)
+void conversation_rest(struct control *c, struct conversation *v, unsigned sub)
 {
     if (v->rested == 0)
         v->again = ctx_timer(c->ctx, ctx_now(c->ctx) + AGAIN_MS * MS_NS,
-                             tag_make(TAG_AGAIN, v->generation, index_of(c, v), 0));
+                             tag_make(TAG_AGAIN, v->generation, conversation_index(c, v), 0));
     v->rested |= UINT64_C(1) << sub;
 }
 
 void router_again(struct control *c, uint64_t tag)
 {
-    struct conversation *v = conversation_of(c, tag);
+    struct conversation *v = conversation_of_tag(c, tag);
     if (v == NULL)
         return;
     uint64_t rested = v->rested;
     v->again = 0;
     v->rested = 0;
+    if (v->starts_over) {
+        uint32_t generation = v->generation;
+        started(c, v, generation, begin_anew(c, v));
+        return;
+    }
     for (unsigned sub = 0; sub < CONVERSATION_CALLS; sub++) {
         if ((rested >> sub & 1) == 0)
             continue;
         enum err err = operation_handlers[v->op->id].again(c, v, sub);
         if (err == ERR_BUSY) {
-            rest(c, v, sub);
+            conversation_rest(c, v, sub);
         } else if (err != ERR_OK) {
-            fail_with(c, v, err);
+            started(c, v, v->generation, err);
             return;
         }
     }
@@ -189,14 +127,14 @@ void router_again(struct control *c, uint64_t tag)
 
 void router_reply(struct control *c, const struct info *info)
 {
-    struct conversation *v = conversation_of(c, info->tag);
+    struct conversation *v = conversation_of_tag(c, info->tag);
     unsigned sub = (unsigned)(info->tag & 0xffff);
     if (v == NULL || sub >= CONVERSATION_CALLS)
         return;
     v->calls &= ~(UINT64_C(1) << sub);
     const struct operation_handler *handler = &operation_handlers[v->op->id];
     if (info->err == ERR_BUSY && handler->again != NULL && !names_wait(v)) {
-        rest(c, v, sub);
+        conversation_rest(c, v, sub);
         return;
     }
     uint32_t generation = v->generation;
@@ -204,10 +142,12 @@ void router_reply(struct control *c, const struct info *info)
     enum err err = names_reply(c, v, sub, info);
     if (err == ERR_OK || v->generation != generation)
         return;
+    if (err == ERR_UNAVAILABLE && control_is_down(info) && control_waits_again(c, &v->patience) && start_over(c, v))
+        return;
     bool said = info->text != NULL && strcmp(info->text, err_text(info->err)) != 0; /* more than the error's name */
     if (v->why[0] == '\0' && info->err == err && said)
         (void)snprintf(v->why, sizeof(v->why), "%s", info->text);
-    fail_with(c, v, err);
+    conversation_fail_with(c, v, err);
 }
 
 /* ---- requests ---- */
@@ -271,9 +211,9 @@ static bool executed_before(struct control *c, struct conversation *v)
 {
     if (!v->op->mutates || v->id[0] == '\0')
         return false;
-    const struct kept_answer *kept = find_kept(c, v->op, v->id);
+    const struct kept_answer *kept = conversation_kept(c, v->op, v->id);
     if (kept != NULL) {
-        answer_one(c, v, CODE_OK, buf_span(&kept->answer));
+        conversation_answer_one(c, v, CODE_OK, buf_span(&kept->answer));
         return true;
     }
     v->follows = running_with_id(c, v->op, v->id);
@@ -284,11 +224,12 @@ static void begin(struct control *c, struct conversation *v, const struct reques
 {
     uint64_t asked = ctx_now(c->ctx) + request->timeout_ms * MS_NS;
     ctx_request_begin(c->ctx, (uint32_t)request->trace, (uint16_t)v->op->id, MIN(asked, deadline_ns), &v->scope);
-    v->timer = ctx_timer(c->ctx, v->scope.deadline_ns, tag_make(TAG_DEADLINE, v->generation, index_of(c, v), 0));
+    v->timer =
+        ctx_timer(c->ctx, v->scope.deadline_ns, tag_make(TAG_DEADLINE, v->generation, conversation_index(c, v), 0));
     v->admitted = !v->op->urgent;
     uint64_t patience_ends = ctx_now(c->ctx) + JOB_AFTER_S * SECOND_NS;
     if (v->admitted && v->scope.deadline_ns > patience_ends)
-        v->job_timer = ctx_timer(c->ctx, patience_ends, tag_make(TAG_JOB, v->generation, index_of(c, v), 0));
+        v->job_timer = ctx_timer(c->ctx, patience_ends, tag_make(TAG_JOB, v->generation, conversation_index(c, v), 0));
     c->admitted += v->admitted;
     memcpy(v->id, request->id.data == NULL ? (const uint8_t *)"" : request->id.data, request->id.len);
     v->follows = -1;
@@ -302,14 +243,11 @@ static void begin(struct control *c, struct conversation *v, const struct reques
     enum err err = conversation_denied(c, v);
     if (err == ERR_OK)
         err = names_start(c, v);
-    if (v->generation != generation)
-        return;
-    if (err != ERR_OK)
-        fail_with(c, v, err);
-    else if (v->admitted && conversation_shows_progress(v)) {
-        cancel_timer(c, &v->job_timer);
-        router_patience(c, tag_make(TAG_JOB, v->generation, index_of(c, v), 0));
+    if (v->generation == generation && err == ERR_OK && v->admitted && conversation_shows_progress(v)) {
+        conversation_cancel_timer(c, &v->job_timer);
+        router_patience(c, tag_make(TAG_JOB, v->generation, conversation_index(c, v), 0));
     }
+    started(c, v, generation, err);
 }
 
 static enum control_code admit(const struct control *c, const struct operation *op, uint32_t client)
@@ -355,13 +293,13 @@ void router_request(struct control *c, unsigned slot, struct reply_to caller, ui
                    CONVERSATIONS_PER_CLIENT);
 refused:
     router_refuse(c, slot, caller, json, request.id, code, why);
-    release(v);
+    conversation_release(v);
 }
 
 static struct conversation *follower_of(struct control *c, const struct conversation *v)
 {
     for (size_t i = 0; i < CONVERSATIONS_MAX; i++) {
-        if (c->conversations[i].open && c->conversations[i].follows == (int)index_of(c, v))
+        if (c->conversations[i].open && c->conversations[i].follows == (int)conversation_index(c, v))
             return &c->conversations[i];
     }
     return NULL;
@@ -381,12 +319,14 @@ static bool keep_arguments(struct conversation *v)
                 request_unpack(buf_span(&v->request), &request, why, sizeof(why)) == ERR_OK &&
                 arguments_unpack(v->op, request.args, &v->scratch, v->args, why, sizeof(why)) == ERR_OK;
     names_apply(v);
+    if (kept)
+        v->packed = buf_span(&v->request);
     return kept;
 }
 
 void router_patience(struct control *c, uint64_t tag)
 {
-    struct conversation *v = conversation_of(c, tag);
+    struct conversation *v = conversation_of_tag(c, tag);
     if (v == NULL)
         return;
     v->job_timer = 0;
@@ -394,7 +334,7 @@ void router_patience(struct control *c, uint64_t tag)
         job_lease(c, v, tag);
     if (v->follows >= 0 || v->slot == SLOT_JOB)
         return;
-    struct job_entry *job = job_new(c, (int)index_of(c, v));
+    struct job_entry *job = job_new(c, (int)conversation_index(c, v));
     if (job == NULL)
         return; /* too many: the client waits on */
     if (!keep_arguments(v)) {
@@ -410,13 +350,13 @@ void router_patience(struct control *c, uint64_t tag)
     pack_map(&p, 1);
     pack_pair_u64(&p, "job", job->number);
     if (pack_end(&p) == ERR_OK && answer_pack(buf_span(&result), span_text(v->id), v->scope.trace, &answer) == ERR_OK) {
-        keep_answer(c, v, buf_span(&answer));
+        conversation_keep_answer(c, v, buf_span(&answer));
         router_send(c, v->slot, v->caller, v->json, buf_span(&answer));
         v->slot = SLOT_JOB;
         v->client = 0;
         job_lease(c, v, tag);
         for (struct conversation *f = follower_of(c, v); f != NULL; f = follower_of(c, v))
-            answer_one(c, f, CODE_OK, buf_span(&answer));
+            conversation_answer_one(c, f, CODE_OK, buf_span(&answer));
     }
     buf_release(&answer);
     buf_release(&result);
@@ -426,7 +366,7 @@ void router_patience(struct control *c, uint64_t tag)
 
 void router_timer(struct control *c, uint64_t tag)
 {
-    struct conversation *v = conversation_of(c, tag);
+    struct conversation *v = conversation_of_tag(c, tag);
     if (v == NULL)
         return;
     v->timer = 0;
@@ -485,11 +425,22 @@ bool router_cancel(struct control *c, uint32_t client, struct span id)
     return false;
 }
 
-void router_close(struct control *c)
+/* A request that may be executed twice waits for the next life, as if it had just come. */
+static bool leave_to_next(struct control *c, struct conversation *v)
+{
+    if (v->slot >= SLOT_NONE || !operation_repeatable(v->op) || !listener_return(c->listener, v->slot))
+        return false;
+    conversation_end_work(c, v);
+    conversation_release(v);
+    return true;
+}
+
+void router_close(struct control *c, bool comes_back)
 {
     for (size_t i = 0; i < CONVERSATIONS_MAX; i++) {
-        if (c->conversations[i].open)
-            conversation_fail(c, &c->conversations[i], CODE_UNAVAILABLE, "the control actor stops");
+        struct conversation *v = &c->conversations[i];
+        if (v->open && !(comes_back && leave_to_next(c, v)))
+            conversation_fail(c, v, CODE_UNAVAILABLE, "the control actor stops");
     }
     for (size_t i = 0; i < ANSWERS_KEPT; i++)
         buf_release(&c->kept[i].answer);

@@ -35,6 +35,8 @@ enum {
     ARGS_BYTES_MAX = 256,
     JOBS_MAX = 16,
     JOB_AFTER_S = 50,
+    PATIENCE_S = 5,    /* so long may a part be down before who waits for it hears `unavailable`: restarts are quick */
+    DEATHS_MAX = 2,    /* of a part while it works on one request, which a third time may be what ends it */
     JOB_LEASE_S = 300, /* a running job that nobody asks about for so long is given up */
     READERS_MAX = 32,
     UPLOADS_MAX = 16,
@@ -62,6 +64,13 @@ struct operation_handler {
     void (*end)(struct control *c, struct conversation *v);
 };
 
+/* With a part that is down. All zero: it has not been. */
+struct patience {
+    uint64_t since;    /* when it was first found down, 0 = it is up */
+    uint64_t ended_at; /* when it last ended while it worked for who is patient */
+    unsigned ended;    /* how often */
+};
+
 struct conversation {
     bool open;
     bool json;
@@ -80,7 +89,9 @@ struct conversation {
     uint64_t again;        /* of those that rest; 0 = none */
     uint64_t calls;        /* one bit per call in flight */
     uint64_t rested;       /* one bit per call that is to be made again */
-    struct buf request;    /* msgpack; args borrow from it */
+    struct patience patience;
+    bool starts_over;   /* when again is due */
+    struct buf request; /* msgpack; args borrow from it */
     struct buf scratch;
     uint64_t args[ARGS_BYTES_MAX / sizeof(uint64_t)];
     char why[WHY_BYTES]; /* the sentence for the error that start or reply returns, "" = the error's own */
@@ -123,7 +134,8 @@ struct control {
     struct job_entry jobs[JOBS_MAX];
     uint64_t next_job;
     struct file_session *sessions; /* table of READERS_MAX + UPLOADS_MAX */
-    struct account requests;       /* bytes of large requests, from their arrival to their answer */
+    struct entrance *entrance;     /* control.c: the listener and requests outlive this life */
+    struct account *requests;      /* bytes of large requests, from their arrival to their answer */
     uint64_t requests_taken;       /* of the budget's slack, for requests */
     struct account *uploads; /* of the budget: bytes of uploads that the store has not acknowledged, all together */
     struct account windows;  /* bytes that readers read ahead, all together */
@@ -173,14 +185,29 @@ void router_timer(struct control *c, uint64_t tag);
 void router_again(struct control *c, uint64_t tag);
 /* The patience of a conversation is over: it becomes a job, and its client hears so. */
 void router_patience(struct control *c, uint64_t tag);
-/* Ends everything with `unavailable`. */
-void router_close(struct control *c);
+/* Ends everything with `unavailable`; what may be executed twice is left to the next life where there will be one. */
+void router_close(struct control *c, bool comes_back);
 
 /* ---- for the operations ---- */
 
 /* Calls on behalf of the conversation; the reply comes to handler.reply with sub (< CONVERSATION_CALLS). */
 enum err conversation_call(struct control *c, struct conversation *v, actor_id to, uint16_t kind, const void *fields,
                            struct block_ref *tail, unsigned sub, uint32_t reply_bytes_max) MUST_CHECK;
+
+/* The call with sub is made again by handler.again, some milliseconds later. */
+void conversation_rest(struct control *c, struct conversation *v, unsigned sub);
+
+/* A call ended because the life of the callee did: its next life may answer. */
+static inline bool control_is_down(const struct info *info)
+{
+    return info->err == ERR_UNAVAILABLE &&
+           (info->text == NULL || info->text[0] == '\0' || strcmp(info->text, WENT_DOWN_TEXT) == 0);
+}
+
+/* Whether to go on waiting for a part that is not up: at most PATIENCE_S. */
+bool control_waits(const struct control *c, struct patience *patience) MUST_CHECK;
+/* The same when it ended while a call was with it: DEATHS_MAX times at most. */
+bool control_waits_again(const struct control *c, struct patience *patience) MUST_CHECK;
 
 /* Answers and ends. result is one packed value; empty = the empty map. */
 void conversation_finish(struct control *c, struct conversation *v, struct span result);

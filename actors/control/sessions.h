@@ -42,11 +42,12 @@ struct file_session {
     struct flight held_flight;
     struct flight *retries; /* of an upload, flights_max: the store was busy */
     unsigned retry_count;
+    struct patience patience; /* with the part that has the blocks */
     struct conversation *queue[SESSION_QUEUE];
     unsigned queued;
     /* a reader */
     struct reader *reader;
-    bool paused;  /* the store was busy: no wants until sessions_retry */
+    bool paused;  /* the store was busy or down: no wants until sessions_retry */
     bool offline; /* blocks come from the store alone */
     enum reader_mode mode;
     uint32_t client; /* who began it */
@@ -55,7 +56,8 @@ struct file_session {
     /* an upload */
     struct upload *upload;
     bool pin;
-    bool leased; /* what it stores is kept from collection until it ends */
+    bool wants_lease; /* it was lost with the store's life */
+    bool leased;      /* what it stores is kept from collection until it ends */
     bool only_hash;
     bool kept; /* it has ended; its lease in the store goes on until what it brought is pinned */
 };

@@ -369,6 +369,8 @@ static const struct actor_class *const classes[ACTOR_COUNT] = {
     [ACTOR_CONTROL] = &control_class,
 };
 
+static bool with_chaos; /* the chaos switch is on */
+
 static void start(bool sim)
 {
     char why[CONFIG_WHY_BYTES] = "";
@@ -393,6 +395,8 @@ static void start(bool sim)
         .config = play.config,
         .budget = &play.budget,
         .disk = disk_posix(),
+        .chaos = with_chaos,
+        .unbounded_restarts = with_chaos,
     };
     if (runtime_start(&config, &play.rt, why, sizeof(why)) != ERR_OK)
         fail_msg("%s", why);
@@ -443,6 +447,11 @@ static void run_steps(const struct step *steps, size_t count, bool together, int
 }
 #define RUN(steps, together) run_steps(steps, ARRAY_LEN(steps), together, 0)
 #define RUN_SIM_ONLY(steps)  run_steps(steps, ARRAY_LEN(steps), false, 1)
+
+#define RUN_WITH_CHAOS(steps)                                                                                          \
+    with_chaos = true;                                                                                                 \
+    run_steps(steps, ARRAY_LEN(steps), false, 1);                                                                      \
+    with_chaos = false
 
 /* ---- scripts ---- */
 
@@ -555,6 +564,33 @@ static void files_go_in_and_come_out(void **state)
         {"{\"op\":\"add write\",\"args\":{\"upload\":99,\"offset\":0,\"data\":\"u\"}}", "no upload 99", 0},
     };
     RUN(steps, false);
+}
+
+#define CHAOS(actor, order, value)                                                                                     \
+    {                                                                                                                  \
+        "{\"op\":\"chaos\",\"args\":{\"actor\":\"" actor "\",\"order\":\"" order "\",\"value\":" value "}}",           \
+            "\"ok\":true", 0                                                                                           \
+    }
+
+/* Who asks hears nothing of parts that are down for some hundred milliseconds. */
+static void short_failures_are_waited_out(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {"{\"op\":\"add open\",\"args\":{\"name\":\"h\"}}", "\"upload\":1", 0},
+        {"{\"op\":\"add write\",\"args\":{\"upload\":1,\"offset\":0,\"data\":\"uaGVsbG8K\"}}", "\"offset\":6", 0},
+        CHAOS("tiered_storage", "start-fails", "2"),
+        {"{\"op\":\"add close\",\"args\":{\"upload\":1,\"size\":6}}", "\"cid\":\"" HELLO "\"", 0},
+        CHAOS("bitswap", "start-fails", "2"),
+        {"{\"op\":\"read\",\"args\":{\"path\":\"" HELLO "\"}}", "\"data\":\"uaGVsbG8K\"", 0},
+        CHAOS("bitswap", "start-fails", "1"),
+        {"{\"op\":\"block get\",\"args\":{\"cid\":\"" HELLO "\"}}", "\"data\":\"uaGVsbG8K\"", 0},
+        CHAOS("tiered_storage", "start-fails", "1"),
+        {"{\"op\":\"repo stat\"}", "\"ok\":true", 0},
+        CHAOS("tiered_storage", "start-fails", "1000"),
+        {"{\"op\":\"repo stat\"}", "\"code\":\"unavailable\"", 0}, /* at last */
+    };
+    RUN_WITH_CHAOS(steps);
 }
 
 /* Each block of a batch has its own result, in the order of the request, whatever becomes of the others. */
@@ -929,6 +965,7 @@ int main(void)
         cmocka_unit_test(what_a_request_caused_is_told),
         cmocka_unit_test(filters_outlive_connection_manager),
         cmocka_unit_test(files_go_in_and_come_out),
+        cmocka_unit_test(short_failures_are_waited_out),
         cmocka_unit_test(batches_answer_for_each_block),
         cmocka_unit_test(hashing_alone_waits_for_nobody),
         cmocka_unit_test(a_mutation_with_an_id_happens_once),

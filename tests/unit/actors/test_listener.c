@@ -46,6 +46,48 @@ static void a_copy_keeps_the_charge(void **state)
     assert_int_equal(account_used(&play.requests), 0);
 }
 
+/* A life of the actor ends: what it was working on goes to the next one or is told to ask again, and nobody is disconnected. */
+static void the_next_life_goes_on(void **state)
+{
+    (void)state;
+    unsigned slot;
+    uint32_t client;
+    struct span bytes;
+    nng_socket left = play_ask(0x81, LARGE);
+    unsigned taken = play_await_request(LARGE);
+    assert_false(listener_next(play.listener, &slot, &client, &bytes));
+    assert_true(listener_return(play.listener, taken));
+    listener_resume(play.listener);
+    assert_true(listener_next(play.listener, &slot, &client, &bytes));
+    assert_int_equal(slot, taken);
+    assert_int_equal(bytes.len, LARGE);
+    assert_int_equal(account_used(&play.requests), LARGE); /* it was charged all along */
+    listener_resume(play.listener);                        /* that one did not give it back */
+    play_expect_answer(left, "\x81 busy");
+    assert_int_equal(account_used(&play.requests), 0);
+}
+
+static void a_request_that_ends_lives_is_not_returned_for_ever(void **state)
+{
+    (void)state;
+    nng_socket socket = play_ask(0x81, 100);
+    unsigned slot = play_await_request(100);
+    for (int life = 0; life < LISTENER_RETURNS_MAX; life++) {
+        assert_true(listener_return(play.listener, slot));
+        listener_resume(play.listener);
+        slot = play_await_request(100);
+    }
+    assert_false(listener_return(play.listener, slot));
+    listener_answer(play.listener, slot, span_text("done"));
+    play_expect_answer(socket, "done");
+    socket = play_ask('{', 100);
+    slot = play_await_request(100);
+    listener_drop_bytes(play.listener, slot);
+    assert_false(listener_return(play.listener, slot)); /* nothing to return */
+    listener_answer(play.listener, slot, span_text("done"));
+    play_expect_answer(socket, "done");
+}
+
 /* What is left when the listener closes is given back: play_close looks. */
 static void the_end_gives_all_back(void **state)
 {
@@ -62,6 +104,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_busy_at_once, play_open, play_close),
         cmocka_unit_test_setup_teardown(small_requests_always_pass, play_open, play_close),
         cmocka_unit_test_setup_teardown(a_copy_keeps_the_charge, play_open, play_close),
+        cmocka_unit_test_setup_teardown(the_next_life_goes_on, play_open, play_close),
+        cmocka_unit_test_setup_teardown(a_request_that_ends_lives_is_not_returned_for_ever, play_open, play_close),
         cmocka_unit_test_setup_teardown(the_end_gives_all_back, play_open, play_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 /* Lives and what outlasts them: monitors, epochs, timers, restarts, failed starts, ends. */
 #include "helper_scene.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -428,6 +429,58 @@ static void test_a_declared_long_turn_is_left_alone(void **state)
     assert_int_equal(counted(2), 0);
 }
 
+/* ---- what a life leaves ---- */
+
+static void free_thing(void *thing)
+{
+    free(thing);
+    count(4);
+}
+
+static enum err take_what_is_left(struct ctx *c)
+{
+    uint64_t *thing = ctx_inherit(c);
+    if (thing == NULL)
+        thing = calloc(1, sizeof(*thing));
+    if (thing == NULL)
+        return ERR_NOMEM;
+    CHECK(++*thing == counted(0) + 1);
+    ctx_bequeath(c, thing, free_thing); /* kept there meanwhile */
+    return ERR_OK;
+}
+
+static void end_twice(struct ctx *c, const struct info *info)
+{
+    if (!is_start(info))
+        return;
+    count(0);
+    CHECK(counted(4) == 0);
+    if (counted(0) < 3)
+        ctx_exit(c, EXIT_FAILED, "once more");
+    else
+        scene_done();
+}
+
+static void leave_again(struct ctx *c, enum exit_reason reason)
+{
+    uint64_t *thing = ctx_inherit(c);
+    CHECK(thing != NULL && *thing == counted(0));
+    ctx_bequeath(c, thing, free_thing);
+    CHECK(counted(4) == (reason == EXIT_SHUTDOWN ? 1 : 0)); /* nobody comes any more: at once */
+}
+
+static void test_a_life_leaves_a_thing_to_the_next(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.on_init[B] = take_what_is_left;
+    scene.on_info[B] = end_twice;
+    scene.on_end[B] = leave_again;
+    scene_play(10);
+    assert_int_equal(counted(0), 3);
+    assert_int_equal(counted(4), 1);
+}
+
 /* ---- a thousand lives ---- */
 
 static const struct supervisor_spec patient = {.name = "patient",
@@ -480,6 +533,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_mailbox_that_is_never_empty_stops_all_the_same),
         cmocka_unit_test(test_a_declared_long_turn_is_left_alone),
         cmocka_unit_test(test_an_actor_that_does_not_turn_is_slow_then_stuck),
+        cmocka_unit_test(test_a_life_leaves_a_thing_to_the_next),
         cmocka_unit_test(test_a_thousand_lives_leave_nothing_behind),
     };
     return scene_main(argc, argv, tests, ARRAY_LEN(tests));
