@@ -9,8 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cli/folder_list.h"
 #include "cli/run.h"
 #include "cli/upload_stream.h"
@@ -18,6 +20,7 @@
 #include "wire/cid.h"
 #include "wire/tree_stream.h"
 
+enum { TRIES_MAX = 3, TRY_PAUSE_MS = 100 }; /* of an upload that was lost */
 enum { NAME_BYTES_MAX = 255, READ_BYTES = 256 * 1024, DEPTH_MAX = 250 };
 
 struct add_state {
@@ -300,12 +303,29 @@ static int finish_upload(struct add_state *s, int status)
     return upload_stream_finish(&s->stream, status, s->last, sizeof(s->last));
 }
 
-/* A regular file or a pipe: its bytes and nothing around them. */
-static int add_plain(struct add_state *s, int fd, const char *name)
+static int add_plain_once(struct add_state *s, int fd, const char *name)
 {
-    s->name = name;
     int status = open_upload(s, false, name);
     return status == EXIT_OK ? finish_upload(s, send_bytes(s, fd, name, false)) : status;
+}
+
+/* A regular file or a pipe: its bytes and nothing around them. What can be read again is sent again when the upload was lost. */
+static int add_plain(struct add_state *s, int fd, const char *name)
+{
+    const struct timespec pause = {.tv_nsec = TRY_PAUSE_MS * 1000000L};
+    off_t from = lseek(fd, 0, SEEK_CUR);
+    s->name = name;
+    s->stream.tries_left = from >= 0 ? TRIES_MAX - 1 : 0;
+    s->stream.until_ns = clock_mono_ns() + client_timeout(s->client, CLIENT_LONG_MS) * MS_NS;
+    int status = add_plain_once(s, fd, name);
+    while (status != EXIT_OK && s->stream.lost) {
+        s->stream.tries_left--;
+        (void)nanosleep(&pause, NULL);
+        if (lseek(fd, from, SEEK_SET) != from)
+            return say_error("%s: it cannot be read again: %s", name, strerror(errno));
+        status = add_plain_once(s, fd, name);
+    }
+    return status;
 }
 
 /* Standard input has no name of its own; in a folder it needs one. */

@@ -21,7 +21,10 @@ enum {
     JOB_POLL_MS = 1000,
     BUSY_MS = 5,
     BUSY_MOST_MS = 80,
-    BUSY_UNTIL_MS = 120000
+    BUSY_UNTIL_MS = 120000,
+    TRIES_MAX = 3,
+    TRY_PAUSE_MS = 100, /* before the second try; before the third four times as long */
+    RETURN_MS = 1000,   /* so long a daemon that went away may take to be back */
 };
 
 struct call {
@@ -33,6 +36,7 @@ struct call {
     uint64_t timeout_ms;
     bool open;
     bool json;
+    bool repeatable; /* may be executed twice */
     bool answered;
     int failed; /* nng's code when it could not be sent */
 };
@@ -51,13 +55,14 @@ struct client {
     struct call *running[CALLS_MAX];
 };
 
-/* The connection is gone: whoever waits is woken. nng_aio_abort does not block. */
-static void on_gone(nng_pipe pipe, nng_pipe_ev event, void *arg)
+/* The connection is there, or is gone: whoever waits is woken. nng_aio_abort does not block. */
+static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
     (void)pipe;
-    (void)event;
     struct client *client = arg;
-    atomic_store_explicit(&client->gone, true, memory_order_release);
+    atomic_store_explicit(&client->gone, event != NNG_PIPE_EV_ADD_PRE, memory_order_release);
+    if (event == NNG_PIPE_EV_ADD_PRE)
+        return;
     nng_mtx_lock(client->lock);
     for (size_t i = 0; i < CALLS_MAX; i++) {
         if (client->running[i] != NULL)
@@ -114,7 +119,9 @@ static int open_socket(struct client *client)
     int code = nng_req0_open(&client->socket);
     if (code != 0)
         return code;
-    code = nng_pipe_notify(client->socket, NNG_PIPE_EV_REM_POST, on_gone, client);
+    code = nng_pipe_notify(client->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, client);
+    if (code == 0)
+        code = nng_pipe_notify(client->socket, NNG_PIPE_EV_REM_POST, on_pipe, client);
     if (code == 0)
         code = dial(client);
     if (code != 0)
@@ -220,14 +227,14 @@ static void track_new(struct client *client, struct call *call)
 }
 
 /* The request is handed to the connection, then the context waits for the answer. */
-static int transmit(struct call *call, uint64_t timeout_ms)
+static int transmit(struct call *call, uint64_t timeout_ms, uint64_t send_ms)
 {
     nng_msg *msg = NULL;
     int code = nng_msg_dup(&msg, call->request);
     if (code != 0)
         return code;
     nng_aio_set_msg(call->aio, msg);
-    nng_aio_set_timeout(call->aio, SEND_MS);
+    nng_aio_set_timeout(call->aio, (nng_duration)send_ms);
     nng_ctx_send(call->ctx, call->aio);
     nng_aio_wait(call->aio);
     code = nng_aio_result(call->aio);
@@ -255,7 +262,7 @@ static int send_request(struct call *call, struct span request, uint64_t timeout
         code = nng_msg_alloc(&call->request, 0);
     if (code == 0)
         code = nng_msg_append(call->request, request.data, request.len);
-    return code == 0 ? transmit(call, timeout_ms) : code;
+    return code == 0 ? transmit(call, timeout_ms, SEND_MS) : code;
 }
 
 struct call *call_start_raw(struct client *client, struct span request, uint64_t timeout_ms)
@@ -311,6 +318,9 @@ struct call *call_start(struct client *client, const char *op, struct span args,
         request.args = buf_span(&more);
     if (err == ERR_OK && request_pack(&request, &packed) == ERR_OK)
         call = call_start_raw(client, buf_span(&packed), timeout_ms);
+    const struct operation *operation = operation_find(span_text(op));
+    if (call != NULL)
+        call->repeatable = operation != NULL && operation_repeatable(operation);
     buf_release(&packed);
     buf_release(&more);
     return call;
@@ -354,18 +364,46 @@ static void wait_once(struct call *call, struct outcome *ret_outcome)
     ret_outcome->hint = answer.hint;
 }
 
-/* `busy` is not the end of a request that may still wait: it is sent again under the same id. */
-static void wait_unless_busy(struct call *call, struct outcome *ret_outcome)
+static void send_again(struct call *call, nng_time until, uint64_t send_ms, struct outcome *ret_outcome)
 {
-    nng_time until = nng_clock() + MIN(call->timeout_ms, (uint64_t)BUSY_UNTIL_MS);
+    nng_time now = nng_clock();
+    uint64_t left_ms = until > now ? until - now : 1;
+    track(call->client, call, NULL);
+    nng_msg_free(call->answer);
+    call->answer = NULL;
+    call->failed = transmit(call, left_ms, send_ms);
     wait_once(call, ret_outcome);
-    for (unsigned attempt = 0; ret_outcome->code == CODE_BUSY && nng_clock() < until; attempt++) {
+}
+
+/* `busy` is not the end of a request that may still wait: it is sent again under the same id. */
+static void wait_unless_busy(struct call *call, nng_time until, struct outcome *ret_outcome)
+{
+    nng_time busy_until = MIN(until, nng_clock() + BUSY_UNTIL_MS);
+    for (unsigned attempt = 0; ret_outcome->code == CODE_BUSY && nng_clock() < busy_until; attempt++) {
         pause_before(attempt);
-        track(call->client, call, NULL);
-        nng_msg_free(call->answer);
-        call->answer = NULL;
-        call->failed = transmit(call, call->timeout_ms);
-        wait_once(call, ret_outcome);
+        send_again(call, until, SEND_MS, ret_outcome);
+    }
+}
+
+/*
+ * The part that answers has failed, or the whole daemon: what may be executed twice is sent again, when it is up again. A daemon that does
+ * not come back within a second is gone.
+ */
+static void wait_to_the_end(struct call *call, struct outcome *ret_outcome)
+{
+    nng_time until = nng_clock() + call->timeout_ms;
+    wait_once(call, ret_outcome);
+    wait_unless_busy(call, until, ret_outcome);
+    for (unsigned try = 1; try < TRIES_MAX && call->repeatable; try++) {
+        nng_duration pause = TRY_PAUSE_MS << 2 * (try - 1);
+        bool lost = ret_outcome->code == CODE_NOT_RUNNING && call->failed == 0;
+        if ((ret_outcome->code != CODE_UNAVAILABLE && !lost) || nng_clock() + (nng_time)pause >= until)
+            return;
+        nng_msleep(pause);
+        send_again(call, until, lost ? RETURN_MS : SEND_MS, ret_outcome);
+        if (call->failed != 0)
+            *ret_outcome = outcome_of_nng(NNG_ECONNSHUT);
+        wait_unless_busy(call, until, ret_outcome);
     }
 }
 
@@ -385,7 +423,7 @@ static void ask_job(struct call *call, uint64_t job, struct outcome *ret_outcome
         *ret_outcome = outcome_of_nng(NNG_ENOMEM);
         return;
     }
-    wait_once(asked, ret_outcome);
+    wait_to_the_end(asked, ret_outcome);
     nng_msg *old = call->answer;
     call->answer = asked->answer;
     asked->answer = old;
@@ -429,7 +467,7 @@ static void show_job(const struct client *client, const struct outcome *outcome)
 void call_wait(struct call *call, struct outcome *ret_outcome)
 {
     uint64_t job = 0;
-    wait_unless_busy(call, ret_outcome);
+    wait_to_the_end(call, ret_outcome);
     if (call->json || ret_outcome->code != CODE_OK || walk_find_u64(ret_outcome->result, "job", &job) != ERR_OK)
         return;
     do {

@@ -48,7 +48,10 @@ struct call *call_start_raw(struct client *client, struct span request, uint64_t
 /* Told now and then how far a job is, while call_wait follows it. */
 void client_watch(struct client *client, void (*progress)(void *arg, uint64_t done), void *arg);
 
-/* Waits for the end. `busy` is asked again, some milliseconds later, for as long as the request's timeout but 2 min at most. */
+/*
+ * Waits for the end. `busy` is asked again, some milliseconds later, for as long as the request's timeout but 2 min at most. What may be executed
+ * twice (operation_repeatable) is tried three times when the part that answers fails or the connection is lost.
+ */
 void call_wait(struct call *call, struct outcome *ret_outcome);
 void call_free(struct call *call); /* NULL is ignored; gives up a running one */
 

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cli/hand_over.h"
 #include "cli/run.h"
 #include "schemas/pack.h"
@@ -66,8 +67,18 @@ static bool is_refusal(enum control_code code)
            code == CODE_USAGE;
 }
 
-static int say_named_error(const char *name, const struct outcome *outcome)
+/* The upload is gone with the part that had it, which may be back: from its beginning on it may go well. */
+static bool is_lost(const struct upload_stream *s, const struct outcome *outcome)
 {
+    enum control_code code = outcome->code;
+    return code == CODE_UNAVAILABLE || code == CODE_NOT_RUNNING || (code == CODE_NOT_FOUND && s->upload != 0);
+}
+
+static int fail(struct upload_stream *s, const char *name, const struct outcome *outcome)
+{
+    s->lost = s->tries_left > 0 && is_lost(s, outcome) && clock_mono_ns() < s->until_ns;
+    if (s->lost)
+        return control_code_exit(outcome->code);
     if (name == NULL)
         return say_outcome_error(outcome);
     (void)say_error("%s: %.*s", name, (int)outcome->message.len, (const char *)outcome->message.data);
@@ -100,7 +111,7 @@ static int settle_oldest(struct upload_stream *s, bool *ret_refused)
             *ret_refused = true;
             break;
         } else {
-            status = say_named_error(piece->file != NULL ? piece->file->name : s->name, &outcome);
+            status = fail(s, piece->file != NULL ? piece->file->name : s->name, &outcome);
         }
         call_free(piece->call);
         piece->call = NULL;
@@ -119,8 +130,10 @@ static int settle_oldest(struct upload_stream *s, bool *ret_refused)
 int upload_stream_open(struct upload_stream *s, struct span args)
 {
     struct outcome outcome;
+    s->lost = false;
+    s->upload = 0;
     struct call *call = ask(s->client, "add open", args, client_timeout(s->client, 30000), true, &outcome);
-    int status = outcome.code == CODE_OK ? EXIT_OK : say_outcome_error(&outcome);
+    int status = outcome.code == CODE_OK ? EXIT_OK : fail(s, NULL, &outcome);
     if (status == EXIT_OK)
         s->upload = value_u64(outcome.result, "upload");
     s->sent = 0;
@@ -229,7 +242,7 @@ static int close_upload(struct upload_stream *s, bool abort, char *root, size_t 
         s->added(s->arg, outcome.result);
         (void)snprintf(root, root_bytes, "%.*s", (int)cid.len, (const char *)cid.data);
     } else if (!abort) {
-        status = say_named_error(s->name, &outcome);
+        status = fail(s, s->name, &outcome);
     }
     call_free(call);
     return status;

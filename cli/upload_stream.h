@@ -34,8 +34,11 @@ struct upload_stream {
     void (*added)(void *arg, struct span result); /* an answer with `added` */
     void (*taken)(void *arg, uint64_t bytes);     /* so much more of a file was read by the daemon */
     void *arg;
-    const char *name; /* of what is uploaded, for messages; NULL: they stand alone */
-    bool keep;        /* of a CAR: its blocks stay kept from collection after the end (add close) */
+    const char *name;    /* of what is uploaded, for messages; NULL: they stand alone */
+    bool keep;           /* of a CAR: its blocks stay kept from collection after the end (add close) */
+    unsigned tries_left; /* an upload that was lost is not told of as an error: whoever has its bytes begins anew */
+    uint64_t until_ns;   /* monotonic: no try begins after it */
+    bool lost;           /* this one was, with tries left */
     uint64_t upload;
     uint64_t sent;    /* bytes given to pieces */
     struct buf bytes; /* gathered for the next piece */
@@ -44,7 +47,7 @@ struct upload_stream {
     size_t count;
 };
 
-/* All functions return an exit status and have printed the error. */
+/* All functions return an exit status and have printed the error, unless s->lost says that the upload may be tried again. */
 
 /* Begins with the packed arguments of `add open`. */
 int upload_stream_open(struct upload_stream *s, struct span args);
