@@ -12,7 +12,7 @@ CMAKE     := cmake -G Ninja -S .
 comma     := ,
 NODE_PATH := $(or $(HEARTH_PATH),$(CURDIR)/data)
 
-.PHONY: help build run test smoke cold asan tsan lint interop interop-short interop-full sim-bitswap sim-crowd sim-large bench long image budget budget-short crash crash-smoke fuzz partition chaos-peers boundaries chaos-smoke docs clean
+.PHONY: help build run test smoke cold asan tsan lint interop interop-short interop-full sim-bitswap sim-crowd sim-large bench long image budget budget-short crash crash-smoke fuzz partition chaos chaos-short chaos-peers boundaries chaos-smoke docs clean
 
 help:
 	@echo "make build        build/hearth and build/hearthd"
@@ -30,6 +30,7 @@ help:
 	@echo "make image        the container image of deploy/, built and tried (needs root, podman, buildah)"
 	@echo "make long         every call of a store's life failing once, blocks.db held by a reader for ten minutes, a folder of a million entries through the daemon"
 	@echo "make budget       ten minutes with 96 peers in a cgroup of 64 MiB (budget-short: two)"
+	@echo "make chaos        two nodes under load whose actors fail, ten times a second, for ten minutes, on each backend (chaos-short: a minute)"
 	@echo "make chaos-peers  hostile peers against the daemon, over sockets: row by row, then a minute of all at once (chaos-smoke: the fastest)"
 	@echo "make boundaries   an add and a fetch given up, or their client dead, at each message: nothing is left of them"
 	@echo "make crash        power loss and kill -9 replayed against the store"
@@ -128,6 +129,13 @@ budget: build
 
 budget-short: build
 	@HEARTH_BUILD=$(BUILD) tests/budget/run.py --short
+
+chaos: build
+	@HEARTH_BUILD=$(BUILD) tests/chaos/load.py --backend $(or $(BACKEND),inproc)
+	@$(if $(BACKEND),:,HEARTH_BUILD=$(BUILD) tests/chaos/load.py --backend ipc)
+
+chaos-short: build
+	@HEARTH_BUILD=$(BUILD) tests/chaos/load.py --backend $(or $(BACKEND),inproc) --seconds 60
 
 chaos-peers: build
 	@HEARTH_BUILD=$(BUILD) tests/chaos/run.py --full
