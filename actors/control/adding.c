@@ -174,7 +174,7 @@ void upload_flight_ended(struct control *c, struct file_session *s, const struct
 {
     if (info->err == ERR_OK)
         s->patience = (struct patience){0};
-    if (info->err == ERR_BUSY || (control_is_down(info) && control_waits_again(c, &s->patience))) {
+    if (info->err == ERR_BUSY || control_waits_after(c, &s->patience, info)) {
         s->retries[s->retry_count++] = *flight;
         file_session_pause(c, s);
         return;
@@ -358,7 +358,7 @@ static enum err go_on_closing(struct control *c, struct file_session *s, struct 
 enum err add_close_reply(struct control *c, struct conversation *v, unsigned sub, const struct info *info)
 {
     struct file_session *s = v->session;
-    if (control_is_down(info) && control_waits_again(c, &s->patience)) {
+    if (control_waits_after(c, &s->patience, info)) {
         conversation_rest(c, v, sub);
         return ERR_OK;
     }
@@ -424,10 +424,10 @@ void upload_drive(struct control *c, struct file_session *s)
         fail_all(c, s, err);
 }
 
-void upload_lease_lost(struct control *c, struct file_session *s, enum err err)
+void upload_lease_lost(struct control *c, struct file_session *s, const struct info *info)
 {
-    if (err != ERR_UNAVAILABLE || !control_waits_again(c, &s->patience)) {
-        fail_all(c, s, err == ERR_OK ? ERR_UNAVAILABLE : err);
+    if (!control_waits_after(c, &s->patience, info)) {
+        fail_all(c, s, info->err == ERR_OK ? ERR_UNAVAILABLE : info->err);
         return;
     }
     s->wants_lease = true;

@@ -236,7 +236,7 @@ void reader_flight_ended(struct control *c, struct file_session *s, const struct
 {
     if (info->err == ERR_OK)
         s->patience = (struct patience){0};
-    if (info->err == ERR_BUSY || (control_is_down(info) && control_waits_again(c, &s->patience))) {
+    if (info->err == ERR_BUSY || control_waits_after(c, &s->patience, info)) {
         reader_retry_block(s->reader, &flight->cid);
         file_session_pause(c, s);
         sessions_make_room(c); /* the last: it may end this one */

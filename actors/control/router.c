@@ -22,13 +22,17 @@ bool control_waits(const struct control *c, struct patience *patience)
     return now < patience->since + PATIENCE_S * SECOND_NS;
 }
 
-/* All calls that one end of it has ended count as one. */
-bool control_waits_again(const struct control *c, struct patience *patience)
+/* All calls that one end has ended count as one. */
+bool control_waits_after(const struct control *c, struct patience *patience, const struct info *info)
 {
     uint64_t now = ctx_now(c->ctx);
-    if (patience->ended_at != now)
+    bool ended = info->text != NULL && strcmp(info->text, WENT_DOWN_TEXT) == 0;
+    if (info->err != ERR_UNAVAILABLE || (!ended && info->text != NULL && info->text[0] != '\0'))
+        return false;
+    if (ended && patience->ended_at != now)
         patience->ended++;
-    patience->ended_at = now;
+    if (ended)
+        patience->ended_at = now;
     return patience->ended <= DEATHS_MAX && control_waits(c, patience);
 }
 
@@ -142,7 +146,7 @@ void router_reply(struct control *c, const struct info *info)
     enum err err = names_reply(c, v, sub, info);
     if (err == ERR_OK || v->generation != generation)
         return;
-    if (err == ERR_UNAVAILABLE && control_is_down(info) && control_waits_again(c, &v->patience) && start_over(c, v))
+    if (err == ERR_UNAVAILABLE && control_waits_after(c, &v->patience, info) && start_over(c, v))
         return;
     bool said = info->text != NULL && strcmp(info->text, err_text(info->err)) != 0; /* more than the error's name */
     if (v->why[0] == '\0' && info->err == err && said)

@@ -197,17 +197,13 @@ enum err conversation_call(struct control *c, struct conversation *v, actor_id t
 /* The call with sub is made again by handler.again, some milliseconds later. */
 void conversation_rest(struct control *c, struct conversation *v, unsigned sub);
 
-/* A call ended because the life of the callee did: its next life may answer. */
-static inline bool control_is_down(const struct info *info)
-{
-    return info->err == ERR_UNAVAILABLE &&
-           (info->text == NULL || info->text[0] == '\0' || strcmp(info->text, WENT_DOWN_TEXT) == 0);
-}
-
 /* Whether to go on waiting for a part that is not up: at most PATIENCE_S. */
 bool control_waits(const struct control *c, struct patience *patience) MUST_CHECK;
-/* The same when it ended while a call was with it: DEATHS_MAX times at most. */
-bool control_waits_again(const struct control *c, struct patience *patience) MUST_CHECK;
+/*
+ * The same after a call: it ended because the life of the callee did, DEATHS_MAX times at most, or the callee said that one it needs is down,
+ * and nothing else.
+ */
+bool control_waits_after(const struct control *c, struct patience *patience, const struct info *info) MUST_CHECK;
 
 /* Answers and ends. result is one packed value; empty = the empty map. */
 void conversation_finish(struct control *c, struct conversation *v, struct span result);

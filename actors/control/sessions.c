@@ -187,7 +187,7 @@ void sessions_reply(struct control *c, const struct info *info)
         return;
     if (sub == SUB_LEASE) {
         s->leased = false;
-        upload_lease_lost(c, s, info->err);
+        upload_lease_lost(c, s, info);
         return;
     }
     if (sub >= s->flights_max || !s->flights[sub].open)

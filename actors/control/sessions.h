@@ -99,8 +99,8 @@ void reader_drive(struct control *c, struct file_session *s);
 void reader_flight_ended(struct control *c, struct file_session *s, const struct flight *flight,
                          const struct info *info);
 void upload_drive(struct control *c, struct file_session *s);
-/* The store does not keep what it stores any more: the upload fails. */
-void upload_lease_lost(struct control *c, struct file_session *s, enum err err);
+/* The store does not keep what it stores any more: it is asked to again where it was down, else the upload fails. */
+void upload_lease_lost(struct control *c, struct file_session *s, const struct info *info);
 void upload_flight_ended(struct control *c, struct file_session *s, const struct flight *flight,
                          const struct info *info);
 

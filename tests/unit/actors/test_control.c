@@ -585,6 +585,9 @@ static void short_failures_are_waited_out(void **state)
         {"{\"op\":\"read\",\"args\":{\"path\":\"" HELLO "\"}}", "\"data\":\"uaGVsbG8K\"", 0},
         CHAOS("bitswap", "start-fails", "1"),
         {"{\"op\":\"block get\",\"args\":{\"cid\":\"" HELLO "\"}}", "\"data\":\"uaGVsbG8K\"", 0},
+        CHAOS("tiered_storage", "start-fails",
+              "3"), /* bitswap says so, each time at once; the next store here is empty */
+        {"{\"op\":\"read\",\"args\":{\"path\":\"" HELLO "\"}}", "\"code\":\"not_found\"", 0},
         CHAOS("tiered_storage", "start-fails", "1"),
         {"{\"op\":\"repo stat\"}", "\"ok\":true", 0},
         CHAOS("tiered_storage", "start-fails", "1000"),
