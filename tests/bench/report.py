@@ -11,7 +11,7 @@ import os
 import sys
 
 BEGIN, END = "<!-- made by tests/bench/report.py: begin -->", "<!-- made by tests/bench/report.py: end -->"
-ORDER = ("large", "pairs", "relay", "add", "folder", "kept", "ready", "idle", "handshakes", "mailbox", "heat", "tiers", "discovery")
+ORDER = ("large", "pairs", "relay", "add", "folder", "kept", "ready", "idle", "handshakes", "mailbox", "supervision", "heat", "tiers", "discovery")
 COLOURS = {"hearth": "#c2410c", "Kubo": "#1d4ed8", "Helia": "#7c3aed"}
 PLAIN = "#6b7280"
 

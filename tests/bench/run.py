@@ -34,9 +34,9 @@ from tools import Tools
 
 SUITES = {"large": suite_transfer.large, "pairs": suite_transfer.pairs, "relay": suite_transfer.relay, "add": suite_store.add,
           "folder": suite_store.folder, "kept": suite_kept.kept, "ready": suite_store.ready, "idle": suite_idle.idle, "handshakes": suite_cpu.handshakes,
-          "mailbox": suite_cpu.mailbox, "heat": suite_cpu.heat, "tiers": suite_tiers.tiers,
+          "mailbox": suite_cpu.mailbox, "supervision": suite_cpu.supervision, "heat": suite_cpu.heat, "tiers": suite_tiers.tiers,
           "discovery": suite_discovery.discovery}
-PROGRAMS = ("pipeline", "relay", "handshake", "mailbox", "store", "kept", "heat", "discovery")
+PROGRAMS = ("pipeline", "relay", "handshake", "mailbox", "supervision", "store", "kept", "heat", "discovery")
 ROUNDS, ROUNDS_QUICK = 7, 1
 
 

@@ -21,12 +21,12 @@ def handshakes(_lab, programs, options):
     return suite_result("Handshakes", [own, ceiling], targets, options.rounds)
 
 
-def compile_erlang(folder):
-    """Compiles mailbox.erl into folder; False when there is no Erlang here."""
+def compile_erlang(folder, source="mailbox"):
+    """Compiles a module into folder; False when there is no Erlang here."""
     if shutil.which("erlc") is None or shutil.which("erl") is None:
         say("SKIPPED: Erlang/OTP is not installed (erlang-base)")
         return False
-    subprocess.run(["erlc", "-o", folder, os.path.join(HERE, "mailbox.erl")], check=True)
+    subprocess.run(["erlc", "-o", folder, os.path.join(HERE, f"{source}.erl")], check=True)
     return True
 
 
@@ -49,6 +49,21 @@ def mailbox(lab, programs, options):
     targets = [Target("call round trip / one-lane PUSH/PULL round trip", lambda: ratio(rows["pushpull"], rows["call"]), 1.2, less=True),
                Target("calls/s with 64 in flight", median("calls64"), 200e3), Target("casts/s", median("casts"), 1e6)]
     return suite_result("The mailbox", list(rows.values()), targets, options.rounds)
+
+
+def supervision(lab, programs, options):
+    """Failure of an actor to the first request that is answered again; of each run the median and what 99 of 100 stay below."""
+    failures = "100" if options.quick else "2000"
+    commands = {"hearth, inproc": [programs["supervision"], failures]}
+    folder = lab.directory("erlang")
+    if compile_erlang(folder, "supervision"):
+        commands["Erlang/OTP: a gen_server under a supervisor"] = ["erl", "-noshell", "-pa", folder, "-s", "supervision", "main", failures]
+
+    def sample(command, part):
+        return lambda: {"value": program(command)[f"{part}_us"]}
+    rows = [Contender(f"{name}, {part}", sample(command, part), unit="us", less=True) for name, command in commands.items() for part in ("p50", "p99")]
+    targets = [Target("failure to first answer on inproc, us, p50", lambda: rows[0].summary()["median"] if rows[0].samples else None, 5000, less=True)]
+    return suite_result("Supervision", rows, targets, options.rounds)
 
 
 def heat(_lab, programs, options):
