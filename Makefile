@@ -131,10 +131,12 @@ budget-short: build
 	@HEARTH_BUILD=$(BUILD) tests/budget/run.py --short
 
 chaos: build
+	@HEARTH_BUILD=$(BUILD) tests/chaos/ends.py
 	@HEARTH_BUILD=$(BUILD) tests/chaos/load.py --backend $(or $(BACKEND),inproc)
 	@$(if $(BACKEND),:,HEARTH_BUILD=$(BUILD) tests/chaos/load.py --backend ipc)
 
 chaos-short: build
+	@HEARTH_BUILD=$(BUILD) tests/chaos/ends.py
 	@HEARTH_BUILD=$(BUILD) tests/chaos/load.py --backend $(or $(BACKEND),inproc) --seconds 60
 
 chaos-peers: build

@@ -226,7 +226,8 @@ static struct runtime_config describe(struct life *life, const struct daemon_opt
         .log = log_write,
         .log_level = options->debug ? LOG_DEBUG : log_level_of(life->config->log_level),
     };
-    config.unbounded_restarts = config.chaos && life->config->chaos_unbounded;
+    config.unbounded_restarts = config.chaos && life->config->chaos_intensity == 0;
+    config.intensity = config.chaos ? (uint32_t)life->config->chaos_intensity : 0;
     if (config.chaos && options->place == NULL)
         (void)fprintf(stderr, "the chaos switch is on: parts of this daemon may be told to fail (`hearth chaos`)\n");
     tree_describe(&config);

@@ -335,6 +335,8 @@ enum err root_open(struct runtime *rt, char *ret_why, size_t why_bytes)
     enum err err = supervisor_new(rt->config.tree, &ops, &rt->supervisor, ret_why, why_bytes);
     if (err == ERR_OK && rt->config.unbounded_restarts)
         supervisor_unbound(rt->supervisor);
+    if (err == ERR_OK)
+        supervisor_set_intensity(rt->supervisor, rt->config.intensity);
     return err;
 }
 

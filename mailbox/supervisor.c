@@ -242,7 +242,7 @@ static bool count_restart(struct supervisor *s, struct node *n)
     }
     n->restarts[kept++] = s->now_ns;
     n->restart_count = kept;
-    return kept <= n->tree->intensity;
+    return kept <= (s->intensity != 0 ? s->intensity : n->tree->intensity);
 }
 
 static uint64_t backoff(struct supervisor *s, struct node *c, bool failed_start)

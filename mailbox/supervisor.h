@@ -133,6 +133,8 @@ void supervisor_free(struct supervisor *s);
 
 /* For tests that make actors fail all the time: no number of restarts is too many, and only failed starts wait, SUPERVISOR_BACKOFF_FIRST_MS. */
 void supervisor_unbound(struct supervisor *s);
+/* For tests too: the intensity of each supervisor, whatever the specification says. */
+void supervisor_set_intensity(struct supervisor *s, uint32_t intensity);
 
 /* Events. now_ns is monotonic and never goes back. Those of an unknown or unexpected actor are ignored. */
 void supervisor_start(struct supervisor *s, uint64_t now_ns);

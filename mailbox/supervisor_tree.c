@@ -161,6 +161,11 @@ void supervisor_unbound(struct supervisor *s)
     s->unbounded = true;
 }
 
+void supervisor_set_intensity(struct supervisor *s, uint32_t intensity)
+{
+    s->intensity = MIN(intensity, (uint32_t)SUPERVISOR_INTENSITY_MAX);
+}
+
 void supervisor_free(struct supervisor *s)
 {
     if (s == NULL)

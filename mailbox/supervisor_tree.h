@@ -45,6 +45,7 @@ struct supervisor {
     bool stuck;
     bool escalated;
     bool unbounded;
+    uint32_t intensity; /* of all; 0 = as each says */
     bool ended;
 };
 

@@ -187,8 +187,9 @@ struct config_list {
     X(BOOL, chaos_enabled, "Chaos.Enabled", "false", 0, 1, NULL,                                                       \
       "for tests only: whoever may use the control socket may make parts of the daemon fail, by `chaos`; also "        \
       "--chaos")                                                                                                       \
-    X(BOOL, chaos_unbounded, "Chaos.Unbounded", "false", 0, 1, NULL,                                                   \
-      "for tests only: with Chaos.Enabled, parts that fail are restarted without delay however often they do")         \
+    X(U64, chaos_intensity, "Chaos.Intensity", "10", 0, 64, NULL,                                                      \
+      "for tests only: with Chaos.Enabled, restarts within a minute that end a supervisor when there is one more; 0 "  \
+      "means that none are too many, and none is delayed")                                                             \
     X(CHOICE, log_level, "Log.Level", "info", 0, 0, "error|warn|info|debug", "how much is logged to stderr")
 
 #define CONFIG_C_LIST     struct config_list

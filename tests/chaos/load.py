@@ -190,7 +190,7 @@ class LoadNode(Node):
     def __init__(self, folder, name, port, backend):
         super().__init__(folder, name)
         self.name, self.port_number, self.backend, self.actors = name, port, backend, []
-        self.env |= {"HEARTH_ADDRESSES__SWARM": f"/ip4/127.0.0.1/tcp/{port}", "HEARTH_CHAOS__ENABLED": "true", "HEARTH_CHAOS__UNBOUNDED": "true",
+        self.env |= {"HEARTH_ADDRESSES__SWARM": f"/ip4/127.0.0.1/tcp/{port}", "HEARTH_CHAOS__ENABLED": "true", "HEARTH_CHAOS__INTENSITY": "0",
                      "HEARTH_ROUTING__TYPE": "none", "HEARTH_DISCOVERY__MDNS": "false", "HEARTH_DATASTORE__STORAGEMAX": "40GB"}
         code, out, err = self.run("init")
         self.address = f"/ip4/127.0.0.1/tcp/{port}/p2p/{out.decode().split()[-1]}"

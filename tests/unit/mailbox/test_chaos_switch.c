@@ -363,6 +363,16 @@ static void test_without_bounds_no_number_of_restarts_is_too_many(void **state)
     assert_int_equal(counted(0), 201);
 }
 
+static void test_a_lower_intensity_ends_the_tree_sooner(void **state)
+{
+    (void)state;
+    begin(end_often);
+    scene.config.intensity = 2;
+    scene_play(60);
+    assert_int_equal(scene.exit, RUNTIME_EXIT_ESCALATED);
+    assert_int_equal(counted(0), 3); /* the first life and two restarts */
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -377,6 +387,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_new_life_has_its_room_again),
         cmocka_unit_test(test_a_leak_is_charged_where_it_is_asked_to_be),
         cmocka_unit_test(test_without_bounds_no_number_of_restarts_is_too_many),
+        cmocka_unit_test(test_a_lower_intensity_ends_the_tree_sooner),
         cmocka_unit_test(test_a_hung_actor_ends_the_runtime),
     };
     return SCENE_MAIN(tests);
