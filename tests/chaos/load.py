@@ -68,6 +68,10 @@ class Clock(threading.Thread):
     def excuses(self, since, until):
         return any(a < until and b > since for a, b in self.frozen)
 
+    def ran(self, since, until):
+        """How long it was, without the time that everything stood still."""
+        return until - since - sum(min(b, until) - max(a, since) for a, b in self.frozen if a < until and b > since)
+
 
 class Load:
     """What the clients share: what was acknowledged, how requests ended."""
