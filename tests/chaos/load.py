@@ -34,6 +34,7 @@ OBJECT_MAX = 1 << 20
 PAUSE_S = {"add": 0.25, "get": 0.25, "query": 0.1}  # between two requests of a client
 QUERIES = [["id"], ["actors"], ["accounts"], ["repo", "stat"], ["swarm", "peers"], ["bitswap", "stat"], ["events", "-n", "5"], ["pin", "ls"]]
 PIPES_MAX = 160  # nng makes two for each mailbox's socket, those to senders when one first finds it full
+PAUSED_S = 0.5
 FROZEN_S = 3  # a machine that stands still for so long is not judged
 
 
@@ -54,13 +55,15 @@ class Clock(threading.Thread):
 
     def __init__(self):
         super().__init__(daemon=True)
-        self.frozen, self.ended = [], False
+        self.frozen, self.paused, self.ended = [], [], False
 
     def run(self):
         last = time.monotonic()
         while not self.ended:
             time.sleep(0.1)
             now = time.monotonic()
+            if now - last > PAUSED_S:
+                self.paused.append((last, now))
             if now - last > FROZEN_S:
                 self.frozen.append((last, now))
             last = now
@@ -70,7 +73,7 @@ class Clock(threading.Thread):
 
     def ran(self, since, until):
         """How long it was, without the time that everything stood still."""
-        return until - since - sum(min(b, until) - max(a, since) for a, b in self.frozen if a < until and b > since)
+        return until - since - sum(min(b, until) - max(a, since) for a, b in self.paused if a < until and b > since)
 
 
 class Load:
