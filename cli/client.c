@@ -102,12 +102,20 @@ static void pause_before(unsigned attempt)
     nng_msleep((nng_duration)(BUSY_MS + random % most));
 }
 
-/* NNG_EAGAIN: as many connections wait there as the system lets wait. */
+/*
+ * NNG_EAGAIN: as many connections wait there as the system lets wait. NNG_ECONNREFUSED: the socket is there and nobody listens, as between two
+ * lives of a daemon.
+ */
 static int dial(const struct client *client)
 {
-    nng_time until = nng_clock() + MIN(client_timeout(client, SEND_MS), (uint64_t)SEND_MS);
+    nng_time now = nng_clock();
+    nng_time until = now + MIN(client_timeout(client, SEND_MS), (uint64_t)SEND_MS);
+    nng_time back_until = now + MIN(client_timeout(client, RETURN_MS), (uint64_t)RETURN_MS);
     int code = nng_dial(client->socket, client->url, NULL, 0);
-    for (unsigned attempt = 0; code == NNG_EAGAIN && nng_clock() < until; attempt++) {
+    for (unsigned attempt = 0; code != 0; attempt++) {
+        bool waits = code == NNG_EAGAIN ? nng_clock() < until : code == NNG_ECONNREFUSED && nng_clock() < back_until;
+        if (!waits)
+            break;
         pause_before(attempt);
         code = nng_dial(client->socket, client->url, NULL, 0);
     }
