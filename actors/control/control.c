@@ -195,7 +195,7 @@ static void handle_listener(struct control *c)
     struct span bytes;
     listener_acknowledge(c->listener);
     while (listener_next(c->listener, &slot, &client, &bytes))
-        router_request(c, slot, (struct reply_to){0}, client, UINT64_MAX, bytes);
+        router_request(c, slot, (struct reply_to){0}, client, listener_deadline(c->listener, slot), bytes);
     ctx_caused_by(c->ctx, NULL); /* who is gone now is not the last one's doing */
     while (listener_gone(c->listener, &slot))
         router_gone_slot(c, slot);

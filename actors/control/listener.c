@@ -30,6 +30,7 @@ struct slot {
     nng_msg *msg;           /* of nng or of the actor, as state says */
     bool sending;           /* only touched by whoever owns the slot, as charged is */
     uint8_t returned;       /* lives of the actor that ended with it */
+    uint64_t deadline_ns;   /* of one that was returned; UINT64_MAX = it has none yet */
     size_t charged;         /* to the account of requests */
     _Atomic int state;      /* the release that hands over pairs with the acquire of the taker */
     _Atomic uint64_t order; /* of arrival */
@@ -86,6 +87,7 @@ static void receive_next(struct slot *slot)
 {
     slot->sending = false;
     slot->returned = 0;
+    slot->deadline_ns = UINT64_MAX;
     atomic_store_explicit(&slot->pipe, 0, memory_order_relaxed);
     if (!atomic_load_explicit(&slot->owner->stopping, memory_order_acquire))
         nng_ctx_recv(slot->ctx, slot->aio);
@@ -428,12 +430,18 @@ bool listener_gone(struct listener *listener, unsigned *ret_slot)
     return false;
 }
 
-bool listener_return(struct listener *listener, unsigned index)
+uint64_t listener_deadline(const struct listener *listener, unsigned index)
+{
+    return listener->slots[index].deadline_ns;
+}
+
+bool listener_return(struct listener *listener, unsigned index, uint64_t deadline_ns)
 {
     struct slot *slot = &listener->slots[index];
     if (slot->msg == NULL || slot->returned == LISTENER_RETURNS_MAX)
         return false;
     slot->returned++;
+    slot->deadline_ns = deadline_ns;
     atomic_store_explicit(&slot->state, SLOT_ARRIVED, memory_order_release);
     return true;
 }

@@ -94,7 +94,9 @@ bool listener_gone(struct listener *listener, unsigned *ret_slot);
  * Gives a taken request back unanswered, for the next life to take. False, and nothing changed, when its bytes were dropped or it has been
  * given back LISTENER_RETURNS_MAX times.
  */
-bool listener_return(struct listener *listener, unsigned slot) MUST_CHECK;
+bool listener_return(struct listener *listener, unsigned slot, uint64_t deadline_ns) MUST_CHECK;
+/* The deadline that it was given back with; UINT64_MAX: it was not. */
+uint64_t listener_deadline(const struct listener *listener, unsigned slot);
 
 /* Frees the bytes of a taken request that was copied; its charge stays until the answer, on behalf of the copy. */
 void listener_drop_bytes(struct listener *listener, unsigned slot);

@@ -432,7 +432,8 @@ bool router_cancel(struct control *c, uint32_t client, struct span id)
 /* A request that may be executed twice waits for the next life, as if it had just come. */
 static bool leave_to_next(struct control *c, struct conversation *v)
 {
-    if (v->slot >= SLOT_NONE || !operation_repeatable(v->op) || !listener_return(c->listener, v->slot))
+    if (v->slot >= SLOT_NONE || !operation_repeatable(v->op) ||
+        !listener_return(c->listener, v->slot, v->scope.deadline_ns))
         return false;
     conversation_end_work(c, v);
     conversation_release(v);

@@ -55,11 +55,13 @@ static void the_next_life_goes_on(void **state)
     struct span bytes;
     nng_socket left = play_ask(0x81, LARGE);
     unsigned taken = play_await_request(LARGE);
+    assert_true(listener_deadline(play.listener, taken) == UINT64_MAX);
     assert_false(listener_next(play.listener, &slot, &client, &bytes));
-    assert_true(listener_return(play.listener, taken));
+    assert_true(listener_return(play.listener, taken, 77));
     listener_resume(play.listener);
     assert_true(listener_next(play.listener, &slot, &client, &bytes));
     assert_int_equal(slot, taken);
+    assert_int_equal(listener_deadline(play.listener, slot), 77);
     assert_int_equal(bytes.len, LARGE);
     assert_int_equal(account_used(&play.requests), LARGE); /* it was charged all along */
     listener_resume(play.listener);                        /* that one did not give it back */
@@ -73,17 +75,17 @@ static void a_request_that_ends_lives_is_not_returned_for_ever(void **state)
     nng_socket socket = play_ask(0x81, 100);
     unsigned slot = play_await_request(100);
     for (int life = 0; life < LISTENER_RETURNS_MAX; life++) {
-        assert_true(listener_return(play.listener, slot));
+        assert_true(listener_return(play.listener, slot, 77));
         listener_resume(play.listener);
         slot = play_await_request(100);
     }
-    assert_false(listener_return(play.listener, slot));
+    assert_false(listener_return(play.listener, slot, 77));
     listener_answer(play.listener, slot, span_text("done"));
     play_expect_answer(socket, "done");
     socket = play_ask('{', 100);
     slot = play_await_request(100);
     listener_drop_bytes(play.listener, slot);
-    assert_false(listener_return(play.listener, slot)); /* nothing to return */
+    assert_false(listener_return(play.listener, slot, 77)); /* nothing to return */
     listener_answer(play.listener, slot, span_text("done"));
     play_expect_answer(socket, "done");
 }
