@@ -12,7 +12,7 @@ CMAKE     := cmake -G Ninja -S .
 comma     := ,
 NODE_PATH := $(or $(HEARTH_PATH),$(CURDIR)/data)
 
-.PHONY: help build run test smoke cold asan tsan lint interop interop-short interop-full sim-bitswap sim-crowd sim-large bench long image budget budget-short crash crash-smoke fuzz partition chaos chaos-short chaos-peers boundaries chaos-smoke docs clean
+.PHONY: help build run test smoke cold asan tsan lint interop interop-short interop-full sim-bitswap sim-crowd sim-large sim-short sim-soak bench long image budget budget-short crash crash-smoke fuzz partition chaos chaos-short chaos-peers boundaries chaos-smoke docs clean
 
 help:
 	@echo "make build        build/hearth and build/hearthd"
@@ -26,6 +26,8 @@ help:
 	@echo "make partition    twelve nodes in namespaces, parted for four minutes and healed (needs root; make interop has the short form)"
 	@echo "make sim-bitswap  Bitswap over Yamux with windows of one byte, SIM_SEEDS (10000) interleavings"
 	@echo "make sim-crowd    SIM_NODES (1,000) whole nodes with latencies and churn in one process: lookups, 40 sybils, a sweep beside lookups one by one; sim-large: 10,000"
+	@echo "make sim-short    200 seeds of small swarms under load and faults, judged (SEEDS, SCENARIOS, FIRST)"
+	@echo "make sim-soak     10,000 seeds (SEEDS) of each scenario, on all cores; names the seeds that fail, and stops"
 	@echo "make bench        hearth beside a plain pipeline, Kubo, Helia, plain TCP (ONLY=suite,suite; QUICK=1 shows that it runs; RECORD=1 updates docs/results.md)"
 	@echo "make image        the container image of deploy/, built and tried (needs root, podman, buildah)"
 	@echo "make long         every call of a store's life failing once, blocks.db held by a reader for ten minutes, a folder of a million entries through the daemon"
@@ -93,6 +95,14 @@ sim-crowd: build
 sim-large: build
 	@$(BUILD)/hearth-sim --nodes 10000 --actors connection_manager,discovery --minutes 2 --tasks 1000 --connections 64 --play-keys
 	@$(BUILD)/hearth-sim --nodes 500 --actors connection_manager,discovery --minutes 0 --tasks 0 --provide 100000 --singles 1000 --play-keys
+
+sim-short: build
+	@HEARTH_BUILD=$(BUILD) JOBS=$(JOBS) SEEDS=$(or $(SEEDS),34) FIRST=$(or $(FIRST),1) NODES=$(or $(SIM_NODES),4) MINUTES=$(or $(SIM_MINUTES),1) \
+	  tests/sim/soak.sh $(SCENARIOS)
+
+sim-soak: build
+	@HEARTH_BUILD=$(BUILD) JOBS=$(JOBS) SEEDS=$(or $(SEEDS),10000) FIRST=$(or $(FIRST),1) NODES=$(or $(SIM_NODES),5) MINUTES=$(or $(SIM_MINUTES),2) \
+	  tests/sim/soak.sh $(SCENARIOS)
 
 interop: build
 	@tools/install_deps.sh interop || echo "interop: going on without them, cases will be skipped"

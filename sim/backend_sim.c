@@ -373,7 +373,8 @@ static uint64_t now(const struct runtime *rt)
 
 static uint64_t real_now(const struct runtime *rt)
 {
-    return sim_real_now(sim_of(rt));
+    struct sim *sim = sim_of(rt);
+    return sim_real_now(sim) + (uint64_t)sim_clock_off(sim, rt->config.name);
 }
 
 static void fill_random(struct ctx *c, void *to, size_t len)

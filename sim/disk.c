@@ -7,14 +7,9 @@
 #include <string.h>
 
 #include "base/attr.h"
+#include "sim/disk_faults.h"
 #include "sim/disk_inode.h"
 #include "sim/disk_names.h"
-
-struct fault_plan {
-    uint64_t skip;
-    uint64_t count;
-    uint64_t struck;
-};
 
 struct sim_disk {
     struct disk_port port;
@@ -25,9 +20,11 @@ struct sim_disk {
     uint64_t capacity_bytes;
     bool steady;
     struct prng prng;
-    struct fault_plan faults[SIM_FAULT_COUNT];
+    struct disk_faults faults;
     sim_disk_skip *skip;
     void *skip_arg;
+    sim_disk_watch *watch;
+    void *watch_arg;
 };
 
 struct disk_file {
@@ -62,16 +59,16 @@ static struct inode *add_inode(struct sim_disk *d, struct inode *inode)
 
 static bool strikes(struct sim_disk *d, enum sim_disk_fault fault)
 {
-    struct fault_plan *plan = &d->faults[fault];
-    if (plan->count == 0)
-        return false;
-    if (plan->skip > 0) {
-        plan->skip--;
-        return false;
-    }
-    plan->count--;
-    plan->struck++;
-    return true;
+    return disk_faults_strike(&d->faults, fault, &d->prng);
+}
+
+/* Tells what was done; returns err. */
+static enum err told(const struct sim_disk *d, enum sim_disk_op op, const char *path, uint64_t offset, uint64_t len,
+                     enum err err)
+{
+    if (d->watch != NULL)
+        d->watch(d->watch_arg, op, path, offset, len, err);
+    return err;
 }
 
 static bool skips(const struct sim_disk *d, const char *path, bool is_folder)
@@ -89,7 +86,7 @@ static uint64_t used_bytes(const struct sim_disk *d)
 
 /* ---- the port ---- */
 
-static enum err sim_open(void *self, const char *path, unsigned flags, struct disk_file **ret_file)
+static enum err open_file(void *self, const char *path, unsigned flags, struct disk_file **ret_file)
 {
     struct sim_disk *d = self;
     struct name_change c = {0};
@@ -123,6 +120,11 @@ static enum err sim_open(void *self, const char *path, unsigned flags, struct di
     return ERR_OK;
 }
 
+static enum err sim_open(void *self, const char *path, unsigned flags, struct disk_file **ret_file)
+{
+    return told(self, SIM_DISK_OPEN, path, 0, flags, open_file(self, path, flags, ret_file));
+}
+
 static void sim_close(struct disk_file *file)
 {
     if (file == NULL)
@@ -137,7 +139,7 @@ static void sim_close(struct disk_file *file)
 static enum err sim_pread(struct disk_file *file, void *to, size_t len, uint64_t offset, size_t *ret_len)
 {
     if (strikes(file->disk, SIM_FAULT_READ_IO))
-        return ERR_IO;
+        return told(file->disk, SIM_DISK_READ, file->path, offset, len, ERR_IO);
     const struct bytes *live = &file->inode->live;
     size_t n = offset >= live->len ? 0 : MIN(len, live->len - (size_t)offset);
     if (n > 0)
@@ -145,7 +147,7 @@ static enum err sim_pread(struct disk_file *file, void *to, size_t len, uint64_t
     if (n > 0 && strikes(file->disk, SIM_FAULT_READ_FLIP))
         ((uint8_t *)to)[prng_below(&file->disk->prng, n)] ^= (uint8_t)(1u << prng_below(&file->disk->prng, 8));
     *ret_len = n;
-    return ERR_OK;
+    return told(file->disk, SIM_DISK_READ, file->path, offset, n, ERR_OK);
 }
 
 static enum err write_part(struct disk_file *file, const struct iovec *iov, size_t len, uint64_t offset)
@@ -167,7 +169,7 @@ static bool is_aligned(const struct iovec *iov, int count, uint64_t offset)
     return mixed % DISK_DIRECT_ALIGN == 0;
 }
 
-static enum err sim_pwritev(struct disk_file *file, const struct iovec *iov, int count, uint64_t offset)
+static enum err write_all(struct disk_file *file, const struct iovec *iov, int count, uint64_t offset)
 {
     enum err fault = ERR_OK;
     if (!file->writable)
@@ -185,21 +187,32 @@ static enum err sim_pwritev(struct disk_file *file, const struct iovec *iov, int
             return err;
         offset += iov[i].iov_len;
     }
+    if (fault != ERR_OK && iov[whole].iov_len > 0) /* and some bytes of the next: a short write */
+        (void)write_part(file, &iov[whole], (size_t)prng_below(&file->disk->prng, iov[whole].iov_len), offset);
     return fault;
+}
+
+static enum err sim_pwritev(struct disk_file *file, const struct iovec *iov, int count, uint64_t offset)
+{
+    uint64_t len = 0;
+    for (int i = 0; i < count; i++)
+        len += iov[i].iov_len;
+    return told(file->disk, SIM_DISK_WRITE, file->path, offset, len, write_all(file, iov, count, offset));
 }
 
 static enum err sim_fdatasync(struct disk_file *file)
 {
+    enum err err = ERR_OK;
     if (strikes(file->disk, SIM_FAULT_SYNC_IO)) {
         inode_lose_changes(file->inode);
-        return ERR_IO;
+        err = ERR_IO;
+    } else if (!skips(file->disk, file->path, false)) {
+        err = inode_sync(file->inode) ? ERR_OK : ERR_NOMEM;
     }
-    if (skips(file->disk, file->path, false))
-        return ERR_OK;
-    return inode_sync(file->inode) ? ERR_OK : ERR_NOMEM;
+    return told(file->disk, SIM_DISK_SYNC, file->path, 0, 0, err);
 }
 
-static enum err sim_allocate(struct disk_file *file, uint64_t offset, uint64_t len)
+static enum err allocate(struct disk_file *file, uint64_t offset, uint64_t len)
 {
     struct sim_disk *d = file->disk;
     uint64_t end = offset + len;
@@ -213,12 +226,17 @@ static enum err sim_allocate(struct disk_file *file, uint64_t offset, uint64_t l
     return inode_resize(file->inode, end) ? ERR_OK : ERR_NOMEM;
 }
 
+static enum err sim_allocate(struct disk_file *file, uint64_t offset, uint64_t len)
+{
+    return told(file->disk, SIM_DISK_ALLOCATE, file->path, offset, len, allocate(file, offset, len));
+}
+
 static enum err sim_truncate(struct disk_file *file, uint64_t len)
 {
     uint64_t size = file->inode->live.len;
     if (len > size && used_bytes(file->disk) + (len - size) > file->disk->capacity_bytes)
-        return ERR_NO_SPACE;
-    return inode_resize(file->inode, len) ? ERR_OK : ERR_NOMEM;
+        return told(file->disk, SIM_DISK_TRUNCATE, file->path, 0, len, ERR_NO_SPACE);
+    return told(file->disk, SIM_DISK_TRUNCATE, file->path, 0, len, inode_resize(file->inode, len) ? ERR_OK : ERR_NOMEM);
 }
 
 static enum err sim_size(struct disk_file *file, uint64_t *ret_bytes)
@@ -242,9 +260,10 @@ static enum err sim_sync_dir(void *self, const char *path)
     char folder[SIM_DISK_PATH_MAX];
     if (!name_normalise(path, folder))
         return ERR_TOO_LARGE;
-    if (strikes(d, SIM_FAULT_SYNC_DIR_IO))
-        return ERR_IO;
-    return skips(d, folder, true) ? ERR_OK : name_sync(&d->names, folder);
+    enum err err = strikes(d, SIM_FAULT_SYNC_DIR_IO) ? ERR_IO
+                   : skips(d, folder, true)          ? ERR_OK
+                                                     : name_sync(&d->names, folder);
+    return told(d, SIM_DISK_SYNC_DIR, folder, 0, 0, err);
 }
 
 static enum err sim_rename(void *self, const char *from, const char *to)
@@ -257,7 +276,7 @@ static enum err sim_rename(void *self, const char *from, const char *to)
     if (name == NULL)
         return ERR_NOT_FOUND;
     c.inode = name->inode;
-    return name_change(&d->names, &c);
+    return told(d, SIM_DISK_RENAME, c.path, 0, 0, name_change(&d->names, &c));
 }
 
 static enum err sim_unlink(void *self, const char *path)
@@ -266,7 +285,8 @@ static enum err sim_unlink(void *self, const char *path)
     struct name_change c = {.gone = true};
     if (!name_normalise(path, c.path))
         return ERR_TOO_LARGE;
-    return name_find(&d->names, c.path) == NULL ? ERR_NOT_FOUND : name_change(&d->names, &c);
+    enum err err = name_find(&d->names, c.path) == NULL ? ERR_NOT_FOUND : name_change(&d->names, &c);
+    return told(d, SIM_DISK_UNLINK, c.path, 0, 0, err);
 }
 
 static enum err sim_make_dir(void *self, const char *path)
@@ -400,6 +420,9 @@ struct sim_disk *sim_disk_clone(const struct sim_disk *from)
     to->steady = from->steady;
     to->skip = from->skip;
     to->skip_arg = from->skip_arg;
+    to->watch = from->watch;
+    to->watch_arg = from->watch_arg;
+    memcpy(to->faults.per_million, from->faults.per_million, sizeof(to->faults.per_million));
     for (size_t i = 0; i < from->inode_count; i++) {
         if (add_inode(to, inode_clone(from->inodes[i])) == NULL)
             goto fail;
@@ -425,12 +448,23 @@ void sim_disk_power_cut(struct sim_disk *d, enum sim_disk_cut how, uint64_t seed
 
 void sim_disk_fail(struct sim_disk *d, enum sim_disk_fault fault, uint64_t skip, uint64_t count)
 {
-    d->faults[fault] = (struct fault_plan){.skip = skip, .count = count};
+    d->faults.plans[fault] = (struct disk_fault_plan){.skip = skip, .count = count};
+}
+
+void sim_disk_set_rates(struct sim_disk *d, const uint32_t per_million[SIM_FAULT_COUNT])
+{
+    disk_faults_set_rates(&d->faults, per_million);
+}
+
+void sim_disk_set_watch(struct sim_disk *d, sim_disk_watch *watch, void *arg)
+{
+    d->watch = watch;
+    d->watch_arg = arg;
 }
 
 uint64_t sim_disk_struck(const struct sim_disk *d, enum sim_disk_fault fault)
 {
-    return d->faults[fault].struck;
+    return d->faults.plans[fault].struck;
 }
 
 void sim_disk_skip_syncs(struct sim_disk *d, sim_disk_skip *skip, void *arg)

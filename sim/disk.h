@@ -65,7 +65,27 @@ void sim_disk_power_cut(struct sim_disk *disk, enum sim_disk_cut how, uint64_t s
 /* The next operations that match fail: skip this many first, then fail count times. Replaces an earlier plan for the same fault. */
 void sim_disk_fail(struct sim_disk *disk, enum sim_disk_fault fault, uint64_t skip, uint64_t count);
 
-/* How often it has failed since it was planned. */
+/* From now on each operation that matches fails so often of a million times, by the disk's seed; NULL: none does. Clones inherit it. */
+void sim_disk_set_rates(struct sim_disk *disk, const uint32_t per_million[SIM_FAULT_COUNT]);
+
+/* What was asked of the disk, for those who want to know; path is the file's or the folder's. */
+enum sim_disk_op {
+    SIM_DISK_OPEN,
+    SIM_DISK_READ,
+    SIM_DISK_WRITE,
+    SIM_DISK_ALLOCATE,
+    SIM_DISK_TRUNCATE,
+    SIM_DISK_SYNC,
+    SIM_DISK_SYNC_DIR,
+    SIM_DISK_RENAME,
+    SIM_DISK_UNLINK,
+    SIM_DISK_OP_COUNT
+};
+typedef void sim_disk_watch(void *arg, enum sim_disk_op op, const char *path, uint64_t offset, uint64_t len,
+                            enum err err);
+void sim_disk_set_watch(struct sim_disk *disk, sim_disk_watch *watch, void *arg);
+
+/* How often it has failed since it was planned, or by its rate. */
 uint64_t sim_disk_struck(const struct sim_disk *disk, enum sim_disk_fault fault);
 
 /*

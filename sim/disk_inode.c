@@ -119,16 +119,6 @@ bool inode_resize(struct inode *inode, uint64_t len)
     return log_change(inode, CHANGE_SIZE, len, NULL, 0) && bytes_resize(&inode->live, (size_t)len);
 }
 
-bool inode_sync(struct inode *inode)
-{
-    if (inode->change_count == 0)
-        return true;
-    if (!bytes_copy(&inode->durable, &inode->live))
-        return false;
-    clear_changes(inode);
-    return true;
-}
-
 void inode_lose_changes(struct inode *inode)
 {
     clear_changes(inode);
@@ -137,6 +127,17 @@ void inode_lose_changes(struct inode *inode)
 static bool apply_whole(struct bytes *to, const struct change *c)
 {
     return c->kind == CHANGE_SIZE ? bytes_resize(to, (size_t)c->offset) : bytes_write(to, c->data, c->len, c->offset);
+}
+
+/* What a failed sync has lost stays lost: it is not among the changes any more. */
+bool inode_sync(struct inode *inode)
+{
+    for (size_t i = 0; i < inode->change_count; i++) {
+        if (!apply_whole(&inode->durable, &inode->changes[i]))
+            return false;
+    }
+    clear_changes(inode);
+    return true;
 }
 
 /* Applies those sectors of a write that keep() chooses: a file system never tears inside a sector. */

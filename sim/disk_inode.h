@@ -48,7 +48,7 @@ struct inode *inode_clone(const struct inode *from) MUST_CHECK;
 bool inode_write(struct inode *inode, const void *data, size_t len, uint64_t offset) MUST_CHECK;
 bool inode_resize(struct inode *inode, uint64_t len) MUST_CHECK;
 
-/* All that is live becomes durable. */
+/* What was changed since the last sync becomes durable; what a failed sync has lost does not. */
 bool inode_sync(struct inode *inode) MUST_CHECK;
 
 /* The media refused: the log is forgotten, readers still see the live bytes until the next power cut. */

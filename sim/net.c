@@ -26,6 +26,8 @@ static struct sim_link natural_link(const struct sim_net *net, const struct sim_
     struct sim_link link = sim_link_default();
     if (net->latency != NULL)
         link.latency_ns = net->latency(net->latency_arg, from->index, to->index);
+    if (net->change != NULL)
+        net->change(net->change_arg, from->index, to->index, &link);
     return link;
 }
 
@@ -53,6 +55,12 @@ void sim_net_set_latency(struct sim_net *net, sim_latency_fn *fn, void *arg)
 {
     net->latency = fn;
     net->latency_arg = arg;
+}
+
+void sim_net_set_links(struct sim_net *net, sim_link_fn *fn, void *arg)
+{
+    net->change = fn;
+    net->change_arg = arg;
 }
 
 static const struct net_port *loop_net(struct loop *loop)
@@ -190,18 +198,42 @@ void sim_net_partition(struct sim_net *net, const struct sim_host *a, const stru
     sim_net_link(net, b, a)->cut = cut;
 }
 
-void sim_net_reset(struct sim_net *net, const struct sim_host *a, const struct sim_host *b)
+static void reset_one(struct net_sock *s)
+{
+    if (s->connecting)
+        return;
+    s->reset_in = true;
+    sim_sock_notify(s);
+}
+
+static void forget_one(struct net_sock *s)
+{
+    s->out->lost = true;
+}
+
+static void each_between(struct sim_net *net, const struct sim_host *a, const struct sim_host *b,
+                         void (*each)(struct net_sock *s))
 {
     for (size_t i = 0; i < net->slot_count; i++) {
         struct net_sock *s = net->slots[i].sock;
-        if (s == NULL)
-            continue;
-        bool between = (s->host == a && s->out->dst == b) || (s->host == b && s->out->dst == a);
-        if (!between || s->connecting)
-            continue;
-        s->reset_in = true;
-        sim_sock_notify(s);
+        if (s != NULL && ((s->host == a && s->out->dst == b) || (s->host == b && s->out->dst == a)))
+            each(s);
     }
+}
+
+void sim_net_reset(struct sim_net *net, const struct sim_host *a, const struct sim_host *b)
+{
+    each_between(net, a, b, reset_one);
+}
+
+void sim_net_forget(struct sim_net *net, const struct sim_host *a, const struct sim_host *b)
+{
+    each_between(net, a, b, forget_one);
+}
+
+void sim_host_stall(struct sim_host *host, uint64_t until_ns)
+{
+    host->stalled_until_ns = until_ns;
 }
 
 void sim_host_rename(struct sim_host *host, const struct net_addr *ip)

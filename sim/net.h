@@ -53,6 +53,13 @@ typedef uint64_t sim_latency_fn(void *arg, unsigned from, unsigned to);
 /* Where a link's latency comes from until sim_net_link() makes it one of its own; before the first host. */
 void sim_net_set_latency(struct sim_net *net, sim_latency_fn *fn, void *arg);
 
+/*
+ * What else becomes of a link that is not one of its own, asked at each segment: it may slow, lose or cut. Where links change all the time this
+ * is for all of them at once, and takes no memory for any.
+ */
+typedef void sim_link_fn(void *arg, unsigned from, unsigned to, struct sim_link *link);
+void sim_net_set_links(struct sim_net *net, sim_link_fn *fn, void *arg);
+
 /* A host with one address (port unused). NULL when it is taken, there are too many or without memory. It lives as long as the net. */
 struct sim_host *sim_net_add_host(struct sim_net *net, const struct net_addr *ip) MUST_CHECK;
 
@@ -79,6 +86,15 @@ void sim_net_partition(struct sim_net *net, const struct sim_host *a, const stru
 
 /* Resets every connection between two hosts: both sides hear NET_CLOSED with ERR_RESET. */
 void sim_net_reset(struct sim_net *net, const struct sim_host *a, const struct sim_host *b);
+
+/*
+ * Whatever was between two hosts has forgotten their connections: what they send over those is lost without a word, both ways, and
+ * each side goes on to think that it has a connection. New ones come through.
+ */
+void sim_net_forget(struct sim_net *net, const struct sim_host *a, const struct sim_host *b);
+
+/* The host's actor hears nothing of the network until then: what comes waits. */
+void sim_host_stall(struct sim_host *host, uint64_t until_ns);
 
 /* What the host says its own address is from now on; it is still reached at the one it was made with. */
 void sim_host_rename(struct sim_host *host, const struct net_addr *ip);

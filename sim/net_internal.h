@@ -36,6 +36,7 @@ struct pipe {
     uint64_t last_at_ns;
     uint64_t event;
     bool orphan; /* the sender is gone: freed when empty */
+    bool lost;   /* all that is sent from now on */
     struct pipe *next;
     struct pipe *prev;
 };
@@ -105,6 +106,7 @@ struct sim_host {
     struct loop loop;
     bool open;
     bool off; /* without power */
+    uint64_t stalled_until_ns;
     struct multicast_port multicast_port;
     struct multicast multicast;
     unsigned segment;
@@ -131,6 +133,8 @@ struct sim_net {
     struct table links; /* from << 32 | to -> sim_link, of those that were asked for */
     sim_latency_fn *latency;
     void *latency_arg;
+    sim_link_fn *change;
+    void *change_arg;
     struct sock_slot *slots;
     size_t slot_count;
     size_t slot_cap;

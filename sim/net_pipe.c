@@ -77,6 +77,11 @@ static void notify_now(void *arg)
     s->notify = 0;
     if (s->dead || s->connecting)
         return;
+    struct sim *sim = s->host->net->sim;
+    if (s->host->stalled_until_ns > sim_now(sim)) {
+        s->notify = sim_schedule_ordered(sim, s->host->stalled_until_ns, s->number, notify_now, s);
+        return;
+    }
     if (s->reset_in) {
         s->dead = true;
         emit(s, (struct net_event){.kind = NET_CLOSED, .err = ERR_RESET});
@@ -142,8 +147,8 @@ void sim_pipe_free(struct pipe *p)
 bool sim_pipe_send(struct pipe *p, enum segment_kind kind, const struct iovec *iov, int count, size_t bytes)
 {
     size_t len = kind == SEG_DATA ? bytes : 0;
-    if (p->src->off)
-        return true; /* lost: nobody there can hear that it was not */
+    if (p->src->off || p->lost)
+        return true; /* nobody there can hear that it was not sent */
     struct segment *s = malloc(sizeof(*s) + len);
     if (s == NULL)
         return false;
@@ -311,6 +316,10 @@ static void pipe_pump(void *arg)
     uint64_t now = sim_now(p->net->sim);
     if (sim_link_now(p->net, p->src, p->dst).cut) {
         pipe_schedule(p, now + SIM_HELD_RETRY_MS * MS_NS);
+        return;
+    }
+    if (p->dst->stalled_until_ns > now) {
+        pipe_schedule(p, p->dst->stalled_until_ns);
         return;
     }
     struct segment *seg = p->first;

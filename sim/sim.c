@@ -28,6 +28,8 @@ struct sim {
     uint64_t seed;
     uint64_t now_ns;
     int64_t real_shift_ns;
+    sim_clock_fn *clock; /* of nodes; NULL: none is off */
+    void *clock_arg;
     uint64_t job_waited_ns;
     struct prng world; /* sim_random */
     struct prng ties;
@@ -80,6 +82,17 @@ uint64_t sim_real_now(const struct sim *sim)
 void sim_shift_real_clock(struct sim *sim, int64_t by_ns)
 {
     sim->real_shift_ns += by_ns;
+}
+
+void sim_set_clocks(struct sim *sim, sim_clock_fn *fn, void *arg)
+{
+    sim->clock = fn;
+    sim->clock_arg = arg;
+}
+
+int64_t sim_clock_off(const struct sim *sim, const char *node)
+{
+    return sim->clock == NULL || node == NULL ? 0 : sim->clock(sim->clock_arg, node);
 }
 
 uint64_t sim_random(struct sim *sim)

@@ -19,6 +19,7 @@
 #include "base/attr.h"
 
 struct backend;
+struct ctx;
 struct sim;
 
 /* The backend for runtime_config, with the struct sim as backend_arg. */
@@ -33,6 +34,11 @@ uint64_t sim_now(const struct sim *sim);      /* ns */
 uint64_t sim_real_now(const struct sim *sim); /* ns since the epoch; a run does not depend on the day */
 /* Moves the wall clock (ctx_real_now) by this much, without touching the monotonic one. */
 void sim_shift_real_clock(struct sim *sim, int64_t by_ns);
+
+/* How far a node's wall clock is off, by the name of its runtime. NULL: none is. */
+typedef int64_t sim_clock_fn(void *arg, const char *node);
+void sim_set_clocks(struct sim *sim, sim_clock_fn *fn, void *arg);
+int64_t sim_clock_off(const struct sim *sim, const char *node);
 
 /* Seeded randomness for the simulated world. Actors have their own streams behind ctx_random. */
 uint64_t sim_random(struct sim *sim);

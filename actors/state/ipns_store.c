@@ -113,8 +113,11 @@ enum err ipns_store_put(struct state_store *store, const struct ipns_row *row, c
         code = sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL);
     if (code != SQLITE_OK) {
         err = state_store_fail(store, code, "cannot be written", why);
-        (void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
-    } else if (!written) {
+        (void)sqlite3_exec(store->db, "ROLLBACK; PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
+        state_store_doubt(store, err);
+        return err;
+    }
+    if (!written) {
         (void)snprintf(why, STATE_WHY_BYTES, "a record of this name with a higher sequence is kept");
         err = ERR_MISMATCH;
     }
@@ -134,7 +137,15 @@ enum err ipns_store_told(struct state_store *store, const struct peer_id *name, 
     return code == SQLITE_DONE ? ERR_OK : state_store_fail(store, code, "cannot be written", why);
 }
 
-void state_store_ipns_salvage(struct state_store *store, const char *aside)
+/* Damage stays; what the disk or the memory refuses now it may give later. */
+static int what_may_pass(int code)
+{
+    int kind = code & 0xff;
+    bool stays = kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB || kind == SQLITE_ERROR || kind == SQLITE_DONE;
+    return stays ? SQLITE_OK : code;
+}
+
+int state_store_attach(struct state_store *store, const char *aside, bool *ret_attached)
 {
     sqlite3_stmt *statement = NULL;
     int code = sqlite3_prepare_v2(store->db, "ATTACH ?1 AS aside", -1, &statement, NULL);
@@ -143,8 +154,11 @@ void state_store_ipns_salvage(struct state_store *store, const char *aside)
         code = sqlite3_step(statement);
     }
     (void)sqlite3_finalize(statement);
-    if (code != SQLITE_DONE)
-        return;
-    (void)sqlite3_exec(store->db, STATE_SQL_IPNS_SALVAGE, NULL, NULL, NULL);
-    (void)sqlite3_exec(store->db, "DETACH aside", NULL, NULL, NULL);
+    *ret_attached = code == SQLITE_DONE;
+    return what_may_pass(code);
+}
+
+int state_store_ipns_salvage(struct state_store *store)
+{
+    return what_may_pass(sqlite3_exec(store->db, STATE_SQL_IPNS_SALVAGE, NULL, NULL, NULL));
 }

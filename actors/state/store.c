@@ -5,10 +5,12 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "actors/state/store_private.h"
+#include "base/text.h"
 #include "mailbox/ports.h"
 #include "schemas/state_sql.h"
 #include "storage/database_share.h"
@@ -72,11 +74,15 @@ static enum err err_of(int code)
     }
 }
 
-enum err state_store_fail(struct state_store *store, int code, const char *what, char why[STATE_WHY_BYTES])
+static const char *file_name(const struct state_store *store)
 {
     const char *name = strrchr(store->options.path, '/');
-    name = name != NULL ? name + 1 : store->options.path;
-    (void)snprintf(why, STATE_WHY_BYTES, "%.60s %s: %.120s", name, what,
+    return name == NULL ? store->options.path : name + 1;
+}
+
+enum err state_store_fail(struct state_store *store, int code, const char *what, char why[STATE_WHY_BYTES])
+{
+    (void)snprintf(why, STATE_WHY_BYTES, "%.60s %s: %.120s", file_name(store), what,
                    store->db != NULL ? sqlite3_errmsg(store->db) : sqlite3_errstr(code));
     return err_of(code);
 }
@@ -103,6 +109,12 @@ static int read_int(sqlite3 *db, const char *sql, int *ret_value)
     return code == SQLITE_ROW ? SQLITE_OK : code == SQLITE_DONE ? SQLITE_CORRUPT : code;
 }
 
+/* The check says in its text, too, that a page could not be read: that is no damage, and next time it may be read. */
+static bool is_unread(const char *text)
+{
+    return strstr(text, "error code=") != NULL || strstr(text, "failed to get page") != NULL;
+}
+
 /* A sound file answers `ok`; anything else is text that names the damage. */
 static int check_pages(sqlite3 *db)
 {
@@ -111,8 +123,11 @@ static int check_pages(sqlite3 *db)
     if (code == SQLITE_OK)
         code = sqlite3_step(statement);
     if (code == SQLITE_ROW) {
-        const unsigned char *text = sqlite3_column_text(statement, 0);
-        code = text != NULL && strcmp((const char *)text, "ok") == 0 ? SQLITE_OK : SQLITE_CORRUPT;
+        const char *text = (const char *)sqlite3_column_text(statement, 0);
+        code = text == NULL              ? SQLITE_NOMEM
+               : strcmp(text, "ok") == 0 ? SQLITE_OK
+               : is_unread(text)         ? SQLITE_IOERR
+                                         : SQLITE_CORRUPT;
     }
     (void)sqlite3_finalize(statement);
     return code;
@@ -136,42 +151,105 @@ static int open_and_check(struct state_store *store)
         code = check_pages(store->db);
     if (code == SQLITE_OK && version != 0 && version != STATE_SQL_VERSION)
         code = SQLITE_NOTADB;
+    store->is_new = version == 0;
     return code;
 }
 
+struct newest {
+    const char *prefix;
+    uint64_t number;
+    bool found;
+};
+
+static void look_at_name(void *arg, const char *name)
+{
+    struct newest *newest = arg;
+    size_t len = strlen(newest->prefix);
+    uint64_t number;
+    if (strncmp(name, newest->prefix, len) != 0 || text_parse_u64(span_text(name + len), &number) != ERR_OK)
+        return;
+    newest->number = newest->found ? MAX(newest->number, number) : number;
+    newest->found = true;
+}
+
+/* The number of the file that went aside last. ERR_NOT_FOUND: there is none. */
+static enum err last_aside(const struct state_store *store, uint64_t *ret_number)
+{
+    const struct disk_port *disk = store->options.disk == NULL ? disk_posix() : store->options.disk;
+    char prefix[STATE_PATH_MAX];
+    char folder[STATE_PATH_MAX];
+    size_t len = (size_t)(file_name(store) - store->options.path);
+    struct newest newest = {.prefix = prefix};
+    (void)snprintf(prefix, sizeof(prefix), "%.60s.bad-", file_name(store));
+    (void)snprintf(folder, sizeof(folder), "%.*s", (int)MAX(len, (size_t)1), len == 0 ? "." : store->options.path);
+    enum err err = disk->list(disk->self, folder, look_at_name, &newest);
+    if (err == ERR_OK && !newest.found)
+        return ERR_NOT_FOUND;
+    *ret_number = newest.number;
+    return err;
+}
+
+/*
+ * A new file is one from the transaction on that sets its version. What the last one held that went aside is taken over in that same one, and it
+ * is on the disk before anything is: whatever fails or is cut off before, the next start does it again.
+ */
 static int prepare_database(struct state_store *store)
 {
     char version[64];
+    char aside[STATE_PATH_MAX + 48] = "";
+    uint64_t number;
+    bool attached = false;
     (void)snprintf(version, sizeof(version), "PRAGMA user_version=%d;", STATE_SQL_VERSION);
     int code = sqlite3_exec(store->db, STATE_SQL_PRAGMAS, NULL, NULL, NULL);
+    enum err err = code == SQLITE_OK && store->is_new ? last_aside(store, &number) : ERR_NOT_FOUND;
+    if (err == ERR_OK) {
+        (void)snprintf(aside, sizeof(aside), "%s.bad-%llu", store->options.path, (unsigned long long)number);
+        code = state_store_attach(store, aside, &attached);
+    } else if (err != ERR_NOT_FOUND) {
+        return SQLITE_IOERR;
+    }
+    if (code == SQLITE_OK && store->is_new)
+        code = sqlite3_exec(store->db, "PRAGMA synchronous=FULL", NULL, NULL, NULL);
     if (code == SQLITE_OK)
         code = sqlite3_exec(store->db, "BEGIN IMMEDIATE;" STATE_SQL_TABLES STATE_SQL_BEGIN_LIFE, NULL, NULL, NULL);
+    if (code == SQLITE_OK && attached)
+        code = state_store_ipns_salvage(store);
     if (code == SQLITE_OK)
         code = sqlite3_exec(store->db, version, NULL, NULL, NULL);
     if (code == SQLITE_OK)
         code = sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL);
+    if (code == SQLITE_OK && attached)
+        (void)sqlite3_exec(store->db, "DETACH aside", NULL, NULL, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_exec(store->db, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
     return code == SQLITE_OK ? state_rows_prepare(&store->rows, store->db) : code;
 }
 
-/* state.db, its log and its index go aside together: a log must never meet another file. ret_aside: what it is called now. */
-static enum err move_aside(const struct state_store *store, uint64_t at, char ret_aside[STATE_PATH_MAX + 48])
+/*
+ * state.db, its log and its index go aside together: a log must never meet another file. Its number is that of the second, but higher than that of
+ * any before, whatever the clock says: the last one is known by it, and none is replaced.
+ */
+static enum err move_aside(const struct state_store *store, uint64_t at)
 {
     static const char *const suffixes[] = {"", "-wal", "-shm"};
-    const struct disk_port *disk = store->options.disk;
+    const struct disk_port *disk = store->options.disk == NULL ? disk_posix() : store->options.disk;
+    uint64_t number = at / SECOND_NS;
+    uint64_t last = 0;
+    enum err listed = last_aside(store, &last);
+    if (listed != ERR_OK && listed != ERR_NOT_FOUND)
+        return listed;
+    number = listed == ERR_OK ? MAX(number, last + 1) : number;
     for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
         char from[STATE_PATH_MAX + 8];
         char to[STATE_PATH_MAX + 48];
         (void)snprintf(from, sizeof(from), "%s%s", store->options.path, suffixes[i]);
-        (void)snprintf(to, sizeof(to), "%s.bad-%llu%s", store->options.path, (unsigned long long)(at / SECOND_NS),
-                       suffixes[i]);
+        (void)snprintf(to, sizeof(to), "%s.bad-%llu%s", store->options.path, (unsigned long long)number, suffixes[i]);
         enum err err = disk->exists(disk->self, from);
         if (err == ERR_OK)
             err = disk->rename(disk->self, from, to);
         if (err != ERR_OK && err != ERR_NOT_FOUND)
             return err;
     }
-    (void)snprintf(ret_aside, STATE_PATH_MAX + 48, "%s.bad-%llu", store->options.path,
-                   (unsigned long long)(at / SECOND_NS));
     return ERR_OK;
 }
 
@@ -179,12 +257,11 @@ enum err state_store_open(struct state_store *store, uint64_t at, char why[STATE
 {
     if (store->db != NULL)
         return ERR_OK;
-    char aside[STATE_PATH_MAX + 48] = "";
     int code = open_and_check(store);
     if (err_of(code) == ERR_CORRUPT) {
         (void)state_store_fail(store, code, "damaged or of another version", why);
         close_database(store);
-        enum err moved = move_aside(store, at, aside);
+        enum err moved = move_aside(store, at);
         if (moved != ERR_OK)
             return moved;
         memcpy(store->replaced, why, sizeof(store->replaced));
@@ -192,15 +269,25 @@ enum err state_store_open(struct state_store *store, uint64_t at, char why[STATE
     }
     if (code == SQLITE_OK)
         code = prepare_database(store);
-    if (code == SQLITE_OK && aside[0] != '\0')
-        state_store_ipns_salvage(store, aside);
+    if (code == SQLITE_OK && store->doubts_log)
+        code = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     if (code == SQLITE_OK && store->options.shared && store->vfs == NULL)
         (void)!database_share(store->options.path, store->options.group); /* tiered_storage tells of the same error */
-    if (code == SQLITE_OK)
+    if (code == SQLITE_OK) {
+        store->doubts_log = false;
         return ERR_OK;
+    }
     enum err err = state_store_fail(store, code, "cannot be opened", why);
     close_database(store);
     return err;
+}
+
+void state_store_doubt(struct state_store *store, enum err err)
+{
+    if (err != ERR_CORRUPT && err != ERR_IO)
+        return;
+    close_database(store); /* opened, and checked, anew next time */
+    store->doubts_log = true;
 }
 
 enum err state_store_write(struct state_store *store, const struct state_batch *batch, char why[STATE_WHY_BYTES],
@@ -219,8 +306,7 @@ enum err state_store_write(struct state_store *store, const struct state_batch *
     if (code != SQLITE_OK) {
         err = state_store_fail(store, code, "cannot be written", why);
         (void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
-        if (err == ERR_CORRUPT || err == ERR_IO)
-            close_database(store); /* opened, and checked, anew next time */
+        state_store_doubt(store, err);
         return err;
     }
     if (ret_replaced != NULL) {

@@ -16,6 +16,9 @@ struct state_store {
     sqlite3 *db;
     struct state_rows rows;
     char replaced[STATE_WHY_BYTES]; /* why the file was made anew, until told */
+    bool is_new;                    /* the file that is open had no version yet */
+    bool
+        doubts_log; /* a write failed: the log may have a hole where the disk lost what was not synced; it is emptied first */
 };
 
 /* Opens when it is not open; at names what is moved aside. */
@@ -24,7 +27,14 @@ enum err state_store_open(struct state_store *store, uint64_t at, char why[STATE
 /* The error of a SQLite code, with a sentence. */
 enum err state_store_fail(struct state_store *store, int code, const char *what, char why[STATE_WHY_BYTES]);
 
-/* Takes over the records of names from a file that was moved aside, as far as it can be read: their sequences must not begin anew. */
-void state_store_ipns_salvage(struct state_store *store, const char *aside);
+/* A write has failed so: the database is closed when that casts a doubt on it or its log, and opened and checked anew next time. */
+void state_store_doubt(struct state_store *store, enum err err);
+
+/*
+ * Attaches a file that went aside; one that is no database is left out, which is SQLITE_OK, too. Then, in a transaction, takes over the records of
+ * names, as far as they can be read: their sequences must not begin anew. An error is one that may pass.
+ */
+int state_store_attach(struct state_store *store, const char *aside, bool *ret_attached);
+int state_store_ipns_salvage(struct state_store *store);
 
 #endif

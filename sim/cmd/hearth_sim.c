@@ -9,10 +9,12 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #include "base/text.h"
 #include "sim/cmd/play_keys.h"
+#include "sim/cmd/trial_cmd.h"
 #include "sim/crowd_report.h"
 #include "sim/exchange.h"
 #include "sim/swarm.h"
@@ -276,6 +278,32 @@ static enum err play(struct arguments *a, uint64_t i)
     return a->crowd.actors != NULL ? play_crowd(a) : play_swarm(&a->options);
 }
 
+/* Most of a node's tables are never touched: from the kernel they cost nothing, from the heap they would be cleared. */
+static void take_own_pages(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, OWN_PAGES_FROM);
+    (void)mallopt(M_MMAP_MAX, OWN_PAGES_MAX);
+}
+
+static bool has_scenario(int argc, char **argv)
+{
+    static const char name[] = "--scenario";
+    for (int i = 1; i < argc; i++)
+        if (strncmp(argv[i], name, sizeof(name) - 1) == 0)
+            return true;
+    return false;
+}
+
+static int play_trial(int argc, char **argv)
+{
+    bool view = strcmp(argv[1], "view") == 0;
+    take_own_pages();
+    int code = view ? view_command(argc - 1, argv + 1) : trial_command(argc, argv);
+    if (code == EXIT_USAGE)
+        (void)fprintf(stderr, "%s%s", usage, trial_usage);
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     struct arguments a = {
@@ -283,15 +311,15 @@ int main(int argc, char **argv)
         .seeds = 1,
         .crowd = {.life_ns = 600 * SECOND_NS, .session_ns = 3600 * SECOND_NS, .away_ns = 600 * SECOND_NS, .tasks = 100},
     };
-    if (!parse(argc, argv, &a)) {
-        (void)fputs(usage, stderr);
-        return EXIT_USAGE;
-    }
     if (sodium_init() < 0)
         return EXIT_FAILURE;
-    /* Most of a node's tables are never touched: from the kernel they cost nothing, from the heap they would be cleared. */
-    (void)mallopt(M_MMAP_THRESHOLD, OWN_PAGES_FROM);
-    (void)mallopt(M_MMAP_MAX, OWN_PAGES_MAX);
+    if (argc > 1 && (has_scenario(argc, argv) || strcmp(argv[1], "view") == 0))
+        return play_trial(argc, argv);
+    if (!parse(argc, argv, &a)) {
+        (void)fprintf(stderr, "%s%s", usage, trial_usage);
+        return EXIT_USAGE;
+    }
+    take_own_pages();
     for (uint64_t i = 0; i < a.seeds; i++, a.options.seed++) {
         if (play(&a, i) != ERR_OK)
             return EXIT_FAILURE;
