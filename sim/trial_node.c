@@ -161,7 +161,7 @@ void trial_node_start(struct trial_node *n)
     n->runtime = NULL;
     n->back_at_ns = sim_now(t->sim) + RETRY_SECONDS * SECOND_NS;
     if (t->phase == PHASE_LIVENESS)
-        (void)snprintf(n->lacks, sizeof(n->lacks), "does not start: %s", why);
+        (void)snprintf(n->lacks, sizeof(n->lacks), "does not start: %.100s", why);
 }
 
 static void count_restarts(struct trial_node *n)
