@@ -74,17 +74,14 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 static enum err choose_url(const struct globals *globals, struct client *client, char why[512])
 {
     char path[REPOSITORY_PATH_MAX];
-    char reason[CONFIG_WHY_BYTES] = "";
     if (globals->api != NULL) {
         const char *scheme = globals->api[0] == '/' ? "ipc://" : "";
         int len = snprintf(client->url, sizeof(client->url), "%s%s", scheme, globals->api);
         return len > 0 && (size_t)len < sizeof(client->url) ? ERR_OK : ERR_TOO_LARGE;
     }
-    enum err err = repository_find(globals->repo_dir, path, reason);
-    if (err != ERR_OK) {
-        (void)snprintf(why, 512, "%s", reason);
+    enum err err = repository_find(globals->repo_dir, path, why);
+    if (err != ERR_OK)
         return err;
-    }
     (void)snprintf(client->url, sizeof(client->url), "ipc://%s/run/control.sock", path);
     if (strlen(client->url) - strlen("ipc://") <= REPOSITORY_SOCKET_MAX)
         return ERR_OK;
@@ -108,13 +105,11 @@ static void pause_before(unsigned attempt)
  */
 static int dial(const struct client *client)
 {
-    nng_time now = nng_clock();
-    nng_time until = now + MIN(client_timeout(client, SEND_MS), (uint64_t)SEND_MS);
-    nng_time back_until = now + MIN(client_timeout(client, RETURN_MS), (uint64_t)RETURN_MS);
+    nng_time until = nng_clock() + MIN(client_timeout(client, SEND_MS), (uint64_t)SEND_MS);
+    nng_time back_until = nng_clock() + MIN(client_timeout(client, RETURN_MS), (uint64_t)RETURN_MS);
     int code = nng_dial(client->socket, client->url, NULL, 0);
     for (unsigned attempt = 0; code != 0; attempt++) {
-        bool waits = code == NNG_EAGAIN ? nng_clock() < until : code == NNG_ECONNREFUSED && nng_clock() < back_until;
-        if (!waits)
+        if (code == NNG_EAGAIN ? nng_clock() >= until : code != NNG_ECONNREFUSED || nng_clock() >= back_until)
             break;
         pause_before(attempt);
         code = nng_dial(client->socket, client->url, NULL, 0);
@@ -130,8 +125,7 @@ static int open_socket(struct client *client)
     code = nng_pipe_notify(client->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, client);
     if (code == 0)
         code = nng_pipe_notify(client->socket, NNG_PIPE_EV_REM_POST, on_pipe, client);
-    if (code == 0)
-        code = dial(client);
+    code = code == 0 ? dial(client) : code;
     if (code != 0)
         (void)nng_close(client->socket);
     return code;

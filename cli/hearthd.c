@@ -39,20 +39,13 @@ static int usage_error(const char *why, const char *what)
 static int parse(int argc, char **argv, struct arguments *ret_arguments)
 {
     static const struct option options[] = {
-        {"repo-dir", required_argument, NULL, 'r'},
-        {"config-file", required_argument, NULL, 'c'},
-        {"profile", required_argument, NULL, 'p'},
-        {"init-profile", required_argument, NULL, 'p'},
-        {"backend", required_argument, NULL, 'b'},
-        {"offline", no_argument, NULL, 'o'},
-        {"debug", no_argument, NULL, 'D'},
-        {"no-nanny", no_argument, NULL, 'n'},
-        {"no-serve", no_argument, NULL, 's'},
-        {"no-provide", no_argument, NULL, 'v'},
-        {"chaos", no_argument, NULL, 'C'},
-        {"help", no_argument, NULL, 'h'},
-        {"actor", required_argument, NULL, 'a'},
-        {NULL, 0, NULL, 0},
+        {"repo-dir", required_argument, NULL, 'r'}, {"config-file", required_argument, NULL, 'c'},
+        {"profile", required_argument, NULL, 'p'},  {"init-profile", required_argument, NULL, 'p'},
+        {"backend", required_argument, NULL, 'b'},  {"offline", no_argument, NULL, 'o'},
+        {"debug", no_argument, NULL, 'D'},          {"no-nanny", no_argument, NULL, 'n'},
+        {"no-serve", no_argument, NULL, 's'},       {"no-provide", no_argument, NULL, 'v'},
+        {"chaos", no_argument, NULL, 'C'},          {"help", no_argument, NULL, 'h'},
+        {"actor", required_argument, NULL, 'a'},    {NULL, 0, NULL, 0},
     };
     struct arguments a = {0};
     int option;

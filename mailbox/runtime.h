@@ -88,8 +88,8 @@ struct runtime_config {
     uint32_t slow_ms;                          /* 0 = WATCHDOG_SLOW_MS */
     uint32_t stuck_ms;                         /* 0 = WATCHDOG_STUCK_MS */
     bool chaos;                                /* the chaos switch (mailbox/chaos.h) may be used */
-    uint32_t intensity;                        /* for tests: of each supervisor, whatever the tree says; 0 = as it says */
-    bool unbounded_restarts;                   /* for tests: neither intensity nor backoff, whatever the tree says */
+    uint32_t intensity;      /* for tests: of each supervisor, whatever the tree says; 0 = as it says */
+    bool unbounded_restarts; /* for tests: neither intensity nor backoff, whatever the tree says */
 };
 
 /* How a runtime ended; also the process's exit code, by which the nanny decides. */

@@ -46,7 +46,7 @@ struct actor_shared {
     _Atomic uint32_t waiting;   /* restarting or stopped as ordered, as root sees it: enum waiting */
     _Atomic uint32_t watch_state;
     _Atomic uint32_t chaos_starts; /* so many starts fail */
-    _Atomic uint64_t chaos;        /* the order in force, 0 = none: chaos.h; release by who orders pairs with the turn */
+    _Atomic uint64_t chaos; /* the order in force, 0 = none: chaos.h; release by who orders pairs with the turn */
     _Atomic int32_t
         cpu_clock; /* of what carries its life, a thread or a process; 0 = none. A dead one's is refused by the kernel */
     _Atomic uint64_t cpu_past_ns; /* of those that carried its lives before */

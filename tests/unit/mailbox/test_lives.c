@@ -473,6 +473,7 @@ static void test_a_life_leaves_a_thing_to_the_next(void **state)
 {
     (void)state;
     scene_begin();
+    SCENE_ONE_PROCESS("the thing; a process leaves nothing");
     scene.on_init[B] = take_what_is_left;
     scene.on_info[B] = end_twice;
     scene.on_end[B] = leave_again;
