@@ -14,8 +14,21 @@ enum { AGAIN_MS = 20 };
 
 static enum err unpack_arguments(struct conversation *v, const struct request *request, char why[WHY_BYTES]);
 
+/* As ordered, or at its own end: it does not come back by itself. */
+static bool some_part_is_stopped(const struct control *c)
+{
+    struct actor_stats stats;
+    for (size_t i = 0; ctx_actor_stats(c->ctx, i, &stats); i++) {
+        if (strcmp(stats.state, "stopped") == 0)
+            return true;
+    }
+    return false;
+}
+
 bool control_waits(const struct control *c, struct patience *patience)
 {
+    if (some_part_is_stopped(c))
+        return false;
     uint64_t now = ctx_now(c->ctx);
     if (patience->since == 0)
         patience->since = now;

@@ -197,7 +197,7 @@ enum err conversation_call(struct control *c, struct conversation *v, actor_id t
 /* The call with sub is made again by handler.again, some milliseconds later. */
 void conversation_rest(struct control *c, struct conversation *v, unsigned sub);
 
-/* Whether to go on waiting for a part that is not up: at most PATIENCE_S. */
+/* Whether to go on waiting for a part that is not up: at most PATIENCE_S, and not while one is stopped, which nobody starts again by himself. */
 bool control_waits(const struct control *c, struct patience *patience) MUST_CHECK;
 /*
  * The same after a call: it ended because the life of the callee did, DEATHS_MAX times at most, or the callee said that one it needs is down,
