@@ -21,7 +21,7 @@
 #include "cli/repository.h"
 #include "mailbox/confine.h"
 #include "mailbox/crash.h"
-#include "mailbox/crash_page.h"
+#include "mailbox/crash_memory.h"
 #include "mailbox/nanny.h"
 #include "mailbox/runtime.h"
 #include "mailbox/service.h"
@@ -221,8 +221,7 @@ static struct runtime_config describe(struct life *life, const struct daemon_opt
         .disk = disk_posix(),
         .chaos = life->config->chaos_enabled || options->chaos,
         .multicast = multicast_port(),
-        .crash_page = given->page,
-        .crash_history = given->history,
+        .crash = given->memory,
         .log = log_write,
         .log_level = options->debug ? LOG_DEBUG : log_level_of(life->config->log_level),
     };
@@ -257,6 +256,11 @@ static enum err start_tree(struct life *life, const struct daemon_options *optio
     return runtime_start(&config, &life->runtime, why, CONFIG_WHY_BYTES);
 }
 
+static struct crash_page *page_of(const struct nanny_life *given)
+{
+    return given->memory == NULL ? NULL : given->memory->page;
+}
+
 /* Waits for a signal or for the tree to end by itself (`shutdown`, escalation). */
 static enum runtime_exit wait_for_end(struct life *life, const struct nanny_life *given, const sigset_t *signals)
 {
@@ -266,7 +270,7 @@ static enum runtime_exit wait_for_end(struct life *life, const struct nanny_life
         if (runtime_wait(life->runtime, 0, &how))
             return how;
         if (life->service != NULL)
-            (void)service_turn(life->service, &(struct service_view){.page = given->page, .life_since_ns = 1},
+            (void)service_turn(life->service, &(struct service_view){.page = page_of(given), .life_since_ns = 1},
                                clock_mono_ns());
         int got = sigtimedwait(signals, NULL, &poll);
         if (got == SIGTERM || got == SIGINT)
@@ -306,18 +310,18 @@ static int run(const struct daemon_options *options, const struct nanny_life *gi
     (void)sigprocmask(SIG_BLOCK, &signals, NULL); /* before any thread exists, so that all inherit it */
 
     int code = DAEMON_EXIT_FAILED;
-    if (!settle_process(given->page))
+    if (!settle_process(page_of(given)))
         return code;
     enum err err = open_repository(&life, options, why);
     if (err == ERR_OK)
         err = start_tree(&life, options, given, why);
     if (err == ERR_OK) {
         announce(life.config, given->number);
-        crash_page_tell(given->page, CRASH_PHASE_READY);
+        crash_page_tell(page_of(given), CRASH_PHASE_READY);
         enum runtime_exit how = wait_for_end(&life, given, &signals);
-        crash_page_tell(given->page, CRASH_PHASE_STOPPING);
+        crash_page_tell(page_of(given), CRASH_PHASE_STOPPING);
         if (service != NULL)
-            (void)service_turn(service, &(struct service_view){.page = given->page, .life_since_ns = 1},
+            (void)service_turn(service, &(struct service_view){.page = page_of(given), .life_since_ns = 1},
                                clock_mono_ns());
         enum runtime_exit stopped = runtime_stop(&life.runtime, STOP_SECONDS * SECOND_NS);
         code = (int)(stopped == RUNTIME_EXIT_OK ? how : stopped);
@@ -339,12 +343,13 @@ int daemon_run(const struct daemon_options *options, const struct nanny_life *li
 int daemon_run_alone(const struct daemon_options *options)
 {
     struct service service;
-    const struct nanny_life life = {.page = crash_page_new()};
+    static struct crash_memory memory; /* it stays: a thread that is left may still use it */
+    const struct nanny_life life = {.memory = crash_memory_make(&memory) == ERR_OK ? &memory : NULL};
     if (!service_open(&service))
         (void)fprintf(stderr, "NOTIFY_SOCKET or WATCHDOG_USEC is not one that can be used\n");
     int code = run(options, &life, &service);
     service_close(&service);
-    return code; /* the page stays: a thread that is left may still use it */
+    return code;
 }
 
 /* Where the system cannot, the actor runs all the same: it is what threads are, too. */

@@ -314,9 +314,9 @@ void ctx_end_runtime(struct ctx *);
  * bytes). Two crashes in a row in the same actor and with the same peer's bytes, and the peer is banned for an hour. Cheap.
  */
 void ctx_of_peer(struct ctx *, enum crash_who kind, struct span who);
-/* What the nanny knows of earlier lives; NULL: nothing. For the life of the process. */
+/* What is known of crashes, as of now; NULL: nothing is kept. Valid until the actor asks again or handles the next message. */
 const struct crash_history *ctx_crashes(const struct ctx *);
-/* The records up to this one are kept now: the nanny may forget them. 0 only asks. Returns up to which they are. */
+/* The records up to this one are kept now: they may be forgotten. 0 only asks. Returns up to which they are. */
 uint64_t ctx_crashes_stored(struct ctx *, uint64_t id);
 /* What an actor did, in words: "stream_data", "a timer". Static or of the schemas. */
 const char *ctx_crash_does(const struct ctx *, uint32_t does);

@@ -42,6 +42,27 @@ static const struct ipc_place *place;
 
 /* ---- opening and closing ---- */
 
+/* Root writes the notes that actors can only read. */
+static enum err share_crash_memory(struct runtime *rt, struct ipc *ipc)
+{
+    if (place == NULL) {
+        if (rt->config.crash == NULL)
+            return ERR_OK;
+        rt->config.crash->page->processes = true;
+        crash_memory_guard(rt->config.crash, true);
+        return ERR_OK;
+    }
+    rt->config.crash = NULL;
+    if (place->page_fd < 0)
+        return ERR_OK;
+    enum err err = crash_memory_join(place->page_fd, place->notes_fd, &ipc->crash);
+    if (err != ERR_OK)
+        return err;
+    crash_belong(ipc->crash.page, place->actor);
+    rt->config.crash = &ipc->crash;
+    return ERR_OK;
+}
+
 static enum err share(struct runtime *rt)
 {
     struct ipc *ipc = calloc(1, sizeof(*ipc));
@@ -59,8 +80,9 @@ static enum err share(struct runtime *rt)
     rt->carrier = ipc;
     rt->shared = ipc->region.shared;
     rt->joined = place != NULL;
-    if (!has_budget)
-        return ERR_OK;
+    err = share_crash_memory(rt, ipc);
+    if (err != ERR_OK || !has_budget)
+        return err;
     if (place == NULL) {
         *ipc->region.budget = *rt->config.budget;
         budget_share(ipc->region.budget, ipc->region.cells, (uint32_t)rt->actor_count);
@@ -73,8 +95,12 @@ static enum err share(struct runtime *rt)
 static void end_sharing(struct runtime *rt)
 {
     struct ipc *ipc = rt->carrier;
-    if (ipc != NULL)
+    if (ipc != NULL) {
         ipc_region_close(&ipc->region);
+        if (ipc->crash.page != NULL)
+            crash_belong(NULL, 0);
+        crash_memory_close(&ipc->crash);
+    }
     free(ipc);
 }
 
@@ -258,7 +284,7 @@ static void accuse(struct ctx *c, actor_id who)
     if (c->id == ROOT_ID) {
         ctx_log(c, LOG_ERROR, "the process of %s sent what is no message: it is ended",
                 actor_of(c->rt, who)->class->name);
-        child_kill(&ipc->children[who]);
+        process_kill(actor_of(c->rt, who), EXIT_KILLED);
         return;
     }
     struct record accused = {.type = RECORD_ACCUSED,

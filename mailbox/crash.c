@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mailbox/crash.h"
 
-#include <dlfcn.h>
+#include <link.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,9 +12,17 @@
 #include "base/attr.h"
 #include "mailbox/crash_page.h"
 
-enum { SIGNAL_STACK_BYTES = 24 * 1024 };
+enum { SIGNAL_STACK_BYTES = 24 * 1024, MODULES_MAX = 48, MODULE_NAME_BYTES = 40 };
 
-static struct crash_page *page; /* set before any other thread exists */
+/* Set before any other thread exists. */
+static struct crash_page *page;
+static uint32_t part; /* of the page: this process's */
+static struct module {
+    uint64_t from, to, base;
+    char name[MODULE_NAME_BYTES];
+} modules[MODULES_MAX];
+static size_t module_count;
+
 static _Thread_local const char *thread_name = "main";
 static _Thread_local int thread_slot = -1;
 static _Thread_local char signal_stack[SIGNAL_STACK_BYTES] __attribute__((aligned(16)));
@@ -39,23 +47,69 @@ static void put_number(unsigned number)
     put(digits + at);
 }
 
+/* ---- return addresses, as text: no function of the C library that is not async-signal-safe ---- */
+
+struct trace {
+    char *to; /* CRASH_TRACE_BYTES */
+    size_t used;
+};
+
+static size_t append_text(char *to, size_t used, const char *text)
+{
+    while (*text != '\0')
+        to[used++] = *text++;
+    return used;
+}
+
+static size_t append_hex(char *to, size_t used, uint64_t number)
+{
+    static const char digits[] = "0123456789abcdef";
+    int shift = 60;
+    while (shift > 0 && number >> shift == 0)
+        shift -= 4;
+    for (; shift >= 0; shift -= 4)
+        to[used++] = digits[number >> shift & 15];
+    return used;
+}
+
+/* Only whole ones. */
+static void append_frame(struct trace *t, uint64_t at)
+{
+    static const struct module unknown = {.name = "?"};
+    const struct module *module = &unknown;
+    char text[1 + MODULE_NAME_BYTES + 3 + 16 + 1];
+    size_t len = 0;
+    for (size_t i = 0; i < module_count; i++) {
+        if (at >= modules[i].from && at < modules[i].to)
+            module = &modules[i];
+    }
+    len = append_text(text, len, t->used == 0 ? "" : " ");
+    len = append_text(text, len, module->name);
+    len = append_text(text, len, "+0x");
+    len = append_hex(text, len, at - module->base);
+    if (t->used + len >= CRASH_TRACE_BYTES)
+        return;
+    memcpy(t->to + t->used, text, len);
+    t->used += len;
+    t->to[t->used] = '\0';
+}
+
 struct walk {
-    uint64_t *frames;
+    struct trace trace;
     uint32_t count;
     uint64_t from; /* where the signal came: what is above it is the handler */
-    bool found;
 };
 
 static _Unwind_Reason_Code on_frame(struct _Unwind_Context *context, void *arg)
 {
     struct walk *w = arg;
     uint64_t at = _Unwind_GetIP(context);
-    w->found = w->found || at == w->from;
-    if (!w->found)
+    if (w->count == 0 && at != w->from)
         return _URC_NO_REASON;
-    if (w->count == CRASH_FRAMES_MAX)
+    if (w->count++ == CRASH_FRAMES_MAX)
         return _URC_END_OF_STACK;
-    w->frames[w->count++] = at;
+    if (w->count > 1 && at != 0) /* the first is there; nobody called the program */
+        append_frame(&w->trace, at);
     return _URC_NO_REASON;
 }
 
@@ -73,19 +127,17 @@ static uint64_t program_counter(const void *context)
 
 static void record(int number, const siginfo_t *info, const void *context)
 {
-    struct crash_fatal *fatal = &page->fatal;
+    struct crash_fatal *fatal = &page->fatals[part];
     size_t len = MIN(strlen(thread_name), sizeof(fatal->thread) - 1);
+    struct walk w = {.trace = {.to = fatal->backtrace}, .from = program_counter(context)};
     fatal->signal = number;
     fatal->slot = (uint32_t)(thread_slot + 1);
     fatal->address = number == SIGABRT ? 0 : (uint64_t)(uintptr_t)info->si_addr;
     memcpy(fatal->thread, thread_name, len);
-    fatal->frames[0] = program_counter(context);
-    fatal->frame_count = 1;
+    fatal->thread[len] = '\0';
+    append_frame(&w.trace, w.from);
     atomic_store(&fatal->written, 1);
-    struct walk w = {.frames = fatal->frames, .from = fatal->frames[0]};
     (void)_Unwind_Backtrace(on_frame, &w);
-    if (w.count > 0)
-        fatal->frame_count = w.count;
     atomic_store(&fatal->written, 2);
 }
 
@@ -122,10 +174,59 @@ static _Unwind_Reason_Code ignore_frame(struct _Unwind_Context *context, void *a
     return _URC_NO_REASON;
 }
 
+/* ---- modules ---- */
+
+/* The file of the program, which the list of modules has without a name. */
+static const char *program_file(char *to, size_t bytes)
+{
+    ssize_t len = readlink("/proc/self/exe", to, bytes - 1);
+    if (len <= 0)
+        return "program";
+    to[len] = '\0';
+    return to;
+}
+
+static int note_module(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    (void)size;
+    (void)arg;
+    char path[512];
+    struct module m = {.from = UINT64_MAX, .base = info->dlpi_addr};
+    for (size_t i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part_of_it = &info->dlpi_phdr[i];
+        if (part_of_it->p_type != PT_LOAD)
+            continue;
+        m.from = MIN(m.from, m.base + part_of_it->p_vaddr);
+        m.to = MAX(m.to, m.base + part_of_it->p_vaddr + part_of_it->p_memsz);
+    }
+    bool is_program = info->dlpi_name == NULL || info->dlpi_name[0] == '\0';
+    const char *file = is_program ? program_file(path, sizeof(path)) : info->dlpi_name;
+    const char *slash = strrchr(file, '/');
+    file = slash == NULL ? file : slash + 1;
+    memcpy(m.name, file, MIN(strlen(file), sizeof(m.name) - 1));
+    modules[module_count++] = m;
+    return module_count == MODULES_MAX;
+}
+
+static void note_modules(void)
+{
+    module_count = 0;
+    (void)dl_iterate_phdr(note_module, NULL);
+}
+
+/* ---- life cycle ---- */
+
+void crash_belong(struct crash_page *shared, uint32_t slot)
+{
+    page = shared;
+    part = slot;
+}
+
 void crash_install(struct crash_page *shared)
 {
     static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-    page = shared;
+    crash_belong(shared, 0);
+    note_modules();
     crash_thread("main", -1);
     (void)_Unwind_Backtrace(ignore_frame, NULL); /* what it loads and builds at its first use is there from now on */
     struct sigaction action = {.sa_sigaction = on_fatal, .sa_flags = SA_ONSTACK | SA_NODEFER | SA_SIGINFO};
@@ -134,42 +235,4 @@ void crash_install(struct crash_page *shared)
         (void)sigaction(fatal[i], &action, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of its write */
-}
-
-/* The file of the program: dladdr knows it only by what it was called as. */
-static const char *program_file(char *to, size_t bytes)
-{
-    ssize_t len = readlink("/proc/self/exe", to, bytes - 1);
-    if (len <= 0)
-        return NULL;
-    to[len] = '\0';
-    return to;
-}
-
-void crash_describe(const uint64_t *frames, size_t count, char *to, size_t bytes)
-{
-    char path[512];
-    const char *program = program_file(path, sizeof(path));
-    Dl_info own = {0};
-    (void)dladdr((const void *)&page, &own); /* something of the program's own */
-    size_t used = 0;
-    to[0] = '\0';
-    for (size_t i = 0; i < count && used < bytes; i++) {
-        Dl_info info = {0};
-        const char *module = "?";
-        uint64_t base = 0;
-        if (dladdr((const void *)(uintptr_t)frames[i], &info) != 0 && info.dli_fname != NULL) {
-            const char *file = info.dli_fbase == own.dli_fbase && program != NULL ? program : info.dli_fname;
-            const char *slash = strrchr(file, '/');
-            module = slash == NULL ? file : slash + 1;
-            base = (uint64_t)(uintptr_t)info.dli_fbase;
-        }
-        int len = snprintf(to + used, bytes - used, "%s%s+0x%llx", i == 0 ? "" : " ", module,
-                           (unsigned long long)(frames[i] - base));
-        if (len < 0 || (size_t)len >= bytes - used) {
-            to[used] = '\0'; /* only whole ones */
-            return;
-        }
-        used += (size_t)len;
-    }
 }

@@ -5,7 +5,8 @@
  * stack that ran over is told of too.
  *
  * Return addresses are found by libgcc's unwinder, which is loaded and has run once before any handler may: it takes no memory then. The
- * record is whole before the unwinder begins; a fault within it ends the process with what is there.
+ * record is whole before the unwinder begins; a fault within it ends the process with what is there. They are written as "module+0x1234": where the
+ * modules of this process are was noted when the handler was installed, since no other process has them at the same places.
  */
 #ifndef HEARTH_MAILBOX_CRASH_H
 #define HEARTH_MAILBOX_CRASH_H
@@ -17,7 +18,7 @@ struct crash_page;
 
 /*
  * Installs the handler for SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT, ignores SIGPIPE and SIGXFSZ, and gives the calling thread a stack.
- * page (NULL: none) is borrowed for the life of the process.
+ * page (NULL: none) is borrowed for the life of the process. Modules that are loaded later are told of by their addresses.
  */
 void crash_install(struct crash_page *page);
 
@@ -27,7 +28,10 @@ void crash_install(struct crash_page *page);
  */
 void crash_thread(const char *name, int slot);
 
-/* "module+0x1234 ..." of addresses in a process that was forked from this one, so with the same modules at the same places. */
-void crash_describe(const uint64_t *frames, size_t count, char *to, size_t bytes);
+/*
+ * This process is one actor's: what it leaves is in that slot's part of the page, which is borrowed for the life of the process. Before any
+ * other thread exists.
+ */
+void crash_belong(struct crash_page *page, uint32_t slot);
 
 #endif

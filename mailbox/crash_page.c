@@ -5,28 +5,21 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-struct crash_page *crash_page_new(void)
-{
-    struct crash_page *page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED)
-        return NULL;
-    crash_page_clear(page, 0);
-    return page;
-}
-
-void crash_page_free(struct crash_page *page)
-{
-    if (page != NULL)
-        (void)munmap(page, sizeof(*page));
-}
-
 void crash_page_clear(struct crash_page *page, int32_t nanny)
 {
-    memset(page, 0, sizeof(*page));
-    page->magic = CRASH_PAGE_MAGIC;
-    page->version = CRASH_PAGE_VERSION;
-    page->bytes = sizeof(*page);
+    if (madvise(page, sizeof(*page), MADV_REMOVE) != 0) /* shared memory is given back so, and reads as zero */
+        memset(page, 0, sizeof(*page));
     page->nanny = nanny;
+}
+
+void crash_page_forget(struct crash_page *page, uint32_t number)
+{
+    struct crash_slot *slot = &page->slots[number];
+    crash_slot_does(slot, 0);
+    atomic_store(&slot->heartbeat_ns, 0);
+    atomic_store(&slot->turn_since_ns, 0);
+    atomic_store(&slot->epoch, 0);
+    atomic_store(&page->fatals[number].written, 0);
 }
 
 void crash_page_tell(struct crash_page *page, enum crash_phase phase)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The crash page: what a life of the daemon leaves to its nanny, in memory that both have (an anonymous shared mapping made before the
- * fork), so that it outlives whatever ends the daemon, SIGKILL too.
+ * The crash page: what a life leaves to whoever looks after it, in memory that both have (crash_memory.h), so that it outlives whatever ends the
+ * life, SIGKILL too. The nanny looks after the daemon; on ipc root looks after the process of each actor as well.
  *
- *      0     magic, version, bytes, phase, alive (watchdog), stuck, stored
- *      ...   fatal: what the signal handler wrote (signal, address, thread, return addresses)
+ *      0     nanny, phase, alive (watchdog), stuck, stored
+ *      ...   fatals[64], one a process, written by its signal handler: signal, address, thread, return addresses as text. A process that
+ *            is one actor's has that actor's, any other the first, which is root's: so several may crash at once
  *      ...   slots[64], one an actor, each written by the actor's own thread only:
  *            name, epoch, heartbeat, since when it turns, what it does, the first bytes of the message it handles, whose bytes they are
  *
@@ -12,8 +13,9 @@
  * length, not its digest. Who was seen in a crash is looked for in the next life: only a message that begins and is as long as a suspect is hashed
  * there before it is handled, and what is hashed stands in the slot (crash_history.h).
  *
- * The nanny reads the page only when the daemon is dead. A daemon that has gone wild may have written anything to it: each index, length
- * and text is bounded by who reads it, and nothing in it is an address that is followed.
+ * A part is read only when who wrote it is dead. A process that has gone wild, or was taken over, may have written anything to all of it, and may
+ * do so while it is read: each index, length and text is copied before it is looked at and bounded by who reads it, nothing in it is an address
+ * that is followed, and that somebody died is not learnt from it.
  */
 #ifndef HEARTH_MAILBOX_CRASH_PAGE_H
 #define HEARTH_MAILBOX_CRASH_PAGE_H
@@ -28,14 +30,13 @@
 #include "base/buf.h"
 
 enum {
-    CRASH_PAGE_MAGIC = 0x48435250, /* "PRCH" */
-    CRASH_PAGE_VERSION = 1,
     CRASH_SLOTS_MAX = 64, /* RUNTIME_ACTORS_MAX and root */
     CRASH_NAME_BYTES = 32,
     CRASH_FIRST_BYTES = 96,
     CRASH_DIGEST_BYTES = 32,
     CRASH_WHO_BYTES = 72,
     CRASH_FRAMES_MAX = 32,
+    CRASH_TRACE_BYTES = 1024,
     CRASH_THREAD_BYTES = 16,
 };
 
@@ -67,37 +68,32 @@ struct crash_slot {
 } __attribute__((aligned(64)));
 
 struct crash_fatal {
-    _Atomic uint32_t written; /* 1: all but the frames, 2: the frames too */
+    _Atomic uint32_t written; /* 1: all but the return addresses, 2: those too */
     int32_t signal;
-    uint32_t slot; /* of the thread's actor, + 1; 0: none */
-    uint32_t frame_count;
+    uint32_t slot;    /* of the thread's actor, + 1; 0: none */
     uint64_t address; /* of the fault */
-    uint64_t frames[CRASH_FRAMES_MAX];
     char thread[CRASH_THREAD_BYTES];
-};
+    char backtrace[CRASH_TRACE_BYTES]; /* "module+0x1234 ...": only the process itself knows where its modules are */
+} __attribute__((aligned(64)));
 
 /* How far a life is. */
 enum crash_phase { CRASH_PHASE_STARTING, CRASH_PHASE_READY, CRASH_PHASE_STOPPING };
 
 struct crash_page {
-    uint32_t magic;
-    uint32_t version;
-    uint32_t bytes;
-    int32_t nanny; /* process id; 0: none */
+    int32_t nanny;  /* process id; 0: none */
+    bool processes; /* each actor has its own, and its end is root's business */
     _Atomic uint32_t phase;
     _Atomic uint32_t stuck;     /* the slot of the actor that was given up as stuck, + 1; 0: none */
     _Atomic uint64_t alive_ns;  /* when the watchdog last looked */
     _Atomic uint64_t stored_id; /* the crash records up to this one are in state.db */
-    struct crash_fatal fatal;
+    struct crash_fatal fatals[CRASH_SLOTS_MAX];
     struct crash_slot slots[CRASH_SLOTS_MAX];
 };
 
-/* A shared mapping, cleared; NULL without memory. */
-struct crash_page *crash_page_new(void) MUST_CHECK;
-void crash_page_free(struct crash_page *page); /* NULL is ignored */
-
-/* For the next life. nanny: 0 when there is none. */
+/* For the next life of the daemon. nanny: 0 when there is none. */
 void crash_page_clear(struct crash_page *page, int32_t nanny);
+/* For the next process of this actor: what the last one left is gone, but for the name. */
+void crash_page_forget(struct crash_page *page, uint32_t slot);
 
 /* Tells the nanny how far this life is, and wakes it. NULL is ignored. */
 void crash_page_tell(struct crash_page *page, enum crash_phase phase);

@@ -187,9 +187,11 @@ struct runtime {
     struct account *account; /* NULL = none */
     struct actor_class root_class;
     struct supervisor *supervisor;
-    struct orders *orders; /* root's: who waits for what was ordered */
-    uint64_t poison_kinds; /* of messages to be looked at before they are handled, as crash_history_kinds */
-    char why[TEXT_MAX];    /* of a failed first start; root writes it before booted */
+    struct orders *orders;         /* root's: who waits for what was ordered */
+    struct crash_history *crashes; /* this process's copy of what is known; NULL: nothing is kept */
+    uint64_t crashes_version;      /* of the copy */
+    uint64_t poison_kinds;         /* of messages to be looked at before they are handled, as crash_history_kinds */
+    char why[TEXT_MAX];            /* of a failed first start; root writes it before booted */
     uint64_t root_timer;
     uint64_t pulse_due_ns; /* when root looks next (pulse.h) */
     uint64_t away_ns;      /* for how long root was kept from looking, in all */
@@ -271,8 +273,13 @@ static inline struct span poison_bytes(const struct record *r)
 bool poison_stops(struct ctx *c, const struct record *record);
 /* The actor is given up: the page says so. */
 void poison_stuck(struct ctx *c);
-/* A slot of the page and what is known of earlier lives. */
+/* What is known of earlier lives. */
+enum err poison_begin(struct runtime *rt);
+void poison_end(struct runtime *rt);
+/* A slot of the page. */
 void poison_open(struct ctx *c);
+/* Root's: the process of this actor's life has ended by a signal, or was killed for being stuck. All shall know what is concluded. */
+void poison_note(struct ctx *c, uint32_t epoch, int status, bool stuck);
 
 /* ---- jobs.c ---- */
 

@@ -4,6 +4,7 @@
 #define HEARTH_MAILBOX_IPC_CARRIER_H
 
 #include "mailbox/backend_ipc.h"
+#include "mailbox/crash_memory.h"
 #include "mailbox/ipc_child.h"
 #include "mailbox/ipc_desk.h"
 #include "mailbox/ipc_place.h"
@@ -14,6 +15,7 @@ struct workers;
 struct ipc {
     const struct ipc_options *options;
     struct ipc_region region;
+    struct crash_memory crash;  /* an actor's, which it joined */
     struct ipc_sockets sockets; /* root's */
     struct ipc_desk desk;
     struct workers *workers;

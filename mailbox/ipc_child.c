@@ -68,6 +68,7 @@ bool child_reap(struct ipc_child *child, struct child_end *ret_end)
         (void)snprintf(ret_end->how, CHILD_HOW_BYTES, "its process was ended by signal %d", WTERMSIG(status));
     else
         (void)snprintf(ret_end->how, CHILD_HOW_BYTES, "its process ended with code %d", WEXITSTATUS(status));
+    ret_end->status = status;
     ret_end->cpu_ns = ns_of(&used.ru_utime) + ns_of(&used.ru_stime);
     (void)close(child->pidfd);
     *child = (struct ipc_child){.pidfd = -1, .reported = true};

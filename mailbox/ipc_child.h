@@ -21,6 +21,7 @@ struct ipc_child {
     uint32_t epoch; /* of its life */
     bool reported;  /* root knows of its end */
     bool overdue;   /* killed because its time was up */
+    bool ordered;   /* killed for another reason: no crash */
 };
 
 /* Runs this program anew with these descriptors under their own numbers, beside 0 to 2. ERR_NOMEM. */
@@ -31,6 +32,7 @@ void child_kill(struct ipc_child *child);
 enum { CHILD_REAP_MS = 2000, CHILD_HOW_BYTES = 64 };
 struct child_end {
     char how[CHILD_HOW_BYTES]; /* for people */
+    int status;                /* of waitpid */
     uint64_t cpu_ns;           /* that it has used */
 };
 bool child_reap(struct ipc_child *child, struct child_end *ret_end);

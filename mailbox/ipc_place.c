@@ -65,17 +65,21 @@ const int *ipc_sockets_of(const struct ipc_sockets *s, actor_id actor)
     return slot(s, actor, 0, 0);
 }
 
-void ipc_place_print(char to[PLACE_TEXT_MAX], const struct ipc_sockets *s, actor_id actor, int region_fd)
+static int print_fd(char to[PLACE_TEXT_MAX], int at, const char *before, int fd)
 {
-    const int *fds = ipc_sockets_of(s, actor);
-    int at = snprintf(to, PLACE_TEXT_MAX, "%u:%d:", actor, region_fd);
-    for (size_t i = 0; i < s->actor_count * LANE_COUNT; i++) {
-        const char *comma = i == 0 ? "" : ",";
-        if (fds[i] < 0)
-            at += snprintf(to + at, PLACE_TEXT_MAX - (size_t)at, "%s-", comma);
-        else
-            at += snprintf(to + at, PLACE_TEXT_MAX - (size_t)at, "%s%d", comma, fds[i]);
-    }
+    size_t left = PLACE_TEXT_MAX - (size_t)at;
+    return at + (fd < 0 ? snprintf(to + at, left, "%s-", before) : snprintf(to + at, left, "%s%d", before, fd));
+}
+
+void ipc_place_print(char to[PLACE_TEXT_MAX], const struct ipc_place *place, const struct ipc_sockets *s)
+{
+    const int *fds = ipc_sockets_of(s, place->actor);
+    int at = snprintf(to, PLACE_TEXT_MAX, "%u", place->actor);
+    at = print_fd(to, at, ":", place->region_fd);
+    at = print_fd(to, at, ":", place->page_fd);
+    at = print_fd(to, at, ":", place->notes_fd);
+    for (size_t i = 0; i < s->actor_count * LANE_COUNT; i++)
+        at = print_fd(to, at, i == 0 ? ":" : ",", fds[i]);
 }
 
 /* A number from 0 to max and the character behind it. */
@@ -92,23 +96,30 @@ static bool number(const char **text, int max, char end, int *ret_value)
     return true;
 }
 
-enum err ipc_place_parse(const char *text, size_t actor_count, struct ipc_place *ret_place)
+/* The same of a descriptor, which may be none. */
+static bool descriptor(const char **text, char end, int *ret_fd)
 {
     enum { FD_MAX = 1 << 20 };
+    const char *at = *text;
+    if (at[0] != '-' || at[1] != end)
+        return number(text, FD_MAX, end, ret_fd);
+    *ret_fd = -1;
+    *text = at + 1 + (end != '\0');
+    return true;
+}
+
+enum err ipc_place_parse(const char *text, size_t actor_count, struct ipc_place *ret_place)
+{
     struct ipc_place place = {0};
     int actor = 0;
     size_t count = actor_count * LANE_COUNT;
     if (actor_count > RUNTIME_ACTORS_MAX + 1 || !number(&text, (int)actor_count - 1, ':', &actor) || actor == ROOT_ID ||
-        !number(&text, FD_MAX, ':', &place.region_fd))
+        !descriptor(&text, ':', &place.region_fd) || place.region_fd < 0 || !descriptor(&text, ':', &place.page_fd) ||
+        !descriptor(&text, ':', &place.notes_fd) || (place.page_fd < 0) != (place.notes_fd < 0))
         return ERR_INVALID;
     for (size_t i = 0; i < count; i++) {
-        char end = i + 1 < count ? ',' : '\0';
-        if (text[0] == '-' && text[1] == end) {
-            place.fds[i] = -1;
-            text += 1 + (end != '\0');
-        } else if (!number(&text, FD_MAX, end, &place.fds[i])) {
+        if (!descriptor(&text, i + 1 < count ? ',' : '\0', &place.fds[i]))
             return ERR_INVALID;
-        }
     }
     place.actor = (actor_id)actor;
     *ret_place = place;

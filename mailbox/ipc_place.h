@@ -2,7 +2,7 @@
 /*
  * The sockets between the actors' processes, and what one of these is told of its own on its command line.
  *
- *      --actor=ID:REGION:FD,FD,...        two for each peer, by its id: control and data; - where there is none
+ *      --actor=ID:REGION:PAGE:NOTES:FD,FD,...   PAGE and NOTES: of crash_memory.h; two for each peer, by its id: control and data; - where there is none
  *
  * Root's process makes all pairs once, before anything runs, and keeps both ends, so that the next life of an actor goes on with the same
  * ones. A process inherits its own ends under their numbers. They are told on the command line rather than in the common memory, which a
@@ -15,7 +15,7 @@
 
 enum {
     PLACE_SOCKETS_MAX = (RUNTIME_ACTORS_MAX + 1) * LANE_COUNT,
-    PLACE_TEXT_MAX = 64 + PLACE_SOCKETS_MAX * 11,
+    PLACE_TEXT_MAX = 96 + PLACE_SOCKETS_MAX * 11,
 };
 
 struct ipc_sockets {
@@ -32,10 +32,13 @@ const int *ipc_sockets_of(const struct ipc_sockets *sockets, actor_id actor);
 struct ipc_place {
     actor_id actor;
     int region_fd;
+    int page_fd; /* -1 = nothing is kept of crashes, as notes_fd */
+    int notes_fd;
     int fds[PLACE_SOCKETS_MAX];
 };
 
-void ipc_place_print(char to[PLACE_TEXT_MAX], const struct ipc_sockets *sockets, actor_id actor, int region_fd);
+/* Of what is given as place, its sockets are not looked at. */
+void ipc_place_print(char to[PLACE_TEXT_MAX], const struct ipc_place *place, const struct ipc_sockets *sockets);
 /* ERR_INVALID when it is not what ipc_place_print writes for so many actors. */
 enum err ipc_place_parse(const char *text, size_t actor_count, struct ipc_place *ret_place) MUST_CHECK;
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "mailbox/ipc_processes.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 
-enum { ARGUMENTS_MAX = 64 };
+enum { ARGUMENTS_MAX = 64, OWN_DESCRIPTORS = 3 /* the region, two of crash_memory.h */ };
 
 /* Takes the end of its process: what it held is given back, and no turn of it goes on. False while it has not ended. */
 static bool bury(struct ctx *c, struct child_end *ret_end)
@@ -35,6 +37,7 @@ enum err process_spawn(struct ctx *c)
 {
     struct ipc *ipc = ipc_of(c);
     const struct ipc_options *options = ipc->options;
+    const struct crash_memory *crash = c->rt->config.crash;
     struct ipc_child *child = &ipc->children[c->id];
     const char *argv[ARGUMENTS_MAX + 2];
     char text[PLACE_TEXT_MAX + 16];
@@ -47,15 +50,23 @@ enum err process_spawn(struct ctx *c)
         argv[argc] = options->command[argc];
         argc++;
     }
-    memcpy(text, "--actor=", 8);
-    ipc_place_print(text + 8, &ipc->sockets, c->id, ipc->region.fd);
+    const struct ipc_place place = {.actor = c->id,
+                                    .region_fd = ipc->region.fd,
+                                    .page_fd = crash == NULL ? -1 : crash->page_fd,
+                                    .notes_fd = crash == NULL ? -1 : crash->notes_fd};
+    int before = snprintf(text, sizeof(text), "--actor=");
+    ipc_place_print(text + before, &place, &ipc->sockets);
     argv[argc++] = text;
     argv[argc] = NULL;
     size_t count = c->rt->actor_count * LANE_COUNT;
     memcpy(fds, ipc_sockets_of(&ipc->sockets, c->id), count * sizeof(*fds));
-    for (size_t i = 0; i < MIN(options->descriptor_count, (size_t)ARGUMENTS_MAX - 1); i++)
+    for (size_t i = 0; i < MIN(options->descriptor_count, (size_t)ARGUMENTS_MAX - OWN_DESCRIPTORS); i++)
         fds[count++] = options->descriptors[i];
-    fds[count++] = ipc->region.fd;
+    fds[count++] = place.region_fd;
+    fds[count++] = place.page_fd;
+    fds[count++] = place.notes_fd;
+    if (crash != NULL)
+        crash_page_forget(crash->page, c->id);
     enum err err = child_spawn(child, argv, fds, count);
     if (err != ERR_OK)
         return err;
@@ -80,6 +91,7 @@ void process_kill(struct ctx *c, enum exit_reason reason)
 {
     struct ipc_child *child = &ipc_of(c)->children[c->id];
     child->overdue = reason == EXIT_STUCK;
+    child->ordered = !child->overdue;
     child_kill(child);
 }
 
@@ -95,6 +107,8 @@ static struct batch *last_words(struct ctx *root, actor_id who)
     uint64_t life = life_of(c);
     if (was.reported || life_epoch(life) != was.epoch)
         return NULL;
+    if (was.overdue || (WIFSIGNALED(end.status) && !was.ordered))
+        poison_note(c, was.epoch, end.status, was.overdue);
     atomic_store_explicit(&c->shared->life, life_word(was.epoch, LIFE_ENDED), memory_order_release);
     bool began = life_state(life) != LIFE_STARTING;
     size_t len = strlen(end.how);

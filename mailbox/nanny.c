@@ -12,8 +12,7 @@
 
 #include "base/attr.h"
 #include "base/clock.h"
-#include "mailbox/crash.h"
-#include "mailbox/crash_history.h"
+#include "mailbox/crash_memory.h"
 #include "mailbox/service.h"
 
 enum { CRASHES_KEPT = 64 };
@@ -28,8 +27,9 @@ struct nanny {
     uint64_t kill_at_ns; /* UINT64_MAX: not stopping */
     uint64_t crashes_ns[CRASHES_KEPT];
     size_t crash_count;
-    struct crash_page *page;       /* NULL without memory: lives leave nothing */
-    struct crash_history *history; /* as page */
+    struct crash_memory memory;    /* all zero without memory: lives leave nothing */
+    struct crash_history *history; /* NULL: as memory */
+    uint64_t version;              /* of what was published or read last */
     struct service service;
     uint64_t child_since_ns;
 };
@@ -43,8 +43,8 @@ static void say(const struct nanny *n, const char *text)
 static bool start_child(struct nanny *n)
 {
     pid_t parent = getpid();
-    if (n->page != NULL)
-        crash_page_clear(n->page, parent);
+    if (n->history != NULL)
+        crash_page_clear(n->memory.page, parent);
     pid_t child = fork();
     if (child < 0)
         return false;
@@ -55,7 +55,9 @@ static bool start_child(struct nanny *n)
             _exit(NANNY_EXIT_ESCALATED);
         (void)sigprocmask(SIG_SETMASK, &n->before, NULL);
         service_close(&n->service);
-        const struct nanny_life life = {.number = n->lives, .page = n->page, .history = n->history};
+        const struct nanny_life life = {.number = n->lives, .memory = n->history == NULL ? NULL : &n->memory};
+        if (n->history != NULL)
+            crash_memory_guard(&n->memory, false);
         _exit(n->config->daemon(n->config->arg, &life));
     }
     n->child = child;
@@ -120,7 +122,7 @@ static void pass_on(struct nanny *n, int signal_number)
 
 static uint64_t tell_service(struct nanny *n, uint64_t now_ns)
 {
-    const struct service_view view = {.page = n->page,
+    const struct service_view view = {.page = n->memory.page,
                                       .life = n->lives == 0 ? 0 : n->lives - (n->child != 0),
                                       .life_since_ns = n->child == 0 ? 0 : n->child_since_ns,
                                       .stopping = n->stopping};
@@ -189,13 +191,22 @@ static void wait_backoff(struct nanny *n, uint64_t wait_ns)
     }
 }
 
+/* What root concluded of its actors' processes goes on, if it had not died at writing it. */
+static const struct crash_record *conclude(struct nanny *n, int status)
+{
+    const struct crash_end end = {.status = status, .now_ns = clock_mono_ns(), .real_ns = clock_real_ns()};
+    (void)crash_memory_read(&n->memory, &n->version, n->history);
+    const struct crash_record *r = crash_history_note(n->history, n->memory.page, &end);
+    crash_memory_publish(&n->memory, n->history);
+    n->version = crash_memory_version(&n->memory);
+    return r;
+}
+
 /* One line for the log, the rest for the next life. */
 static void note_crash(struct nanny *n, int status)
 {
     char text[256];
-    const struct crash_end end = {.status = status, .now_ns = clock_mono_ns(), .real_ns = clock_real_ns()};
-    const struct crash_record *r =
-        n->page == NULL ? NULL : crash_history_note(n->history, n->page, &end, crash_describe);
+    const struct crash_record *r = n->history == NULL ? NULL : conclude(n, status);
     (void)snprintf(text, sizeof(text), "the daemon ended by %s %d%s%s%s%s%s",
                    WIFSIGNALED(status) ? "signal" : "exit code",
                    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
@@ -232,12 +243,10 @@ int nanny_run(const struct nanny_config *config)
 {
     static const int watched[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGUSR1};
     struct nanny n = {.config = config, .kill_at_ns = UINT64_MAX};
-    n.page = crash_page_new();
-    n.history = calloc(1, sizeof(*n.history));
-    if (n.page == NULL || n.history == NULL) {
-        crash_page_free(n.page);
-        n.page = NULL;
-    }
+    if (crash_memory_make(&n.memory) == ERR_OK)
+        n.history = calloc(1, sizeof(*n.history));
+    if (n.history == NULL)
+        crash_memory_close(&n.memory);
     if (!service_open(&n.service))
         say(&n, "NOTIFY_SOCKET or WATCHDOG_USEC is not one that can be used: not all is told to the service manager");
     (void)sigemptyset(&n.signals);
@@ -247,7 +256,7 @@ int nanny_run(const struct nanny_config *config)
     int code = keep_running(&n);
     (void)tell_service(&n, clock_mono_ns());
     service_close(&n.service);
-    crash_page_free(n.page);
+    crash_memory_close(&n.memory);
     free(n.history);
     (void)sigprocmask(SIG_SETMASK, &n.before, NULL);
     return code;

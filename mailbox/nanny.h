@@ -6,7 +6,7 @@
  *        | forwards SIGTERM, SIGINT and SIGHUP; a second SIGTERM or SIGINT kills
  *        | reaps whatever becomes its child (it may be pid 1)
  *        | starts the daemon again after a crash, with backoff, within an intensity
- *        | keeps what it saw of the crash (crash_page.h, crash_history.h), which the next life is forked with
+ *        | keeps what it saw of the crash (crash_history.h), which the next life reads (crash_memory.h)
  *        | tells the service manager (service.h); SIGUSR1 from the daemon: how far it is has changed
  *
  * It forks before nng starts (a fork after that aborts), has one thread, opens no database and no socket, so that nothing the daemon
@@ -28,14 +28,13 @@ enum {
     NANNY_EXIT_ESCALATED = 70,
 };
 
-struct crash_history;
-struct crash_page;
+struct crash_memory;
 
 /* What a life begins with; all of it outlives the life. */
 struct nanny_life {
-    unsigned number;                     /* from 0 */
-    struct crash_page *page;             /* for this life to write; NULL without memory */
-    const struct crash_history *history; /* of the lives before */
+    unsigned number; /* from 0 */
+    const struct crash_memory
+        *memory; /* what it leaves behind, what is known of the lives before; NULL without memory */
 };
 
 struct nanny_config {

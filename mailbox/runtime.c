@@ -134,6 +134,7 @@ void runtime_free(struct runtime *rt)
     (void)pthread_cond_destroy(&rt->watchdog_cond);
     (void)pthread_mutex_destroy(&rt->wait_lock);
     free(rt->actors);
+    poison_end(rt);
     if (rt->backend->unshare != NULL)
         rt->backend->unshare(rt);
     else
@@ -178,6 +179,8 @@ static enum err build(struct runtime *rt, char *why, size_t why_bytes)
     rt->actor_count = rt->config.class_count;
     rt->actors = calloc(rt->actor_count, sizeof(*rt->actors));
     enum err err = rt->actors == NULL ? ERR_NOMEM : share(rt);
+    if (err == ERR_OK)
+        err = poison_begin(rt);
     if (err == ERR_OK)
         err = index_schemas(rt);
     if (err == ERR_OK)

@@ -24,8 +24,7 @@
 #include "schemas/schema.h"
 
 struct backend;
-struct crash_history;
-struct crash_page;
+struct crash_memory;
 struct runtime;
 
 enum {
@@ -83,11 +82,11 @@ struct runtime_config {
     enum log_level log_level;
     event_fn *event; /* may be NULL */
     void *event_arg;
-    struct crash_page *crash_page;             /* what this life leaves to the nanny; NULL: nothing is kept */
-    const struct crash_history *crash_history; /* of earlier lives; NULL: none */
-    uint32_t slow_ms;                          /* 0 = WATCHDOG_SLOW_MS */
-    uint32_t stuck_ms;                         /* 0 = WATCHDOG_STUCK_MS */
-    bool chaos;                                /* the chaos switch (mailbox/chaos.h) may be used */
+    const struct crash_memory
+        *crash;              /* what this life leaves behind, and what is known of earlier ones; NULL: neither */
+    uint32_t slow_ms;        /* 0 = WATCHDOG_SLOW_MS */
+    uint32_t stuck_ms;       /* 0 = WATCHDOG_STUCK_MS */
+    bool chaos;              /* the chaos switch (mailbox/chaos.h) may be used */
     uint32_t intensity;      /* for tests: of each supervisor, whatever the tree says; 0 = as it says */
     bool unbounded_restarts; /* for tests: neither intensity nor backoff, whatever the tree says */
 };

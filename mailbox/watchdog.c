@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "mailbox/crash.h"
+#include "mailbox/crash_memory.h"
 #include "mailbox/ctx.h"
 
 uint64_t watchdog_age(struct watched *w, uint64_t since_ns, uint64_t due_ns, uint64_t now_ns)
@@ -70,8 +71,8 @@ static void *watch(void *arg)
         struct timespec until = {.tv_sec = (time_t)(at / SECOND_NS), .tv_nsec = (long)(at % SECOND_NS)};
         (void)pthread_cond_timedwait(&rt->watchdog_cond, &rt->wait_lock, &until);
         uint64_t now_ns = clock_mono_ns();
-        if (rt->config.crash_page != NULL)
-            atomic_store_explicit(&rt->config.crash_page->alive_ns, now_ns, memory_order_relaxed);
+        if (rt->config.crash != NULL)
+            atomic_store_explicit(&rt->config.crash->page->alive_ns, now_ns, memory_order_relaxed);
         for (size_t i = 0; i < rt->actor_count; i++)
             look_at(&rt->actors[i], at, now_ns);
     }

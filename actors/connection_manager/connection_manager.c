@@ -296,6 +296,7 @@ static void handle_info(struct ctx *ctx, void *state, const struct info *info)
         swarm_streams_orphaned(s, info->actor);
         swarm_serve(s, info->actor, NULL);
         swarm_forget_marks(s, info->actor);
+        swarm_enforce_bans(s);
         break;
     case INFO_UP:
         swarm_streams_orphaned(s, info->actor); /* opened while nobody was there */

@@ -468,6 +468,8 @@ enum err swarm_reply_bandwidth(struct swarm *s, const struct msg_stats_bw *field
 enum err swarm_rules_init(struct swarm *s) MUST_CHECK;
 /* May there be a connection? peer NULL or empty: not known yet. A no is counted. */
 bool swarm_may_speak(struct swarm *s, const struct peer_id *peer, const struct net_addr *addr);
+/* An actor is down: when it crashed over a peer's bytes once too often, the connections with that peer go. */
+void swarm_enforce_bans(struct swarm *s);
 /* From here on this handler works on what came over the connection: of its peer, or of its address before that is known. */
 void swarm_blame(const struct swarm_conn *c);
 struct msg_swarm_filters_change;

@@ -48,7 +48,7 @@ void swarm_blame(const struct swarm_conn *c)
     ctx_of_peer(c->swarm->ctx, CRASH_WHO_ADDR, span_of(ip, sizeof(ip)));
 }
 
-/* With whose bytes the daemon crashed twice in a row. An exempt address may be that of many. */
+/* With whose bytes an actor crashed twice in a row. An exempt address may be that of many. */
 static bool is_banned(const struct swarm *s, const struct peer_id *peer, const struct net_addr *addr,
                       const uint8_t ip[IP_BYTES])
 {
@@ -80,6 +80,13 @@ static void enforce(struct swarm *s)
             continue;
         swarm_close(c, ERR_DENIED);
     }
+}
+
+void swarm_enforce_bans(struct swarm *s)
+{
+    const struct crash_history *h = ctx_crashes(s->ctx);
+    if (h != NULL && h->ban_count > 0)
+        enforce(s);
 }
 
 static enum err add_text(struct buf *items, const struct ip_network *network, uint32_t *count)

@@ -25,6 +25,7 @@ void state_batch_clear(struct state_batch *batch)
     buf_clear(&batch->records);
     batch->actor_count = 0;
     batch->account_count = 0;
+    batch->crashes = 0;
     batch->stopping = false;
 }
 

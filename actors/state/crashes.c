@@ -12,7 +12,7 @@
 
 enum { WHO_TEXT_MAX = 128, MAPPED_BYTES = 16 };
 
-/* ---- from the nanny ---- */
+/* ---- from the nanny and from root ---- */
 
 static void who_text(const struct crash_suspect *s, char to[WHO_TEXT_MAX])
 {
@@ -53,10 +53,10 @@ static void report(struct ctx *ctx, struct state_batch *batch, const struct cras
                                 .address = r->address,
                                 .backtrace = span_text(r->backtrace),
                                 .verdict = span_text(verdict_of(r))};
-    ctx_log(ctx, LOG_WARN, "the daemon had crashed: %s%s%s%s%s%s%s%s%s", r->cause, m.actor.len > 0 ? " in " : "",
-            s->actor, m.message.len > 0 ? ", handling " : "", (const char *)m.message.data,
-            m.peer.len > 0 ? ", bytes of " : "", who, m.verdict.len > 0 ? "; from now on " : "",
-            (const char *)m.verdict.data);
+    ctx_log(ctx, LOG_WARN, "%s had crashed: %s%s%s%s%s%s%s%s%s", r->process ? "a process" : "the daemon", r->cause,
+            m.actor.len > 0 ? " in " : "", s->actor, m.message.len > 0 ? ", handling " : "",
+            (const char *)m.message.data, m.peer.len > 0 ? ", bytes of " : "", who,
+            m.verdict.len > 0 ? "; from now on " : "", (const char *)m.verdict.data);
     struct msg_event event = {
         .actor = m.actor.len > 0 ? m.actor : span_text("daemon"), .event = span_text("crash"), .reason = m.cause};
     if (state_batch_add(batch, MSG_STATE_CRASH, m.at, &m) != ERR_OK ||
@@ -64,18 +64,15 @@ static void report(struct ctx *ctx, struct state_batch *batch, const struct cras
         ctx_log(ctx, LOG_WARN, "no room to keep the record of it");
 }
 
-uint64_t crashes_report(struct ctx *ctx, struct state_batch *batch)
+void crashes_report(struct ctx *ctx, struct state_batch *batch, uint64_t *last)
 {
     const struct crash_history *h = ctx_crashes(ctx);
-    uint64_t stored = ctx_crashes_stored(ctx, 0);
-    uint64_t last = 0;
-    for (size_t i = 0; h != NULL && i < h->record_count; i++) {
-        if (h->records[i].id <= stored)
+    for (size_t i = 0; h != NULL && h->last_id > *last && i < h->record_count; i++) {
+        if (h->records[i].id <= *last)
             continue;
         report(ctx, batch, &h->records[i]);
-        last = h->records[i].id;
+        *last = batch->crashes = h->records[i].id;
     }
-    return last;
 }
 
 /* ---- rows ---- */

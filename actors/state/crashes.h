@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The nanny's records of crashes on their way into state.db. Private to actors/state. */
+/* Records of crashes, the nanny's and root's, on their way into state.db. Private to actors/state. */
 #ifndef HEARTH_ACTORS_STATE_CRASHES_H
 #define HEARTH_ACTORS_STATE_CRASHES_H
 
@@ -7,9 +7,9 @@
 #include "mailbox/actor.h"
 
 /*
- * Logs each record that is not in state.db yet, one line, and adds it to the batch. Returns the id of the last, for ctx_crashes_stored() once the
- * batch is written; 0: there are none.
+ * Logs each record behind *last, one line, and adds it to the batch, whose crashes is then for ctx_crashes_stored() once it is written. Looks at
+ * one number when there is none.
  */
-uint64_t crashes_report(struct ctx *ctx, struct state_batch *batch);
+void crashes_report(struct ctx *ctx, struct state_batch *batch, uint64_t *last);
 
 #endif

@@ -45,7 +45,7 @@ struct state_state {
     size_t actor_count;
     struct state_account_row accounts[ACCOUNT_COUNT];
     uint64_t dropped;
-    uint64_t crashes; /* the last of those in the first batch; 0: none, or they are written */
+    uint64_t crashes; /* the last record that was put into a batch */
     struct state_names names;
 };
 
@@ -191,6 +191,7 @@ static struct state_batch *next_batch(struct ctx *ctx, struct state_state *s)
         s->failed = NULL;
         return batch;
     }
+    crashes_report(ctx, s->filling, &s->crashes);
     sample_actors(ctx, s, s->filling);
     sample_accounts(ctx, s, s->filling);
     if (state_batch_is_empty(s->filling) && s->probe_count == 0)
@@ -272,9 +273,8 @@ static void write_done(struct ctx *ctx, struct state_state *s, struct write_job 
         ctx_log(ctx, LOG_INFO, "state.db is written again");
         note_event(ctx, s, "recovered", "state.db is written again");
     }
-    if (s->crashes != 0)
-        ctx_crashes_stored(ctx, s->crashes);
-    s->crashes = 0; /* they were in the first batch */
+    if (job->batch->crashes != 0)
+        ctx_crashes_stored(ctx, job->batch->crashes);
     if (job->replaced[0] != '\0') {
         ctx_log(ctx, LOG_WARN, "%s; moved aside and made anew", job->replaced);
         note_event(ctx, s, "database replaced", job->replaced);
@@ -365,7 +365,7 @@ static enum err state_init(struct ctx *ctx, void *state, const struct config *co
         return ctx_fail(ctx, ERR_NOMEM, "no memory for the store");
     if (names_init(&s->names, ctx, config, s->shared, TAG_NAMES_TIMER) != ERR_OK)
         return ctx_fail(ctx, ERR_TOO_LARGE, "HEARTH_PATH is too long");
-    s->crashes = crashes_report(ctx, s->filling);
+    s->crashes = ctx_crashes_stored(ctx, 0);
     arm(ctx, s, 0);
     return ERR_OK;
 }
@@ -461,12 +461,15 @@ static void state_terminate(struct ctx *ctx, void *state, enum exit_reason reaso
     bool alone = s->shared != NULL && !s->writing && store_ref_is_alone(s->shared);
     if (alone && s->filling != NULL) {
         char why[STATE_WHY_BYTES];
+        crashes_report(ctx, s->filling, &s->crashes);
         sample_actors(ctx, s, s->filling);
         s->filling->at = ctx_real_now(ctx);
         s->filling->dropped = s->dropped;
         s->filling->stopping = reason == EXIT_SHUTDOWN || reason == EXIT_NORMAL;
         if (state_store_write(s->shared->store, s->filling, why, NULL) != ERR_OK)
             ctx_log(ctx, LOG_WARN, "the last rows are lost: %s", why);
+        else if (s->filling->crashes != 0)
+            ctx_crashes_stored(ctx, s->filling->crashes);
     }
     store_ref_drop(s->shared);
     state_batch_free(s->filling);

@@ -59,6 +59,7 @@ struct state_batch {
     size_t account_count;
     uint64_t dropped; /* records that found no room, since the start */
     uint64_t at;      /* ns since the epoch: becomes meta.written_at */
+    uint64_t crashes; /* the last record of a crash in it; 0: none */
     bool stopping;    /* the last one: meta.stopped_at */
 };
 

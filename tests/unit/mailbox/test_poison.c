@@ -2,32 +2,14 @@
 /* Messages that were being handled at two crashes in a row are dropped, and whoever asked is told; nothing else is. */
 #include "helper_scene.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "mailbox/crash_history.h"
-#include "mailbox/crash_page.h"
+#include "mailbox/crash_memory.h"
+#include "mailbox/ctx.h"
 
-static struct crash_page *page;
-static struct crash_history *history;
-static struct crash_slot seen; /* B's, as it handled its message */
-
-static int begin(void **state)
-{
-    (void)state;
-    page = crash_page_new();
-    history = calloc(1, sizeof(*history));
-    return page == NULL || history == NULL;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    crash_page_free(page);
-    free(history);
-    return 0;
-}
+static struct crash_memory memory; /* an actor's process has joined another one, its runtime's */
+static struct crash_history history;
 
 /* ---- a life to learn from: what B was handling stays in its slot ---- */
 
@@ -41,10 +23,10 @@ static void tell_or_ask(struct ctx *c, const struct info *info)
 
 static void take_cast(struct ctx *c, const struct msg *msg)
 {
-    const struct crash_slot *slot = &page->slots[ctx_self(c)];
+    const struct crash_slot *slot = c->slot;
     CHECK(atomic_load(&slot->does) == msg->kind);
     CHECK(strcmp(slot->name, "b") == 0 && atomic_load(&slot->turn_since_ns) != 0);
-    seen = *slot;
+    memcpy(scene.page, slot, sizeof(*slot));
     scene_done();
 }
 
@@ -58,16 +40,17 @@ static enum err take_call(struct ctx *c, const struct msg *msg, struct reply_to 
 /* Makes what B handles in such a life poison. */
 static void learn(uint16_t kind)
 {
+    struct crash_slot seen; /* B's, as it handled its message */
     scene_begin();
-    SCENE_ONE_PROCESS("what is kept of B");
     atomic_store(&scene.n[9], kind);
-    scene.config.crash_page = page;
+    scene.config.crash = &memory;
     scene.on_info[A] = tell_or_ask;
     scene.on_cast[B] = take_cast;
     scene.on_call[B] = take_call;
     scene_play(20);
-    struct crash_poison *p = &history->poison[history->poison_count++];
-    *p = (struct crash_poison){.kind = kind, .length = seen.length};
+    memcpy(&seen, scene.page, sizeof(seen));
+    struct crash_poison *p = &history.poison[history.poison_count++];
+    *p = (struct crash_poison){.actor = B, .kind = kind, .length = seen.length};
     assert_int_equal(seen.length, seen.first_len);
     crash_digest(kind, span_of(seen.first, seen.first_len), p->digest);
 }
@@ -107,11 +90,13 @@ static enum err answer(struct ctx *c, const struct msg *msg, struct reply_to cal
 static void what_is_poison_is_dropped_and_nothing_else(void **state)
 {
     (void)state;
+    history = (struct crash_history){0};
+    assert_int_equal(crash_memory_make(&memory), ERR_OK);
     learn(TELL);
     learn(ASK);
     scene_begin();
-    scene.config.crash_page = page;
-    scene.config.crash_history = history;
+    scene.config.crash = &memory;
+    crash_memory_publish(&memory, &history);
     scene.on_info[A] = send_all;
     scene.on_cast[B] = count_cast;
     scene.on_call[B] = answer;
@@ -123,12 +108,13 @@ static void what_is_poison_is_dropped_and_nothing_else(void **state)
     scene_stop();
     assert_int_equal(stats.poison, 2);
     assert_int_equal(counted(0), 2);
+    crash_memory_close(&memory);
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_is_poison_is_dropped_and_nothing_else, begin, end),
+        cmocka_unit_test(what_is_poison_is_dropped_and_nothing_else),
     };
     return SCENE_MAIN(tests);
 }

@@ -15,7 +15,8 @@
 #include "mailbox/crash_page.h"
 #include "mailbox/service.h"
 
-static struct crash_page *page;
+static struct crash_page the_page;
+static struct crash_page *const page = &the_page;
 static struct service service;
 static int manager = -1;
 static char heard[1024];
@@ -38,13 +39,13 @@ static int begin(void **state)
 {
     char name[64];
     (void)state;
-    page = crash_page_new();
+    crash_page_clear(page, 0);
     (void)unsetenv("WATCHDOG_PID");
     assert_int_equal(setenv("WATCHDOG_USEC", "4000000", 1), 0);
     (void)snprintf(name, sizeof(name), "@hearth-test-service-%ld", (long)getpid());
     listen_at(name);
     assert_true(service_open(&service));
-    return page == NULL;
+    return 0;
 }
 
 static int end(void **state)
@@ -52,7 +53,6 @@ static int end(void **state)
     (void)state;
     service_close(&service);
     (void)close(manager);
-    crash_page_free(page);
     return 0;
 }
 
