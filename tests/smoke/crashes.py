@@ -45,9 +45,13 @@ class Crashing(Node):
         self.env |= {"LD_PRELOAD": LIBRARY, "TEST_CRASH": self.plan_path}
 
     def plan(self, text):
-        with open(self.plan_path + ".new", "w") as file:
-            file.write(text)
-        os.rename(self.plan_path + ".new", self.plan_path)
+        """Written at once, and in place: the library has it open."""
+        file = os.open(self.plan_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.write(file, text.encode())
+        os.close(file)
+
+    def is_carried_out(self):
+        return os.path.getsize(self.plan_path) == 0
 
     def run(self, *args, **more):
         env, self.env = self.env, {k: v for k, v in self.env.items() if k != "LD_PRELOAD"}
@@ -125,7 +129,7 @@ def hung(folder):
     node.plan("bitswap recv hang")
     clock, began = Clock(), time.monotonic()
     node.run("bitswap", "stat", "--timeout", "100ms")
-    check("hung: the thread hangs", eventually(lambda: not os.path.exists(node.plan_path), 5))
+    check("hung: the thread hangs", eventually(node.is_carried_out, 5))
     check("hung: the others still answer", node.run("id")[0] == 0)
     while node.lives() < 2 and clock.tick() < BACK_S:
         time.sleep(0.1)
@@ -186,6 +190,112 @@ def banned(folder):
     check("banned: it is not spoken with", not connected, f"exit {code}: {out} {err}")
     code, _, err = third.run("swarm", "connect", address)
     check("banned: others are", code == 0 and third.peer().encode() in node.run("swarm", "peers")[1], err)
+
+
+# ---- a process for each actor ----
+
+class CrashingProcesses(Crashing):
+    flags = ["--backend", "ipc"]
+
+    def daemon(self):
+        return spawned_children(self.process.pid)[0]
+
+    def port_now(self):
+        """Where it listens: the swarm's process may have begun anew without the daemon."""
+        return int(re.findall(rb"/ip4/127\.0\.0\.1/tcp/(\d+)", self.run("id")[1])[-1])
+
+    def comes_back(self, lives, seconds=15):
+        return eventually(lambda: len(self.crashes()) >= lives - 1 and self.run("id")[0] == 0, seconds)
+
+
+def ask(node):
+    return node.run("bitswap", "stat", "--timeout", "5s")
+
+
+def processes(folder):
+    node = CrashingProcesses(folder, "processes")
+    if not check("processes: starts", node.start(), node.said()):
+        return
+    daemon = node.daemon()
+    for n in (1, 2):
+        node.plan("bitswap reply fault")
+        ask(node)
+        check(f"processes: crash {n} happens", eventually(node.is_carried_out, 5))
+        rows = node.crashed(n)
+        if not check(f"processes: crash {n} is a row at once", len(rows) == n, rows):
+            return
+        row = rows[0]
+        check("processes: the signal, the actor, its thread and its life", row["cause"].startswith("signal 11") and row["actor"] == row["thread"] == "bitswap" and row["epoch"] == n, row)
+        check("processes: the message and the address", row["message"] == "bitswap_stat" and re.fullmatch("[0-9a-f]{64}", row["digest"]) and row["address"] == "0x8", row)
+        check("processes: the backtrace leads to the program", row["backtrace"].startswith("crashing.so+0x") and "hearthd+0x" in row["backtrace"], row)
+        check("processes: the verdict", row["verdict"] == ("" if n == 1 else "dropped"), row)
+    resolved(rows)
+    check("processes: the daemon is the same", node.daemon() == daemon)
+    check("processes: lines of log", node.said().count("a process had crashed: signal 11") == 2, node.said())
+    code, out, err = node.run("actors", "crashes")
+    check("processes: actors crashes", code == 0 and out.count(b"handling bitswap_stat") == 2 and b"dropped" in out, f"{out} {err}")
+    code, out, err = ask(node)
+    check("processes: the third time it is dropped", code != 0 and "two crashes in a row" in err and "dropped a message (bitswap_stat" in node.said(), f"exit {code}: {out} {err}")
+    code, out, err = node.run("bitswap", "wantlist")
+    check("processes: what else it handles goes on", code == 0, f"exit {code}: {out} {err}")
+    check("processes: no third crash", len(node.crashes()) == 2, node.crashes())
+    node.plan("state reply abort")
+    node.run("events", "--timeout", "5s")
+    rows = node.crashed(3)
+    check("processes: the state actor's own crash is told by its next life", len(rows) == 3 and rows[0]["actor"] == "state" and rows[0]["cause"].startswith("signal 6"), rows)
+    os.kill(daemon, signal.SIGKILL)
+    check("processes: root comes back", eventually(lambda: node.lives() >= 2 and node.run("id")[0] == 0, 15), node.said())
+    check("processes: its end is a row, too", node.crashed(4) and node.crashes()[0]["actor"] == "", node.crashes())
+    code, out, err = ask(node)
+    check("processes: what was concluded outlives it", code != 0 and "two crashes in a row" in err, f"exit {code}: {out} {err}")
+    check("processes: a clean end", node.stop() == 0, node.said()[-600:])
+
+
+def resolved(rows):
+    """Each process had the program at another address: the same places all the same, which the program's own symbols name."""
+    check("processes: both were at the same place", rows[0]["backtrace"] == rows[1]["backtrace"], rows)
+    places = [place.split("+")[1] for place in rows[0]["backtrace"].split() if place.startswith("hearthd+")]
+    program = os.path.join(os.path.dirname(HEARTH), "hearthd")
+    if not shutil.which("addr2line"):
+        say("SKIP", "processes: names of the places need addr2line")
+        return
+    names = subprocess.run(["addr2line", "-f", "-e", program, *places], capture_output=True, text=True).stdout
+    check("processes: among them the handler", "report_stat" in names and "ctx_reply" in names, names)
+
+
+def processes_ban(folder):
+    node, other, third = CrashingProcesses(folder, "pvictim"), Node(folder, "ppeer"), Node(folder, "pthird")
+    if not check("processes, ban: three nodes start", node.start() and other.start() and third.start(), node.said() + other.said()):
+        return
+    daemon = node.daemon()
+    for n in (1, 2):
+        good, why = crash_by(node, other, n + 1)
+        if not check(f"processes, ban: crash {n} with the peer's bytes", good, why):
+            return
+        rows = node.crashes()
+        check("processes, ban: the row names the peer", len(rows) == n and rows[0]["peer"] == other.peer() and rows[0]["actor"] == "connection_manager", rows)
+        check("processes, ban: the verdict", rows and rows[0]["verdict"] == ("" if n == 1 else "banned"), rows)
+    address = f"/ip4/127.0.0.1/tcp/{node.port_now()}/p2p/{node.peer()}"
+    code, out, err = other.run("swarm", "connect", address, "--timeout", "5s")
+    connected = eventually(lambda: other.peer().encode() in node.run("swarm", "peers")[1], 2)
+    check("processes, ban: it is not spoken with", not connected, f"exit {code}: {out} {err}")
+    code, _, err = third.run("swarm", "connect", address)
+    check("processes, ban: others are", code == 0 and third.peer().encode() in node.run("swarm", "peers")[1], err)
+    ban_while_connected(node, third)
+    check("processes, ban: the daemon is the same", node.daemon() == daemon)
+
+
+def ban_while_connected(node, peer):
+    """Another actor crashes over what the peer sends; who keeps the connections goes on, and closes them."""
+    before = len(node.crashes())
+    for n in (1, 2):
+        node.plan("bitswap reply fault")
+        peer.run("block", "get", f"bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52{'zyxw'[n]}y", "--timeout", "3s")
+        rows = node.crashed(before + n)
+        check(f"processes, ban: crash {n} of bitswap with a peer's bytes", rows and rows[0]["actor"] == "bitswap" and rows[0]["peer"] == peer.peer(), rows[:1])
+    check("processes, ban: the verdict there", rows and "banned" in rows[0]["verdict"], rows[:1])
+    gone = eventually(lambda: peer.peer().encode() not in node.run("swarm", "peers")[1], 5)
+    check("processes, ban: its connection goes at once", gone, node.run("swarm", "peers")[1])
 
 
 def first_process(folder):
@@ -272,7 +382,7 @@ def service(folder):
     check("service: a socket of another kind does no harm", node.start() and node.stop() == 0 and "NOTIFY_SOCKET" in node.said(), node.said())
 
 
-GROUPS = {"fault": fault, "killed": killed, "escalation": escalation, "banned": banned, "first_process": first_process, "service": service, "hung": hung}
+GROUPS = {"fault": fault, "killed": killed, "escalation": escalation, "banned": banned, "processes": processes, "processes_ban": processes_ban, "first_process": first_process, "service": service, "hung": hung}
 
 
 def main():

@@ -2,15 +2,18 @@
 /*
  * A library that stands in front of a daemon's nng and readv (LD_PRELOAD) and fails in them as a bug of the caller would: the file that
  * TEST_CRASH names says in which thread, in which function and how, as in
- * "bitswap reply fault": a reply that finds its outbox empty begins with a message of nng. A plan is carried out once; the file is gone then.
+ * "bitswap reply fault": a reply that finds its outbox empty begins with a message of nng. A plan is carried out once; the file is empty then. It
+ * is opened when the library is loaded: an actor's process may not open it any more once it is confined.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -35,23 +38,30 @@ static void carry_out(const char *how)
         (void)pause();
 }
 
+static int file = -1;
+static _Thread_local bool received; /* from another process: the next message of nng's is what came */
+
+__attribute__((constructor)) static void open_plan(void)
+{
+    const char *plan = getenv("TEST_CRASH");
+    if (plan != NULL)
+        file = open(plan, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+}
+
 static void look(const char *function)
 {
     char thread[17] = "";
     char text[64] = "";
-    const char *plan = getenv("TEST_CRASH");
-    int file = plan == NULL ? -1 : open(plan, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
+    ssize_t n = file < 0 ? 0 : pread(file, text, sizeof(text) - 1, 0);
+    if (n <= 0)
         return;
-    ssize_t n = read(file, text, sizeof(text) - 1);
-    (void)close(file);
     (void)prctl(PR_GET_NAME, thread);
     size_t thread_len = strlen(thread);
     size_t function_len = strlen(function);
-    if (n <= 0 || thread_len == 0 || strncmp(text, thread, thread_len) != 0 || text[thread_len] != ' ')
+    if (thread_len == 0 || strncmp(text, thread, thread_len) != 0 || text[thread_len] != ' ')
         return;
     const char *rest = text + thread_len + 1;
-    if (strncmp(rest, function, function_len) != 0 || rest[function_len] != ' ' || unlink(plan) != 0)
+    if (strncmp(rest, function, function_len) != 0 || rest[function_len] != ' ' || ftruncate(file, 0) != 0)
         return;
     carry_out(rest + function_len + 1);
 }
@@ -60,7 +70,9 @@ int nng_msg_alloc(struct message **message, size_t size)
 {
     int (*real)(struct message **, size_t);
     *(void **)&real = dlsym(RTLD_NEXT, "nng_msg_alloc");
-    look("reply");
+    if (!received)
+        look("reply");
+    received = false;
     return real(message, size);
 }
 
@@ -70,6 +82,15 @@ int nng_recvmsg(struct nng_socket socket, struct message **message, int flags)
     *(void **)&real = dlsym(RTLD_NEXT, "nng_recvmsg");
     look("recv");
     return real(socket, message, flags);
+}
+
+ssize_t recv(int fd, void *bytes, size_t len, int flags)
+{
+    ssize_t (*real)(int, void *, size_t, int);
+    *(void **)&real = dlsym(RTLD_NEXT, "recv");
+    ssize_t got = real(fd, bytes, len, flags);
+    received = got > 0;
+    return got;
 }
 
 ssize_t readv(int fd, const struct iovec *iov, int count)
