@@ -116,7 +116,7 @@ static void blocks_whose_rows_were_refused_are_provided_soon(void **state)
 {
     (void)state;
     begin(84, FEW, "all", "22h");
-    struct box *box = &nodes[SOURCE].rt->actors[ACTOR_STATE].box;
+    struct box *box = &nodes[SOURCE].rt->actors[ACTOR_STATE].shared->box;
     uint64_t room = box->records_max;
     put(0, 3);
     box->records_max = 0;
