@@ -18,15 +18,19 @@ static struct ctx *root_of(void *self)
 
 /* ---- orders of the engine ---- */
 
-/* What the ended life had under way, in either direction, no longer counts: perhaps nobody is left to give it back. */
-static void renew_boxes(struct runtime *rt, const struct ctx *child)
+/*
+ * What the ended life had under way no longer counts: perhaps nobody is left to give it back. spoke: it has said itself that it ends, so what
+ * it sent before lies where it was sent, counts until it is handled, and who is told to stop waits for it.
+ */
+static void renew_boxes(struct runtime *rt, const struct ctx *child, bool spoke)
 {
     uint32_t epoch = life_epoch(life_of(child)) + 1; /* of the next life */
     for (size_t i = 0; i < rt->actor_count; i++) {
         const struct ctx *other = &rt->actors[i];
         uint32_t other_epoch = other == child ? epoch : life_epoch(life_of(other));
         box_renew(&child->shared->box, box_pair_of(other->id, other_epoch, epoch));
-        box_renew(&other->shared->box, box_pair_of(child->id, epoch, other_epoch));
+        if (!spoke)
+            box_renew(&other->shared->box, box_pair_of(child->id, epoch, other_epoch));
     }
 }
 
@@ -95,7 +99,7 @@ static void order_kill(void *self, actor_id id, enum exit_reason reason)
     poison_stuck(child);
     atomic_store_explicit(&child->shared->life, life_word(epoch, LIFE_ENDED), memory_order_release);
     atomic_store_explicit(&child->shared->last_exit, (uint32_t)reason + 1, memory_order_relaxed);
-    renew_boxes(self, child);
+    renew_boxes(self, child, false);
     broadcast(root_of(self), RECORD_DOWN, id, epoch, reason);
 }
 
@@ -214,7 +218,7 @@ void root_record(struct ctx *root, const struct record *r)
         rt->backend->reap(child);
     enum exit_reason reason = (enum exit_reason)r->kind;
     atomic_store_explicit(&child->shared->last_exit, (uint32_t)reason + 1, memory_order_relaxed);
-    renew_boxes(rt, child);
+    renew_boxes(rt, child, r->type == RECORD_EXITED && reason != EXIT_KILLED && reason != EXIT_STUCK);
     if (r->type == RECORD_EXITED) {
         broadcast(root, RECORD_DOWN, r->from, r->from_epoch, reason);
         supervisor_exited(rt->supervisor, pulse_now(root), r->from, reason, text);
