@@ -245,10 +245,11 @@ void life_end(struct ctx *c)
     c->state = NULL;
     if (c->rt->backend->drain != NULL)
         c->rt->backend->drain(c);
-    if (c->id != ROOT_ID)
+    c->rt->backend->settle(c); /* first: who reports its end may be gone in the next moment */
+    if (c->id != ROOT_ID) {
         report_end(c);
-    if (!outbox_flush(c))
         c->rt->backend->settle(c);
+    }
     turn_ends(c);
     if (c->id != ROOT_ID)
         return;

@@ -323,6 +323,50 @@ static void test_what_was_sent_before_the_order_to_stop_is_handled(void **state)
     assert_int_equal(scene.exit, RUNTIME_EXIT_OK);
 }
 
+enum { PARTING_BYTES = 4 * 1024 * 1024, SAID = 30, HEARD };
+
+/* More than any socket holds, to one who reads it later only. */
+static void leave_much(struct ctx *c, enum exit_reason reason)
+{
+    (void)reason;
+    struct block_ref *tail = block_ref_new(PARTING_BYTES, NULL);
+    CHECK(tail != NULL);
+    memset(tail->data, 7, tail->len);
+    CHECK(scene_cast(c, D, URGENT, 0) == ERR_OK);
+    CHECK(ctx_cast(c, D, &(struct msg){.kind = TELL, .fields = &(struct note){0}, .tail = tail}) == ERR_OK);
+    block_ref_unref(tail);
+    count(SAID);
+}
+
+static void read_later(struct ctx *c, const struct msg *msg)
+{
+    (void)c;
+    if (msg->kind == TELL) {
+        CHECK(msg->tail != NULL && msg->tail->len == PARTING_BYTES && msg->tail->data[PARTING_BYTES - 1] == 7);
+        count(HEARD);
+        return;
+    }
+    uint64_t end = clock_mono_ns() + 2 * SECOND_NS;
+    while (!scene.is_sim && counted(SAID) == 0 && clock_mono_ns() < end) {
+    }
+    uint64_t later = clock_mono_ns() + 20 * MS_NS;
+    while (!scene.is_sim && clock_mono_ns() < later) {
+    }
+}
+
+/* Its last word is under way when it has nothing left to do but to end. */
+static void test_a_life_ends_when_what_it_said_has_left_it(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.on_end[E] = leave_much;
+    scene.on_cast[D] = read_later;
+    char why[256];
+    assert_int_equal(scene_start(why, sizeof(why)), ERR_OK);
+    scene_stop();
+    assert_int_equal(counted(HEARD), 1);
+}
+
 static void tell_oneself(struct ctx *c, const struct info *info)
 {
     if (is_start(info))
@@ -531,6 +575,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_too_many_restarts_end_the_runtime),
         cmocka_unit_test(test_children_start_in_order_and_stop_in_reverse),
         cmocka_unit_test(test_what_was_sent_before_the_order_to_stop_is_handled),
+        cmocka_unit_test(test_a_life_ends_when_what_it_said_has_left_it),
         cmocka_unit_test(test_a_mailbox_that_is_never_empty_stops_all_the_same),
         cmocka_unit_test(test_a_declared_long_turn_is_left_alone),
         cmocka_unit_test(test_an_actor_that_does_not_turn_is_slow_then_stuck),
