@@ -169,7 +169,7 @@ static void end_receiving(struct ctx *self, struct ipc_link *link)
     link->tail = NULL;
     if (batch == NULL)
         return;
-    if (link->in_at < link->in_body_bytes) {
+    if (!link->in_checked) {
         batch_free(batch, self->rt->account); /* the sender's life is over: so is what it had taken in the box */
         return;
     }
@@ -205,6 +205,7 @@ static enum err begin(struct ctx *self, struct ipc_link *link, const struct frag
     link->in_body_bytes = head->body_bytes;
     link->in_total = head->total_bytes;
     link->in_at = ENVELOPE_BATCH_BYTES;
+    link->in_checked = false;
     link->in_record = ENVELOPE_BATCH_BYTES;
     link->in_left = count;
     link->tail = NULL;
@@ -261,6 +262,7 @@ static enum err body_done(struct ctx *self, struct ipc_link *link)
         link->in = NULL;
         return err;
     }
+    link->in_checked = true;
     (void)next_tail(self, link, &err);
     return err;
 }
@@ -268,7 +270,7 @@ static enum err body_done(struct ctx *self, struct ipc_link *link)
 static enum err take(struct ctx *self, struct ipc_link *link, const uint8_t *bytes, size_t len)
 {
     enum err err = ERR_OK;
-    if (link->in_at < link->in_body_bytes) {
+    if (!link->in_checked) {
         size_t part = MIN(len, link->in_body_bytes - link->in_at);
         memcpy(batch_body(link->in) + link->in_at, bytes, part);
         link->in_at += part;

@@ -49,6 +49,7 @@ struct ipc_link {
     size_t in_body_bytes;
     uint64_t in_total;
     uint64_t in_at;
+    bool in_checked;        /* its records are there and are what they say */
     size_t in_record;       /* offset of the record whose tail is being read, or of the next to be looked at */
     uint32_t in_left;       /* records from there on */
     struct block_ref *tail; /* owned by its record */
