@@ -84,6 +84,18 @@ static void by_value(struct filter *f, long call, int argument, uint32_t value, 
     put_return(f, 0);
 }
 
+/* Allowed when the first two arguments are these values. */
+static void tell_one(struct filter *f, long call, uint32_t first, uint32_t second, int error)
+{
+    put(f, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)call, 0, 6);
+    put_load_argument(f, 0);
+    put(f, BPF_JMP | BPF_JEQ | BPF_K, first, 0, 2);
+    put_load_argument(f, 1);
+    put(f, BPF_JMP | BPF_JEQ | BPF_K, second, 1, 0);
+    put_return(f, error);
+    put_return(f, 0);
+}
+
 /* ---- what is forbidden ---- */
 
 static void forbid_processes(struct filter *f)
@@ -95,6 +107,8 @@ static void forbid_processes(struct filter *f)
         SYS_process_vm_readv,
         SYS_process_vm_writev,
         SYS_tkill,
+        SYS_rt_sigqueueinfo,
+        SYS_rt_tgsigqueueinfo,
         SYS_pidfd_send_signal,
         SYS_pidfd_open,
         SYS_unshare,
@@ -114,6 +128,7 @@ static void forbid_processes(struct filter *f)
         SYS_perf_event_open,
         SYS_userfaultfd,
         SYS_io_uring_setup,
+        SYS_open_by_handle_at,
 #ifdef SYS_pidfd_getfd
         SYS_pidfd_getfd,
 #endif
@@ -127,7 +142,8 @@ static void forbid_processes(struct filter *f)
     forbid(f, SYS_clone3, ENOSYS); /* its flags lie in memory; the C library then asks clone for a thread */
     by_bits(f, SYS_clone, 0, CLONE_THREAD, true, EPERM);
     by_value(f, SYS_tgkill, 0, (uint32_t)getpid(), EPERM);
-    by_value(f, SYS_kill, 1, SIGTERM, EPERM);
+    by_value(f, SYS_prlimit64, 0, 0, EPERM);
+    tell_one(f, SYS_kill, (uint32_t)getppid(), SIGTERM, EPERM);
 }
 
 static void forbid_writing(struct filter *f)

@@ -11,7 +11,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -39,8 +41,25 @@ static bool fails_with(int result, int error)
     return result < 0 && errno == error;
 }
 
+/* A process that is neither its parent nor itself: it ends when nobody holds the pipe any more. */
+static pid_t somebody_else(void)
+{
+    int ends[2];
+    char byte;
+    NEED(pipe(ends) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)close(ends[1]);
+        (void)!read(ends[0], &byte, 1);
+        _exit(0);
+    }
+    NEED(pid > 0);
+    return pid;
+}
+
 static void confined(uint32_t ports)
 {
+    pid_t other = somebody_else();
     enum err err = confine_process(ports);
     if (err == ERR_UNSUPPORTED)
         _exit(UNSUPPORTED);
@@ -55,6 +74,13 @@ static void confined(uint32_t ports)
     NEED(fails_with(execve("/bin/true", argv, argv + 1), EPERM));
     NEED(fails_with(kill(getppid(), SIGKILL), EPERM));
     NEED(kill(getppid(), 0) < 0);
+    NEED(fails_with(kill(other, SIGTERM), EPERM));
+    siginfo_t info = {.si_code = SI_QUEUE};
+    NEED(fails_with((int)syscall(SYS_rt_sigqueueinfo, getppid(), 0, &info), EPERM));
+    NEED(fails_with((int)syscall(SYS_rt_tgsigqueueinfo, getppid(), getppid(), 0, &info), EPERM));
+    struct rlimit limit;
+    NEED(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    NEED(fails_with(prlimit(getppid(), RLIMIT_NOFILE, NULL, &limit), EPERM));
     int pair[2];
     NEED(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && write(pair[0], "x", 1) == 1);
 }
