@@ -114,11 +114,11 @@ enum err desk_receive(struct ipc_desk *desk, enum lane lane, struct batch **ret_
         desk->next[lane] = (peer + 1U) % BOX_SENDERS_MAX;
         if (err == ERR_OK)
             return ERR_OK;
-        if (err == ERR_PROTOCOL) {
+        desk->readable[lane] &= ~bit(peer); /* epoll says it again when there is more */
+        if (err == ERR_PROTOCOL) {          /* whoever sends such things without end is read no more in this turn */
             *ret_bad = peer;
             return ERR_PROTOCOL;
         }
-        desk->readable[lane] &= ~bit(peer); /* epoll says it again when there is more */
     }
     return ERR_AGAIN;
 }

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "mailbox/batch_check.h"
+#include "mailbox/ipc_desk.h"
 #include "tests/support/link_ends.h"
 
 enum { BYTES_MAX = 1024 };
@@ -152,6 +153,31 @@ static void what_breaks_the_rules_is_told(void **state)
     link_ends_close(&e);
 }
 
+/* Who writes such things faster than they can be read keeps nobody from his turn. */
+static void each_look_hears_of_it_once(void **state)
+{
+    (void)state;
+    static struct link_ends e;
+    struct ipc_desk desk;
+    struct batch *batch;
+    actor_id bad = 0;
+    int fds[LINK_ACTORS * LANE_COUNT];
+    link_ends_open(&e);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        fds[i] = i == SENDER * LANE_COUNT + LANE_DATA ? e.link.fd : -1;
+    assert_int_equal(desk_open(&desk, e.self, fds), ERR_OK);
+    for (int i = 0; i < 3; i++)
+        link_ends_write(&e, LINK_MAGIC + 1, 20, 20, 0, span_text("what is no batch at all"));
+    for (int i = 0; i < 3; i++) {
+        desk_look(&desk);
+        assert_int_equal(desk_receive(&desk, LANE_DATA, &batch, &bad), ERR_PROTOCOL);
+        assert_int_equal(bad, SENDER);
+        assert_int_equal(desk_receive(&desk, LANE_DATA, &batch, &bad), ERR_AGAIN);
+    }
+    desk_close(&desk);
+    link_ends_close(&e);
+}
+
 static enum err check_of(struct record r, actor_id from, actor_id to)
 {
     uint8_t bytes[ENVELOPE_BATCH_BYTES + ENVELOPE_RECORD_BYTES];
@@ -194,6 +220,7 @@ int main(void)
         cmocka_unit_test(a_batch_may_come_in_any_pieces),
         cmocka_unit_test(a_batch_that_is_cut_off_leaves_nothing),
         cmocka_unit_test(what_breaks_the_rules_is_told),
+        cmocka_unit_test(each_look_hears_of_it_once),
         cmocka_unit_test(nobody_speaks_for_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
