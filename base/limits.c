@@ -86,40 +86,49 @@ void account_init(struct account *account, const char *name, uint64_t limit_byte
 
 /* ---- cells ---- */
 
-static uint32_t own_holder;
-
-static _Atomic uint64_t *cells_of(struct account *account)
-{
-    return (_Atomic uint64_t *)(void *)((uint8_t *)account + account->cells);
-}
+/* Of this process, not of the budget: others can write there, and what they wrote must not become an address. */
+static struct {
+    const struct budget *budget; /* NULL = none is shared */
+    _Atomic uint64_t *cells;
+    uint32_t holders;
+    uint32_t own;
+} sharing;
 
 void budget_share(struct budget *budget, _Atomic uint64_t *cells, uint32_t holders)
 {
-    for (size_t i = 0; i < ACCOUNT_COUNT; i++) {
-        struct account *account = &budget->accounts[i];
-        account->holders = holders;
-        account->cells = (uint32_t)((uintptr_t)&cells[i * holders] - (uintptr_t)account);
-    }
+    sharing.budget = budget;
+    sharing.cells = cells;
+    sharing.holders = holders;
 }
 
 void budget_holder(uint32_t holder)
 {
-    own_holder = holder;
+    sharing.own = holder;
+}
+
+/* The first cell of the account; NULL when it counts by itself. */
+static _Atomic uint64_t *cells_of(const struct account *account)
+{
+    uintptr_t first = (uintptr_t)(sharing.budget == NULL ? NULL : sharing.budget->accounts);
+    uintptr_t at = (uintptr_t)account;
+    if (first == 0 || at < first || at >= first + sizeof(sharing.budget->accounts))
+        return NULL;
+    return &sharing.cells[(at - first) / sizeof(*account) * sharing.holders];
 }
 
 void budget_forget(struct budget *budget, uint32_t holder)
 {
     for (size_t i = 0; i < ACCOUNT_COUNT; i++) {
-        if (holder < budget->accounts[i].holders)
-            atomic_store_explicit(&cells_of(&budget->accounts[i])[holder], 0, memory_order_relaxed);
+        _Atomic uint64_t *cells = cells_of(&budget->accounts[i]);
+        if (cells != NULL && holder < sharing.holders)
+            atomic_store_explicit(&cells[holder], 0, memory_order_relaxed);
     }
 }
 
-static uint64_t sum_of(const struct account *account)
+static uint64_t sum_of(const _Atomic uint64_t *cells)
 {
-    const _Atomic uint64_t *cells = (const _Atomic uint64_t *)(const void *)((const uint8_t *)account + account->cells);
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < account->holders; i++)
+    for (uint32_t i = 0; i < sharing.holders; i++)
         sum += atomic_load_explicit(&cells[i], memory_order_relaxed);
     return sum;
 }
@@ -143,13 +152,13 @@ static bool refuse(struct account *account)
 }
 
 /* Counted first, so that two who take at once cannot both have the last bytes; both may be refused. */
-static bool take_in_cell(struct account *account, uint64_t bytes, bool force)
+static bool take_in_cell(struct account *account, _Atomic uint64_t *cells, uint64_t bytes, bool force)
 {
-    _Atomic uint64_t *cell = &cells_of(account)[own_holder];
+    _Atomic uint64_t *cell = &cells[sharing.own];
     if (bytes > account->limit_bytes && !force)
         return refuse(account);
     atomic_fetch_add(cell, bytes);
-    uint64_t used = sum_of(account);
+    uint64_t used = sum_of(cells);
     if (used > account->limit_bytes && !force && bytes > 0) {
         atomic_fetch_sub(cell, bytes);
         return refuse(account);
@@ -160,8 +169,9 @@ static bool take_in_cell(struct account *account, uint64_t bytes, bool force)
 
 bool account_take(struct account *account, uint64_t bytes)
 {
-    if (account->holders > 0)
-        return take_in_cell(account, bytes, false);
+    _Atomic uint64_t *cells = cells_of(account);
+    if (cells != NULL)
+        return take_in_cell(account, cells, bytes, false);
     uint64_t used = atomic_load_explicit(&account->used_bytes, memory_order_relaxed);
     do {
         if (used > account->limit_bytes || bytes > account->limit_bytes - used)
@@ -174,8 +184,9 @@ bool account_take(struct account *account, uint64_t bytes)
 
 void account_force(struct account *account, uint64_t bytes)
 {
-    if (account->holders > 0) {
-        (void)take_in_cell(account, bytes, true);
+    _Atomic uint64_t *cells = cells_of(account);
+    if (cells != NULL) {
+        (void)take_in_cell(account, cells, bytes, true);
         return;
     }
     note_peak(account, atomic_fetch_add_explicit(&account->used_bytes, bytes, memory_order_relaxed) + bytes);
@@ -183,7 +194,8 @@ void account_force(struct account *account, uint64_t bytes)
 
 void account_give(struct account *account, uint64_t bytes)
 {
-    _Atomic uint64_t *used = account->holders > 0 ? &cells_of(account)[own_holder] : &account->used_bytes;
+    _Atomic uint64_t *cells = cells_of(account);
+    _Atomic uint64_t *used = cells != NULL ? &cells[sharing.own] : &account->used_bytes;
     uint64_t before = atomic_fetch_sub_explicit(used, bytes, memory_order_relaxed);
     assert(before >= bytes);
     (void)before;
@@ -191,7 +203,8 @@ void account_give(struct account *account, uint64_t bytes)
 
 uint64_t account_used(const struct account *account)
 {
-    return account->holders > 0 ? sum_of(account) : atomic_load_explicit(&account->used_bytes, memory_order_relaxed);
+    const _Atomic uint64_t *cells = cells_of(account);
+    return cells != NULL ? sum_of(cells) : atomic_load_explicit(&account->used_bytes, memory_order_relaxed);
 }
 
 uint64_t account_free(const struct account *account)

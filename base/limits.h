@@ -42,8 +42,6 @@ enum { ACCOUNT_NAME_MAX = 24 };
 struct account {
     char name[ACCOUNT_NAME_MAX];
     uint64_t limit_bytes;
-    uint32_t holders; /* processes that share it; 0 = one, which counts in used_bytes */
-    uint32_t cells;   /* of the holders: bytes from here to the first */
     _Atomic uint64_t used_bytes;
     _Atomic uint64_t peak_bytes;
     _Atomic uint64_t refused; /* how often a take did not fit */
@@ -69,8 +67,9 @@ void budget_share_cold(struct budget *budget);
 uint64_t budget_detect(const char *root);
 
 /*
- * From here on holders 0 to holders - 1 count in cells (ACCOUNT_COUNT times holders, zero), which lie behind the budget in the same mapping.
- * Before anybody takes.
+ * From here on holders 0 to holders - 1 count what they take of this budget in cells (ACCOUNT_COUNT times holders, zero at first). Each process
+ * says it of its own mapping, of one budget at a time, before it takes; NULL: of none any more. Where the cells are is not in the budget,
+ * since whoever shares it can write there.
  */
 void budget_share(struct budget *budget, _Atomic uint64_t *cells, uint32_t holders);
 /* Which holder of shared budgets this process is, 0 at first. Before other threads exist. */

@@ -83,10 +83,9 @@ static enum err share(struct runtime *rt)
     err = share_crash_memory(rt, ipc);
     if (err != ERR_OK || !has_budget)
         return err;
-    if (place == NULL) {
+    if (place == NULL)
         *ipc->region.budget = *rt->config.budget;
-        budget_share(ipc->region.budget, ipc->region.cells, (uint32_t)rt->actor_count);
-    }
+    budget_share(ipc->region.budget, ipc->region.cells, (uint32_t)rt->actor_count);
     budget_holder(place == NULL ? ROOT_ID : place->actor);
     rt->config.budget = ipc->region.budget;
     return ERR_OK;
@@ -95,6 +94,8 @@ static enum err share(struct runtime *rt)
 static void end_sharing(struct runtime *rt)
 {
     struct ipc *ipc = rt->carrier;
+    if (ipc != NULL && ipc->region.budget != NULL)
+        budget_share(NULL, NULL, 0);
     if (ipc != NULL) {
         ipc_region_close(&ipc->region);
         if (ipc->crash.page != NULL)
