@@ -56,7 +56,7 @@ static inline uint64_t box_bytes(uint64_t held)
 static inline uint64_t box_held(const struct box *box)
 {
     uint64_t held = 0;
-    for (uint32_t i = 0; i < box->senders; i++)
+    for (uint32_t i = 0; i < box->senders && i < BOX_SENDERS_MAX; i++) /* senders may be another process's word */
         held += atomic_load(&box->cells[i]) & ((UINT64_C(1) << BOX_GENERATION_AT) - 1);
     return held;
 }
@@ -130,15 +130,24 @@ static inline bool box_take(struct box *box, struct box_pair pair, uint32_t byte
     return false;
 }
 
-/* As box_take; on a refusal the sender will hear ROOM. */
+/*
+ * As box_take; on a refusal the sender will hear ROOM. Two who try at once may both be refused by what the other tried: whoever then finds
+ * the box empty tries again, since a receiver that has nothing to handle tells nobody. The last one to give back finds it so.
+ */
 static inline bool box_take_or_wait(struct box *box, struct box_pair pair, uint32_t bytes)
 {
+    enum { TRIES = 1000 };
     if (box_take(box, pair, bytes, false))
         return true;
     atomic_fetch_or(&box->waiters, UINT64_C(1) << pair.sender);
-    if (box_take(box, pair, bytes, false)) {
-        atomic_fetch_and(&box->waiters, ~(UINT64_C(1) << pair.sender));
-        return true;
+    bool fits_at_all = box_fits(box, UINT64_C(1) << BOX_BYTES_BITS | bytes);
+    for (int i = 0; i < TRIES; i++) {
+        if (box_take(box, pair, bytes, false)) {
+            atomic_fetch_and(&box->waiters, ~(UINT64_C(1) << pair.sender));
+            return true;
+        }
+        if (!fits_at_all || box_held(box) != 0)
+            break;
     }
     atomic_fetch_add_explicit(&box->refused, 1, memory_order_relaxed);
     return false;

@@ -5,7 +5,7 @@
 
 void handling_turn_over(struct handling *h, uint64_t now_ns)
 {
-    uint32_t next = 1 - atomic_load_explicit(&h->current, memory_order_relaxed);
+    uint32_t next = 1 - handling_current(h);
     struct handling_window *w = &h->windows[next];
     for (size_t i = 0; i < HANDLING_BUCKETS; i++)
         atomic_store_explicit(&w->times[i], 0, memory_order_relaxed);

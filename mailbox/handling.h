@@ -55,6 +55,12 @@ static inline uint32_t handling_bucket(uint64_t ns)
     return bucket < HANDLING_BUCKETS ? bucket : HANDLING_BUCKETS - 1;
 }
 
+/* The window that is filled; of memory that other processes have, so whatever it says, it is one of the two. */
+static inline uint32_t handling_current(const struct handling *h)
+{
+    return atomic_load_explicit(&h->current, memory_order_relaxed) & 1;
+}
+
 static inline void handling_add(_Atomic uint64_t *to, uint64_t by)
 {
     atomic_store_explicit(to, atomic_load_explicit(to, memory_order_relaxed) + by, memory_order_relaxed);
@@ -63,10 +69,10 @@ static inline void handling_add(_Atomic uint64_t *to, uint64_t by)
 /* A handler began and ended. The actor's thread only. */
 static inline void handling_note(struct handling *h, uint64_t began_ns, uint64_t ended_ns)
 {
-    struct handling_window *w = &h->windows[atomic_load_explicit(&h->current, memory_order_relaxed)];
+    struct handling_window *w = &h->windows[handling_current(h)];
     if (ended_ns - atomic_load_explicit(&w->since_ns, memory_order_relaxed) >= HANDLING_WINDOW_S * SECOND_NS) {
         handling_turn_over(h, ended_ns);
-        w = &h->windows[atomic_load_explicit(&h->current, memory_order_relaxed)];
+        w = &h->windows[handling_current(h)];
     }
     _Atomic uint32_t *bucket = &w->times[handling_bucket(ended_ns - began_ns)];
     atomic_store_explicit(bucket, atomic_load_explicit(bucket, memory_order_relaxed) + 1, memory_order_relaxed);
@@ -75,7 +81,7 @@ static inline void handling_note(struct handling *h, uint64_t began_ns, uint64_t
 /* So many messages were handled, timed or not. The actor's thread only. */
 static inline void handling_count(struct handling *h, uint64_t messages)
 {
-    struct handling_window *w = &h->windows[atomic_load_explicit(&h->current, memory_order_relaxed)];
+    struct handling_window *w = &h->windows[handling_current(h)];
     handling_add(&w->messages, messages);
     handling_add(&h->messages, messages);
 }
