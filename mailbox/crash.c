@@ -163,7 +163,11 @@ void crash_thread(const char *name, int slot)
 {
     thread_name = name;
     thread_slot = slot;
-    const stack_t stack = {.ss_sp = signal_stack, .ss_size = sizeof(signal_stack)};
+    /* A thread that has one keeps it: a sanitizer gives each its own, and takes away at its end whichever it finds. */
+    stack_t stack;
+    if (sigaltstack(NULL, &stack) == 0 && (stack.ss_flags & SS_DISABLE) == 0)
+        return;
+    stack = (stack_t){.ss_sp = signal_stack, .ss_size = sizeof(signal_stack)};
     (void)sigaltstack(&stack, NULL);
 }
 
