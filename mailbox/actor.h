@@ -288,6 +288,7 @@ enum actor_order {
 struct actor_stats {
     const char *name;
     const char *state; /* starting, running, restarting, stopped, failed */
+    bool stays_down;   /* stopped as ordered, or its supervisor was: until it is ordered to start */
     uint32_t epoch;
     uint32_t restarts;
     const char *last_exit_reason; /* "" when none */

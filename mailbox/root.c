@@ -10,6 +10,7 @@
 #include "mailbox/ctx.h"
 #include "mailbox/orders.h"
 #include "mailbox/pulse.h"
+#include "mailbox/supervisor_children.h"
 
 static struct ctx *root_of(void *self)
 {
@@ -140,6 +141,10 @@ static void note_waiting(struct runtime *rt, const struct supervision_event *eve
     uint32_t waiting = event->kind == SUPERVISION_STOPPED ? WAITING_STOPPED : WAITING_RESTART;
     if (event->actor != 0 && (event->kind == SUPERVISION_RESTARTING || event->kind == SUPERVISION_STOPPED))
         atomic_store_explicit(&actor_of(rt, event->actor)->shared->waiting, waiting, memory_order_relaxed);
+    for (size_t i = 1; i < rt->actor_count; i++)
+        atomic_store_explicit(&actor_of(rt, (actor_id)i)->shared->stays_down,
+                              supervisor_is_held(rt->supervisor, supervisor_find_actor(rt->supervisor, (actor_id)i)),
+                              memory_order_relaxed);
 }
 
 static void order_event(void *self, const struct supervision_event *event)

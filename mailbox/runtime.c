@@ -401,6 +401,7 @@ bool runtime_actor_stats_of(const struct runtime *rt, actor_id id, struct actor_
     *ret_stats = (struct actor_stats){
         .name = c->class->name,
         .state = state_name(c),
+        .stays_down = atomic_load_explicit(&c->shared->stays_down, memory_order_relaxed),
         .epoch = life_epoch(life_of(c)),
         .restarts = atomic_load_explicit(&c->shared->restarts, memory_order_relaxed),
         .last_exit_reason = last == 0 ? "" : exit_reason_name((enum exit_reason)(last - 1)),

@@ -44,6 +44,7 @@ struct actor_shared {
     _Atomic uint32_t restarts;
     _Atomic uint32_t last_exit; /* enum exit_reason + 1; 0 = none */
     _Atomic uint32_t waiting;   /* restarting or stopped as ordered, as root sees it: enum waiting */
+    _Atomic bool stays_down;    /* as ordered; as root sees it, as waiting */
     _Atomic uint32_t watch_state;
     _Atomic uint32_t chaos_starts; /* so many starts fail */
     _Atomic uint64_t chaos; /* the order in force, 0 = none: chaos.h; release by who orders pairs with the turn */

@@ -66,6 +66,14 @@ bool supervisor_is_under(const struct supervisor *s, child_index child, child_in
     return n != NULL;
 }
 
+bool supervisor_is_held(const struct supervisor *s, child_index child)
+{
+    const struct node *n = child < s->node_count ? &s->nodes[child] : NULL;
+    while (n != NULL && !n->held)
+        n = n->parent;
+    return n != NULL;
+}
+
 bool supervisor_restart_reaches(const struct supervisor *s, child_index child, child_index who)
 {
     if (supervisor_is_under(s, who, child))

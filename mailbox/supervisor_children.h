@@ -83,6 +83,8 @@ bool supervisor_child(const struct supervisor *s, child_index child, struct chil
 child_index supervisor_next(const struct supervisor *s, child_index child);
 /* True when `child` is `above` or anywhere under it. */
 bool supervisor_is_under(const struct supervisor *s, child_index child, child_index above);
+/* True when it was ordered to stop, or one above it was, and not to start again. CHILD_NONE: false. */
+bool supervisor_is_held(const struct supervisor *s, child_index child);
 
 /* True when a restart of `child` ends `who` too: it is under it, or goes with it by the strategy. */
 bool supervisor_restart_reaches(const struct supervisor *s, child_index child, child_index who);

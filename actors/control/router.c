@@ -14,12 +14,12 @@ enum { AGAIN_MS = 20 };
 
 static enum err unpack_arguments(struct conversation *v, const struct request *request, char why[WHY_BYTES]);
 
-/* As ordered, or at its own end: it does not come back by itself. */
-static bool some_part_is_stopped(const struct control *c)
+/* Not one that ends or waits for others, which is "stopped" for a moment, too. */
+static bool some_part_stays_down(const struct control *c)
 {
     struct actor_stats stats;
     for (size_t i = 0; ctx_actor_stats(c->ctx, i, &stats); i++) {
-        if (strcmp(stats.state, "stopped") == 0)
+        if (stats.stays_down)
             return true;
     }
     return false;
@@ -27,11 +27,12 @@ static bool some_part_is_stopped(const struct control *c)
 
 bool control_waits(const struct control *c, struct patience *patience)
 {
-    if (some_part_is_stopped(c))
+    if (some_part_stays_down(c))
         return false;
     uint64_t now = ctx_now(c->ctx);
-    if (patience->since == 0)
+    if (patience->since == 0 || now >= patience->seen + UP_AGAIN_MS * MS_NS)
         patience->since = now;
+    patience->seen = now;
     return now < patience->since + PATIENCE_S * SECOND_NS;
 }
 

@@ -35,8 +35,10 @@ enum {
     ARGS_BYTES_MAX = 256,
     JOBS_MAX = 16,
     JOB_AFTER_S = 50,
-    PATIENCE_S = 5,    /* so long may a part be down before who waits for it hears `unavailable`: restarts are quick */
-    DEATHS_MAX = 2,    /* of a part while it works on one request, which a third time may be what ends it */
+    PATIENCE_S = 5, /* so long may a part be down before who waits for it hears `unavailable`: restarts are quick */
+    UP_AGAIN_MS =
+        1000,       /* so long not found down, whoever is asked each 20 ms was up meanwhile: the patience begins anew */
+    DEATHS_MAX = 2, /* of a part while it works on one request, which a third time may be what ends it */
     JOB_LEASE_S = 300, /* a running job that nobody asks about for so long is given up */
     READERS_MAX = 32,
     UPLOADS_MAX = 16,
@@ -67,6 +69,7 @@ struct operation_handler {
 /* With a part that is down. All zero: it has not been. */
 struct patience {
     uint64_t since;    /* when it was first found down, 0 = it is up */
+    uint64_t seen;     /* when it was found down last */
     uint64_t ended_at; /* when it last ended while it worked for who is patient */
     unsigned ended;    /* how often */
 };
@@ -197,7 +200,7 @@ enum err conversation_call(struct control *c, struct conversation *v, actor_id t
 /* The call with sub is made again by handler.again, some milliseconds later. */
 void conversation_rest(struct control *c, struct conversation *v, unsigned sub);
 
-/* Whether to go on waiting for a part that is not up: at most PATIENCE_S, and not while one is stopped, which nobody starts again by himself. */
+/* Whether to go on waiting for a part that is not up: at most PATIENCE_S at a time, and not while one stays down. */
 bool control_waits(const struct control *c, struct patience *patience) MUST_CHECK;
 /*
  * The same after a call: it ended because the life of the callee did, DEATHS_MAX times at most, or the callee said that one it needs is down,

@@ -504,6 +504,68 @@ static void test_strategies_and_the_order_of_children(void **state)
     play_strategy(STRATEGY_REST_FOR_ONE, "+b+c+d+e!c-e-d+c+d+e|-e-d-c-b");
 }
 
+/* ---- who comes back by itself ---- */
+
+static bool stays_down(struct ctx *c, actor_id who)
+{
+    struct actor_stats stats;
+    CHECK(ctx_actor_stats_of(c, who, &stats));
+    return stats.stays_down;
+}
+
+/* Those behind C are down until it is up again, and then they come. */
+static enum err look_at_those_behind(struct ctx *c)
+{
+    CHECK(!stays_down(c, C) && !stays_down(c, D) && !stays_down(c, E));
+    return ERR_OK;
+}
+
+static void stop_all_and_fail_one(struct ctx *c, uint64_t step, const struct info *info)
+{
+    if (step == 0) {
+        order(c, "inner", ORDER_STOP, step);
+    } else if (step == 1) {
+        CHECK(it_is(info, "stopped"));
+        for (actor_id who = B; who < SCENE_ACTORS; who++)
+            CHECK(stays_down(c, who));
+        CHECK(!stays_down(c, A));
+        order(c, "inner", ORDER_START, step);
+    } else if (step == 2) {
+        for (actor_id who = B; who < SCENE_ACTORS; who++)
+            CHECK(!stays_down(c, who));
+        CHECK(scene_cast(c, C, TELL, 1) == ERR_OK);
+    }
+    struct actor_stats last;
+    if (step < 2)
+        return;
+    CHECK(ctx_actor_stats_of(c, E, &last));
+    if (last.epoch < 3)
+        look_again(c, 3);
+    else
+        scene_done();
+}
+
+static void test_only_what_was_stopped_stays_down(void **state)
+{
+    (void)state;
+    static const struct child_spec under[] = {
+        {.id = "b", .start = B}, {.id = "c", .start = C}, {.id = "d", .start = D}, {.id = "e", .start = E}};
+    static const struct supervisor_spec inner = {.name = "inner",
+                                                 .strategy = STRATEGY_REST_FOR_ONE,
+                                                 .intensity = 3,
+                                                 .period_ms = 60000,
+                                                 .children = under,
+                                                 .child_count = 4};
+    static const struct child_spec top[] = {{.id = "a", .start = A},
+                                            {.id = "inner", .type = CHILD_SUPERVISOR, .tree = &inner}};
+    static const struct supervisor_spec tree = {
+        .name = "root", .intensity = 3, .period_ms = 60000, .children = top, .child_count = 2};
+    scene_begin();
+    scene.config.tree = &tree;
+    scene.on_init[C] = look_at_those_behind;
+    play(stop_all_and_fail_one);
+}
+
 /* ---- escalation, auto_shutdown ---- */
 
 static enum err start_only_once(struct ctx *c)
@@ -594,6 +656,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_strategies_and_the_order_of_children),
         cmocka_unit_test(test_a_child_that_cannot_start_again_ends_all),
         cmocka_unit_test(test_the_end_of_a_significant_child_ends_all),
+        cmocka_unit_test(test_only_what_was_stopped_stays_down),
         cmocka_unit_test(test_figures_of_an_actor),
     };
     return scene_main(argc, argv, tests, ARRAY_LEN(tests));
