@@ -8,14 +8,17 @@ acknowledged object is read back whole, at the end and after a restart; every re
 of gets, adds and questions fails; memory, accounts and descriptors at the end are what they were in the beginning.
 
 Usage: tests/chaos/load.py [--seconds N] [--backend inproc|ipc] [--seed N] [--calm]; HEARTH_BUILD names another build folder. On ipc actors also hang for good
-and are killed. --calm orders nothing: the load alone.
+are frozen and killed, which is done to their processes. --calm orders nothing: the load alone. What a process that hangs keeps waiting is answered
+when the 30 s are over that it has, so on ipc a request has 60 s.
 """
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -25,10 +28,14 @@ import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests/smoke"))
-from bad_input import HEARTH, Node, check, counts, eventually, say, spawned_children  # noqa: E402
+from bad_input import HEARTH, Node, check, counts, eventually, say  # noqa: E402
 from sp_client import Requester  # noqa: E402
 
-ORDERS_A_SECOND, STALL_MS, DEADLINE_S, GRACE_S = 10, 2000, 30, 5
+ORDERS_A_SECOND, STALL_MS, GRACE_S, ORDER_S, AGAIN_S = 10, 2000, 5, 0.5, 1
+DEADLINE_S = {"inproc": 30, "ipc": 60}
+KINDS = {"exit": 30, "fail": 20, "stall": 50}
+KILLS = {"kill": 10}  # of processes
+HANG_S = 40  # from one hang or frozen process to the next: one at a time, for each lasts 30 s and more
 FAILED_MOST = 0.001
 OBJECT_MAX = 1 << 20
 PAUSE_S = {"add": 0.25, "get": 0.25, "query": 0.1}  # between two requests of a client
@@ -41,6 +48,18 @@ FROZEN_S = 3  # a machine that stands still for so long is not judged
 def free_port():
     with socket.create_server(("127.0.0.1", 0)) as s:
         return s.getsockname()[1]
+
+
+def children_of(pid):
+    """Of all its threads: root starts processes from one of its own."""
+    found = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children") as file:
+                found += [int(word) for word in file.read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        pass  # it ends
+    return found
 
 
 def object_of(seed):
@@ -79,22 +98,25 @@ class Clock(threading.Thread):
 class Load:
     """What the clients share: what was acknowledged, how requests ended."""
 
-    def __init__(self, clock):
-        self.lock, self.clock = threading.Lock(), clock
+    def __init__(self, clock, deadline_s):
+        self.lock, self.clock, self.deadline_s, self.began = threading.Lock(), clock, deadline_s, time.monotonic()
         self.objects, self.seeds = {"a": [], "b": []}, iter(range(1, 1 << 60))
-        self.done, self.failed, self.late, self.wrong, self.excused, self.took = {}, [], [], [], 0, {}
+        self.failed, self.late, self.wrong, self.excused, self.took = [], [], [], 0, {}
 
-    def ended(self, kind, since, code, err, late):
+    def ended(self, kind, since, code, said, late):
         now = time.monotonic()
+        row = (kind, code, f"at {since - self.began:.1f} s", f"after {now - since:.1f} s", said.strip()[-300:])
         with self.lock:
-            self.done[kind] = self.done.get(kind, 0) + 1
             self.took.setdefault(kind, []).append(now - since)
             if (code != 0 or late) and self.clock.excuses(since, now):
                 self.excused += 1
             elif late:
-                self.late.append((kind, round(now - since, 1)))
+                self.late.append(row)
             elif code != 0:
-                self.failed.append((kind, code, round(now - since, 1), err.strip()[-300:]))
+                self.failed.append(row)
+
+    def total(self):
+        return sum(len(took) for took in self.took.values())
 
 
 class Client(threading.Thread):
@@ -105,8 +127,9 @@ class Client(threading.Thread):
 
     def command(self, *words):
         since = time.monotonic()
-        code, out, err = self.node.run(*words, "--timeout", f"{DEADLINE_S}s", timeout=DEADLINE_S + GRACE_S)
-        self.load.ended(self.kind, since, code, f"{' '.join(words)}: {err}", code is None)
+        deadline_s = self.load.deadline_s
+        code, out, err = self.node.run(*words, "--timeout", f"{deadline_s}s", timeout=deadline_s + GRACE_S)
+        self.load.ended(self.kind, since, code, f"{self.node.name}: {' '.join(words)}: {err}", code is None)
         return code, out
 
     def add(self):
@@ -148,49 +171,72 @@ class Client(threading.Thread):
             self.stop.wait(PAUSE_S[self.kind])
 
 
+class Turns:
+    """So many a second for all that take them, each by the one that is free; what was not taken in time is not made up for at once."""
+
+    def __init__(self, rate):
+        self.lock, self.step, self.next, self.hangs = threading.Lock(), 1 / rate, time.monotonic(), itertools.cycle(("hang", "freeze"))
+        self.hang_at = self.next + 1
+
+    def wait_s(self):
+        now = time.monotonic()
+        with self.lock:
+            self.next = max(self.next + self.step, now - 1)
+            return max(0, self.next - now)
+
+    def hang(self):
+        """The kind of hang whose turn it is, else None."""
+        with self.lock:
+            if time.monotonic() < self.hang_at:
+                return None
+            self.hang_at += HANG_S
+            return next(self.hangs)
+
+
 class Chaos(threading.Thread):
-    """Orders over the control socket; one that finds it closed is given again to another actor."""
+    """Gives orders to the actors of one node, over its control socket; while that is closed, its turns are the other node's. Kills and freezes by itself."""
 
-    def __init__(self, nodes, rate, seed, hard):
+    def __init__(self, node, turns, seed, hard):
         super().__init__(daemon=True)
-        self.nodes, self.rate, self.dice, self.stop = nodes, rate, random.Random(seed), threading.Event()
-        self.hard, self.given, self.missed, self.doors = hard, {}, 0, {}
+        self.node, self.turns, self.dice, self.stop = node, turns, random.Random(f"{seed} {node.name}"), threading.Event()
+        self.kinds, self.hard, self.given, self.missed, self.door = KINDS | (KILLS if hard else {}), hard, {}, {}, None
 
-    def order(self, node, actor, order, value):
-        door = self.doors.get(node.name) or Requester(node.file("run/control.sock"), 0.5)
+    def order(self, actor, order, value):
+        self.door = self.door or Requester(self.node.file("run/control.sock"), ORDER_S)
         args = {"actor": actor, "order": order, "value": value}
-        answer = door.ask(json.dumps({"op": "chaos", "args": args, "timeout_ms": 400}).encode())
+        answer = self.door.ask(json.dumps({"op": "chaos", "args": args, "timeout_ms": int(ORDER_S * 800)}).encode())
         if answer is None:
-            door.close()
-            door = None
-        self.doors[node.name] = door
+            self.door.close()
+            self.door = None
         return answer is not None and json.loads(answer).get("ok", False)
 
-    def choose(self):
-        kinds = ["exit", "fail", "stall"] + (["hang", "kill"] if self.hard else [])
-        kind = self.dice.choices(kinds, [30, 20, 50, 1, 5][:len(kinds)])[0]
-        return kind, int(STALL_MS ** self.dice.random()) if kind == "stall" else 0
+    def signal(self, actor, number):
+        """On ipc an actor is a process that says whose it is."""
+        pid = self.node.process_of(actor)
+        try:
+            os.kill(pid, number)
+        except (ProcessLookupError, TypeError):
+            return False
+        return True
 
-    def kill(self, node, actor):
-        """On ipc an actor is a process that bears its name."""
-        for pid in spawned_children(node.daemon()):
-            with open(f"/proc/{pid}/comm") as file:
-                if file.read().strip() == actor[:15]:
-                    os.kill(pid, 9)
-                    return True
-        return False
+    def give(self, actor, kind):
+        if kind == "kill":
+            return self.signal(actor, signal.SIGKILL)
+        if kind == "freeze":
+            return self.signal(actor, signal.SIGSTOP)
+        return self.order(actor, kind, int(STALL_MS ** self.dice.random()) if kind == "stall" else 0)
 
     def run(self):
-        began, turn = time.monotonic(), 0
-        while not self.stop.wait(max(0, began + turn / self.rate - time.monotonic())):
-            turn += 1
-            node = self.dice.choice(self.nodes)
-            actor, (kind, value) = self.dice.choice(node.actors), self.choose()
-            good = self.kill(node, actor) if kind == "kill" else self.order(node, actor, kind, value)
-            self.given[kind] = self.given.get(kind, 0) + good
-            self.missed += not good
-            if time.monotonic() - began - turn / self.rate > 1:
-                began = time.monotonic() - turn / self.rate  # what was not given in time is not made up for at once
+        while not self.stop.wait(self.turns.wait_s()):
+            actor = self.dice.choice(self.node.actors)
+            kind = (self.turns.hang() if self.hard else None) or self.dice.choices(list(self.kinds), list(self.kinds.values()))[0]
+            good = self.give(actor, kind)
+            count = self.given if good else self.missed
+            count[actor, kind] = count.get((actor, kind), 0) + 1
+            if self.door is None and kind not in ("kill", "freeze"):
+                self.stop.wait(AGAIN_S)
+        for actor in self.node.actors:
+            self.order(actor, "calm", 0)
 
 
 class LoadNode(Node):
@@ -207,16 +253,24 @@ class LoadNode(Node):
             self.process = subprocess.Popen([HEARTH, "daemon", "--backend", self.backend], env=self.env, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         return eventually(lambda: self.run("diag", "healthy")[0] == 0, 20)
 
-    def daemon(self):
-        return spawned_children(self.process.pid)[0]
-
     def processes(self):
+        """Without the nanny: root's, then on ipc one for each actor."""
         mine, found = [self.process.pid], []
         while mine:
             pid = mine.pop()
             found.append(pid)
-            mine += spawned_children(pid)
+            mine += children_of(pid)
         return found[1:]
+
+    def process_of(self, actor):
+        for pid in self.processes()[1:]:
+            try:
+                with open(f"/proc/{pid}/comm") as file:
+                    if file.read().strip() == actor[:15]:
+                        return pid
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it has ended
+        return None
 
     def ask(self, *words):
         code, out, err = self.run(*words, "--enc", "json", timeout=10)
@@ -224,19 +278,19 @@ class LoadNode(Node):
 
     def look(self):
         """Memory, descriptors and accounts as they are now."""
-        rss = descriptors = pipes = 0
-        for pid in self.processes():
-            with open(f"/proc/{pid}/status") as file:
-                rss += sum(int(line.split()[1]) for line in file if line.startswith("VmRSS")) * 1024
-            for name in os.listdir(f"/proc/{pid}/fd"):
-                try:
-                    kind = os.readlink(f"/proc/{pid}/fd/{name}")
-                except FileNotFoundError:
-                    continue  # closed meanwhile
-                pipes += kind.startswith("pipe:")
-                descriptors += not kind.startswith("pipe:")
+        pss = descriptors = pipes = 0
+        pids = self.processes()
+        for pid in pids:
+            try:
+                with open(f"/proc/{pid}/smaps_rollup") as file:
+                    pss += sum(int(line.split()[1]) for line in file if line.startswith("Pss:")) * 1024
+                kinds = [os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")]
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # closed meanwhile, or ended
+            pipes += sum(kind.startswith("pipe:") for kind in kinds)
+            descriptors += sum(not kind.startswith("pipe:") for kind in kinds)
         accounts = {row["name"]: row["used_bytes"] for row in self.ask("accounts").get("accounts", [])}
-        return {"rss": rss, "fd": descriptors, "pipes": pipes, "accounts": accounts}
+        return {"pss": pss, "fd": descriptors, "pipes": pipes, "processes": len(pids), "accounts": accounts}
 
     def restarts(self):
         return {row["name"]: row["restarts"] for row in self.ask("actors").get("actors", [])}
@@ -268,48 +322,59 @@ def percentile(values, part):
 
 
 def run_load(nodes, options, scratch, clock):
-    load, a, b = Load(clock), *nodes
+    load, a, b = Load(clock, DEADLINE_S[options.backend]), *nodes
     plan = [("add", a, b), ("add", b, a), ("get", a, b), ("get", b, a), ("query", a, b), ("query", b, a)]
     clients = [Client(load, kind, node, other, number, scratch) for number, (kind, node, other) in enumerate(plan)]
-    chaos = Chaos(nodes, ORDERS_A_SECOND, options.seed, options.backend == "ipc")
+    turns = Turns(ORDERS_A_SECOND)
+    chaos = [] if options.calm else [Chaos(node, turns, options.seed, options.backend == "ipc") for node in nodes]
     looks = []
-    for thread in clients + ([] if options.calm else [chaos]):
+    for thread in clients + chaos:
         thread.start()
-    for _ in range(4):
-        time.sleep(options.seconds / 4)
+    for quarter in range(1, 5):
+        time.sleep(max(0, load.began + options.seconds * quarter / 4 - time.monotonic()))
         looks.append([node.look() for node in nodes])
-        total = sum(load.done.values())
-        print(f"# {total} requests, {len(load.failed)} failed, {len(load.late)} late; "
-              + ", ".join(f"{node.name}: {look['rss'] / 2**20:.1f} MiB, {look['fd']} descriptors" for node, look in zip(nodes, looks[-1])), flush=True)
-    for thread in clients:
+        print(f"# {load.total()} requests, {len(load.failed)} failed, {len(load.late)} late; "
+              + ", ".join(f"{node.name}: {look['pss'] / 2**20:.1f} MiB, {look['fd']} descriptors" for node, look in zip(nodes, looks[-1])), flush=True)
+    for thread in chaos:  # first: what hangs now is back before the last requests' deadlines
         thread.stop.set()
     for thread in clients:
-        thread.join(DEADLINE_S + GRACE_S + 5)
-    chaos.stop.set()
-    if not options.calm:
-        chaos.join(5)
-        for node in nodes:
-            for actor in node.actors:
-                chaos.order(node, actor, "calm", 0)
+        thread.stop.set()
+    for thread in clients + chaos:
+        thread.join(load.deadline_s + GRACE_S + 5)
     return load, chaos, looks
 
 
-def judge(load, looks, before, nodes):
-    total, failed = sum(load.done.values()), len(load.failed)
+def sum_up(load, chaos, before, after, nodes):
+    """What happened, in figures."""
+    total, failed = load.total(), len(load.failed)
+    print(f"# {total} requests, {failed} failed ({failed / max(total, 1):.2%}), {len(load.late)} without an answer")
     for kind, took in sorted(load.took.items()):
-        print(f"# {kind}: {load.done[kind]} requests, p50 {percentile(took, 0.5) * 1000:.0f} ms, p99 {percentile(took, 0.99) * 1000:.0f} ms, slowest {max(took):.1f} s")
-    for row in load.failed[:20]:
-        print(f"# failed: {row}")
+        bad = sum(row[0] == kind for row in load.failed)
+        print(f"# {kind}: {len(took)} requests, {bad} failed, p50 {percentile(took, 0.5) * 1000:.0f} ms, p99 {percentile(took, 0.99) * 1000:.0f} ms, slowest {max(took):.1f} s")
     if load.excused:
         print(f"# {load.excused} requests that failed are not judged: the machine stood still {len(load.clock.frozen)} times")
+    for row in load.failed[:20]:
+        print(f"# failed: {row}")
+    for thread in chaos:
+        print(f"# orders to {thread.node.name}, {sum(thread.missed.values())} not taken:")
+        for actor in thread.node.actors:
+            given = {kind: count for (name, kind), count in sorted(thread.given.items()) if name == actor}
+            print(f"#   {actor}: {', '.join(f'{kind} {count}' for kind, count in given.items())}; {thread.node.restarts().get(actor)} restarts")
+    for node, quiet, now in zip(nodes, before, after):
+        print(f"# {node.name}: memory {quiet['pss'] / 2**20:.1f} MiB before, {now['pss'] / 2**20:.1f} after; "
+              f"descriptors {quiet['fd']} and {now['fd']}; processes {quiet['processes']} and {now['processes']}")
+
+
+def judge(load, looks, before, after, nodes):
+    total, failed = load.total(), len(load.failed)
     check("there was load", total >= 20, total)
-    check(f"every request was answered within {DEADLINE_S} s", not load.late, load.late[:5])
+    check(f"every request was answered within {load.deadline_s} s", not load.late, load.late[:5])
     check(f"at most {FAILED_MOST:.1%} of {total} requests failed", failed <= total * FAILED_MOST, f"{failed}")
     check("what was fetched is what was added", not load.wrong, load.wrong[:5])
-    for node, quiet in zip(nodes, before):
-        now = node.look()
-        rss = [look[nodes.index(node)]["rss"] / 2**20 for look in looks]
-        check(f"{node.name}: memory is flat", rss[3] <= max(rss[0], rss[1]) * 1.1 + 4, [round(r, 1) for r in rss])
+    for number, (node, quiet, now) in enumerate(zip(nodes, before, after)):
+        pss = [look[number]["pss"] / 2**20 for look in looks]
+        check(f"{node.name}: memory is flat", pss[3] <= max(pss[0], pss[1]) * 1.1 + 4, [round(r, 1) for r in pss])
+        check(f"{node.name}: no process is left behind", now["processes"] == quiet["processes"], (quiet["processes"], now["processes"]))
         check(f"{node.name}: no descriptor is left behind", now["fd"] <= quiet["fd"] + 8 and now["pipes"] <= PIPES_MAX, (quiet, now))
         held = {name: (quiet["accounts"].get(name, 0), used) for name, used in now["accounts"].items()
                 if name not in ("memory_tier", "memory tier", "code", "sqlite") and used > quiet["accounts"].get(name, 0) + (256 << 10)}
@@ -337,14 +402,14 @@ def play(folder, options, clock):
     load, chaos, looks = run_load(nodes, options, folder, clock)
     healthy = [eventually(lambda n=node: n.run("diag", "healthy")[0] == 0, 30) for node in nodes]
     check("both are healthy when it is over", all(healthy), [node.said()[-300:] for node in nodes])
-    restarts = {node.name: node.restarts() for node in nodes}
-    print(f"# orders: {chaos.given}, {chaos.missed} not taken; restarts: {restarts}")
-    given = sum(chaos.given.get(kind, 0) for kind in ("exit", "fail"))
-    counted = sum(sum(rows.values()) for rows in restarts.values())
-    check("restarts are counted", options.calm or counted >= given * 0.5, f"{counted} of {given} ends")
-    check("the processes are the same", options.backend == "ipc" or clock.frozen or all("nanny" not in node.said() for node in nodes), [node.said()[-300:] for node in nodes])
     time.sleep(2)
-    judge(load, looks, before, nodes)
+    after = [node.look() for node in nodes]
+    sum_up(load, chaos, before, after, nodes)
+    given = sum(count for thread in chaos for (_, kind), count in thread.given.items() if kind not in ("stall", "freeze", "hang"))
+    counted = sum(sum(node.restarts().values()) for node in nodes)
+    check("restarts are counted", counted >= given * 0.5, f"{counted} of {given} ends")
+    check("the nodes are the same", clock.frozen or all("nanny" not in node.said() for node in nodes), [node.said()[-300:] for node in nodes])
+    judge(load, looks, before, after, nodes)
     keeps(nodes, load, "at the end")
     for node in nodes:
         check(f"{node.name} stops in order", node.stop() == 0, node.said()[-300:])
@@ -355,12 +420,12 @@ def play(folder, options, clock):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=600)
-    parser.add_argument("--backend", default="inproc")
+    parser.add_argument("--backend", choices=list(DEADLINE_S), default="inproc")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
     parser.add_argument("--calm", action="store_true")
     parser.add_argument("--keep", action="store_true", help="leave the folder")
     options = parser.parse_args()
-    print(f"# seed {options.seed}, {options.seconds:.0f} s on {options.backend}", flush=True)
+    print(f"# seed {options.seed}, {options.seconds:.0f} s on {options.backend}, {DEADLINE_S[options.backend]} s for each request", flush=True)
     if not has_backend(options.backend):
         say("SKIP", f"chaos on {options.backend}", "this daemon has no such backend")
         return 0
