@@ -20,7 +20,6 @@
 #include "wire/cid.h"
 #include "wire/tree_stream.h"
 
-enum { TRIES_MAX = 3, TRY_PAUSE_MS = 100 }; /* of an upload that was lost */
 enum { NAME_BYTES_MAX = 255, READ_BYTES = 256 * 1024, DEPTH_MAX = 250 };
 
 struct add_state {
@@ -312,13 +311,17 @@ static int add_plain_once(struct add_state *s, int fd, const char *name)
 /* A regular file or a pipe: its bytes and nothing around them. What can be read again is sent again when the upload was lost. */
 static int add_plain(struct add_state *s, int fd, const char *name)
 {
-    const struct timespec pause = {.tv_nsec = TRY_PAUSE_MS * 1000000L};
+    uint64_t began_ns = clock_mono_ns();
     off_t from = lseek(fd, 0, SEEK_CUR);
     s->name = name;
-    s->stream.tries_left = from >= 0 ? TRIES_MAX - 1 : 0;
-    s->stream.until_ns = clock_mono_ns() + client_timeout(s->client, CLIENT_LONG_MS) * MS_NS;
+    s->stream.tries_left = from >= 0 ? CLIENT_TRIES - 1 : 0;
+    s->stream.until_ns = began_ns + client_timeout(s->client, CLIENT_LONG_MS) * MS_NS;
     int status = add_plain_once(s, fd, name);
     while (status != EXIT_OK && s->stream.lost) {
+        uint64_t now_ns = clock_mono_ns();
+        uint64_t pause_ms = client_pause_ms(CLIENT_TRIES - s->stream.tries_left, (now_ns - began_ns) / MS_NS,
+                                            (s->stream.until_ns - MIN(now_ns, s->stream.until_ns)) / MS_NS);
+        struct timespec pause = {.tv_sec = (time_t)(pause_ms / 1000), .tv_nsec = (long)(pause_ms % 1000 * MS_NS)};
         s->stream.tries_left--;
         (void)nanosleep(&pause, NULL);
         if (lseek(fd, from, SEEK_SET) != from)

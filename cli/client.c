@@ -22,9 +22,7 @@ enum {
     BUSY_MS = 5,
     BUSY_MOST_MS = 80,
     BUSY_UNTIL_MS = 120000,
-    TRIES_MAX = 3,
-    TRY_PAUSE_MS = 100, /* before the second try; before the third four times as long */
-    RETURN_MS = 1000,   /* so long a daemon that went away may take to be back */
+    RETURN_MS = 1000, /* so long a daemon that went away may take to be back */
 };
 
 struct call {
@@ -393,15 +391,17 @@ static void wait_unless_busy(struct call *call, nng_time until, struct outcome *
  */
 static void wait_to_the_end(struct call *call, struct outcome *ret_outcome)
 {
-    nng_time until = nng_clock() + call->timeout_ms;
+    nng_time began = nng_clock();
+    nng_time until = began + call->timeout_ms;
     wait_once(call, ret_outcome);
     wait_unless_busy(call, until, ret_outcome);
-    for (unsigned try = 1; try < TRIES_MAX && call->repeatable; try++) {
-        nng_duration pause = TRY_PAUSE_MS << 2 * (try - 1);
+    for (unsigned try = 1; try < CLIENT_TRIES && call->repeatable; try++) {
+        nng_time now = nng_clock();
+        nng_time pause = client_pause_ms(try, now - began, until > now ? until - now : 0);
         bool lost = ret_outcome->code == CODE_NOT_RUNNING && call->failed == 0;
-        if ((ret_outcome->code != CODE_UNAVAILABLE && !lost) || nng_clock() + (nng_time)pause >= until)
+        if ((ret_outcome->code != CODE_UNAVAILABLE && !lost) || now + pause >= until)
             return;
-        nng_msleep(pause);
+        nng_msleep((nng_duration)pause);
         send_again(call, until, lost ? RETURN_MS : SEND_MS, ret_outcome);
         if (call->failed != 0)
             *ret_outcome = outcome_of_nng(NNG_ECONNSHUT);

@@ -10,7 +10,7 @@
 
 #include "cli/commands.h"
 
-enum { CLIENT_IN_FLIGHT = 8, CLIENT_URL_MAX = 2048, CLIENT_LONG_MS = 24 * 3600 * 1000 };
+enum { CLIENT_IN_FLIGHT = 8, CLIENT_URL_MAX = 2048, CLIENT_LONG_MS = 24 * 3600 * 1000, CLIENT_TRIES = 3 };
 
 struct client;
 struct call;
@@ -47,6 +47,18 @@ struct call *call_start_raw(struct client *client, struct span request, uint64_t
 
 /* Told now and then how far a job is, while call_wait follows it. */
 void client_watch(struct client *client, void (*progress)(void *arg, uint64_t done), void *arg);
+
+/*
+ * How long to wait after so many tries, which took so long together, before the next one. The second comes at once, for most failures are over
+ * then; the last one in good time: what failed slowly twice may have done so while another part hung, which is replaced after half a minute.
+ */
+static inline uint64_t client_pause_ms(unsigned tries, uint64_t spent_ms, uint64_t left_ms)
+{
+    enum { FIRST_MS = 100, THEN_MS = 400, MOST_MS = 30000, FACTOR = 8 };
+    if (tries < 2)
+        return FIRST_MS;
+    return MAX((uint64_t)THEN_MS, MIN(MIN(FACTOR * spent_ms, (uint64_t)MOST_MS), left_ms / 2));
+}
 
 /*
  * Waits for the end. `busy` is asked again, some milliseconds later, for as long as the request's timeout but 2 min at most. What may be executed

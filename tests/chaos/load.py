@@ -200,6 +200,7 @@ class Chaos(threading.Thread):
         super().__init__(daemon=True)
         self.node, self.turns, self.dice, self.stop = node, turns, random.Random(f"{seed} {node.name}"), threading.Event()
         self.kinds, self.hard, self.given, self.missed, self.door = KINDS | (KILLS if hard else {}), hard, {}, {}, None
+        self.hanging = None  # the process that does, which the watchdog is to find
 
     def order(self, actor, order, value):
         self.door = self.door or Requester(self.node.file("run/control.sock"), ORDER_S)
@@ -213,6 +214,8 @@ class Chaos(threading.Thread):
     def signal(self, actor, number):
         """On ipc an actor is a process that says whose it is."""
         pid = self.node.process_of(actor)
+        if pid == self.hanging:
+            return False
         try:
             os.kill(pid, number)
         except (ProcessLookupError, TypeError):
@@ -230,7 +233,9 @@ class Chaos(threading.Thread):
         while not self.stop.wait(self.turns.wait_s()):
             actor = self.dice.choice(self.node.actors)
             kind = (self.turns.hang() if self.hard else None) or self.dice.choices(list(self.kinds), list(self.kinds.values()))[0]
+            hangs = self.node.process_of(actor) if kind in ("hang", "freeze") else None
             good = self.give(actor, kind)
+            self.hanging = hangs or self.hanging
             count = self.given if good else self.missed
             count[actor, kind] = count.get((actor, kind), 0) + 1
             if self.door is None and kind not in ("kill", "freeze"):

@@ -202,9 +202,21 @@ static void too_many_who_wait_for_too_long_are_told(void **state)
     assert_int_equal(kill(echo.process, SIGCONT), 0);
 }
 
+/* What fails quickly is tried again quickly, what failed slowly so late that a part that hung is there again. */
+static void tries_are_as_far_apart_as_they_were_long(void **state)
+{
+    (void)state;
+    assert_int_equal(client_pause_ms(1, 5000, 60000), 100);
+    assert_int_equal(client_pause_ms(2, 10, 60000), 400);
+    assert_int_equal(client_pause_ms(2, 1000, 60000), 8000);
+    assert_int_equal(client_pause_ms(2, 10000, CLIENT_LONG_MS), 30000);
+    assert_int_equal(client_pause_ms(2, 10000, 20000), 10000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tries_are_as_far_apart_as_they_were_long),
         cmocka_unit_test(answers_come_in_any_order),
         cmocka_unit_test(requests_that_are_out_do_not_hold_up_the_end),
         cmocka_unit_test(too_many_who_wait_are_waited_for),
