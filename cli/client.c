@@ -98,21 +98,20 @@ static void pause_before(unsigned attempt)
 }
 
 /*
- * NNG_EAGAIN: as many connections wait there as the system lets wait. NNG_ECONNREFUSED: the socket is there and nobody listens, as between two
- * lives of a daemon.
+ * NNG_EAGAIN: as many connections wait there as the system lets wait. Between two lives of a daemon the socket is there and nobody listens, or
+ * whoever did ends before he greets.
  */
 static int dial(const struct client *client)
 {
     nng_time until = nng_clock() + MIN(client_timeout(client, SEND_MS), (uint64_t)SEND_MS);
     nng_time back_until = nng_clock() + MIN(client_timeout(client, RETURN_MS), (uint64_t)RETURN_MS);
-    int code = nng_dial(client->socket, client->url, NULL, 0);
-    for (unsigned attempt = 0; code != 0; attempt++) {
-        if (code == NNG_EAGAIN ? nng_clock() >= until : code != NNG_ECONNREFUSED || nng_clock() >= back_until)
-            break;
+    for (unsigned attempt = 0;; attempt++) {
+        int code = nng_dial(client->socket, client->url, NULL, 0);
+        bool between = code == NNG_ECONNREFUSED || code == NNG_ECONNSHUT || code == NNG_ECONNRESET;
+        if (code == NNG_EAGAIN ? nng_clock() >= until : !between || nng_clock() >= back_until)
+            return code;
         pause_before(attempt);
-        code = nng_dial(client->socket, client->url, NULL, 0);
     }
-    return code;
 }
 
 static int open_socket(struct client *client)

@@ -378,7 +378,7 @@ def judge(load, looks, before, after, nodes):
     check("what was fetched is what was added", not load.wrong, load.wrong[:5])
     for number, (node, quiet, now) in enumerate(zip(nodes, before, after)):
         pss = [look[number]["pss"] / 2**20 for look in looks]
-        check(f"{node.name}: memory is flat", pss[3] <= max(pss[0], pss[1]) * 1.1 + 4, [round(r, 1) for r in pss])
+        check(f"{node.name}: memory is flat", pss[3] <= max(quiet["pss"] / 2**20, pss[0], pss[1]) * 1.1 + 4, [round(r, 1) for r in pss])
         check(f"{node.name}: no process is left behind", now["processes"] == quiet["processes"], (quiet["processes"], now["processes"]))
         check(f"{node.name}: no descriptor is left behind", now["fd"] <= quiet["fd"] + 8 and now["pipes"] <= PIPES_MAX, (quiet, now))
         held = {name: (quiet["accounts"].get(name, 0), used) for name, used in now["accounts"].items()
