@@ -141,6 +141,15 @@ static enum err open_listener(struct ctx *ctx, struct control *c, const struct c
     return err == ERR_OK ? ERR_OK : ctx_fail(ctx, err, "the control socket cannot be watched");
 }
 
+/* So that it hears at once that one which was down runs again; where there is no room for that, those who wait look by time. */
+static void watch_all(struct ctx *ctx)
+{
+    for (actor_id id = 1; id < ACTOR_COUNT; id++) {
+        if (id != ACTOR_CONTROL)
+            (void)!ctx_monitor(ctx, id);
+    }
+}
+
 static enum err control_init(struct ctx *ctx, void *state, const struct config *config)
 {
     struct control *c = &((struct control_state *)state)->c;
@@ -162,6 +171,7 @@ static enum err control_init(struct ctx *ctx, void *state, const struct config *
     enum err err = sessions_init(c);
     if (err != ERR_OK)
         return ctx_fail(ctx, err, "no memory for the sessions");
+    watch_all(ctx);
     return open_listener(ctx, c, config);
 }
 
@@ -253,6 +263,7 @@ static void control_handle_info(struct ctx *ctx, void *state, const struct info 
         break;
     case INFO_UP:
         filters_up(c, info->actor);
+        router_up(c);
         break;
     case INFO_DOWN:
     case INFO_NET:

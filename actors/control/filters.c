@@ -42,8 +42,6 @@ enum err filters_reply(struct control *c, struct conversation *v, unsigned sub, 
 {
     if (info->err == ERR_OK) {
         const struct msg_swarm_filters_ok *fields = info->msg->fields;
-        if (!c->filters_watched)
-            c->filters_watched = ctx_monitor(c->ctx, ACTOR_CONNECTION_MANAGER) == ERR_OK;
         note(c, &fields->filters, v->op->id == OP_SWARM_FILTERS_RM);
     }
     return relay_reply(c, v, sub, info);

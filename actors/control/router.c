@@ -117,11 +117,8 @@ void conversation_rest(struct control *c, struct conversation *v, unsigned sub)
     v->rested |= UINT64_C(1) << sub;
 }
 
-void router_again(struct control *c, uint64_t tag)
+static void again(struct control *c, struct conversation *v)
 {
-    struct conversation *v = conversation_of_tag(c, tag);
-    if (v == NULL)
-        return;
     uint64_t rested = v->rested;
     v->again = 0;
     v->rested = 0;
@@ -140,6 +137,24 @@ void router_again(struct control *c, uint64_t tag)
             started(c, v, v->generation, err);
             return;
         }
+    }
+}
+
+void router_again(struct control *c, uint64_t tag)
+{
+    struct conversation *v = conversation_of_tag(c, tag);
+    if (v != NULL)
+        again(c, v);
+}
+
+void router_up(struct control *c)
+{
+    for (size_t i = 0; i < CONVERSATIONS_MAX; i++) {
+        struct conversation *v = &c->conversations[i];
+        if (!v->open || v->again == 0)
+            continue;
+        conversation_cancel_timer(c, &v->again);
+        again(c, v);
     }
 }
 

@@ -148,7 +148,6 @@ struct control {
     enum log_level log_level;
     struct buf filters; /* those added in this life, a list of texts */
     uint32_t filter_count;
-    bool filters_watched;       /* connection_manager is monitored */
     struct block_ref *denylist; /* what is denied (storage/denylist.h); NULL: nothing */
 };
 
@@ -186,6 +185,8 @@ void router_gone_caller(struct control *c, struct reply_to caller);
 void router_reply(struct control *c, const struct info *info);
 void router_timer(struct control *c, uint64_t tag);
 void router_again(struct control *c, uint64_t tag);
+/* An actor runs again: who waits for one that is down need not wait on. */
+void router_up(struct control *c);
 /* The patience of a conversation is over: it becomes a job, and its client hears so. */
 void router_patience(struct control *c, uint64_t tag);
 /* Ends everything with `unavailable`; what may be executed twice is left to the next life where there will be one. */
