@@ -222,6 +222,34 @@ static inline struct ctx *actor_of(const struct runtime *rt, actor_id id)
     return &rt->actors[id];
 }
 
+/* ---- a turn, as the watchdog, root and the nanny read it ---- */
+
+static inline void turn_note_beat(struct ctx *c)
+{
+    atomic_store_explicit(&c->shared->heartbeat_ns, c->now_ns, memory_order_relaxed);
+    if (c->slot != NULL)
+        atomic_store_explicit(&c->slot->heartbeat_ns, c->now_ns, memory_order_relaxed);
+}
+
+/* Since when it lasts; 0 = the actor waits. */
+static inline void turn_note_since(struct ctx *c, uint64_t since_ns)
+{
+    atomic_store_explicit(&c->shared->turn_since_ns, since_ns, memory_order_relaxed);
+    if (c->slot != NULL)
+        atomic_store_explicit(&c->slot->turn_since_ns, since_ns, memory_order_relaxed);
+}
+
+static inline void turn_note_kind(struct ctx *c, uint16_t kind)
+{
+    atomic_store_explicit(&c->shared->turn_kind, kind, memory_order_relaxed);
+}
+
+/* The clock, for how long a handler takes (handling.h). */
+static inline uint64_t handling_now(const struct ctx *c)
+{
+    return c->rt->backend->now(c->rt);
+}
+
 /* ---- outbox.c ---- */
 
 /* Appends a message record; fields by schema. Bounds, overflow class, lane and tail are dealt with here. */

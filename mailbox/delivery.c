@@ -36,17 +36,12 @@ static void tell_info(struct ctx *c, const struct info *info)
     tell_caused(c, info, c->cause);
 }
 
-static uint64_t now_of(const struct ctx *c)
-{
-    return c->rt->backend->now(c->rt);
-}
-
 /* What is no message: its handler's time is noted here, a message's in walk(). */
 static void tell_timed(struct ctx *c, const struct info *info, struct hop_ref cause, uint64_t began_ns)
 {
     crash_slot_does(c->slot, CRASH_DOES_INFO | (uint32_t)info->kind);
     tell_caused(c, info, cause);
-    handling_note(&c->shared->handling, began_ns, now_of(c));
+    handling_note(&c->shared->handling, began_ns, handling_now(c));
 }
 
 /* ---- ends of own calls ---- */
@@ -327,15 +322,15 @@ static void walk(struct ctx *c, struct batch *batch, bool deliver_them)
         if (!deliver_them || c->over || r.to_epoch != c->epoch) {
             count_up(&c->shared->counters.stale);
         } else {
-            atomic_store_explicit(&c->shared->turn_kind, r.kind, memory_order_relaxed);
+            turn_note_kind(c, r.kind);
             if (c->rt->backend->trace != NULL)
                 trace_record(c, at, &r);
             bool timed = time_all || left % TIMED_EACH == 0;
             if (timed && !time_all)
-                began_ns = now_of(c);
+                began_ns = handling_now(c);
             if (!poison_stops(c, &r))
                 deliver(c, &r);
-            uint64_t ended_ns = timed ? now_of(c) : 0; /* and the next one begins */
+            uint64_t ended_ns = timed ? handling_now(c) : 0; /* and the next one begins */
             if (timed)
                 handling_note(&c->shared->handling, began_ns, ended_ns);
             began_ns = ended_ns;
@@ -415,7 +410,7 @@ void delivery_timers(struct ctx *c)
     /* A timer set for now by a timer's handler waits for the next turn. */
     for (uint32_t left = c->timers.count; left > 0 && !c->over && timers_pop(&c->timers, c->now_ns, &tag); left--) {
         trace_info(c, INFO_TIMER, tag);
-        tell_timed(c, &(struct info){.kind = INFO_TIMER, .tag = tag}, c->cause, now_of(c));
+        tell_timed(c, &(struct info){.kind = INFO_TIMER, .tag = tag}, c->cause, handling_now(c));
     }
 }
 
@@ -430,7 +425,7 @@ void delivery_jobs(struct ctx *c)
         trace_job_done(c, job);
         free(job);
         trace_info(c, INFO_JOB, info.tag);
-        tell_timed(c, &info, cause, now_of(c));
+        tell_timed(c, &info, cause, handling_now(c));
     }
 }
 
@@ -440,17 +435,15 @@ void delivery_watches(struct ctx *c)
         if (!c->watches[i].ready)
             continue;
         c->watches[i].ready = false;
-        tell_timed(c, &(struct info){.kind = INFO_WATCH, .tag = c->watches[i].tag}, c->cause, now_of(c));
+        tell_timed(c, &(struct info){.kind = INFO_WATCH, .tag = c->watches[i].tag}, c->cause, handling_now(c));
     }
 }
 
-/* What the crash page has of it: since when (0: it is over). */
+/* Since when (0: it is over); between turns the watchdog looks too. */
 static void note_outside(struct ctx *c, enum info_kind kind, uint64_t since_ns)
 {
-    if (c->slot == NULL)
-        return;
     crash_slot_does(c->slot, since_ns == 0 ? 0 : CRASH_DOES_INFO | (uint32_t)kind);
-    atomic_store_explicit(&c->slot->turn_since_ns, since_ns, memory_order_relaxed);
+    turn_note_since(c, since_ns);
 }
 
 /* A handler that the outside world runs, between turns or within one. */
@@ -458,12 +451,9 @@ static void tell_outside(struct ctx *c, const struct info *info, uint64_t traced
 {
     uint64_t turn_since = atomic_load_explicit(&c->shared->turn_since_ns, memory_order_relaxed);
     c->now_ns = c->rt->backend->now(c->rt);
-    atomic_store_explicit(&c->shared->turn_since_ns, c->now_ns,
-                          memory_order_relaxed); /* between turns the watchdog looks too */
     trace_info(c, info->kind, traced);
     note_outside(c, info->kind, c->now_ns);
     tell_timed(c, info, c->cause, c->now_ns);
-    atomic_store_explicit(&c->shared->turn_since_ns, turn_since, memory_order_relaxed);
     note_outside(c, info->kind, turn_since);
     c->rt->backend->wake(c);
 }

@@ -19,21 +19,15 @@ static void take_now(struct ctx *c)
 static void turn_begins(struct ctx *c)
 {
     take_now(c);
-    atomic_store_explicit(&c->shared->heartbeat_ns, c->now_ns, memory_order_relaxed);
-    atomic_store_explicit(&c->shared->turn_since_ns, c->now_ns, memory_order_relaxed);
-    if (c->slot == NULL)
-        return;
-    atomic_store_explicit(&c->slot->heartbeat_ns, c->now_ns, memory_order_relaxed);
-    atomic_store_explicit(&c->slot->turn_since_ns, c->now_ns, memory_order_relaxed);
+    turn_note_beat(c);
+    turn_note_since(c, c->now_ns);
 }
 
 static void turn_ends(struct ctx *c)
 {
     atomic_store_explicit(&c->shared->turn_bound_ns, 0, memory_order_relaxed);
-    atomic_store_explicit(&c->shared->turn_since_ns, 0, memory_order_relaxed);
     crash_slot_done(c->slot);
-    if (c->slot != NULL)
-        atomic_store_explicit(&c->slot->turn_since_ns, 0, memory_order_relaxed);
+    turn_note_since(c, 0);
 }
 
 static void reset(struct ctx *c)

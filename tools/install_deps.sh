@@ -12,7 +12,7 @@ packages_for() {
     image) echo "podman buildah runc debootstrap sqlite3 python3" ;;
     lint) echo "clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev git python3" ;;
     cold) echo "python3 python3-venv libcurl4 openssl ca-certificates" ;;
-    bench) echo "erlang-base python3" ;;
+    bench) echo "erlang-base python3 linux-perf binutils" ;;
     # An installed go or npm of any origin will do: Debian's npm cannot live beside another nodejs.
     interop) echo "python3 git ca-certificates iproute2"
              command -v npm >/dev/null || echo "npm"

@@ -2,18 +2,19 @@
 /*
  * From an actor's failure to the first request that is answered again:
  *
- *      bench_supervision [failures]
+ *      bench_supervision [--backend=inproc|ipc] [exit|kill] [failures]
  *
- * prints one line of JSON: {"name": ..., "p50_us": ..., "p99_us": ..., "count": ...}. An actor is told to fail, again and again; the time begins in
- * the handler that fails and ends when whoever monitors it, and asks as soon as it hears that it is up, has the answer. No restart is
- * delayed. Under SCHED_BATCH, as the daemon runs.
+ * prints one line of JSON: {"name": ..., "p50_us": ..., "p99_us": ..., "count": ...}. An actor is told to fail, again and again: it ends as failed
+ * (exit), or its process is killed (kill, ipc only). The time begins in the handler that fails and ends when whoever monitors it, and asks as soon as
+ * it hears that it is up, has the answer. No restart is delayed.
  */
-#include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "bench_backend.h"
 #include "mailbox/actor.h"
 #include "mailbox/runtime.h"
 
@@ -21,20 +22,18 @@ enum { ASKER = 1, FAILER, ACTORS };
 enum { ASK = 1, FAIL };
 enum { FAILURES_MAX = 100000, REST_MS = 1 };
 
-static uint64_t failures = 1000;
-static uint64_t count;
-static uint64_t took_ns[FAILURES_MAX];
-static _Atomic uint64_t failed_ns; /* relaxed: the life that writes it has ended before it is read */
-static _Atomic bool finished;
-static struct runtime *rt;
+/* What the actors and root's process share. */
+struct shared_figures {
+    _Atomic uint64_t failed_ns; /* relaxed: the life that writes it has ended before it is read */
+    _Atomic bool finished;
+    uint64_t count; /* this and what follows: the asker's, until it has finished */
+    uint64_t took_ns[FAILURES_MAX];
+};
 
-static void check(bool ok, const char *what)
-{
-    if (ok)
-        return;
-    fprintf(stderr, "%s failed\n", what);
-    exit(1);
-}
+static uint64_t failures = 1000;
+static bool by_kill;
+static struct shared_figures *figures;
+static struct runtime *rt;
 
 struct note {
     uint64_t n;
@@ -57,7 +56,7 @@ static enum err watch_failer(struct ctx *c, void *state, const struct config *co
 static void handle_info(struct ctx *c, void *state, const struct info *info)
 {
     (void)state;
-    const struct note note = {.n = count};
+    const struct note note = {.n = figures->count};
     if (info->kind == INFO_UP) {
         const struct call_opts opts = {.timeout_ns = 10 * SECOND_NS, .reply_bytes_max = 256};
         check(ctx_call(c, FAILER, &(struct msg){.kind = ASK, .fields = &note}, opts, 0) == ERR_OK, "ctx_call");
@@ -65,15 +64,16 @@ static void handle_info(struct ctx *c, void *state, const struct info *info)
         check(ctx_cast(c, FAILER, &(struct msg){.kind = FAIL, .fields = &note}) == ERR_OK, "ctx_cast");
     } else if (info->kind == INFO_REPLY) {
         check(info->err == ERR_OK, "the call");
-        uint64_t failed = atomic_load(&failed_ns);
+        uint64_t failed = atomic_load(&figures->failed_ns);
         if (failed != 0)
-            took_ns[count++] = clock_mono_ns() - failed;
-        if (count < failures) {
+            figures->took_ns[figures->count++] = clock_mono_ns() - failed;
+        if (figures->count < failures) {
             (void)ctx_timer(c, ctx_now(c) + REST_MS * MS_NS, 0);
             return;
         }
-        atomic_store(&finished, true);
-        runtime_notify(rt);
+        atomic_store(&figures->finished, true);
+        if (rt != NULL) /* in a process of its own it is looked at */
+            runtime_notify(rt);
     }
 }
 
@@ -88,14 +88,16 @@ static void end_life(struct ctx *c, void *state, const struct msg *msg)
 {
     (void)state;
     (void)msg;
-    atomic_store(&failed_ns, clock_mono_ns());
+    atomic_store(&figures->failed_ns, clock_mono_ns());
+    if (by_kill)
+        (void)raise(SIGKILL);
     ctx_exit(c, EXIT_FAILED, "as it was told");
 }
 
 static bool is_finished(void *arg)
 {
     (void)arg;
-    return atomic_load(&finished);
+    return atomic_load(&figures->finished);
 }
 
 static int by_size(const void *a, const void *b)
@@ -115,24 +117,26 @@ int main(int argc, char **argv)
     static const struct supervisor_spec tree = {
         .name = "bench", .period_ms = 1000, .children = children, .child_count = 2};
     static const struct schema_set set = {.schemas = schemas, .count = 2};
-    const struct sched_param none = {.sched_priority = 0};
-    char why[256];
-    check(sched_setscheduler(0, SCHED_BATCH, &none) == 0, "sched_setscheduler");
-    if (argc > 1)
-        failures = strtoull(argv[1], NULL, 10);
-    check(failures > 0 && failures <= FAILURES_MAX, "usage: bench_supervision [failures]");
-    const struct runtime_config config = {.classes = classes,
-                                          .class_count = ACTORS,
-                                          .tree = &tree,
-                                          .edges = edges,
-                                          .edge_count = 1,
-                                          .schemas = &set,
-                                          .unbounded_restarts = true};
-    check(runtime_start(&config, &rt, why, sizeof(why)) == ERR_OK, why);
+    figures = bench_open(&argc, argv, sizeof(*figures));
+    by_kill = argc > 1 && strcmp(argv[1], "kill") == 0;
+    if (argc > 2)
+        failures = strtoull(argv[2], NULL, 10);
+    check(failures > 0 && failures <= FAILURES_MAX && (bench.ipc || !by_kill),
+          "usage: bench_supervision [--backend=inproc|ipc] [exit|kill] [failures]");
+    struct runtime_config config = {.classes = classes,
+                                    .class_count = ACTORS,
+                                    .tree = &tree,
+                                    .edges = edges,
+                                    .edge_count = 1,
+                                    .schemas = &set,
+                                    .unbounded_restarts = true};
+    rt = bench_start(&config);
     check(runtime_await(rt, is_finished, NULL, 300 * SECOND_NS), "waiting for the end");
     check(runtime_stop(&rt, 10 * SECOND_NS) == RUNTIME_EXIT_OK, "runtime_stop");
-    qsort(took_ns, count, sizeof(*took_ns), by_size);
+    const uint64_t count = figures->count;
+    qsort(figures->took_ns, count, sizeof(*figures->took_ns), by_size);
     printf("{\"name\": \"supervision\", \"p50_us\": %.1f, \"p99_us\": %.1f, \"count\": %llu}\n",
-           (double)took_ns[count / 2] / 1e3, (double)took_ns[count * 99 / 100] / 1e3, (unsigned long long)count);
+           (double)figures->took_ns[count / 2] / 1e3, (double)figures->took_ns[count * 99 / 100] / 1e3,
+           (unsigned long long)count);
     return 0;
 }

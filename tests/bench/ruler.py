@@ -25,11 +25,13 @@ def say(text):
 # --- what processes take ------------------------------------------------------------
 
 def tree(pid):
-    """The process and all below it."""
+    """The process and all below it. Children are listed by the thread that started them."""
     yield pid
+    below = []
     try:
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as kept:
-            below = kept.read().split()
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as kept:
+                below += kept.read().split()
     except OSError:
         return
     for child in below:
@@ -74,6 +76,22 @@ def resident_bytes(pid):
         private.append(rows["Private_Clean"] + rows["Private_Dirty"])
     largest = whole.index(max(whole))
     return whole[largest] + sum(private) - private[largest]
+
+
+def pss_bytes(pid, beside_another=False):
+    """
+    PSS summed over a tree: pages that its processes share count once. beside_another: as many processes of the same programs are on the machine
+    beside it, so the pages of files count for half; they are given back, as if it were alone.
+    """
+    total = 0
+    for one in tree(pid):
+        try:
+            with open(f"/proc/{one}/smaps_rollup", encoding="ascii") as kept:
+                rows = {line.split(":")[0]: int(line.split()[1]) * KIB for line in kept if line.endswith("kB\n")}
+        except OSError:
+            continue
+        total += rows.get("Pss", 0) + (rows.get("Pss_File", 0) if beside_another else 0)
+    return total
 
 
 def own_children_cpu():

@@ -27,6 +27,7 @@ import suite_discovery
 import suite_idle
 import suite_kept
 import suite_store
+import suite_supervision
 import suite_tiers
 import suite_transfer
 from ruler import say
@@ -34,7 +35,7 @@ from tools import Tools
 
 SUITES = {"large": suite_transfer.large, "pairs": suite_transfer.pairs, "relay": suite_transfer.relay, "add": suite_store.add,
           "folder": suite_store.folder, "kept": suite_kept.kept, "ready": suite_store.ready, "idle": suite_idle.idle, "handshakes": suite_cpu.handshakes,
-          "mailbox": suite_cpu.mailbox, "supervision": suite_cpu.supervision, "heat": suite_cpu.heat, "tiers": suite_tiers.tiers,
+          "mailbox": suite_cpu.mailbox, "supervision": suite_supervision.supervision, "heat": suite_cpu.heat, "tiers": suite_tiers.tiers,
           "discovery": suite_discovery.discovery}
 PROGRAMS = ("pipeline", "relay", "handshake", "mailbox", "supervision", "store", "kept", "heat", "discovery")
 ROUNDS, ROUNDS_QUICK = 7, 1
@@ -53,8 +54,10 @@ def build(folder):
     quiet = {"check": True, "stdout": subprocess.DEVNULL}
     subprocess.run(["cmake", "-G", "Ninja", "-S", ROOT, "-B", folder, "-DCMAKE_BUILD_TYPE=Release", "-DHEARTH_BENCH=ON"], **quiet)
     subprocess.run(["ninja", "-C", folder, "benchmarks", "hearth", "hearthd", "tier-sim"], **quiet)
+    folder = os.path.abspath(folder)
     os.environ["HEARTH_BUILD"] = folder
-    return {**{name: os.path.join(folder, "tests", f"bench_{name}") for name in PROGRAMS}, "tier-sim": os.path.join(folder, "tier-sim")}
+    return {**{name: os.path.join(folder, "tests", f"bench_{name}") for name in PROGRAMS}, "tier-sim": os.path.join(folder, "tier-sim"),
+            "hearthd-without": os.path.join(folder, "without", "hearthd")}
 
 
 def machine():

@@ -51,21 +51,6 @@ def mailbox(lab, programs, options):
     return suite_result("The mailbox", list(rows.values()), targets, options.rounds)
 
 
-def supervision(lab, programs, options):
-    """Failure of an actor to the first request that is answered again; of each run the median and what 99 of 100 stay below."""
-    failures = "100" if options.quick else "2000"
-    commands = {"hearth, inproc": [programs["supervision"], failures]}
-    folder = lab.directory("erlang")
-    if compile_erlang(folder, "supervision"):
-        commands["Erlang/OTP: a gen_server under a supervisor"] = ["erl", "-noshell", "-pa", folder, "-s", "supervision", "main", failures]
-
-    def sample(command, part):
-        return lambda: {"value": program(command)[f"{part}_us"]}
-    rows = [Contender(f"{name}, {part}", sample(command, part), unit="us", less=True) for name, command in commands.items() for part in ("p50", "p99")]
-    targets = [Target("failure to first answer on inproc, us, p50", lambda: rows[0].summary()["median"] if rows[0].samples else None, 5000, less=True)]
-    return suite_result("Supervision", rows, targets, options.rounds)
-
-
 def heat(_lab, programs, options):
     """CPU time of an access, 32 announced together, the admission after a miss included."""
     tracked, held = (200_000, 20_000) if options.quick else (10_000_000, 1_000_000)

@@ -503,8 +503,9 @@ class Hearth(Peer):
     TIMED_OUT, NOT_FOUND = 124, 4
 
     def __init__(self, lab, profile=PROFILES[0], name="hearth", listen=(LOOPBACK,), prefix=(), host=None, bootstrap=(), mdns=True,
-                 **settings):
+                 flags=(), **settings):
         self.lab, self.profile, self.label, self.prefix, self.host = lab, profile, name, prefix, host
+        self.flags = flags  # of the daemon
         self.binary = lab.tools.bring("hearth")
         self.home = lab.directory(name)
         self.repo = os.path.join(self.home, "repo")
@@ -517,7 +518,7 @@ class Hearth(Peer):
         self.process = None
 
     def start(self):
-        self.process = Process(self.label, [*self.prefix, self.binary, "daemon"], self.env, self.home,
+        self.process = Process(self.label, [*self.prefix, self.binary, "daemon", *self.flags], self.env, self.home,
                                host=self.host)
         self.process.wait_line("^Daemon is ready", START_SECONDS)
         about = json.loads(self.hearth("id", "--enc=json"))
