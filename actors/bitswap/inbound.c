@@ -187,11 +187,11 @@ static void go_on(struct inbound *in)
 
 /*
  * What stalled streams hold must not stop the reading of all, or the blocks that have their memory could never be completed: who holds
- * most is reset.
+ * most is reset. Not while blocks are being stored: with them comes memory back, and what fills the account may be theirs.
  */
 static void shed(struct node *n)
 {
-    while (n->held > 0 && account_free(n->receive) < NODE_READING_BYTES) {
+    while (n->held > 0 && n->op_count[OP_PUT] == 0 && account_free(n->receive) < NODE_READING_BYTES) {
         struct inbound *largest = TAILQ_FIRST(&n->stalled);
         struct inbound *in;
         TAILQ_FOREACH(in, &n->stalled, stalled)

@@ -236,12 +236,13 @@ static void owned_data(struct swarm_stream *st, struct span bytes)
 {
     struct swarm *s = st->conn->swarm;
     st->conn->active_ns = ctx_now(s->ctx);
-    struct block_ref *ref = swarm_hold(st, bytes.len) ? block_ref_copy(bytes, s->receive) : NULL;
+    struct block_ref *ref = swarm_hold(st, bytes.len) ? block_ref_copy(bytes, NULL) : NULL;
     if (ref == NULL) { /* the newest to ask for what is not there loses */
         tell_closed(st, ERR_NOMEM);
         swarm_stream_drop(st, 0);
         return;
     }
+    block_ref_charge(ref, s->receive); /* there was room when the socket was read: that others took it since is not the stream's fault */
     struct msg_stream_data fields = {.stream = st->number};
     tell(st, MSG_STREAM_DATA, &fields, ref);
     block_ref_unref(ref);
