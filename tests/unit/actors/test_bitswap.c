@@ -70,6 +70,7 @@ static struct {
     _Atomic bool goes; /* a read of COLD finds that its medium has gone away */
     _Atomic bool away;
     struct block_ref *held[BLOCKS]; /* the driver's */
+    struct block_ref *filler;       /* all that was left of the receive account */
     _Atomic int seen_blocks[BLOCKS];
     _Atomic int awaited; /* tags that say that we wait for the peer */
     _Atomic int seen_wants[BLOCKS];
@@ -646,8 +647,13 @@ static bool end_held(void)
     return true;
 }
 
+/* And what fills the account meanwhile, copies on their way to storage in another process, is no fault of the stream. */
 static void begin_held_delivery(struct ctx *ctx)
 {
+    struct account *receive = &ctx_budget(ctx)->accounts[ACCOUNT_RECEIVE];
+    play.filler = block_ref_new(account_free(receive), NULL);
+    check(play.filler != NULL, "no memory");
+    block_ref_charge(play.filler, receive);
     for (size_t i = HELD; i < BLOCKS; i++)
         send_block(ctx, IN, i);
 }
@@ -662,6 +668,7 @@ static bool end_held_delivery(void)
 
 static void begin_down(struct ctx *ctx)
 {
+    block_ref_unref(play.filler);
     struct msg_peer_down down = {.peer = peer_id_span(&play.peer)};
     struct msg_stream_closed closed = {.stream = IN, .err = ERR_RESET};
     cast(ctx, MSG_PEER_DOWN, &down, NULL);
