@@ -251,11 +251,44 @@ enum err denied_list(struct node *n, struct reply_to call)
 
 /* ---- life ---- */
 
+static void close_watch(void *thing)
+{
+    (void)close(*(int *)thing);
+    free(thing);
+}
+
+/* For the next life, which would have to wait while this one closes it: the kernel takes up to 20 ms. */
+static void leave_watch(struct node *n)
+{
+    struct denied *d = n->denied;
+    int *left = malloc(sizeof(*left));
+    ctx_unwatch(n->ctx, d->watch);
+    if (left == NULL) {
+        (void)close(d->watch);
+        return;
+    }
+    *left = d->watch;
+    ctx_bequeath(n->ctx, left, close_watch);
+}
+
+static int open_watch(struct node *n, const char *path)
+{
+    int *left = ctx_inherit(n->ctx);
+    if (left == NULL)
+        return folder_watch_open(path);
+    int fd = *left;
+    free(left);
+    if (folder_watch_renew(fd, path))
+        return fd;
+    (void)close(fd);
+    return -1;
+}
+
 /* Without the folder's watch, as on the simulator, what changes there is in force after the next start. */
 static void watch(struct node *n)
 {
     struct denied *d = n->denied;
-    d->watch = d->disk == NULL ? -1 : folder_watch_open(d->path);
+    d->watch = d->disk == NULL ? -1 : open_watch(n, d->path);
     if (d->watch < 0 || ctx_watch(n->ctx, d->watch, NODE_TAG_DENIED) == ERR_OK)
         return;
     (void)close(d->watch);
@@ -301,10 +334,8 @@ void denied_release(struct node *n)
     struct denied *d = n->denied;
     if (d == NULL)
         return;
-    if (d->watch >= 0) {
-        ctx_unwatch(n->ctx, d->watch);
-        (void)close(d->watch);
-    }
+    if (d->watch >= 0)
+        leave_watch(n);
     block_ref_unref(d->image);
     free(d);
     n->denied = NULL;

@@ -75,6 +75,7 @@ def run(folder):
         expect(a, "a path that is denied", ["cat", f"/ipfs/{root}/x/../bad"], 1, "", "blocked")
         expect(a, "another path of the same folder", ["cat", f"/ipfs/{root}/kept"], 0, "kept\n")
         between_nodes(a, b, cid, other)
+        check("what watches the lists is restarted", a.run("actors", "restart", "bitswap")[0] == 0)
         deny(a, "b.deny", f"!/ipfs/{cid}")
         check("a later list allows it again", verdict(a, f"/ipfs/{cid}", "allowed by b.deny:1"))
         check("then it is served", said(b, "--timeout=20s", "cat", cid) == "bad\n")
