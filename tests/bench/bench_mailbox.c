@@ -157,7 +157,7 @@ static void bench_pushpull(void)
 {
     char urls[2][64];
     uint64_t ops = 0;
-    pthread_t thread;
+    pthread_t thread = pthread_self();
     nng_msg *msg;
     const char *scheme = bench.ipc ? "abstract" : "inproc";
     for (int i = 0; i < 2; i++)
