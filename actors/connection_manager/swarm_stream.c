@@ -242,7 +242,8 @@ static void owned_data(struct swarm_stream *st, struct span bytes)
         swarm_stream_drop(st, 0);
         return;
     }
-    block_ref_charge(ref, s->receive); /* there was room when the socket was read: that others took it since is not the stream's fault */
+    /* There was room when the socket was read: that others took it since is not the stream's fault. */
+    block_ref_charge(ref, s->receive);
     struct msg_stream_data fields = {.stream = st->number};
     tell(st, MSG_STREAM_DATA, &fields, ref);
     block_ref_unref(ref);

@@ -144,9 +144,9 @@ static enum err open_listener(struct ctx *ctx, struct control *c, const struct c
 /* So that it hears at once that one which was down runs again; where there is no room for that, those who wait look by time. */
 static void watch_all(struct ctx *ctx)
 {
-    for (actor_id id = 1; id < ACTOR_COUNT; id++) {
+    for (unsigned id = 1; id < ACTOR_COUNT; id++) {
         if (id != ACTOR_CONTROL)
-            (void)!ctx_monitor(ctx, id);
+            (void)!ctx_monitor(ctx, (actor_id)id);
     }
 }
 
