@@ -255,9 +255,20 @@ static void dial_done(struct swarm *s, const struct dialer_order *order)
     }
 }
 
+/* Nobody would hear the number of a stream that is being opened, nor has heard it when the answer and the cancel met on their way. */
+static void cancel_stream(struct swarm *s, const struct reply_to *call)
+{
+    size_t position = 0;
+    struct swarm_stream *st;
+    while ((st = table_next(&s->streams, &position, NULL)) != NULL)
+        if (st->kind == STREAM_OWNED && st->call.correlation != 0 && reply_same(&st->call, call))
+            swarm_stream_drop(st, 0);
+}
+
 void swarm_cancel_call(struct swarm *s, const struct reply_to *call)
 {
     uint64_t dial = 0;
+    cancel_stream(s, call);
     for (struct swarm_waiter **at = &s->waiters; *at != NULL; at = &(*at)->next) {
         const struct reply_to *c = &(*at)->call;
         if (c->from != call->from || c->epoch != call->epoch || c->correlation != call->correlation)

@@ -210,6 +210,11 @@ static void command_done(struct node *n, enum err err)
         runtime_notify(n->rt);
 }
 
+static uint64_t within(const struct command *c, uint64_t seconds)
+{
+    return c->within_ms == 0 ? seconds * SECOND_NS : c->within_ms * MS_NS;
+}
+
 static void open_and_send(struct ctx *ctx, struct probe *p)
 {
     struct node *n = p->node;
@@ -220,7 +225,7 @@ static void open_and_send(struct ctx *ctx, struct probe *p)
         abort();
     struct msg_stream_open fields = {.peer = peer_id_span(&nodes[c->target].id),
                                      .protocols = schema_list_of(&items, 1)};
-    struct call_opts opts = {.timeout_ns = 20 * SECOND_NS};
+    struct call_opts opts = {.timeout_ns = within(c, 20)};
     struct msg msg = {.kind = MSG_STREAM_OPEN, .fields = &fields};
     enum err err = ERR_OK;
     uint64_t streams = c->count == 0 ? 1 : c->count;
@@ -311,7 +316,7 @@ static enum err carry_out_block(struct ctx *ctx, const struct command *c)
     uint8_t bytes[CID_BYTES_MAX];
     struct cid cid = nodes_cid_of(c->payload);
     struct span key = span_of(bytes, cid_encode(&cid, bytes));
-    struct call_opts opts = {.timeout_ns = 20 * SECOND_NS, .reply_bytes_max = 4096};
+    struct call_opts opts = {.timeout_ns = within(c, 20), .reply_bytes_max = 4096};
     struct msg_block_put put = {.cid = key};
     struct msg_block_get get = {.cid = key};
     struct msg_fetch fetch = {.cid = key, .session = 1};
@@ -328,7 +333,7 @@ static enum err carry_out_block(struct ctx *ctx, const struct command *c)
 
 static enum err carry_out_raw(struct ctx *ctx, struct node *n)
 {
-    struct call_opts opts = {.timeout_ns = 40 * SECOND_NS, .reply_bytes_max = 65536};
+    struct call_opts opts = {.timeout_ns = within(&n->command, 40), .reply_bytes_max = 65536};
     actor_id to = n->command.to == 0 ? ACTOR_CONNECTION_MANAGER : n->command.to;
     if (n->command.kind == CMD_ASK)
         return ctx_call(ctx, to, n->command.msg, opts, CALL);
@@ -358,13 +363,16 @@ static enum err carry_out_routing(struct ctx *ctx, const struct command *c)
                                {.kind = MSG_FIND_PEER, .fields = &peer},
                                {.kind = MSG_ROUTE_PUT, .fields = &put},
                                {.kind = MSG_ROUTE_GET, .fields = &get}};
-    struct call_opts opts = {.timeout_ns = 40 * SECOND_NS, .reply_bytes_max = 250 * 1024};
+    struct call_opts opts = {.timeout_ns = within(c, 40), .reply_bytes_max = 250 * 1024};
     return ctx_call(ctx, ACTOR_DISCOVERY, &asks[c->kind - CMD_DHT], opts, CALL);
 }
 
 static enum err carry_out(struct ctx *ctx, struct node *n)
 {
     const struct command *c = &n->command;
+    struct reply_to request;
+    if (c->trace != 0)
+        ctx_request_begin(ctx, c->trace, 0, UINT64_MAX, &request);
     if (c->kind == CMD_ASK || c->kind == CMD_TELL)
         return carry_out_raw(ctx, n);
     if (c->kind >= CMD_PUT)
@@ -372,7 +380,7 @@ static enum err carry_out(struct ctx *ctx, struct node *n)
     if (c->kind >= CMD_DHT)
         return carry_out_routing(ctx, c);
     const struct node *target = &nodes[c->target];
-    struct call_opts opts = {.timeout_ns = 40 * SECOND_NS, .reply_bytes_max = 65536};
+    struct call_opts opts = {.timeout_ns = within(c, 40), .reply_bytes_max = 65536};
     if (c->kind == CMD_PEERS && c->bytes > 0)
         opts.reply_bytes_max = (uint32_t)c->bytes;
     struct buf items;

@@ -76,6 +76,8 @@ struct command {
     const struct msg *msg;                                     /* CMD_ASK, CMD_TELL */
     actor_id to;                                               /* CMD_ASK, CMD_TELL; 0: connection_manager */
     void (*take)(struct node *node, const struct msg *answer); /* CMD_ASK: may be NULL; on the driver's thread */
+    uint64_t within_ms;                                        /* its deadline; 0: one that is not met */
+    uint32_t trace;      /* it is made for a request with this number; 0: of none */
     struct span payload; /* CMD_SEND: these bytes in place of the pattern; CMD_PUT, CMD_FETCH, CMD_HAS: the block */
 };
 

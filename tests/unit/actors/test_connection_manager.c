@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "actors/connection_manager/swarm.h"
+#include "mailbox/ctx.h"
+
 static enum nodes_backend backend;
 
 static bool both_up(void)
@@ -64,6 +67,31 @@ static void disconnect_is_heard_on_both_sides(void **state)
     assert_int_equal(node_do(0, (struct command){.kind = CMD_DISCONNECT, .target = 1}), ERR_NOT_FOUND);
     assert_int_equal(node_do(0, (struct command){.kind = CMD_PING, .target = 1}), ERR_UNREACHABLE);
     assert_int_equal(node_connect(1, 0), ERR_OK); /* and back again */
+    nodes_end();
+}
+
+/* Before identify has come it is not certain that the peer speaks the protocol: it is asked, and the owner waits. */
+static void a_stream_whose_owner_gave_up_is_closed(void **state)
+{
+    enum { LATENCY_MS = 400, WITHIN_MS = 300, TRIES_MAX = 200 };
+    const struct command give_up = {.kind = CMD_SEND, .target = 1, .bytes = 10, .within_ms = WITHIN_MS};
+    enum err err = ERR_UNREACHABLE;
+    (void)state;
+    if (backend != SIM)
+        return;
+    nodes_begin(2, backend, 4, NULL);
+    for (unsigned i = 0; i < 2; i++)
+        sim_net_link(nodes_net, nodes[i].host, nodes[1 - i].host)->latency_ns = LATENCY_MS * MS_NS;
+    node_give(1, (struct command){.kind = CMD_CONNECT, .target = 0});
+    for (int i = 0; i < TRIES_MAX && err == ERR_UNREACHABLE; i++) {
+        nodes_pass_ms(10);
+        err = node_do(0, give_up);
+    }
+    assert_int_equal(err, ERR_TIMEOUT);
+    nodes_await(both_up);
+    nodes_pass_ms(5000);
+    const struct swarm *swarm = actor_of(nodes[0].rt, ACTOR_CONNECTION_MANAGER)->state;
+    assert_int_equal(table_len(&swarm->streams), 0);
     nodes_end();
 }
 
@@ -303,6 +331,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_pair_connects_identifies_and_pings),
     cmocka_unit_test(more_connections_than_a_reply_has_room_for_are_counted),
     cmocka_unit_test(disconnect_is_heard_on_both_sides),
+    cmocka_unit_test(a_stream_whose_owner_gave_up_is_closed),
     cmocka_unit_test(bytes_of_a_stream_arrive_whole),
     cmocka_unit_test(protocols_are_served_at_run_time),
     cmocka_unit_test(changes_of_protocols_are_pushed_together),
