@@ -140,6 +140,12 @@ void blockstore_put(struct blockstore *store, struct store_op *op, struct block_
  */
 void blockstore_get(struct blockstore *store, struct store_op *op);
 
+/*
+ * Nobody waits for a get any more. When it waits for the cold tier it ends now, with ERR_CANCELLED, else as if nothing had been said. Returns the
+ * cold operation that was under way for it alone, which is to be handed back with ERR_CANCELLED before anything else is called, or NULL.
+ */
+struct store_cold *blockstore_give_up(struct blockstore *store, struct store_op *op) MUST_CHECK;
+
 /* ERR_OK with its size, or ERR_NOT_FOUND; other errors as catalogue_find. ret_tier (may be NULL): "memory", "disk" or "cold"; no medium is asked. */
 enum err blockstore_has(struct blockstore *store, const struct block_key *key, uint64_t *ret_size,
                         const char **ret_tier) MUST_CHECK;

@@ -367,7 +367,7 @@ void blockstore_cold_done(struct blockstore *s, struct store_cold *op, enum err 
 {
     if (op->kind == STORE_COLD_READ) {
         store_cold_read_done(s, op, err);
-        if (err != ERR_BUSY)
+        if (err != ERR_BUSY && err != ERR_CANCELLED) /* of these the medium said nothing */
             note_answer(s, op, err);
         if (s->cold.phase == COLD_UP && !s->cold.up && s->now_ns >= s->cold.retry_at_ns)
             store_cold_back_off(s);

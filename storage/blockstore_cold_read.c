@@ -262,6 +262,7 @@ static struct store_cold *read_op(struct blockstore *s, struct cold_read *read)
         push_again(t, read);
         return NULL;
     }
+    read->op = op;
     op->place = read->place;
     op->deadline_ns = read->deadline_ns;
     t->running++;
@@ -324,6 +325,7 @@ void store_cold_read_done(struct blockstore *s, struct store_cold *op, enum err 
     t->running_bytes -= op->place.size;
     if (read == NULL)
         return;
+    read->op = NULL;
     if (err == ERR_BUSY) {
         push_again(t, read);
         return;
@@ -345,6 +347,46 @@ void store_cold_read_done(struct blockstore *s, struct store_cold *op, enum err 
         came(s, read, op->ref);
     else
         finish(s, read, NULL, err);
+}
+
+static struct cold_want **find_get(const struct blockstore *s, const struct store_op *op, struct cold_read **ret_read)
+{
+    struct cold_read *read = table_get(&s->cold.reads, block_key_span(&op->key));
+    struct cold_want **link = read == NULL ? NULL : &read->wants;
+    while (link != NULL && *link != NULL && ((*link)->kind != WANT_GET || (*link)->op != op))
+        link = &(*link)->next;
+    *ret_read = read;
+    return link == NULL || *link == NULL ? NULL : link;
+}
+
+static void unlist(struct store_tier *t, const struct cold_read *read)
+{
+    struct cold_read **link = &t->waiting;
+    while (*link != read)
+        link = &(*link)->next;
+    *link = read->next;
+    if (*link == NULL)
+        t->waiting_tail = link;
+}
+
+struct store_cold *blockstore_give_up(struct blockstore *s, struct store_op *op)
+{
+    struct cold_read *read;
+    struct cold_want **link = find_get(s, op, &read);
+    if (link == NULL)
+        return NULL;
+    struct cold_want *want = *link;
+    struct store_cold *alone = NULL;
+    *link = want->next;
+    free(want);
+    if (read->wants == NULL && read->op == NULL) {
+        unlist(&s->cold, read);
+        finish(s, read, NULL, ERR_CANCELLED);
+    } else if (read->wants == NULL) {
+        alone = read->op;
+    }
+    op->done(op, ERR_CANCELLED);
+    return alone;
 }
 
 void store_cold_tick(struct blockstore *s)

@@ -60,6 +60,7 @@ struct cold_read {
     struct cold_place place;
     uint64_t deadline_ns;
     struct cold_want *wants; /* the first first */
+    struct store_cold *op;   /* NULL: it waits */
     struct cold_read *next;  /* that waits */
 };
 

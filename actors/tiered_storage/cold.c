@@ -188,6 +188,21 @@ void storage_cold_reply(struct storage_state *s, const struct info *info)
     blockstore_cold_done(s->store, op, err);
 }
 
+void storage_cold_give_up(struct storage_state *s, struct store_op *get)
+{
+    struct store_cold *op = blockstore_give_up(s->store, get);
+    struct storage_cold **at = &s->colds;
+    if (op == NULL)
+        return;
+    while ((*at)->op != op)
+        at = &(*at)->next;
+    struct storage_cold *cold = *at;
+    *at = cold->next;
+    ctx_cancel_call(s->ctx, cold->tag);
+    blockstore_cold_done(s->store, op, ERR_CANCELLED);
+    free(cold);
+}
+
 void storage_cold_free_all(struct storage_state *s)
 {
     while (s->colds != NULL) {

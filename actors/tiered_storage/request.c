@@ -49,10 +49,14 @@ void request_free_all(struct storage_state *s)
 
 void request_cancel(struct storage_state *s, struct reply_to call)
 {
-    for (struct request *r = s->requests; r != NULL; r = r->next) {
-        if (r->to.from == call.from && r->to.epoch == call.epoch && r->to.correlation == call.correlation)
-            r->cancelled = true;
-    }
+    struct request *r = s->requests;
+    while (r != NULL && !reply_same(&r->to, &call))
+        r = r->next;
+    if (r == NULL)
+        return;
+    r->cancelled = true;
+    if (r->kind == MSG_BLOCK_GET)
+        storage_cold_give_up(s, &r->op);
 }
 
 void request_reply(const struct request *r, uint16_t kind, const void *fields, struct block_ref *tail)

@@ -147,6 +147,8 @@ void storage_moves_free_all(struct storage_state *s); /* behind blockstore_close
 /* Hands what the store asks of its cold tier to cold_store; and its answers back. */
 void storage_cold_start(struct storage_state *s);
 void storage_cold_reply(struct storage_state *s, const struct info *info);
+/* Nobody waits for the get, nor for what only it asked of cold_store. May end it. */
+void storage_cold_give_up(struct storage_state *s, struct store_op *op);
 void storage_cold_free_all(struct storage_state *s); /* behind blockstore_close */
 /* The call lasts until it is cancelled, or all of its caller's are. */
 enum err storage_lease(struct storage_state *s, const struct msg *msg, struct reply_to to);

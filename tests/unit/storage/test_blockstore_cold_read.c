@@ -53,6 +53,59 @@ static void many_who_want_one_block_cost_one_read(void **state)
     assert_int_equal(w->cold.ran[STORE_COLD_READ], reads + 1);
 }
 
+/* One of two goes, then the other: only then the medium is not asked any more, which says nothing of it. */
+static void what_nobody_waits_for_any_more_is_not_read(void **state)
+{
+    struct world *w = *state;
+    struct test_op two[] = {test_op_for(&w->keys[0]), test_op_for(&w->keys[0])};
+    struct test_op again = test_op_for(&w->keys[0]);
+    put_all(w);
+    demote(w, 0, 1);
+    uint64_t reads = w->cold.ran[STORE_COLD_READ];
+    for (size_t i = 0; i < ARRAY_LEN(two); i++)
+        blockstore_get(w->store, &two[i].op);
+    struct store_cold *under_way = blockstore_next_cold(w->store);
+    assert_non_null(under_way);
+    assert_null(blockstore_give_up(w->store, &two[1].op));
+    assert_true(two[1].done && two[1].err == ERR_CANCELLED);
+    assert_false(two[0].done);
+    assert_ptr_equal(blockstore_give_up(w->store, &two[0].op), under_way);
+    assert_true(two[0].done && two[0].err == ERR_CANCELLED);
+    blockstore_cold_done(w->store, under_way, ERR_CANCELLED);
+    assert_null(blockstore_next_cold(w->store));
+    assert_true(blockstore_stats(w->store).cold_up);
+    blockstore_get(w->store, &again.op); /* and it is asked for as before */
+    drive(w);
+    assert_int_equal(again.err, ERR_OK);
+    block_ref_unref(again.op.ref);
+    assert_int_equal(w->cold.ran[STORE_COLD_READ], reads + 1);
+}
+
+static void what_waits_and_is_given_up_leaves_the_line(void **state)
+{
+    struct world *w = *state;
+    struct test_op many[3];
+    put_all(w);
+    demote(w, 0, ARRAY_LEN(many));
+    for (size_t given_up = 0; given_up < ARRAY_LEN(many); given_up++) {
+        uint64_t reads = w->cold.ran[STORE_COLD_READ];
+        for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+            many[i] = test_op_for(&w->keys[i]);
+            blockstore_get(w->store, &many[i].op);
+        }
+        assert_null(blockstore_give_up(w->store, &many[given_up].op));
+        drive(w);
+        for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+            assert_int_equal(many[i].err, i == given_up ? ERR_CANCELLED : ERR_OK);
+            block_ref_unref(many[i].op.ref);
+        }
+        assert_int_equal(w->cold.ran[STORE_COLD_READ], reads + 2);
+        assert_null(blockstore_give_up(w->store, &many[given_up].op)); /* not under way: nothing */
+        restart(w, false);                                             /* nothing is in memory any more */
+        settle(w);
+    }
+}
+
 static void without_a_cold_tier_what_is_there_is_known_and_not_read(void **state)
 {
     struct world *w = *state;
@@ -207,6 +260,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         COLD_TEST(a_read_that_waits_too_long_is_answered),
         COLD_TEST(many_who_want_one_block_cost_one_read),
+        COLD_TEST(what_nobody_waits_for_any_more_is_not_read),
+        COLD_TEST(what_waits_and_is_given_up_leaves_the_line),
         COLD_TEST(without_a_cold_tier_what_is_there_is_known_and_not_read),
         COLD_TEST(a_read_that_is_made_again_keeps_its_time),
         COLD_TEST(what_is_removed_while_it_is_read_is_not_served),
