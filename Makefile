@@ -62,6 +62,7 @@ asan tsan: deps
 smoke: build
 	@tests/smoke/run.sh
 	@HEARTH_BUILD=$(BUILD) tests/smoke/commands.py
+	@HEARTH_BUILD=$(BUILD) tests/smoke/requests.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/actors.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/names.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/tiers.py

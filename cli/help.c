@@ -14,7 +14,7 @@ const char commands_flags[] =
     "  --config-file FILE   for daemon and config\n"
     "  --offline            for daemon: no network; for what reads: ask no peer\n"
     "  --backend NAME       for daemon: inproc, or ipc: a process for each part\n"
-    "  --timeout DURATION   such as 30s, 2m, 1h\n"
+    "  --timeout DURATION   such as 30s, 2m, 1h; searches and batches give what there is by then\n"
     "  --enc json|text      how results are printed\n"
     "  --cid-base BASE      multibase of printed CIDs\n"
     "  --ipns-base BASE     multibase of printed names, or b58mh\n"

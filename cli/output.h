@@ -106,5 +106,7 @@ void print_cleared(const struct invocation *in, struct span result);
 
 /* Prints the text form of an operation's result. The exit status. */
 int print_result(const struct invocation *in, struct span result);
+/* On stderr, where a result says that it is a part. */
+void say_partial(struct span result);
 
 #endif

@@ -471,6 +471,12 @@ static printer *const printers[OP_COUNT] = {
     [OP_RESOLVE] = print_path,
 };
 
+void say_partial(struct span result)
+{
+    if (value_bool(result, "partial"))
+        (void)fprintf(stderr, "hearth: the time was over before the search had ended: there may be more\n");
+}
+
 int print_result(const struct invocation *in, struct span result)
 {
     printer *print = printers[in->what->id];
@@ -478,6 +484,7 @@ int print_result(const struct invocation *in, struct span result)
         print_json(result);
     else
         print(in, result);
+    say_partial(result);
     bool ill = in->what->id == OP_DIAG_HEALTHY && !value_bool(result, "healthy");
     if (fflush(stdout) != 0)
         return say_error("standard output cannot be written");

@@ -187,6 +187,8 @@ static int provide_one(struct provide_walk *w, struct span cid, bool named)
     if (outcome.code == CODE_OK && w->args->verbose)
         printf("%.*s %llu\n", (int)cid.len, (const char *)cid.data,
                (unsigned long long)value_u64(outcome.result, "count"));
+    if (outcome.code == CODE_OK)
+        say_partial(outcome.result);
     call_free(call);
     return status;
 }
@@ -259,6 +261,8 @@ int run_routing_put(struct client *client, const struct invocation *in, const st
         print_json(outcome.result);
     else
         status = print_own_id(client);
+    if (outcome.code == CODE_OK)
+        say_partial(outcome.result);
     call_free(call);
     buf_release(&packed);
     buf_release(&value);

@@ -56,6 +56,16 @@ enum err node_call(struct node *n, struct op *op, actor_id to, const struct msg 
     return err;
 }
 
+void node_cancel(struct node *n, uint64_t tag)
+{
+    struct op *op = table_remove(&n->ops, table_key_u64(&tag));
+    if (op == NULL)
+        return;
+    n->op_count[op->kind]--;
+    ctx_cancel_call(n->ctx, tag);
+    node_op_free(op);
+}
+
 static void on_reply(struct node *n, const struct info *info)
 {
     struct op *op = table_remove(&n->ops, table_key_u64(&info->tag));
@@ -80,7 +90,7 @@ static void on_reply(struct node *n, const struct info *info)
         break;
     case OP_PROVIDERS: /* those that were not told as they were found */
         if (info->err == ERR_OK && info->msg->kind == MSG_PROVIDERS)
-            search_found(n, &((const struct msg_providers *)info->msg->fields)->providers);
+            search_found(n, &op->cid, &((const struct msg_providers *)info->msg->fields)->providers);
         break;
     case OP_CONNECT:
         search_connected(n, op, info);
@@ -207,6 +217,14 @@ static void on_closed(struct node *n, const struct msg_stream_closed *fields)
         inbound_closed(in);
 }
 
+/* Of a search that has ended, or was given up, nobody needs to be dialled. */
+static void on_found(struct node *n, const struct msg_provider_found *fields)
+{
+    const struct op *op = table_get(&n->ops, table_key_u64(&fields->stream));
+    if (op != NULL && op->kind == OP_PROVIDERS)
+        search_found(n, &op->cid, &fields->providers);
+}
+
 /* Data on a stream of ours: peers never write there; what they do is thrown away. */
 static void on_data(struct node *n, const struct msg *msg)
 {
@@ -248,7 +266,7 @@ static void route_cast(struct node *n, const struct msg *msg)
         engine_look_at_all(n->engine);
         break;
     case MSG_PROVIDER_FOUND:
-        search_found(n, &((const struct msg_provider_found *)msg->fields)->providers);
+        on_found(n, msg->fields);
         break;
     case MSG_HEAL:
         fetch_heal(n, msg->fields);

@@ -106,14 +106,15 @@ static enum err answer_identity(struct node *n, const struct cid *cid, struct re
     return ERR_OK;
 }
 
-static enum err ask_storage(struct node *n, const struct cid *cid)
+static enum err ask_storage(struct node *n, struct target *t)
 {
     uint8_t key[CID_BYTES_MAX];
     struct op *op = node_op_new(n, OP_LOCAL);
     if (op == NULL)
         return ERR_BUSY;
-    op->cid = *cid;
-    struct msg_block_get fields = {.cid = span_of(key, cid_encode(cid, key))};
+    op->cid = t->cid;
+    t->asked = op->tag;
+    struct msg_block_get fields = {.cid = span_of(key, cid_encode(&t->cid, key))};
     struct msg msg = {.kind = MSG_BLOCK_GET, .fields = &fields};
     return node_call(n, op, ACTOR_TIERED_STORAGE, &msg, LOCAL_TIMEOUT_S * SECOND_NS);
 }
@@ -131,7 +132,7 @@ static enum err target_new(struct node *n, const struct cid *cid, struct target 
         return err;
     }
     t->cid = *cid;
-    err = ask_storage(n, cid);
+    err = ask_storage(n, t);
     if (err != ERR_OK) {
         target_free(n, t);
         return err;
@@ -204,6 +205,37 @@ enum err fetch_miss(struct node *n, const struct cid *cid, size_t slot)
     return err;
 }
 
+/* Who waits longest: the last of the list. */
+static void caused_by(struct node *n, const struct target *t)
+{
+    const struct reply_to *first = NULL;
+    for (const struct waiter *w = t->waiters; w != NULL; w = w->next)
+        if (w->kind == WAITER_CALL)
+            first = &w->call;
+    ctx_caused_by(n->ctx, first);
+}
+
+void fetch_caused(struct node *n, const struct cid *cid)
+{
+    const struct target *t = target_find(n, cid);
+    if (t == NULL)
+        ctx_caused_by(n->ctx, NULL);
+    else
+        caused_by(n, t);
+}
+
+/* Once nobody waits any more, what was begun is given up; what is being stored is stored all the same. */
+static void give_up_if_alone(struct node *n, struct target *t)
+{
+    if (t->waiters != NULL || t->state == TARGET_STORING)
+        return;
+    if (t->state == TARGET_LOCAL)
+        node_cancel(n, t->asked);
+    else
+        search_give_up(n, &t->cid);
+    target_free(n, t);
+}
+
 static void end_late(struct node *n, struct target *t, uint64_t now_ns)
 {
     struct waiter **at = &t->waiters;
@@ -218,8 +250,7 @@ static void end_late(struct node *n, struct target *t, uint64_t now_ns)
         *at = w->next;
         waiter_free(n, w);
     }
-    if (t->waiters == NULL && t->state == TARGET_WANTED)
-        target_free(n, t);
+    give_up_if_alone(n, t);
 }
 
 void fetch_tick(struct node *n)
@@ -230,7 +261,6 @@ void fetch_tick(struct node *n)
         end_late(n, t, ctx_now(n->ctx));
 }
 
-/* Nobody waits any more: what is being stored is stored all the same. */
 static bool forget_waiter(struct node *n, struct target *t, const struct reply_to *call)
 {
     for (struct waiter **at = &t->waiters; *at != NULL; at = &(*at)->next) {
@@ -239,8 +269,7 @@ static bool forget_waiter(struct node *n, struct target *t, const struct reply_t
             continue;
         *at = w->next;
         free(w);
-        if (t->waiters == NULL && t->state == TARGET_WANTED)
-            target_free(n, t);
+        give_up_if_alone(n, t);
         return true;
     }
     return false;
@@ -272,7 +301,9 @@ static void put(struct node *n, struct target *t)
     op->cid = t->cid;
     struct msg_block_put fields = {.cid = span_of(key, cid_encode(&t->cid, key))};
     struct msg msg = {.kind = MSG_BLOCK_PUT, .fields = &fields, .tail = t->block};
+    caused_by(n, t);
     enum err err = node_call(n, op, ACTOR_TIERED_STORAGE, &msg, PUT_TIMEOUT_S * SECOND_NS);
+    ctx_caused_by(n->ctx, NULL);
     if (err == ERR_BUSY)
         put_later(n, t, true);
     else if (err != ERR_OK)
@@ -385,7 +416,7 @@ void fetch_put_done(struct node *n, const struct op *op, const struct info *info
 void fetch_stored(struct node *n, const struct cid *cid)
 {
     struct target *t = target_find(n, cid);
-    if (t == NULL || t->state != TARGET_WANTED || ask_storage(n, cid) != ERR_OK)
+    if (t == NULL || t->state != TARGET_WANTED || ask_storage(n, t) != ERR_OK)
         return;
     bitswap_session_unwant(n->session, cid);
     tell_want(n, cid, true);

@@ -134,6 +134,7 @@ struct target {
     struct cid cid;
     enum target_state state;
     struct waiter *waiters;
+    uint64_t asked;          /* LOCAL: the call to storage */
     struct block_ref *block; /* STORING */
     bool put_due;            /* storage had no room for the call */
 };
@@ -144,7 +145,7 @@ enum op_kind { OP_LOCAL, OP_PUT, OP_LOOKUP, OP_SERVE, OP_OPEN, OP_PROVIDERS, OP_
 struct op {
     uint64_t tag;
     enum op_kind kind;
-    struct cid cid;      /* LOCAL, PUT, SERVE */
+    struct cid cid;      /* LOCAL, PUT, SERVE; PROVIDERS, CONNECT: for what */
     struct peer_id peer; /* SERVE, OPEN, CONNECT */
     struct cid *cids;    /* LOOKUP */
     size_t count;
@@ -208,6 +209,8 @@ void node_pump(struct node *n);
 enum err node_call(struct node *n, struct op *op, actor_id to, const struct msg *msg, uint64_t timeout_ns) MUST_CHECK;
 struct op *node_op_new(struct node *n, enum op_kind kind);
 void node_op_free(struct op *op);
+/* Gives up a call. */
+void node_cancel(struct node *n, uint64_t tag);
 
 /* ---- partner.c ---- */
 struct partner *partner_find(const struct node *n, struct span peer);
@@ -254,6 +257,9 @@ enum err fetch_miss(struct node *n, const struct cid *cid, size_t slot);
 /* Ends the heals and misses whose time is over. */
 void fetch_tick(struct node *n);
 
+/* What is asked from here on is shown in the trace of who has waited longest for the block; in none when no call waits. */
+void fetch_caused(struct node *n, const struct cid *cid);
+
 /* A verified block from a peer (NULL: none): true when it was wanted. */
 bool fetch_block(struct node *n, struct partner *p, const struct cid *cid, struct block_ref *block);
 
@@ -280,8 +286,10 @@ void miss_over(struct node *n, size_t slot);
 void search_init(struct node *n, const struct config *config);
 /* Looks for providers where it is time to; at each tick, since it walks all wants. */
 void search_tick(struct node *n);
-/* Some were named: a list of item_provider. */
-void search_found(struct node *n, const struct schema_list *providers);
+/* Some were named, for this block: a list of item_provider. */
+void search_found(struct node *n, const struct cid *cid, const struct schema_list *providers);
+/* Nobody wants the block any more: who has it is not looked for, nor dialled. */
+void search_give_up(struct node *n, const struct cid *cid);
 void search_connected(struct node *n, const struct op *op, const struct info *info);
 
 /* ---- denied.c ---- */

@@ -31,6 +31,8 @@ static bool search_one(struct node *n)
     struct op *op = node_op_new(n, OP_PROVIDERS);
     if (op == NULL)
         return false;
+    op->cid = cid;
+    fetch_caused(n, &cid);
     struct msg_find_providers fields = {
         .cid = span_of(key, cid_encode(&cid, key)), .count = NODE_PROVIDERS, .stream = op->tag};
     struct msg msg = {.kind = MSG_FIND_PROVIDERS, .fields = &fields};
@@ -57,17 +59,31 @@ void search_tick(struct node *n)
     }
     while (n->op_count[OP_PROVIDERS] < NODE_SEARCHES_MAX && search_one(n))
         ;
+    ctx_caused_by(n->ctx, NULL);
+}
+
+void search_give_up(struct node *n, const struct cid *cid)
+{
+    size_t position = 0;
+    struct op *op;
+    if (n->op_count[OP_PROVIDERS] + n->op_count[OP_CONNECT] == 0)
+        return;
+    while ((op = table_next(&n->ops, &position, NULL)) != NULL)
+        if ((op->kind == OP_PROVIDERS || op->kind == OP_CONNECT) && cid_equal(&op->cid, cid))
+            node_cancel(n, op->tag);
 }
 
 /* ---- whom to dial ---- */
 
-static bool connect_to(struct node *n, const struct peer_id *id, const struct item_provider *provider)
+static bool connect_to(struct node *n, const struct cid *cid, const struct peer_id *id,
+                       const struct item_provider *provider)
 {
     if (n->op_count[OP_CONNECT] >= NODE_CONNECTS_MAX)
         return false;
     struct op *op = node_op_new(n, OP_CONNECT);
     if (op == NULL)
         return false;
+    op->cid = *cid;
     op->peer = *id;
     struct msg_peer_connect fields = {.peer = provider->peer, .addrs = provider->addrs, .casual = true, .needed = true};
     struct msg msg = {.kind = MSG_PEER_CONNECT, .fields = &fields};
@@ -100,14 +116,14 @@ static size_t list_named(struct node *n, const struct schema_list *rows, struct 
     return count;
 }
 
-void search_found(struct node *n, const struct schema_list *providers)
+void search_found(struct node *n, const struct cid *cid, const struct schema_list *providers)
 {
     struct peer_id ids[NAMED_MAX];
     size_t count = list_named(n, providers, ids);
     count = MIN(provider_book_choose(&n->book, ids, count, ctx_now(n->ctx)), (size_t)NODE_PROVIDERS);
     for (size_t i = 0; i < count; i++) {
         struct item_provider row;
-        if (find_row(providers, &ids[i], &row) && !connect_to(n, &ids[i], &row))
+        if (find_row(providers, &ids[i], &row) && !connect_to(n, cid, &ids[i], &row))
             return;
     }
 }

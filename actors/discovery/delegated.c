@@ -140,6 +140,7 @@ enum err delegated_ask(struct delegated *d, struct ctx *ctx, enum routing_v1_kin
     char url[ROUTING_V1_URL_MAX];
     enum err last = ERR_UNSUPPORTED;
     unsigned asked = 0;
+    uint64_t before = d->last_job;
     d->ctx = ctx;
     if (!delegated_is_on(d))
         return ERR_UNSUPPORTED;
@@ -160,15 +161,19 @@ enum err delegated_ask(struct delegated *d, struct ctx *ctx, enum routing_v1_kin
         asked += last == ERR_OK;
     }
     if (asked > 0)
-        *free_one = (struct delegated_question){.number = question, .left = asked};
+        *free_one =
+            (struct delegated_question){.number = question, .left = asked, .first = before + 1, .last = d->last_job};
     return asked > 0 ? ERR_OK : last;
 }
 
 void delegated_cancel(struct delegated *d, uint64_t question)
 {
     struct delegated_question *q = question == 0 ? NULL : find(d, question);
-    if (q != NULL)
-        q->number = 0; /* its jobs end by themselves: their answers find nobody */
+    if (q == NULL)
+        return;
+    q->number = 0; /* what its jobs may still bring finds nobody */
+    for (uint64_t job = q->first; job <= q->last; job++)
+        ctx_job_cancel(d->ctx, DELEGATED_TAG + job);
 }
 
 /* ---- answers ---- */

@@ -34,6 +34,8 @@ struct delegated_hooks {
 struct delegated_question {
     uint64_t number; /* 0: free */
     unsigned left;   /* jobs under way */
+    uint64_t first;  /* of the numbers of its jobs, which follow each other */
+    uint64_t last;
 };
 
 struct delegated {
@@ -62,7 +64,7 @@ bool delegated_is_on(const struct delegated *d);
 enum err delegated_ask(struct delegated *d, struct ctx *ctx, enum routing_v1_kind kind, const struct cid *cid,
                        struct span record, uint64_t timeout_ns, uint64_t question) MUST_CHECK;
 
-/* No hook is called for it any more. */
+/* No hook is called for it any more, and its requests are given up. */
 void delegated_cancel(struct delegated *d, uint64_t question);
 
 /* Takes the end of its jobs; false for all other infos. */

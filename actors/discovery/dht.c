@@ -331,6 +331,7 @@ void dht_run(struct dht *d, struct ctx *ctx)
     dht_serve_tick(d, now);
     dht_keep_tick(d, now);
     dht_dial_next(d);
+    ctx_caused_by(ctx, NULL);
     if (d->look_at_ns <= now)
         look(d);
     for (unsigned n = 0; n < DHT_NET_COUNT; n++)

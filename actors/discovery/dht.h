@@ -176,6 +176,7 @@ struct dht_peer {
     int64_t tag; /* what connection_manager was told that it is worth */
     bool dialling;
     bool dial_waits;
+    uint64_t dial_tag;      /* of the call, while it is dialled */
     uint64_t dial_until_ns; /* for want of room since the first time that there was none; 0: there was some */
     struct buf addrs;       /* addr_list: what it says of itself, or what others say as long as it is not connected */
     struct buf seen_at;     /* multiaddr of its connection */
@@ -232,6 +233,8 @@ struct dht_search {
     bool delegated; /* routers have been asked, and not all of them have answered */
     uint32_t stored_count;
     bool over;
+    bool timed;   /* the caller said how long it shall last: then it lacks nothing */
+    bool partial; /* it was cut off by its deadline */
 };
 
 /* Of the rows of earlier lives: the next page is to be asked for, is asked for, there are no more. */
@@ -329,6 +332,8 @@ enum err dht_calls_put(struct dht *d, const struct msg_route_put *fields, const 
 enum err dht_ask(struct dht_net *net, const struct peer_id *id, struct span addrs, enum kad_type type,
                  struct span framed, uint64_t search) MUST_CHECK;
 bool dht_ask_has_room(const struct dht *d);
+/* A search has ended: its questions that were not sent are not asked any more, nor is anybody dialled for them. all: what it has to store neither. */
+void dht_ask_forget(struct dht *d, uint64_t search, bool all);
 /* The dial has ended. */
 void dht_ask_connected(struct dht_peer *peer, enum err err);
 void dht_ask_opened(struct dht *d, const struct peer_id *id, enum dht_net_number net, const struct info *info);
@@ -344,6 +349,8 @@ void dht_ask_release(struct dht *d);
 /* ---- dht_dial.c ---- */
 /* Ends with dht_ask_connected, perhaps at once. */
 void dht_dial(struct dht_peer *peer);
+/* Nobody is to be asked there any more. */
+void dht_dial_cancel(struct dht_peer *peer);
 /* Asks for a stream. */
 enum err dht_dial_stream(struct dht_channel *c) MUST_CHECK;
 /* The end of a call of these two. */
@@ -394,6 +401,8 @@ void dht_search_heard(struct dht *d, uint64_t search, struct dht_net *net, const
 /* A value from elsewhere: taken if it is valid and better. ERR_OK: it is valid. */
 enum err dht_search_offer(struct dht_search *s, struct span value);
 void dht_search_cancel(struct dht *d, const struct reply_to *call);
+/* What is asked from here on is shown in the trace of the search's caller; in none when it has none, or has ended. */
+void dht_search_caused(struct dht *d, uint64_t search);
 /* Lets all searches go on, ends those that are over. */
 void dht_searches_run(struct dht *d);
 uint64_t dht_searches_due(const struct dht *d);

@@ -78,16 +78,26 @@ static struct lookup_stats effort(const struct dht_search *s)
     return sum;
 }
 
+/* What was not found by the deadline may be there all the same. */
+static void not_found(const struct dht_search *s, const char *text)
+{
+    if (s->partial)
+        ctx_reply_err(s->dht->ctx, s->call, ERR_TIMEOUT,
+                      "the time was over before the search had ended: %u peers were asked", (unsigned)effort(s).asked);
+    else
+        ctx_reply_err(s->dht->ctx, s->call, ERR_NOT_FOUND, "%s", text);
+}
+
 static void end_peer(struct dht_search *s)
 {
     struct schema_list rows = schema_list_of(&s->rows, s->row_count);
     struct item_provider row;
     size_t position = 0;
+    struct lookup_stats took = effort(s);
     if (s->row_count == 0 || !schema_list_next_map(&rows, &schema_item_provider, &position, &row)) {
-        ctx_reply_err(s->dht->ctx, s->call, ERR_NOT_FOUND, "nobody who was asked knows where this peer is");
+        not_found(s, "nobody who was asked knows where this peer is");
         return;
     }
-    struct lookup_stats took = effort(s);
     struct msg_peer_found fields = {.peer = row.peer, .addrs = row.addrs, .asked = took.asked, .hops = took.hops};
     reply(s, MSG_PEER_FOUND, &fields);
 }
@@ -99,14 +109,19 @@ static bool knew_nobody(const struct dht_search *s)
 
 static void end_stored(struct dht_search *s)
 {
+    if (s->stored_count == 0 && s->partial) {
+        not_found(s, "");
+        return;
+    }
     if (s->stored_count == 0) {
         ctx_reply_err(s->dht->ctx, s->call, ERR_UNREACHABLE, "%s",
                       knew_nobody(s) ? "no peers are in the routing tables yet" : "none of the closest peers took it");
         return;
     }
-    struct msg_route_put_ok put = {.count = s->stored_count};
+    struct msg_route_put_ok put = {.count = s->stored_count, .partial = s->partial};
     struct lookup_stats took = effort(s);
-    struct msg_provide_ok provided = {.count = s->stored_count, .asked = took.asked, .hops = took.hops};
+    struct msg_provide_ok provided = {
+        .count = s->stored_count, .asked = took.asked, .hops = took.hops, .partial = s->partial};
     if (s->kind == DHT_PUT_VALUE)
         reply(s, MSG_ROUTE_PUT_OK, &put);
     else
@@ -115,13 +130,12 @@ static void end_stored(struct dht_search *s)
 
 static void end_value(struct dht_search *s)
 {
-    struct msg_route_value fields = {.value = buf_span(&s->value)};
+    struct msg_route_value fields = {.value = buf_span(&s->value), .partial = s->partial};
     if (s->values > 0)
         reply(s, MSG_ROUTE_VALUE, &fields);
     else
-        ctx_reply_err(s->dht->ctx, s->call, ERR_NOT_FOUND, "%s",
-                      knew_nobody(s) ? "no peers are in the routing tables yet"
-                                     : "nobody who was asked has a valid value");
+        not_found(s,
+                  knew_nobody(s) ? "no peers are in the routing tables yet" : "nobody who was asked has a valid value");
 }
 
 /* What state had published again. */
@@ -134,8 +148,10 @@ static void tell_state(const struct dht_search *s)
 void dht_answers_end(struct dht_search *s)
 {
     struct lookup_stats took = effort(s);
-    struct msg_providers providers = {
-        .providers = schema_list_of(&s->rows, s->row_count), .asked = took.asked, .hops = took.hops};
+    struct msg_providers providers = {.providers = schema_list_of(&s->rows, s->row_count),
+                                      .asked = took.asked,
+                                      .hops = took.hops,
+                                      .partial = s->partial};
     if (!s->has_call && s->kind == DHT_PUT_VALUE)
         tell_state(s);
     if (!s->has_call)

@@ -163,6 +163,7 @@ static void write_next(struct dht_channel *c)
     struct dht_request *r;
     while (!c->awaiting && (r = TAILQ_FIRST(&c->queue)) != NULL) {
         /* end() takes it off the queue. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
+        dht_search_caused(c->net->dht, r->search);
         stream_orders_write(&c->net->dht->orders, c->stream, r->bytes, false);
         c->net->counters.requests_out++;
         touch(c);
@@ -177,6 +178,7 @@ static void go_on(struct dht_channel *c)
 {
     if (c->queued == 0)
         return;
+    dht_search_caused(c->net->dht, TAILQ_FIRST(&c->queue)->search);
     if (c->state == DHT_CHANNEL_OPEN)
         write_next(c);
     else if (c->state == DHT_CHANNEL_CLOSED && c->peer->up)
@@ -225,6 +227,23 @@ enum err dht_ask(struct dht_net *net, const struct peer_id *id, struct span addr
     d->request_count++;
     soon(c);
     return ERR_OK;
+}
+
+/* The answer to what was written is waited for all the same: it would be taken for that of the next. */
+void dht_ask_forget(struct dht *d, uint64_t search, bool all)
+{
+    struct dht_request *next;
+    for (struct dht_request *r = TAILQ_FIRST(&d->requests); r != NULL; r = next) {
+        struct dht_channel *c = r->channel;
+        next = TAILQ_NEXT(r, by_due);
+        if (r->search != search || (!all && (r->type == KAD_PUT_VALUE || r->type == KAD_ADD_PROVIDER)))
+            continue;
+        r->search = 0;
+        if (c->awaiting && r == TAILQ_FIRST(&c->queue))
+            continue;
+        request_free(r);
+        soon(c);
+    }
 }
 
 /* ---- what connection_manager says ---- */
@@ -371,6 +390,7 @@ void dht_ask_run(struct dht *d)
         go_on(c);
         channel_drop_if_idle(c);
     }
+    ctx_caused_by(d->ctx, NULL);
 }
 
 void dht_ask_release(struct dht *d)

@@ -79,6 +79,7 @@ static enum err route_get(struct dht *d, const struct msg_route_get *fields, con
         buf_append_span(&s->value, held.value) == ERR_OK)
         s->values = 1;
     s->wanted = (size_t)fields->count;
+    s->timed = fields->within_ns > 0 && ctx_now(d->ctx) + fields->within_ns < s->deadline_ns;
     if (fields->within_ns > 0)
         s->deadline_ns = MIN(s->deadline_ns, ctx_now(d->ctx) + fields->within_ns);
     dht_search_begin(s, NULL);

@@ -23,6 +23,15 @@ struct dht_op {
     enum dht_net_number net;
 };
 
+/* In the trace of who asks first what the connection or stream is for. */
+static void caused_by(const struct dht_peer *peer)
+{
+    const struct dht_request *first = NULL;
+    for (unsigned n = 0; n < DHT_NET_COUNT && first == NULL; n++)
+        first = peer->channels[n] == NULL ? NULL : TAILQ_FIRST(&peer->channels[n]->queue);
+    dht_search_caused(peer->dht, first == NULL ? 0 : first->search);
+}
+
 static enum err call(struct dht *d, enum op_kind kind, const struct dht_peer *peer, enum dht_net_number net,
                      const struct msg *msg)
 {
@@ -78,6 +87,7 @@ static void connect_to(struct dht_peer *peer)
     struct buf items;
     buf_init(&items, LIST_BYTES_MAX, NULL);
     uint32_t count = list_addrs(peer, &items);
+    caused_by(peer);
     struct msg_peer_connect fields = {.peer = peer_id_span(&peer->id),
                                       .addrs = schema_list_of(&items, count),
                                       .casual = true,
@@ -86,6 +96,7 @@ static void connect_to(struct dht_peer *peer)
     enum err err = call(d, OP_DIAL, peer, DHT_WAN, &(struct msg){.kind = MSG_PEER_CONNECT, .fields = &fields});
     buf_release(&items);
     peer->dialling = err == ERR_OK;
+    peer->dial_tag = d->last_tag;
     d->dials += err == ERR_OK;
     if (err != ERR_OK)
         dht_ask_connected(peer, err);
@@ -121,6 +132,15 @@ void dht_dial_next(struct dht *d)
         else
             dht_peer_drop_if_idle(peer);
     }
+}
+
+void dht_dial_cancel(struct dht_peer *peer)
+{
+    struct dht *d = peer->dht;
+    free(table_remove(&d->ops, table_key_u64(&peer->dial_tag)));
+    ctx_cancel_call(d->ctx, peer->dial_tag);
+    peer->dialling = false;
+    d->dials--;
 }
 
 /* False: it has waited long enough. */

@@ -60,11 +60,13 @@ static void peer_free(struct dht_peer *peer)
 
 void dht_peer_drop_if_idle(struct dht_peer *peer)
 {
-    if (peer->up || peer->dialling || peer->inbound > 0)
+    if (peer->up || peer->inbound > 0)
         return;
     for (unsigned n = 0; n < DHT_NET_COUNT; n++)
         if (peer->channels[n] != NULL)
             return;
+    if (peer->dialling)
+        dht_dial_cancel(peer);
     peer_free(peer);
 }
 

@@ -322,6 +322,15 @@ static void run_in(struct dht_search *s, struct dht_net *net, bool *running)
         store(s, net);
 }
 
+/* A lookup's time is over a little before that of its search. */
+static bool was_cut_off(const struct dht_search *s)
+{
+    bool cut = false;
+    for (unsigned n = 0; n < DHT_NET_COUNT; n++)
+        cut = cut || (s->lookups[n] != NULL && lookup_state(s->lookups[n]) == LOOKUP_DEADLINE);
+    return cut;
+}
+
 static void search_run(struct dht_search *s)
 {
     struct dht *d = s->dht;
@@ -330,6 +339,7 @@ static void search_run(struct dht_search *s)
         if (s->lookups[n] != NULL)
             run_in(s, &d->nets[n], &running);
     bool late = ctx_now(d->ctx) >= s->deadline_ns;
+    s->partial = !s->timed && !s->over && !dht_answers_enough(s) && (late || was_cut_off(s));
     s->over = s->over || late || dht_answers_enough(s) || (!running && s->storing == 0 && !s->delegated);
     if (s->kind == DHT_FIND_PROVIDERS && s->stream != 0)
         dht_answers_stream(s);
@@ -351,9 +361,17 @@ static void refreshed(struct dht_search *s)
     }
 }
 
-static void search_free(struct dht_search *s)
+void dht_search_caused(struct dht *d, uint64_t search)
+{
+    const struct dht_search *s = search == 0 ? NULL : table_get(&d->searches, table_key_u64(&search));
+    ctx_caused_by(d->ctx, s != NULL && s->has_call ? &s->call : NULL);
+}
+
+/* all: what is to be stored is given up, too. */
+static void search_free(struct dht_search *s, bool all)
 {
     struct dht *d = s->dht;
+    dht_ask_forget(d, s->id, all);
     for (unsigned n = 0; n < DHT_NET_COUNT; n++)
         lookup_free(s->lookups[n]);
     delegated_cancel(&d->routers, s->id);
@@ -371,6 +389,7 @@ void dht_searches_run(struct dht *d)
     struct dht_search *s;
     d->dirty = false;
     while ((s = table_next(&d->searches, &position, NULL)) != NULL) {
+        dht_search_caused(d, s->id);
         search_run(s);
         if (!s->over)
             continue;
@@ -381,8 +400,9 @@ void dht_searches_run(struct dht *d)
         if (!s->has_call && d->provide != NULL)
             provide_search_ended(d->provide, s);
         dht_answers_end(s);
-        search_free(s);
+        search_free(s, false);
     }
+    ctx_caused_by(d->ctx, NULL);
 }
 
 uint64_t dht_searches_due(const struct dht *d)
@@ -402,14 +422,14 @@ uint64_t dht_searches_due(const struct dht *d)
     return due;
 }
 
-/* Nobody waits for it any more; what was found for a stream was told. */
+/* Nobody waits for it any more, nor for what it asked; what was found for a stream was told. */
 void dht_search_cancel(struct dht *d, const struct reply_to *call)
 {
     size_t position = 0;
     struct dht_search *s;
     while ((s = table_next(&d->searches, &position, NULL)) != NULL)
         if (s->has_call && reply_same(&s->call, call))
-            search_free(s);
+            search_free(s, true);
 }
 
 void dht_searches_release(struct dht *d)
@@ -417,6 +437,6 @@ void dht_searches_release(struct dht *d)
     size_t position = 0;
     struct dht_search *s;
     while ((s = table_next(&d->searches, &position, NULL)) != NULL)
-        search_free(s);
+        search_free(s, true);
     table_release(&d->searches);
 }

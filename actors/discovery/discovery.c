@@ -81,9 +81,10 @@ static void route(struct ctx *ctx, struct discovery *d)
     d->provide_timer = due == UINT64_MAX ? 0 : ctx_timer(ctx, due, TAG_PROVIDE);
 }
 
-/* What is due, at the end of each handler. */
+/* What is due, at the end of each handler: of no request, but for the searches that say so. */
 static void settle(struct ctx *ctx, struct discovery *d)
 {
+    ctx_caused_by(ctx, NULL);
     contacts_run(&d->contacts, ctx);
     lan_run(&d->lan, ctx, &d->peers);
     route(ctx, d);
@@ -162,10 +163,9 @@ static enum err handle_call(struct ctx *ctx, void *state, const struct msg *msg,
     enum err err = provide_call(&d->provide, ctx, msg, call);
     if (err == ERR_UNSUPPORTED)
         err = dht_call(&d->dht, ctx, msg, call);
-    if (err == ERR_UNSUPPORTED) {
+    if (err == ERR_UNSUPPORTED)
         err = contacts_call(&d->contacts, ctx, msg, call);
-        ctx_detach(ctx);
-    }
+    ctx_detach(ctx); /* what is due was not asked for by this call, nor ends with it */
     settle(ctx, d);
     return err;
 }

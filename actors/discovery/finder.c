@@ -21,7 +21,7 @@ static void release(struct finder_call *c)
 
 static void answer(struct finder *f, struct finder_call *c)
 {
-    struct msg_providers reply = {.providers.count = 0};
+    struct msg_providers reply = {.partial = c->count < c->wanted && ctx_now(f->ctx) >= c->until_ns};
     if (c->stream == 0)
         reply.providers = schema_list_of(&c->rows, (uint32_t)c->count);
     ctx_reply(f->ctx, c->call, &(struct msg){.kind = MSG_PROVIDERS, .fields = &reply});
@@ -117,6 +117,7 @@ enum err finder_call(struct finder *f, struct ctx *ctx, const struct msg_find_pr
     if (err != ERR_OK)
         return err;
     c->question = question;
+    c->until_ns = ctx_now(ctx) + MIN(left - left / 10, DELEGATED_TIMEOUT_S * SECOND_NS);
     c->call = call;
     c->stream = fields->stream;
     c->wanted = (size_t)MIN(fields->count == 0 ? FINDER_DEFAULT : fields->count, (uint64_t)FINDER_PROVIDERS_MAX);

@@ -15,6 +15,7 @@ struct finder_call {
     uint64_t question; /* 0: free */
     struct reply_to call;
     uint64_t stream; /* each provider is told at once; 0: all at the end */
+    uint64_t until_ns;
     size_t wanted;
     size_t count;
     struct peer_id told[FINDER_PROVIDERS_MAX];

@@ -130,7 +130,6 @@ enum err explain_start(struct heat_state *s, struct span cid, struct reply_to to
         return err;
     struct msg_block_facts ask = {.cid = cid};
     struct call_opts opts = {.timeout_ns = FACTS_NS, .reply_bytes_max = FACTS_REPLY_BYTES};
-    ctx_detach(s->ctx); /* so that the answer always comes, and the place is free again */
     err = ctx_call(s->ctx, ACTOR_TIERED_STORAGE, &(struct msg){.kind = MSG_BLOCK_FACTS, .fields = &ask}, opts,
                    TAG_EXPLAIN + i);
     if (err != ERR_OK)
