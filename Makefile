@@ -34,7 +34,7 @@ help:
 	@echo "make budget       ten minutes with 96 peers in a cgroup of 64 MiB (budget-short: two)"
 	@echo "make chaos        two nodes under load whose actors fail, ten times a second, for ten minutes, on each backend (chaos-short: a minute)"
 	@echo "make chaos-peers  hostile peers against the daemon, over sockets: row by row, then a minute of all at once (chaos-smoke: the fastest)"
-	@echo "make boundaries   an add and a fetch given up, or their client dead, at each message: nothing is left of them"
+	@echo "make boundaries   an add and a fetch given up, or their client dead, at each message in the simulator, and at moments on each backend: nothing is left"
 	@echo "make crash        power loss and kill -9 replayed against the store"
 	@echo "make fuzz         each decoder fuzzed for FUZZ_SECONDS (60), JOBS at a time"
 	@echo "make docs         regenerate docs/commands.md, docs/control.md and docs/config.md"
@@ -157,6 +157,7 @@ chaos-peers: build
 
 boundaries: build
 	@$(BUILD)/tests/actors_test_boundaries --all
+	@HEARTH_BUILD=$(BUILD) tests/chaos/given_up.py
 
 chaos-smoke: build
 	@HEARTH_BUILD=$(BUILD) tests/chaos/run.py --short
