@@ -261,11 +261,13 @@ void ctx_exit(struct ctx *, enum exit_reason reason, const char *fmt, ...) PRINT
 /*
  * In terminate: leaves a thing to the next life of this actor, so that a socket stays open and those who wait at it are not sent away. It is
  * freed by free_fn where there will be no next life: at once when the tree is being stopped, else when the runtime is freed. One thing; a
- * second takes the place of the first. A life in a process of its own leaves nothing.
+ * second takes the place of the first. A life in a process of its own leaves nothing: sockets are left by ctx_keep.
  */
 void ctx_bequeath(struct ctx *, void *thing, void (*free_fn)(void *thing));
 /* What the last life left, the caller's from now on; NULL: nothing. */
 void *ctx_inherit(struct ctx *);
+/* Where sockets are left that outlive this life if it is a process, however it ends; NULL: it is none, ctx_bequeath does. */
+const struct keep_port *ctx_keep(struct ctx *);
 /* Declares that this handler may take up to bound_ns, so that the watchdog does not call the actor stuck before. */
 void ctx_long(struct ctx *, uint64_t bound_ns);
 /* Says why init fails. Returns err, so that init can return it. */

@@ -27,6 +27,7 @@
 #include "mailbox/ipc_carrier.h"
 #include "mailbox/ipc_processes.h"
 #include "mailbox/machine.h"
+#include "mailbox/shelf.h"
 #include "mailbox/workers.h"
 
 enum {
@@ -387,6 +388,7 @@ static bool bind_to_root(const struct ipc_region *region)
 enum err runtime_play(const struct runtime_config *config, const char *text)
 {
     static struct ipc_place own;
+    static struct shelf shelf;
     struct runtime *rt = NULL;
     char why[TEXT_MAX];
     enum err err = ipc_place_parse(text, config->class_count, &own);
@@ -399,6 +401,10 @@ enum err runtime_play(const struct runtime_config *config, const char *text)
     struct ctx *self = actor_of(rt, own.actor);
     if (!bind_to_root(&ipc_of(self)->region))
         return ERR_MISMATCH;
+    shelf_join(&shelf, own.shelf);
+    rt->keep = shelf_port(&shelf);
+    if (config->loop != NULL && config->loop->keep_in != NULL)
+        config->loop->keep_in(config->loop->self, rt->keep);
     (void)prctl(PR_SET_NAME, self->class->name);
     (void)run(self);
     if (rt->backend->close(rt, 0))

@@ -346,6 +346,11 @@ void *ctx_inherit(struct ctx *c)
     return thing;
 }
 
+const struct keep_port *ctx_keep(struct ctx *c)
+{
+    return c->rt->keep;
+}
+
 enum err ctx_fail(struct ctx *c, enum err err, const char *fmt, ...)
 {
     va_list args;

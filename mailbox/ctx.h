@@ -198,7 +198,8 @@ struct runtime {
     bool root_stopping;
 
     struct runtime_shared *shared;
-    bool joined;         /* another process made what is shared */
+    bool joined;                  /* another process made what is shared */
+    const struct keep_port *keep; /* of a process that is one life; NULL: none is */
     _Atomic bool booted; /* the first start has succeeded or failed; release pairs with the acquire in runtime_start */
     _Atomic bool ended;
     _Atomic uint32_t exit_code;

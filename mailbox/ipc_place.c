@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "mailbox/shelf.h"
+
 enum { SOCKET_BYTES = 1024 * 1024 };
 
 static int *slot(const struct ipc_sockets *s, size_t actor, size_t peer, int lane)
@@ -27,6 +29,16 @@ static enum err connect_pair(struct ipc_sockets *s, size_t a, size_t b, int lane
     return ERR_OK;
 }
 
+static enum err make_shelves(struct ipc_sockets *s, const bool *exists)
+{
+    enum err err = ERR_OK;
+    for (size_t i = ROOT_ID + 1; i < s->actor_count && err == ERR_OK; i++) {
+        if (exists[i])
+            err = shelf_make(s->shelves[i]);
+    }
+    return err;
+}
+
 enum err ipc_sockets_open(size_t actor_count, const bool *exists, struct ipc_sockets *ret_sockets)
 {
     size_t count = actor_count * actor_count * LANE_COUNT;
@@ -35,7 +47,7 @@ enum err ipc_sockets_open(size_t actor_count, const bool *exists, struct ipc_soc
         return ERR_NOMEM;
     for (size_t i = 0; i < count; i++)
         s.fds[i] = -1;
-    enum err err = ERR_OK;
+    enum err err = make_shelves(&s, exists);
     for (size_t a = 0; a < actor_count; a++) {
         for (size_t b = a + 1; b < actor_count && exists[a]; b++) {
             for (int lane = 0; lane < LANE_COUNT && exists[b] && err == ERR_OK; lane++)
@@ -55,6 +67,10 @@ void ipc_sockets_close(struct ipc_sockets *s)
     for (size_t i = 0; s->fds != NULL && i < s->actor_count * s->actor_count * LANE_COUNT; i++) {
         if (s->fds[i] >= 0)
             (void)close(s->fds[i]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(s->shelves) * 2; i++) {
+        if (s->shelves[i / 2][i % 2] > 0)
+            (void)close(s->shelves[i / 2][i % 2]);
     }
     free(s->fds);
     *s = (struct ipc_sockets){0};
@@ -78,6 +94,8 @@ void ipc_place_print(char to[PLACE_TEXT_MAX], const struct ipc_place *place, con
     at = print_fd(to, at, ":", place->region_fd);
     at = print_fd(to, at, ":", place->page_fd);
     at = print_fd(to, at, ":", place->notes_fd);
+    for (size_t i = 0; i < ARRAY_LEN(s->shelves[place->actor]); i++)
+        at = print_fd(to, at, ":", s->shelves[place->actor][i]);
     for (size_t i = 0; i < s->actor_count * LANE_COUNT; i++)
         at = print_fd(to, at, i == 0 ? ":" : ",", fds[i]);
 }
@@ -115,7 +133,9 @@ enum err ipc_place_parse(const char *text, size_t actor_count, struct ipc_place 
     size_t count = actor_count * LANE_COUNT;
     if (actor_count > RUNTIME_ACTORS_MAX + 1 || !number(&text, (int)actor_count - 1, ':', &actor) || actor == ROOT_ID ||
         !descriptor(&text, ':', &place.region_fd) || place.region_fd < 0 || !descriptor(&text, ':', &place.page_fd) ||
-        !descriptor(&text, ':', &place.notes_fd) || (place.page_fd < 0) != (place.notes_fd < 0))
+        !descriptor(&text, ':', &place.notes_fd) || (place.page_fd < 0) != (place.notes_fd < 0) ||
+        !descriptor(&text, ':', &place.shelf[0]) || !descriptor(&text, ':', &place.shelf[1]) || place.shelf[0] < 0 ||
+        place.shelf[1] < 0)
         return ERR_INVALID;
     for (size_t i = 0; i < count; i++) {
         if (!descriptor(&text, i + 1 < count ? ',' : '\0', &place.fds[i]))

@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { ARGUMENTS_MAX = 64, OWN_DESCRIPTORS = 3 /* the region, two of crash_memory.h */ };
+enum { ARGUMENTS_MAX = 64, OWN_DESCRIPTORS = 5 /* the region, two of crash_memory.h, the shelf */ };
 
 /* Takes the end of its process: what it held is given back, and no turn of it goes on. False while it has not ended. */
 static bool bury(struct ctx *c, struct child_end *ret_end)
@@ -65,6 +65,8 @@ enum err process_spawn(struct ctx *c)
     fds[count++] = place.region_fd;
     fds[count++] = place.page_fd;
     fds[count++] = place.notes_fd;
+    for (size_t i = 0; i < ARRAY_LEN(ipc->sockets.shelves[c->id]); i++)
+        fds[count++] = ipc->sockets.shelves[c->id][i];
     if (crash != NULL)
         crash_page_forget(crash->page, c->id);
     enum err err = child_spawn(child, argv, fds, count);

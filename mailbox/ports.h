@@ -72,12 +72,31 @@ struct net_port {
     size_t (*own_addrs)(void *self, struct net_addr *ret_addrs, size_t max);
 };
 
+/* ---- sockets that outlive a process ---- */
+
+enum { KEEP_NAME_BYTES = 64 };
+
+/* Where an actor whose life is a process leaves open sockets for its next life, however this one ends. One thread: the actor's. */
+struct keep_port {
+    void *self;
+    /*
+     * A duplicate of what was left under the name, which stays there; -1: nothing. It may be anything, since the process that left it may have
+     * been taken over.
+     */
+    int (*find)(void *self, const char *name);
+    /* Leaves a duplicate, in place of what has the name. ERR_BUSY: no room for more; ERR_INVALID: the name. */
+    enum err (*keep)(void *self, const char *name, int fd);
+    void (*forget)(void *self, const char *name);
+};
+
 /* ---- the loop of an actor that owns descriptors (production: libuv) ---- */
 
 struct loop;
 
 struct loop_port {
     void *self;
+    /* Before open: listeners are left there too, for another process. NULL: they outlive no process. */
+    void (*keep_in)(void *self, const struct keep_port *keep);
     /* Makes the loop on the calling thread, which alone uses it. net events go to sink(arg). */
     enum err (*open)(void *self, net_sink *sink, void *arg, struct loop **ret_loop);
     /* Calls ready(arg) when fd becomes readable. At most 16 descriptors. */

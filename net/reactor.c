@@ -97,6 +97,11 @@ static void loop_close(struct loop *loop)
     r->loop = NULL;
 }
 
+static void loop_keep_in(void *self, const struct keep_port *keep)
+{
+    ((struct reactor *)self)->keep = keep;
+}
+
 static enum err loop_open(void *self, net_sink *sink, void *arg, struct loop **ret_loop)
 {
     struct reactor *r = self;
@@ -128,8 +133,13 @@ struct reactor *reactor_new(void)
     struct reactor *r = calloc(1, sizeof(*r));
     if (r == NULL)
         return NULL;
-    r->port = (struct loop_port){
-        .self = r, .open = loop_open, .watch = loop_watch, .run = loop_run, .net = loop_net, .close = loop_close};
+    r->port = (struct loop_port){.self = r,
+                                 .keep_in = loop_keep_in,
+                                 .open = loop_open,
+                                 .watch = loop_watch,
+                                 .run = loop_run,
+                                 .net = loop_net,
+                                 .close = loop_close};
     return r;
 }
 

@@ -8,7 +8,8 @@
  *      actor thread: [prepare: turn()] -> epoll -> [poll: net events, mailbox descriptors] -> [timer] -> ...
  *
  * Threads: reactor_new and reactor_free by anyone while no loop is open; all else on the thread that opened the loop. One reactor
- * serves one actor over its restarts and keeps the listening descriptors between two lives, so that no port is lost.
+ * serves one actor over its restarts and keeps the listening descriptors between two lives, so that no port is lost; with a keep_port those
+ * outlive its process too.
  */
 #ifndef HEARTH_NET_REACTOR_H
 #define HEARTH_NET_REACTOR_H

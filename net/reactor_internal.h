@@ -7,6 +7,7 @@
 
 #include <uv.h>
 
+#include "net/kept_listener.h"
 #include "net/reactor.h"
 
 struct watch {
@@ -18,18 +19,9 @@ struct watch {
 struct listener {
     uv_poll_t poll;
     struct loop *loop;
-    struct net_addr asked; /* as the caller named it: the key of a kept descriptor */
-    struct net_addr bound;
+    struct kept_listener kept;
     uint64_t tag;
-    int fd;
     bool closed;
-};
-
-/* A listening descriptor between two lives of the actor. */
-struct kept_listener {
-    struct net_addr asked;
-    struct net_addr bound;
-    int fd;
 };
 
 struct loop {
@@ -53,6 +45,7 @@ struct loop {
 struct reactor {
     struct loop_port port;
     struct loop *loop;
+    const struct keep_port *keep; /* NULL: the listeners outlive no process */
     struct kept_listener kept[REACTOR_LISTENERS_MAX];
     size_t kept_count;
 };

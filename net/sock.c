@@ -51,14 +51,6 @@ static enum err pending_error(int fd)
     return error == 0 ? ERR_OK : err_from_errno(error);
 }
 
-static void local_of(int fd, struct net_addr *ret_addr)
-{
-    struct sockaddr_storage sa;
-    socklen_t len = sizeof(sa);
-    if (getsockname(fd, (struct sockaddr *)&sa, &len) == 0)
-        (void)addr_from_sockaddr((struct sockaddr *)&sa, ret_addr);
-}
-
 static void remote_of(int fd, struct net_addr *ret_addr)
 {
     struct sockaddr_storage sa;
@@ -85,7 +77,7 @@ static void connect_ended(struct net_sock *s)
     struct net_event event = {.kind = err == ERR_OK ? NET_CONNECTED : NET_CLOSED, .err = err};
     if (err == ERR_OK) {
         remote_of(s->fd, &event.remote);
-        local_of(s->fd, &event.local);
+        socket_local(s->fd, &event.local);
     } else {
         s->want_read = false;
         s->want_write = false;
@@ -273,7 +265,7 @@ static void shed_accept(struct listener *l)
     struct loop *loop = l->loop;
     if (loop->reserve_fd >= 0) {
         (void)close(loop->reserve_fd);
-        int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
+        int fd = accept4(l->kept.fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd >= 0)
             (void)close(fd);
     }
@@ -286,7 +278,7 @@ static bool accept_one(struct listener *l)
 {
     struct sockaddr_storage sa;
     socklen_t len = sizeof(sa);
-    int fd = accept4(l->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(l->kept.fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         int error = errno;
         if (error == EMFILE || error == ENFILE)
@@ -300,7 +292,7 @@ static bool accept_one(struct listener *l)
         return false;
     struct net_event event = {.kind = NET_ACCEPTED};
     (void)addr_from_sockaddr((struct sockaddr *)&sa, &event.remote);
-    local_of(fd, &event.local);
+    socket_local(fd, &event.local);
     emit(s, event);
     return true;
 }
@@ -315,39 +307,6 @@ static void accept_ready(uv_poll_t *handle, int status, int events)
             return;
 }
 
-static bool take_kept(struct reactor *r, const struct net_addr *addr, struct kept_listener *ret_kept)
-{
-    for (size_t i = 0; i < r->kept_count; i++) {
-        if (!addr_equal(&r->kept[i].asked, addr))
-            continue;
-        *ret_kept = r->kept[i];
-        r->kept[i] = r->kept[--r->kept_count];
-        return true;
-    }
-    return false;
-}
-
-static enum err open_listener(const struct net_addr *addr, struct kept_listener *ret_kept)
-{
-    struct sockaddr_storage sa;
-    socklen_t len = addr_to_sockaddr(addr, &sa);
-    int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return err_from_errno(errno);
-    int on = 1;
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (addr->family == NET_IP6)
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-    if (bind(fd, (struct sockaddr *)&sa, len) != 0 || listen(fd, REACTOR_BACKLOG) != 0) {
-        enum err err = errno == EADDRINUSE ? ERR_EXISTS : err_from_errno(errno);
-        (void)close(fd);
-        return err;
-    }
-    *ret_kept = (struct kept_listener){.asked = *addr, .fd = fd};
-    local_of(fd, &ret_kept->bound);
-    return ERR_OK;
-}
-
 static enum err net_listen(void *self, const struct net_addr *addr, uint64_t tag, struct net_addr *ret_bound)
 {
     struct loop *loop = self;
@@ -357,24 +316,22 @@ static enum err net_listen(void *self, const struct net_addr *addr, uint64_t tag
     if (slot == REACTOR_LISTENERS_MAX)
         return ERR_BUSY;
     struct kept_listener kept = {.fd = -1};
-    enum err err = take_kept(loop->reactor, addr, &kept) ? ERR_OK : open_listener(addr, &kept);
+    enum err err = kept_listener_open(loop->reactor, addr, &kept);
     if (err != ERR_OK)
         return err;
     struct listener *l = calloc(1, sizeof(*l));
     if (l == NULL || uv_poll_init(&loop->uv, &l->poll, kept.fd) != 0) {
-        (void)close(kept.fd);
+        kept_listener_return(loop->reactor, &kept);
         free(l);
         return ERR_NOMEM;
     }
     l->poll.data = l;
     l->loop = loop;
-    l->asked = kept.asked;
-    l->bound = kept.bound;
-    l->fd = kept.fd;
+    l->kept = kept;
     l->tag = tag;
     loop->listeners[slot] = l;
     (void)uv_poll_start(&l->poll, UV_READABLE, accept_ready);
-    *ret_bound = l->bound;
+    *ret_bound = l->kept.bound;
     return ERR_OK;
 }
 
@@ -392,9 +349,9 @@ static void net_close_listener(void *self, uint64_t tag)
     for (size_t i = 0; i < REACTOR_LISTENERS_MAX; i++) {
         if (loop->listeners[i] == NULL || loop->listeners[i]->tag != tag)
             continue;
-        int fd = loop->listeners[i]->fd;
+        const struct kept_listener kept = loop->listeners[i]->kept;
         detach_listener(loop, i);
-        (void)close(fd);
+        kept_listener_close(loop->reactor, &kept);
     }
 }
 
@@ -439,10 +396,8 @@ void sock_close_all(struct loop *loop)
         struct listener *l = loop->listeners[i];
         if (l == NULL)
             continue;
-        if (r->kept_count < REACTOR_LISTENERS_MAX)
-            r->kept[r->kept_count++] = (struct kept_listener){.asked = l->asked, .bound = l->bound, .fd = l->fd};
-        else
-            (void)close(l->fd);
+        const struct kept_listener kept = l->kept;
         detach_listener(loop, i);
+        kept_listener_return(r, &kept);
     }
 }

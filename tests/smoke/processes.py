@@ -3,12 +3,13 @@
 """`hearth daemon --backend ipc` on real daemons: two nodes that exchange blocks; then the process of each actor in turn is killed, crashed and frozen while
 the others go on: the daemon stays, the actor comes back, what was acknowledged is there. Memory of a node at rest, as PSS over all its processes.
 
-Usage: tests/smoke/processes.py [exchange] [deaths] [memory] [confinement]; HEARTH_BUILD names another build folder, ONLY the actors that die.
+Usage: tests/smoke/processes.py [exchange] [listening] [deaths] [memory] [confinement]; HEARTH_BUILD names another build folder, ONLY the actors that die.
 """
 import os
 import re
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -131,6 +132,35 @@ def goes_with(actor, other):
     return (actor == "tiered_storage" and other == "heat_tracker") or (actor == "connection_manager" and other in ("bitswap", "discovery"))
 
 
+def listening(folder):
+    """The port that was taken for port 0 outlives the process that listens at it, and who dials between two lives waits instead of being refused."""
+    node, peer = Processes(folder, "listening"), Processes(folder, "dialing")
+    node.env["HEARTH_ADDRESSES__SWARM"] = "/ip4/127.0.0.1/tcp/0,/ip6/::1/tcp/0"
+    if not check("listening: two nodes start", node.start() and peer.start(), node.said() + peer.said()):
+        return
+    ports = [("127.0.0.1", node.port()), ("::1", int(re.search(r"/ip6/::1/tcp/(\d+)", node.said()).group(1)))]
+    for actor, how in (("connection_manager", signal.SIGKILL), ("connection_manager", signal.SIGSEGV), ("connection_manager", signal.SIGABRT)):
+        pid = die(node, actor, how, "listening")
+        refused = 0
+        while node.of(actor) in (None, pid):
+            refused += sum(not dials(*port) for port in ports)
+        check(f"listening: nobody is refused while it is away ({how.name})", refused == 0, refused)
+        check(f"listening: it listens where it did ({how.name})", eventually(lambda: peer.connects(node)), node.said()[-800:])
+        check(f"listening: by both families ({how.name})", all(dials(*port) for port in ports))
+        told = node.run("id")[1].decode()
+        check(f"listening: and says so ({how.name})", f"/tcp/{ports[0][1]}/" in told and f"/tcp/{ports[1][1]}/" in told, told)
+    node.stop()
+    peer.stop()
+
+
+def dials(host, port):
+    try:
+        socket.create_connection((host, port), 5).close()
+        return True
+    except OSError:
+        return False
+
+
 def frozen(node):
     """SIGSTOP: what it would answer ends at the deadline, the others answer; SIGCONT, and all is well."""
     pid = node.of("bitswap")
@@ -166,7 +196,7 @@ def confinement(folder):
     node.stop()
 
 
-GROUPS = {"exchange": exchange, "deaths": deaths, "memory": memory, "confinement": confinement}
+GROUPS = {"exchange": exchange, "listening": listening, "deaths": deaths, "memory": memory, "confinement": confinement}
 
 
 def main():

@@ -2,6 +2,11 @@
 /* Lives and what outlasts them: monitors, epochs, timers, restarts, failed starts, ends. */
 #include "helper_scene.h"
 
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -517,13 +522,56 @@ static void test_a_life_leaves_a_thing_to_the_next(void **state)
 {
     (void)state;
     scene_begin();
-    SCENE_ONE_PROCESS("the thing; a process leaves nothing");
+    SCENE_ONE_PROCESS("the thing, which goes with a process: the next test has what stays");
     scene.on_init[B] = take_what_is_left;
     scene.on_info[B] = end_twice;
     scene.on_end[B] = leave_again;
     scene_play(10);
     assert_int_equal(counted(0), 3);
     assert_int_equal(counted(4), 1);
+}
+
+/* Where a life is a process: whatever way it ends. */
+static enum err find_what_was_kept(struct ctx *c)
+{
+    const struct keep_port *keep = ctx_keep(c);
+    struct stat info = {0};
+    CHECK((keep != NULL) == scene.is_ipc);
+    if (keep == NULL)
+        return ERR_OK;
+    int fd = keep->find(keep->self, "thing");
+    CHECK((fd >= 0) == (counted(0) > 0));
+    if (fd < 0)
+        fd = memfd_create("thing", MFD_CLOEXEC);
+    CHECK(fstat(fd, &info) == 0 && (uint64_t)info.st_size == counted(0));
+    CHECK(ftruncate(fd, info.st_size + 1) == 0);
+    if (counted(0) == 0)
+        CHECK(keep->keep(keep->self, "thing", fd) == ERR_OK);
+    CHECK(close(fd) == 0);
+    return ERR_OK;
+}
+
+static void end_in_two_ways(struct ctx *c, const struct info *info)
+{
+    if (!is_start(info))
+        return;
+    count(0);
+    if (counted(0) == 2 && scene.is_ipc)
+        (void)raise(SIGKILL);
+    if (counted(0) < 3)
+        ctx_exit(c, EXIT_FAILED, "once more");
+    else
+        scene_done();
+}
+
+static void test_a_process_leaves_what_is_kept_however_it_ends(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.on_init[B] = find_what_was_kept;
+    scene.on_info[B] = end_in_two_ways;
+    scene_play(10);
+    assert_int_equal(counted(0), 3);
 }
 
 /* ---- a thousand lives ---- */
@@ -580,6 +628,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_declared_long_turn_is_left_alone),
         cmocka_unit_test(test_an_actor_that_does_not_turn_is_slow_then_stuck),
         cmocka_unit_test(test_a_life_leaves_a_thing_to_the_next),
+        cmocka_unit_test(test_a_process_leaves_what_is_kept_however_it_ends),
         cmocka_unit_test(test_a_thousand_lives_leave_nothing_behind),
     };
     return scene_main(argc, argv, tests, ARRAY_LEN(tests));

@@ -11,8 +11,11 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -472,6 +475,89 @@ static void watched_descriptors_call_back(void **state)
     assert_int_equal(f->port->open(f->port->self, sink, f, &f->loop), ERR_OK);
 }
 
+/* ---- what other processes left ---- */
+
+/* One thing at most. */
+struct left {
+    struct keep_port port;
+    char name[KEEP_NAME_BYTES];
+    int fd; /* -1: nothing */
+};
+
+static int find_left(void *self, const char *name)
+{
+    const struct left *left = self;
+    return left->fd >= 0 && strcmp(left->name, name) == 0 ? dup(left->fd) : -1;
+}
+
+static void forget_left(void *self, const char *name)
+{
+    struct left *left = self;
+    if (left->fd < 0 || strcmp(left->name, name) != 0)
+        return;
+    (void)close(left->fd);
+    left->fd = -1;
+}
+
+static enum err keep_left(void *self, const char *name, int fd)
+{
+    struct left *left = self;
+    forget_left(self, left->name);
+    if (name != left->name)
+        (void)snprintf(left->name, sizeof(left->name), "%s", name);
+    left->fd = dup(fd);
+    return ERR_OK;
+}
+
+/* A process that listens for port 0 and is gone at once; the port it had. */
+static uint16_t listen_and_vanish(struct left *left)
+{
+    struct reactor *r = reactor_new();
+    const struct loop_port *port = reactor_port(r);
+    struct loop *loop = NULL;
+    struct net_addr bound;
+    const struct net_addr any = loopback4(0);
+    port->keep_in(port->self, &left->port);
+    assert_int_equal(port->open(port->self, sink, NULL, &loop), ERR_OK);
+    assert_int_equal(port->net(loop)->listen(port->net(loop)->self, &any, TAG_LISTEN, &bound), ERR_OK);
+    port->close(loop);
+    reactor_free(r);
+    return bound.port;
+}
+
+static void a_listener_outlives_its_process(void **state)
+{
+    (void)state;
+    struct left left = {.port = {.find = find_left, .keep = keep_left, .forget = forget_left}, .fd = -1};
+    left.port.self = &left;
+    uint16_t port = listen_and_vanish(&left);
+    assert_int_equal(listen_and_vanish(&left), port);
+    assert_int_equal(listen_and_vanish(&left), port);
+    forget_left(&left, left.name);
+}
+
+/* Whoever left it may have been taken over. */
+static void what_is_no_listener_there_is_not_used(void **state)
+{
+    (void)state;
+    struct left left = {.port = {.find = find_left, .keep = keep_left, .forget = forget_left}, .fd = -1};
+    left.port.self = &left;
+    (void)listen_and_vanish(&left);
+    struct sockaddr_in elsewhere = {.sin_family = AF_INET, .sin_addr = {.s_addr = htonl(0x7f000002)}};
+    int other = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(other, (struct sockaddr *)&elsewhere, sizeof(elsewhere)), 0);
+    assert_int_equal(listen(other, 1), 0);
+    const int bad[] = {open("/dev/null", O_RDONLY | O_CLOEXEC), socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+                       socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), other};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        assert_int_equal(keep_left(&left, left.name, bad[i]), ERR_OK);
+        (void)close(bad[i]);
+        uint16_t port = listen_and_vanish(&left); /* one of its own */
+        assert_int_equal(listen_and_vanish(&left), port);
+    }
+    forget_left(&left, left.name);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -491,6 +577,8 @@ int main(void)
         T(listeners_outlive_a_loop),
         T(a_taken_port_is_named_as_such),
         T(watched_descriptors_call_back),
+        cmocka_unit_test(a_listener_outlives_its_process),
+        cmocka_unit_test(what_is_no_listener_there_is_not_used),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
