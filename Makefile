@@ -12,6 +12,9 @@ CMAKE     := cmake -G Ninja -S .
 comma     := ,
 NODE_PATH := $(or $(HEARTH_PATH),$(CURDIR)/data)
 
+# What make smoke plays a second time, with a process for each actor; BACKEND=ipc plays all of it so, as it does the other tests of whole nodes.
+SMOKE_IPC := commands actors outside names denylists discovery
+
 .PHONY: help build run test smoke cold asan tsan lint interop interop-short interop-full sim-bitswap sim-crowd sim-large sim-short sim-soak bench long image budget budget-short crash crash-smoke fuzz partition chaos chaos-short chaos-peers boundaries chaos-smoke docs clean
 
 help:
@@ -48,7 +51,7 @@ build: deps
 	@cmake --build $(BUILD) -j $(JOBS)
 
 run: build
-	@HEARTH_PATH="$(NODE_PATH)" exec $(BUILD)/hearth daemon
+	@HEARTH_PATH="$(NODE_PATH)" exec $(BUILD)/hearth daemon $(if $(BACKEND),--backend $(BACKEND))
 
 test: build
 	@ctest --test-dir $(BUILD) -L unit -j $(JOBS) --output-on-failure
@@ -75,6 +78,7 @@ smoke: build
 	@HEARTH_BUILD=$(BUILD) tests/smoke/crashes.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/stranger.py
 	@HEARTH_BUILD=$(BUILD) tests/smoke/processes.py
+	@$(if $(BACKEND),:,for t in $(SMOKE_IPC); do BACKEND=ipc HEARTH_BUILD=$(BUILD) tests/smoke/$$t.py || exit 1; done)
 
 cold: build
 	@tools/install_deps.sh cold || echo "cold: going on without them, it will be skipped"

@@ -23,7 +23,7 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests/smoke"))
 sys.path.insert(0, os.path.join(TOP, "tests/budget"))
-from bad_input import HEARTH, STRANGER, Node, check, counts, say, spawned_children  # noqa: E402
+from bad_input import HEARTH, STRANGER, Node, check, counts, descendants, say  # noqa: E402
 from cgroup import Cgroup, status_kib  # noqa: E402
 from peer import Honest, Keys, Peer, Sources, seed_of  # noqa: E402
 import rows_protocols  # noqa: E402
@@ -74,7 +74,7 @@ class World:
         self.adopt()
 
     def adopt(self):
-        self.port, self.pids = self.node.port(), spawned_children(self.node.process.pid)
+        self.port, self.pids = self.node.port(), descendants(self.node.process.pid)[1:]
         self.honest = Honest(self.port, self.sources, self.keys, self.cid, self.block)
         self.honest.start()
 
@@ -109,13 +109,21 @@ class World:
         return Peer(self.port, next(self.sources), seed, **more)
 
     def rss(self):
-        return status_kib(self.pids[0], "VmRSS") * 1024
+        return sum(status_kib(pid, "VmRSS") for pid in self.pids) * 1024
+
+    def forget_peak(self):
+        for pid in self.pids:
+            forget_peak(pid)
+
+    def peak_kib(self):
+        return sum(status_kib(pid, "VmHWM") for pid in self.pids)
 
     def cpu_ns(self):
         total = 0
-        for task in os.listdir(f"/proc/{self.pids[0]}/task"):
-            with open(f"/proc/{self.pids[0]}/task/{task}/schedstat") as file:
-                total += int(file.read().split()[0])
+        for pid in self.pids:
+            for task in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{task}/schedstat") as file:
+                    total += int(file.read().split()[0])
         return total
 
     def slow(self, sock, data):
@@ -133,7 +141,7 @@ class World:
                 return
 
     def lives(self):
-        return self.node.alive() and spawned_children(self.node.process.pid) == self.pids and "restart" not in self.node.said()
+        return self.node.alive() and descendants(self.node.process.pid)[1:] == self.pids and "restart" not in self.node.said()
 
 
 def forget_peak(pid):
@@ -146,7 +154,7 @@ def forget_peak(pid):
 
 def play(w, name, row, bound_mib):
     w.row = name
-    forget_peak(w.pids[0])
+    w.forget_peak()
     before, began = w.rss(), time.monotonic()
     honest, mark = w.honest, len(w.honest.took)
     try:
@@ -159,7 +167,7 @@ def play(w, name, row, bound_mib):
         time.sleep(0.05)
     took = honest.since(mark, w.control)
     served = bool(took) and None not in took and max(took) <= SERVED_S
-    grown = (status_kib(w.pids[0], "VmHWM") * 1024 - before) / 2**20
+    grown = (w.peak_kib() * 1024 - before) / 2**20
     w.check(f"the honest client was served {len(took)} times within {SERVED_S:g} s", served and honest.lost == 0,
             (len(took), max([t for t in took if t] or [0]), took.count(None), honest.faults[-3:], honest.lost))
     w.check(f"memory grew by no more than {bound_mib} MiB", grown <= bound_mib, f"{grown:.1f} MiB")
@@ -201,7 +209,7 @@ def mix(w, seconds):
     """All rows at once. Peers may be turned away then, so what each expects is told and not judged; the node and its honest peer are."""
     w.row, w.short, rows = "all at once", True, [row for row in ROWS if row[0] not in ALONE]
     began, mark, told = time.monotonic(), len(w.honest.took), multiprocessing.Queue()
-    forget_peak(w.pids[0])
+    w.forget_peak()
     processes = [multiprocessing.Process(target=attack, args=(w, turn, row[1], began + seconds, told)) for turn, row in enumerate(rows)]
     with Honest.dialling:
         for process in processes:
@@ -213,10 +221,11 @@ def mix(w, seconds):
         process.join()
     took = w.honest.since(mark, w.control)
     slow = [t for t in took if t is None or t > SERVED_S]
-    peak = status_kib(w.pids[0], "VmHWM") / 1024
+    peak = w.peak_kib() / 1024
     print(f"# {time.monotonic() - began:.0f} s, peak of the daemon {peak:.1f} MiB, honest client {len(took)} times, slowest {max([t for t in took if t] or [0]) * 1000:.0f} ms, dialled again {w.honest.lost} times")
     w.check(f"the honest client was always served within {SERVED_S:g} s", len(took) > 10 and not slow, (len(took), slow, w.honest.faults[-3:]))
-    w.check("the daemon stays under 64 MiB", 0 < peak < 64, peak)
+    most = 64 if len(w.pids) == 1 else 64 + 8 * len(w.pids)  # what processes share is counted by each
+    w.check(f"the daemon stays under {most} MiB", 0 < peak < most, peak)
     w.check("the same process lives", w.lives(), w.node.said()[-400:])
     w.check("it is healthy", w.node.run("diag", "healthy")[0] == 0)
 

@@ -46,9 +46,10 @@ class Node:
             return file.read()
 
     def start(self):
+        backend = ["--backend", os.environ["BACKEND"]] if "BACKEND" in os.environ else []
         with open(self.folder + ".log", "a", encoding="utf-8") as log:
             before = self.log().count("Daemon is ready")
-            self.process = subprocess.Popen([os.path.join(self.build, "hearthd"), "daemon"], env=self.env, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen([os.path.join(self.build, "hearthd"), "daemon", *backend], env=self.env, stdout=log, stderr=log, start_new_session=True)
         until = time.monotonic() + READY_S
         while self.log().count("Daemon is ready") == before:
             assert time.monotonic() < until and self.process.poll() is None, self.log()[-2000:]

@@ -60,7 +60,8 @@ class Node:
         """Starts the daemon; the event is set when it is ready or has ended."""
         self.dying.clear()
         self.address = None
-        self.process = subprocess.Popen([self.hearth, "daemon"], env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        backend = ["--backend", os.environ["BACKEND"]] if "BACKEND" in os.environ else []
+        self.process = subprocess.Popen([self.hearth, "daemon", *backend], env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, start_new_session=True)
         settled = threading.Event()
         threading.Thread(target=self._read, args=(self.process.stdout, settled), daemon=True).start()

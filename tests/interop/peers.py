@@ -518,7 +518,8 @@ class Hearth(Peer):
         self.process = None
 
     def start(self):
-        self.process = Process(self.label, [*self.prefix, self.binary, "daemon", *self.flags], self.env, self.home,
+        backend = ["--backend", os.environ["BACKEND"]] if "BACKEND" in os.environ else []
+        self.process = Process(self.label, [*self.prefix, self.binary, "daemon", *backend, *self.flags], self.env, self.home,
                                host=self.host)
         self.process.wait_line("^Daemon is ready", START_SECONDS)
         about = json.loads(self.hearth("id", "--enc=json"))

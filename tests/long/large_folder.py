@@ -36,8 +36,9 @@ class Daemon:
     def __init__(self, home):
         self.env = {**os.environ, "HEARTH_PATH": os.path.join(home, "repo"), "HEARTH_BOOTSTRAP": "",
                     "HEARTH_ADDRESSES__SWARM": "/ip4/127.0.0.1/tcp/0", "HEARTH_DISCOVERY__MDNS": "false"}
+        backend = ["--backend", os.environ["BACKEND"]] if "BACKEND" in os.environ else []
         with open(os.path.join(home, "log"), "wb") as log:
-            self.child = subprocess.Popen([HEARTH, "daemon"], env=self.env, stdout=log, stderr=log)
+            self.child = subprocess.Popen([HEARTH, "daemon", *backend], env=self.env, stdout=log, stderr=log)
         end = time.monotonic() + START_SECONDS
         while b"Daemon is ready" not in open(os.path.join(home, "log"), "rb").read():
             if time.monotonic() > end or self.child.poll() is not None:

@@ -50,11 +50,20 @@ def check(name, good, detail=""):
 
 
 def spawned_children(pid):
+    """Those of all its threads."""
+    found = []
     try:
-        with open(f"/proc/{pid}/task/{pid}/children") as file:
-            return [int(word) for word in file.read().split()]
-    except FileNotFoundError:
-        return []
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children") as file:
+                found += [int(word) for word in file.read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        pass  # it has ended
+    return found
+
+
+def descendants(pid):
+    """It, its children, and theirs."""
+    return [pid, *(below for child in spawned_children(pid) for below in descendants(child))]
 
 
 class Node:
@@ -465,7 +474,7 @@ def files_socket(folder, node):
         socket.send_fds(sender, [payload], [opened[name] for name in names])
 
     def held():
-        pids = [node.process.pid, *spawned_children(node.process.pid)]
+        pids = descendants(node.process.pid)
         return sum(os.path.realpath(f"/proc/{pid}/fd/{fd}") == film for pid in pids for fd in os.listdir(f"/proc/{pid}/fd"))
     for payload, *names in [(good, "written"), (good, "folder"), (good, "zeros"), (good, "pipe"), (good,), (good, "film", "film"), (good, *["film"] * 200),
                             (good[:5], "film"), (good + b"x", "film"), (b"", "film"), (b"HTTP" + good[4:], "film"), (os.urandom(16), "film")]:

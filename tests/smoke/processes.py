@@ -3,7 +3,7 @@
 """`hearth daemon --backend ipc` on real daemons: two nodes that exchange blocks; then the process of each actor in turn is killed, crashed and frozen while
 the others go on: the daemon stays, the actor comes back, what was acknowledged is there. Memory of a node at rest, as PSS over all its processes.
 
-Usage: tests/smoke/processes.py [exchange] [listening] [deaths] [memory] [confinement]; HEARTH_BUILD names another build folder, ONLY the actors that die.
+Usage: tests/smoke/processes.py [exchange] [listening] [clients] [deaths] [memory] [confinement]; HEARTH_BUILD names another build folder, ONLY the actors that die.
 """
 import os
 import re
@@ -15,6 +15,7 @@ import tempfile
 import time
 
 from bad_input import Node, check, counts, eventually, spawned_children
+from sp_client import Requester
 
 PSS_KIB_MAX = 96 * 1024
 ACTORS = ["state", "tiered_storage", "heat_tracker", "connection_manager", "discovery", "bitswap", "control"]
@@ -29,9 +30,7 @@ class Processes(Node):
         return spawned_children(self.process.pid)[0]
 
     def children(self):
-        """Of all threads of root's process: one of them starts the others."""
-        pid = self.daemon()
-        return [child for task in os.listdir(f"/proc/{pid}/task") for child in read_children(pid, task)]
+        return spawned_children(self.daemon())
 
     def of(self, actor):
         """The pid of the actor's process, or None."""
@@ -46,14 +45,6 @@ class Processes(Node):
 
     def connects(self, other):
         return self.run("swarm", "connect", f"/ip4/127.0.0.1/tcp/{other.port()}/p2p/{other.peer()}")[0] == 0
-
-
-def read_children(pid, task):
-    try:
-        with open(f"/proc/{pid}/task/{task}/children") as file:
-            return [int(word) for word in file.read().split()]
-    except OSError:
-        return []
 
 
 def pss_kib(pid):
@@ -161,6 +152,37 @@ def dials(host, port):
         return False
 
 
+def clients(folder):
+    """Who is connected to the control socket stays so while control is replaced in order; who connects at any time is not refused, also when it was killed."""
+    node = Processes(folder, "clients", CHAOS__ENABLED="true")
+    if not check("clients: a node starts", node.start(), node.said()):
+        return
+    inside = Requester(node.file("run/control.sock"), 10)
+    check("clients: one is connected", answers(inside))
+    for order in ("fail", "exit", "fail"):
+        pid = node.of("control")
+        code, _, err = node.run("chaos", "control", order)
+        check(f"clients: control ends by {order}", code == 0 and eventually(lambda: node.of("control") not in (None, pid)), err)
+        check("clients: and the client goes on where it was", answers(inside))
+    for _ in range(3):
+        pid, refused, waiting = die(node, "control", signal.SIGKILL, "clients"), 0, []
+        while node.of("control") in (None, pid) or len(waiting) < 20:
+            client = socket.socket(socket.AF_UNIX)
+            refused += client.connect_ex(node.file("run/control.sock")) != 0
+            waiting.append(client)
+            time.sleep(0.002)
+        check(f"clients: none of {len(waiting)} that connect meanwhile is refused", refused == 0, refused)
+        for client in waiting:
+            client.close()
+        check("clients: whoever was cut off comes in again", [inside.open(), answers(inside)][1])
+    node.stop()
+
+
+def answers(client):
+    answer = client.ask(b'{"op": "id"}')
+    return answer is not None and b'"ok": true' in answer.replace(b'":true', b'": true')
+
+
 def frozen(node):
     """SIGSTOP: what it would answer ends at the deadline, the others answer; SIGCONT, and all is well."""
     pid = node.of("bitswap")
@@ -196,7 +218,7 @@ def confinement(folder):
     node.stop()
 
 
-GROUPS = {"exchange": exchange, "listening": listening, "deaths": deaths, "memory": memory, "confinement": confinement}
+GROUPS = {"exchange": exchange, "listening": listening, "clients": clients, "deaths": deaths, "memory": memory, "confinement": confinement}
 
 
 def main():
