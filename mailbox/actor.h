@@ -305,6 +305,7 @@ struct actor_stats {
     uint64_t cpu_ns; /* in all its lives: of its thread, or of its process with its jobs */
 };
 size_t ctx_actor_count(const struct ctx *);
+/* By index: without messages and all that follows it, which take much longer to find out; these are 0. */
 bool ctx_actor_stats(const struct ctx *, size_t index, struct actor_stats *ret_stats);
 bool ctx_actor_stats_of(const struct ctx *, actor_id id, struct actor_stats *ret_stats); /* root is 0 */
 

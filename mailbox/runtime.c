@@ -387,17 +387,12 @@ static uint64_t cpu_of(const struct actor_shared *shared)
     return atomic_load(&shared->cpu_past_ns) + (clock == 0 ? 0 : machine_cpu(clock));
 }
 
-bool runtime_actor_stats_of(const struct runtime *rt, actor_id id, struct actor_stats *ret_stats)
+static void fill_stats(const struct runtime *rt, const struct ctx *c, struct actor_stats *ret_stats)
 {
-    if (id >= rt->actor_count || (id != ROOT_ID && rt->config.classes[id] == NULL))
-        return false;
-    const struct ctx *c = &rt->actors[id];
     uint64_t held = box_held(&c->shared->box);
     uint64_t beat = atomic_load_explicit(&c->shared->heartbeat_ns, memory_order_relaxed);
     uint64_t now = rt->backend->now(rt);
     uint32_t last = atomic_load_explicit(&c->shared->last_exit, memory_order_relaxed);
-    struct handling_figures figures;
-    handling_read(&c->shared->handling, now, &figures);
     *ret_stats = (struct actor_stats){
         .name = c->class->name,
         .state = state_name(c),
@@ -409,12 +404,22 @@ bool runtime_actor_stats_of(const struct runtime *rt, actor_id id, struct actor_
         .mailbox_bytes = box_bytes(held),
         .refused = atomic_load_explicit(&c->shared->box.refused, memory_order_relaxed),
         .heartbeat_ns = beat == 0 ? 0 : rt->backend->real_now(rt) - (now - MIN(beat, now)),
-        .messages = figures.messages,
-        .messages_per_s = figures.messages_per_s,
-        .p50_ns = figures.p50_ns,
-        .p99_ns = figures.p99_ns,
-        .cpu_ns = cpu_of(c->shared),
     };
+}
+
+bool runtime_actor_stats_of(const struct runtime *rt, actor_id id, struct actor_stats *ret_stats)
+{
+    if (id >= rt->actor_count || (id != ROOT_ID && rt->config.classes[id] == NULL))
+        return false;
+    const struct ctx *c = &rt->actors[id];
+    struct handling_figures figures;
+    fill_stats(rt, c, ret_stats);
+    handling_read(&c->shared->handling, rt->backend->now(rt), &figures);
+    ret_stats->messages = figures.messages;
+    ret_stats->messages_per_s = figures.messages_per_s;
+    ret_stats->p50_ns = figures.p50_ns;
+    ret_stats->p99_ns = figures.p99_ns;
+    ret_stats->cpu_ns = cpu_of(c->shared);
     return true;
 }
 
@@ -425,5 +430,7 @@ bool runtime_actor_stats(const struct runtime *rt, size_t index, struct actor_st
         if (rt->config.classes[id] != NULL && index-- == 0)
             break;
     }
-    return id < rt->actor_count && runtime_actor_stats_of(rt, (actor_id)id, ret_stats);
+    if (id < rt->actor_count)
+        fill_stats(rt, &rt->actors[id], ret_stats);
+    return id < rt->actor_count;
 }

@@ -144,6 +144,7 @@ struct runtime_stats {
 };
 void runtime_stats(const struct runtime *rt, struct runtime_stats *ret_stats);
 size_t runtime_actor_count(const struct runtime *rt);
+/* By index: without messages and all that follows it. */
 bool runtime_actor_stats(const struct runtime *rt, size_t index, struct actor_stats *ret_stats);
 bool runtime_actor_stats_of(const struct runtime *rt, actor_id id, struct actor_stats *ret_stats); /* root is 0 */
 

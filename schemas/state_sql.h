@@ -149,6 +149,8 @@ enum {
     " peer=?2, addr=?3, direction=?4, security=?5, muxer=?6, streams=?7, opened_at=?8, rtt_ns=?9, bytes_in=?10,"       \
     " bytes_out=?11 WHERE (peer,addr,direction,security,muxer,streams,opened_at,rtt_ns,bytes_in,bytes_out)"            \
     " IS NOT (?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)"
+#define STATE_SQL_BEGIN           "BEGIN IMMEDIATE"
+#define STATE_SQL_COMMIT          "COMMIT"
 #define STATE_SQL_CONNECTION_GONE "DELETE FROM connections WHERE id=?1"
 #define STATE_SQL_WANT                                                                                                 \
     "INSERT INTO wants VALUES(?1,?2,?3,?4) ON CONFLICT(cid,peer) DO UPDATE SET priority=?3, since=?4"                  \

@@ -374,9 +374,16 @@ static int trim(struct state_rows *rows, enum state_statement which, uint64_t ke
     return run(&b);
 }
 
+static int run_bare(struct state_rows *rows, enum state_statement which)
+{
+    struct binding b = bind(rows, which);
+    return run(&b);
+}
+
+/* Each thing that is written each time is a prepared statement: to parse BEGIN and COMMIT took as long as the rows of a node at rest. */
 int state_rows_write(struct state_rows *rows, const struct state_batch *batch)
 {
-    int code = SQLITE_OK;
+    int code = run_bare(rows, STATEMENT_BEGIN);
     bool events = false;
     bool peers = false;
     bool moves = false;
@@ -405,7 +412,7 @@ int state_rows_write(struct state_rows *rows, const struct state_batch *batch)
         code = write_meta(rows, "dropped", batch->dropped);
     if (code == SQLITE_OK && batch->stopping)
         code = write_meta(rows, "stopped_at", batch->at);
-    return code;
+    return code == SQLITE_OK ? run_bare(rows, STATEMENT_COMMIT) : code;
 }
 
 /* ---- reading ---- */

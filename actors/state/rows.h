@@ -50,7 +50,9 @@
     X(PROVIDES_FRESH) \
     X(PROVIDE_STAT) \
     X(META) \
-    X(EVENTS_LOAD)
+    X(EVENTS_LOAD) \
+    X(BEGIN) \
+    X(COMMIT)
 /* clang-format on */
 
 enum state_statement {
@@ -67,7 +69,7 @@ struct state_rows {
 int state_rows_prepare(struct state_rows *rows, sqlite3 *db);
 void state_rows_finalize(struct state_rows *rows);
 
-/* Inside the caller's transaction. */
+/* In one transaction, which is the caller's to roll back when this fails. */
 int state_rows_write(struct state_rows *rows, const struct state_batch *batch);
 
 /* Of what the DHT keeps and what is provided (rows_provide.c): the message is one of these, or nothing is done. */

@@ -11,8 +11,8 @@
  *      tick: actors, accounts ---+--> job on the lane `state` --> one transaction
  *
  * A tick looks at the runtime's actors and the accounts and takes only rows that differ from what was written last; a cast
- * shortens the wait for the next write. So a change is visible within 1 s and a quiet node writes nothing but a heartbeat each
- * 10 s. When the database cannot be written the batch is kept and tried again, from 1 to 30 s apart; what no longer fits is
+ * shortens the wait for the next write. So a change is visible within 1 s and a quiet node writes nothing but the heartbeats of all
+ * its actors each 10 s, in one transaction. When the database cannot be written the batch is kept and tried again, from 1 to 30 s apart; what no longer fits is
  * dropped and counted: a degraded state, never an exit.
  */
 #include <stdio.h>
@@ -37,6 +37,7 @@ struct state_state {
     bool degraded;
     uint64_t retry_ms;
     uint64_t retry_at; /* monotonic */
+    uint64_t beats_at; /* when heartbeats that have nothing else to tell are written next */
     uint64_t timer;
     uint64_t timer_at;
     struct reply_to probes[PROBES_MAX];
@@ -108,10 +109,10 @@ static void copy_text(char *to, size_t size, const char *from)
     (void)snprintf(to, size, "%s", from == NULL ? "" : from);
 }
 
-static bool actor_differs(const struct state_actor_row *now, const struct state_actor_row *written)
+static bool actor_differs(const struct state_actor_row *now, const struct state_actor_row *written, bool beats)
 {
     struct state_actor_row same_beat = *now;
-    if (now->heartbeat_at < written->heartbeat_at + HEARTBEAT_SHOWN_S * SECOND_NS)
+    if (!beats)
         same_beat.heartbeat_at = written->heartbeat_at;
     return memcmp(&same_beat, written, sizeof(same_beat)) != 0;
 }
@@ -119,7 +120,10 @@ static bool actor_differs(const struct state_actor_row *now, const struct state_
 static void sample_actors(struct ctx *ctx, struct state_state *s, struct state_batch *batch)
 {
     size_t count = MIN(ctx_actor_count(ctx), (size_t)STATE_ACTORS_MAX);
+    bool beats = ctx_now(ctx) >= s->beats_at;
     batch->actor_count = 0;
+    if (beats)
+        s->beats_at = ctx_now(ctx) + HEARTBEAT_SHOWN_S * SECOND_NS;
     for (size_t i = 0; i < count; i++) {
         struct actor_stats stats;
         struct state_actor_row row;
@@ -135,7 +139,7 @@ static void sample_actors(struct ctx *ctx, struct state_state *s, struct state_b
         row.mailbox_bytes = stats.mailbox_bytes;
         row.refused = stats.refused;
         row.heartbeat_at = stats.heartbeat_ns;
-        if (!actor_differs(&row, &s->actors[i]))
+        if (!actor_differs(&row, &s->actors[i], beats))
             continue;
         s->actors[i] = row;
         batch->actors[batch->actor_count++] = row;

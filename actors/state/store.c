@@ -298,11 +298,7 @@ enum err state_store_write(struct state_store *store, const struct state_batch *
     enum err err = state_store_open(store, batch->at, why);
     if (err != ERR_OK)
         return err;
-    int code = sqlite3_exec(store->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-    if (code == SQLITE_OK)
-        code = state_rows_write(&store->rows, batch);
-    if (code == SQLITE_OK)
-        code = sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL);
+    int code = state_rows_write(&store->rows, batch);
     if (code != SQLITE_OK) {
         err = state_store_fail(store, code, "cannot be written", why);
         (void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
