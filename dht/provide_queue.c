@@ -70,7 +70,7 @@ enum err provide_queue_push(struct provide_queue *queue, struct span cid, enum p
 bool provide_queue_next(struct provide_queue *queue, uint64_t now_ns, size_t *ret_slot, struct span *ret_cid)
 {
     struct provide_entry *first = NULL;
-    if (queue->running >= PROVIDE_QUEUE_RUNNING_MAX)
+    if (queue->running >= PROVIDE_QUEUE_RUNNING_MAX || queue->len == queue->running)
         return false;
     for (size_t i = 0; i < PROVIDE_QUEUE_MAX; i++) {
         struct provide_entry *entry = &queue->entries[i];
@@ -104,7 +104,7 @@ void provide_queue_ended(struct provide_queue *queue, size_t slot, bool provided
 uint64_t provide_queue_due(const struct provide_queue *queue)
 {
     uint64_t due = UINT64_MAX;
-    if (queue->running >= PROVIDE_QUEUE_RUNNING_MAX)
+    if (queue->running >= PROVIDE_QUEUE_RUNNING_MAX || queue->len == queue->running)
         return due;
     for (size_t i = 0; i < PROVIDE_QUEUE_MAX; i++)
         if (queue->entries[i].order != 0 && !queue->entries[i].running)

@@ -42,6 +42,7 @@ struct discovery {
     struct provide provide;
     struct finder finder; /* where there is no DHT */
     uint64_t provide_timer;
+    uint64_t provide_at_ns; /* of the timer */
 };
 
 /* What the table's values point to. */
@@ -76,9 +77,12 @@ static void route(struct ctx *ctx, struct discovery *d)
         if (turn + 1 == TURNS_MAX)
             due = ctx_now(ctx) + MS_NS;
     }
+    if (d->provide_timer != 0 && d->provide_at_ns == due)
+        return;
     if (d->provide_timer != 0)
         ctx_timer_cancel(ctx, d->provide_timer);
     d->provide_timer = due == UINT64_MAX ? 0 : ctx_timer(ctx, due, TAG_PROVIDE);
+    d->provide_at_ns = due;
 }
 
 /* What is due, at the end of each handler: of no request, but for the searches that say so. */
