@@ -136,6 +136,12 @@ static void ask(struct swarm *s, uint64_t now_ns)
         reachability_unanswered(&s->autonat.engine, now_ns);
 }
 
+uint64_t autonat_deadline(const struct swarm *s)
+{
+    const struct swarm_autonat *a = &s->autonat;
+    return a->stream != NULL && !a->engine.asking ? 0 : reachability_deadline(&a->engine);
+}
+
 void autonat_tick(struct swarm *s, uint64_t now_ns)
 {
     struct swarm_autonat *a = &s->autonat;

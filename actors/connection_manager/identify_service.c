@@ -302,6 +302,15 @@ static void expire_pushes(struct swarm_conn *c, uint64_t now_ns)
     }
 }
 
+uint64_t identify_deadline(const struct swarm_conn *c)
+{
+    uint64_t at = c->up && c->identify == IDENTIFY_RUNS ? c->identify_due_ns : UINT64_MAX;
+    for (const struct swarm_stream *st = c->streams; st != NULL; st = st->next)
+        if (st->kind == STREAM_PUSH_IN)
+            at = MIN(at, st->due_ns);
+    return at;
+}
+
 void identify_tick(struct swarm_conn *c, uint64_t now_ns)
 {
     expire_pushes(c, now_ns);

@@ -141,6 +141,14 @@ void ping_fin(struct swarm_stream *st)
         give_up(st, ERR_CLOSED);
 }
 
+uint64_t ping_deadline(const struct swarm_stream *st)
+{
+    const struct swarm_ping *p = st->kind == STREAM_PING_OUT ? st->ping : NULL;
+    if (p == NULL || (!p->open && p->sent_ns == 0))
+        return UINT64_MAX;
+    return p->sent_ns != 0 ? p->sent_ns + PING_TIMEOUT_S * SECOND_NS : p->next_ns;
+}
+
 void ping_tick(struct swarm_stream *st, uint64_t now_ns)
 {
     if (st->kind != STREAM_PING_OUT || st->ping == NULL)

@@ -26,6 +26,11 @@ bool reachability_is_due(const struct reachability *r, uint64_t now_ns)
     return !r->asking && r->next_ns <= now_ns;
 }
 
+uint64_t reachability_deadline(const struct reachability *r)
+{
+    return r->asking ? r->due_ns : r->next_ns;
+}
+
 bool reachability_may_ask(const struct reachability *r, const struct net_addr *peer, uint64_t now_ns)
 {
     ip_group group = group_of(peer);

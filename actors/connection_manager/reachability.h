@@ -92,6 +92,9 @@ void reachability_came_in(struct reachability *r, const struct net_addr *from, b
 /* Own addresses are others than before. */
 void reachability_moved(struct reachability *r, uint64_t now_ns);
 
+/* When reachability_tick or reachability_is_due has something to say. */
+uint64_t reachability_deadline(const struct reachability *r);
+
 /* Ends a question whose time is over. */
 void reachability_tick(struct reachability *r, uint64_t now_ns);
 

@@ -232,14 +232,14 @@ void swarm_settle(struct swarm *s)
             if (c->engine != NULL)
                 arm(c, blocked);
             c->dirty = false;
+            swarm_care(c);
         }
         swarm_dialer_run(s);
     } while (s->dirty != NULL);
     if (s->reading_paused && s->resume_timer == 0 && !backlog_is_congested(&s->backlog))
         s->resume_timer = ctx_timer(s->ctx, ctx_now(s->ctx) + SWARM_RESUME_MS * MS_NS, TAG_RESUME);
     swarm_bandwidth_arm(s);
-    if (s->tick_timer == 0 && (table_len(&s->conns) > 0 || s->push_at_ns != 0 || swarm_return_pending(s)))
-        s->tick_timer = ctx_timer(s->ctx, ctx_now(s->ctx) + SWARM_TICK_MS * MS_NS, TAG_TICK);
+    swarm_tick_arm(s);
 }
 
 void swarm_net(struct swarm *s, const struct net_event *event)

@@ -56,8 +56,8 @@ enum {
     SWARM_WRITE_QUEUE_MAX = 8 * 1024 * 1024, /* per stream: an owner that ignores its credit loses the stream */
     SWARM_WINDOWS_SHARE = 17, /* of 32 of the receive account: promised beyond the first 256 KiB of a stream */
     SWARM_IDENTIFY_SHARE = 1, /* of 16 of it: what peers say of themselves, until it is whole */
-    SWARM_TICK_MS = 1000,
-    SWARM_RESUME_MS = 2, /* bytes are given back on other threads, unheard: look again */
+    SWARM_TICK_MS = 1000,     /* between two looks at the clock, at least */
+    SWARM_RESUME_MS = 2,      /* bytes are given back on other threads, unheard: look again */
     SWARM_IDENTIFY_MS = 5000,
     SWARM_WRITE_MS = 10000, /* a socket that takes no byte for so long, though some wait, is reset */
     SWARM_PUSH_DEBOUNCE_MS = 1000,
@@ -68,6 +68,8 @@ enum {
     SWARM_RETURN_MS = 1000,          /* before the first try; doubles */
     SWARM_RETURN_HEALTHY_MS = 60000, /* a connection that lasted this long starts the count anew */
     SWARM_REPORT_MS = 5000,          /* rows of state for what changes all the time */
+    SWARM_REPORT_BYTES = 1024,       /* fewer than this, such as pings, are told with what else there is, or */
+    SWARM_REPORT_QUIET_MS = 300000,  /* after so long */
     SWARM_TAG_CONNECTION = 1000      /* net tags below are listeners */
 };
 
@@ -196,7 +198,11 @@ struct swarm_conn {
     uint64_t push_credit_ns;
     uint64_t push_updated_ns;
     bool push_due;
+    uint64_t reported_ns; /* what state was told last, and when */
     uint64_t reported_bytes;
+    uint64_t reported_rtt_ns;
+    uint32_t reported_streams;
+    uint64_t care_at_ns; /* the clock means nothing to it before that; UINT64_MAX: until something else happens */
     struct rate_turn turns[BANDWIDTH_DIRECTIONS];
     uint64_t slow_until_ns; /* not read: a limited protocol is overdrawn */
 };
@@ -281,6 +287,9 @@ struct swarm {
     struct swarm_autonat autonat;
 
     uint64_t tick_timer;
+    uint64_t tick_at_ns; /* of the timer */
+    uint64_t ticked_ns;  /* the last one */
+    uint64_t care_at_ns; /* no connection's is earlier */
     uint64_t dialer_timer;
     uint64_t dialer_at_ns;
     uint64_t settle_timer;
@@ -304,7 +313,12 @@ void swarm_connect(struct swarm *s, const struct dialer_order *order);
 /* ---- swarm.c ---- */
 enum err swarm_listen(struct swarm *s, const char *text, char *ret_why, size_t why_bytes);
 void swarm_net(struct swarm *s, const struct net_event *event);
+/* Does what is due. When that is next is known from what each connection says when it is settled, so a node at rest seldom wakes. */
 void swarm_tick(struct swarm *s);
+/* A connection has been settled: notes when it is to be looked at again. */
+void swarm_care(struct swarm_conn *c);
+/* Sets the timer of swarm_tick. */
+void swarm_tick_arm(struct swarm *s);
 /* Writes, and frees what is over. At the end of each handler, or of the turn through a timer when soon is enough. */
 void swarm_settle(struct swarm *s);
 void swarm_settle_soon(struct swarm *s);
@@ -329,7 +343,8 @@ void swarm_return_later(struct swarm *s, const struct peer_id *peer, uint64_t la
 void swarm_return_failed(struct swarm *s, const struct peer_id *peer);
 /* Nobody wants the peer any more. */
 void swarm_return_forget(struct swarm *s, const struct peer_id *peer);
-bool swarm_return_pending(const struct swarm *s);
+/* The first of them is to be dialled then; UINT64_MAX: none. */
+uint64_t swarm_return_deadline(const struct swarm *s);
 
 /* ---- swarm_dial.c ---- */
 /* Dials the addresses that are known; nobody waits for the answer. */
@@ -389,6 +404,8 @@ void identify_fin(struct swarm_stream *st);
 void identify_ended(struct swarm_stream *st, enum err err);
 void identify_opened(struct swarm_stream *st);
 void identify_tick(struct swarm_conn *c, uint64_t now_ns);
+/* When identify_tick has something to do; UINT64_MAX: never, as it looks. */
+uint64_t identify_deadline(const struct swarm_conn *c);
 void identify_push_all(struct swarm *s);
 
 /* ---- ping_service.c ---- */
@@ -398,6 +415,7 @@ void ping_opened(struct swarm_stream *st);
 void ping_ended(struct swarm_stream *st, enum err err);
 void ping_fin(struct swarm_stream *st);
 void ping_tick(struct swarm_stream *st, uint64_t now_ns);
+uint64_t ping_deadline(const struct swarm_stream *st);
 enum err ping_call(struct swarm *s, const struct msg *msg, struct reply_to call);
 void ping_cancel(struct swarm *s, const struct reply_to *call);
 void ping_free(struct swarm_ping *ping);
@@ -406,6 +424,7 @@ void ping_free(struct swarm_ping *ping);
 void autonat_init(struct swarm *s);
 void autonat_release(struct swarm *s);
 void autonat_tick(struct swarm *s, uint64_t now_ns);
+uint64_t autonat_deadline(const struct swarm *s);
 /* An own list of addresses has changed. */
 void autonat_moved(struct swarm *s);
 /* A peer says where it sees this node. */

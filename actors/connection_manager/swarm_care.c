@@ -83,11 +83,16 @@ void swarm_make_room(struct swarm *s)
     resources_leave(&s->resources, &c->resource); /* who needs the room does so now */
 }
 
+/* Half-open ones and dials have bounds of their own; if they counted, strangers who say nothing would drive the peers away. */
+static uint64_t established(const struct swarm *s)
+{
+    return s->resources.system.used[RESOURCE_CONNS] - s->resources.transient.used[RESOURCE_CONNS];
+}
+
 static void trim(struct swarm *s)
 {
     size_t count = table_len(&s->conns);
-    /* half-open ones and dials have bounds of their own; if they counted, strangers who say nothing would drive the peers away */
-    uint64_t total = s->resources.system.used[RESOURCE_CONNS] - s->resources.transient.used[RESOURCE_CONNS];
+    uint64_t total = established(s);
     if (total <= s->trimmer.high || count == 0)
         return;
     struct trimmer_candidate *list = calloc(count, sizeof(*list));
@@ -165,12 +170,13 @@ void swarm_return_failed(struct swarm *s, const struct peer_id *peer)
         try_later(s, r);
 }
 
-bool swarm_return_pending(const struct swarm *s)
+uint64_t swarm_return_deadline(const struct swarm *s)
 {
+    uint64_t at = UINT64_MAX;
     for (size_t i = 0; i < s->return_count; i++)
         if (s->returns[i].due_ns != 0)
-            return true;
-    return false;
+            at = MIN(at, s->returns[i].due_ns);
+    return at;
 }
 
 static void dial_lost(struct swarm *s, uint64_t now)
@@ -194,26 +200,62 @@ static void let_go_if_stuck(struct swarm_conn *c, uint64_t now)
     swarm_close(c, ERR_TIMEOUT);
 }
 
+/* ---- the clock ---- */
+
+static uint64_t care_deadline(const struct swarm_conn *c)
+{
+    uint64_t at = MIN(connection_deadline(c->engine), identify_deadline(c));
+    if (c->stuck_ns != 0)
+        at = MIN(at, c->stuck_ns + SWARM_WRITE_MS * MS_NS);
+    for (const struct swarm_stream *st = c->streams; st != NULL; st = st->next)
+        at = MIN(at, ping_deadline(st));
+    return at;
+}
+
+void swarm_care(struct swarm_conn *c)
+{
+    c->care_at_ns = c->engine == NULL || c->over ? UINT64_MAX : care_deadline(c);
+    c->swarm->care_at_ns = MIN(c->swarm->care_at_ns, c->care_at_ns);
+}
+
+static void look_after(struct swarm_conn *c, uint64_t now)
+{
+    if (c->engine == NULL || c->over)
+        return;
+    if (connection_deadline(c->engine) <= now)
+        connection_tick(c->engine, now);
+    if (c->up && !c->over)
+        identify_tick(c, now);
+    for (struct swarm_stream *st = c->streams, *next; st != NULL && !c->over; st = next) {
+        next = st->next;
+        ping_tick(st, now);
+    }
+    let_go_if_stuck(c, now);
+    swarm_touch(c); /* settled, it says when it is due again */
+}
+
+static void look_after_all(struct swarm *s, uint64_t now)
+{
+    size_t position = 0;
+    struct swarm_conn *c;
+    uint64_t care_at = UINT64_MAX;
+    if (s->care_at_ns > now)
+        return;
+    while ((c = table_next(&s->conns, &position, NULL)) != NULL) {
+        if (c->care_at_ns <= now)
+            look_after(c, now);
+        else
+            care_at = MIN(care_at, c->care_at_ns);
+    }
+    s->care_at_ns = care_at;
+}
+
 void swarm_tick(struct swarm *s)
 {
     uint64_t now = ctx_now(s->ctx);
     s->tick_timer = 0;
-    size_t position = 0;
-    struct swarm_conn *c;
-    while ((c = table_next(&s->conns, &position, NULL)) != NULL) {
-        if (c->engine == NULL || c->over)
-            continue;
-        if (connection_deadline(c->engine) <= now)
-            connection_tick(c->engine, now);
-        if (c->up && !c->over)
-            identify_tick(c, now);
-        for (struct swarm_stream *st = c->streams, *next; st != NULL && !c->over; st = next) {
-            next = st->next;
-            ping_tick(st, now);
-        }
-        let_go_if_stuck(c, now);
-        swarm_touch(c);
-    }
+    s->ticked_ns = now;
+    look_after_all(s, now);
     if (s->push_at_ns != 0 && s->push_at_ns <= now)
         identify_push_all(s);
     autonat_tick(s, now);
@@ -222,6 +264,38 @@ void swarm_tick(struct swarm *s)
     swarm_bandwidth_tick(s);
     swarm_resume_reading(s);
     swarm_report_tick(s);
+}
+
+/* What has no time of its own and is looked at each second: bytes that others give back, connections that may be trimmed, hours with limits. */
+static bool is_looked_at(const struct swarm *s)
+{
+    return s->reading_paused || s->bandwidth.hour_count > 0 || established(s) > s->trimmer.high;
+}
+
+static uint64_t tick_deadline(const struct swarm *s)
+{
+    uint64_t at = swarm_return_deadline(s);
+    if (s->push_at_ns != 0)
+        at = MIN(at, s->push_at_ns);
+    if (table_len(&s->conns) == 0)
+        return at;
+    at = MIN(at, MIN(s->care_at_ns, autonat_deadline(s)));
+    return is_looked_at(s) ? 0 : MIN(at, s->report_at_ns);
+}
+
+void swarm_tick_arm(struct swarm *s)
+{
+    uint64_t at = tick_deadline(s);
+    if (at == UINT64_MAX)
+        return;
+    uint64_t now = ctx_now(s->ctx);
+    at = MAX(at, MAX(now, s->ticked_ns + SWARM_TICK_MS * MS_NS));
+    if (s->tick_timer != 0 && s->tick_at_ns <= at)
+        return;
+    if (s->tick_timer != 0)
+        ctx_timer_cancel(s->ctx, s->tick_timer);
+    s->tick_timer = ctx_timer(s->ctx, at, TAG_TICK);
+    s->tick_at_ns = at;
 }
 
 /* ---- listening ---- */

@@ -132,7 +132,10 @@ void swarm_state_connection(struct swarm_conn *c, bool gone)
         fields.opened_at = c->opened_real_ns;
         fields.rtt_ns = connection_rtt_ns(c->engine);
         connection_traffic(c->engine, &fields.bytes_in, &fields.bytes_out);
+        c->reported_ns = ctx_now(s->ctx);
         c->reported_bytes = fields.bytes_in + fields.bytes_out;
+        c->reported_rtt_ns = fields.rtt_ns;
+        c->reported_streams = (uint32_t)fields.streams;
     }
     cast_state(s, MSG_STATE_CONNECTION, &fields);
 }
@@ -176,6 +179,22 @@ void swarm_state_peer(struct swarm *s, const struct peer_entry *entry)
     buf_release(&protocols);
 }
 
+/* A ping that took as long as the last one is no news: a row for each was most of what a node at rest wrote. */
+static bool has_news(const struct swarm_conn *c, uint64_t now)
+{
+    uint64_t in = 0;
+    uint64_t out = 0;
+    uint64_t rtt = connection_rtt_ns(c->engine);
+    connection_traffic(c->engine, &in, &out);
+    uint64_t moved = in + out - c->reported_bytes;
+    uint64_t apart = MAX(rtt, c->reported_rtt_ns) - MIN(rtt, c->reported_rtt_ns);
+    if (moved == 0)
+        return false;
+    return moved >= SWARM_REPORT_BYTES || connection_streams(c->engine) != c->reported_streams ||
+           apart > c->reported_rtt_ns / 4 + 5 * MS_NS || (c->reported_rtt_ns == 0 && rtt != 0) ||
+           now >= c->reported_ns + SWARM_REPORT_QUIET_MS * MS_NS;
+}
+
 void swarm_report_tick(struct swarm *s)
 {
     uint64_t now = ctx_now(s->ctx);
@@ -185,15 +204,9 @@ void swarm_report_tick(struct swarm *s)
     swarm_measure(s, now);
     size_t position = 0;
     struct swarm_conn *c;
-    while ((c = table_next(&s->conns, &position, NULL)) != NULL) {
-        uint64_t in = 0;
-        uint64_t out = 0;
-        if (!c->up || c->over)
-            continue;
-        connection_traffic(c->engine, &in, &out);
-        if (in + out != c->reported_bytes)
+    while ((c = table_next(&s->conns, &position, NULL)) != NULL)
+        if (c->up && !c->over && has_news(c, now))
             swarm_state_connection(c, false);
-    }
     identify_refresh_own(s);
 }
 

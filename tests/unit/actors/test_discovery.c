@@ -51,7 +51,7 @@ static void nodes_of_a_segment_find_each_other(void **state)
 
 static bool stranger_found(void)
 {
-    return nodes[STRANGER].ups == 3;
+    return nodes[STRANGER].ups >= 3; /* two that dial each other at once have two connections */
 }
 
 static void a_node_that_moves_to_the_segment_is_found(void **state)
