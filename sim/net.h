@@ -112,7 +112,8 @@ void sim_host_set_power(struct sim_host *host, bool on);
 struct sim_traffic {
     uint64_t bytes_out;
     uint64_t bytes_in;
-    uint64_t dials; /* connections that it asked for */
+    uint64_t dials;      /* connections that it asked for */
+    uint64_t dials_lost; /* of these: nobody heard of them, by the link's loss */
 };
 struct sim_traffic sim_host_traffic(const struct sim_host *host);
 

@@ -53,6 +53,8 @@ static enum err net_connect(void *self, const struct net_addr *addr, uint64_t ta
     uint32_t loss = sim_link_now(host->net, host, to).connect_loss;
     if (loss == 0 || sim_below(host->net->sim, 1000) >= loss)
         (void)sim_pipe_send(s->out, SEG_SYN, NULL, 0, 0);
+    else
+        host->traffic.dials_lost++;
     *ret_sock = s;
     return ERR_OK;
 }

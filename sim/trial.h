@@ -69,9 +69,11 @@ struct trial_result {
     int failed_node;      /* -1: none in particular */
     uint64_t liveness_ns; /* until all was well without faults */
     uint64_t faults[TRIAL_FAULTS];
-    uint64_t disk_faults; /* operations of disks that failed by their rates */
-    uint64_t lives;       /* of nodes */
-    uint64_t restarts;    /* of actors */
+    uint64_t disk_faults[SIM_FAULT_COUNT]; /* operations of disks that failed by their rates */
+    uint64_t cuts[SIM_CUT_COUNT];          /* what became of unsynced work at losses of power and kills */
+    uint64_t connects_lost;
+    uint64_t lives;    /* of nodes */
+    uint64_t restarts; /* of actors */
     uint64_t begun[ERRAND_KINDS];
     uint64_t done[ERRAND_KINDS];
     uint64_t failed[ERRAND_KINDS]; /* with an error that a fault may cause */

@@ -228,9 +228,10 @@ void trial_faults_end(struct trial *t)
         for (unsigned f = 0; f < TRIAL_FAULTS; f++)
             n->next_ns[f] = UINT64_MAX;
         for (unsigned f = 0; f < SIM_FAULT_COUNT; f++)
-            t->result.disk_faults += sim_disk_struck(n->disk, (enum sim_disk_fault)f);
+            t->result.disk_faults[f] += sim_disk_struck(n->disk, (enum sim_disk_fault)f);
         sim_disk_set_rates(n->disk, NULL);
         sim_disk_resize(n->disk, TRIAL_DISK_MIB * MIB);
+        t->result.connects_lost += sim_host_traffic(n->host).dials_lost;
         n->full_until_ns = 0;
         n->clock_off_ns = 0;
         for (unsigned a = 0; a < ACTOR_COUNT; a++)

@@ -193,6 +193,7 @@ static struct sim_disk *take_disk(struct trial_node *n, enum trial_end how)
     enum sim_disk_cut cut = SIM_CUT_KEEP;
     if (how == TRIAL_END_POWER)
         cut = (enum sim_disk_cut)sim_below(t->sim, SIM_CUT_COUNT);
+    t->result.cuts[cut]++;
     sim_disk_power_cut(disk, cut, sim_random(t->sim));
     return disk;
 }

@@ -48,6 +48,17 @@ const char *trial_fault_name(enum trial_fault fault)
     return fault_names[fault];
 }
 
+const char *trial_disk_fault_name(enum sim_disk_fault fault)
+{
+    return disk_fault_names[fault];
+}
+
+const char *trial_cut_name(enum sim_disk_cut cut)
+{
+    static const char *const names[SIM_CUT_COUNT] = {"dropped", "kept", "torn", "reordered"};
+    return names[cut];
+}
+
 static uint64_t between(struct prng *prng, uint64_t low, uint64_t high)
 {
     return low + prng_below(prng, high - low + 1);

@@ -65,6 +65,8 @@ const char *trial_scenario_name(enum trial_scenario scenario);
 /* TRIAL_SCENARIOS: there is none of that name. */
 enum trial_scenario trial_scenario_of(const char *name);
 const char *trial_fault_name(enum trial_fault fault);
+const char *trial_disk_fault_name(enum sim_disk_fault fault);
+const char *trial_cut_name(enum sim_disk_cut cut);
 
 /* Fills all but nodes, safety_ns, idle and small, which the caller has set. */
 void trial_plan_derive(struct trial_plan *plan, uint64_t seed, enum trial_scenario scenario);

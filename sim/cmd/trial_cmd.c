@@ -147,8 +147,8 @@ static void print_line(const struct trial_arguments *a, const struct trial_resul
                      " restarts; %.1f s of CPU, %.0f node-minutes/s\n",
            trial_scenario_name(a->scenario), a->seed, a->json ? (ok ? "true" : "false") : (ok ? "ok" : "FAILED"),
            r->trace, r->steps, (double)r->virtual_ns / 1e9, (double)r->liveness_ns / 1e9, sum(r->begun, ERRAND_KINDS),
-           sum(r->done, ERRAND_KINDS), sum(r->faults, TRIAL_FAULTS), r->disk_faults, r->lives, r->restarts, cpu,
-           cpu > 0 ? node_minutes / cpu : 0);
+           sum(r->done, ERRAND_KINDS), sum(r->faults, TRIAL_FAULTS), sum(r->disk_faults, SIM_FAULT_COUNT), r->lives,
+           r->restarts, cpu, cpu > 0 ? node_minutes / cpu : 0);
     (void)fflush(stdout);
 }
 
@@ -161,6 +161,14 @@ static void print_errands(const struct trial_result *r)
     for (size_t i = 0; i < TRIAL_FAULTS; i++)
         if (r->faults[i] > 0)
             printf("  fault %-16s %6" PRIu64 "\n", trial_fault_name((enum trial_fault)i), r->faults[i]);
+    for (size_t i = 0; i < SIM_FAULT_COUNT; i++)
+        if (r->disk_faults[i] > 0)
+            printf("  disk: %-24s %6" PRIu64 "\n", trial_disk_fault_name((enum sim_disk_fault)i), r->disk_faults[i]);
+    for (size_t i = 0; i < SIM_CUT_COUNT; i++)
+        if (r->cuts[i] > 0)
+            printf("  unsynced work: %-15s %6" PRIu64 "\n", trial_cut_name((enum sim_disk_cut)i), r->cuts[i]);
+    if (r->connects_lost > 0)
+        printf("  connects lost          %6" PRIu64 "\n", r->connects_lost);
 }
 
 static void print_failure(const struct trial_arguments *a, const struct trial_options *o, const struct trial_result *r,

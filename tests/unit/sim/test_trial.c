@@ -57,6 +57,28 @@ static void one_seed_gives_one_run(void **state)
     assert_true(first.trace != other.trace);
 }
 
+/* Of each thing that is done to nodes and links, whatever scenario it is of. */
+static void each_fault_is_reached(void **state)
+{
+    (void)state;
+    struct trial_result sum = {0};
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct trial_result result = expect_good(TRIAL_EVERYTHING, seed, NODES, 60);
+        for (size_t i = 0; i < TRIAL_FAULTS; i++)
+            sum.faults[i] += result.faults[i];
+        for (size_t i = 0; i < SIM_CUT_COUNT; i++)
+            sum.cuts[i] += result.cuts[i];
+        sum.connects_lost += result.connects_lost;
+    }
+    for (size_t i = 0; i < TRIAL_FAULTS; i++)
+        if (sum.faults[i] == 0)
+            fail_msg("no fault %s", trial_fault_name((enum trial_fault)i));
+    for (size_t i = 0; i < SIM_CUT_COUNT; i++)
+        if (sum.cuts[i] == 0)
+            fail_msg("unsynced work was never %s", trial_cut_name((enum sim_disk_cut)i));
+    assert_true(sum.connects_lost > 0);
+}
+
 /* A disk that says that it has synced and has not. */
 static bool never_sync(void *arg, const char *path, bool is_folder)
 {
@@ -145,6 +167,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_scenario_keeps_its_promises),
         cmocka_unit_test(one_seed_gives_one_run),
+        cmocka_unit_test(each_fault_is_reached),
         cmocka_unit_test(a_lost_block_is_seen),
         cmocka_unit_test(a_journal_is_read_again),
         cmocka_unit_test(what_was_found_stays_mended),
