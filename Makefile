@@ -35,7 +35,7 @@ help:
 	@echo "make image        the container image of deploy/, built and tried (needs root, podman, buildah)"
 	@echo "make long         every call of a store's life failing once, blocks.db held by a reader for ten minutes, a folder of a million entries through the daemon"
 	@echo "make budget       ten minutes with 96 peers in a cgroup of 64 MiB (budget-short: two)"
-	@echo "make chaos        two nodes under load whose actors fail, ten times a second, for ten minutes, on each backend (chaos-short: a minute)"
+	@echo "make chaos        two nodes under load whose actors fail, ten times a second, for ten minutes on each backend (BACKEND=ipc: on one), a thread that hangs, escalation; chaos-short: a minute of load"
 	@echo "make chaos-peers  hostile peers against the daemon, over sockets: row by row, then a minute of all at once (chaos-smoke: the fastest)"
 	@echo "make boundaries   an add and a fetch given up, or their client dead, at each message in the simulator, and at moments on each backend: nothing is left"
 	@echo "make crash        power loss and kill -9 replayed against the store"
@@ -147,12 +147,10 @@ budget-short: build
 
 chaos: build
 	@HEARTH_BUILD=$(BUILD) tests/chaos/ends.py
-	@HEARTH_BUILD=$(BUILD) tests/chaos/load.py --backend $(or $(BACKEND),inproc)
-	@$(if $(BACKEND),:,HEARTH_BUILD=$(BUILD) tests/chaos/load.py --backend ipc)
+	@HEARTH_BUILD=$(BUILD) tests/chaos/load.py $(or $(BACKEND),inproc ipc)
 
 chaos-short: build
-	@HEARTH_BUILD=$(BUILD) tests/chaos/ends.py
-	@HEARTH_BUILD=$(BUILD) tests/chaos/load.py --backend $(or $(BACKEND),inproc) --seconds 60
+	@HEARTH_BUILD=$(BUILD) tests/chaos/load.py $(or $(BACKEND),inproc ipc) --seconds 25
 
 chaos-peers: build
 	@HEARTH_BUILD=$(BUILD) tests/chaos/run.py --full

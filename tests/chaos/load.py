@@ -7,7 +7,7 @@ command's own. Meanwhile `hearth chaos` orders exits, failures and stalls up to 
 acknowledged object is read back whole, at the end and after a restart; every request is answered within its deadline; at most one in a thousand
 of gets, adds and questions fails; memory, accounts and descriptors at the end are what they were in the beginning.
 
-Usage: tests/chaos/load.py [--seconds N] [--backend inproc|ipc] [--seed N] [--calm]; HEARTH_BUILD names another build folder. On ipc actors also hang for good
+Usage: tests/chaos/load.py [inproc] [ipc] [--seconds N] [--seed N] [--calm]; HEARTH_BUILD names another build folder. On ipc actors also hang for good
 are frozen and killed, which is done to their processes. --calm orders nothing: the load alone. What a process that hangs keeps waiting is answered
 when the 30 s are over that it has, so on ipc a request has 60 s.
 """
@@ -422,20 +422,13 @@ def play(folder, options, clock):
     keeps(nodes, load, "after a restart")
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=600)
-    parser.add_argument("--backend", choices=list(DEADLINE_S), default="inproc")
-    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
-    parser.add_argument("--calm", action="store_true")
-    parser.add_argument("--keep", action="store_true", help="leave the folder")
-    options = parser.parse_args()
-    print(f"# seed {options.seed}, {options.seconds:.0f} s on {options.backend}, {DEADLINE_S[options.backend]} s for each request", flush=True)
-    if not has_backend(options.backend):
-        say("SKIP", f"chaos on {options.backend}", "this daemon has no such backend")
-        return 0
-    folder = tempfile.mkdtemp(prefix="hearth-load-", dir="/tmp")
-    clock = Clock()
+def run_on(backend, options):
+    options.backend = backend
+    print(f"# seed {options.seed}, {options.seconds:.0f} s on {backend}, {DEADLINE_S[backend]} s for each request", flush=True)
+    if not has_backend(backend):
+        say("SKIP", f"chaos on {backend}", "this daemon has no such backend")
+        return
+    folder, clock = tempfile.mkdtemp(prefix="hearth-load-", dir="/tmp"), Clock()
     clock.start()
     try:
         play(folder, options, clock)
@@ -445,10 +438,25 @@ def main():
         clock.ended = True
         for node in Node.all:
             node.stop()
+        Node.all.clear()
         if options.keep:
             print(f"# left: {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("backends", nargs="*", help=" or ".join(DEADLINE_S))
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
+    parser.add_argument("--calm", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="leave the folder")
+    options = parser.parse_args()
+    for backend in options.backends or ["inproc"]:
+        if backend not in DEADLINE_S:
+            parser.error(f"{backend}: no backend of the daemon")
+        run_on(backend, options)
     print(f"{counts['ok']} passed, {counts['FAIL']} failed, {counts['SKIP']} skipped")
     return 1 if counts["FAIL"] else 0
 
