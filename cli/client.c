@@ -9,7 +9,8 @@
 #include <stdlib.h>
 
 #include "base/random.h"
-#include "cli/repository.h"
+#include "cli/absence.h"
+#include "cli/dial.h"
 #include "schemas/pack.h"
 #include "schemas/walk.h"
 
@@ -19,10 +20,10 @@ enum {
     CALLS_MAX = 64,
     SEND_MS = 10000,
     JOB_POLL_MS = 1000,
-    BUSY_MS = 5,
     BUSY_MOST_MS = 80,
     BUSY_UNTIL_MS = 120000,
-    RETURN_MS = 1000, /* so long a daemon that went away may take to be back */
+    LOST_MS = 10,
+    LOOK_MS = 100, /* between looks whether a daemon that is waited for may still come */
 };
 
 struct call {
@@ -36,12 +37,13 @@ struct call {
     bool json;
     bool repeatable; /* may be executed twice */
     bool answered;
-    int failed; /* nng's code when it could not be sent */
+    int failed;       /* nng's code when it could not be sent */
+    nng_time sent_at; /* when it was last */
 };
 
 struct client {
     nng_socket socket;
-    char url[CLIENT_URL_MAX];
+    char url[DIAL_URL_MAX];
     uint64_t timeout_ms;
     void (*progress)(void *arg, uint64_t done); /* NULL = nobody looks */
     void *progress_arg;
@@ -69,51 +71,6 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
     nng_mtx_unlock(client->lock);
 }
 
-static enum err choose_url(const struct globals *globals, struct client *client, char why[512])
-{
-    char path[REPOSITORY_PATH_MAX];
-    if (globals->api != NULL) {
-        const char *scheme = globals->api[0] == '/' ? "ipc://" : "";
-        int len = snprintf(client->url, sizeof(client->url), "%s%s", scheme, globals->api);
-        return len > 0 && (size_t)len < sizeof(client->url) ? ERR_OK : ERR_TOO_LARGE;
-    }
-    enum err err = repository_find(globals->repo_dir, path, why);
-    if (err != ERR_OK)
-        return err;
-    (void)snprintf(client->url, sizeof(client->url), "ipc://%s/run/control.sock", path);
-    if (strlen(client->url) - strlen("ipc://") <= REPOSITORY_SOCKET_MAX)
-        return ERR_OK;
-    (void)snprintf(why, 512, "the control socket's path has %zu bytes, %d are possible: choose a shorter HEARTH_PATH",
-                   strlen(client->url) - strlen("ipc://"), REPOSITORY_SOCKET_MAX);
-    return ERR_TOO_LARGE;
-}
-
-/* Waits some milliseconds, more from time to time and never the same as others do. */
-static void pause_before(unsigned attempt)
-{
-    uint32_t random = 0;
-    random_fill(&random, sizeof(random));
-    unsigned most = MIN((unsigned)BUSY_MS << MIN(attempt, 4U), (unsigned)BUSY_MOST_MS);
-    nng_msleep((nng_duration)(BUSY_MS + random % most));
-}
-
-/*
- * NNG_EAGAIN: as many connections wait there as the system lets wait. Between two lives of a daemon the socket is there and nobody listens, or
- * whoever did ends before he greets.
- */
-static int dial(const struct client *client)
-{
-    nng_time until = nng_clock() + MIN(client_timeout(client, SEND_MS), (uint64_t)SEND_MS);
-    nng_time back_until = nng_clock() + MIN(client_timeout(client, RETURN_MS), (uint64_t)RETURN_MS);
-    for (unsigned attempt = 0;; attempt++) {
-        int code = nng_dial(client->socket, client->url, NULL, 0);
-        bool between = code == NNG_ECONNREFUSED || code == NNG_ECONNSHUT || code == NNG_ECONNRESET;
-        if (code == NNG_EAGAIN ? nng_clock() >= until : !between || nng_clock() >= back_until)
-            return code;
-        pause_before(attempt);
-    }
-}
-
 static int open_socket(struct client *client)
 {
     int code = nng_req0_open(&client->socket);
@@ -122,21 +79,14 @@ static int open_socket(struct client *client)
     code = nng_pipe_notify(client->socket, NNG_PIPE_EV_ADD_PRE, on_pipe, client);
     if (code == 0)
         code = nng_pipe_notify(client->socket, NNG_PIPE_EV_REM_POST, on_pipe, client);
-    code = code == 0 ? dial(client) : code;
+    nng_time began = nng_clock();
+    if (code == 0)
+        code = dial_socket(client->socket, client->url, client_timeout(client, DIAL_MS));
+    if (client->timeout_ms != 0)
+        client->timeout_ms -= MIN(nng_clock() - began, client->timeout_ms - 1);
     if (code != 0)
         (void)nng_close(client->socket);
     return code;
-}
-
-static void say_unreachable(const struct client *client, int code, char why[512])
-{
-    if (code == NNG_EAGAIN)
-        (void)snprintf(why, 512,
-                       "the daemon at %.300s takes no connection, too many wait: try again, or look into its log",
-                       client->url);
-    else
-        (void)snprintf(why, 512, "the daemon is not reachable at %.300s (%s): start it with `hearth daemon`",
-                       client->url, nng_strerror(code));
 }
 
 enum err client_open(const struct globals *globals, struct client **ret_client, char why[512])
@@ -152,14 +102,14 @@ enum err client_open(const struct globals *globals, struct client **ret_client, 
         random_fill(&client->trace, sizeof(client->trace));
         client->trace = (client->trace & INT32_MAX) | UINT64_C(1) << REQUEST_TRACE_BIT;
     }
-    enum err err = choose_url(globals, client, why);
+    enum err err = dial_url(globals, client->url, why);
     int code = err == ERR_OK ? open_socket(client) : 0;
     if (err == ERR_OK && code == 0) {
         *ret_client = client;
         return ERR_OK;
     }
     if (err == ERR_OK) {
-        say_unreachable(client, code, why);
+        dial_why(client->url, code, why);
         err = ERR_UNAVAILABLE;
     }
     nng_mtx_free(client->lock);
@@ -225,24 +175,47 @@ static void track_new(struct client *client, struct call *call)
     nng_mtx_unlock(client->lock);
 }
 
+/* The connection may be lost: nng makes it anew by itself as soon as the daemon lets it. */
+static int hand_over_request(struct call *call, nng_time until)
+{
+    struct absence absence;
+    absence_begin(&absence, call->client->url, nng_clock());
+    for (;;) {
+        nng_time now = nng_clock();
+        nng_aio_set_timeout(call->aio, (nng_duration)(until > now ? MIN(until - now, (nng_time)LOOK_MS) : 1));
+        nng_ctx_send(call->ctx, call->aio);
+        nng_aio_wait(call->aio);
+        int code = nng_aio_result(call->aio);
+        now = nng_clock();
+        if (code != NNG_ETIMEDOUT)
+            return code;
+        if (!atomic_load_explicit(&call->client->gone, memory_order_acquire))
+            absence_begin(&absence, call->client->url, now);
+        else if (!absence_may_end(&absence, now))
+            return NNG_ECONNSHUT;
+        if (now >= until)
+            return code;
+    }
+}
+
 /* The request is handed to the connection, then the context waits for the answer. */
-static int transmit(struct call *call, uint64_t timeout_ms, uint64_t send_ms)
+static int transmit(struct call *call, uint64_t timeout_ms)
 {
     nng_msg *msg = NULL;
     int code = nng_msg_dup(&msg, call->request);
     if (code != 0)
         return code;
+    nng_time until = nng_clock() + timeout_ms;
     nng_aio_set_msg(call->aio, msg);
-    nng_aio_set_timeout(call->aio, (nng_duration)send_ms);
-    nng_ctx_send(call->ctx, call->aio);
-    nng_aio_wait(call->aio);
-    code = nng_aio_result(call->aio);
+    code = hand_over_request(call, until);
     if (code != 0) {
         nng_msg_free(nng_aio_get_msg(call->aio));
         return code;
     }
+    call->sent_at = nng_clock();
     track_new(call->client, call);
-    nng_aio_set_timeout(call->aio, (nng_duration)MIN(timeout_ms + GRACE_MS, (uint64_t)INT32_MAX));
+    uint64_t left_ms = until > call->sent_at ? until - call->sent_at : 0;
+    nng_aio_set_timeout(call->aio, (nng_duration)MIN(left_ms + GRACE_MS, (uint64_t)INT32_MAX));
     nng_ctx_recv(call->ctx, call->aio);
     if (atomic_load_explicit(&call->client->gone, memory_order_acquire))
         nng_aio_abort(call->aio, NNG_ECONNSHUT);
@@ -261,7 +234,7 @@ static int send_request(struct call *call, struct span request, uint64_t timeout
         code = nng_msg_alloc(&call->request, 0);
     if (code == 0)
         code = nng_msg_append(call->request, request.data, request.len);
-    return code == 0 ? transmit(call, timeout_ms, SEND_MS) : code;
+    return code == 0 ? transmit(call, timeout_ms) : code;
 }
 
 struct call *call_start_raw(struct client *client, struct span request, uint64_t timeout_ms)
@@ -344,6 +317,7 @@ static void wait_once(struct call *call, struct outcome *ret_outcome)
     }
     if (code != 0) {
         *ret_outcome = outcome_of_nng(code);
+        ret_outcome->absent = call->failed == NNG_ECONNSHUT;
         return;
     }
     call->answer = nng_aio_get_msg(call->aio);
@@ -363,14 +337,14 @@ static void wait_once(struct call *call, struct outcome *ret_outcome)
     ret_outcome->hint = answer.hint;
 }
 
-static void send_again(struct call *call, nng_time until, uint64_t send_ms, struct outcome *ret_outcome)
+static void send_again(struct call *call, nng_time until, struct outcome *ret_outcome)
 {
     nng_time now = nng_clock();
     uint64_t left_ms = until > now ? until - now : 1;
     track(call->client, call, NULL);
     nng_msg_free(call->answer);
     call->answer = NULL;
-    call->failed = transmit(call, left_ms, send_ms);
+    call->failed = transmit(call, left_ms);
     wait_once(call, ret_outcome);
 }
 
@@ -379,31 +353,44 @@ static void wait_unless_busy(struct call *call, nng_time until, struct outcome *
 {
     nng_time busy_until = MIN(until, nng_clock() + BUSY_UNTIL_MS);
     for (unsigned attempt = 0; ret_outcome->code == CODE_BUSY && nng_clock() < busy_until; attempt++) {
-        pause_before(attempt);
-        send_again(call, until, SEND_MS, ret_outcome);
+        dial_pause(attempt, BUSY_MOST_MS);
+        send_again(call, until, ret_outcome);
     }
 }
 
+bool outcome_is_loss(const struct outcome *outcome)
+{
+    return (outcome->code == CODE_NOT_RUNNING && !outcome->absent) ||
+           (outcome->code == CODE_UNAVAILABLE && span_equal_text(outcome->message, CONTROL_STOPS_TEXT));
+}
+
 /*
- * The part that answers has failed, or the whole daemon: what may be executed twice is sent again, when it is up again. A daemon that does
- * not come back within a second is gone.
+ * A part has failed, or whoever answers: what may be executed twice is sent again. The connection is waited for by whoever sends, an answer that
+ * is the last of its life is not.
  */
 static void wait_to_the_end(struct call *call, struct outcome *ret_outcome)
 {
+    struct losses losses = {0};
     nng_time began = nng_clock();
     nng_time until = began + call->timeout_ms;
     wait_once(call, ret_outcome);
     wait_unless_busy(call, until, ret_outcome);
-    for (unsigned try = 1; try < CLIENT_TRIES && call->repeatable; try++) {
+    for (unsigned try = 1; call->repeatable && call->failed == 0;) {
         nng_time now = nng_clock();
-        nng_time pause = client_pause_ms(try, now - began, until > now ? until - now : 0);
-        bool lost = ret_outcome->code == CODE_NOT_RUNNING && call->failed == 0;
-        if ((ret_outcome->code != CODE_UNAVAILABLE && !lost) || now + pause >= until)
+        nng_time pause = LOST_MS;
+        if (outcome_is_loss(ret_outcome)) {
+            if (!losses_allow(&losses, now - call->sent_at))
+                return;
+            pause <<= MIN(losses.quick, 4U);
+        } else {
+            if (ret_outcome->code != CODE_UNAVAILABLE || try == CLIENT_TRIES)
+                return;
+            pause = client_pause_ms(try++, now - began, until > now ? until - now : 0);
+        }
+        if (now + pause >= until)
             return;
         nng_msleep((nng_duration)pause);
-        send_again(call, until, lost ? RETURN_MS : SEND_MS, ret_outcome);
-        if (call->failed != 0)
-            *ret_outcome = outcome_of_nng(NNG_ECONNSHUT);
+        send_again(call, until, ret_outcome);
         wait_unless_busy(call, until, ret_outcome);
     }
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The control socket from the asking side: one nng REQ socket, one context per request, so several requests are in flight on one
- * connection. When the daemon goes away, all of them end at once with CODE_NOT_RUNNING instead of waiting out their time.
+ * connection. When the connection is lost, all of them end at once instead of waiting out their time: those that may be executed twice are sent again
+ * as soon as the daemon takes connections, the rest ends with CODE_NOT_RUNNING, all when it is gone (cli/absence.h).
  *
  * One thread asks; nng's threads only wake it.
  */
@@ -10,7 +11,7 @@
 
 #include "cli/commands.h"
 
-enum { CLIENT_IN_FLIGHT = 8, CLIENT_URL_MAX = 2048, CLIENT_LONG_MS = 24 * 3600 * 1000, CLIENT_TRIES = 3 };
+enum { CLIENT_IN_FLIGHT = 8, CLIENT_LONG_MS = 24 * 3600 * 1000, CLIENT_TRIES = 3 };
 
 struct client;
 struct call;
@@ -22,9 +23,10 @@ struct outcome {
     struct span message;
     struct span hint;
     struct span raw; /* the whole answer */
+    bool absent;     /* CODE_NOT_RUNNING: the daemon was waited for in vain */
 };
 
-/* Connects, in 10 s or the user's timeout if that is shorter. ERR_UNAVAILABLE, ERR_TOO_LARGE (path): why has the sentence for the user. */
+/* Connects, in 10 s or the user's timeout, which begins here. ERR_UNAVAILABLE, ERR_TOO_LARGE (path): why has the sentence for the user. */
 enum err client_open(const struct globals *globals, struct client **ret_client, char why[512]) MUST_CHECK;
 void client_close(struct client *client);
 
@@ -60,9 +62,27 @@ static inline uint64_t client_pause_ms(unsigned tries, uint64_t spent_ms, uint64
     return MAX((uint64_t)THEN_MS, MIN(MIN(FACTOR * spent_ms, (uint64_t)MOST_MS), left_ms / 2));
 }
 
+/* Ends of whoever answers, while a request was out. */
+struct losses {
+    unsigned quick; /* in a row, soon after it was sent: the request may be what ends them */
+    unsigned all;
+};
+
+/* One more, so long after the request was sent. Whether it may be sent again. */
+static inline bool losses_allow(struct losses *losses, uint64_t out_ms)
+{
+    enum { QUICK_MS = 500, QUICK_MAX = 5, ALL_MAX = 64 };
+    losses->quick = out_ms < QUICK_MS ? losses->quick + 1 : 0;
+    losses->all++;
+    return losses->quick < QUICK_MAX && losses->all < ALL_MAX;
+}
+
+/* Whether whoever answers ended, and what it had with it: the connection was lost, or it was told so with its last answer. */
+bool outcome_is_loss(const struct outcome *outcome);
+
 /*
  * Waits for the end. `busy` is asked again, some milliseconds later, for as long as the request's timeout but 2 min at most. What may be executed
- * twice (operation_repeatable) is tried three times when the part that answers fails or the connection is lost.
+ * twice (operation_repeatable) is tried three times when a part that it needs fails, and as often as losses_allow when whoever answers ends.
  */
 void call_wait(struct call *call, struct outcome *ret_outcome);
 void call_free(struct call *call); /* NULL is ignored; gives up a running one */

@@ -40,6 +40,9 @@ enum {
     X(INTERNAL, internal, 1, "a fault of hearth: its log says more")                                                   \
     X(NOT_RUNNING, not_running, 3, "the daemon is not reachable (said by the command only)")
 
+/* The message, with `unavailable`, to whoever asked an actor that ends. */
+#define CONTROL_STOPS_TEXT "the control actor stops"
+
 enum control_code {
 #define CONTROL_CODE(upper, lower, status, text) CODE_##upper,
     CONTROL_CODES(CONTROL_CODE)

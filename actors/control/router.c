@@ -474,7 +474,7 @@ void router_close(struct control *c, bool comes_back)
     for (size_t i = 0; i < CONVERSATIONS_MAX; i++) {
         struct conversation *v = &c->conversations[i];
         if (v->open && !(comes_back && leave_to_next(c, v)))
-            conversation_fail(c, v, CODE_UNAVAILABLE, "the control actor stops");
+            conversation_fail(c, v, CODE_UNAVAILABLE, CONTROL_STOPS_TEXT);
     }
     for (size_t i = 0; i < ANSWERS_KEPT; i++)
         buf_release(&c->kept[i].answer);

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests whose answerer ends while they are out, and is started again: each life takes one request and ends, but for the last, which answers.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/rep.h>
+
+#include "cli/client.h"
+
+enum { TIMEOUT_MS = 20000, QUICK_MOST = 5, ALL_MOST = 64 };
+
+static struct {
+    char folder[64];
+    char run[80];
+    char lock[80];
+    char path[96];
+    pid_t keeper;
+    struct shared {
+        _Atomic unsigned deaths; /* so many lives still end */
+        _Atomic unsigned taken;  /* requests, by all lives */
+        _Atomic bool says;       /* a life tells of its end, instead of the request's answer */
+    } * shared;
+} scene;
+
+static void answer(nng_socket socket, bool good)
+{
+    struct buf packed;
+    nng_msg *msg = NULL;
+    buf_init(&packed, 4096, NULL);
+    enum err err = good ? answer_pack((struct span){0}, (struct span){0}, 0, &packed)
+                        : answer_pack_error(CODE_UNAVAILABLE, CONTROL_STOPS_TEXT, "", (struct span){0}, 0, &packed);
+    if (err != ERR_OK || nng_msg_alloc(&msg, 0) != 0 || nng_msg_append(msg, packed.data, packed.len) != 0 ||
+        nng_sendmsg(socket, msg, 0) != 0)
+        _exit(EXIT_FAILURE);
+    buf_release(&packed);
+}
+
+static void live(int ready)
+{
+    nng_socket socket;
+    nng_msg *msg = NULL;
+    char url[128];
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)snprintf(url, sizeof(url), "ipc://%s", scene.path);
+    if (nng_rep0_open(&socket) != 0 || nng_listen(socket, url, NULL, 0) != 0 ||
+        (ready >= 0 && write(ready, "r", 1) != 1))
+        _exit(EXIT_FAILURE);
+    while (nng_recvmsg(socket, &msg, 0) == 0) {
+        nng_msg_free(msg);
+        scene.shared->taken++;
+        bool ends = scene.shared->deaths > 0;
+        if (ends)
+            scene.shared->deaths--;
+        if (ends && !scene.shared->says)
+            _exit(EXIT_SUCCESS);
+        answer(socket, !ends);
+    }
+    _exit(EXIT_SUCCESS);
+}
+
+/* The daemon: has the lock, and starts who answers again. */
+static void keep(int ready)
+{
+    int lock = open(scene.lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) != 0)
+        _exit(EXIT_FAILURE);
+    for (;; ready = -1) {
+        int status = 0;
+        pid_t life = fork();
+        if (life == 0)
+            live(ready);
+        if (life < 0 || waitpid(life, &status, 0) != life || status != EXIT_SUCCESS)
+            _exit(EXIT_FAILURE);
+    }
+}
+
+/* Before this process has made any socket of nng: its threads would be missing in the other one. */
+static int open_scene(void **state)
+{
+    (void)state;
+    int ready[2];
+    char byte = 0;
+    (void)snprintf(scene.folder, sizeof(scene.folder), "/tmp/hearth-losses-XXXXXX");
+    assert_non_null(mkdtemp(scene.folder));
+    (void)snprintf(scene.run, sizeof(scene.run), "%s/run", scene.folder);
+    (void)snprintf(scene.lock, sizeof(scene.lock), "%s/daemon.lock", scene.folder);
+    (void)snprintf(scene.path, sizeof(scene.path), "%s/sock", scene.run);
+    assert_int_equal(mkdir(scene.run, 0700), 0);
+    scene.shared = mmap(NULL, sizeof(*scene.shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(scene.shared, MAP_FAILED);
+    assert_int_equal(pipe(ready), 0);
+    scene.keeper = fork();
+    assert_true(scene.keeper >= 0);
+    if (scene.keeper == 0)
+        keep(ready[1]);
+    (void)close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    (void)close(ready[0]);
+    return 0;
+}
+
+static int close_scene(void **state)
+{
+    (void)state;
+    assert_int_equal(kill(scene.keeper, SIGKILL), 0);
+    assert_int_equal(waitpid(scene.keeper, NULL, 0), scene.keeper);
+    (void)munmap(scene.shared, sizeof(*scene.shared));
+    (void)unlink(scene.path);
+    (void)unlink(scene.lock);
+    (void)rmdir(scene.run);
+    return rmdir(scene.folder);
+}
+
+static enum control_code ask_with(const char *op, unsigned deaths, bool says, bool mutates)
+{
+    struct client *client = NULL;
+    struct outcome outcome;
+    char why[512] = "";
+    struct globals globals = {.api = scene.path};
+    scene.shared->taken = 0;
+    scene.shared->says = says;
+    scene.shared->deaths = deaths;
+    assert_int_equal(client_open(&globals, &client, why), ERR_OK);
+    struct call *call = call_start(client, op, (struct span){0}, TIMEOUT_MS, mutates);
+    assert_non_null(call);
+    call_wait(call, &outcome);
+    call_free(call);
+    client_close(client);
+    scene.shared->deaths = 0;
+    return outcome.code;
+}
+
+static void what_may_be_executed_twice_outlives_ends(void **state)
+{
+    (void)state;
+    assert_int_equal(ask_with("id", QUICK_MOST - 1, false, false), CODE_OK);
+    assert_int_equal(scene.shared->taken, QUICK_MOST);
+}
+
+static void and_ends_that_are_told(void **state)
+{
+    (void)state;
+    assert_int_equal(ask_with("id", QUICK_MOST - 1, true, false), CODE_OK);
+    assert_int_equal(scene.shared->taken, QUICK_MOST);
+}
+
+static void but_not_each_that_it_may_have_caused(void **state)
+{
+    (void)state;
+    assert_int_equal(ask_with("id", UINT32_MAX, false, false), CODE_NOT_RUNNING);
+    assert_in_range(scene.shared->taken, QUICK_MOST, ALL_MOST); /* QUICK_MOST where no machine stands still */
+}
+
+static void what_may_not_be_executed_twice_is_not_sent_twice(void **state)
+{
+    (void)state;
+    assert_int_equal(ask_with("add write", 1, false, true), CODE_NOT_RUNNING);
+    assert_int_equal(scene.shared->taken, 1);
+    assert_int_equal(ask_with("add write", 1, true, true), CODE_UNAVAILABLE);
+    assert_int_equal(scene.shared->taken, 1);
+}
+
+/* Ends that come late are not a request's own, but not for ever. */
+static void late_ends_do_not_count_in_a_row(void **state)
+{
+    (void)state;
+    enum { QUICK = 499, LATE = 500 };
+    struct losses losses = {0};
+    for (unsigned i = 1; i < ALL_MOST; i++)
+        assert_true(losses_allow(&losses, i % QUICK_MOST == 0 ? LATE : QUICK));
+    assert_false(losses_allow(&losses, LATE));
+    losses = (struct losses){0};
+    for (unsigned i = 1; i < QUICK_MOST; i++)
+        assert_true(losses_allow(&losses, QUICK));
+    assert_false(losses_allow(&losses, QUICK));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(late_ends_do_not_count_in_a_row),
+        cmocka_unit_test(what_may_be_executed_twice_outlives_ends),
+        cmocka_unit_test(and_ends_that_are_told),
+        cmocka_unit_test(but_not_each_that_it_may_have_caused),
+        cmocka_unit_test(what_may_not_be_executed_twice_is_not_sent_twice),
+    };
+    return cmocka_run_group_tests(tests, open_scene, close_scene);
+}
