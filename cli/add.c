@@ -15,12 +15,17 @@
 #include "base/clock.h"
 #include "cli/folder_list.h"
 #include "cli/run.h"
+#include "cli/source.h"
 #include "cli/upload_stream.h"
 #include "schemas/pack.h"
 #include "wire/cid.h"
 #include "wire/tree_stream.h"
 
-enum { NAME_BYTES_MAX = 255, READ_BYTES = 256 * 1024, DEPTH_MAX = 250 };
+enum {
+    NAME_BYTES_MAX = 255,
+    DEPTH_MAX = 250,
+    AGAIN_MS = 20, /* after a part has ended that is coming back */
+};
 
 struct add_state {
     struct client *client;
@@ -31,7 +36,6 @@ struct add_state {
     const char *name; /* shown for the entry without a path */
     bool sends_all;   /* the daemon takes no open files */
     char last[CID_TEXT_MAX];
-    uint8_t *read_buffer;
 };
 
 /* ---- what was added ---- */
@@ -127,21 +131,20 @@ static int offer_file(struct add_state *s, int fd, const char *name, bool *ret_t
 }
 
 /* The bytes of an open file, as records of a tree or as they are. */
-static int send_bytes(struct add_state *s, int fd, const char *name, bool tree)
+static int send_bytes(struct add_state *s, struct source *source, const char *name, bool tree)
 {
     bool taken;
-    int status = offer_file(s, fd, name, &taken);
+    int status = offer_file(s, source->fd, name, &taken);
     if (taken)
         return status;
     while (status == EXIT_OK) {
-        ssize_t n = read(fd, s->read_buffer, READ_BYTES);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
+        struct span bytes;
+        if (source_read(source, &bytes) != ERR_OK)
             return say_error("reading failed: %s", strerror(errno));
-        if (n == 0)
+        if (!source->whole)
+            s->stream.until_ns = 0; /* no further try */
+        if (bytes.len == 0)
             return EXIT_OK;
-        struct span bytes = span_of(s->read_buffer, (size_t)n);
         progress_add(&s->progress, bytes.len);
         if (tree)
             status = append_record(s, TREE_DATA, (struct span){0}, bytes, NULL);
@@ -155,14 +158,16 @@ static int send_bytes(struct add_state *s, int fd, const char *name, bool tree)
 static int walk_file(struct add_state *s, int folder, const char *name, const char *shown, const struct stat *st)
 {
     struct tree_meta meta = meta_of(s, st);
+    struct source source = {.fd = -1};
     int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return say_error("%s: %s", name, strerror(errno));
     int status = append_record(s, TREE_FILE, span_text(shown), (struct span){0}, &meta);
     if (status == EXIT_OK)
-        status = send_bytes(s, fd, name, true);
+        status = source_begin(&source, fd) == ERR_OK ? send_bytes(s, &source, name, true) : say_error("out of memory");
     if (status == EXIT_OK)
         status = append_record(s, TREE_END, (struct span){0}, (struct span){0}, NULL);
+    source_release(&source);
     (void)close(fd);
     return status;
 }
@@ -302,32 +307,52 @@ static int finish_upload(struct add_state *s, int status)
     return upload_stream_finish(&s->stream, status, s->last, sizeof(s->last));
 }
 
-static int add_plain_once(struct add_state *s, int fd, const char *name)
+static int add_plain_once(struct add_state *s, struct source *source, const char *name)
 {
     int status = open_upload(s, false, name);
-    return status == EXIT_OK ? finish_upload(s, send_bytes(s, fd, name, false)) : status;
+    return status == EXIT_OK ? finish_upload(s, send_bytes(s, source, name, false)) : status;
 }
 
-/* A regular file or a pipe: its bytes and nothing around them. What can be read again is sent again when the upload was lost. */
+static void pause_ms(uint64_t ms)
+{
+    struct timespec pause = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000 * MS_NS)};
+    (void)nanosleep(&pause, NULL);
+}
+
+/* Another try of an upload that was lost: at once where whoever had it ended, which the daemon has said or will say by taking the next. */
+static void wait_for_try(struct add_state *s, uint64_t began_ns)
+{
+    uint64_t now_ns = clock_mono_ns();
+    uint64_t left_ms = (s->stream.until_ns - MIN(now_ns, s->stream.until_ns)) / MS_NS;
+    if (s->stream.ended) {
+        pause_ms((uint64_t)AGAIN_MS << MIN(s->stream.losses.quick, 4U));
+        return;
+    }
+    pause_ms(client_pause_ms(CLIENT_TRIES - s->stream.tries_left, (now_ns - began_ns) / MS_NS, left_ms));
+    s->stream.tries_left--;
+}
+
+/* A regular file or a pipe: its bytes and nothing around them. They are sent again, as long as they can be had again, when the upload was lost. */
 static int add_plain(struct add_state *s, int fd, const char *name)
 {
     uint64_t began_ns = clock_mono_ns();
-    off_t from = lseek(fd, 0, SEEK_CUR);
+    struct source source;
+    if (source_begin(&source, fd) != ERR_OK)
+        return say_error("out of memory");
     s->name = name;
-    s->stream.tries_left = from >= 0 ? CLIENT_TRIES - 1 : 0;
+    s->stream.losses = (struct losses){0};
+    s->stream.tries_left = CLIENT_TRIES - 1;
     s->stream.until_ns = began_ns + client_timeout(s->client, CLIENT_LONG_MS) * MS_NS;
-    int status = add_plain_once(s, fd, name);
+    int status = add_plain_once(s, &source, name);
     while (status != EXIT_OK && s->stream.lost) {
-        uint64_t now_ns = clock_mono_ns();
-        uint64_t pause_ms = client_pause_ms(CLIENT_TRIES - s->stream.tries_left, (now_ns - began_ns) / MS_NS,
-                                            (s->stream.until_ns - MIN(now_ns, s->stream.until_ns)) / MS_NS);
-        struct timespec pause = {.tv_sec = (time_t)(pause_ms / 1000), .tv_nsec = (long)(pause_ms % 1000 * MS_NS)};
-        s->stream.tries_left--;
-        (void)nanosleep(&pause, NULL);
-        if (lseek(fd, from, SEEK_SET) != from)
-            return say_error("%s: it cannot be read again: %s", name, strerror(errno));
-        status = add_plain_once(s, fd, name);
+        wait_for_try(s, began_ns);
+        if (source_rewind(&source))
+            status = add_plain_once(s, &source, name);
+        else
+            status = say_error("%s: it cannot be read again: %s", name, strerror(errno));
     }
+    source_release(&source);
+    s->stream.until_ns = 0;
     return status;
 }
 
@@ -423,9 +448,6 @@ int run_add(struct client *client, const struct invocation *in, const struct cmd
     int status = EXIT_OK;
     s.stream = (struct upload_stream){.client = client, .added = take_added, .taken = take_progress, .arg = &s};
     buf_init(&s.stream.bytes, (size_t)4 * UPLOAD_PIECE, NULL);
-    s.read_buffer = malloc(READ_BYTES);
-    if (s.read_buffer == NULL)
-        return say_error("out of memory");
     progress_begin(&s.progress, "adding", 0, args->progress);
     bool together = args->wrap_with_directory && args->path.count > 1;
     if (args->path.count == 0)
@@ -442,7 +464,6 @@ int run_add(struct client *client, const struct invocation *in, const struct cmd
         print_cid(stdout, &in->globals, span_text(s.last));
         (void)putchar('\n');
     }
-    free(s.read_buffer);
     buf_release(&s.stream.bytes);
     return status;
 }

@@ -23,6 +23,14 @@ static const char preamble[] =
     "| `init` | `--profile` | Makes a repository, its configuration with one or more profiles. |\n"
     "| `config check`, `config diff` | | Whether the configuration is valid; what of it differs from the defaults. |\n";
 
+static const char postamble[] = "\n"
+                                "A daemon that runs but takes no connections at the moment, or whose part that answers "
+                                "ends, is waited for, within the "
+                                "timeout: questions are asked again, `get` and `cat` go on where they were, `add` of "
+                                "one file, or of up to 2 MiB from "
+                                "standard input, begins anew. A command ends with 3 when no daemon is there, a second "
+                                "after the last sign of one.\n";
+
 static int by_words(const void *a, const void *b)
 {
     const struct operation *const *one = a;
@@ -86,5 +94,7 @@ enum err commands_document(struct buf *to)
     }
     if (err == ERR_OK)
         err = document_aliases(to);
+    if (err == ERR_OK)
+        err = buf_append_text(to, postamble);
     return err == ERR_OK ? buf_appendf(to, "\nFlags of all commands:\n\n```\n%s```\n", commands_flags) : err;
 }

@@ -67,16 +67,21 @@ static bool is_refusal(enum control_code code)
            code == CODE_USAGE;
 }
 
-/* The upload is gone with the part that had it, which may be back: from its beginning on it may go well. */
-static bool is_lost(const struct upload_stream *s, const struct outcome *outcome)
+/* An upload is gone with whoever had it; from its beginning on it may go well, as it may when a part that it needs is back. */
+static bool may_begin_anew(struct upload_stream *s, const struct outcome *outcome)
 {
-    enum control_code code = outcome->code;
-    return code == CODE_UNAVAILABLE || code == CODE_NOT_RUNNING || (code == CODE_NOT_FOUND && s->upload != 0);
+    uint64_t now_ns = clock_mono_ns();
+    s->ended = outcome_is_loss(outcome) || (outcome->code == CODE_NOT_FOUND && s->upload != 0);
+    if (now_ns >= s->until_ns)
+        return false;
+    if (s->ended)
+        return losses_allow(&s->losses, (now_ns - s->began_ns) / MS_NS);
+    return outcome->code == CODE_UNAVAILABLE && s->tries_left > 0;
 }
 
 static int fail(struct upload_stream *s, const char *name, const struct outcome *outcome)
 {
-    s->lost = s->tries_left > 0 && is_lost(s, outcome) && clock_mono_ns() < s->until_ns;
+    s->lost = may_begin_anew(s, outcome);
     if (s->lost)
         return control_code_exit(outcome->code);
     if (name == NULL)
@@ -131,7 +136,9 @@ int upload_stream_open(struct upload_stream *s, struct span args)
 {
     struct outcome outcome;
     s->lost = false;
+    s->ended = false;
     s->upload = 0;
+    s->began_ns = clock_mono_ns();
     struct call *call = ask(s->client, "add open", args, client_timeout(s->client, 30000), true, &outcome);
     int status = outcome.code == CODE_OK ? EXIT_OK : fail(s, NULL, &outcome);
     if (status == EXIT_OK)
@@ -256,6 +263,8 @@ int upload_stream_finish(struct upload_stream *s, int status, char *root, size_t
         status = settle_all(s);
     while (s->count > 0)
         drop_oldest(s);
+    if (status != EXIT_OK && s->ended)
+        return status;
     if (status != EXIT_OK) {
         (void)close_upload(s, true, root, root_bytes);
         return status;

@@ -37,8 +37,11 @@ struct upload_stream {
     const char *name;    /* of what is uploaded, for messages; NULL: they stand alone */
     bool keep;           /* of a CAR: its blocks stay kept from collection after the end (add close) */
     unsigned tries_left; /* an upload that was lost is not told of as an error: whoever has its bytes begins anew */
-    uint64_t until_ns;   /* monotonic: no try begins after it */
-    bool lost;           /* this one was, with tries left */
+    uint64_t until_ns;   /* monotonic: no try begins after it; 0 = the bytes cannot be had again */
+    bool lost;           /* this one was, and may be tried again */
+    bool ended;          /* with whoever had it, which costs no try while losses allow it */
+    struct losses losses;
+    uint64_t began_ns; /* when it was opened */
     uint64_t upload;
     uint64_t sent;    /* bytes given to pieces */
     struct buf bytes; /* gathered for the next piece */
