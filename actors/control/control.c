@@ -10,6 +10,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -150,6 +151,20 @@ static void watch_all(struct ctx *ctx)
     }
 }
 
+/* Clients of an earlier life still name its uploads and jobs, which must not be other clients' now. */
+static void number_on(struct control *c)
+{
+    struct actor_stats stats;
+    uint32_t from[2];
+    for (size_t i = 0; ctx_actor_stats(c->ctx, i, &stats); i++) {
+        if (strcmp(stats.name, control_class.name) != 0 || stats.restarts == 0)
+            continue;
+        ctx_random(c->ctx, from, sizeof(from));
+        c->next_upload = from[0];
+        c->next_job = from[1];
+    }
+}
+
 static enum err control_init(struct ctx *ctx, void *state, const struct config *config)
 {
     struct control *c = &((struct control_state *)state)->c;
@@ -172,6 +187,7 @@ static enum err control_init(struct ctx *ctx, void *state, const struct config *
     if (err != ERR_OK)
         return ctx_fail(ctx, err, "no memory for the sessions");
     watch_all(ctx);
+    number_on(c);
     return open_listener(ctx, c, config);
 }
 

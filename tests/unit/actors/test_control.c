@@ -302,7 +302,9 @@ static const struct actor_class idle_class = {.name = "idle"};
 
 #define KNOCK_NS (50 * MS_NS)
 
-/* False: control has not come up yet, it is knocked at again. */
+static bool with_chaos; /* the chaos switch is on */
+
+/* False: control is not up, it is knocked at again. */
 static bool send_step(struct ctx *ctx, size_t i)
 {
     struct block_ref *tail = block_ref_copy(span_text(play.steps[i].request), NULL);
@@ -310,7 +312,7 @@ static bool send_step(struct ctx *ctx, size_t i)
     enum err err = ctx_call(ctx, ACTOR_CONTROL, &(struct msg){.kind = MSG_CONTROL_REQUEST, .fields = &m, .tail = tail},
                             (struct call_opts){.timeout_ns = 3000 * SECOND_NS, .reply_bytes_max = 4096}, i);
     block_ref_unref(tail);
-    if (err == ERR_UNAVAILABLE && i == 0) {
+    if (err == ERR_UNAVAILABLE && (i == 0 || with_chaos)) {
         (void)ctx_timer(ctx, ctx_now(ctx) + KNOCK_NS, 1);
         return false;
     }
@@ -369,7 +371,6 @@ static const struct actor_class *const classes[ACTOR_COUNT] = {
     [ACTOR_CONTROL] = &control_class,
 };
 
-static bool with_chaos; /* the chaos switch is on */
 
 static void start(bool sim)
 {
@@ -592,6 +593,19 @@ static void short_failures_are_waited_out(void **state)
         {"{\"op\":\"repo stat\"}", "\"ok\":true", 0},
         CHAOS("tiered_storage", "start-fails", "1000"),
         {"{\"op\":\"repo stat\"}", "\"code\":\"unavailable\"", 0}, /* at last */
+    };
+    RUN_WITH_CHAOS(steps);
+}
+
+/* Whoever still names an upload of an earlier life must not write into another client's. */
+static void numbers_of_an_earlier_life_are_nobodys(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {"{\"op\":\"add open\",\"args\":{\"name\":\"h\"}}", "\"upload\":1}", 0},
+        CHAOS("control", "fail", "0"),
+        {"{\"op\":\"add open\",\"args\":{\"name\":\"another\"}}", "\"upload\":", 0},
+        {"{\"op\":\"add write\",\"args\":{\"upload\":1,\"offset\":0,\"data\":\"uaGVsbG8K\"}}", "no upload 1", 0},
     };
     RUN_WITH_CHAOS(steps);
 }
@@ -969,6 +983,7 @@ int main(void)
         cmocka_unit_test(filters_outlive_connection_manager),
         cmocka_unit_test(files_go_in_and_come_out),
         cmocka_unit_test(short_failures_are_waited_out),
+        cmocka_unit_test(numbers_of_an_earlier_life_are_nobodys),
         cmocka_unit_test(batches_answer_for_each_block),
         cmocka_unit_test(hashing_alone_waits_for_nobody),
         cmocka_unit_test(a_mutation_with_an_id_happens_once),
