@@ -337,7 +337,8 @@ static void wait_once(struct call *call, struct outcome *ret_outcome)
     ret_outcome->hint = answer.hint;
 }
 
-static void send_again(struct call *call, nng_time until, struct outcome *ret_outcome)
+/* wait_once is to follow. */
+static void send_again(struct call *call, nng_time until)
 {
     nng_time now = nng_clock();
     uint64_t left_ms = until > now ? until - now : 1;
@@ -345,7 +346,6 @@ static void send_again(struct call *call, nng_time until, struct outcome *ret_ou
     nng_msg_free(call->answer);
     call->answer = NULL;
     call->failed = transmit(call, left_ms);
-    wait_once(call, ret_outcome);
 }
 
 /* `busy` is not the end of a request that may still wait: it is sent again under the same id. */
@@ -354,7 +354,8 @@ static void wait_unless_busy(struct call *call, nng_time until, struct outcome *
     nng_time busy_until = MIN(until, nng_clock() + BUSY_UNTIL_MS);
     for (unsigned attempt = 0; ret_outcome->code == CODE_BUSY && nng_clock() < busy_until; attempt++) {
         dial_pause(attempt, BUSY_MOST_MS);
-        send_again(call, until, ret_outcome);
+        send_again(call, until);
+        wait_once(call, ret_outcome);
     }
 }
 
@@ -377,20 +378,17 @@ static void wait_to_the_end(struct call *call, struct outcome *ret_outcome)
     wait_unless_busy(call, until, ret_outcome);
     for (unsigned try = 1; call->repeatable && call->failed == 0;) {
         nng_time now = nng_clock();
-        nng_time pause = LOST_MS;
-        if (outcome_is_loss(ret_outcome)) {
-            if (!losses_allow(&losses, now - call->sent_at))
-                return;
-            pause <<= MIN(losses.quick, 4U);
-        } else {
-            if (ret_outcome->code != CODE_UNAVAILABLE || try == CLIENT_TRIES)
-                return;
+        nng_time pause = 0;
+        bool lost = outcome_is_loss(ret_outcome);
+        if (lost && losses_allow(&losses, now - call->sent_at))
+            pause = (nng_time)LOST_MS << MIN(losses.quick, 4U);
+        else if (!lost && ret_outcome->code == CODE_UNAVAILABLE && try < CLIENT_TRIES)
             pause = client_pause_ms(try++, now - began, until > now ? until - now : 0);
-        }
-        if (now + pause >= until)
+        if (pause == 0 || now + pause >= until)
             return;
         nng_msleep((nng_duration)pause);
-        send_again(call, until, ret_outcome);
+        send_again(call, until);
+        wait_once(call, ret_outcome);
         wait_unless_busy(call, until, ret_outcome);
     }
 }
@@ -451,18 +449,33 @@ static void show_job(const struct client *client, const struct outcome *outcome)
         client->progress(client->progress_arg, done);
 }
 
-/* A request that became a job is followed to its end. */
-void call_wait(struct call *call, struct outcome *ret_outcome)
+/* False: nobody knows the job any more, it ended with whoever had it. */
+static bool follow_job(struct call *call, uint64_t job, struct outcome *ret_outcome)
 {
-    uint64_t job = 0;
-    wait_to_the_end(call, ret_outcome);
-    if (call->json || ret_outcome->code != CODE_OK || walk_find_u64(ret_outcome->result, "job", &job) != ERR_OK)
-        return;
     do {
         nng_msleep(call->client->progress == NULL ? JOB_POLL_MS : WATCH_POLL_MS);
         ask_job(call, job, ret_outcome);
+        if (ret_outcome->code == CODE_NOT_FOUND)
+            return false;
         show_job(call->client, ret_outcome);
     } while (!unwrap_job(ret_outcome));
+    return true;
+}
+
+/* A request that became a job is followed to its end; one that may be executed twice is sent again when its job was lost. */
+void call_wait(struct call *call, struct outcome *ret_outcome)
+{
+    struct losses losses = {0};
+    uint64_t job = 0;
+    nng_time until = nng_clock() + call->timeout_ms;
+    wait_to_the_end(call, ret_outcome);
+    while (!call->json && ret_outcome->code == CODE_OK && walk_find_u64(ret_outcome->result, "job", &job) == ERR_OK) {
+        if (follow_job(call, job, ret_outcome) || !call->repeatable || nng_clock() >= until ||
+            !losses_allow(&losses, nng_clock() - call->sent_at))
+            return;
+        send_again(call, until);
+        wait_to_the_end(call, ret_outcome);
+    }
 }
 
 void call_free(struct call *call)

@@ -22,6 +22,7 @@
 #include <nng/protocol/reqrep0/rep.h>
 
 #include "cli/client.h"
+#include "schemas/pack.h"
 
 enum { TIMEOUT_MS = 20000, QUICK_MOST = 5, ALL_MOST = 64 };
 
@@ -35,18 +36,47 @@ static struct {
         _Atomic unsigned deaths; /* so many lives still end */
         _Atomic unsigned taken;  /* requests, by all lives */
         _Atomic bool says;       /* a life tells of its end, instead of the request's answer */
+        _Atomic unsigned jobs;   /* so many requests still become jobs that are lost */
+        _Atomic bool asked;      /* the next request is about one */
     } * shared;
 } scene;
+
+static enum err pack_job(struct buf *to)
+{
+    struct buf result;
+    buf_init(&result, 64, NULL);
+    struct pack p = pack_begin(&result);
+    pack_map(&p, 1);
+    pack_pair_u64(&p, "job", 1);
+    enum err err = pack_end(&p);
+    if (err == ERR_OK)
+        err = answer_pack(buf_span(&result), (struct span){0}, 0, to);
+    buf_release(&result);
+    return err;
+}
+
+static enum err pack_answer(bool good, struct buf *to)
+{
+    if (scene.shared->asked) {
+        scene.shared->asked = false;
+        return answer_pack_error(CODE_NOT_FOUND, "no job 1", "", (struct span){0}, 0, to);
+    }
+    if (good && scene.shared->jobs > 0) {
+        scene.shared->jobs--;
+        scene.shared->asked = true;
+        return pack_job(to);
+    }
+    return good ? answer_pack((struct span){0}, (struct span){0}, 0, to)
+                : answer_pack_error(CODE_UNAVAILABLE, CONTROL_STOPS_TEXT, "", (struct span){0}, 0, to);
+}
 
 static void answer(nng_socket socket, bool good)
 {
     struct buf packed;
     nng_msg *msg = NULL;
     buf_init(&packed, 4096, NULL);
-    enum err err = good ? answer_pack((struct span){0}, (struct span){0}, 0, &packed)
-                        : answer_pack_error(CODE_UNAVAILABLE, CONTROL_STOPS_TEXT, "", (struct span){0}, 0, &packed);
-    if (err != ERR_OK || nng_msg_alloc(&msg, 0) != 0 || nng_msg_append(msg, packed.data, packed.len) != 0 ||
-        nng_sendmsg(socket, msg, 0) != 0)
+    if (pack_answer(good, &packed) != ERR_OK || nng_msg_alloc(&msg, 0) != 0 ||
+        nng_msg_append(msg, packed.data, packed.len) != 0 || nng_sendmsg(socket, msg, 0) != 0)
         _exit(EXIT_FAILURE);
     buf_release(&packed);
 }
@@ -128,6 +158,13 @@ static int close_scene(void **state)
     return rmdir(scene.folder);
 }
 
+/* Jobs that are watched are asked about more often. */
+static void ignore_progress(void *arg, uint64_t done)
+{
+    (void)arg;
+    (void)done;
+}
+
 static enum control_code ask_with(const char *op, unsigned deaths, bool says, bool mutates)
 {
     struct client *client = NULL;
@@ -138,12 +175,14 @@ static enum control_code ask_with(const char *op, unsigned deaths, bool says, bo
     scene.shared->says = says;
     scene.shared->deaths = deaths;
     assert_int_equal(client_open(&globals, &client, why), ERR_OK);
+    client_watch(client, ignore_progress, NULL);
     struct call *call = call_start(client, op, (struct span){0}, TIMEOUT_MS, mutates);
     assert_non_null(call);
     call_wait(call, &outcome);
     call_free(call);
     client_close(client);
     scene.shared->deaths = 0;
+    scene.shared->jobs = 0;
     return outcome.code;
 }
 
@@ -177,6 +216,17 @@ static void what_may_not_be_executed_twice_is_not_sent_twice(void **state)
     assert_int_equal(scene.shared->taken, 1);
 }
 
+static void a_job_that_is_lost_begins_anew_where_it_may(void **state)
+{
+    (void)state;
+    scene.shared->jobs = 1;
+    assert_int_equal(ask_with("pin add", 0, false, true), CODE_OK);
+    assert_int_equal(scene.shared->taken, 3);
+    scene.shared->jobs = 1;
+    assert_int_equal(ask_with("add write", 0, false, true), CODE_NOT_FOUND);
+    assert_int_equal(scene.shared->taken, 2);
+}
+
 /* Ends that come late are not a request's own, but not for ever. */
 static void late_ends_do_not_count_in_a_row(void **state)
 {
@@ -200,6 +250,7 @@ int main(void)
         cmocka_unit_test(and_ends_that_are_told),
         cmocka_unit_test(but_not_each_that_it_may_have_caused),
         cmocka_unit_test(what_may_not_be_executed_twice_is_not_sent_twice),
+        cmocka_unit_test(a_job_that_is_lost_begins_anew_where_it_may),
     };
     return cmocka_run_group_tests(tests, open_scene, close_scene);
 }
