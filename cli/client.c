@@ -23,6 +23,7 @@ enum {
     BUSY_MOST_MS = 80,
     BUSY_UNTIL_MS = 120000,
     LOST_MS = 10,
+    REDIAL_LOOKS = 5,
     LOOK_MS = 100, /* between looks whether a daemon that is waited for may still come */
 };
 
@@ -43,6 +44,7 @@ struct call {
 
 struct client {
     nng_socket socket;
+    nng_dialer dialer;
     char url[DIAL_URL_MAX];
     uint64_t timeout_ms;
     void (*progress)(void *arg, uint64_t done); /* NULL = nobody looks */
@@ -81,7 +83,7 @@ static int open_socket(struct client *client)
         code = nng_pipe_notify(client->socket, NNG_PIPE_EV_REM_POST, on_pipe, client);
     nng_time began = nng_clock();
     if (code == 0)
-        code = dial_socket(client->socket, client->url, client_timeout(client, DIAL_MS));
+        code = dial_socket(client->socket, client->url, client_timeout(client, DIAL_MS), &client->dialer);
     if (client->timeout_ms != 0)
         client->timeout_ms -= MIN(nng_clock() - began, client->timeout_ms - 1);
     if (code != 0)
@@ -151,6 +153,7 @@ uint64_t client_timeout(const struct client *client, uint64_t otherwise_ms)
     return client->timeout_ms != 0 ? client->timeout_ms : otherwise_ms;
 }
 
+/* Puts one call in the place of another; a free place holds NULL. */
 static void track(struct client *client, struct call *call, struct call *now)
 {
     nng_mtx_lock(client->lock);
@@ -162,25 +165,12 @@ static void track(struct client *client, struct call *call, struct call *now)
     nng_mtx_unlock(client->lock);
 }
 
-/* A free place is one that holds NULL. */
-static void track_new(struct client *client, struct call *call)
-{
-    nng_mtx_lock(client->lock);
-    for (size_t i = 0; i < CALLS_MAX; i++) {
-        if (client->running[i] == NULL) {
-            client->running[i] = call;
-            break;
-        }
-    }
-    nng_mtx_unlock(client->lock);
-}
-
-/* The connection may be lost: nng makes it anew by itself as soon as the daemon lets it. */
+/* The connection may be lost: nng makes it anew by itself as soon as the daemon lets it, or has to be made to. */
 static int hand_over_request(struct call *call, nng_time until)
 {
     struct absence absence;
     absence_begin(&absence, call->client->url, nng_clock());
-    for (;;) {
+    for (unsigned looks = 1;; looks++) {
         nng_time now = nng_clock();
         nng_aio_set_timeout(call->aio, (nng_duration)(until > now ? MIN(until - now, (nng_time)LOOK_MS) : 1));
         nng_ctx_send(call->ctx, call->aio);
@@ -193,6 +183,8 @@ static int hand_over_request(struct call *call, nng_time until)
             absence_begin(&absence, call->client->url, now);
         else if (!absence_may_end(&absence, now))
             return NNG_ECONNSHUT;
+        else if (looks % REDIAL_LOOKS == 0)
+            dial_anew(call->client->socket, call->client->url, &call->client->dialer);
         if (now >= until)
             return code;
     }
@@ -213,7 +205,7 @@ static int transmit(struct call *call, uint64_t timeout_ms)
         return code;
     }
     call->sent_at = nng_clock();
-    track_new(call->client, call);
+    track(call->client, NULL, call);
     uint64_t left_ms = until > call->sent_at ? until - call->sent_at : 0;
     nng_aio_set_timeout(call->aio, (nng_duration)MIN(left_ms + GRACE_MS, (uint64_t)INT32_MAX));
     nng_ctx_recv(call->ctx, call->aio);

@@ -49,7 +49,7 @@ static bool passes(int code)
            code == NNG_ECLOSED || code == NNG_ETIMEDOUT || code == NNG_ENOENT;
 }
 
-int dial_socket(nng_socket socket, const char *url, uint64_t timeout_ms)
+int dial_socket(nng_socket socket, const char *url, uint64_t timeout_ms, nng_dialer *ret_dialer)
 {
     struct absence absence;
     nng_time began = nng_clock();
@@ -58,7 +58,7 @@ int dial_socket(nng_socket socket, const char *url, uint64_t timeout_ms)
     if (code == 0)
         code = nng_socket_set_ms(socket, NNG_OPT_RECONNMAXT, AGAIN_MOST_MS);
     for (unsigned attempt = 0; code == 0; attempt++) {
-        code = nng_dial(socket, url, NULL, 0);
+        code = nng_dial(socket, url, ret_dialer, 0);
         nng_time now = nng_clock();
         if (!passes(code) || now >= began + timeout_ms || (code != NNG_EAGAIN && !absence_may_end(&absence, now)))
             return code;
@@ -66,6 +66,12 @@ int dial_socket(nng_socket socket, const char *url, uint64_t timeout_ms)
         code = 0;
     }
     return code;
+}
+
+void dial_anew(nng_socket socket, const char *url, nng_dialer *dialer)
+{
+    (void)nng_dialer_close(*dialer);
+    (void)nng_dial(socket, url, dialer, NNG_FLAG_NONBLOCK);
 }
 
 void dial_why(const char *url, int code, char why[DIAL_WHY_BYTES])

@@ -16,7 +16,13 @@ enum err dial_url(const struct globals *globals, char url[DIAL_URL_MAX], char wh
  * Connects the socket, which comes back by itself later when the connection is lost. Tried again for timeout_ms at most: while too many wait there, and
  * while a daemon that takes no connections may do so yet (cli/absence.h). An error of nng.
  */
-int dial_socket(nng_socket socket, const char *url, uint64_t timeout_ms) MUST_CHECK;
+int dial_socket(nng_socket socket, const char *url, uint64_t timeout_ms, nng_dialer *ret_dialer) MUST_CHECK;
+
+/*
+ * Another dialer in the place of one that brought no connection for some time: nng 1.5.2 never tries again after NNG_ECLOSED, which is how it may end
+ * when whoever answers does in the middle of the greeting. Does not wait. On an error there is none, and this may be called again.
+ */
+void dial_anew(nng_socket socket, const char *url, nng_dialer *dialer);
 
 /* The sentence for the user about such an error. */
 void dial_why(const char *url, int code, char why[DIAL_WHY_BYTES]);

@@ -3,18 +3,19 @@
 """`hearth daemon --backend ipc` on real daemons: two nodes that exchange blocks; then the process of each actor in turn is killed, crashed and frozen while
 the others go on: the daemon stays, the actor comes back, what was acknowledged is there. Memory of a node at rest, as PSS over all its processes.
 
-Usage: tests/smoke/processes.py [exchange] [listening] [clients] [deaths] [memory] [confinement]; HEARTH_BUILD names another build folder, ONLY the actors that die.
+Usage: tests/smoke/processes.py [exchange] [listening] [clients] [commands] [deaths] [memory] [confinement]; HEARTH_BUILD names another build folder, ONLY the actors that die.
 """
 import os
 import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
 
-from bad_input import Node, check, counts, eventually, spawned_children
+from bad_input import HEARTH, Node, check, counts, eventually, spawned_children
 from sp_client import Requester
 
 PSS_KIB_MAX = 96 * 1024
@@ -184,6 +185,37 @@ def answers_again(client):
     return answers(client)
 
 
+def commands(folder):
+    """A command goes on where it was when control's process is killed under it, also one that waits for bytes or begins while nobody listens."""
+    node = Processes(folder, "commands", CHAOS__ENABLED="true", CHAOS__INTENSITY="0")
+    if not check("commands: a node starts", node.start(), node.said()):
+        return
+    data, large = os.urandom(1 << 20), os.urandom(64 << 20)
+    cid = node.add(large)
+    for size in (len(data), 5 << 20):
+        add = subprocess.Popen([HEARTH, "add", "-Q", "--timeout", "60s"], env=node.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        add.stdin.write(bytes(size - len(data)) + data[:-100])
+        add.stdin.flush()
+        die(node, "control", signal.SIGKILL, "commands")
+        out, err = add.communicate(data[-100:])
+        if size == len(data):
+            check("commands: what came through a pipe is sent again", add.returncode == 0 and node.reads(out.decode().strip(), data), err)
+        else:
+            check("commands: of much, the end is told", add.returncode == 3 and b"went away" in err, err)
+    cat = subprocess.Popen([HEARTH, "cat", cid], env=node.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    got = cat.stdout.read(1 << 20)
+    die(node, "control", signal.SIGKILL, "commands")
+    out, err = cat.communicate()
+    check("commands: what is read is whole", cat.returncode == 0 and got + out == large, err)
+    for _ in range(20):
+        if node.of("control") is not None:
+            die(node, "control", signal.SIGKILL, "commands")
+        code, _, err = node.run("id")
+        if not check("commands: who begins meanwhile is answered", code == 0, err):
+            break
+    check("commands: a clean end", node.stop() == 0, node.said())
+
+
 def answers(client):
     answer = client.ask(b'{"op": "id"}')
     return answer is not None and b'"ok": true' in answer.replace(b'":true', b'": true')
@@ -224,7 +256,7 @@ def confinement(folder):
     node.stop()
 
 
-GROUPS = {"exchange": exchange, "listening": listening, "clients": clients, "deaths": deaths, "memory": memory, "confinement": confinement}
+GROUPS = {"exchange": exchange, "listening": listening, "clients": clients, "commands": commands, "deaths": deaths, "memory": memory, "confinement": confinement}
 
 
 def main():

@@ -12,7 +12,9 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,6 +40,7 @@ static struct {
         _Atomic bool says;       /* a life tells of its end, instead of the request's answer */
         _Atomic unsigned jobs;   /* so many requests still become jobs that are lost */
         _Atomic bool asked;      /* the next request is about one */
+        _Atomic bool rude;       /* between two lives there is one that ends before it greets */
     } * shared;
 } scene;
 
@@ -104,6 +107,22 @@ static void live(int ready)
     _exit(EXIT_SUCCESS);
 }
 
+/* Takes one connection and ends. */
+static void end_in_the_greeting(void)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    (void)snprintf(at.sun_path, sizeof(at.sun_path), "%s", scene.path);
+    (void)unlink(scene.path);
+    int door = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (door < 0 || bind(door, (const struct sockaddr *)&at, sizeof(at)) != 0 || listen(door, 1) != 0)
+        _exit(EXIT_FAILURE);
+    int fd = accept4(door, NULL, NULL, SOCK_CLOEXEC);
+    (void)unlink(scene.path);
+    if (fd < 0 || close(fd) != 0 || close(door) != 0)
+        _exit(EXIT_FAILURE);
+    scene.shared->rude = false;
+}
+
 /* The daemon: has the lock, and starts who answers again. */
 static void keep(int ready)
 {
@@ -118,6 +137,8 @@ static void keep(int ready)
             live(ready);
         if (life < 0 || waitpid(life, &status, 0) != life || status != EXIT_SUCCESS)
             _exit(EXIT_FAILURE);
+        if (scene.shared->rude)
+            end_in_the_greeting();
     }
 }
 
@@ -207,6 +228,14 @@ static void but_not_each_that_it_may_have_caused(void **state)
     assert_in_range(scene.shared->taken, QUICK_MOST, ALL_MOST); /* QUICK_MOST where no machine stands still */
 }
 
+static void and_one_that_ends_in_the_greeting(void **state)
+{
+    (void)state;
+    scene.shared->rude = true;
+    assert_int_equal(ask_with("id", 1, false, false), CODE_OK);
+    assert_false(scene.shared->rude);
+}
+
 static void what_may_not_be_executed_twice_is_not_sent_twice(void **state)
 {
     (void)state;
@@ -248,6 +277,7 @@ int main(void)
         cmocka_unit_test(late_ends_do_not_count_in_a_row),
         cmocka_unit_test(what_may_be_executed_twice_outlives_ends),
         cmocka_unit_test(and_ends_that_are_told),
+        cmocka_unit_test(and_one_that_ends_in_the_greeting),
         cmocka_unit_test(but_not_each_that_it_may_have_caused),
         cmocka_unit_test(what_may_not_be_executed_twice_is_not_sent_twice),
         cmocka_unit_test(a_job_that_is_lost_begins_anew_where_it_may),
