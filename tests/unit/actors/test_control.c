@@ -371,7 +371,6 @@ static const struct actor_class *const classes[ACTOR_COUNT] = {
     [ACTOR_CONTROL] = &control_class,
 };
 
-
 static void start(bool sim)
 {
     char why[CONFIG_WHY_BYTES] = "";
