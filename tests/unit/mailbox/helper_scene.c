@@ -220,6 +220,12 @@ static void choose_backend(void)
     }
 }
 
+void scene_watch(void)
+{
+    scene.config.slow_ms = SCENE_SLOW_MS;
+    scene.config.stuck_ms = SCENE_STUCK_MS;
+}
+
 enum err scene_start(char *why, size_t why_bytes)
 {
     for (int i = A; i < SCENE_ACTORS; i++) {
@@ -261,13 +267,13 @@ static bool is_done(void *arg)
 
 bool scene_wait(uint64_t timeout_s)
 {
-    return runtime_await(scene.rt, is_done, NULL, timeout_s * SECOND_NS);
+    return runtime_await(scene.rt, is_done, NULL, timeout_s * SCENE_SLOWER * SECOND_NS);
 }
 
 void scene_stop(void)
 {
     if (scene.rt != NULL)
-        scene.exit = runtime_stop(&scene.rt, 20 * SECOND_NS);
+        scene.exit = runtime_stop(&scene.rt, 20 * SCENE_SLOWER * SECOND_NS);
     if (sim != NULL) {
         traces = traces * 31 + sim_trace(sim);
         sim_free(sim);

@@ -30,6 +30,14 @@ struct sim;
 enum { A = 1, B, C, D, E, SCENE_ACTORS };
 enum { START = 0xfffffff, SCENE_PAGE_BYTES = 8192 };
 
+/* Under a sanitizer everything takes longer, a process's beginning and end most: deadlines and the bounds of turns are as much longer. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SCENE_SLOWER = 8 };
+#else
+enum { SCENE_SLOWER = 1 };
+#endif
+enum { SCENE_SLOW_MS = 100 * SCENE_SLOWER, SCENE_STUCK_MS = 300 * SCENE_SLOWER };
+
 /* All messages are a number and some bytes. */
 struct note {
     uint64_t n;
@@ -59,8 +67,10 @@ extern struct scene scene;
 
 /* Everything back to defaults: a one_for_one tree of A to E, permanent, intensity 10 in 10 s; lanes work (2, 8) and one (1, 2). */
 void scene_begin(void);
-/* Starts, waits until scene_done or the tree's own end, stops. Fails the test on a failed CHECK or after timeout_s. */
+/* Starts, waits until scene_done or the tree's own end, stops. Fails the test on a failed CHECK or after timeout_s, times SCENE_SLOWER. */
 void scene_play(uint64_t timeout_s);
+/* A handler that hangs is found soon: all turns, root's too, are held to SCENE_SLOW_MS and SCENE_STUCK_MS. */
+void scene_watch(void);
 /* In parts. */
 enum err scene_start(char *why, size_t why_bytes);
 bool scene_wait(uint64_t timeout_s);

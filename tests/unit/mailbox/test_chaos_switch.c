@@ -324,8 +324,7 @@ static void test_a_hung_actor_ends_its_process(void **state)
 {
     (void)state;
     begin(hang_it);
-    scene.config.slow_ms = 50;
-    scene.config.stuck_ms = 150;
+    scene_watch();
     char why[256];
     assert_int_equal(scene_start(why, sizeof(why)), ERR_OK);
     assert_true(scene_wait(10));

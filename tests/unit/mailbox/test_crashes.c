@@ -144,8 +144,7 @@ static int live(void *arg, const struct nanny_life *life)
     crash_install(life->memory->page);
     scene_begin();
     scene.config.crash = life->memory;
-    scene.config.slow_ms = 100;
-    scene.config.stuck_ms = 300;
+    scene_watch();
     scene.on_info[A] = send;
     scene.on_cast[B] = take_cast;
     scene.on_call[B] = take_call;

@@ -416,7 +416,7 @@ static void send_hang(struct ctx *c, const struct info *info)
     if (is_start(info))
         CHECK(scene_cast(c, B, TELL, counted(8)) == ERR_OK);
     if (is_start(info) && counted(8) == 1)
-        (void)ctx_timer(c, ctx_now(c) + 300 * MS_NS, 1);
+        (void)ctx_timer(c, ctx_now(c) + 2 * SCENE_STUCK_MS * MS_NS, 1);
     if (info->kind == INFO_TIMER && info->tag == 1)
         scene_done();
 }
@@ -442,8 +442,7 @@ static void begin_hang(uint64_t long_turn)
     if (scene.is_sim)
         skip(); /* a handler that hangs is the machine's time, of which the simulator has none */
     atomic_store(&scene.n[8], long_turn);
-    scene.config.slow_ms = 50;
-    scene.config.stuck_ms = 150;
+    scene_watch();
     scene.config.event = note_watchdog;
     scene.on_info[A] = send_hang;
     scene.on_cast[B] = hang;
@@ -463,7 +462,7 @@ static void test_an_actor_that_does_not_turn_is_slow_then_stuck(void **state)
     char why[256];
     assert_int_equal(scene_start(why, sizeof(why)), ERR_OK);
     enum runtime_exit code = RUNTIME_EXIT_OK;
-    assert_true(runtime_wait(scene.rt, 10 * SECOND_NS, &code)); /* the rest of the tree has stopped */
+    assert_true(runtime_wait(scene.rt, 10 * SCENE_SLOWER * SECOND_NS, &code)); /* the rest of the tree has stopped */
     assert_int_equal(code, RUNTIME_EXIT_STUCK);
     assert_int_equal(counted(1), 1);
     assert_int_equal(counted(2), 1);

@@ -179,8 +179,7 @@ static void play(void)
     uint64_t version = 0;
     char why[256];
     struct runtime_stats stats;
-    scene.config.slow_ms = 100;
-    scene.config.stuck_ms = 300;
+    scene_watch();
     scene.on_info[A] = ask_until_it_is_denied;
     scene.on_call[B] = handle;
     scene.on_call[C] = handle;

@@ -134,8 +134,7 @@ static void test_a_process_that_hangs_is_killed_and_started_anew(void **state)
 {
     (void)state;
     begin();
-    scene.config.slow_ms = 50;
-    scene.config.stuck_ms = 150;
+    scene_watch();
     scene.on_info[A] = ask_the_hanging;
     scene.on_call[B] = hang;
     scene_play(20);
@@ -175,8 +174,7 @@ static void test_a_process_that_is_frozen_is_killed_and_started_anew(void **stat
 {
     (void)state;
     begin();
-    scene.config.slow_ms = 50;
-    scene.config.stuck_ms = 150;
+    scene_watch();
     scene.on_init[B] = say_pid;
     scene.on_info[A] = freeze_b;
     scene_play(20);
