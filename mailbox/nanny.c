@@ -253,11 +253,14 @@ int nanny_run(const struct nanny_config *config)
     for (size_t i = 0; i < ARRAY_LEN(watched); i++)
         (void)sigaddset(&n.signals, watched[i]);
     (void)sigprocmask(SIG_BLOCK, &n.signals, &n.before);
+    /* Inherited as ignored, the kernel would reap the daemon, and no end of it be seen. */
+    void (*before)(int) = signal(SIGCHLD, SIG_DFL);
     int code = keep_running(&n);
     (void)tell_service(&n, clock_mono_ns());
     service_close(&n.service);
     crash_memory_close(&n.memory);
     free(n.history);
+    (void)signal(SIGCHLD, before);
     (void)sigprocmask(SIG_SETMASK, &n.before, NULL);
     return code;
 }

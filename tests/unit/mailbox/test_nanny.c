@@ -99,6 +99,18 @@ static void a_crash_is_restarted_an_end_is_not(void **state)
     assert_int_equal(shared->lives, 3);
 }
 
+static void ends_are_seen_where_they_were_ignored_before(void **state)
+{
+    (void)state;
+    (void)alarm(30); /* without its end the nanny waits for good */
+    (void)signal(SIGCHLD, SIG_IGN);
+    const struct nanny_config config = {.daemon = crash_twice_then_end};
+    assert_int_equal(nanny_run(&config), 0);
+    (void)alarm(0);
+    assert_int_equal(shared->lives, 3);
+    assert_true(signal(SIGCHLD, SIG_DFL) == SIG_IGN);
+}
+
 static void too_many_crashes_end_the_nanny(void **state)
 {
     (void)state;
@@ -154,6 +166,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_crash_is_restarted_an_end_is_not, make_shared, drop_shared),
+        cmocka_unit_test_setup_teardown(ends_are_seen_where_they_were_ignored_before, make_shared, drop_shared),
         cmocka_unit_test_setup_teardown(too_many_crashes_end_the_nanny, make_shared, drop_shared),
         cmocka_unit_test_setup_teardown(a_final_code_is_not_a_crash, make_shared, drop_shared),
         cmocka_unit_test_setup_teardown(term_reaches_the_daemon, make_shared, drop_shared),
