@@ -60,6 +60,7 @@ static void mark_tails(struct ctx *self, struct ipc_link *link)
         struct record r;
         envelope_decode(at, &r);
         if (r.tail != NULL) {
+            assert(link->out_tails != NULL); /* measure() has counted it */
             const struct tail_mark mark = {
                 .there = true, .account = account_index(self->rt, r.tail->account), .len = r.tail->len};
             envelope_set_mark(at, &mark);
@@ -95,6 +96,7 @@ static struct span piece_of(const struct ipc_link *link, size_t piece)
 {
     if (piece == 0)
         return span_of(batch_body(link->out), link->out_body_bytes);
+    assert(link->out_tails != NULL);
     return block_ref_span(link->out_tails[piece - 1]);
 }
 

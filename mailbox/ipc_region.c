@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mailbox/ipc_region.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -39,13 +40,14 @@ static size_t lay_out(struct ipc_region *r, uint8_t *base, bool has_budget)
     return end;
 }
 
-static enum err map(struct ipc_region *r, bool has_budget)
+static bool map(struct ipc_region *r, bool has_budget)
 {
     void *base = mmap(NULL, r->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);
     if (base == MAP_FAILED)
-        return err_from_errno(errno);
+        return false;
+    assert(base != NULL); /* the kernel maps nothing there unless told to */
     (void)lay_out(r, base, has_budget);
-    return ERR_OK;
+    return true;
 }
 
 enum err ipc_region_make(size_t actor_count, bool has_budget, struct ipc_region *ret_region)
@@ -55,8 +57,8 @@ enum err ipc_region_make(size_t actor_count, bool has_budget, struct ipc_region 
     r.fd = memfd_create("hearth-runtime", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (r.fd < 0)
         return err_from_errno(errno);
-    enum err err = ftruncate(r.fd, (off_t)r.bytes) == 0 ? map(&r, has_budget) : err_from_errno(errno);
-    if (err != ERR_OK) {
+    if (ftruncate(r.fd, (off_t)r.bytes) != 0 || !map(&r, has_budget)) {
+        enum err err = err_from_errno(errno);
         (void)close(r.fd);
         return err;
     }
@@ -78,9 +80,8 @@ enum err ipc_region_join(int fd, size_t actor_count, bool has_budget, struct ipc
     r.bytes = lay_out(&r, NULL, has_budget);
     if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || (size_t)info.st_size != r.bytes)
         return ERR_MISMATCH;
-    enum err err = map(&r, has_budget);
-    if (err != ERR_OK)
-        return err;
+    if (!map(&r, has_budget))
+        return err_from_errno(errno);
     const struct ipc_region_head *head = r.head;
     if (head->magic != REGION_MAGIC || head->actor_count != actor_count || head->bytes != r.bytes ||
         head->has_budget != has_budget) {

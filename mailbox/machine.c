@@ -45,8 +45,9 @@ bool machine_await(struct runtime *rt, bool (*done)(void *arg), void *arg, uint6
 void machine_stall(struct ctx *c, uint64_t ns)
 {
     (void)c;
-    while (ns == UINT64_MAX)
-        (void)poll(NULL, 0, -1);
+    if (ns == UINT64_MAX)
+        for (;;)
+            (void)poll(NULL, 0, -1);
     uint64_t until = clock_mono_ns() + ns;
     for (uint64_t now = clock_mono_ns(); now < until; now = clock_mono_ns())
         (void)poll(NULL, 0, (int)((until - now) / MS_NS + 1));

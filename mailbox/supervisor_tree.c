@@ -16,7 +16,7 @@ static size_t room_of(const struct supervisor_spec *tree)
 
 static size_t count_nodes(const struct supervisor_spec *tree)
 {
-    size_t count = 1 + tree->dynamic_max;
+    size_t count = 1 + MIN(tree->dynamic_max, (size_t)SUPERVISOR_NODES_MAX);
     if (tree->strategy == STRATEGY_SIMPLE_ONE_FOR_ONE)
         return count;
     for (size_t i = 0; i < tree->child_count && count <= SUPERVISOR_NODES_MAX; i++)

@@ -128,12 +128,13 @@ static void print_numbers(const struct journal_row *row, FILE *to)
 
 void journal_print_row(const struct journal_row *row, const char *text, uint64_t began_ns, FILE *to)
 {
+    const char *type = row->type < JOURNAL_TYPES ? type_names[row->type] : "?";
     const char *what = detail(row);
     (void)fprintf(to, "%12.6f  %3u  %-18s ", (double)(row->at_ns - began_ns) / (double)SECOND_NS, row->node,
                   journal_actor_name(row->actor));
     if (row->from != 0)
         (void)fprintf(to, "<- %s: ", journal_actor_name(row->from));
-    (void)fprintf(to, "%s%s%s", type_names[row->type], what[0] == '\0' ? "" : " ", what);
+    (void)fprintf(to, "%s%s%s", type, what[0] == '\0' ? "" : " ", what);
     print_numbers(row, to);
     if (row->err != ERR_OK)
         (void)fprintf(to, " %s", err_name((enum err)row->err));
