@@ -58,13 +58,6 @@ static enum err order(struct runtime *rt, struct ctx *target, enum chaos_kind ki
     return ERR_OK;
 }
 
-enum err runtime_chaos(struct runtime *rt, actor_id actor, enum chaos_kind kind, uint64_t value)
-{
-    if (actor == ROOT_ID || actor >= rt->actor_count || rt->config.classes[actor] == NULL)
-        return ERR_NOT_FOUND;
-    return order(rt, actor_of(rt, actor), kind, value);
-}
-
 enum err ctx_chaos(struct ctx *c, struct span actor, enum chaos_kind kind, uint64_t value)
 {
     for (size_t i = 1; i < c->rt->actor_count; i++) {

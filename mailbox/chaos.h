@@ -22,7 +22,6 @@
 #include "mailbox/actor.h"
 
 struct ctx;
-struct runtime;
 
 /* kind, its word, whether it takes a value, the most that may be, what it does */
 #define CHAOS_KINDS(X)                                                                                                 \
@@ -54,8 +53,6 @@ uint64_t chaos_value_max(enum chaos_kind kind);
 enum err ctx_chaos(struct ctx *c, struct span actor, enum chaos_kind kind, uint64_t value) MUST_CHECK;
 /* The switch is on. */
 bool ctx_chaos_allowed(const struct ctx *c);
-/* The same from outside, by id. */
-enum err runtime_chaos(struct runtime *rt, actor_id actor, enum chaos_kind kind, uint64_t value) MUST_CHECK;
 
 /* ---- for the runtime ---- */
 
