@@ -50,7 +50,7 @@ def hang(folder):
 
 
 def escalation(folder):
-    """More restarts than the intensity end the tree with 70; five such ends in a minute end the nanny too."""
+    """More restarts than the intensity end the tree with 70; the sixth such end in a minute ends the nanny too."""
     node = start(folder, "escalation", CHAOS__INTENSITY="2")
     kept = os.urandom(100_000)
     cid, lives, deadline = node.add(kept), set(), time.monotonic() + 55
