@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 enum {
-    NANNY_INTENSITY = 5, /* crashes within the period that end the nanny too */
+    NANNY_INTENSITY = 5, /* crashes within the period that are borne; one more ends the nanny too */
     NANNY_PERIOD_MS = 60000,
     NANNY_BACKOFF_FIRST_MS = 100, /* the first restart is immediate, the next wait doubles from here */
     NANNY_BACKOFF_MAX_MS = 30000,
