@@ -83,14 +83,6 @@ static void bind_text(sqlite3_stmt *statement, int at, struct span text)
                             SQLITE_TRANSIENT);
 }
 
-static int run(sqlite3_stmt *statement)
-{
-    int code = sqlite3_step(statement);
-    (void)sqlite3_reset(statement);
-    (void)sqlite3_clear_bindings(statement);
-    return code == SQLITE_DONE ? SQLITE_OK : code;
-}
-
 int state_rows_write_crash(struct state_rows *rows, const struct msg_state_crash *m)
 {
     sqlite3_stmt *row = rows->statements[STATEMENT_CRASH];
@@ -106,16 +98,10 @@ int state_rows_write_crash(struct state_rows *rows, const struct msg_state_crash
     (void)sqlite3_bind_int64(row, 9, (sqlite3_int64)m->address);
     bind_text(row, 10, m->backtrace);
     bind_text(row, 11, m->verdict);
-    int code = run(row);
+    int code = state_row_run(row);
     sqlite3_stmt *trim = rows->statements[STATEMENT_CRASHES_TRIM];
     (void)sqlite3_bind_int64(trim, 1, STATE_CRASHES_MAX);
-    return code == SQLITE_OK ? run(trim) : code;
-}
-
-static struct span text_at(sqlite3_stmt *statement, int index)
-{
-    const unsigned char *text = sqlite3_column_text(statement, index);
-    return text == NULL ? (struct span){0} : span_of(text, (size_t)sqlite3_column_bytes(statement, index));
+    return code == SQLITE_OK ? state_row_run(trim) : code;
 }
 
 int state_rows_load_crashes(struct state_rows *rows, struct buf *items, uint32_t *ret_count)
@@ -125,13 +111,13 @@ int state_rows_load_crashes(struct state_rows *rows, struct buf *items, uint32_t
     int code;
     while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
         struct item_crash_row row = {.at = (uint64_t)MAX(0, sqlite3_column_int64(statement, 0)),
-                                     .cause = text_at(statement, 1),
-                                     .actor = text_at(statement, 2),
-                                     .thread = text_at(statement, 3),
-                                     .message = text_at(statement, 4),
-                                     .peer = text_at(statement, 5),
-                                     .backtrace = text_at(statement, 6),
-                                     .verdict = text_at(statement, 7)};
+                                     .cause = state_row_text(statement, 1),
+                                     .actor = state_row_text(statement, 2),
+                                     .thread = state_row_text(statement, 3),
+                                     .message = state_row_text(statement, 4),
+                                     .peer = state_row_text(statement, 5),
+                                     .backtrace = state_row_text(statement, 6),
+                                     .verdict = state_row_text(statement, 7)};
         if (schema_list_add_map(items, &schema_item_crash_row, &row) == ERR_OK)
             count++;
     }

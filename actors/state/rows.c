@@ -122,12 +122,23 @@ static void bind_list(struct binding *b, const struct schema_list *list)
     buf_release(&json);
 }
 
+int state_row_run(sqlite3_stmt *statement)
+{
+    int code = sqlite3_step(statement);
+    (void)sqlite3_reset(statement);
+    (void)sqlite3_clear_bindings(statement);
+    return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
 static int run(struct binding *b)
 {
-    int code = sqlite3_step(b->statement);
-    (void)sqlite3_reset(b->statement);
-    (void)sqlite3_clear_bindings(b->statement);
-    return code == SQLITE_DONE ? SQLITE_OK : code;
+    return state_row_run(b->statement);
+}
+
+struct span state_row_text(sqlite3_stmt *statement, int index)
+{
+    const unsigned char *text = sqlite3_column_text(statement, index);
+    return text == NULL ? (struct span){0} : span_of(text, (size_t)sqlite3_column_bytes(statement, index));
 }
 
 /* ---- messages to rows ---- */
@@ -417,12 +428,6 @@ int state_rows_write(struct state_rows *rows, const struct state_batch *batch)
 
 /* ---- reading ---- */
 
-static struct span column(sqlite3_stmt *statement, int index)
-{
-    const unsigned char *text = sqlite3_column_text(statement, index);
-    return text == NULL ? (struct span){0} : span_of(text, (size_t)sqlite3_column_bytes(statement, index));
-}
-
 /* Reads the JSON array of a column back into a list; a damaged one is an empty list. */
 static struct schema_list list_of(struct span json, struct buf *scratch)
 {
@@ -446,10 +451,10 @@ int state_rows_load_peers(struct state_rows *rows, uint64_t limit, struct buf *i
     int code;
     while ((code = sqlite3_step(b.statement)) == SQLITE_ROW) {
         struct peer_id id;
-        if (peer_id_parse_text(column(b.statement, 0), &id) != ERR_OK)
+        if (peer_id_parse_text(state_row_text(b.statement, 0), &id) != ERR_OK)
             continue;
         struct item_known_peer peer = {.peer = peer_id_span(&id),
-                                       .addrs = list_of(column(b.statement, 1), &scratch),
+                                       .addrs = list_of(state_row_text(b.statement, 1), &scratch),
                                        .last_seen = (uint64_t)MAX(0, sqlite3_column_int64(b.statement, 2)),
                                        .successes = (uint64_t)MAX(0, sqlite3_column_int64(b.statement, 3)),
                                        .failures = (uint64_t)MAX(0, sqlite3_column_int64(b.statement, 4))};
@@ -471,9 +476,9 @@ int state_rows_load_events(struct state_rows *rows, uint64_t limit, struct buf *
     int code;
     while ((code = sqlite3_step(b.statement)) == SQLITE_ROW) {
         struct item_event_row event = {.at = (uint64_t)MAX(0, sqlite3_column_int64(b.statement, 0)),
-                                       .actor = column(b.statement, 1),
-                                       .event = column(b.statement, 2),
-                                       .reason = column(b.statement, 3)};
+                                       .actor = state_row_text(b.statement, 1),
+                                       .event = state_row_text(b.statement, 2),
+                                       .reason = state_row_text(b.statement, 3)};
         if (schema_list_add_map(items, &schema_item_event_row, &event) == ERR_OK)
             count++;
     }

@@ -69,6 +69,12 @@ struct state_rows {
 int state_rows_prepare(struct state_rows *rows, sqlite3 *db);
 void state_rows_finalize(struct state_rows *rows);
 
+/* Executes a statement that has no rows, and lets go of its bindings; SQLITE_OK or SQLite's code. */
+int state_row_run(sqlite3_stmt *statement);
+
+/* A column of the current row; lent until the statement's next step. */
+struct span state_row_text(sqlite3_stmt *statement, int index);
+
 /* In one transaction, which is the caller's to roll back when this fails. */
 int state_rows_write(struct state_rows *rows, const struct state_batch *batch);
 

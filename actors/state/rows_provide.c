@@ -32,14 +32,6 @@ static void bind_peer(sqlite3_stmt *statement, int at, struct span bytes)
     (void)sqlite3_bind_text(statement, at, text, -1, SQLITE_TRANSIENT);
 }
 
-static int run(sqlite3_stmt *statement)
-{
-    int code = sqlite3_step(statement);
-    (void)sqlite3_reset(statement);
-    (void)sqlite3_clear_bindings(statement);
-    return code == SQLITE_DONE ? SQLITE_OK : code;
-}
-
 /* ---- writing ---- */
 
 static int write_provider(struct state_rows *rows, const struct msg_state_provider *m)
@@ -52,7 +44,7 @@ static int write_provider(struct state_rows *rows, const struct msg_state_provid
         bind_bytes(statement, 4, m->addrs);
         bind_int(statement, 5, m->received_at);
     }
-    return run(statement);
+    return state_row_run(statement);
 }
 
 static int write_value(struct state_rows *rows, const struct msg_state_value *m)
@@ -65,7 +57,7 @@ static int write_value(struct state_rows *rows, const struct msg_state_value *m)
         bind_peer(statement, 4, m->peer);
         bind_int(statement, 5, m->received_at);
     }
-    return run(statement);
+    return state_row_run(statement);
 }
 
 static int write_provide(struct state_rows *rows, const struct msg_state_provide *m)
@@ -79,7 +71,7 @@ static int write_provide(struct state_rows *rows, const struct msg_state_provide
         bind_bytes(statement, 2, row.multihash);
         bind_int(statement, 3, m->class);
         bind_int(statement, 4, m->seen);
-        code = run(statement);
+        code = state_row_run(statement);
     }
     return code;
 }
@@ -93,7 +85,7 @@ static int write_hot(struct state_rows *rows, const struct msg_state_provide *m)
         sqlite3_stmt *statement = statement_of(rows, STATEMENT_PROVIDE_HOT);
         bind_bytes(statement, 1, row.key);
         bind_int(statement, 2, PROVIDE_HOT);
-        code = run(statement);
+        code = state_row_run(statement);
     }
     return code;
 }
@@ -108,7 +100,7 @@ static int write_provided(struct state_rows *rows, const struct msg_state_provid
         bind_bytes(statement, 1, key);
         if (m->at != 0)
             bind_int(statement, 2, m->at);
-        code = run(statement);
+        code = state_row_run(statement);
     }
     return code;
 }
@@ -118,12 +110,12 @@ static int write_meta(struct state_rows *rows, const char *key, uint64_t value)
     sqlite3_stmt *statement = statement_of(rows, STATEMENT_META);
     (void)sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
     bind_int(statement, 2, value);
-    return run(statement);
+    return state_row_run(statement);
 }
 
 static int write_sweep(struct state_rows *rows, const struct msg_state_sweep *m)
 {
-    int code = m->again ? run(statement_of(rows, STATEMENT_PROVIDE_AGAIN)) : SQLITE_OK;
+    int code = m->again ? state_row_run(statement_of(rows, STATEMENT_PROVIDE_AGAIN)) : SQLITE_OK;
     if (code == SQLITE_OK)
         code = write_meta(rows, "sweep_position", m->position);
     return code == SQLITE_OK ? write_meta(rows, "sweep_due_at", m->due_at) : code;
@@ -144,7 +136,7 @@ int state_rows_write_provide(struct state_rows *rows, uint16_t kind, const void 
         return write_provided(rows, fields);
     case MSG_STATE_PROVIDE_WALKED:
         bind_int(walked, 1, ((const struct msg_state_provide_walked *)fields)->seen);
-        return run(walked);
+        return state_row_run(walked);
     case MSG_STATE_SWEEP:
         return write_sweep(rows, fields);
     }
