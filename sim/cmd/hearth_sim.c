@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 
 #include "base/text.h"
+#include "sim/cmd/arguments.h"
 #include "sim/cmd/play_keys.h"
 #include "sim/cmd/trial_cmd.h"
 #include "sim/crowd_report.h"
@@ -35,17 +36,6 @@ static const char usage[] =
     "                  [--tasks N] [--connections N] [--provide N [--singles N]] [--sybils N [--sybils-spread]]\n"
     "                  [--play-keys] [--json] [-v]\n"
     "       hearth-sim --exchange [--seed N] [--seeds COUNT] [--blocks N] [--size BYTES] [-v]\n";
-
-static bool take_number(const char *text, uint64_t max, uint64_t *ret_number)
-{
-    return text_parse_u64(span_text(text), ret_number) == ERR_OK && *ret_number <= max;
-}
-
-static void print_log(void *arg, enum log_level level, const char *actor, const char *text)
-{
-    (void)arg;
-    (void)fprintf(stderr, "%d %s: %s\n", (int)level, actor, text);
-}
 
 struct arguments {
     struct swarm_options options;

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "base/text.h"
+#include "sim/cmd/arguments.h"
 #include "sim/cmd/play_keys.h"
 #include "sim/journal.h"
 #include "sim/trial.h"
@@ -34,17 +35,6 @@ struct trial_arguments {
     const char *trace;
     log_fn *log;
 };
-
-static bool take_number(const char *text, uint64_t max, uint64_t *ret_number)
-{
-    return text_parse_u64(span_text(text), ret_number) == ERR_OK && *ret_number <= max;
-}
-
-static void print_log(void *arg, enum log_level level, const char *actor, const char *text)
-{
-    (void)arg;
-    (void)fprintf(stderr, "%d %s: %s\n", (int)level, actor, text);
-}
 
 static bool take_option(int option, struct trial_arguments *a)
 {
