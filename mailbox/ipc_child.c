@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 extern char **environ;
 
 /* A descriptor that is put where it is already loses the mark that exec would close it by. */
@@ -62,7 +64,14 @@ bool child_reap(struct ipc_child *child, struct child_end *ret_end)
     struct pollfd ended = {.fd = child->pidfd, .events = POLLIN};
     if (child->pid <= 0)
         return true;
-    if (poll(&ended, 1, CHILD_REAP_MS) <= 0 || wait4(child->pid, &status, WNOHANG, &used) != child->pid)
+    uint64_t until = clock_mono_ns() + CHILD_REAP_MS * MS_NS;
+    if (poll(&ended, 1, CHILD_REAP_MS) <= 0)
+        return false;
+    /* Who traces it, a debugger or the leak sanitizer, has its end first, though pidfd tells of it already. */
+    pid_t pid;
+    while ((pid = wait4(child->pid, &status, WNOHANG, &used)) == 0 && clock_mono_ns() < until)
+        (void)poll(NULL, 0, 1);
+    if (pid != child->pid)
         return false;
     if (WIFSIGNALED(status))
         (void)snprintf(ret_end->how, CHILD_HOW_BYTES, "its process was ended by signal %d", WTERMSIG(status));

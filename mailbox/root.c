@@ -57,7 +57,7 @@ static void order_start(void *self, actor_id id)
                             .from_epoch = epoch,
                             .to_epoch = root->epoch,
                             .err = ERR_NOMEM};
-    outbox_raw(root, LANE_CONTROL, &failed, "no thread to run it");
+    outbox_raw(root, LANE_CONTROL, &failed, "no thread or process to run it");
 }
 
 static void order_stop(void *self, actor_id id)
