@@ -12,8 +12,11 @@ CMAKE     := cmake -G Ninja -S .
 comma     := ,
 NODE_PATH := $(or $(HEARTH_PATH),$(CURDIR)/data)
 
-# What make smoke plays a second time, with a process for each actor; BACKEND=ipc plays all of it so, as it does the other tests of whole nodes.
-SMOKE_IPC := commands actors outside names denylists discovery
+# The slowest first: they run beside each other. The second list is played once more with a process for each actor; BACKEND=ipc plays all of them so, as it
+# does the other tests of whole nodes.
+SMOKE     := tiers.py crashes.py processes.py commands.py stranger.py outside.py keep.py bad_input.py names.py discovery.py denylists.py delegated.py \
+             requests.py actors.py run.sh
+SMOKE_IPC := commands.py actors.py outside.py names.py denylists.py discovery.py
 
 .PHONY: help build run test smoke cold asan tsan lint interop interop-short interop-full sim-bitswap sim-crowd sim-large sim-short sim-soak bench long image budget budget-short crash crash-smoke fuzz partition chaos chaos-short chaos-peers boundaries chaos-smoke docs clean
 
@@ -63,22 +66,7 @@ asan tsan: deps
 	  ctest --test-dir build/$@ -L unit $(if $(filter tsan,$@),-LE one_thread) -j $(JOBS) --output-on-failure
 
 smoke: build
-	@tests/smoke/run.sh
-	@HEARTH_BUILD=$(BUILD) tests/smoke/commands.py
-	@HEARTH_BUILD=$(BUILD) tests/smoke/requests.py
-	@HEARTH_BUILD=$(BUILD) tests/smoke/actors.py
-	@HEARTH_BUILD=$(BUILD) tests/smoke/names.py
-	@HEARTH_BUILD=$(BUILD) tests/smoke/tiers.py
-	@HEARTH_BUILD=$(BUILD) tests/smoke/denylists.py
-	@HEARTH_BUILD=$(BUILD) tests/smoke/delegated.py
-	@HEARTH_BUILD=$(BUILD) tests/smoke/bad_input.py
-	@HEARTH_BUILD=$(BUILD) tests/smoke/discovery.py
-	@HEARTH_BUILD=$(BUILD) tests/smoke/outside.py
-	@HEARTH_BUILD=$(BUILD) tests/smoke/keep.py
-	@HEARTH_BUILD=$(BUILD) tests/smoke/crashes.py
-	@HEARTH_BUILD=$(BUILD) tests/smoke/stranger.py
-	@HEARTH_BUILD=$(BUILD) tests/smoke/processes.py
-	@$(if $(BACKEND),:,for t in $(SMOKE_IPC); do BACKEND=ipc HEARTH_BUILD=$(BUILD) tests/smoke/$$t.py || exit 1; done)
+	@HEARTH_BUILD=$(BUILD) JOBS=$(JOBS) tests/smoke/all.sh $(SMOKE) -- $(SMOKE_IPC)
 
 cold: build
 	@tools/install_deps.sh cold || echo "cold: going on without them, it will be skipped"
