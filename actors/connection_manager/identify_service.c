@@ -153,29 +153,44 @@ void identify_opened(struct swarm_stream *st)
     send_own(st);
 }
 
+static void push(struct swarm_conn *c)
+{
+    if (c->push_owed && c->peer->entry != NULL && peerstore_speaks(c->peer->entry, IDENTIFY_PUSH_PROTOCOL))
+        (void)swarm_stream_open(c, STREAM_PUSH_OUT, IDENTIFY_PUSH_PROTOCOL, true);
+    c->push_owed = false;
+}
+
 void identify_push_all(struct swarm *s)
 {
     s->push_at_ns = 0;
     size_t position = 0;
     struct swarm_conn *c;
     while ((c = table_next(&s->conns, &position, NULL)) != NULL) {
-        const struct peer_entry *entry = c->up && !c->over ? c->peer->entry : NULL;
-        if (entry == NULL || c->identify != IDENTIFY_DONE || !peerstore_speaks(entry, IDENTIFY_PUSH_PROTOCOL))
-            continue;
-        (void)swarm_stream_open(c, STREAM_PUSH_OUT, IDENTIFY_PUSH_PROTOCOL, true);
+        c->push_owed = c->up && !c->over;
+        if (c->identify == IDENTIFY_DONE)
+            push(c);
     }
 }
 
 /* ---- what they are ---- */
 
+/* One that failed is asked for again, or the peer would be of no use to those who go by its protocols as long as the connection lasts. */
 static void finished(struct swarm_conn *c, enum identify_state state)
 {
+    enum { TIMES_LONGER = 6 };
     struct swarm *s = c->swarm;
     c->identify = state;
+    if (state == IDENTIFY_FAILED) {
+        uint64_t wait_ns = SWARM_IDENTIFY_AGAIN_MS * MS_NS << c->identify_failures;
+        c->identify_due_ns = ctx_now(s->ctx) + wait_ns;
+        c->identify_failures = MIN(c->identify_failures + 1, (unsigned)TIMES_LONGER);
+    }
     if (c->peer->entry != NULL)
         swarm_state_peer(s, c->peer->entry);
     if (state == IDENTIFY_DONE || !c->peer->told)
         swarm_tell_up(s, c->peer);
+    if (state == IDENTIFY_DONE)
+        push(c);
     swarm_waiters_up(s, c->peer);
 }
 
@@ -304,7 +319,8 @@ static void expire_pushes(struct swarm_conn *c, uint64_t now_ns)
 
 uint64_t identify_deadline(const struct swarm_conn *c)
 {
-    uint64_t at = c->up && c->identify == IDENTIFY_RUNS ? c->identify_due_ns : UINT64_MAX;
+    bool waits = c->identify == IDENTIFY_RUNS || c->identify == IDENTIFY_FAILED;
+    uint64_t at = c->up && waits ? c->identify_due_ns : UINT64_MAX;
     for (const struct swarm_stream *st = c->streams; st != NULL; st = st->next)
         if (st->kind == STREAM_PUSH_IN)
             at = MIN(at, st->due_ns);
@@ -314,6 +330,10 @@ uint64_t identify_deadline(const struct swarm_conn *c)
 void identify_tick(struct swarm_conn *c, uint64_t now_ns)
 {
     expire_pushes(c, now_ns);
+    if (c->identify_due_ns > now_ns)
+        return;
+    if (c->identify == IDENTIFY_FAILED)
+        identify_start(c);
     if (c->identify != IDENTIFY_RUNS || c->identify_due_ns > now_ns)
         return;
     struct swarm_stream *st = c->streams;

@@ -59,7 +59,8 @@ enum {
     SWARM_TICK_MS = 1000,     /* between two looks at the clock, at least */
     SWARM_RESUME_MS = 2,      /* bytes are given back on other threads, unheard: look again */
     SWARM_IDENTIFY_MS = 5000,
-    SWARM_WRITE_MS = 10000, /* a socket that takes no byte for so long, though some wait, is reset */
+    SWARM_IDENTIFY_AGAIN_MS = 10000, /* after it failed; twice as long each time, six times */
+    SWARM_WRITE_MS = 10000,          /* a socket that takes no byte for so long, though some wait, is reset */
     SWARM_PUSH_DEBOUNCE_MS = 1000,
     SWARM_PUSH_BURST = 10, /* pushes handled per connection, then one each 5 s */
     SWARM_PUSH_PERIOD_MS = 5000,
@@ -194,10 +195,11 @@ struct swarm_conn {
     struct swarm_stream *streams;
     uint32_t owned_streams;
     enum identify_state identify;
-    uint64_t identify_due_ns;
+    uint64_t identify_due_ns; /* its end while it runs, the next try when it failed */
+    unsigned identify_failures;
     uint64_t push_credit_ns;
     uint64_t push_updated_ns;
-    bool push_due;
+    bool push_owed;       /* what changed while the peer's identify had not come */
     uint64_t reported_ns; /* what state was told last, and when */
     uint64_t reported_bytes;
     uint64_t reported_rtt_ns;

@@ -92,6 +92,27 @@ static void a_connect_that_nobody_answers_times_out(void **state)
     nodes_end();
 }
 
+static bool identified(void)
+{
+    return nodes[0].up_protocols >= 7;
+}
+
+/* What a peer serves is not known without it: who goes by protocols would never speak with the peer as long as the connection lasts. */
+static void an_identify_that_failed_is_asked_for_again(void **state)
+{
+    (void)state;
+    nodes_begin(2, SIM, 8, NULL);
+    struct sim_link *back = sim_net_link(nodes_net, nodes[1].host, nodes[0].host);
+    uint64_t usual = back->bytes_per_second;
+    back->bytes_per_second = 60; /* enough for the handshake, not for what identify says in five seconds */
+    assert_int_equal(node_connect(0, 1), ERR_OK);
+    assert_int_equal(nodes[0].up_protocols, 0);
+    back->bytes_per_second = usual;
+    nodes_await(identified);
+    assert_int_equal(nodes[0].downs, 0);
+    nodes_end();
+}
+
 static uint64_t opened_at;
 
 static bool stream_arrived(void)
@@ -297,6 +318,7 @@ int main(void)
         cmocka_unit_test(a_half_open_peer_is_noticed_by_keepalive),
         cmocka_unit_test(a_reset_of_a_wanted_peer_is_healed),
         cmocka_unit_test(a_connect_that_nobody_answers_times_out),
+        cmocka_unit_test(an_identify_that_failed_is_asked_for_again),
         cmocka_unit_test(the_first_bytes_arrive_within_three_round_trips),
         cmocka_unit_test(over_websocket_http_costs_one_more),
         cmocka_unit_test(both_dial_at_once_and_keep_both),
