@@ -127,7 +127,8 @@ static void test_what_a_request_caused_is_a_tree(void **state)
     assert_true(next->depth == 2 && next->kind == ASK && told->depth == 2 && told->kind == TELL);
     assert_true(root->deadline_ns == call->deadline_ns && call->deadline_ns > next->sent_ns);
     assert_true(root->sent_ns <= call->sent_ns && call->sent_ns <= call->received_ns);
-    assert_true(call->received_ns <= call->handled_ns && call->handled_ns <= job->ended_ns);
+    assert_true(call->received_ns <= call->handled_ns); /* by then the job that it began may have ended */
+    assert_true(call->received_ns <= job->sent_ns);
     assert_true(job->sent_ns <= job->received_ns && job->received_ns <= job->handled_ns);
     assert_true(job->ended_ns <= next->sent_ns && next->ended_ns <= call->ended_ns);
     assert_true(told->received_ns >= told->sent_ns && call->ended_ns <= root->ended_ns);
