@@ -23,6 +23,7 @@ enum {
     BUSY_MOST_MS = 80,
     BUSY_UNTIL_MS = 120000,
     LOST_MS = 10,
+    WHY_BYTES = 256,
     REDIAL_LOOKS = 5,
     LOOK_MS = 100, /* between looks whether a daemon that is waited for may still come */
 };
@@ -38,8 +39,9 @@ struct call {
     bool json;
     bool repeatable; /* may be executed twice */
     bool answered;
-    int failed;       /* nng's code when it could not be sent */
-    nng_time sent_at; /* when it was last */
+    int failed;          /* nng's code when it could not be sent */
+    char why[WHY_BYTES]; /* what the try before said that was unavailable; "" = nothing */
+    nng_time sent_at;    /* when it was last */
 };
 
 struct client {
@@ -378,10 +380,14 @@ static void wait_to_the_end(struct call *call, struct outcome *ret_outcome)
             pause = client_pause_ms(try++, now - began, until > now ? until - now : 0);
         if (pause == 0 || now + pause >= until)
             return;
+        (void)snprintf(call->why, sizeof(call->why), "%.*s", lost ? 0 : (int)ret_outcome->message.len,
+                       (const char *)ret_outcome->message.data);
         nng_msleep((nng_duration)pause);
         send_again(call, until);
         wait_once(call, ret_outcome);
         wait_unless_busy(call, until, ret_outcome);
+        if (ret_outcome->code == CODE_TIMEOUT && call->why[0] != '\0') /* which says more */
+            *ret_outcome = (struct outcome){.code = CODE_UNAVAILABLE, .message = span_text(call->why)};
     }
 }
 

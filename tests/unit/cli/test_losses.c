@@ -42,6 +42,7 @@ static struct {
         _Atomic unsigned jobs;   /* so many requests still become jobs that are lost */
         _Atomic bool asked;      /* the next request is about one */
         _Atomic bool rude;       /* between two lives there is one that ends before it greets */
+        _Atomic bool mute;       /* the first request is answered with no, no other at all */
     } * shared;
 } scene;
 
@@ -74,15 +75,27 @@ static enum err pack_answer(bool good, struct buf *to)
                 : answer_pack_error(CODE_UNAVAILABLE, CONTROL_STOPS_TEXT, "", (struct span){0}, 0, to);
 }
 
+static void send_packed(nng_socket socket, enum err packed_well, struct buf *packed)
+{
+    nng_msg *msg = NULL;
+    if (packed_well != ERR_OK || nng_msg_alloc(&msg, 0) != 0 || nng_msg_append(msg, packed->data, packed->len) != 0 ||
+        nng_sendmsg(socket, msg, 0) != 0)
+        _exit(EXIT_FAILURE);
+    buf_release(packed);
+}
+
 static void answer(nng_socket socket, bool good)
 {
     struct buf packed;
-    nng_msg *msg = NULL;
     buf_init(&packed, 4096, NULL);
-    if (pack_answer(good, &packed) != ERR_OK || nng_msg_alloc(&msg, 0) != 0 ||
-        nng_msg_append(msg, packed.data, packed.len) != 0 || nng_sendmsg(socket, msg, 0) != 0)
-        _exit(EXIT_FAILURE);
-    buf_release(&packed);
+    send_packed(socket, pack_answer(good, &packed), &packed);
+}
+
+static void answer_no(nng_socket socket)
+{
+    struct buf packed;
+    buf_init(&packed, 4096, NULL);
+    send_packed(socket, answer_pack_error(CODE_UNAVAILABLE, "it is away", "", (struct span){0}, 0, &packed), &packed);
 }
 
 static void live(int ready)
@@ -98,6 +111,10 @@ static void live(int ready)
     while (nng_recvmsg(socket, &msg, 0) == 0) {
         nng_msg_free(msg);
         scene.shared->taken++;
+        if (scene.shared->mute && scene.shared->taken == 1)
+            answer_no(socket);
+        if (scene.shared->mute)
+            continue;
         bool ends = scene.shared->deaths > 0;
         if (ends)
             scene.shared->deaths--;
@@ -229,6 +246,27 @@ static void but_not_each_that_it_may_have_caused(void **state)
     assert_in_range(scene.shared->taken, QUICK_MOST, ALL_MOST); /* QUICK_MOST where no machine stands still */
 }
 
+static void a_try_without_an_answer_leaves_what_the_one_before_said(void **state)
+{
+    (void)state;
+    struct client *client = NULL;
+    struct outcome outcome;
+    char why[512] = "";
+    struct globals globals = {.api = scene.path};
+    scene.shared->taken = 0;
+    scene.shared->mute = true;
+    assert_int_equal(client_open(&globals, &client, why), ERR_OK);
+    struct call *call = call_start(client, "id", (struct span){0}, 2000, false);
+    assert_non_null(call);
+    call_wait(call, &outcome);
+    assert_true(scene.shared->taken >= 2);
+    assert_int_equal(outcome.code, CODE_UNAVAILABLE);
+    assert_true(span_equal_text(outcome.message, "it is away"));
+    call_free(call);
+    client_close(client);
+    scene.shared->mute = false;
+}
+
 static void and_one_that_ends_in_the_greeting(void **state)
 {
     (void)state;
@@ -279,6 +317,7 @@ int main(void)
         cmocka_unit_test(what_may_be_executed_twice_outlives_ends),
         cmocka_unit_test(and_ends_that_are_told),
         cmocka_unit_test(and_one_that_ends_in_the_greeting),
+        cmocka_unit_test(a_try_without_an_answer_leaves_what_the_one_before_said),
         cmocka_unit_test(but_not_each_that_it_may_have_caused),
         cmocka_unit_test(what_may_not_be_executed_twice_is_not_sent_twice),
         cmocka_unit_test(a_job_that_is_lost_begins_anew_where_it_may),
