@@ -88,7 +88,7 @@ bool envelope_whole(const uint8_t *at, size_t left);
 /* What the tail field says between processes. */
 struct tail_mark {
     bool there;
-    uint16_t account; /* index in the budget + 1; 0 = of none of it */
+    uint16_t account; /* index in the budget + 1; 0 = charged to nobody */
     uint64_t len;
 };
 void envelope_set_mark(uint8_t *at, const struct tail_mark *mark);

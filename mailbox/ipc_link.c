@@ -33,9 +33,10 @@ static void end_sending(struct ctx *self, struct ipc_link *link)
 static uint16_t account_index(const struct runtime *rt, const struct account *account)
 {
     const struct budget *budget = rt->config.budget;
-    if (account == NULL || budget == NULL || account < budget->accounts || account >= budget->accounts + ACCOUNT_COUNT)
+    if (account == NULL || budget == NULL)
         return 0;
-    return (uint16_t)(account - budget->accounts + 1);
+    bool own = account < budget->accounts || account >= budget->accounts + ACCOUNT_COUNT;
+    return (uint16_t)((own ? ACCOUNT_RECEIVE : account - budget->accounts) + 1);
 }
 
 /* How far the records reach, and how many have a tail. */
@@ -214,13 +215,13 @@ static enum err begin(struct ctx *self, struct ipc_link *link, const struct frag
     return ERR_OK;
 }
 
+/* NULL: nobody is charged, as nobody was at the sender's. */
 static struct account *account_of(const struct runtime *rt, const struct tail_mark *mark)
 {
     struct budget *budget = rt->config.budget;
-    if (budget == NULL)
+    if (budget == NULL || mark->account == 0)
         return NULL;
-    bool known = mark->account > 0 && mark->account <= ACCOUNT_COUNT;
-    return &budget->accounts[known ? mark->account - 1 : ACCOUNT_RECEIVE];
+    return &budget->accounts[mark->account <= ACCOUNT_COUNT ? mark->account - 1 : ACCOUNT_RECEIVE];
 }
 
 /* The next record with a tail gets its buffer; false when there is none left or no memory (then *ret_err). */

@@ -46,7 +46,7 @@ static void target_free(struct node *n, struct target *t)
         waiter_free(n, w);
     }
     if (t->block != NULL)
-        block_ref_uncharge(t->block); /* it is stored, and who was answered accounts for what is kept */
+        block_ref_uncharge(t->block); /* a put may still be under way */
     n->puts_due -= (size_t)t->put_due;
     block_ref_unref(t->block);
     (void)table_remove(&n->targets, span_of(key, cid_encode(&t->cid, key)));
@@ -73,6 +73,8 @@ static void answer(struct node *n, struct target *t, struct block_ref *block)
 {
     uint8_t key[CID_BYTES_MAX];
     struct msg_block fields = {.cid = span_of(key, cid_encode(&t->cid, key)), .size = block->len};
+    if (t->block != NULL)
+        block_ref_uncharge(t->block); /* it is stored, and who is answered accounts for what is kept */
     for (struct waiter *w = t->waiters; w != NULL; w = w->next) {
         if (w->kind == WAITER_HEAL)
             tell_healed(n, w->heal_id, ERR_OK);
