@@ -223,7 +223,10 @@ uint64_t ctx_left(const struct ctx *, uint64_t deadline_ns);
 uint64_t ctx_timer(struct ctx *, uint64_t at_ns, uint64_t tag);
 void ctx_timer_cancel(struct ctx *, uint64_t id); /* an id that fired is ignored */
 
-/* INFO_DOWN and INFO_UP for the actor from now on, over its restarts; an INFO_UP follows at once when it runs already. */
+/*
+ * INFO_DOWN and INFO_UP for the actor from now on, over its restarts; an INFO_UP follows at once when it runs already. Both come before
+ * anything that the actor says in its next life.
+ */
 enum err ctx_monitor(struct ctx *, actor_id who);
 
 /* What runs on a worker thread. Returns the job's result; must look at *cancelled between long steps. */

@@ -239,7 +239,11 @@ enum err ctx_monitor(struct ctx *c, actor_id who)
         return ERR_INVALID;
     if (c->peers[who].monitored)
         return ERR_OK;
-    c->peers[who].monitored = true;
+    struct peer_out *peer = &c->peers[who];
+    uint64_t life = life_of(actor_of(c->rt, who));
+    peer->monitored = true;
+    peer->owes_down = life_state(life) == LIFE_RUNNING;
+    peer->told = peer->owes_down ? (uint64_t)life_epoch(life) * 2 - 1 : 0; /* the end of the life before */
     /* The first INFO_UP comes from outside this handler. */
     return timers_set(&c->deadlines, c->now_ns, UP_TAG | who) == TIMERS_NONE ? ERR_NOMEM : ERR_OK;
 }

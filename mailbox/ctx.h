@@ -74,6 +74,7 @@ struct peer_out {
     uint64_t retry_timer;  /* ROOM by time, when the account was empty */
     uint64_t told;         /* of the monitor: epoch * 2, + 1 for INFO_DOWN, of the last that was given */
     bool monitored;
+    bool owes_down;  /* of the monitor: its life runs, as far as is known here, and the end of that was not told */
     bool wants_room; /* heard ERR_BUSY */
     bool may_call;   /* the call table */
 };
@@ -274,6 +275,10 @@ void outbox_release(struct ctx *c);
 void delivery_batch(struct ctx *c, struct batch *batch);
 /* Frees a batch, its tails and its records' room in the box, unread. */
 void delivery_discard(struct ctx *c, struct batch *batch);
+/* The actor's handle_info, now: a handler may run within another. */
+void delivery_tell(struct ctx *c, const struct info *info);
+/* There may be room in the mailbox of who: INFO_ROOM if the actor waits for it. */
+void delivery_room(struct ctx *c, actor_id who);
 /* Deadlines of own calls that have passed. */
 void delivery_deadlines(struct ctx *c);
 void delivery_timers(struct ctx *c);
@@ -309,6 +314,15 @@ void poison_end(struct runtime *rt);
 void poison_open(struct ctx *c);
 /* Root's: the process of this actor's life has ended by a signal, or was killed for being stuck. All shall know what is concluded. */
 void poison_note(struct ctx *c, uint32_t epoch, int status, bool stuck);
+
+/* ---- monitors.c ---- */
+
+/* A life has ended: calls to it end, INFO_DOWN if that is monitored and news. */
+void monitor_down(struct ctx *c, actor_id who, uint32_t epoch, enum exit_reason reason);
+/* A life runs: INFO_UP if that is monitored and news. */
+void monitor_up(struct ctx *c, actor_id who, uint32_t epoch);
+/* Something that this life said is about to be delivered: first its beginning, and the end of the last one. */
+void monitor_hears(struct ctx *c, actor_id who, uint32_t epoch);
 
 /* ---- jobs.c ---- */
 

@@ -31,7 +31,7 @@ static void tell_caused(struct ctx *c, const struct info *info, struct hop_ref c
     c->cause = outer;
 }
 
-static void tell_info(struct ctx *c, const struct info *info)
+void delivery_tell(struct ctx *c, const struct info *info)
 {
     tell_caused(c, info, c->cause);
 }
@@ -105,8 +105,20 @@ static bool was_cancelled(struct ctx *c, const struct record *r)
     return found;
 }
 
+/* Nobody would hear the answer, and what was done for that life may be cleared away already. */
+static bool caller_is_dead(const struct ctx *c, const struct record *r)
+{
+    uint64_t life = life_of(actor_of(c->rt, r->from));
+    return life_epoch(life) != r->from_epoch || life_state(life) == LIFE_ENDED;
+}
+
 static void deliver_call(struct ctx *c, const struct record *r)
 {
+    if (caller_is_dead(c, r)) {
+        count_up(&c->shared->counters.stale);
+        trace_handler_ended(c, r, c->now_ns, ERR_CANCELLED);
+        return;
+    }
     if (r->deadline_ns <= c->now_ns) {
         count_up(&c->shared->counters.expired);
         trace_handler_ended(c, r, c->now_ns, ERR_TIMEOUT);
@@ -186,48 +198,25 @@ static void deliver_cancel(struct ctx *c, const struct record *r)
         if (call != NULL && call->scope.correlation != 0 && reply_same(&call->scope, &scope))
             delivery_end_call(c, call, ERR_CANCELLED, "", true);
     }
-    tell_info(c, &(struct info){.kind = INFO_CANCEL, .call = scope});
+    delivery_tell(c, &(struct info){.kind = INFO_CANCEL, .call = scope});
 }
 
-static void tell_room(struct ctx *c, actor_id who)
+void delivery_room(struct ctx *c, actor_id who)
 {
     struct peer_out *peer = &c->peers[who];
     outbox_room(c, who);
     if (!peer->wants_room)
         return;
     peer->wants_room = false;
-    tell_info(c, &(struct info){.kind = INFO_ROOM, .actor = who});
-}
-
-static void deliver_down(struct ctx *c, const struct record *r)
-{
-    struct peer_out *peer = &c->peers[r->from];
-    outbox_forget(c, r->from);
-    for (uint32_t i = 0; i < c->calls.cap; i++) {
-        struct call *call = calls_at(&c->calls, i);
-        if (call != NULL && call->to == r->from && call->to_epoch == r->from_epoch)
-            delivery_end_call(c, call, ERR_UNAVAILABLE, WENT_DOWN_TEXT, false);
-    }
-    tell_room(c, r->from); /* whoever waits for room tries again and learns that it is down */
-    uint64_t news = (uint64_t)r->from_epoch * 2 + 1;
-    if (!peer->monitored || news <= peer->told)
-        return;
-    peer->told = news;
-    tell_info(c, &(struct info){.kind = INFO_DOWN, .actor = r->from, .reason = (enum exit_reason)r->kind, .text = ""});
-}
-
-static void deliver_up(struct ctx *c, actor_id who, uint32_t epoch)
-{
-    struct peer_out *peer = &c->peers[who];
-    uint64_t news = (uint64_t)epoch * 2;
-    if (!peer->monitored || news <= peer->told)
-        return;
-    peer->told = news;
-    tell_info(c, &(struct info){.kind = INFO_UP, .actor = who});
+    delivery_tell(c, &(struct info){.kind = INFO_ROOM, .actor = who});
 }
 
 static void deliver(struct ctx *c, const struct record *r)
 {
+    if (r->type != RECORD_DOWN && r->type != RECORD_UP)
+        monitor_hears(c, r->from, r->from_epoch);
+    if (c->over)
+        return;
     switch (r->type) {
     case RECORD_CALL:
         deliver_call(c, r);
@@ -243,7 +232,7 @@ static void deliver(struct ctx *c, const struct record *r)
         deliver_cancel(c, r);
         break;
     case RECORD_ROOM:
-        tell_room(c, r->from);
+        delivery_room(c, r->from);
         break;
     case RECORD_STOP:
         c->stopping = true;
@@ -257,10 +246,10 @@ static void deliver(struct ctx *c, const struct record *r)
         root_accused(c, r);
         break;
     case RECORD_DOWN:
-        deliver_down(c, r);
+        monitor_down(c, r->from, r->from_epoch, (enum exit_reason)r->kind);
         break;
     case RECORD_UP:
-        deliver_up(c, r->from, r->from_epoch);
+        monitor_up(c, r->from, r->from_epoch);
         break;
     }
 }
@@ -372,7 +361,7 @@ static void note_due(struct ctx *c, uint64_t tag)
     actor_id who = (actor_id)tag;
     if ((tag & RETRY_TAG) != 0) {
         c->peers[who].retry_timer = 0;
-        tell_room(c, who);
+        delivery_room(c, who);
         return;
     }
     if ((tag & REPORT_TAG) != 0) {
@@ -381,7 +370,7 @@ static void note_due(struct ctx *c, uint64_t tag)
     }
     uint64_t life = life_of(actor_of(c->rt, who));
     if (life_state(life) == LIFE_RUNNING)
-        deliver_up(c, who, life_epoch(life));
+        monitor_up(c, who, life_epoch(life));
 }
 
 void delivery_deadlines(struct ctx *c)

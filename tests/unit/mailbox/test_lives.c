@@ -108,6 +108,108 @@ static void test_a_new_life_hears_nothing_of_the_old_one(void **state)
     assert_int_equal(counted(4), 1);
 }
 
+/* Each life of A speaks at once, while root's word of its beginning, and of the last one's end, is still on its way. */
+enum { SPOKEN_LIVES = 4, LIVES = 0, UPS = 1, DOWNS = 2 };
+
+static enum err speak_at_once(struct ctx *c)
+{
+    count(LIVES);
+    CHECK(scene_cast(c, B, TELL, counted(LIVES)) == ERR_OK);
+    (void)ctx_timer(c, ctx_now(c) + MS_NS, 2);
+    return ERR_OK;
+}
+
+static void die_when_noticed(struct ctx *c, const struct info *info)
+{
+    if (info->kind != INFO_TIMER || info->tag != 2)
+        return;
+    if (counted(UPS) == 0)
+        (void)ctx_timer(c, ctx_now(c) + MS_NS, 2);
+    else if (counted(LIVES) < SPOKEN_LIVES)
+        ctx_exit(c, EXIT_FAILED, "enough said");
+}
+
+static void note_lives(struct ctx *c, const struct info *info)
+{
+    if (is_start(info))
+        CHECK(ctx_monitor(c, A) == ERR_OK);
+    if (info->kind == INFO_UP || info->kind == INFO_DOWN) {
+        CHECK(info->actor == A && counted(UPS) - counted(DOWNS) == (info->kind == INFO_DOWN));
+        count(info->kind == INFO_UP ? UPS : DOWNS);
+    }
+}
+
+static void hear_of_the_living(struct ctx *c, const struct msg *msg)
+{
+    (void)c;
+    uint64_t life = note_of(msg)->n;
+    CHECK(life == 1 || (counted(UPS) >= life && counted(DOWNS) >= life - 1));
+    if (life == SPOKEN_LIVES)
+        scene_done();
+}
+
+static void test_no_life_is_heard_before_the_end_of_the_last(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.on_init[A] = speak_at_once;
+    scene.on_info[A] = die_when_noticed;
+    scene.on_info[B] = note_lives;
+    scene.on_cast[B] = hear_of_the_living;
+    scene_play(20);
+}
+
+static void be_busy(struct ctx *c, const struct info *info)
+{
+    (void)c;
+    if (is_start(info) && !scene.is_sim) /* where the call and the end come in any order */
+        (void)usleep(300 * 1000);
+}
+
+static void call_and_die(struct ctx *c, const struct info *info)
+{
+    if (is_start(info))
+        (void)ctx_timer(c, ctx_now(c) + 50 * MS_NS, 2);
+    if (info->kind != INFO_TIMER || info->tag != 2)
+        return;
+    CHECK(scene_call(c, B, 1, 10 * SECOND_NS, 1) == ERR_OK);
+    ctx_exit(c, EXIT_FAILED, "does not wait");
+}
+
+static enum err tell_in_the_second_life(struct ctx *c)
+{
+    count(0);
+    return counted(0) == 2 ? scene_cast(c, B, TELL, 1) : ERR_OK;
+}
+
+static enum err count_call(struct ctx *c, const struct msg *msg, struct reply_to call)
+{
+    count(1);
+    scene_reply(c, call, note_of(msg)->n);
+    return ERR_OK;
+}
+
+static void end_it(struct ctx *c, const struct msg *msg)
+{
+    (void)c;
+    (void)msg;
+    scene_done();
+}
+
+static void test_the_calls_of_the_dead_are_not_begun(void **state)
+{
+    (void)state;
+    scene_begin();
+    scene.on_init[A] = tell_in_the_second_life;
+    scene.on_info[A] = call_and_die;
+    scene.on_info[B] = be_busy;
+    scene.on_call[B] = count_call;
+    scene.on_cast[B] = end_it;
+    scene_play(20);
+    if (!scene.is_sim)
+        assert_int_equal(counted(1), 0);
+}
+
 /* ---- timers ---- */
 
 static void run_timers(struct ctx *c, const struct info *info)
@@ -624,6 +726,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_down_ends_the_calls_and_up_comes_with_each_life),
         cmocka_unit_test(test_a_new_life_hears_nothing_of_the_old_one),
+        cmocka_unit_test(test_no_life_is_heard_before_the_end_of_the_last),
+        cmocka_unit_test(test_the_calls_of_the_dead_are_not_begun),
         cmocka_unit_test(test_timers_fire_in_the_order_of_their_times),
         cmocka_unit_test(test_a_failed_first_start_takes_the_tree_down_and_says_why),
         cmocka_unit_test(test_a_restart_that_fails_is_tried_again_with_backoff),
