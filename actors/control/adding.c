@@ -25,7 +25,8 @@ static struct file_session *find_upload(struct control *c, uint64_t number)
 
 static enum err no_upload(struct conversation *v, uint64_t number)
 {
-    return conversation_error(v, ERR_NOT_FOUND, "no upload %llu: it ended, or waited for more than %d s",
+    return conversation_error(v, ERR_NOT_FOUND,
+                              "no upload %llu: it ended, waited for more than %d s, or its client left",
                               (unsigned long long)number, SESSION_LEASE_S);
 }
 
@@ -98,6 +99,7 @@ enum err add_open_start(struct control *c, struct conversation *v)
         file_session_free(c, s);
         return err;
     }
+    file_session_owned(c, s, v->client);
     s->pin = args->pin && !args->only_hash;
     s->only_hash = args->only_hash;
     err = s->pin ? file_session_lease(c, s) : ERR_OK;
@@ -454,6 +456,7 @@ enum err adding_join(struct control *c, struct conversation *v, uint64_t number,
     v->work = work;
     if (!file_session_enqueue(s, v))
         return ERR_BUSY;
+    file_session_owned(c, s, v->client);
     s->used_at = ctx_now(c->ctx);
     upload_touch(s->upload, s->used_at);
     upload_drive(c, s);

@@ -225,6 +225,8 @@ static void handle_listener(struct control *c)
     ctx_caused_by(c->ctx, NULL); /* who is gone now is not the last one's doing */
     while (listener_gone(c->listener, &slot))
         router_gone_slot(c, slot);
+    if (listener_some_left(c->listener))
+        sessions_left(c);
 }
 
 static void handle_timer(struct control *c, uint64_t tag)

@@ -53,6 +53,8 @@ struct listener {
     _Atomic uint64_t arrivals;
     _Atomic uint32_t left[LEFT_KEPT]; /* the last pipes that went; sequentially consistent against the slots' pipe */
     _Atomic uint32_t left_count;
+    _Atomic uint32_t left_noted; /* of left_count, those that can be found in left */
+    uint32_t left_told;          /* of left_noted; the actor's */
     _Atomic bool stopping;
     struct slot slots[LISTENER_SLOTS];
 };
@@ -123,8 +125,7 @@ static uint32_t client_of(nng_pipe pipe)
     return (uint32_t)MAX(nng_pipe_id(pipe), 1);
 }
 
-/* Whether the end of the pipe was told before its request got here: two of nng's threads may come in either order. */
-static bool has_left(const struct listener *listener, uint32_t client)
+bool listener_has_left(const struct listener *listener, uint32_t client)
 {
     for (size_t i = 0; i < LEFT_KEPT; i++) {
         if (atomic_load(&listener->left[i]) == client)
@@ -143,7 +144,7 @@ static void on_received(struct slot *slot)
     }
     uint32_t client = client_of(nng_msg_get_pipe(slot->msg));
     atomic_store(&slot->pipe, client);
-    if (has_left(listener, client))
+    if (listener_has_left(listener, client)) /* two of nng's threads may come in either order */
         atomic_store_explicit(&slot->gone, client, memory_order_relaxed);
     atomic_store_explicit(&slot->order, atomic_fetch_add_explicit(&listener->arrivals, 1, memory_order_relaxed),
                           memory_order_relaxed);
@@ -190,6 +191,7 @@ static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
         if (atomic_load(&listener->slots[i].pipe) == client)
             atomic_store_explicit(&listener->slots[i].gone, client, memory_order_release);
     }
+    (void)atomic_fetch_add(&listener->left_noted, 1);
     wake(listener);
 }
 
@@ -428,6 +430,14 @@ bool listener_gone(struct listener *listener, unsigned *ret_slot)
         }
     }
     return false;
+}
+
+bool listener_some_left(struct listener *listener)
+{
+    uint32_t noted = atomic_load(&listener->left_noted);
+    bool some = noted != listener->left_told;
+    listener->left_told = noted;
+    return some;
 }
 
 uint64_t listener_deadline(const struct listener *listener, unsigned index)

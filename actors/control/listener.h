@@ -5,7 +5,7 @@
  *      nng task threads                                    the actor's thread
  *      recv done -> slot ARRIVED  -- eventfd --> ctx_watch -> listener_next -> the router
  *      send done -> recv again   <------------------------- listener_answer
- *      pipe gone -> slot.gone     -- eventfd --> ........ -> listener_gone
+ *      pipe gone -> slot.gone     -- eventfd --> ........ -> listener_gone, listener_has_left
  *
  * One slot is one nng context with its aio: at any time it belongs either to nng or to the actor, and its atomic state says to
  * whom, so nothing is locked and no callback waits. 96 slots: more requests wait in nng, unread.
@@ -89,6 +89,11 @@ bool listener_next(struct listener *listener, unsigned *ret_slot, uint32_t *ret_
 
 /* A slot that was taken and whose client has gone, be it before its request got here; each is told once. */
 bool listener_gone(struct listener *listener, unsigned *ret_slot);
+
+/* Whether clients have gone since it was asked last, be it that nothing of them is here; who, listener_has_left tells. */
+bool listener_some_left(struct listener *listener);
+/* Whether a client is among the last that went, some hundred. */
+bool listener_has_left(const struct listener *listener, uint32_t client);
 
 /*
  * Gives a taken request back unanswered, for the next life to take. False, and nothing changed, when its bytes were dropped or it has been

@@ -97,7 +97,7 @@ static enum err new_reader(struct control *c, struct conversation *v, struct spa
     }
     s->mode = mode;
     s->offline = conversation_is_offline(v);
-    s->client = v->client;
+    file_session_owned(c, s, v->client);
     s->first_offset = offset;
     s->next_offset = offset;
     memcpy(s->path, path.data, path.len);

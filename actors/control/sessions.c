@@ -32,6 +32,12 @@ static unsigned index_of(const struct control *c, const struct file_session *s)
     return (unsigned)(s - c->sessions);
 }
 
+/* Whether it may end for another one: nobody waits for it and, of an upload, its client has gone. */
+static bool may_yield(const struct file_session *s)
+{
+    return s->queued == 0 && (s->kind == SESSION_READER || s->forsaken);
+}
+
 /* Half of the table is for each kind, so that forgotten uploads never keep people from reading. */
 static struct file_session *pick(struct control *c, enum file_session_kind kind)
 {
@@ -42,7 +48,7 @@ static struct file_session *pick(struct control *c, enum file_session_kind kind)
         struct file_session *s = &c->sessions[i];
         if (s->kind == SESSION_FREE)
             return s;
-        if (kind == SESSION_READER && s->queued == 0 && (idle == NULL || s->used_at < idle->used_at))
+        if (may_yield(s) && (idle == NULL || s->used_at < idle->used_at))
             idle = s;
     }
     return idle;
@@ -219,6 +225,31 @@ void file_session_pause(struct control *c, struct file_session *s)
     s->paused = true;
     if (!ticking)
         (void)ctx_timer(c->ctx, ctx_now(c->ctx) + RETRY_MS * MS_NS, tag_make(TAG_RETRY, 0, 0, 0));
+}
+
+static bool has_left(const struct control *c, uint32_t client)
+{
+    return c->listener != NULL && client != 0 && listener_has_left(c->listener, client);
+}
+
+void file_session_owned(struct control *c, struct file_session *s, uint32_t client)
+{
+    s->client = client;
+    s->forsaken = has_left(c, client);
+}
+
+/* What a reader holds is of no use any more. An upload may be gone on with over another connection, until its lease or another needs the place. */
+void sessions_left(struct control *c)
+{
+    for (size_t i = 0; i < SESSIONS_MAX; i++) {
+        struct file_session *s = &c->sessions[i];
+        if (!has_left(c, s->client))
+            continue;
+        if (s->kind == SESSION_UPLOAD)
+            s->forsaken = true;
+        else if (s->queued == 0)
+            file_session_free(c, s);
+    }
 }
 
 void sessions_make_room(struct control *c)

@@ -43,6 +43,8 @@ struct file_session {
     struct flight *retries; /* of an upload, flights_max: the store was busy */
     unsigned retry_count;
     struct patience patience; /* with the part that has the blocks */
+    uint32_t client;          /* who began it; of an upload, who asked last */
+    bool forsaken;            /* an upload whose client has gone */
     struct conversation *queue[SESSION_QUEUE];
     unsigned queued;
     /* a reader */
@@ -50,8 +52,7 @@ struct file_session {
     bool paused;  /* the store was busy or down: no wants until sessions_retry */
     bool offline; /* blocks come from the store alone */
     enum reader_mode mode;
-    uint32_t client; /* who began it */
-    bool ended;      /* a stream: all was read */
+    bool ended; /* a stream: all was read */
     char path[READER_PATH_MAX + 1];
     /* an upload */
     struct upload *upload;
@@ -65,10 +66,13 @@ struct file_session {
 enum err sessions_init(struct control *c) MUST_CHECK;
 void sessions_close(struct control *c);
 
-/* A free session of the kind, an idle reader evicted if need be; NULL when all are busy. */
+/* A free session of the kind, an idle reader or a forsaken upload evicted if need be; NULL when all are busy. */
 struct file_session *file_session_new(struct control *c, enum file_session_kind kind);
 /* Frees the engine, cancels what is in flight. The queue must be empty or its conversations be ended by the caller. */
 void file_session_free(struct control *c, struct file_session *s);
+
+/* It is this client's from now on. */
+void file_session_owned(struct control *c, struct file_session *s, uint32_t client);
 
 /* The conversations that wait for it fail, and it ends. */
 void file_session_fail(struct control *c, struct file_session *s, enum err err, const char *why);
@@ -91,6 +95,7 @@ void sessions_make_room(struct control *c);
 /* For control.c. */
 void sessions_reply(struct control *c, const struct info *info);
 void sessions_lease(struct control *c);
+void sessions_left(struct control *c);
 void sessions_room(struct control *c);
 void sessions_retry(struct control *c);
 

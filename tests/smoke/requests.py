@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Requests to real daemons, with a thread and with a process for each actor: what they caused is told, also of one that a peer answered;
-what was found by the deadline is printed and said to be a part; what is given up ends everywhere.
+what was found by the deadline is printed and said to be a part; what is given up ends everywhere, and is in nobody's way.
 
 Usage: tests/smoke/requests.py [inproc] [ipc]; HEARTH_BUILD names another build folder.
 """
+import contextlib
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from commands import ABSENT, said
 from delegated import Handler, Router
 
 PART = "the time was over"
+UPLOADS_MAX, UPLOAD_S = 16, 0.2
 
 
 class Patient(Router):
@@ -114,6 +116,20 @@ def given_up(here, router):
     check("given up, it is hung up on", eventually(lambda: router.ended == router.begun and router.ended > ended, 6), (router.begun, router.ended))
 
 
+def killed_uploads(here):
+    """More clients die in the middle of an upload than there may be uploads: theirs yield their places."""
+    for _ in range(UPLOADS_MAX + 4):
+        command = subprocess.Popen([HEARTH, "add", "-Q", "-"], env=here.env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with contextlib.suppress(BrokenPipeError, subprocess.TimeoutExpired):  # of one that was refused
+            os.write(command.stdin.fileno(), bytes(65536))
+            command.wait(UPLOAD_S)
+        command.kill()
+        command.wait()
+    began = time.monotonic()
+    code, out, err = here.run("--timeout=15s", "add", "-Q", __file__)
+    check("add after uploads whose clients were killed", code == 0 and time.monotonic() - began < 10, (code, out, err))
+
+
 def run(folder, backend):
     print(f"--- {backend}")
     Node.flags = ["--backend", backend]
@@ -131,6 +147,7 @@ def run(folder, backend):
         blocks(here)
         links(here, folder)
         given_up(here, router)
+        killed_uploads(here)
         check("the node is well", here.run("diag", "healthy")[0] == 0)
     finally:
         here.stop()

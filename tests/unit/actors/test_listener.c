@@ -4,6 +4,8 @@
  */
 #include "tests/unit/actors/helper_listener.h"
 
+#include <nng/supplemental/util/platform.h>
+
 enum { LARGE = 600 * 1024 };
 
 static void what_does_not_fit_is_busy_at_once(void **state)
@@ -90,6 +92,34 @@ static void a_request_that_ends_lives_is_not_returned_for_ever(void **state)
     play_expect_answer(socket, "done");
 }
 
+/* Of a client that asks for nothing at the moment, too. */
+static void who_has_gone_is_known(void **state)
+{
+    (void)state;
+    unsigned slot;
+    uint32_t clients[2];
+    struct span bytes;
+    nng_socket sockets[2];
+    for (size_t i = 0; i < 2; i++) {
+        sockets[i] = play_ask(0x81, 100);
+        for (int waited = 0; !listener_next(play.listener, &slot, &clients[i], &bytes); waited++) {
+            assert_true(waited < LISTENER_WAIT_MS);
+            nng_msleep(1);
+        }
+        listener_answer(play.listener, slot, span_text("done"));
+        assert_false(listener_some_left(play.listener));
+    }
+    play_expect_answer(sockets[1], "done");
+    for (int waited = 0; !listener_some_left(play.listener); waited++) {
+        assert_true(waited < LISTENER_WAIT_MS);
+        nng_msleep(1);
+    }
+    assert_true(listener_has_left(play.listener, clients[1]));
+    assert_false(listener_has_left(play.listener, clients[0]));
+    assert_false(listener_some_left(play.listener));
+    play_expect_answer(sockets[0], "done");
+}
+
 /* What is left when the listener closes is given back: play_close looks. */
 static void the_end_gives_all_back(void **state)
 {
@@ -108,6 +138,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_copy_keeps_the_charge, play_open, play_close),
         cmocka_unit_test_setup_teardown(the_next_life_goes_on, play_open, play_close),
         cmocka_unit_test_setup_teardown(a_request_that_ends_lives_is_not_returned_for_ever, play_open, play_close),
+        cmocka_unit_test_setup_teardown(who_has_gone_is_known, play_open, play_close),
         cmocka_unit_test_setup_teardown(the_end_gives_all_back, play_open, play_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
