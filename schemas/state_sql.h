@@ -20,7 +20,6 @@ enum {
     "PRAGMA journal_mode=WAL;"                                                                                         \
     "PRAGMA synchronous=NORMAL;"                                                                                       \
     "PRAGMA journal_size_limit=4194304;"                                                                               \
-    "PRAGMA wal_autocheckpoint=256;"                                                                                   \
     "PRAGMA cache_size=-256;"                                                                                          \
     "PRAGMA temp_store=MEMORY;"
 

@@ -17,7 +17,7 @@
 #include "storage/disk_posix.h"
 #include "storage/sqlite_vfs.h"
 
-enum { BUSY_TIMEOUT_MS = 2000 };
+enum { BUSY_TIMEOUT_MS = 2000, CHECKPOINT_PAGES = 256, LOG_PIECE_BYTES = 64 * 1024 };
 
 struct state_store *state_store_new(const struct state_options *options)
 {
@@ -33,6 +33,7 @@ struct state_store *state_store_new(const struct state_options *options)
     return store;
 }
 
+/* Without a checkpoint: of a log that is in doubt nothing may go into the file. */
 static void close_database(struct state_store *store)
 {
     state_rows_finalize(&store->rows);
@@ -44,6 +45,8 @@ void state_store_free(struct state_store *store)
 {
     if (store == NULL)
         return;
+    if (store->db != NULL)
+        (void)sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     close_database(store);
     sqlite_vfs_free(store->vfs);
     free(store);
@@ -133,6 +136,59 @@ static int check_pages(sqlite3 *db)
     return code;
 }
 
+static const struct disk_port *disk_of(const struct state_store *store)
+{
+    return store->options.disk == NULL ? disk_posix() : store->options.disk;
+}
+
+static enum err write_again(const struct disk_port *disk, struct disk_file *file, uint8_t bytes[LOG_PIECE_BYTES])
+{
+    size_t len = LOG_PIECE_BYTES;
+    for (uint64_t at = 0; len == LOG_PIECE_BYTES; at += len) {
+        enum err err = disk->pread(file, bytes, LOG_PIECE_BYTES, at, &len);
+        const struct iovec iov = {.iov_base = bytes, .iov_len = len};
+        if (err == ERR_OK && len > 0)
+            err = disk->pwritev(file, &iov, 1, at);
+        if (err != ERR_OK)
+            return err;
+    }
+    return disk->fdatasync(file);
+}
+
+/*
+ * A sync that fails may lose what it should have made safe, and the next one, which succeeds, says nothing of that; readers see it all the same.
+ * What is moved from such a log into the file, and cut off in the middle, damages the file for good. So a log that is found is written once more.
+ */
+static enum err make_log_safe(const struct state_store *store)
+{
+    const struct disk_port *disk = disk_of(store);
+    struct disk_file *file = NULL;
+    char path[STATE_PATH_MAX + 8];
+    (void)snprintf(path, sizeof(path), "%s-wal", store->options.path);
+    enum err err = disk->open(disk->self, path, DISK_READ | DISK_WRITE, &file);
+    if (err != ERR_OK)
+        return err == ERR_NOT_FOUND ? ERR_OK : err;
+    uint8_t *bytes = malloc(LOG_PIECE_BYTES);
+    err = bytes == NULL ? ERR_NOMEM : write_again(disk, file, bytes);
+    free(bytes);
+    disk->close(file);
+    return err;
+}
+
+/*
+ * In the place of SQLite's own automatic checkpoint, which tells nobody that it failed: then the log is in doubt. One that a reader hinders comes
+ * with a later commit.
+ */
+static int after_commit(void *arg, sqlite3 *db, const char *name, int pages)
+{
+    struct state_store *store = arg;
+    enum err err = ERR_OK;
+    if (pages >= CHECKPOINT_PAGES)
+        err = err_of(sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL));
+    store->doubts_log = store->doubts_log || (err != ERR_OK && err != ERR_BUSY);
+    return SQLITE_OK;
+}
+
 static int open_and_check(struct state_store *store)
 {
     if (store->vfs == NULL)
@@ -145,6 +201,8 @@ static int open_and_check(struct state_store *store)
     (void)sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
     int keep_log = 1;
     (void)sqlite3_file_control(store->db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep_log);
+    (void)sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    (void)sqlite3_wal_hook(store->db, after_commit, store);
     int version = 0;
     code = read_int(store->db, "PRAGMA user_version", &version);
     if (code == SQLITE_OK)
@@ -175,7 +233,7 @@ static void look_at_name(void *arg, const char *name)
 /* The number of the file that went aside last. ERR_NOT_FOUND: there is none. */
 static enum err last_aside(const struct state_store *store, uint64_t *ret_number)
 {
-    const struct disk_port *disk = store->options.disk == NULL ? disk_posix() : store->options.disk;
+    const struct disk_port *disk = disk_of(store);
     char prefix[STATE_PATH_MAX];
     char folder[STATE_PATH_MAX];
     size_t len = (size_t)(file_name(store) - store->options.path);
@@ -232,7 +290,7 @@ static int prepare_database(struct state_store *store)
 static enum err move_aside(const struct state_store *store, uint64_t at)
 {
     static const char *const suffixes[] = {"", "-wal", "-shm"};
-    const struct disk_port *disk = store->options.disk == NULL ? disk_posix() : store->options.disk;
+    const struct disk_port *disk = disk_of(store);
     uint64_t number = at / SECOND_NS;
     uint64_t last = 0;
     enum err listed = last_aside(store, &last);
@@ -255,6 +313,12 @@ static enum err move_aside(const struct state_store *store, uint64_t at)
 
 enum err state_store_open(struct state_store *store, uint64_t at, char why[STATE_WHY_BYTES])
 {
+    enum err log = store->db == NULL || store->doubts_log ? make_log_safe(store) : ERR_OK;
+    if (log != ERR_OK) {
+        (void)snprintf(why, STATE_WHY_BYTES, "%.60s-wal cannot be written anew: %s", file_name(store), err_text(log));
+        return log;
+    }
+    store->doubts_log = false;
     if (store->db != NULL)
         return ERR_OK;
     int code = open_and_check(store);
@@ -269,14 +333,10 @@ enum err state_store_open(struct state_store *store, uint64_t at, char why[STATE
     }
     if (code == SQLITE_OK)
         code = prepare_database(store);
-    if (code == SQLITE_OK && store->doubts_log)
-        code = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     if (code == SQLITE_OK && store->options.shared && store->vfs == NULL)
         (void)!database_share(store->options.path, store->options.group); /* tiered_storage tells of the same error */
-    if (code == SQLITE_OK) {
-        store->doubts_log = false;
+    if (code == SQLITE_OK)
         return ERR_OK;
-    }
     enum err err = state_store_fail(store, code, "cannot be opened", why);
     close_database(store);
     return err;
@@ -284,10 +344,9 @@ enum err state_store_open(struct state_store *store, uint64_t at, char why[STATE
 
 void state_store_doubt(struct state_store *store, enum err err)
 {
-    if (err != ERR_CORRUPT && err != ERR_IO)
-        return;
-    close_database(store); /* opened, and checked, anew next time */
-    store->doubts_log = true;
+    store->doubts_log = store->doubts_log || err == ERR_IO;
+    if (err == ERR_CORRUPT)
+        close_database(store); /* opened, and checked, anew next time */
 }
 
 enum err state_store_write(struct state_store *store, const struct state_batch *batch, char why[STATE_WHY_BYTES],

@@ -17,8 +17,7 @@ struct state_store {
     struct state_rows rows;
     char replaced[STATE_WHY_BYTES]; /* why the file was made anew, until told */
     bool is_new;                    /* the file that is open had no version yet */
-    bool
-        doubts_log; /* a write failed: the log may have a hole where the disk lost what was not synced; it is emptied first */
+    bool doubts_log;                /* a sync may have failed: it is written once more before anything else is done */
 };
 
 /* Opens when it is not open; at names what is moved aside. */
@@ -27,7 +26,7 @@ enum err state_store_open(struct state_store *store, uint64_t at, char why[STATE
 /* The error of a SQLite code, with a sentence. */
 enum err state_store_fail(struct state_store *store, int code, const char *what, char why[STATE_WHY_BYTES]);
 
-/* A write has failed so: the database is closed when that casts a doubt on it or its log, and opened and checked anew next time. */
+/* A write has failed so: when that casts a doubt on the file it is closed, and opened and checked anew next time; on its log, that is written again. */
 void state_store_doubt(struct state_store *store, enum err err);
 
 /*

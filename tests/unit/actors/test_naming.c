@@ -399,6 +399,51 @@ static void a_failed_sync_hides_nothing(void **state)
     fixture_free(&f);
 }
 
+/* Rows enough for pages to be split, not synced. */
+static void write_events(struct fixture *f, unsigned round)
+{
+    enum { EVENTS = 60 };
+    struct state_batch *batch = state_batch_new();
+    assert_non_null(batch);
+    batch->at = now + round;
+    for (unsigned i = 0; i < EVENTS; i++) {
+        char text[200];
+        (void)snprintf(text, sizeof(text), "%0150u", round * EVENTS + i);
+        struct msg_event fields = {.actor = span_text("a"), .event = span_text("test"), .reason = span_text(text)};
+        assert_ok(state_batch_add(batch, MSG_EVENT, now + round, &fields));
+    }
+    (void)!state_store_write(f->naming.store, batch, f->why, NULL);
+    state_batch_free(batch);
+}
+
+/* After that the disk is full in the middle of what SQLite moves from its log into the file, and the power goes: the log still has it all. */
+static void a_failed_sync_and_a_full_disk_damage_nothing(void **state)
+{
+    enum { WRITES_MAX = 60, ROUNDS = 6, REFUSED = 30 };
+    (void)state;
+    for (uint64_t writes = 0; writes < WRITES_MAX; writes++) {
+        struct fixture f = fixture_new(writes);
+        struct ipns_row row;
+        struct msg_ipns_sign ask = order("self", "/ipfs/a");
+        assert_int_equal(sequence_of(&f, "self", "/ipfs/0"), 0);
+        write_events(&f, 0);
+        open_again(&f);
+        assert_ok(naming_sign(&f.naming, &ask, now, &row, f.why));
+        for (unsigned i = 1; i < ROUNDS; i++)
+            write_events(&f, i);
+        sim_disk_fail(f.disk, SIM_FAULT_SYNC_IO, 0, 1);
+        ask = order("self", "/ipfs/b");
+        assert_err(naming_sign(&f.naming, &ask, now, &row, f.why), ERR_IO);
+        sim_disk_fail(f.disk, SIM_FAULT_WRITE_NO_SPACE, writes, REFUSED);
+        (void)!naming_sign(&f.naming, &ask, now, &row, f.why);
+        cut_power(&f, (enum sim_disk_cut)(writes % SIM_CUT_COUNT), writes);
+        assert_true(sign_in_the_end(&f, "/ipfs/c") > 1);
+        assert_int_equal(sim_disk_port(f.disk)->exists(sim_disk_port(f.disk)->self, "/repo/state.db.bad-0"),
+                         ERR_NOT_FOUND);
+        fixture_free(&f);
+    }
+}
+
 static void sql(const char *path, const char *text)
 {
     sqlite3 *db = NULL;
@@ -441,6 +486,7 @@ int main(void)
         cmocka_unit_test(no_sequence_goes_back_over_power_cuts),
         cmocka_unit_test(no_sequence_goes_back_over_failures_of_the_disk),
         cmocka_unit_test(a_failed_sync_hides_nothing),
+        cmocka_unit_test(a_failed_sync_and_a_full_disk_damage_nothing),
         cmocka_unit_test(records_are_carried_over_to_a_new_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
