@@ -140,10 +140,10 @@ static enum err sim_pread(struct disk_file *file, void *to, size_t len, uint64_t
 {
     if (strikes(file->disk, SIM_FAULT_READ_IO))
         return told(file->disk, SIM_DISK_READ, file->path, offset, len, ERR_IO);
-    const struct bytes *live = &file->inode->live;
+    const struct sparse *live = &file->inode->live;
     size_t n = offset >= live->len ? 0 : MIN(len, live->len - (size_t)offset);
     if (n > 0)
-        memcpy(to, live->data + offset, n);
+        sparse_read(live, to, n, offset);
     if (n > 0 && strikes(file->disk, SIM_FAULT_READ_FLIP))
         ((uint8_t *)to)[prng_below(&file->disk->prng, n)] ^= (uint8_t)(1u << prng_below(&file->disk->prng, 8));
     *ret_len = n;
@@ -489,8 +489,5 @@ enum err sim_disk_damage(struct sim_disk *d, const char *path, uint64_t offset, 
     struct inode *inode = name->inode;
     if (offset >= inode->live.len)
         return ERR_INVALID;
-    inode->live.data[offset] ^= mask;
-    if (offset < inode->durable.len)
-        inode->durable.data[offset] ^= mask;
-    return ERR_OK;
+    return inode_damage(inode, offset, mask) ? ERR_OK : ERR_NOMEM;
 }

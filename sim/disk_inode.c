@@ -7,44 +7,7 @@
 
 #include "base/attr.h"
 
-enum { BYTES_FIRST_CAP = 4096, BYTES_DOUBLE_BELOW = 128 * 1024, CHANGES_FIRST_CAP = 8 };
-
-static bool bytes_resize(struct bytes *b, size_t len)
-{
-    if (len > b->cap) {
-        size_t cap = b->cap == 0 ? BYTES_FIRST_CAP : b->cap;
-        while (cap < len)
-            cap += cap < BYTES_DOUBLE_BELOW ? cap : cap / 4;
-        uint8_t *data = realloc(b->data, cap);
-        if (data == NULL)
-            return false;
-        b->data = data;
-        b->cap = cap;
-    }
-    if (len > b->len)
-        memset(b->data + b->len, 0, len - b->len);
-    b->len = len;
-    return true;
-}
-
-static bool bytes_write(struct bytes *b, const uint8_t *data, size_t len, uint64_t offset)
-{
-    if (len == 0)
-        return true;
-    if (offset + len > b->len && !bytes_resize(b, (size_t)offset + len))
-        return false;
-    memcpy(b->data + offset, data, len);
-    return true;
-}
-
-static bool bytes_copy(struct bytes *to, const struct bytes *from)
-{
-    if (!bytes_resize(to, from->len))
-        return false;
-    if (from->len > 0)
-        memcpy(to->data, from->data, from->len);
-    return true;
-}
+enum { CHANGES_FIRST_CAP = 8 };
 
 struct inode *inode_new(void)
 {
@@ -64,8 +27,8 @@ void inode_free(struct inode *inode)
         return;
     clear_changes(inode);
     free(inode->changes);
-    free(inode->live.data);
-    free(inode->durable.data);
+    sparse_release(&inode->live);
+    sparse_release(&inode->durable);
     free(inode);
 }
 
@@ -95,7 +58,7 @@ static bool log_change(struct inode *inode, enum change_kind kind, uint64_t offs
 struct inode *inode_clone(const struct inode *from)
 {
     struct inode *to = inode_new();
-    if (to == NULL || !bytes_copy(&to->live, &from->live) || !bytes_copy(&to->durable, &from->durable))
+    if (to == NULL || !sparse_copy(&to->live, &from->live) || !sparse_copy(&to->durable, &from->durable))
         goto fail;
     to->steady = from->steady;
     for (size_t i = 0; i < from->change_count; i++) {
@@ -111,12 +74,12 @@ fail:
 
 bool inode_write(struct inode *inode, const void *data, size_t len, uint64_t offset)
 {
-    return log_change(inode, CHANGE_WRITE, offset, data, len) && bytes_write(&inode->live, data, len, offset);
+    return log_change(inode, CHANGE_WRITE, offset, data, len) && sparse_write(&inode->live, data, len, offset);
 }
 
 bool inode_resize(struct inode *inode, uint64_t len)
 {
-    return log_change(inode, CHANGE_SIZE, len, NULL, 0) && bytes_resize(&inode->live, (size_t)len);
+    return log_change(inode, CHANGE_SIZE, len, NULL, 0) && sparse_resize(&inode->live, (size_t)len);
 }
 
 void inode_lose_changes(struct inode *inode)
@@ -124,9 +87,9 @@ void inode_lose_changes(struct inode *inode)
     clear_changes(inode);
 }
 
-static bool apply_whole(struct bytes *to, const struct change *c)
+static bool apply_whole(struct sparse *to, const struct change *c)
 {
-    return c->kind == CHANGE_SIZE ? bytes_resize(to, (size_t)c->offset) : bytes_write(to, c->data, c->len, c->offset);
+    return c->kind == CHANGE_SIZE ? sparse_resize(to, (size_t)c->offset) : sparse_write(to, c->data, c->len, c->offset);
 }
 
 /* What a failed sync has lost stays lost: it is not among the changes any more. */
@@ -141,7 +104,7 @@ bool inode_sync(struct inode *inode)
 }
 
 /* Applies those sectors of a write that keep() chooses: a file system never tears inside a sector. */
-static bool apply_torn(struct bytes *to, const struct change *c, struct prng *prng, bool prefix_only)
+static bool apply_torn(struct sparse *to, const struct change *c, struct prng *prng, bool prefix_only)
 {
     if (c->kind == CHANGE_SIZE)
         return apply_whole(to, c);
@@ -154,14 +117,14 @@ static bool apply_torn(struct bytes *to, const struct change *c, struct prng *pr
             on = on && prng_below(prng, 4) != 0;
         else
             on = prng_below(prng, 2) == 0;
-        if (on && !bytes_write(to, c->data + at, n, c->offset + at))
+        if (on && !sparse_write(to, c->data + at, n, c->offset + at))
             return false;
         at += n;
     }
     return true;
 }
 
-static bool apply_prefix(struct inode *inode, struct bytes *to, struct prng *prng)
+static bool apply_prefix(struct inode *inode, struct sparse *to, struct prng *prng)
 {
     size_t whole = (size_t)prng_below(prng, inode->change_count + 1);
     for (size_t i = 0; i < whole; i++) {
@@ -171,7 +134,7 @@ static bool apply_prefix(struct inode *inode, struct bytes *to, struct prng *prn
     return whole == inode->change_count || apply_torn(to, &inode->changes[whole], prng, true);
 }
 
-static bool apply_reordered(struct inode *inode, struct bytes *to, struct prng *prng)
+static bool apply_reordered(struct inode *inode, struct sparse *to, struct prng *prng)
 {
     for (size_t i = 0; i < inode->change_count; i++) {
         uint64_t fate = prng_below(prng, 3); /* lost, torn or whole */
@@ -183,7 +146,7 @@ static bool apply_reordered(struct inode *inode, struct bytes *to, struct prng *
     return true;
 }
 
-static bool apply_cut(struct inode *inode, struct bytes *to, enum sim_disk_cut how, struct prng *prng)
+static bool apply_cut(struct inode *inode, struct sparse *to, enum sim_disk_cut how, struct prng *prng)
 {
     switch (how) {
     case SIM_CUT_KEEP:
@@ -211,5 +174,20 @@ bool inode_power_cut(struct inode *inode, enum sim_disk_cut how, struct prng *pr
     if (inode->change_count > 0 && !apply_cut(inode, &inode->durable, how, prng))
         return false;
     clear_changes(inode);
-    return bytes_copy(&inode->live, &inode->durable);
+    return sparse_copy(&inode->live, &inode->durable);
+}
+
+static bool flip(struct sparse *bytes, uint64_t offset, uint8_t mask)
+{
+    uint8_t byte;
+    if (offset >= bytes->len)
+        return true;
+    sparse_read(bytes, &byte, 1, offset);
+    byte ^= mask;
+    return sparse_write(bytes, &byte, 1, offset);
+}
+
+bool inode_damage(struct inode *inode, uint64_t offset, uint8_t mask)
+{
+    return flip(&inode->live, offset, mask) && flip(&inode->durable, offset, mask);
 }

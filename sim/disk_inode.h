@@ -12,12 +12,7 @@
 #include <stdint.h>
 
 #include "sim/disk.h"
-
-struct bytes {
-    uint8_t *data;
-    size_t len;
-    size_t cap;
-};
+#include "sim/sparse.h"
 
 enum change_kind { CHANGE_WRITE, CHANGE_SIZE };
 
@@ -30,8 +25,8 @@ struct change {
 };
 
 struct inode {
-    struct bytes live;
-    struct bytes durable;
+    struct sparse live;
+    struct sparse durable;
     struct change *changes;
     size_t change_count;
     size_t change_cap;
@@ -53,6 +48,9 @@ bool inode_sync(struct inode *inode) MUST_CHECK;
 
 /* The media refused: the log is forgotten, readers still see the live bytes until the next power cut. */
 void inode_lose_changes(struct inode *inode);
+
+/* Flips bits of one byte, for readers and on the media. */
+bool inode_damage(struct inode *inode, uint64_t offset, uint8_t mask) MUST_CHECK;
 
 /* Rebuilds live and durable as after a power cut. */
 bool inode_power_cut(struct inode *inode, enum sim_disk_cut how, struct prng *prng) MUST_CHECK;
