@@ -46,7 +46,7 @@ void store_core_drop(struct store_core *core)
     disk_tier_close(core->tier, core->crash);
     if (core->lock != NULL)
         core->port->close(core->lock);
-    sqlite_vfs_free(core->vfs);
+    sqlite_vfs_close(core->vfs);
     free(core);
 }
 
@@ -61,7 +61,7 @@ static struct store_core *core_new(const struct blockstore_options *options)
     core->port = options->port;
     core->log_stop_bytes = options->log_stop_bytes != 0 ? options->log_stop_bytes : CATALOGUE_WAL_STOP_BYTES;
     (void)snprintf(core->path, sizeof(core->path), "%s", options->path);
-    if (options->port != disk_posix() && sqlite_vfs_new(options->port, &core->vfs) != ERR_OK) {
+    if (options->port != disk_posix() && sqlite_vfs_open(options->port, &core->vfs) != ERR_OK) {
         free(core);
         return NULL;
     }
@@ -119,6 +119,7 @@ enum err blockstore_open(const struct blockstore_options *options, uint64_t now_
     init_lists(s);
     table_init(&s->fresh, STORE_FRESH_MAX, options->tables);
     table_init(&s->bad, STORE_BAD_MAX, options->tables);
+    table_init(&s->unread, STORE_BAD_MAX, options->tables);
     table_init(&s->doomed, COLLECT_ROWS, options->tables);
     leases_init(&s->leases, options->seed, options->tables);
     collector_init(&s->collector, options->storage_max_bytes, options->gc_watermark, options->gc_period_ns,
@@ -207,6 +208,7 @@ void blockstore_close(struct blockstore *s, bool crash)
     for (struct store_op *op = s->stalled; op != NULL; op = op->next)
         block_ref_unref(op->ref);
     table_release(&s->bad);
+    table_release(&s->unread);
     table_release(&s->doomed);
     free(s->doomed_page);
     leases_release(&s->leases);

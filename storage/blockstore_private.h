@@ -174,8 +174,9 @@ struct blockstore {
     uint64_t now_ns;
     uint64_t real_now_ns;
 
-    struct table fresh; /* key -> struct fresh */
-    struct table bad;   /* keys whose quarantine is under way */
+    struct table fresh;  /* key -> struct fresh */
+    struct table bad;    /* keys whose quarantine is under way */
+    struct table unread; /* keys that the last verification of theirs could not read */
     struct fresh_list queued;
     struct fresh_list durable;
     uint64_t queued_bytes; /* of records queued or being written */

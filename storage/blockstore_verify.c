@@ -87,18 +87,37 @@ static void note_bad(struct store_verify_op *op, const struct block_place *place
     op->bad[op->bad_count++] = (struct store_bad_block){.place = *place, .err = err};
 }
 
-/* Errors that are the block's: what a second read did not cure is damage too. */
+/*
+ * A medium that cannot be read for a moment says nothing of what lies there: only what the verification before could not read either is put
+ * aside. What is not noted, for want of room, is met again.
+ */
+static bool is_unread_again(struct blockstore *s, const struct block_place *place)
+{
+    void *before = NULL;
+    (void)!table_put(&s->unread, block_key_span(&place->key), s, &before);
+    if (before == NULL)
+        store_notice(
+            s, false, "a stored block (segment %016llx, offset %llu): %s: quarantined if the next verification cannot",
+            (unsigned long long)place->segment, (unsigned long long)place->offset, blockstore_damage_text(ERR_IO));
+    return before != NULL;
+}
+
 static void collect_bad(struct blockstore *s, struct store_job *job, struct store_verify_op *op)
 {
     for (size_t i = 0; i < job->read_count; i++) {
         const struct read_one *one = &job->reads[i];
         struct block_place now;
         op->bytes += one->place.size;
+        if (one->err == ERR_OK && table_len(&s->unread) > 0)
+            (void)table_remove(&s->unread, block_key_span(&one->place.key));
         if (one->err == ERR_OK || store_find(s, &one->place.key, &now) != ERR_OK || now.segment != one->place.segment ||
             now.offset != one->place.offset)
             continue; /* good, or it has moved or gone meanwhile */
-        memory_tier_drop(s->memory, &one->place.key);
-        store_quarantine(s, &one->place, one->err);
+        if (one->err != ERR_IO || is_unread_again(s, &one->place)) {
+            (void)table_remove(&s->unread, block_key_span(&one->place.key));
+            memory_tier_drop(s->memory, &one->place.key);
+            store_quarantine(s, &one->place, one->err);
+        }
         note_bad(op, &one->place, one->err);
     }
 }

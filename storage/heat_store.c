@@ -55,7 +55,7 @@ struct heat_store *heat_store_new(const struct disk_port *port, const char *path
     store->rows_max = rows_max;
     int len = snprintf(store->path, sizeof(store->path), "%s", path);
     bool named = len > 0 && (size_t)len < sizeof(store->path);
-    if (named && (port == disk_posix() || sqlite_vfs_new(port, &store->vfs) == ERR_OK)) {
+    if (named && (port == disk_posix() || sqlite_vfs_open(port, &store->vfs) == ERR_OK)) {
         (void)pthread_mutex_init(&store->lock, NULL);
         return store;
     }
@@ -84,7 +84,7 @@ void heat_store_unref(struct heat_store *store)
     if (store == NULL || atomic_fetch_sub_explicit(&store->refs, 1, memory_order_acq_rel) != 1)
         return;
     close_database(store);
-    sqlite_vfs_free(store->vfs);
+    sqlite_vfs_close(store->vfs);
     (void)pthread_mutex_destroy(&store->lock);
     free(store);
 }

@@ -20,6 +20,8 @@ enum { VFS_NAME_MAX = 32 };
 
 struct sqlite_vfs {
     sqlite3_vfs base;
+    struct sqlite_vfs *next; /* of all */
+    unsigned refs;
     const struct disk_port *port;
     sqlite3_vfs *real; /* time and randomness */
     struct vfs_locks locks;
@@ -306,14 +308,16 @@ static int vfs_time(sqlite3_vfs *base, double *ret_julian)
     return vfs->real->xCurrentTime(vfs->real, ret_julian);
 }
 
-enum err sqlite_vfs_new(const struct disk_port *port, struct sqlite_vfs **ret_vfs)
+static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct sqlite_vfs *all; /* one for each disk: its connections must know of each other */
+
+static enum err make(const struct disk_port *port, struct sqlite_vfs **ret_vfs)
 {
-    static _Atomic unsigned serial; /* relaxed: only uniqueness matters */
+    static unsigned serial;
     struct sqlite_vfs *vfs = calloc(1, sizeof(*vfs));
     if (vfs == NULL)
         return ERR_NOMEM;
-    unsigned number = atomic_fetch_add_explicit(&serial, 1, memory_order_relaxed);
-    (void)snprintf(vfs->name, sizeof(vfs->name), "disk-port-%u", number);
+    (void)snprintf(vfs->name, sizeof(vfs->name), "disk-port-%u", serial++);
     vfs->port = port;
     vfs->real = sqlite3_vfs_find(NULL);
     vfs_locks_init(&vfs->locks);
@@ -336,17 +340,48 @@ enum err sqlite_vfs_new(const struct disk_port *port, struct sqlite_vfs **ret_vf
         free(vfs);
         return ERR_INTERNAL;
     }
+    vfs->next = all;
+    all = vfs;
     *ret_vfs = vfs;
     return ERR_OK;
 }
 
-void sqlite_vfs_free(struct sqlite_vfs *vfs)
+enum err sqlite_vfs_open(const struct disk_port *port, struct sqlite_vfs **ret_vfs)
 {
+    enum err err = ERR_OK;
+    (void)pthread_mutex_lock(&all_lock);
+    struct sqlite_vfs *vfs = all;
+    while (vfs != NULL && vfs->port != port)
+        vfs = vfs->next;
     if (vfs == NULL)
-        return;
+        err = make(port, &vfs);
+    if (err == ERR_OK) {
+        vfs->refs++;
+        *ret_vfs = vfs;
+    }
+    (void)pthread_mutex_unlock(&all_lock);
+    return err;
+}
+
+static void forget(struct sqlite_vfs *vfs)
+{
+    struct sqlite_vfs **at = &all;
+    while (*at != vfs)
+        at = &(*at)->next;
+    *at = vfs->next;
     (void)sqlite3_vfs_unregister(&vfs->base);
     vfs_locks_release(&vfs->locks);
     free(vfs);
+}
+
+void sqlite_vfs_close(struct sqlite_vfs *vfs)
+{
+    if (vfs == NULL)
+        return;
+    (void)pthread_mutex_lock(&all_lock);
+    if (--vfs->refs == 0)
+        forget(vfs);
+    (void)pthread_mutex_unlock(&all_lock);
 }
 
 const char *sqlite_vfs_name(const struct sqlite_vfs *vfs)

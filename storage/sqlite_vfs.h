@@ -3,7 +3,7 @@
  * A SQLite VFS over disk_port, so that the simulator and the crash tests see each write and sync of a database.
  *
  * The WAL index lives in this process's memory and locks are counted here, not in the kernel: all connections to a database must be
- * of this process and of this VFS. Production uses SQLite's own unix VFS, because outsiders read the databases while we write.
+ * of this process: they have one VFS, that of their disk. Production uses SQLite's own unix VFS, because outsiders read the databases while we write.
  * Of folder entries only a rollback journal's is synced here: whoever opens a database syncs its folder once afterwards, which
  * covers the database, its WAL and the removal of the journal it was made with.
  *
@@ -19,11 +19,11 @@ struct sqlite_vfs;
 
 enum { SQLITE_VFS_PATH_MAX = 1024 };
 
-/* Registers a VFS of a unique name; port is borrowed and outlives it. */
-enum err sqlite_vfs_new(const struct disk_port *port, struct sqlite_vfs **ret_vfs) MUST_CHECK;
+/* The VFS of a disk, registered under a name of its own with the first who asks; port is borrowed and outlives it. Any thread. */
+enum err sqlite_vfs_open(const struct disk_port *port, struct sqlite_vfs **ret_vfs) MUST_CHECK;
 
-/* All its connections must be closed. NULL-safe. */
-void sqlite_vfs_free(struct sqlite_vfs *vfs);
+/* The caller's connections must be closed; the last one's end is the VFS's. NULL-safe. */
+void sqlite_vfs_close(struct sqlite_vfs *vfs);
 
 /* The name for sqlite3_open_v2. */
 const char *sqlite_vfs_name(const struct sqlite_vfs *vfs);

@@ -19,6 +19,8 @@
 
 enum { BUSY_TIMEOUT_MS = 2000, CHECKPOINT_PAGES = 256, LOG_PIECE_BYTES = 64 * 1024 };
 
+static const char LOG_FAILED[] = "has a log that cannot be written once more";
+
 struct state_store *state_store_new(const struct state_options *options)
 {
     struct state_store *store = calloc(1, sizeof(*store));
@@ -26,7 +28,7 @@ struct state_store *state_store_new(const struct state_options *options)
         return NULL;
     store->options = *options;
     bool real = options->disk == NULL || options->disk == disk_posix();
-    if (!real && sqlite_vfs_new(options->disk, &store->vfs) != ERR_OK) {
+    if (!real && sqlite_vfs_open(options->disk, &store->vfs) != ERR_OK) {
         free(store);
         return NULL;
     }
@@ -48,7 +50,7 @@ void state_store_free(struct state_store *store)
     if (store->db != NULL)
         (void)sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     close_database(store);
-    sqlite_vfs_free(store->vfs);
+    sqlite_vfs_close(store->vfs);
     free(store);
 }
 
@@ -155,11 +157,7 @@ static enum err write_again(const struct disk_port *disk, struct disk_file *file
     return disk->fdatasync(file);
 }
 
-/*
- * A sync that fails may lose what it should have made safe, and the next one, which succeeds, says nothing of that; readers see it all the same.
- * What is moved from such a log into the file, and cut off in the middle, damages the file for good. So a log that is found is written once more.
- */
-static enum err make_log_safe(const struct state_store *store)
+static enum err write_log_again(const struct state_store *store)
 {
     const struct disk_port *disk = disk_of(store);
     struct disk_file *file = NULL;
@@ -173,6 +171,22 @@ static enum err make_log_safe(const struct state_store *store)
     free(bytes);
     disk->close(file);
     return err;
+}
+
+/*
+ * A sync that fails may lose what it should have made safe, and the next one, which succeeds, says nothing of that; readers see it all the same.
+ * What is moved from such a log into the file, and cut off in the middle, damages the file for good. So a log that is found is written once more,
+ * and while it is nobody else writes to it: a life before may still be at work.
+ */
+static int make_log_safe(struct state_store *store)
+{
+    int code = sqlite3_exec(store->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    if (code != SQLITE_OK)
+        return code;
+    enum err err = write_log_again(store);
+    store->doubts_log = err != ERR_OK;
+    code = sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+    return err == ERR_OK ? code : err == ERR_NO_SPACE ? SQLITE_FULL : SQLITE_IOERR;
 }
 
 /*
@@ -313,14 +327,10 @@ static enum err move_aside(const struct state_store *store, uint64_t at)
 
 enum err state_store_open(struct state_store *store, uint64_t at, char why[STATE_WHY_BYTES])
 {
-    enum err log = store->db == NULL || store->doubts_log ? make_log_safe(store) : ERR_OK;
-    if (log != ERR_OK) {
-        (void)snprintf(why, STATE_WHY_BYTES, "%.60s-wal cannot be written anew: %s", file_name(store), err_text(log));
-        return log;
+    if (store->db != NULL) {
+        int safe = store->doubts_log ? make_log_safe(store) : SQLITE_OK;
+        return safe == SQLITE_OK ? ERR_OK : state_store_fail(store, safe, LOG_FAILED, why);
     }
-    store->doubts_log = false;
-    if (store->db != NULL)
-        return ERR_OK;
     int code = open_and_check(store);
     if (err_of(code) == ERR_CORRUPT) {
         (void)state_store_fail(store, code, "damaged or of another version", why);
@@ -331,6 +341,8 @@ enum err state_store_open(struct state_store *store, uint64_t at, char why[STATE
         memcpy(store->replaced, why, sizeof(store->replaced));
         code = open_and_check(store);
     }
+    if (code == SQLITE_OK)
+        code = make_log_safe(store);
     if (code == SQLITE_OK)
         code = prepare_database(store);
     if (code == SQLITE_OK && store->options.shared && store->vfs == NULL)

@@ -201,7 +201,7 @@ static bool record(const struct crash_blocks *b, struct disk_log *log)
 {
     struct sqlite_vfs *vfs;
     const struct disk_port *port = disk_log_port(log);
-    if (sqlite_vfs_new(port, &vfs) != ERR_OK)
+    if (sqlite_vfs_open(port, &vfs) != ERR_OK)
         return false;
     struct store_medium on = {.port = port, .vfs = sqlite_vfs_name(vfs)};
     bool good = record_backups(b, log, &on) && port->make_dir(port->self, "/node") == ERR_OK &&
@@ -209,7 +209,7 @@ static bool record(const struct crash_blocks *b, struct disk_log *log)
     disk_log_mark(log, MARK_RESTORING, 0);
     good = good && restore(&on);
     disk_log_mark(log, MARK_RESTORED, 0);
-    sqlite_vfs_free(vfs);
+    sqlite_vfs_close(vfs);
     return good;
 }
 
@@ -276,13 +276,13 @@ static bool survives(struct copies *c, const struct sim_disk *disk, uint64_t see
     for (int i = 0; good && i < CUTS; i++) {
         struct sim_disk *copy = sim_disk_clone(disk);
         struct sqlite_vfs *vfs;
-        if (copy == NULL || sqlite_vfs_new(sim_disk_port(copy), &vfs) != ERR_OK)
+        if (copy == NULL || sqlite_vfs_open(sim_disk_port(copy), &vfs) != ERR_OK)
             abort();
         sim_disk_skip_syncs(copy, NULL, NULL);
         sim_disk_power_cut(copy, i < SIM_CUT_COUNT ? (enum sim_disk_cut)i : SIM_CUT_REORDER, seed + (uint64_t)i);
         struct store_medium on = {.port = sim_disk_port(copy), .vfs = sqlite_vfs_name(vfs)};
         good = check_backup(c, &on) && (!c->restoring || check_restore(c, &on));
-        sqlite_vfs_free(vfs);
+        sqlite_vfs_close(vfs);
         sim_disk_free(copy);
         c->states++;
     }

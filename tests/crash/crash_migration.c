@@ -52,13 +52,13 @@ static bool migrate(const struct disk_port *port, const char *vfs)
 static bool record(struct disk_log *log)
 {
     struct sqlite_vfs *vfs;
-    if (sqlite_vfs_new(disk_log_port(log), &vfs) != ERR_OK)
+    if (sqlite_vfs_open(disk_log_port(log), &vfs) != ERR_OK)
         return false;
     bool good = make_old(disk_log_port(log), sqlite_vfs_name(vfs));
     disk_log_mark(log, MARK_MIGRATED, 0); /* from here on there is a database … */
     good = good && migrate(disk_log_port(log), sqlite_vfs_name(vfs));
     disk_log_mark(log, MARK_MIGRATED, BLOCKS_SCHEMA_VERSION); /* … and from here on it is the new one */
-    sqlite_vfs_free(vfs);
+    sqlite_vfs_close(vfs);
     return good;
 }
 
@@ -69,7 +69,7 @@ static bool is_whole(struct sim_disk *disk, uint64_t at_least)
     sqlite3 *db = NULL;
     uint64_t version = 0;
     uint64_t rows = 0;
-    if (sqlite_vfs_new(sim_disk_port(disk), &vfs) != ERR_OK)
+    if (sqlite_vfs_open(sim_disk_port(disk), &vfs) != ERR_OK)
         abort();
     struct sql_options sql = {
         .path = "repo/blocks.db", .vfs = sqlite_vfs_name(vfs), .read_only = true, .cache_kib = 64};
@@ -78,7 +78,7 @@ static bool is_whole(struct sim_disk *disk, uint64_t at_least)
     sql_close(db);
     good = good && rows == ROWS && (version == BLOCKS_SCHEMA_VERSION || (version == 1 && at_least < 2)) &&
            migrate(sim_disk_port(disk), sqlite_vfs_name(vfs));
-    sqlite_vfs_free(vfs);
+    sqlite_vfs_close(vfs);
     return good;
 }
 

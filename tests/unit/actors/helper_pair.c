@@ -368,7 +368,7 @@ static uint64_t count_rows(const struct pair_node *n)
     struct sqlite_vfs *vfs;
     struct sim_disk *copy = sim_disk_clone(n->disk); /* as another process would read it */
     (void)snprintf(path, sizeof(path), "%s/state.db", n->config->path);
-    assert_int_equal(sqlite_vfs_new(sim_disk_port(copy), &vfs), ERR_OK);
+    assert_int_equal(sqlite_vfs_open(sim_disk_port(copy), &vfs), ERR_OK);
     assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, sqlite_vfs_name(vfs)), SQLITE_OK);
     assert_int_equal(sqlite3_prepare_v2(db, "SELECT (SELECT count(*) FROM wants) + (SELECT count(*) FROM transfers)",
                                         -1, &statement, NULL),
@@ -377,7 +377,7 @@ static uint64_t count_rows(const struct pair_node *n)
     uint64_t rows = (uint64_t)sqlite3_column_int64(statement, 0);
     assert_int_equal(sqlite3_finalize(statement), SQLITE_OK);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
-    sqlite_vfs_free(vfs);
+    sqlite_vfs_close(vfs);
     sim_disk_free(copy);
     return rows;
 }

@@ -444,6 +444,29 @@ static void a_failed_sync_and_a_full_disk_damage_nothing(void **state)
     }
 }
 
+/* A job of the life before may still be at work when the next one opens the file. */
+static void two_lives_at_once_damage_nothing(void **state)
+{
+    enum { ROUNDS = 40 };
+    (void)state;
+    struct fixture f = fixture_new(1);
+    struct state_store *first = f.naming.store;
+    assert_int_equal(sequence_of(&f, "self", "/ipfs/0"), 0);
+    open_store(&f);
+    struct state_store *second = f.naming.store;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        f.naming.store = i % 2 == 0 ? first : second;
+        write_events(&f, i);
+    }
+    assert_int_equal(sequence_of(&f, "self", "/ipfs/1"), 1);
+    state_store_free(second);
+    f.naming.store = first;
+    write_events(&f, ROUNDS);
+    open_again(&f);
+    assert_int_equal(sequence_of(&f, "self", "/ipfs/2"), 2);
+    fixture_free(&f);
+}
+
 static void sql(const char *path, const char *text)
 {
     sqlite3 *db = NULL;
@@ -487,6 +510,7 @@ int main(void)
         cmocka_unit_test(no_sequence_goes_back_over_failures_of_the_disk),
         cmocka_unit_test(a_failed_sync_hides_nothing),
         cmocka_unit_test(a_failed_sync_and_a_full_disk_damage_nothing),
+        cmocka_unit_test(two_lives_at_once_damage_nothing),
         cmocka_unit_test(records_are_carried_over_to_a_new_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -152,12 +152,12 @@ static void what_has_no_row_yet_gets_one_first(void **state)
     assert_int_equal(test_change(w->store, &w->keys[0], CHANGE_BLOCK_RM), ERR_OK);
     world_put(w, 0);
     assert_int_equal(open_backup(w, &id), ERR_OK);
-    assert_int_equal(sqlite_vfs_new(sim_disk_port(w->disk), &vfs), ERR_OK);
+    assert_int_equal(sqlite_vfs_open(sim_disk_port(w->disk), &vfs), ERR_OK);
     struct catalogue_options options = {.path = "repo/backup.db", .vfs = sqlite_vfs_name(vfs), .cache_kib = 64};
     assert_int_equal(catalogue_reader_open(&options, &reader), ERR_OK);
     assert_int_equal(catalogue_find(reader, &w->keys[0], &place), ERR_OK);
     catalogue_reader_close(reader);
-    sqlite_vfs_free(vfs);
+    sqlite_vfs_close(vfs);
     world_free(w);
 }
 

@@ -427,6 +427,39 @@ static void verify_goes_through_all_in_steps(void **state)
     world_free(w);
 }
 
+/* How many blocks a verification of all finds bad, while each read of the disk fails or none does. */
+static size_t verify_all(struct world *w, bool readable)
+{
+    struct store_verify_op op = {.done = verify_done, .limit = MODEL_BLOCKS};
+    sim_disk_fail(w->disk, SIM_FAULT_READ_IO, 0, readable ? 0 : 1000);
+    blockstore_verify(w->store, &op);
+    test_drive(w->store, 100);
+    sim_disk_fail(w->disk, SIM_FAULT_READ_IO, 0, 0);
+    assert_int_equal(op.after.len, 0);
+    return op.bad_count;
+}
+
+/* What is put aside for a moment's failure would be lost when no peer has it, and collected. */
+static void what_cannot_be_read_for_a_moment_stays(void **state)
+{
+    enum { BLOCKS = 10 };
+    (void)state;
+    struct world *w = world_new(9);
+    for (size_t i = 0; i < BLOCKS; i++)
+        put(w, i);
+    assert_int_equal(verify_all(w, true), 0); /* the catalogue's pages are in memory from here on */
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(verify_all(w, false), BLOCKS);
+        assert_int_equal(blockstore_stats(w->store).blocks, BLOCKS);
+        assert_int_equal(verify_all(w, true), 0);
+        check_all(w);
+    }
+    assert_int_equal(verify_all(w, false), BLOCKS);
+    assert_int_equal(verify_all(w, false), BLOCKS);
+    assert_int_equal(blockstore_stats(w->store).blocks, 0);
+    world_free(w);
+}
+
 /* The filter is loaded when it fits, ignored when it is torn, and never says absent of what is there. */
 /* Blocks without a row hold memory until a commit: where there is none for more of them, it begins before its time. */
 static void a_put_without_memory_is_taken_after_a_commit(void **state)
@@ -499,6 +532,7 @@ int main(void)
         cmocka_unit_test(a_lost_or_damaged_catalogue_is_made_anew),
         cmocka_unit_test(damaged_blocks_are_quarantined_and_can_come_again),
         cmocka_unit_test(verify_goes_through_all_in_steps),
+        cmocka_unit_test(what_cannot_be_read_for_a_moment_stays),
         cmocka_unit_test(a_put_without_memory_is_taken_after_a_commit),
         cmocka_unit_test(the_filter_is_kept_and_never_wrong),
     };

@@ -82,12 +82,12 @@ static bool is_unchecked(struct world *w, uint64_t ns)
     struct catalogue_reader *r;
     struct sqlite_vfs *vfs;
     struct pack_row row;
-    assert_int_equal(sqlite_vfs_new(sim_disk_port(w->disk), &vfs), ERR_OK);
+    assert_int_equal(sqlite_vfs_open(sim_disk_port(w->disk), &vfs), ERR_OK);
     struct catalogue_options options = {.path = "repo/blocks.db", .vfs = sqlite_vfs_name(vfs), .cache_kib = 64};
     assert_int_equal(catalogue_reader_open(&options, &r), ERR_OK);
     enum err err = catalogue_unchecked_pack(r, REAL + w->now - ns, &row);
     catalogue_reader_close(r);
-    sqlite_vfs_free(vfs);
+    sqlite_vfs_close(vfs);
     assert_true(err == ERR_OK || err == ERR_NOT_FOUND);
     return err == ERR_OK;
 }

@@ -169,9 +169,9 @@ static void it_works_on_the_simulated_disk(void **state)
     (void)state;
     struct sim_disk *disk = sim_disk_new(1, 64 * MIB);
     struct sqlite_vfs *vfs;
-    assert_int_equal(sqlite_vfs_new(sim_disk_port(disk), &vfs), ERR_OK);
+    assert_int_equal(sqlite_vfs_open(sim_disk_port(disk), &vfs), ERR_OK);
     use_catalogue("blocks.db", sqlite_vfs_name(vfs));
-    sqlite_vfs_free(vfs);
+    sqlite_vfs_close(vfs);
     sim_disk_free(disk);
 }
 
@@ -184,7 +184,7 @@ static void views_spell_cids(void **state)
     struct catalogue *c;
     sqlite3 *db;
     sqlite3_stmt *stmt;
-    assert_int_equal(sqlite_vfs_new(sim_disk_port(disk), &vfs), ERR_OK);
+    assert_int_equal(sqlite_vfs_open(sim_disk_port(disk), &vfs), ERR_OK);
     struct catalogue_options options = {.path = "blocks.db", .vfs = sqlite_vfs_name(vfs), .cache_kib = 256};
     assert_int_equal(catalogue_open(&options, &c, NULL), ERR_OK);
     commit_places(c, 0, 20);
@@ -209,7 +209,7 @@ static void views_spell_cids(void **state)
     assert_int_equal(sqlite3_finalize(stmt), SQLITE_OK);
     sql_close(db);
     catalogue_close(c);
-    sqlite_vfs_free(vfs);
+    sqlite_vfs_close(vfs);
     sim_disk_free(disk);
 }
 
@@ -222,7 +222,7 @@ static void foreign_and_newer_files_are_refused(void **state)
     struct catalogue *c;
     struct disk_file *file;
     sqlite3 *db;
-    assert_int_equal(sqlite_vfs_new(port, &vfs), ERR_OK);
+    assert_int_equal(sqlite_vfs_open(port, &vfs), ERR_OK);
     struct catalogue_options options = {.path = "blocks.db", .vfs = sqlite_vfs_name(vfs), .cache_kib = 256};
     assert_int_equal(port->open(port->self, "blocks.db", DISK_WRITE | DISK_CREATE, &file), ERR_OK);
     char text[4096];
@@ -237,7 +237,7 @@ static void foreign_and_newer_files_are_refused(void **state)
     assert_int_equal(sql_exec(db, "CREATE TABLE t(x); PRAGMA user_version = 99"), ERR_OK);
     sql_close(db);
     assert_int_equal(catalogue_open(&options, &c, NULL), ERR_UNSUPPORTED);
-    sqlite_vfs_free(vfs);
+    sqlite_vfs_close(vfs);
     sim_disk_free(disk);
 }
 
@@ -250,7 +250,7 @@ static void a_long_reader_is_seen_in_the_log(void **state)
     struct catalogue *c;
     sqlite3 *db;
     sqlite3_stmt *stmt;
-    assert_int_equal(sqlite_vfs_new(sim_disk_port(disk), &vfs), ERR_OK);
+    assert_int_equal(sqlite_vfs_open(sim_disk_port(disk), &vfs), ERR_OK);
     struct catalogue_options options = {.path = "blocks.db", .vfs = sqlite_vfs_name(vfs), .cache_kib = 4096};
     assert_int_equal(catalogue_open(&options, &c, NULL), ERR_OK);
     commit_places(c, 0, 10);
@@ -268,7 +268,7 @@ static void a_long_reader_is_seen_in_the_log(void **state)
     assert_true(catalogue_info(c).wal_bytes < pinned / 2);
     sql_close(db);
     catalogue_close(c);
-    sqlite_vfs_free(vfs);
+    sqlite_vfs_close(vfs);
     sim_disk_free(disk);
 }
 

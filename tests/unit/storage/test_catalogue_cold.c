@@ -27,7 +27,7 @@ static int set_up(void **state)
     assert_non_null(w);
     w->disk = sim_disk_new(1, 16 * MIB);
     w->now = SECOND_NS;
-    assert_int_equal(sqlite_vfs_new(sim_disk_port(w->disk), &w->vfs), ERR_OK);
+    assert_int_equal(sqlite_vfs_open(sim_disk_port(w->disk), &w->vfs), ERR_OK);
     struct catalogue_options options = {.path = "c.db", .vfs = sqlite_vfs_name(w->vfs), .cache_kib = 256, .seed = 1};
     assert_int_equal(catalogue_open(&options, &w->c, NULL), ERR_OK);
     assert_int_equal(catalogue_restored(w->c), ERR_OK);
@@ -51,7 +51,7 @@ static int tear_down(void **state)
     struct world *w = *state;
     catalogue_reader_close(w->r);
     catalogue_close(w->c);
-    sqlite_vfs_free(w->vfs);
+    sqlite_vfs_close(w->vfs);
     sim_disk_free(w->disk);
     free(w);
     return 0;

@@ -182,7 +182,7 @@ static void check_tables(struct world *w)
 {
     struct sqlite_vfs *vfs;
     sqlite3 *db;
-    assert_int_equal(sqlite_vfs_new(sim_disk_port(w->disk), &vfs), ERR_OK);
+    assert_int_equal(sqlite_vfs_open(sim_disk_port(w->disk), &vfs), ERR_OK);
     struct sql_options sql = {
         .path = "repo/blocks.db", .vfs = sqlite_vfs_name(vfs), .read_only = true, .cache_kib = 64};
     assert_int_equal(sql_open(&sql, &db), ERR_OK);
@@ -196,7 +196,7 @@ static void check_tables(struct world *w)
          "SELECT count(*) FROM segments WHERE live_bytes <> (SELECT coalesce(sum((28 + length(multihash) + size + 7)"
          " / 8 * 8), 0) FROM blocks WHERE segment = segments.id)");
     sql_close(db);
-    sqlite_vfs_free(vfs);
+    sqlite_vfs_close(vfs);
 }
 
 /* ---- steps ---- */

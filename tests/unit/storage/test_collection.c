@@ -308,12 +308,12 @@ static void spoil(struct world *w, size_t i)
     drive(w);
     blockstore_close(w->store, false);
     struct sqlite_vfs *vfs;
-    assert_int_equal(sqlite_vfs_new(sim_disk_port(w->disk), &vfs), ERR_OK);
+    assert_int_equal(sqlite_vfs_open(sim_disk_port(w->disk), &vfs), ERR_OK);
     struct catalogue_options options = {.path = "repo/blocks.db", .vfs = sqlite_vfs_name(vfs), .cache_kib = 64};
     assert_int_equal(catalogue_reader_open(&options, &r), ERR_OK);
     assert_int_equal(catalogue_find(r, &w->nodes[i].key, &place), ERR_OK);
     catalogue_reader_close(r);
-    sqlite_vfs_free(vfs);
+    sqlite_vfs_close(vfs);
     segment_name(place.segment, name);
     (void)snprintf(path, sizeof(path), "repo/segments/%s", name);
     assert_int_equal(sim_disk_damage(w->disk, path, place.offset + SEGMENT_FIXED_BYTES + 40, 0x10), ERR_OK);
@@ -451,13 +451,13 @@ static uint64_t rows_that_count(struct world *w)
     sqlite3 *db;
     struct sqlite_vfs *vfs;
     blockstore_close(w->store, false);
-    assert_int_equal(sqlite_vfs_new(sim_disk_port(w->disk), &vfs), ERR_OK);
+    assert_int_equal(sqlite_vfs_open(sim_disk_port(w->disk), &vfs), ERR_OK);
     struct sql_options options = {.path = "repo/blocks.db", .vfs = sqlite_vfs_name(vfs), .cache_kib = 64};
     assert_int_equal(sql_open(&options, &db), ERR_OK);
     assert_int_equal(sql_number(db, "SELECT (SELECT count(*) FROM refs) + (SELECT count(*) FROM ref_queue)", &rows),
                      ERR_OK);
     sql_close(db);
-    sqlite_vfs_free(vfs);
+    sqlite_vfs_close(vfs);
     open_store(w);
     return rows;
 }

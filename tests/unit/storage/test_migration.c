@@ -158,11 +158,11 @@ static void it_migrates_on_the_simulated_disk(void **state)
     struct sqlite_vfs *vfs;
     const struct disk_port *port = sim_disk_port(disk);
     assert_int_equal(port->make_dir(port->self, "repo"), ERR_OK);
-    assert_int_equal(sqlite_vfs_new(port, &vfs), ERR_OK);
+    assert_int_equal(sqlite_vfs_open(port, &vfs), ERR_OK);
     struct migration_options o = {.port = port, .folder = "repo", .vfs = sqlite_vfs_name(vfs), .cache_kib = 64};
     run_all(&o, "repo/blocks.db", "repo/blocks.db.v1-backup");
     run_last(&o, "repo/blocks.db", "repo/blocks.db.v3-backup");
-    sqlite_vfs_free(vfs);
+    sqlite_vfs_close(vfs);
     sim_disk_free(disk);
 }
 
@@ -196,7 +196,7 @@ static bool fails_at(const struct failure *failure, uint64_t n)
     const struct disk_port *port = sim_disk_port(disk);
     assert_int_equal(port->make_dir(port->self, "repo"), ERR_OK);
     assert_int_equal(port->sync_dir(port->self, "/"), ERR_OK);
-    assert_int_equal(sqlite_vfs_new(port, &vfs), ERR_OK);
+    assert_int_equal(sqlite_vfs_open(port, &vfs), ERR_OK);
     struct migration_options o = {.port = port, .folder = "repo", .vfs = sqlite_vfs_name(vfs), .cache_kib = 64};
     make_version_1("repo/blocks.db", o.vfs);
     assert_int_equal(port->sync_dir(port->self, "repo"), ERR_OK);
@@ -216,7 +216,7 @@ static bool fails_at(const struct failure *failure, uint64_t n)
     assert_int_equal(number("repo/blocks.db", o.vfs, "SELECT count(*) FROM blocks"), BLOCKS);
     assert_int_equal(migration_run(&o, &report, why), ERR_OK); /* the next start goes on */
     check_version_2("repo/blocks.db", o.vfs);
-    sqlite_vfs_free(vfs);
+    sqlite_vfs_close(vfs);
     sim_disk_free(disk);
     return struck;
 }
@@ -254,7 +254,7 @@ static void a_newer_database_is_refused_with_its_version(void **state)
     sqlite3 *db;
     const struct disk_port *port = sim_disk_port(disk);
     assert_int_equal(port->make_dir(port->self, "repo"), ERR_OK);
-    assert_int_equal(sqlite_vfs_new(port, &vfs), ERR_OK);
+    assert_int_equal(sqlite_vfs_open(port, &vfs), ERR_OK);
     struct sql_options sql = {.path = "repo/blocks.db", .vfs = sqlite_vfs_name(vfs), .cache_kib = 64};
     assert_int_equal(sql_open(&sql, &db), ERR_OK);
     assert_int_equal(sql_exec(db, "CREATE TABLE t(x); PRAGMA user_version = 99"), ERR_OK);
@@ -262,7 +262,7 @@ static void a_newer_database_is_refused_with_its_version(void **state)
     struct migration_options o = {.port = port, .folder = "repo", .vfs = sqlite_vfs_name(vfs), .cache_kib = 64};
     assert_int_equal(migration_run(&o, &report, why), ERR_UNSUPPORTED);
     assert_non_null(strstr(why, "version 99"));
-    sqlite_vfs_free(vfs);
+    sqlite_vfs_close(vfs);
     sim_disk_free(disk);
 }
 

@@ -23,7 +23,7 @@ static int set_up(void **state)
     struct world *w = calloc(1, sizeof(*w));
     assert_non_null(w);
     w->disk = sim_disk_new(1, 32 * MIB);
-    assert_int_equal(sqlite_vfs_new(sim_disk_port(w->disk), &w->vfs), ERR_OK);
+    assert_int_equal(sqlite_vfs_open(sim_disk_port(w->disk), &w->vfs), ERR_OK);
     *state = w;
     return 0;
 }
@@ -31,7 +31,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct world *w = *state;
-    sqlite_vfs_free(w->vfs);
+    sqlite_vfs_close(w->vfs);
     sim_disk_free(w->disk);
     free(w);
     return 0;
