@@ -273,7 +273,8 @@ static enum err open_catalogue(struct blockstore *store, const struct blockstore
 {
     struct store_core *core = store->core;
     char marker[STORE_PATH_MAX];
-    struct catalogue_options options = {.path = db, .vfs = vfs_name(core), .cache_kib = o->cache_kib, .seed = o->seed};
+    struct catalogue_options options = {
+        .path = db, .vfs = vfs_name(core), .disk = o->port, .cache_kib = o->cache_kib, .seed = o->seed};
     if (options.cache_kib == 0)
         options.cache_kib = CACHE_KIB_DEFAULT;
     if (!join(marker, o->path, "blocks.db.rebuild"))

@@ -205,8 +205,11 @@ enum err catalogue_open(const struct catalogue_options *options, struct catalogu
     struct catalogue *c = calloc(1, sizeof(*c));
     if (c == NULL)
         return ERR_NOMEM;
-    struct sql_options sql = {
-        .path = options->path, .vfs = options->vfs, .full_sync = true, .cache_kib = options->cache_kib};
+    struct sql_options sql = {.path = options->path,
+                              .vfs = options->vfs,
+                              .disk = options->disk,
+                              .full_sync = true,
+                              .cache_kib = options->cache_kib};
     enum err err = sql_open(&sql, &c->db);
     if (err == ERR_OK)
         err = set_up(c, options->seed, &made);

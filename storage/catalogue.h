@@ -28,7 +28,8 @@ struct metadata_change;
 
 struct catalogue_options {
     const char *path;
-    const char *vfs; /* NULL = SQLite's own */
+    const char *vfs;              /* NULL = SQLite's own */
+    const struct disk_port *disk; /* sql_options.disk, for who writes */
     uint32_t cache_kib;
     uint64_t seed; /* for the id of a new database, from ctx_random */
 };

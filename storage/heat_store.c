@@ -120,8 +120,10 @@ static enum err begin(struct heat_store *store)
     (void)pthread_mutex_lock(&store->lock);
     if (store->db != NULL)
         return ERR_OK;
-    struct sql_options options = {
-        .path = store->path, .vfs = store->vfs == NULL ? NULL : sqlite_vfs_name(store->vfs), .cache_kib = CACHE_KIB};
+    struct sql_options options = {.path = store->path,
+                                  .vfs = store->vfs == NULL ? NULL : sqlite_vfs_name(store->vfs),
+                                  .disk = store->port,
+                                  .cache_kib = CACHE_KIB};
     enum err err = sql_open(&options, &store->db);
     return err == ERR_OK ? set_up(store) : err;
 }

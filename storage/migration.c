@@ -260,7 +260,8 @@ enum err migration_run(const struct migration_options *options, struct migration
         *ret_report = report;
         return ERR_OK;
     }
-    struct sql_options sql = {.path = path, .vfs = options->vfs, .full_sync = true, .cache_kib = options->cache_kib};
+    struct sql_options sql = {
+        .path = path, .vfs = options->vfs, .disk = options->port, .full_sync = true, .cache_kib = options->cache_kib};
     enum err err = sql_open(&sql, &db);
     if (err == ERR_OK)
         err = sql_number(db, "PRAGMA user_version", &report.from);

@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "storage/sqlite_log.h"
+
 enum { PRAGMAS_MAX = 512, PAGE_BYTES = 4096 };
 
 enum err sql_err(int rc)
@@ -67,6 +69,10 @@ enum err sql_open(const struct sql_options *options, sqlite3 **ret_db)
     /* NOMUTEX: one thread at a time per connection is our rule anyway. */
     int rc = sqlite3_open_v2(options->path, &db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, options->vfs);
     enum err err = rc == SQLITE_OK ? set_up(db, options) : sql_err(rc);
+    if (err == ERR_OK && options->disk != NULL)
+        err = sql_err(sqlite_log_make_safe(db, options->disk, options->path));
+    if (db != NULL)
+        sqlite_log_moved_on_close(db, err == ERR_OK);
     if (err != ERR_OK) {
         sql_close(db);
         return err;

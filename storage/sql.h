@@ -17,11 +17,15 @@
 #include "base/buf.h"
 #include "base/err.h"
 
+struct disk_port;
+
 enum { SQL_JOURNAL_LIMIT_BYTES = 4 * 1024 * 1024, SQL_BUSY_MS = 2000 };
 
 struct sql_options {
     const char *path;
     const char *vfs; /* NULL = SQLite's own */
+    const struct disk_port
+        *disk; /* where the file is; NULL: a log that is found is not written once more (sqlite_log.h) */
     bool read_only;
     bool full_sync; /* synchronous=FULL, else NORMAL */
     uint32_t cache_kib;

@@ -15,9 +15,10 @@
 #include "schemas/state_sql.h"
 #include "storage/database_share.h"
 #include "storage/disk_posix.h"
+#include "storage/sqlite_log.h"
 #include "storage/sqlite_vfs.h"
 
-enum { BUSY_TIMEOUT_MS = 2000, CHECKPOINT_PAGES = 256, LOG_PIECE_BYTES = 64 * 1024 };
+enum { BUSY_TIMEOUT_MS = 2000, CHECKPOINT_PAGES = 256 };
 
 static const char LOG_FAILED[] = "has a log that cannot be written once more";
 
@@ -35,7 +36,6 @@ struct state_store *state_store_new(const struct state_options *options)
     return store;
 }
 
-/* Without a checkpoint: of a log that is in doubt nothing may go into the file. */
 static void close_database(struct state_store *store)
 {
     state_rows_finalize(&store->rows);
@@ -48,7 +48,7 @@ void state_store_free(struct state_store *store)
     if (store == NULL)
         return;
     if (store->db != NULL)
-        (void)sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        sqlite_log_moved_on_close(store->db, !store->doubts_log);
     close_database(store);
     sqlite_vfs_close(store->vfs);
     free(store);
@@ -143,50 +143,12 @@ static const struct disk_port *disk_of(const struct state_store *store)
     return store->options.disk == NULL ? disk_posix() : store->options.disk;
 }
 
-static enum err write_again(const struct disk_port *disk, struct disk_file *file, uint8_t bytes[LOG_PIECE_BYTES])
-{
-    size_t len = LOG_PIECE_BYTES;
-    for (uint64_t at = 0; len == LOG_PIECE_BYTES; at += len) {
-        enum err err = disk->pread(file, bytes, LOG_PIECE_BYTES, at, &len);
-        const struct iovec iov = {.iov_base = bytes, .iov_len = len};
-        if (err == ERR_OK && len > 0)
-            err = disk->pwritev(file, &iov, 1, at);
-        if (err != ERR_OK)
-            return err;
-    }
-    return disk->fdatasync(file);
-}
-
-static enum err write_log_again(const struct state_store *store)
-{
-    const struct disk_port *disk = disk_of(store);
-    struct disk_file *file = NULL;
-    char path[STATE_PATH_MAX + 8];
-    (void)snprintf(path, sizeof(path), "%s-wal", store->options.path);
-    enum err err = disk->open(disk->self, path, DISK_READ | DISK_WRITE, &file);
-    if (err != ERR_OK)
-        return err == ERR_NOT_FOUND ? ERR_OK : err;
-    uint8_t *bytes = malloc(LOG_PIECE_BYTES);
-    err = bytes == NULL ? ERR_NOMEM : write_again(disk, file, bytes);
-    free(bytes);
-    disk->close(file);
-    return err;
-}
-
-/*
- * A sync that fails may lose what it should have made safe, and the next one, which succeeds, says nothing of that; readers see it all the same.
- * What is moved from such a log into the file, and cut off in the middle, damages the file for good. So a log that is found is written once more,
- * and while it is nobody else writes to it: a life before may still be at work.
- */
+/* A life before may still be at work. */
 static int make_log_safe(struct state_store *store)
 {
-    int code = sqlite3_exec(store->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-    if (code != SQLITE_OK)
-        return code;
-    enum err err = write_log_again(store);
-    store->doubts_log = err != ERR_OK;
-    code = sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
-    return err == ERR_OK ? code : err == ERR_NO_SPACE ? SQLITE_FULL : SQLITE_IOERR;
+    int code = sqlite_log_make_safe(store->db, disk_of(store), store->options.path);
+    store->doubts_log = code != SQLITE_OK;
+    return code;
 }
 
 /*
@@ -215,7 +177,7 @@ static int open_and_check(struct state_store *store)
     (void)sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
     int keep_log = 1;
     (void)sqlite3_file_control(store->db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep_log);
-    (void)sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    sqlite_log_moved_on_close(store->db, false);
     (void)sqlite3_wal_hook(store->db, after_commit, store);
     int version = 0;
     code = read_int(store->db, "PRAGMA user_version", &version);

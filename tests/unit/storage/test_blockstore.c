@@ -427,6 +427,55 @@ static void verify_goes_through_all_in_steps(void **state)
     world_free(w);
 }
 
+/*
+ * Each sync fails once, the store is opened anew and goes on, and then the power goes: what the failed sync lost was seen by the second life,
+ * and what that one has written behind it must not go with it.
+ */
+static void what_follows_a_failed_sync_is_kept(void **state)
+{
+    enum { SYNCS = 40, FIRST = 10, THEN = 20 };
+    (void)state;
+    for (uint64_t n = 0; n < SYNCS; n++) {
+        struct world *w = world_new(n);
+        sim_disk_fail(w->disk, SIM_FAULT_SYNC_IO, n, 1);
+        for (size_t i = 0; i < THEN; i++) {
+            if (i == FIRST) {
+                sim_disk_fail(w->disk, SIM_FAULT_WRITE_NO_SPACE, 0, 1000); /* the log stays where it is */
+                blockstore_close(w->store, true);
+                sim_disk_fail(w->disk, SIM_FAULT_SYNC_IO, 0, 0);
+                sim_disk_fail(w->disk, SIM_FAULT_WRITE_NO_SPACE, 0, 1);
+                if (try_open(w) != ERR_OK)
+                    open_store(w);
+            }
+            bool existed = false;
+            enum err err = test_put(w->store, &w->keys[i], span_of(w->bytes[i], w->sizes[i]), &existed);
+            assert_true(err == ERR_OK || i < FIRST);
+            w->here[i] = err == ERR_OK;
+            if (i >= FIRST && i % 3 == 0 && test_change(w->store, &w->keys[i], CHANGE_PIN_ADD) == ERR_OK)
+                w->pinned[i] = true;
+            if (i % 4 == 3)
+                tick(w, STORE_COMMIT_NS);
+            test_drive(w->store, 100);
+        }
+        for (size_t i = 0; i < FIRST; i += 2) {
+            if (w->here[i])
+                assert_int_equal(test_change(w->store, &w->keys[i], CHANGE_BLOCK_RM), ERR_OK);
+            w->here[i] = false;
+        }
+        blockstore_close(w->store, true);
+        sim_disk_power_cut(w->disk, SIM_CUT_DROP, n);
+        open_store(w);
+        for (size_t i = 0; i < THEN; i++) {
+            struct block_ref *ref = NULL;
+            assert_int_equal(test_get(w->store, &w->keys[i], &ref), w->here[i] ? ERR_OK : ERR_NOT_FOUND);
+            if (w->pinned[i])
+                assert_int_equal(test_change(w->store, &w->keys[i], CHANGE_PIN_RM), ERR_OK);
+            block_ref_unref(ref);
+        }
+        world_free(w);
+    }
+}
+
 /* How many blocks a verification of all finds bad, while each read of the disk fails or none does. */
 static size_t verify_all(struct world *w, bool readable)
 {
@@ -531,6 +580,7 @@ int main(void)
         cmocka_unit_test(a_fault_at_each_point_loses_nothing),
         cmocka_unit_test(a_lost_or_damaged_catalogue_is_made_anew),
         cmocka_unit_test(damaged_blocks_are_quarantined_and_can_come_again),
+        cmocka_unit_test(what_follows_a_failed_sync_is_kept),
         cmocka_unit_test(verify_goes_through_all_in_steps),
         cmocka_unit_test(what_cannot_be_read_for_a_moment_stays),
         cmocka_unit_test(a_put_without_memory_is_taken_after_a_commit),
