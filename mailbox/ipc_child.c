@@ -57,6 +57,12 @@ static uint64_t ns_of(const struct timeval *time)
     return (uint64_t)time->tv_sec * SECOND_NS + (uint64_t)time->tv_usec * 1000;
 }
 
+bool child_has_ended(const struct ipc_child *child)
+{
+    struct pollfd ended = {.fd = child->pidfd, .events = POLLIN};
+    return child->pid > 0 && poll(&ended, 1, 0) > 0;
+}
+
 bool child_reap(struct ipc_child *child, struct child_end *ret_end)
 {
     int status = 0;

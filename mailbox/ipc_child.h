@@ -28,6 +28,8 @@ struct ipc_child {
 enum err child_spawn(struct ipc_child *child, const char *const *argv, const int *fds, size_t fd_count) MUST_CHECK;
 /* Returns at once; pidfd tells when it has come to pass. */
 void child_kill(struct ipc_child *child);
+/* Whether there is one whose end is to be taken. */
+bool child_has_ended(const struct ipc_child *child);
 /* Takes the end of the process, which is at hand, and closes pidfd; false when it is not within CHILD_REAP_MS. */
 enum { CHILD_REAP_MS = 2000, CHILD_HOW_BYTES = 64 };
 struct child_end {

@@ -104,7 +104,8 @@ static struct batch *last_words(struct ctx *root, actor_id who)
     struct ctx *c = actor_of(root->rt, who);
     const struct ipc_child was = *child;
     struct child_end end;
-    if (!bury(c, &end))
+    /* A process that is just being started holds all descriptors: so long is word given of one that was reaped, and it is not the next one's. */
+    if (!child_has_ended(child) || !bury(c, &end))
         return NULL;
     uint64_t life = life_of(c);
     if (was.reported || life_epoch(life) != was.epoch)
