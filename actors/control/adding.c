@@ -26,7 +26,7 @@ static struct file_session *find_upload(struct control *c, uint64_t number)
 static enum err no_upload(struct conversation *v, uint64_t number)
 {
     return conversation_error(v, ERR_NOT_FOUND,
-                              "no upload %llu: it ended, waited for more than %d s, or its client left",
+                              "no upload %llu: it ended, waited for more than %d s, or others needed its place",
                               (unsigned long long)number, SESSION_LEASE_S);
 }
 

@@ -92,7 +92,8 @@ static enum err open_with_busy(struct control *c, struct listener_options *optio
 
 static void check_later(struct control *c)
 {
-    (void)ctx_timer(c->ctx, ctx_now(c->ctx) + LISTENER_CHECK_MS * MS_NS, tag_make(TAG_DOOR, 0, 0, 0));
+    uint64_t ms = listener_check_soon(c->listener) ? LISTENER_QUICK_MS : LISTENER_CHECK_MS;
+    (void)ctx_timer(c->ctx, ctx_now(c->ctx) + ms * MS_NS, tag_make(TAG_DOOR, 0, 0, 0));
 }
 
 static void check_doors(struct control *c)

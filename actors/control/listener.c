@@ -376,6 +376,11 @@ bool listener_check(struct listener *listener, char why[LISTENER_WHY_BYTES])
     return true;
 }
 
+bool listener_check_soon(const struct listener *listener)
+{
+    return door_knocks(&listener->door);
+}
+
 /* ---- the actor's side ---- */
 
 void listener_resume(struct listener *listener)

@@ -31,7 +31,8 @@ enum {
     LISTENER_UIDS_MAX = 17,
     LISTENER_WHY_BYTES = 256,
     LISTENER_GROUP_BYTES = 72,
-    LISTENER_CHECK_MS = 2000,        /* between calls of listener_check */
+    LISTENER_CHECK_MS = 2000,        /* between calls of listener_check, */
+    LISTENER_QUICK_MS = 500,         /* while listener_check_soon */
     LISTENER_FREE_BYTES = 16 * 1024, /* requests up to here are not charged: the slots bound them */
     LISTENER_BUSY_BYTES = 256,
     LISTENER_RETURNS_MAX = 3, /* a request that was there at the end of so many lives may be what ended them */
@@ -70,6 +71,8 @@ void listener_close(struct listener *listener);
  * for the log in why, when that was so.
  */
 bool listener_check(struct listener *listener, char why[LISTENER_WHY_BYTES]);
+/* Whether the next look is to come soon, because nobody may be coming in. */
+bool listener_check_soon(const struct listener *listener);
 
 /* Whether a user may use the control socket, and what belongs to it. Any thread. */
 bool listener_allows(const struct listener *listener, uint64_t uid);

@@ -71,6 +71,11 @@ bool door_check(struct door *door)
     return open_listener(door) == 0;
 }
 
+bool door_knocks(const struct door *door)
+{
+    return door->knocked > 0;
+}
+
 void door_close(struct door *door)
 {
     end_knock(door);

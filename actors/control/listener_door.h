@@ -6,7 +6,7 @@
  * (EPIPE, which is NNG_ECLOSED) to the accepting aio, and listener_accept_cb takes that for its own end. So a client that connects and
  * goes at once, while this process is slow or stopped, would lock all later ones out. No option prevents it and no call shows it;
  * therefore the door is knocked at from inside: a connection of our own, made only when no other client has come in lately. When even
- * that one does not come in within DOOR_PATIENCE_CHECKS checks, ten seconds, the listener is closed and made anew. Clients that were inside
+ * that one does not come in within DOOR_PATIENCE_CHECKS quick checks, five seconds, the listener is closed and made anew. Clients that were inside
  * lose their connection then, come in again and ask again by themselves, as REQ sockets do; but what they add or read in pieces ends, so a
  * machine that is only slow must not look like a door that is shut.
  *
@@ -23,7 +23,7 @@
 
 #include "base/attr.h"
 
-enum { DOOR_URL_BYTES = 520, DOOR_PATIENCE_CHECKS = 5 };
+enum { DOOR_URL_BYTES = 520, DOOR_PATIENCE_CHECKS = 10 };
 
 struct door {
     nng_socket inside; /* borrowed: what clients come in to */
@@ -50,6 +50,9 @@ void door_entered(struct door *door);
  * sets. A door that cannot be opened is tried again by the next check.
  */
 bool door_check(struct door *door);
+
+/* Whether an answer to a knock is waited for: then checks are to come quickly. */
+bool door_knocks(const struct door *door);
 
 /* Stops knocking; the listener itself goes with the inside socket. Also for one that was never opened. */
 void door_close(struct door *door);

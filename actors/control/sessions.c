@@ -7,7 +7,14 @@
 #include "base/limits.h"
 
 enum { SUB_LEASE = 0xffff, LEASE_MAX_S = 7 * 24 * 3600 };
-enum { LEASE_TICK_S = 5, IDLE_S = 5, RETRY_MS = 20, SHOWN_EVERY_MS = 500, WINDOWS_BYTES_MIN = 4 * 1024 * 1024 };
+enum {
+    LEASE_TICK_S = 5,
+    IDLE_S = 5,
+    QUIET_S = 10,
+    RETRY_MS = 20,
+    SHOWN_EVERY_MS = 500,
+    WINDOWS_BYTES_MIN = 4 * 1024 * 1024
+};
 
 /* A budget over the default one reads further ahead, as a long path needs it. */
 enum err sessions_init(struct control *c)
@@ -32,10 +39,14 @@ static unsigned index_of(const struct control *c, const struct file_session *s)
     return (unsigned)(s - c->sessions);
 }
 
-/* Whether it may end for another one: nobody waits for it and, of an upload, its client has gone. */
-static bool may_yield(const struct file_session *s)
+/*
+ * Whether it may end for another one: nobody waits for it and, of an upload, its client has gone, or has said nothing for a while: nng 1.5.2 does
+ * not tell of each client's end while it takes nobody in (listener_door.h).
+ */
+static bool may_yield(const struct control *c, const struct file_session *s)
 {
-    return s->queued == 0 && (s->kind == SESSION_READER || s->forsaken);
+    bool quiet = s->forsaken || ctx_now(c->ctx) >= s->used_at + QUIET_S * SECOND_NS;
+    return s->queued == 0 && (s->kind == SESSION_READER || quiet);
 }
 
 /* Half of the table is for each kind, so that forgotten uploads never keep people from reading. */
@@ -48,7 +59,7 @@ static struct file_session *pick(struct control *c, enum file_session_kind kind)
         struct file_session *s = &c->sessions[i];
         if (s->kind == SESSION_FREE)
             return s;
-        if (may_yield(s) && (idle == NULL || s->used_at < idle->used_at))
+        if (may_yield(c, s) && (idle == NULL || s->used_at < idle->used_at))
             idle = s;
     }
     return idle;

@@ -66,7 +66,7 @@ struct file_session {
 enum err sessions_init(struct control *c) MUST_CHECK;
 void sessions_close(struct control *c);
 
-/* A free session of the kind, an idle reader or a forsaken upload evicted if need be; NULL when all are busy. */
+/* A free session of the kind, an idle reader, or an upload that was forsaken or has been quiet, evicted if need be; NULL when all are busy. */
 struct file_session *file_session_new(struct control *c, enum file_session_kind kind);
 /* Frees the engine, cancels what is in flight. The queue must be empty or its conversations be ended by the caller. */
 void file_session_free(struct control *c, struct file_session *s);
